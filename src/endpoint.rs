@@ -1,0 +1,106 @@
+//! An endpoint as users write it: `SERVICE[=[HOST:]PORT]`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::service::{ALL, Kind};
+
+/// The host of an endpoint that names none.
+pub const DEFAULT_HOST: &str = "127.0.0.1";
+
+/// A service and the place where it is served.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Which service.
+    pub service: &'static Kind,
+    /// A name or an address; an IPv6 address stands without its brackets.
+    pub host: String,
+    /// The port; 0 lets the system choose a free one.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// `service` at its own port on loopback.
+    #[must_use]
+    pub fn of(service: &'static Kind) -> Self {
+        Self { service, host: DEFAULT_HOST.into(), port: service.default_port }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        write!(f, "{}={open}{}{close}:{}", self.service.name, self.host, self.port)
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, place) = match text.split_once('=') {
+            Some((name, place)) => (name, Some(place)),
+            None => (text, None),
+        };
+        let Some(service) = Kind::named(name) else {
+            let known: Vec<&str> = ALL.iter().map(|kind| kind.name).collect();
+            return Err(format!("unknown service '{name}', expected one of {}", known.join(", ")));
+        };
+        let Some(place) = place else {
+            return Ok(Self::of(service));
+        };
+        let (host, port) = place.rsplit_once(':').unwrap_or((DEFAULT_HOST, place));
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        if bracketed.is_none() && host.contains(':') {
+            return Err(format!(
+                "'{place}' is not HOST:PORT: an IPv6 address goes in brackets, as in {name}=[::1]:{}",
+                service.default_port
+            ));
+        }
+        let host = bracketed.unwrap_or(host);
+        if host.is_empty() {
+            return Err(format!("'{place}' names no host before the colon"));
+        }
+        if !port.bytes().all(|byte| byte.is_ascii_digit()) || port.is_empty() {
+            return Err(format!("'{port}' is not a port, expected a number from 0 to 65535"));
+        }
+        let port = port.parse().map_err(|_| format!("port {port} is out of range, expected 0 to 65535"))?;
+        Ok(Self { service, host: host.into(), port })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> String {
+        text.parse::<Endpoint>().map_or_else(|error| error, |endpoint| endpoint.to_string())
+    }
+
+    #[test]
+    fn host_and_port_have_defaults() {
+        assert_eq!(read("message"), "message=127.0.0.1:9999");
+        assert_eq!(read("daytime"), "daytime=127.0.0.1:9998");
+        assert_eq!(read("message=0"), "message=127.0.0.1:0");
+        assert_eq!(read("message=0.0.0.0:9999"), "message=0.0.0.0:9999");
+        assert_eq!(read("month=[::1]:8091"), "month=[::1]:8091");
+        assert_eq!(read("reply=localhost:80"), "reply=localhost:80");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert_eq!(
+            read("echo=7"),
+            "unknown service 'echo', expected one of message, greeting, daytime, reply, month"
+        );
+        assert_eq!(read("message=x"), "'x' is not a port, expected a number from 0 to 65535");
+        assert_eq!(read("message="), "'' is not a port, expected a number from 0 to 65535");
+        assert_eq!(read("message=+5"), "'+5' is not a port, expected a number from 0 to 65535");
+        assert_eq!(read("message=65536"), "port 65536 is out of range, expected 0 to 65535");
+        assert_eq!(read("message=:99"), "':99' names no host before the colon");
+        assert_eq!(
+            read("month=::1:8091"),
+            "'::1:8091' is not HOST:PORT: an IPv6 address goes in brackets, as in month=[::1]:8091"
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! One line of text for any bytes, and the bytes back from the line.
+//!
+//! A record is read by people on terminals and by scripts line by line, and its bytes come from anybody.
+//! So whatever could end the line, move the cursor or reorder what is shown is written as an escape:
+//!
+//! | bytes | written |
+//! |---|---|
+//! | `\` | `\\` |
+//! | tab, line feed, carriage return | `\t` `\n` `\r` |
+//! | other control characters, bidirectional marks, line and paragraph separators | `\u{202e}` |
+//! | bytes that are no UTF-8 | `\xff` |
+//!
+//! All else stands as it is. [`unescape`] undoes it exactly.
+
+use std::fmt::Write;
+
+/// Appends the escaped form of `bytes` to `line`.
+pub fn escape(bytes: &[u8], line: &mut Vec<u8>) {
+    // Nearly every message is printable ASCII: one pass to know it, one copy.
+    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b'\\') {
+        line.extend_from_slice(bytes);
+        return;
+    }
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            escape_character(character, &mut text);
+        }
+        for byte in chunk.invalid() {
+            write!(text, "\\x{byte:02x}").expect("writing to a String cannot fail");
+        }
+    }
+    line.extend_from_slice(text.as_bytes());
+}
+
+/// The bytes that `line` stands for; `None` when a backslash in it begins no escape of the table above.
+#[must_use]
+pub fn unescape(line: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((plain, escaped)) = rest.split_once('\\') {
+        bytes.extend_from_slice(plain.as_bytes());
+        let mut characters = escaped.chars();
+        match characters.next()? {
+            '\\' => bytes.push(b'\\'),
+            't' => bytes.push(b'\t'),
+            'n' => bytes.push(b'\n'),
+            'r' => bytes.push(b'\r'),
+            'x' => {
+                bytes.push(u8::from_str_radix(escaped.get(1..3)?, 16).ok()?);
+                characters = escaped[3..].chars();
+            }
+            'u' => {
+                let (code, after) = escaped[1..].strip_prefix('{')?.split_once('}')?;
+                let character = char::from_u32(u32::from_str_radix(code, 16).ok()?)?;
+                bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                characters = after.chars();
+            }
+            _ => return None,
+        }
+        rest = characters.as_str();
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    Some(bytes)
+}
+
+fn escape_character(character: char, text: &mut String) {
+    match character {
+        '\\' => text.push_str("\\\\"),
+        '\t' => text.push_str("\\t"),
+        '\n' => text.push_str("\\n"),
+        '\r' => text.push_str("\\r"),
+        _ if character.is_control() || misleads(character) => {
+            write!(text, "\\u{{{:x}}}", u32::from(character)).expect("writing to a String cannot fail");
+        }
+        _ => text.push(character),
+    }
+}
+
+/// Characters that print as nothing but change how the rest of the line is shown: the bidirectional
+/// marks, embeddings, overrides and isolates (Unicode Standard Annex 9), the two separators that some
+/// programs take for the end of a line, and the byte order mark.
+fn misleads(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn escaped(bytes: &[u8]) -> String {
+        let mut line = Vec::new();
+        escape(bytes, &mut line);
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn printable_text_stands_as_it_is() {
+        assert_eq!(escaped(b"hello ~ world"), "hello ~ world");
+        assert_eq!(escaped("grüße, 世界".as_bytes()), "grüße, 世界");
+    }
+
+    #[test]
+    fn what_would_end_or_disturb_the_line_is_escaped() {
+        assert_eq!(escaped(b"a\r\nb\tc\\n"), "a\\r\\nb\\tc\\\\n");
+        assert_eq!(escaped(b"\x1b[2J\x00\x7f"), "\\u{1b}[2J\\u{0}\\u{7f}");
+        assert_eq!(escaped("a\u{202e}b\u{85}c\u{2028}".as_bytes()), "a\\u{202e}b\\u{85}c\\u{2028}");
+        assert_eq!(escaped(b"a\xffb\xe2\x82"), "a\\xffb\\xe2\\x82");
+    }
+
+    #[test]
+    fn every_byte_comes_back() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(unescape(&escaped(&all)).as_deref(), Some(&all[..]));
+        for byte in 0..=255 {
+            assert_eq!(unescape(&escaped(&[byte])).as_deref(), Some(&[byte][..]));
+        }
+    }
+
+    #[test]
+    fn what_no_escape_wrote_is_not_read_back() {
+        for line in ["\\", "\\q", "\\x1", "\\xzz", "\\u{}", "\\u{110000}", "\\u{41", "\\xé"] {
+            assert_eq!(unescape(line), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The frame: a 64-byte header that announces the length of the body after it.
+//!
+//! ```text
+//!  0                                                              63 64            64+n
+//!  +----------------------------------------------------------------+----------------+
+//!  | n in ASCII decimal digits, then spaces up to 64 bytes           | n bytes, UTF-8 |
+//!  +----------------------------------------------------------------+----------------+
+//! ```
+//!
+//! Bytes in, bytes out. This file knows no socket, no clock, no log, and not which side it serves.
+//! "Not enough bytes yet" is a value (`Ok(None)`), and so is bad input: whoever reads can say to the
+//! peer what was wrong and where.
+
+use std::fmt;
+use std::str;
+
+/// Bytes of a header.
+pub const HEADER_BYTES: usize = 64;
+
+/// A whole frame, borrowed from the bytes it was found in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// The body. Its length in bytes is what the header announced.
+    pub body: &'a str,
+}
+
+impl Frame<'_> {
+    /// Bytes that the frame takes on the wire, header included.
+    #[must_use]
+    pub fn wire_bytes(&self) -> usize {
+        HEADER_BYTES + self.body.len()
+    }
+}
+
+/// Reads the frame that `unread` begins with.
+///
+/// `Ok(None)` means that what is there can be the beginning of a frame: call again, with the same bytes
+/// and more behind them. A header is judged byte by byte as far as it is there, so bytes of another
+/// protocol are refused on the first one that no header can hold, without waiting for the 64th.
+///
+/// # Errors
+/// [`BadFrame`] when no bytes that may follow can make a frame of these, or when the header announces a
+/// body of more than `body_bytes_max` bytes.
+pub fn parse(unread: &[u8], body_bytes_max: usize) -> Result<Option<Frame<'_>>, BadFrame> {
+    let Some((header, rest)) = unread.split_first_chunk::<HEADER_BYTES>() else {
+        scan_header(unread)?;
+        return Ok(None);
+    };
+    let announced = scan_header(header)?;
+    let body_bytes = match usize::try_from(announced) {
+        Ok(body_bytes) if body_bytes <= body_bytes_max => body_bytes,
+        _ => return Err(BadFrame::TooLong { announced, body_bytes_max }),
+    };
+    let Some(body) = rest.get(..body_bytes) else {
+        return Ok(None);
+    };
+    match str::from_utf8(body) {
+        Ok(body) => Ok(Some(Frame { body })),
+        Err(error) => Err(BadFrame::NotUtf8 { position: error.valid_up_to() }),
+    }
+}
+
+/// The header of a body of `body_bytes` bytes.
+#[must_use]
+pub fn header(body_bytes: usize) -> [u8; HEADER_BYTES] {
+    let mut header = SPACES;
+    let mut digits = [0; DIGITS_MAX];
+    let mut first = DIGITS_MAX;
+    let mut left = body_bytes;
+    loop {
+        first -= 1;
+        #[expect(clippy::cast_possible_truncation, reason = "a remainder of ten fits")]
+        let digit = (left % 10) as u8;
+        digits[first] = b'0' + digit;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    let digits = &digits[first..];
+    header[..digits.len()].copy_from_slice(digits);
+    header
+}
+
+/// Appends the frame of `body` to `out`.
+pub fn append(body: &str, out: &mut Vec<u8>) {
+    out.reserve(HEADER_BYTES + body.len());
+    out.extend_from_slice(&header(body.len()));
+    out.extend_from_slice(body.as_bytes());
+}
+
+/// Why bytes are no frame. Positions count from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadFrame {
+    /// A byte of the header is outside the grammar `( "0" | [1-9][0-9]* ) *SP`.
+    Header {
+        /// Which byte of the header.
+        position: usize,
+        /// What stands there.
+        byte: u8,
+        /// What could have stood there.
+        expected: Expected,
+    },
+    /// The header announces more than the limit.
+    TooLong {
+        /// Bytes announced; `u64::MAX` stands for anything from there on.
+        announced: u64,
+        /// The limit in bytes.
+        body_bytes_max: usize,
+    },
+    /// The body is not UTF-8.
+    NotUtf8 {
+        /// The first byte of the body that begins no character.
+        position: usize,
+    },
+}
+
+/// What the header's grammar allows at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// The first byte.
+    Digit,
+    /// After the digits of a number that does not begin with 0.
+    DigitOrSpace,
+    /// After a leading 0, or after a space.
+    Space,
+}
+
+impl fmt::Display for BadFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Header { position, byte, expected } => {
+                write!(f, "header byte {position} is ")?;
+                if byte.is_ascii_graphic() || byte == b' ' {
+                    write!(f, "'{}'", char::from(byte))?;
+                } else {
+                    write!(f, "0x{byte:02x}")?;
+                }
+                f.write_str(match expected {
+                    Expected::Digit => ", expected a digit",
+                    Expected::DigitOrSpace => ", expected a digit or a space",
+                    Expected::Space => ", expected a space",
+                })
+            }
+            Self::TooLong { announced, body_bytes_max } => {
+                let at_least = if announced == u64::MAX { "at least " } else { "" };
+                write!(f, "the header announces {at_least}{announced} bytes, the limit is {body_bytes_max}")
+            }
+            Self::NotUtf8 { position } => write!(f, "body byte {position} begins no UTF-8 character"),
+        }
+    }
+}
+
+impl std::error::Error for BadFrame {}
+
+/// Judges a header, or as much of one as is there, and returns the number that its digits make.
+///
+/// The digits are read once and the padding is compared as a block, so that a good header costs its
+/// digits and one comparison of memory; only a bad one is searched for the byte to blame.
+fn scan_header(header: &[u8]) -> Result<u64, BadFrame> {
+    let digits = match header {
+        [] => return Ok(0),
+        [b'0', ..] => 1,
+        [b'1'..=b'9', ..] => header.iter().take_while(|byte| byte.is_ascii_digit()).count(),
+        [byte, ..] => return Err(BadFrame::Header { position: 0, byte: *byte, expected: Expected::Digit }),
+    };
+    let (number, padding) = header.split_at(digits);
+    if *padding != SPACES[digits..header.len()] {
+        let spaces = padding.iter().take_while(|byte| **byte == b' ').count();
+        let expected = if spaces > 0 || number == b"0" { Expected::Space } else { Expected::DigitOrSpace };
+        return Err(BadFrame::Header { position: digits + spaces, byte: padding[spaces], expected });
+    }
+    Ok(number
+        .iter()
+        .fold(0u64, |value, digit| value.saturating_mul(10).saturating_add(u64::from(digit - b'0'))))
+}
+
+const SPACES: [u8; HEADER_BYTES] = [b' '; HEADER_BYTES];
+
+/// Digits of `usize::MAX` where it has 64 bits.
+const DIGITS_MAX: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn padded(start: &[u8]) -> Vec<u8> {
+        let mut header = start.to_vec();
+        header.resize(HEADER_BYTES, b' ');
+        header
+    }
+
+    fn refusal(start: &[u8]) -> String {
+        parse(&padded(start), 100).expect_err("this header is bad").to_string()
+    }
+
+    #[test]
+    fn a_frame_is_its_header_and_its_body() {
+        let mut wire = Vec::new();
+        append("héllo", &mut wire);
+        wire.extend_from_slice(b"next");
+        let frame = parse(&wire, 100).unwrap().unwrap();
+        assert_eq!(frame.body, "héllo");
+        assert_eq!(frame.wire_bytes(), 70);
+    }
+
+    #[test]
+    fn an_empty_body_is_a_frame() {
+        assert_eq!(parse(&header(0), 100), Ok(Some(Frame { body: "" })));
+    }
+
+    #[test]
+    fn a_body_of_the_limit_is_taken_and_one_byte_more_is_refused_on_the_header() {
+        let mut wire = Vec::new();
+        append(&"x".repeat(100), &mut wire);
+        assert_eq!(parse(&wire, 100).unwrap().unwrap().body.len(), 100);
+        assert_eq!(
+            parse(&header(101), 100).unwrap_err().to_string(),
+            "the header announces 101 bytes, the limit is 100"
+        );
+    }
+
+    #[test]
+    fn numbers_over_64_bits_are_refused_as_too_long() {
+        assert_eq!(
+            refusal(b"18446744073709551615"),
+            "the header announces at least 18446744073709551615 bytes, the limit is 100"
+        );
+        assert!(matches!(
+            parse(&[b'9'; HEADER_BYTES], 1 << 30),
+            Err(BadFrame::TooLong { announced: u64::MAX, .. })
+        ));
+    }
+
+    #[test]
+    fn a_bad_header_names_byte_value_and_what_was_expected() {
+        assert_eq!(refusal(b""), "header byte 0 is ' ', expected a digit");
+        assert_eq!(refusal(b"+5"), "header byte 0 is '+', expected a digit");
+        assert_eq!(refusal(b"05"), "header byte 1 is '5', expected a space");
+        assert_eq!(refusal(b"12x"), "header byte 2 is 'x', expected a digit or a space");
+        assert_eq!(refusal(b"5 5"), "header byte 2 is '5', expected a space");
+        assert_eq!(refusal(b"5\t"), "header byte 1 is 0x09, expected a digit or a space");
+        assert_eq!(refusal(b"GET / HTTP/1.1"), "header byte 0 is 'G', expected a digit");
+        assert_eq!(refusal("５".as_bytes()), "header byte 0 is 0xef, expected a digit");
+    }
+
+    #[test]
+    fn a_bad_byte_is_refused_before_the_header_is_whole() {
+        assert_eq!(parse(b"12x", 100), parse(&padded(b"12x"), 100));
+        assert_eq!(parse(b"12", 100), Ok(None));
+        assert_eq!(parse(b"", 100), Ok(None));
+    }
+
+    #[test]
+    fn a_body_that_is_not_utf8_names_the_first_bad_byte() {
+        for bad in [&b"\xc0\xaf"[..], b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82"] {
+            let mut wire = header(1 + bad.len()).to_vec();
+            wire.push(b'a');
+            wire.extend_from_slice(bad);
+            assert_eq!(parse(&wire, 100), Err(BadFrame::NotUtf8 { position: 1 }), "{bad:x?}");
+        }
+    }
+
+    #[test]
+    fn the_header_of_any_length_is_read_back() {
+        for bytes in [0, 1, 9, 10, 99, 65_535, 1 << 20, usize::MAX] {
+            assert_eq!(scan_header(&header(bytes)), Ok(bytes as u64));
+        }
+    }
+}

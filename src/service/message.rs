@@ -1,0 +1,127 @@
+//! `message`: frames in, each recorded and acknowledged with a frame.
+
+use std::fmt::Write;
+
+use super::{Kind, Make, Next, Output, Progress, StreamService};
+use crate::frame;
+
+/// The body of every acknowledgement.
+pub const ACKNOWLEDGEMENT: &str = "Message received successfully....";
+
+/// The message after which the server ends the stream. It is recorded and acknowledged as any other.
+pub const DISCONNECT: &str = "Disconnect !";
+
+/// What the body of a refusal begins with.
+pub const REFUSAL_PREFIX: &str = "Error: ";
+
+pub(super) const KIND: Kind = Kind {
+    name: "message",
+    default_port: 9999,
+    make: Make::Stream(|settings| Box::new(Message::new(settings.message_bytes_max))),
+};
+
+/// The service `message`.
+#[derive(Debug)]
+pub struct Message {
+    message_bytes_max: usize,
+    acknowledgement: Vec<u8>,
+}
+
+impl Message {
+    /// Takes messages of up to `message_bytes_max` bytes.
+    #[must_use]
+    pub fn new(message_bytes_max: usize) -> Self {
+        let mut acknowledgement = Vec::new();
+        frame::append(ACKNOWLEDGEMENT, &mut acknowledgement);
+        Self { message_bytes_max, acknowledgement }
+    }
+}
+
+impl StreamService for Message {
+    fn received(&self, unread: &[u8], _ended: bool, out: &mut Output<'_>) -> Progress {
+        let mut consumed = 0;
+        loop {
+            match frame::parse(&unread[consumed..], self.message_bytes_max) {
+                Ok(Some(frame)) => {
+                    consumed += frame.wire_bytes();
+                    out.record(frame.body.as_bytes());
+                    out.send(&self.acknowledgement);
+                    if frame.body == DISCONNECT {
+                        return Progress { consumed, next: Next::End };
+                    }
+                }
+                Ok(None) => return Progress { consumed, next: Next::Continue },
+                Err(bad_frame) => {
+                    // Where the next frame would begin is unknown from here on: nothing is guessed.
+                    refuse(&bad_frame, out);
+                    return Progress { consumed, next: Next::Refuse };
+                }
+            }
+        }
+    }
+
+    fn refused(&self, reason: &str, out: &mut Output<'_>) {
+        refuse(&reason, out);
+    }
+}
+
+fn refuse(reason: &dyn std::fmt::Display, out: &mut Output<'_>) {
+    let mut body = String::from(REFUSAL_PREFIX);
+    write!(body, "{reason}").expect("writing to a String cannot fail");
+    frame::append(&body, out.answer());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::asked::{Said, ask};
+    use super::*;
+
+    fn wire(bodies: &[&str]) -> Vec<u8> {
+        let mut wire = Vec::new();
+        for body in bodies {
+            frame::append(body, &mut wire);
+        }
+        wire
+    }
+
+    fn receive(unread: &[u8]) -> Said<Progress> {
+        ask(|out| Message::new(100).received(unread, false, out))
+    }
+
+    #[test]
+    fn each_message_is_recorded_and_acknowledged_in_order() {
+        let wire = wire(&["one", "", "two"]);
+        let said = receive(&wire);
+        assert_eq!(said.returned, Progress { consumed: wire.len(), next: Next::Continue });
+        assert_eq!(said.records, "[127.0.0.1:4000] one\n[127.0.0.1:4000] \n[127.0.0.1:4000] two\n");
+        let one = format!("{:<64}{ACKNOWLEDGEMENT}", 33);
+        assert_eq!(said.answer, one.repeat(3));
+    }
+
+    #[test]
+    fn a_frame_that_is_not_whole_stays_unconsumed() {
+        let whole = wire(&["one", "two"]);
+        for cut in 0..64 + 3 {
+            let said = receive(&whole[..64 + 3 + cut]);
+            assert_eq!(said.returned, Progress { consumed: 64 + 3, next: Next::Continue }, "{cut}");
+        }
+    }
+
+    #[test]
+    fn disconnect_is_acknowledged_and_ends_the_stream() {
+        let said = receive(&wire(&[DISCONNECT, "never read"]));
+        assert_eq!(said.returned, Progress { consumed: 64 + 12, next: Next::End });
+        assert_eq!(said.records, "[127.0.0.1:4000] Disconnect !\n");
+    }
+
+    #[test]
+    fn messages_before_a_bad_one_are_acknowledged() {
+        let mut input = wire(&["one"]);
+        input.extend_from_slice(b"12x");
+        let said = receive(&input);
+        assert_eq!(said.returned, Progress { consumed: 67, next: Next::Refuse });
+        assert_eq!(said.records, "[127.0.0.1:4000] one\n");
+        let reason = "Error: header byte 2 is 'x', expected a digit or a space";
+        assert!(said.answer.ends_with(&format!("{:<64}{reason}", reason.len())));
+    }
+}

@@ -1,0 +1,97 @@
+//! Durations and sizes as people type them: `250ms`, `30s`, `off`; `512`, `64KiB`, `1MiB`.
+
+use std::time::Duration;
+
+/// The longest duration taken. Deadlines count milliseconds in 32 bits and compare them by difference,
+/// which holds for half that range: 24.8 days.
+pub const DURATION_MAX: Duration = Duration::from_secs(24 * 24 * 60 * 60);
+
+/// A duration that can be switched off: `None` is `off`. Units are `ms`, `s`, `m`, `h`, `d`.
+///
+/// # Errors
+/// What is wrong with `text`, in words that follow `invalid value '…': `.
+pub fn parse_timeout(text: &str) -> Result<Option<Duration>, String> {
+    if text == "off" { Ok(None) } else { parse_duration(text).map(Some) }
+}
+
+/// A duration of at least a millisecond.
+///
+/// # Errors
+/// What is wrong with `text`, in words that follow `invalid value '…': `.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    const EXPECTED: &str = "expected a whole number and a unit (ms, s, m, h, d), for example 250ms or 30s";
+    let (number, unit) = split_unit(text).ok_or(EXPECTED)?;
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60 * 1000,
+        "h" => 60 * 60 * 1000,
+        "d" => 24 * 60 * 60 * 1000,
+        _ => return Err(EXPECTED.into()),
+    };
+    match number.checked_mul(unit_ms).map(Duration::from_millis) {
+        Some(Duration::ZERO) => Err("it must be at least 1ms".into()),
+        Some(duration) if duration <= DURATION_MAX => Ok(duration),
+        _ => Err("it must be at most 24d".into()),
+    }
+}
+
+/// A number of bytes. Units are `B`, `KiB`, `MiB`, `GiB`; none means bytes.
+///
+/// # Errors
+/// What is wrong with `text`, in words that follow `invalid value '…': `.
+pub fn parse_size(text: &str) -> Result<usize, String> {
+    const EXPECTED: &str = "expected a whole number and a unit (B, KiB, MiB, GiB), for example 512 or 64KiB";
+    let (number, unit) = split_unit(text).ok_or(EXPECTED)?;
+    let shift = match unit {
+        "" | "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return Err(EXPECTED.into()),
+    };
+    let bytes = number.checked_mul(1 << shift).and_then(|bytes| usize::try_from(bytes).ok());
+    bytes.ok_or_else(|| "it is more than this machine can address".into())
+}
+
+fn split_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_a_number_and_a_unit() {
+        assert_eq!(parse_timeout("250ms"), Ok(Some(Duration::from_millis(250))));
+        assert_eq!(parse_timeout("30s"), Ok(Some(Duration::from_secs(30))));
+        assert_eq!(parse_timeout("5m"), Ok(Some(Duration::from_secs(300))));
+        assert_eq!(parse_timeout("24d"), Ok(Some(DURATION_MAX)));
+        assert_eq!(parse_timeout("off"), Ok(None));
+    }
+
+    #[test]
+    fn what_is_no_duration_is_named() {
+        for text in ["", "30", "s", "-1s", "1.5s", "30 s", "1week", "٣s", "99999999999999999999s"] {
+            assert!(parse_timeout(text).unwrap_err().starts_with("expected a whole number"), "{text}");
+        }
+        assert_eq!(parse_timeout("0s").unwrap_err(), "it must be at least 1ms");
+        assert_eq!(parse_timeout("25d").unwrap_err(), "it must be at most 24d");
+        assert_eq!(parse_timeout("18446744073709551615d").unwrap_err(), "it must be at most 24d");
+    }
+
+    #[test]
+    fn sizes_are_a_number_and_a_unit() {
+        assert_eq!(parse_size("26"), Ok(26));
+        assert_eq!(parse_size("26B"), Ok(26));
+        assert_eq!(parse_size("64KiB"), Ok(65_536));
+        assert_eq!(parse_size("1MiB"), Ok(1 << 20));
+        for text in ["", "MiB", "1MB", "1kib", "-1", "1.5KiB"] {
+            assert!(parse_size(text).unwrap_err().starts_with("expected a whole number"), "{text}");
+        }
+        assert!(parse_size("18446744073709551615GiB").unwrap_err().starts_with("it is more"));
+    }
+}
