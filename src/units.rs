@@ -1,20 +1,25 @@
 //! Durations and sizes as people type them: `250ms`, `30s`, `off`; `512`, `64KiB`, `1MiB`.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 /// The longest duration taken. Deadlines count milliseconds in 32 bits and compare them by difference,
 /// which holds for half that range: 24.8 days.
 pub const DURATION_MAX: Duration = Duration::from_secs(24 * 24 * 60 * 60);
 
-/// A duration that can be switched off: `None` is `off`. Units are `ms`, `s`, `m`, `h`, `d`.
-///
-/// # Errors
-/// What is wrong with `text`, in words that follow `invalid value '…': `.
-pub fn parse_timeout(text: &str) -> Result<Option<Duration>, String> {
-    if text == "off" { Ok(None) } else { parse_duration(text).map(Some) }
+/// A duration that can be switched off: `None` is `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeout(pub Option<Duration>);
+
+impl FromStr for Timeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" { Ok(Self(None)) } else { parse_duration(text).map(|duration| Self(Some(duration))) }
+    }
 }
 
-/// A duration of at least a millisecond.
+/// A duration of at least a millisecond. Units are `ms`, `s`, `m`, `h`, `d`.
 ///
 /// # Errors
 /// What is wrong with `text`, in words that follow `invalid value '…': `.
@@ -63,6 +68,10 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse_timeout(text: &str) -> Result<Option<Duration>, String> {
+        text.parse().map(|Timeout(timeout)| timeout)
+    }
 
     #[test]
     fn durations_are_a_number_and_a_unit() {

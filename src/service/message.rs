@@ -1,7 +1,5 @@
 //! `message`: frames in, each recorded and acknowledged with a frame.
 
-use std::fmt::Write;
-
 use super::{Kind, Make, Next, Output, Progress, StreamService};
 use crate::frame;
 
@@ -51,24 +49,15 @@ impl StreamService for Message {
                     }
                 }
                 Ok(None) => return Progress { consumed, next: Next::Continue },
-                Err(bad_frame) => {
-                    // Where the next frame would begin is unknown from here on: nothing is guessed.
-                    refuse(&bad_frame, out);
-                    return Progress { consumed, next: Next::Refuse };
-                }
+                // Where the next frame would begin is unknown from here on: nothing is guessed.
+                Err(bad_frame) => return Progress { consumed, next: Next::Refuse(bad_frame.to_string()) },
             }
         }
     }
 
     fn refused(&self, reason: &str, out: &mut Output<'_>) {
-        refuse(&reason, out);
+        frame::append(&format!("{REFUSAL_PREFIX}{reason}"), out.answer());
     }
-}
-
-fn refuse(reason: &dyn std::fmt::Display, out: &mut Output<'_>) {
-    let mut body = String::from(REFUSAL_PREFIX);
-    write!(body, "{reason}").expect("writing to a String cannot fail");
-    frame::append(&body, out.answer());
 }
 
 #[cfg(test)]
@@ -119,9 +108,15 @@ mod tests {
         let mut input = wire(&["one"]);
         input.extend_from_slice(b"12x");
         let said = receive(&input);
-        assert_eq!(said.returned, Progress { consumed: 67, next: Next::Refuse });
+        let reason = "header byte 2 is 'x', expected a digit or a space";
+        assert_eq!(said.returned, Progress { consumed: 67, next: Next::Refuse(reason.into()) });
         assert_eq!(said.records, "[127.0.0.1:4000] one\n");
-        let reason = "Error: header byte 2 is 'x', expected a digit or a space";
-        assert!(said.answer.ends_with(&format!("{:<64}{reason}", reason.len())));
+        assert_eq!(said.answer.len(), 64 + ACKNOWLEDGEMENT.len());
+    }
+
+    #[test]
+    fn a_refusal_is_a_frame() {
+        let said = ask(|out| Message::new(100).refused("too many", out));
+        assert_eq!(said.answer, format!("{:<64}Error: too many", 15));
     }
 }

@@ -33,8 +33,9 @@ pub trait StreamService: Send + Sync {
     /// ends in it, it is counted as truncated.
     fn received(&self, unread: &[u8], ended: bool, out: &mut Output<'_>) -> Progress;
 
-    /// The connection is not served, for a reason the peer should know. A service whose answers are
-    /// framed says it in a frame; one whose peers take any byte for the answer itself stays silent.
+    /// The connection is not served any further, for a reason the peer should know: its input was bad, or
+    /// the table is full. A service whose answers are framed says it in a frame; one whose peers take any
+    /// byte for the answer itself stays silent.
     fn refused(&self, reason: &str, out: &mut Output<'_>) {
         let _ = (reason, out);
     }
@@ -55,18 +56,19 @@ pub trait DatagramService: Send + Sync {
 }
 
 /// What becomes of the stream after the service has spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     /// More may come.
     Continue,
     /// The last answer is given: the stream ends once it is sent.
     End,
-    /// As `End`, because of bad input.
-    Refuse,
+    /// The input is bad, for this reason. The stream ends once [`StreamService::refused`] has told the
+    /// peer so.
+    Refuse(String),
 }
 
 /// What a stream service did with the bytes it was given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes consumed, from the beginning.
     pub consumed: usize,
