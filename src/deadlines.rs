@@ -1,0 +1,237 @@
+//! Deadlines: one queue for each kind of timeout, linked through the slab of what it times.
+//!
+//! All deadlines of a kind are "armed at, plus a constant", and arming puts an item at the tail, so a queue
+//! is sorted by itself: arm, cancel and expire touch the item and its two neighbours, with no heap and no
+//! wheel. Time comes in as an argument.
+
+use std::time::Duration;
+
+use slab::Slab;
+
+/// A moment: milliseconds since some fixed point, in 32 bits. It wraps after 49.7 days, so two moments are
+/// only ever compared by their difference, which no timeout brings near that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tick(u32);
+
+impl Tick {
+    /// The moment `elapsed` after the fixed point.
+    #[must_use]
+    pub fn after(elapsed: Duration) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "a tick wraps")]
+        Self(elapsed.as_millis() as u32)
+    }
+
+    /// Milliseconds from `earlier` to this moment.
+    #[must_use]
+    pub fn ms_since(self, earlier: Self) -> u32 {
+        self.0.wrapping_sub(earlier.0)
+    }
+}
+
+/// An item's place in a queue; it lives in the item.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Link {
+    previous: u32,
+    next: u32,
+    armed_at: Tick,
+}
+
+impl Link {
+    /// In no queue.
+    pub(crate) const LOOSE: Self = Self { previous: LOOSE, next: LOOSE, armed_at: Tick(0) };
+
+    pub(crate) fn is_loose(&self) -> bool {
+        self.previous == LOOSE
+    }
+}
+
+/// The items of a slab that wait for one kind of timeout, the first to expire first.
+#[derive(Debug)]
+pub(crate) struct DeadlineQueue<T> {
+    /// `None`: off, the queue stays empty.
+    timeout_ms: Option<u32>,
+    /// See [`DeadlineQueue::renewed`].
+    grain_ms: u32,
+    head: u32,
+    tail: u32,
+    link: fn(&mut T) -> &mut Link,
+}
+
+impl<T> DeadlineQueue<T> {
+    /// Deadlines that hold from the moment they are armed, whatever comes.
+    pub(crate) fn absolute(timeout: Option<Duration>, link: fn(&mut T) -> &mut Link) -> Self {
+        let timeout_ms = timeout.map(|timeout| {
+            u32::try_from(timeout.as_millis()).unwrap_or(TIMEOUT_MS_MAX).clamp(1, TIMEOUT_MS_MAX)
+        });
+        Self { timeout_ms, grain_ms: 0, head: END, tail: END, link }
+    }
+
+    /// Deadlines that activity renews. An item moves to the tail only when a sixteenth of the timeout has
+    /// passed since it last did; between, activity costs a comparison. For that an item expires up to a
+    /// sixteenth late, and never early.
+    pub(crate) fn renewed(timeout: Option<Duration>, link: fn(&mut T) -> &mut Link) -> Self {
+        let mut queue = Self::absolute(timeout, link);
+        queue.grain_ms = queue.timeout_ms.unwrap_or(0) / 16;
+        queue
+    }
+
+    /// The item's time begins now.
+    pub(crate) fn arm(&mut self, items: &mut Slab<T>, key: u32, now: Tick) {
+        if self.timeout_ms.is_none() {
+            return;
+        }
+        self.cancel(items, key);
+        *self.link(items, key) = Link { previous: self.tail, next: END, armed_at: now };
+        match self.tail {
+            END => self.head = key,
+            tail => self.link(items, tail).next = key,
+        }
+        self.tail = key;
+    }
+
+    /// The item was active now.
+    pub(crate) fn renew(&mut self, items: &mut Slab<T>, key: u32, now: Tick) {
+        if self.timeout_ms.is_none() {
+            return;
+        }
+        let link = self.link(items, key);
+        if link.is_loose() || now.ms_since(link.armed_at) >= self.grain_ms {
+            self.arm(items, key, now);
+        }
+    }
+
+    /// The item waits no more.
+    pub(crate) fn cancel(&mut self, items: &mut Slab<T>, key: u32) {
+        let link = std::mem::replace(self.link(items, key), Link::LOOSE);
+        if link.is_loose() {
+            return;
+        }
+        match link.previous {
+            END => self.head = link.next,
+            previous => self.link(items, previous).next = link.next,
+        }
+        match link.next {
+            END => self.tail = link.previous,
+            next => self.link(items, next).previous = link.previous,
+        }
+    }
+
+    /// The first item, if its time is over. It stays in the queue.
+    pub(crate) fn due(&self, items: &mut Slab<T>, now: Tick) -> Option<u32> {
+        (self.wait_ms(items, now) == Some(0)).then_some(self.head)
+    }
+
+    /// Milliseconds until the first item is due; `None` when nothing waits.
+    pub(crate) fn wait_ms(&self, items: &mut Slab<T>, now: Tick) -> Option<u32> {
+        let timeout_ms = self.timeout_ms?;
+        if self.head == END {
+            return None;
+        }
+        let age_ms = now.ms_since(self.link(items, self.head).armed_at);
+        Some((timeout_ms + self.grain_ms).saturating_sub(age_ms))
+    }
+
+    /// The first item in the queue, due or not.
+    pub(crate) fn first(&self) -> Option<u32> {
+        (self.head != END).then_some(self.head)
+    }
+
+    fn link<'a>(&self, items: &'a mut Slab<T>, key: u32) -> &'a mut Link {
+        (self.link)(&mut items[key as usize])
+    }
+}
+
+/// 24 days; with a sixteenth on top still far from where ticks wrap.
+const TIMEOUT_MS_MAX: u32 = 24 * 24 * 60 * 60 * 1000;
+
+/// No neighbour on this side.
+const END: u32 = u32::MAX;
+
+/// As the previous neighbour: in no queue.
+const LOOSE: u32 = u32::MAX - 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Tick {
+        Tick::after(Duration::from_millis(ms))
+    }
+
+    fn items(count: u32) -> Slab<Link> {
+        (0..count as usize).map(|key| (key, Link::LOOSE)).collect()
+    }
+
+    fn absolute(ms: u64) -> DeadlineQueue<Link> {
+        DeadlineQueue::absolute(Some(Duration::from_millis(ms)), |link| link)
+    }
+
+    fn expire(queue: &mut DeadlineQueue<Link>, items: &mut Slab<Link>, now: Tick) -> Vec<u32> {
+        let mut expired = Vec::new();
+        while let Some(key) = queue.due(items, now) {
+            queue.cancel(items, key);
+            expired.push(key);
+        }
+        expired
+    }
+
+    #[test]
+    fn items_expire_in_the_order_they_were_armed() {
+        let (mut queue, mut items) = (absolute(100), items(3));
+        for (key, ms) in [(2, 0), (0, 10), (1, 20)] {
+            queue.arm(&mut items, key, at(ms));
+        }
+        assert_eq!(queue.wait_ms(&mut items, at(30)), Some(70));
+        assert_eq!(expire(&mut queue, &mut items, at(99)), []);
+        assert_eq!(expire(&mut queue, &mut items, at(110)), [2, 0]);
+        assert_eq!(expire(&mut queue, &mut items, at(500)), [1]);
+        assert_eq!(queue.wait_ms(&mut items, at(500)), None);
+    }
+
+    #[test]
+    fn a_cancelled_item_never_expires_wherever_it_stood() {
+        for cancelled in 0..3 {
+            let (mut queue, mut items) = (absolute(100), items(3));
+            for key in 0..3 {
+                queue.arm(&mut items, key, at(0));
+            }
+            queue.cancel(&mut items, cancelled);
+            queue.cancel(&mut items, cancelled);
+            let left: Vec<u32> = (0..3).filter(|key| *key != cancelled).collect();
+            assert_eq!(expire(&mut queue, &mut items, at(100)), left);
+        }
+    }
+
+    #[test]
+    fn activity_renews_a_deadline_and_never_shortens_it() {
+        let mut queue = DeadlineQueue::renewed(Some(Duration::from_millis(160)), |link: &mut Link| link);
+        let mut items = items(2);
+        queue.renew(&mut items, 0, at(0));
+        queue.renew(&mut items, 1, at(1));
+        queue.renew(&mut items, 0, at(9)); // within a sixteenth: the item stays where it is
+        queue.renew(&mut items, 1, at(50));
+        assert_eq!(expire(&mut queue, &mut items, at(169)), []);
+        assert_eq!(expire(&mut queue, &mut items, at(170)), [0]);
+        assert_eq!(expire(&mut queue, &mut items, at(219)), []);
+        assert_eq!(expire(&mut queue, &mut items, at(220)), [1]);
+    }
+
+    #[test]
+    fn a_timeout_that_is_off_keeps_no_item() {
+        let mut queue = DeadlineQueue::absolute(None, |link: &mut Link| link);
+        let mut items = items(1);
+        queue.arm(&mut items, 0, at(0));
+        queue.renew(&mut items, 0, at(0));
+        assert_eq!(queue.wait_ms(&mut items, at(u64::from(u32::MAX))), None);
+        assert!(items[0].is_loose());
+    }
+
+    #[test]
+    fn ticks_wrap_without_notice() {
+        let before = at(u64::from(u32::MAX) - 49);
+        let (mut queue, mut items) = (absolute(100), items(1));
+        queue.arm(&mut items, 0, before);
+        assert_eq!(queue.wait_ms(&mut items, at(u64::from(u32::MAX) + 1)), Some(50));
+        assert_eq!(expire(&mut queue, &mut items, at(u64::from(u32::MAX) + 51)), [0]);
+    }
+}

@@ -1,0 +1,109 @@
+//! What an event is about, packed into the one word that the poller hands back with it.
+//!
+//! ```text
+//!   64 bits:  | kind 2 | – | generation 16 | key 32 |
+//!   32 bits:  | kind 2 | generation 12     | key 18 |
+//! ```
+
+/// A source of events as the poller knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token(pub usize);
+
+/// What a [`Token`] stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Conn(ConnId),
+    Listener(u8),
+    Datagrams(u8),
+    /// The place where messages are recorded takes more.
+    Journal,
+    /// Somebody asks the server to stop.
+    Stop,
+}
+
+/// One connection, and not the one that had its slot before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnId {
+    pub(crate) key: u32,
+    pub(crate) generation: u16,
+}
+
+#[cfg(target_pointer_width = "64")]
+const KEY_BITS: u32 = 32;
+#[cfg(target_pointer_width = "64")]
+const GENERATION_BITS: u32 = 16;
+#[cfg(not(target_pointer_width = "64"))]
+const KEY_BITS: u32 = 18;
+#[cfg(not(target_pointer_width = "64"))]
+const GENERATION_BITS: u32 = 12;
+
+/// The bits of a generation that a token has room for. It comes round only after more connections than
+/// could be accepted while an event is on its way.
+#[expect(clippy::cast_possible_truncation, reason = "at most 16 bits are set")]
+pub(crate) const GENERATION_MASK: u16 = ((1u32 << GENERATION_BITS) - 1) as u16;
+
+/// Connections that have a token.
+pub(crate) const CONNECTIONS_MAX: usize = ((1u64 << KEY_BITS) - 2) as usize;
+
+const KIND_SHIFT: u32 = usize::BITS - 2;
+const KEY_MASK: usize = ((1u64 << KEY_BITS) - 1) as usize;
+
+impl Token {
+    /// The journal's. Whoever registers what messages are recorded to uses it.
+    pub const JOURNAL: Self = Self(OTHER << KIND_SHIFT);
+    /// That of requests to stop.
+    pub const STOP: Self = Self((OTHER << KIND_SHIFT) | 1);
+}
+
+impl From<Source> for Token {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Conn(id) => Self((usize::from(id.generation) << KEY_BITS) | id.key as usize),
+            Source::Listener(place) => Self((LISTENER << KIND_SHIFT) | usize::from(place)),
+            Source::Datagrams(place) => Self((DATAGRAMS << KIND_SHIFT) | usize::from(place)),
+            Source::Journal => Self::JOURNAL,
+            Source::Stop => Self::STOP,
+        }
+    }
+}
+
+impl From<Token> for Source {
+    #[expect(clippy::cast_possible_truncation, reason = "each field is taken back as it was put in")]
+    fn from(token: Token) -> Self {
+        match token.0 >> KIND_SHIFT {
+            LISTENER => Self::Listener(token.0 as u8),
+            DATAGRAMS => Self::Datagrams(token.0 as u8),
+            OTHER if token == Token::JOURNAL => Self::Journal,
+            OTHER => Self::Stop,
+            _ => Self::Conn(ConnId {
+                key: (token.0 & KEY_MASK) as u32,
+                generation: (token.0 >> KEY_BITS) as u16 & GENERATION_MASK,
+            }),
+        }
+    }
+}
+
+const LISTENER: usize = 1;
+const DATAGRAMS: usize = 2;
+const OTHER: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_source_comes_back_from_its_token() {
+        let conn = |key, generation| Source::Conn(ConnId { key, generation });
+        for source in [
+            conn(0, 0),
+            conn(CONNECTIONS_MAX as u32, GENERATION_MASK),
+            conn(7, 1),
+            Source::Listener(255),
+            Source::Datagrams(0),
+            Source::Journal,
+            Source::Stop,
+        ] {
+            assert_eq!(Source::from(Token::from(source)), source);
+        }
+    }
+}
