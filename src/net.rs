@@ -1,0 +1,146 @@
+//! The seam to the network: all that the event loop asks of a kernel, as a trait.
+//!
+//! The real one is [`kernel::KernelNet`], on `mio`; the loop is compiled for it without indirection. Tests
+//! put a simulated network in its place. Time comes through the same seam, since a simulated network has a
+//! simulated clock.
+
+pub mod kernel;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use crate::deadlines::Tick;
+pub use crate::token::Token;
+
+/// A network, its poller and its clocks.
+///
+/// Every source is registered once, for reading and writing, edge-triggered: an event tells that something
+/// has changed, and none follows until an operation has said [`io::ErrorKind::WouldBlock`] or has moved
+/// fewer bytes than it was asked to. Nothing blocks but `poll`.
+pub trait Net {
+    /// Accepts connections.
+    type Listener;
+    /// A connection's stream of bytes.
+    type Stream;
+    /// Sends and receives datagrams.
+    type Socket;
+
+    /// Listens at `address`; returns the address with the port that was really taken.
+    ///
+    /// # Errors
+    /// The address can not be listened at.
+    fn listen(&mut self, address: SocketAddr, token: Token) -> io::Result<(Self::Listener, SocketAddr)>;
+
+    /// Receives datagrams at `address`; returns the address with the port that was really taken.
+    ///
+    /// # Errors
+    /// The address can not be bound.
+    fn bind(&mut self, address: SocketAddr, token: Token) -> io::Result<(Self::Socket, SocketAddr)>;
+
+    /// Takes the next connection that waits.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none waits; else what [`AcceptFailure::of`] makes of it.
+    fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Stream, SocketAddr)>;
+
+    /// Lets events of `stream` come, with `token`.
+    ///
+    /// # Errors
+    /// The poller has no room.
+    fn register(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;
+
+    /// Reads; 0 is the end of the peer's side.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `Interrupted`, or the end of the connection.
+    fn read(&mut self, stream: &Self::Stream, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes, and says how many bytes were taken.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `Interrupted`, or the end of the connection.
+    fn write(&mut self, stream: &Self::Stream, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Ends our side of the stream.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    fn half_close(&mut self, stream: &Self::Stream) -> io::Result<()>;
+
+    /// Closes the stream. No event of it comes with a later poll.
+    fn close(&mut self, stream: Self::Stream);
+
+    /// Receives a datagram, cut to the length of `buffer`.
+    ///
+    /// # Errors
+    /// `WouldBlock`, or an error that concerns one datagram.
+    fn receive(&mut self, socket: &Self::Socket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
+
+    /// Sends a datagram.
+    ///
+    /// # Errors
+    /// It was not sent; that concerns this datagram alone.
+    fn send(&mut self, socket: &Self::Socket, datagram: &[u8], peer: SocketAddr) -> io::Result<()>;
+
+    /// Waits until something has happened or `timeout` is over, and appends up to `events_max` events.
+    /// `None` waits for ever.
+    ///
+    /// # Errors
+    /// The poller is broken; an interrupted wait is not an error.
+    fn poll(
+        &mut self,
+        events: &mut Vec<Event>,
+        events_max: usize,
+        timeout: Option<Duration>,
+    ) -> io::Result<()>;
+
+    /// How often the server was asked to stop since the last call.
+    fn stop_requests(&mut self) -> u32;
+
+    /// The monotonic clock.
+    fn now(&mut self) -> Tick;
+
+    /// The clock of the wall: seconds since the epoch.
+    fn unix_seconds(&mut self) -> i64;
+}
+
+/// What the poller says of a source. All of it is a hint: the outcome of reading and writing decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    /// The source.
+    pub token: Token,
+    /// A read may bring something.
+    pub readable: bool,
+    /// A write may take something.
+    pub writable: bool,
+    /// The peer has ended its side, or the connection is broken.
+    pub ended: bool,
+}
+
+/// What a failed accept means for the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcceptFailure {
+    /// No connection waits.
+    NoneWaits,
+    /// That one connection failed before it was taken; the next may be fine.
+    ThatOne,
+    /// The system is out of descriptors or memory; trying at once again would spin.
+    Exhausted,
+}
+
+impl AcceptFailure {
+    /// Linux passes errors of the new connection on to accept (`accept(2)`), so all but the known signs of
+    /// exhaustion are taken to concern that one.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Self {
+        use libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
+        match (error.kind(), error.raw_os_error()) {
+            (io::ErrorKind::WouldBlock, _) => Self::NoneWaits,
+            (io::ErrorKind::OutOfMemory, _) | (_, Some(ENOMEM | ENFILE | EMFILE | ENOBUFS)) => {
+                Self::Exhausted
+            }
+            _ => Self::ThatOne,
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The kernel's network, through `mio`: the only file that knows it.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mio::net::{TcpListener, TcpStream, UdpSocket};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Waker};
+
+use super::{Event, Net, Tick, Token};
+use crate::sockets::{self, SocketOptions};
+
+/// Sockets of the kernel, its poller and its clocks.
+pub struct KernelNet {
+    poll: Poll,
+    events: Events,
+    events_max: usize,
+    options: SocketOptions,
+    started: Instant,
+    /// mio takes one waker for a poller, and only the last one made works.
+    waker: Arc<Waker>,
+    stop_requests: Arc<AtomicU32>,
+    #[cfg(feature = "signals")]
+    signals: Option<signal_hook_mio::v1_0::Signals>,
+}
+
+/// Asks a running server to stop, from anywhere: once to let it finish what has begun, twice at once.
+#[derive(Debug, Clone)]
+pub struct Stopper {
+    waker: Arc<Waker>,
+    stop_requests: Arc<AtomicU32>,
+}
+
+impl Stopper {
+    /// Asks.
+    ///
+    /// # Errors
+    /// The poller could not be woken.
+    pub fn stop(&self) -> io::Result<()> {
+        self.stop_requests.fetch_add(1, Ordering::SeqCst);
+        self.waker.wake()
+    }
+}
+
+impl KernelNet {
+    /// A poller without sources.
+    ///
+    /// # Errors
+    /// The system has no descriptor left for it.
+    pub fn new(options: SocketOptions) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), mio::Token(Token::STOP.0))?);
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(0),
+            events_max: 0,
+            options,
+            started: Instant::now(),
+            waker,
+            stop_requests: Arc::default(),
+            #[cfg(feature = "signals")]
+            signals: None,
+        })
+    }
+
+    /// SIGINT and SIGTERM become requests to stop.
+    ///
+    /// # Errors
+    /// The signals could not be taken over.
+    #[cfg(feature = "signals")]
+    pub fn take_signals(&mut self) -> io::Result<()> {
+        use signal_hook::consts::{SIGINT, SIGTERM};
+        let mut signals = signal_hook_mio::v1_0::Signals::new([SIGINT, SIGTERM])?;
+        let token = mio::Token(Token::STOP.0);
+        self.poll.registry().register(&mut signals, token, Interest::READABLE)?;
+        self.signals = Some(signals);
+        Ok(())
+    }
+
+    /// Something that can stop the loop from another thread.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper { waker: self.waker.clone(), stop_requests: self.stop_requests.clone() }
+    }
+
+    /// Lets an event come when `descriptor`, to which messages are recorded, takes more.
+    ///
+    /// # Errors
+    /// The poller does not take it, as with a plain file.
+    pub fn watch_journal(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        let token = mio::Token(Token::JOURNAL.0);
+        self.poll.registry().register(&mut SourceFd(&descriptor.as_raw_fd()), token, Interest::WRITABLE)
+    }
+}
+
+impl Net for KernelNet {
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+    type Socket = UdpSocket;
+
+    fn listen(&mut self, address: SocketAddr, token: Token) -> io::Result<(TcpListener, SocketAddr)> {
+        let listener = sockets::listen(address, self.options)?;
+        listener.set_nonblocking(true)?;
+        let mut listener = TcpListener::from_std(listener);
+        self.poll.registry().register(&mut listener, mio::Token(token.0), Interest::READABLE)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    }
+
+    fn bind(&mut self, address: SocketAddr, token: Token) -> io::Result<(UdpSocket, SocketAddr)> {
+        let socket = sockets::bind(address, self.options)?;
+        socket.set_nonblocking(true)?;
+        let mut socket = UdpSocket::from_std(socket);
+        self.poll.registry().register(&mut socket, mio::Token(token.0), Interest::READABLE)?;
+        let address = socket.local_addr()?;
+        Ok((socket, address))
+    }
+
+    fn accept(&mut self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        listener.accept()
+    }
+
+    fn register(&mut self, stream: &mut TcpStream, token: Token) -> io::Result<()> {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(stream, mio::Token(token.0), both)
+    }
+
+    fn read(&mut self, mut stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+        stream.read(buffer)
+    }
+
+    fn write(&mut self, mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        stream.write(bytes)
+    }
+
+    fn half_close(&mut self, stream: &TcpStream) -> io::Result<()> {
+        stream.shutdown(Shutdown::Write)
+    }
+
+    fn close(&mut self, stream: TcpStream) {
+        // Closing takes it out of the poller, whose descriptor for it nobody else has.
+        drop(stream);
+    }
+
+    fn receive(&mut self, socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        socket.recv_from(buffer)
+    }
+
+    fn send(&mut self, socket: &UdpSocket, datagram: &[u8], peer: SocketAddr) -> io::Result<()> {
+        socket.send_to(datagram, peer).map(drop)
+    }
+
+    fn poll(
+        &mut self,
+        events: &mut Vec<Event>,
+        events_max: usize,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        if self.events_max != events_max {
+            self.events = Events::with_capacity(events_max);
+            self.events_max = events_max;
+        }
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        events.extend(self.events.iter().map(|event| Event {
+            token: Token(event.token().0),
+            readable: event.is_readable(),
+            writable: event.is_writable(),
+            ended: event.is_read_closed() || event.is_error(),
+        }));
+        Ok(())
+    }
+
+    fn stop_requests(&mut self) -> u32 {
+        let asked = self.stop_requests.swap(0, Ordering::SeqCst);
+        #[cfg(feature = "signals")]
+        if let Some(signals) = &mut self.signals {
+            return signals.pending().fold(asked, |count, _| count + 1);
+        }
+        asked
+    }
+
+    fn now(&mut self) -> Tick {
+        Tick::after(self.started.elapsed())
+    }
+
+    fn unix_seconds(&mut self) -> i64 {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
+    }
+}
+
+impl std::fmt::Debug for KernelNet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KernelNet").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,53 @@
+//! Sockets that listen, made the same way for the event loop and for the threads.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// How listening sockets are made.
+#[derive(Debug, Clone, Copy)]
+pub struct SocketOptions {
+    /// Connections that may wait to be accepted. The system cuts it to its own limit
+    /// (`net.core.somaxconn`). A short backlog drops connects in a storm, and each costs its peer a second.
+    pub backlog: u16,
+    /// Several processes may share the port.
+    pub reuse_port: bool,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self { backlog: 4096, reuse_port: false }
+    }
+}
+
+/// Listens at `address`, blocking.
+///
+/// # Errors
+/// The address is taken, not this machine's, or not allowed.
+pub fn listen(address: SocketAddr, options: SocketOptions) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restarted server takes its port at once, though old connections are still in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    set_reuse_port(&socket, options)?;
+    // Accepted sockets inherit it: answers are written whole, and never wait for a peer's acknowledgement.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(options.backlog.into())?;
+    Ok(socket.into())
+}
+
+/// Receives datagrams at `address`, blocking.
+///
+/// # Errors
+/// The address is taken, not this machine's, or not allowed.
+pub fn bind(address: SocketAddr, options: SocketOptions) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    set_reuse_port(&socket, options)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+fn set_reuse_port(socket: &Socket, options: SocketOptions) -> io::Result<()> {
+    if options.reuse_port { socket.set_reuse_port(true) } else { Ok(()) }
+}
