@@ -1,0 +1,227 @@
+//! Endings: deadlines that are over, and the end of the server.
+
+use std::io;
+
+use crate::conn::{CloseReason, Flags, Signal, State};
+use crate::counters::Notice;
+use crate::deadlines::Tick;
+use crate::event_loop::accepting::Accepting;
+use crate::event_loop::{EventLoop, LoopError};
+use crate::net::Net;
+
+/// What the server is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Serving,
+    /// Asked to stop: nothing new is accepted, frames that have begun are finished. Before idle
+    /// connections are closed, everything that had come by then is taken in (`swept` tells).
+    Draining {
+        since: Tick,
+        swept: bool,
+    },
+    Stopped,
+}
+
+impl Phase {
+    pub(super) fn is_draining(self) -> bool {
+        matches!(self, Self::Draining { .. })
+    }
+}
+
+impl<N: Net> EventLoop<N> {
+    /// The one place where the state of a connection changes, and where what that means is done. Returns
+    /// whether the connection is still there.
+    pub(super) fn signal(&mut self, key: u32, signal: Signal) -> bool {
+        let conn = self.table.conn_mut(key);
+        let (reason, after) = (conn.reason, conn.state.after(signal));
+        if after == conn.state {
+            return true;
+        }
+        match after {
+            State::Closed => {
+                self.close(key, reason);
+                return false;
+            }
+            State::Lingering => {
+                if self.net.half_close(&conn.stream).is_err() {
+                    self.close(key, CloseReason::Reset);
+                    return false;
+                }
+                self.table.linger(key, self.now);
+            }
+            State::Open | State::Ending | State::Finishing => {}
+        }
+        self.table.conn_mut(key).state = after;
+        true
+    }
+
+    /// The one place where connections are closed.
+    pub(super) fn close(&mut self, key: u32, reason: CloseReason) {
+        self.counters.closed[reason as usize] += 1;
+        let peer = self.table.peer(key);
+        let address = self.listeners[usize::from(self.table.conn(key).endpoint)].address;
+        log::debug!("{address}: {peer} closed: {reason}");
+        match reason {
+            CloseReason::Full
+            | CloseReason::FrameTimeout
+            | CloseReason::WriteTimeout
+            | CloseReason::Failed
+            | CloseReason::Unregistered => {
+                self.warn(Notice::Closed(reason), &format_args!("{address}: {peer}: {reason}"));
+            }
+            // Bad input has had its line when it was refused; the others are in order.
+            CloseReason::Served
+            | CloseReason::Truncated
+            | CloseReason::BadInput
+            | CloseReason::IdleTimeout
+            | CloseReason::Reset
+            | CloseReason::Stopped => {}
+        }
+        let stream = self.table.remove(key);
+        self.net.close(stream);
+        self.accepting = Accepting::Running;
+    }
+
+    /// Closes what is over its deadline.
+    ///
+    /// A poll that brought as many events as it could may have left more behind: with this process stopped
+    /// for a while, or a machine asleep, everybody would look idle although their bytes wait. So expiring
+    /// waits until the kernel had nothing more to tell, for as many turns at most as it takes to hear of
+    /// every connection once.
+    pub(super) fn expire(&mut self) {
+        let turns_max = self.table.len() / self.limits.events_per_poll_max.max(1) + 1;
+        if self.events.len() >= self.limits.events_per_poll_max && self.expiries_deferred < turns_max {
+            self.expiries_deferred += 1;
+            return;
+        }
+        self.expiries_deferred = 0;
+        let now = self.now;
+        while let Some(key) = self.table.lingering.due(&mut self.table.conns, now) {
+            let reason = self.table.conn(key).reason;
+            self.close(key, reason);
+        }
+        while let Some(place) = self.table.frames.due(&mut self.table.pendings, now) {
+            let key = self.table.pendings[place as usize].conn;
+            // Bytes that have come and were not read yet are not the peer's delay.
+            if self.table.conn(key).flags.contains(Flags::READABLE) {
+                self.table.frames.arm(&mut self.table.pendings, place, now);
+            } else {
+                self.close(key, CloseReason::FrameTimeout);
+            }
+        }
+        while let Some(place) = self.table.writes.due(&mut self.table.pendings, now) {
+            let key = self.table.pendings[place as usize].conn;
+            self.close(key, CloseReason::WriteTimeout);
+        }
+        while let Some(key) = self.table.idle.due(&mut self.table.conns, now) {
+            let conn = self.table.conn(key);
+            if conn.state != State::Open {
+                self.table.idle.cancel(&mut self.table.conns, key);
+            } else if conn.flags.contains(Flags::READABLE) || !self.table.is_quiet(key) {
+                self.table.idle.arm(&mut self.table.conns, key, now);
+            } else {
+                self.close(key, CloseReason::IdleTimeout);
+            }
+        }
+        for socket in &mut self.sockets {
+            socket.sessions.expire(now);
+        }
+    }
+
+    /// Somebody asks to stop: the first time in order, the second time at once.
+    pub(super) fn stop(&mut self) {
+        for _ in 0..self.net.stop_requests() {
+            self.phase = match self.phase {
+                Phase::Serving => {
+                    let frames = self.table.pendings.len();
+                    log::info!("stopping: {} connections, {frames} of them busy", self.table.len());
+                    Phase::Draining { since: self.now, swept: false }
+                }
+                Phase::Draining { .. } | Phase::Stopped => Phase::Stopped,
+            };
+        }
+    }
+
+    /// Milliseconds until the phase wants to be looked at.
+    pub(super) fn phase_wait_ms(&self) -> Option<u32> {
+        match self.phase {
+            Phase::Serving => None,
+            Phase::Draining { swept: false, .. } | Phase::Stopped => Some(0),
+            Phase::Draining { since, .. } => {
+                let drain_ms = u32::try_from(self.limits.drain_timeout.as_millis()).unwrap_or(u32::MAX);
+                Some(drain_ms.saturating_sub(self.now.ms_since(since)))
+            }
+        }
+    }
+
+    /// Goes on towards the end, if the server was asked to stop.
+    pub(super) fn end_by_phase(&mut self) -> Result<(), LoopError> {
+        match self.phase {
+            Phase::Serving => return Ok(()),
+            Phase::Draining { since, swept: false } => {
+                self.sweep(since);
+                return Ok(());
+            }
+            Phase::Draining { .. } => {
+                let is_empty = self.table.len() == 0 && self.journal.unwritten_bytes() == 0;
+                if !is_empty && self.phase_wait_ms() != Some(0) {
+                    return Ok(());
+                }
+            }
+            Phase::Stopped => {}
+        }
+        self.phase = Phase::Stopped;
+        self.close_all();
+        if self.journal.unwritten_bytes() > 0 {
+            let error =
+                io::Error::new(io::ErrorKind::TimedOut, "nothing took them until the end of the drain");
+            return Err(LoopError::Journal(error));
+        }
+        Ok(())
+    }
+
+    /// The first step of draining takes two turns: one closes the listeners, and the next, which has heard
+    /// of all that came before, closes the connections that wait for nothing.
+    fn sweep(&mut self, since: Tick) {
+        if self.accepts_nothing() {
+            if self.events.len() >= self.limits.events_per_poll_max {
+                return;
+            }
+            for key in self.keys() {
+                let conn = self.table.conn(key);
+                if conn.state == State::Open
+                    && self.table.is_quiet(key)
+                    && !conn.flags.contains(Flags::READABLE)
+                {
+                    self.close(key, CloseReason::Stopped);
+                }
+            }
+            self.phase = Phase::Draining { since, swept: true };
+        } else {
+            self.sockets.clear();
+            for listener in &mut self.listeners {
+                listener.ready = false;
+                listener.listener = None;
+            }
+        }
+    }
+
+    fn accepts_nothing(&self) -> bool {
+        self.sockets.is_empty() && self.listeners.iter().all(|listener| listener.listener.is_none())
+    }
+
+    fn close_all(&mut self) {
+        let keys = self.keys();
+        if !keys.is_empty() {
+            log::warn!("stopped before {} connections were done", keys.len());
+        }
+        for key in keys {
+            self.close(key, CloseReason::Stopped);
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "connections are counted in 32 bits")]
+    fn keys(&self) -> Vec<u32> {
+        self.table.conns.iter().map(|(key, _)| key as u32).collect()
+    }
+}
