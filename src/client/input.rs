@@ -1,0 +1,122 @@
+//! Where the texts to send come from: given all at once, or line by line. It knows nothing of servers.
+
+use std::io::{BufRead, Read, Write};
+use std::slice;
+
+use super::error::Failure;
+
+/// Bytes of the longest line taken, without its end.
+pub const LINE_BYTES_MAX: usize = 16 << 20;
+
+/// Texts in the order in which they are to be sent.
+pub(super) enum Texts<'a> {
+    /// Known from the beginning.
+    Given(slice::Iter<'a, String>),
+    /// Each read when the reply to the one before is there.
+    Typed(Lines<'a>),
+}
+
+impl Texts<'_> {
+    /// The next text; `None` when there are no more.
+    pub(super) fn next(&mut self) -> Result<Option<String>, Failure> {
+        match self {
+            Self::Given(texts) => Ok(texts.next().cloned()),
+            Self::Typed(lines) => lines.next(),
+        }
+    }
+}
+
+/// Lines of input, each a text. A line ends with LF or CR LF, which are not part of it; the last may lack it.
+pub struct Lines<'a> {
+    input: &'a mut dyn BufRead,
+    prompt: Option<&'a mut dyn Write>,
+    line: u64,
+}
+
+impl<'a> Lines<'a> {
+    /// Reads from `input`; writes `> ` to `prompt`, if there is one, before each line.
+    pub fn new(input: &'a mut dyn BufRead, prompt: Option<&'a mut dyn Write>) -> Self {
+        Self { input, prompt, line: 0 }
+    }
+
+    fn next(&mut self) -> Result<Option<String>, Failure> {
+        self.line += 1;
+        self.show("> ");
+        let mut line = Vec::new();
+        let with_its_end = LINE_BYTES_MAX as u64 + 2;
+        (&mut *self.input).take(with_its_end).read_until(b'\n', &mut line).map_err(Failure::Input)?;
+        if line.is_empty() {
+            // The end of the input leaves a terminal's cursor behind the prompt.
+            self.show("\n");
+            return Ok(None);
+        }
+        if line.pop_if(|byte| *byte == b'\n').is_some() {
+            line.pop_if(|byte| *byte == b'\r');
+        }
+        if line.len() > LINE_BYTES_MAX {
+            return Err(Failure::LineTooLong { line: self.line });
+        }
+        match String::from_utf8(line) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) => {
+                Err(Failure::LineNotUtf8 { line: self.line, position: error.utf8_error().valid_up_to() })
+            }
+        }
+    }
+
+    /// A prompt that cannot be shown is no reason not to read.
+    fn show(&mut self, text: &str) {
+        if let Some(prompt) = &mut self.prompt {
+            let _ = prompt.write_all(text.as_bytes()).and_then(|()| prompt.flush());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, BufReader};
+
+    use super::*;
+
+    fn read_all(mut input: impl BufRead) -> Result<Vec<String>, Failure> {
+        let mut lines = Lines::new(&mut input, None);
+        let mut texts = Vec::new();
+        while let Some(text) = lines.next()? {
+            texts.push(text);
+        }
+        Ok(texts)
+    }
+
+    #[test]
+    fn a_line_is_a_text_without_its_end() {
+        assert_eq!(read_all(&b"one\r\n\n two\rtwo \nlast"[..]).unwrap(), ["one", "", " two\rtwo ", "last"]);
+        assert_eq!(read_all(&b"last\n"[..]).unwrap(), ["last"]);
+        assert_eq!(read_all(&b""[..]).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn a_line_that_is_not_utf8_is_named() {
+        assert_eq!(
+            read_all(&b"one\ntw\xff\n"[..]).unwrap_err().to_string(),
+            "line 2 of the input is not UTF-8: its byte 2 begins no character"
+        );
+    }
+
+    #[test]
+    fn a_line_of_the_limit_is_taken_and_an_endless_one_is_refused() {
+        let long = BufReader::new(io::repeat(b'a').take(LINE_BYTES_MAX as u64).chain(&b"\r\n"[..]));
+        assert_eq!(read_all(long).unwrap()[0].len(), LINE_BYTES_MAX);
+        assert_eq!(
+            read_all(BufReader::new(io::repeat(b'a'))).unwrap_err().to_string(),
+            "line 1 of the input is longer than 16777216 bytes"
+        );
+    }
+
+    #[test]
+    fn a_person_is_prompted_for_each_line_and_the_end_leaves_a_fresh_one() {
+        let (mut input, mut shown) = (&b"one\ntwo\n"[..], Vec::new());
+        let mut lines = Lines::new(&mut input, Some(&mut shown));
+        while lines.next().unwrap().is_some() {}
+        assert_eq!(shown, b"> > > \n");
+    }
+}

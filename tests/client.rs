@@ -1,0 +1,668 @@
+//! The client against servers that follow a script: those it must get along with, and those that it must
+//! not hang on, crash on, or misreport.
+
+use std::cell::Cell;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use loopline::client::{ClientError, Failure, Lines, Options, talk};
+use loopline::frame::{self, HEADER_BYTES};
+use loopline::service::message::{ACKNOWLEDGEMENT, DISCONNECT};
+use loopline::service::month::INTRODUCTION;
+use loopline::service::reply::REPLY;
+
+/// For what must happen: never waited for to its end.
+const PLENTY: Duration = Duration::from_secs(60);
+
+/// For what must not happen: waited for to its end.
+const SHORT: Duration = Duration::from_millis(50);
+
+struct Talk {
+    outcome: Result<(), ClientError>,
+    printed: String,
+}
+
+impl Talk {
+    /// What was printed, of a talk that went well.
+    fn printed(self) -> String {
+        self.outcome.unwrap();
+        self.printed
+    }
+
+    /// What was printed, and what went wrong, without the endpoint that every error begins with.
+    fn failed(self, service: &str) -> (String, String) {
+        let error = self.outcome.unwrap_err().to_string();
+        let (endpoint, reason) = error.split_once(": ").unwrap();
+        assert!(endpoint.starts_with(&format!("{service}=127.0.0.1:")), "{error}");
+        (self.printed, reason.into())
+    }
+}
+
+fn options(service: &str, address: SocketAddr, texts: &[&str], timeout: Duration) -> Options {
+    Options {
+        endpoint: format!("{service}={address}").parse().unwrap(),
+        texts: texts.iter().map(ToString::to_string).collect(),
+        timeout,
+        retries: 0,
+    }
+}
+
+fn say(options: &Options) -> Talk {
+    say_lines(options, "")
+}
+
+fn say_lines(options: &Options, input: &str) -> Talk {
+    let mut printed = Vec::new();
+    let outcome = talk(options, Lines::new(&mut input.as_bytes(), None), &mut printed);
+    Talk { outcome, printed: String::from_utf8(printed).unwrap() }
+}
+
+/// A TCP server that accepts once for each of `connections` and gives them to `script`, which says what
+/// the test wants to know.
+fn serve<T: Send + 'static>(
+    connections: usize,
+    mut script: impl FnMut(TcpStream) -> T + Send + 'static,
+) -> (SocketAddr, JoinHandle<Vec<T>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        let accept = |_| listener.accept().unwrap().0;
+        (0..connections).map(accept).map(&mut script).collect()
+    });
+    (address, server)
+}
+
+/// What one connection of `script` looks like to a client that sends `texts` to `service`.
+fn say_to(
+    service: &str,
+    texts: &[&str],
+    timeout: Duration,
+    script: impl FnMut(TcpStream) + Send + 'static,
+) -> Talk {
+    let (address, server) = serve(1, script);
+    let talk = say(&options(service, address, texts, timeout));
+    server.join().unwrap();
+    talk
+}
+
+fn read_frame(stream: &mut TcpStream) -> String {
+    let mut header = [0; HEADER_BYTES];
+    stream.read_exact(&mut header).unwrap();
+    let body_bytes = str::from_utf8(&header).unwrap().trim_ascii().parse().unwrap();
+    let mut body = vec![0; body_bytes];
+    stream.read_exact(&mut body).unwrap();
+    String::from_utf8(body).unwrap()
+}
+
+fn framed(body: &str) -> Vec<u8> {
+    let mut wire = Vec::new();
+    frame::append(body, &mut wire);
+    wire
+}
+
+/// Acknowledges frames, each acknowledgement given to `write`, until the farewell or the end of the stream.
+fn acknowledge(mut stream: TcpStream, mut write: impl FnMut(&mut TcpStream, &[u8])) -> Vec<String> {
+    stream.set_nodelay(true).unwrap();
+    let mut bodies = Vec::new();
+    while bodies.last().is_none_or(|last| last != DISCONNECT) {
+        bodies.push(read_frame(&mut stream));
+        write(&mut stream, &framed(ACKNOWLEDGEMENT));
+    }
+    bodies
+}
+
+fn wait_for_the_client_to_close(mut stream: TcpStream) {
+    let _ = stream.read_to_end(&mut Vec::new());
+}
+
+#[test]
+fn each_text_is_a_frame_and_the_farewell_comes_last_and_prints_nothing() {
+    let (address, server) =
+        serve(1, |stream| acknowledge(stream, |stream, wire| stream.write_all(wire).unwrap()));
+    let talk = say(&options("message", address, &["one", "", "grüße"], PLENTY));
+    assert_eq!(talk.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(3));
+    assert_eq!(server.join().unwrap(), [["one", "", "grüße", DISCONNECT]]);
+}
+
+#[test]
+fn a_farewell_among_the_texts_is_printed_and_ends_the_conversation() {
+    let (address, server) =
+        serve(1, |stream| acknowledge(stream, |stream, wire| stream.write_all(wire).unwrap()));
+    let talk = say(&options("message", address, &["one", DISCONNECT, "never sent"], PLENTY));
+    assert_eq!(talk.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(2));
+    assert_eq!(server.join().unwrap(), [["one", DISCONNECT]]);
+}
+
+#[test]
+fn without_texts_each_line_of_input_is_one() {
+    let (address, server) =
+        serve(1, |stream| acknowledge(stream, |stream, wire| stream.write_all(wire).unwrap()));
+    let talk = say_lines(&options("message", address, &[], PLENTY), "one\r\n\nlast");
+    assert_eq!(talk.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(3));
+    assert_eq!(server.join().unwrap(), [["one", "", "last", DISCONNECT]]);
+}
+
+#[test]
+fn a_reply_may_come_with_header_and_body_apart() {
+    let (address, server) = serve(1, |stream| {
+        acknowledge(stream, |stream, wire| {
+            stream.write_all(&wire[..HEADER_BYTES]).unwrap();
+            stream.write_all(&wire[HEADER_BYTES..]).unwrap();
+        })
+    });
+    let talk = say(&options("message", address, &["one", "two"], PLENTY));
+    assert_eq!(talk.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(2));
+    server.join().unwrap();
+}
+
+#[test]
+fn a_reply_may_come_byte_by_byte() {
+    let (address, server) = serve(1, |stream| {
+        acknowledge(stream, |stream, wire| {
+            wire.chunks(1).for_each(|byte| stream.write_all(byte).unwrap());
+        })
+    });
+    let talk = say(&options("message", address, &["one", "two"], PLENTY));
+    assert_eq!(talk.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(2));
+    server.join().unwrap();
+}
+
+#[test]
+fn any_reply_is_printed_as_one_line_that_leaves_the_terminal_alone() {
+    let talk = say_to("message", &["one"], PLENTY, |mut stream| {
+        read_frame(&mut stream);
+        stream.write_all(&framed("noted\n\u{1b}[2J")).unwrap();
+        read_frame(&mut stream);
+        stream.write_all(&framed("")).unwrap();
+    });
+    assert_eq!(talk.printed(), "noted\\n\\u{1b}[2J\n");
+}
+
+#[test]
+fn a_server_that_closes_on_the_farewell_did_all_it_was_asked() {
+    let talk = say_to("message", &["one"], PLENTY, |mut stream| {
+        read_frame(&mut stream);
+        stream.write_all(&framed(ACKNOWLEDGEMENT)).unwrap();
+    });
+    assert_eq!(talk.printed(), format!("{ACKNOWLEDGEMENT}\n"));
+}
+
+#[test]
+fn a_server_that_never_closes_is_left_once_the_farewell_is_acknowledged() {
+    let talk = say_to("message", &["one"], PLENTY, |mut stream| {
+        for _ in 0..2 {
+            read_frame(&mut stream);
+            stream.write_all(&framed(ACKNOWLEDGEMENT)).unwrap();
+        }
+        wait_for_the_client_to_close(stream);
+    });
+    assert_eq!(talk.printed(), format!("{ACKNOWLEDGEMENT}\n"));
+}
+
+#[test]
+fn a_server_that_never_answers_the_farewell_did_all_it_was_asked() {
+    let talk = say_to("message", &[], SHORT, wait_for_the_client_to_close);
+    assert_eq!(talk.printed(), "");
+}
+
+#[test]
+fn a_server_that_closes_before_replying_is_said_to() {
+    let talk = say_to("message", &["one"], PLENTY, |mut stream| drop(read_frame(&mut stream)));
+    let reason = "the server closed the connection before replying".to_string();
+    assert_eq!(talk.failed("message"), (String::new(), reason));
+}
+
+#[test]
+fn a_server_that_closes_without_reading_is_said_to_close() {
+    // Closing with bytes unread resets the connection.
+    let talk = say_to("message", &["one"], PLENTY, |mut stream| {
+        stream.read_exact(&mut [0]).unwrap();
+    });
+    let reason = "the server closed the connection before replying".to_string();
+    assert_eq!(talk.failed("message"), (String::new(), reason));
+}
+
+#[test]
+fn a_server_that_closes_in_the_middle_of_a_reply_is_said_to() {
+    let talk = say_to("message", &["one", "two"], PLENTY, |mut stream| {
+        read_frame(&mut stream);
+        stream.write_all(&framed(ACKNOWLEDGEMENT)).unwrap();
+        read_frame(&mut stream);
+        stream.write_all(&framed(ACKNOWLEDGEMENT)[..70]).unwrap();
+    });
+    let reason = "the server closed the connection in the middle of a reply, 70 bytes of it came".to_string();
+    assert_eq!(talk.failed("message"), (format!("{ACKNOWLEDGEMENT}\n"), reason));
+}
+
+#[test]
+fn a_server_of_another_protocol_is_known_by_the_first_wrong_byte() {
+    let talk = say_to("message", &["one"], PLENTY, |mut stream| {
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        wait_for_the_client_to_close(stream);
+    });
+    let reason = "the server does not speak message: header byte 0 is 'H', expected a digit".to_string();
+    assert_eq!(talk.failed("message"), (String::new(), reason));
+}
+
+#[test]
+fn a_reply_over_the_limit_is_refused_on_its_header() {
+    let talk = say_to("message", &["one"], PLENTY, |mut stream| {
+        stream.write_all(&frame::header((1 << 20) + 1)).unwrap();
+        wait_for_the_client_to_close(stream);
+    });
+    let reason = "the server does not speak message: \
+                  the header announces 1048577 bytes, the limit is 1048576";
+    assert_eq!(talk.failed("message"), (String::new(), reason.into()));
+}
+
+#[test]
+fn a_reply_that_is_not_utf8_is_refused() {
+    let talk = say_to("message", &["one"], PLENTY, |mut stream| {
+        stream.write_all(&[&frame::header(2)[..], b"a\xff"].concat()).unwrap();
+        wait_for_the_client_to_close(stream);
+    });
+    let reason = "the server does not speak message: body byte 1 begins no UTF-8 character";
+    assert_eq!(talk.failed("message"), (String::new(), reason.into()));
+}
+
+#[test]
+fn a_refusal_is_an_error_that_quotes_the_reason() {
+    let talk = say_to("message", &["one"], PLENTY, |mut stream| {
+        read_frame(&mut stream);
+        stream.write_all(&framed("Error: no more\nroom")).unwrap();
+        wait_for_the_client_to_close(stream);
+    });
+    assert_eq!(talk.failed("message"), (String::new(), "the server refused: no more\\nroom".into()));
+}
+
+#[test]
+fn a_refusal_is_heard_by_a_client_that_is_still_sending() {
+    // More than any socket buffer holds, and the server closes on the header: the client's sending fails.
+    let huge = "x".repeat(32 << 20);
+    let talk = say_to("message", &[&huge], PLENTY, |mut stream| {
+        stream.read_exact(&mut [0; HEADER_BYTES]).unwrap();
+        stream.write_all(&framed("Error: too long")).unwrap();
+    });
+    assert_eq!(talk.failed("message"), (String::new(), "the server refused: too long".into()));
+}
+
+#[test]
+fn a_refused_farewell_is_an_error_too() {
+    let talk = say_to("message", &[], PLENTY, |mut stream| {
+        read_frame(&mut stream);
+        stream.write_all(&framed("Error: the disk is full")).unwrap();
+    });
+    assert_eq!(talk.failed("message"), (String::new(), "the server refused: the disk is full".into()));
+}
+
+#[test]
+fn a_server_that_never_answers_is_waited_for_until_the_timeout() {
+    let talk = say_to("message", &["one"], SHORT, wait_for_the_client_to_close);
+    assert_eq!(talk.failed("message"), (String::new(), "timed out waiting for a reply after 50ms".into()));
+}
+
+#[test]
+fn bytes_that_drip_do_not_renew_the_timeout() {
+    let talk = say_to("message", &["one"], SHORT, |mut stream| {
+        read_frame(&mut stream);
+        // A mebibyte of single bytes takes far longer than the timeout, but no byte of it does.
+        stream.write_all(&frame::header(1 << 20)).unwrap();
+        for _ in 0..1 << 20 {
+            if stream.write_all(b"a").is_err() {
+                break;
+            }
+        }
+    });
+    let (_, reason) = talk.failed("message");
+    assert!(reason.starts_with("timed out "), "{reason}");
+}
+
+#[test]
+fn a_server_that_does_not_read_is_waited_for_until_the_timeout() {
+    let huge = "x".repeat(32 << 20);
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let (address, server) = serve(1, move |stream| {
+        let _ = stopped.recv();
+        drop(stream);
+    });
+    let talk = say(&options("message", address, &[&huge], SHORT));
+    drop(stop);
+    server.join().unwrap();
+    let reason = "timed out sending after 50ms: the server does not read".to_string();
+    assert_eq!(talk.failed("message"), (String::new(), reason));
+}
+
+#[test]
+fn a_port_where_nothing_listens_is_said_to_refuse() {
+    // Bound, so that nobody else can listen there meanwhile.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    for service in ["message", "greeting"] {
+        let talk = say(&options(service, address, &[], PLENTY));
+        let reason = "connection refused: is the server running?".to_string();
+        assert_eq!(talk.failed(service), (String::new(), reason));
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_server_that_does_not_accept_is_waited_for_until_the_timeout() {
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    // A full backlog makes the system ignore whoever connects next.
+    let mut waiting = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, SHORT) {
+        waiting.push(stream);
+    }
+    let talk = say(&options("message", address, &["one"], SHORT));
+    assert_eq!(talk.failed("message"), (String::new(), "timed out connecting after 50ms".into()));
+}
+
+#[test]
+fn a_host_that_does_not_resolve_is_said_not_to() {
+    // No label of a name may be empty, so that nobody need be asked.
+    let options = Options { endpoint: "message=no..host:1".parse().unwrap(), ..no_texts() };
+    let error = say(&options).outcome.unwrap_err().to_string();
+    assert!(error.starts_with("message=no..host:1: the host does not resolve: "), "{error}");
+}
+
+#[test]
+fn a_printer_that_is_gone_ends_the_conversation() {
+    struct Gone;
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (address, server) = serve(1, |mut stream| {
+        stream.write_all(b"hi").unwrap();
+    });
+    let options = options("greeting", address, &[], PLENTY);
+    let error = talk(&options, Lines::new(&mut io::empty(), None), &mut Gone).unwrap_err();
+    assert!(
+        matches!(&error.failure, Failure::Output(reason) if reason.kind() == io::ErrorKind::BrokenPipe),
+        "{error}"
+    );
+    server.join().unwrap();
+}
+
+#[test]
+fn what_arrives_is_printed_as_one_line() {
+    for (service, sent, printed) in [
+        ("greeting", &b"Thank you for connecting !"[..], "Thank you for connecting !\n"),
+        ("greeting", b"Another\r\ngreeting\x1b\r\n", "Another\\r\\ngreeting\\u{1b}\n"),
+        ("daytime", b"Fri May  7 20:36:52 2021\r\n", "Fri May  7 20:36:52 2021\n"),
+        ("daytime", b"\xff", "\\xff\n"),
+    ] {
+        let talk = say_to(service, &[], PLENTY, |mut stream| {
+            for byte in sent.chunks(1) {
+                stream.write_all(byte).unwrap();
+            }
+        });
+        assert_eq!(talk.printed(), printed);
+    }
+}
+
+#[test]
+fn an_answer_known_to_be_whole_is_not_waited_on_until_the_server_closes() {
+    for (service, texts, answer) in [
+        ("greeting", &[][..], "Thank you for connecting !"),
+        ("daytime", &[], "Fri May  7 20:36:52 2021\r\n"),
+        ("reply", &["hi"], REPLY),
+    ] {
+        let talk = say_to(service, texts, PLENTY, |mut stream| {
+            stream.write_all(answer.as_bytes()).unwrap();
+            wait_for_the_client_to_close(stream);
+        });
+        assert_eq!(talk.printed(), format!("{}\n", answer.trim_end()));
+    }
+}
+
+#[test]
+fn an_answer_that_does_not_end_is_printed_and_is_a_failure() {
+    // Long enough for what does come to come, on any machine.
+    let timeout = Duration::from_secs(1);
+    let talk = say_to("greeting", &[], timeout, |mut stream| {
+        stream.write_all(b"Thank you").unwrap();
+        wait_for_the_client_to_close(stream);
+    });
+    let reason = "timed out in the middle of a reply after 1s, 9 bytes of it came".to_string();
+    assert_eq!(talk.failed("greeting"), ("Thank you\n".into(), reason));
+}
+
+#[test]
+fn an_answer_without_a_byte_is_a_failure() {
+    let talk = say_to("daytime", &[], PLENTY, drop);
+    let reason = "the server closed the connection before replying".to_string();
+    assert_eq!(talk.failed("daytime"), (String::new(), reason));
+}
+
+#[test]
+fn an_endless_answer_is_cut_and_is_a_failure() {
+    let talk = say_to("greeting", &[], PLENTY, |mut stream| while stream.write_all(&[b'a'; 4096]).is_ok() {});
+    let (printed, reason) = talk.failed("greeting");
+    assert_eq!(reason, "the server answers more than 65536 bytes");
+    assert!((65_536..131_072).contains(&printed.len()), "{}", printed.len());
+}
+
+#[test]
+fn each_request_has_a_connection_of_its_own_whose_sending_side_stays_open() {
+    let (address, server) = serve(2, |mut stream| {
+        let mut request = [0; 3];
+        stream.read_exact(&mut request).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let still_open = stream.read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        stream.write_all(REPLY.as_bytes()).unwrap();
+        (request, still_open)
+    });
+    let talk = say(&options("reply", address, &["one", "two"], PLENTY));
+    assert_eq!(talk.printed(), format!("{REPLY}\n").repeat(2));
+    assert_eq!(server.join().unwrap(), [(*b"one", true), (*b"two", true)]);
+}
+
+#[test]
+fn an_empty_request_is_said_by_ending_the_sending_side() {
+    let talk = say_to("reply", &[""], PLENTY, |mut stream| {
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        stream.write_all(REPLY.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Both).unwrap();
+    });
+    assert_eq!(talk.printed(), format!("{REPLY}\n"));
+}
+
+/// A UDP server that answers each datagram with those that `script` says, until it says `None`. Returns
+/// the datagrams that came.
+fn serve_datagrams(
+    mut script: impl FnMut(&str) -> Option<Vec<String>> + Send + 'static,
+) -> (SocketAddr, JoinHandle<Vec<String>>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        let mut came = Vec::new();
+        let mut buffer = [0; 2048];
+        loop {
+            let (datagram_bytes, peer) = socket.recv_from(&mut buffer).unwrap();
+            let datagram = str::from_utf8(&buffer[..datagram_bytes]).unwrap();
+            came.push(datagram.to_owned());
+            let Some(answers) = script(datagram) else {
+                return came;
+            };
+            for answer in answers {
+                socket.send_to(answer.as_bytes(), peer).unwrap();
+            }
+        }
+    });
+    (address, server)
+}
+
+/// What a server of `month` answers in a session.
+fn month(datagram: &str) -> String {
+    match datagram {
+        "hello" => INTRODUCTION.into(),
+        "5" => "May".into(),
+        "6" => "June".into(),
+        "0" => "Goodbye".into(),
+        _ => "Error: expected an integer from 1 to 12, or 0 to end\n".into(),
+    }
+}
+
+const INTRODUCED: &str =
+    "Hey there I am going to provide you the month, if you Provide me an integer from 1-12\n";
+
+/// Options whose tries last long enough for any machine, and not long.
+fn month_options(address: SocketAddr, texts: &[&str]) -> Options {
+    Options { retries: 199, ..options("month", address, texts, PLENTY) }
+}
+
+#[test]
+fn months_are_asked_for_in_a_session_that_is_ended() {
+    let (address, server) = serve_datagrams(|datagram| (datagram != "0").then(|| vec![month(datagram)]));
+    let talk = say(&Options { retries: 0, ..month_options(address, &["5", "x", "6"]) });
+    assert_eq!(
+        talk.printed(),
+        format!("{INTRODUCED}May\nError: expected an integer from 1 to 12, or 0 to end\nJune\n")
+    );
+    assert_eq!(server.join().unwrap(), ["hello", "5", "x", "6", "0"]);
+}
+
+#[test]
+fn a_zero_that_is_typed_prints_the_goodbye_and_ends_the_session() {
+    let (address, server) = serve_datagrams(|datagram| {
+        assert_ne!(datagram, "6");
+        (datagram != "end").then(|| vec![month(datagram)])
+    });
+    let options = Options { retries: 0, ..month_options(address, &[]) };
+    assert_eq!(say_lines(&options, "5\n0\n6\n").printed(), format!("{INTRODUCED}May\nGoodbye\n"));
+    UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"end", address).unwrap();
+    assert_eq!(server.join().unwrap(), ["hello", "5", "0", "end"]);
+}
+
+#[test]
+fn a_datagram_that_is_lost_is_sent_again() {
+    let (address, server) = serve_datagrams(loses_the_first_of_each());
+    assert_eq!(say(&month_options(address, &["5", "6"])).printed(), format!("{INTRODUCED}May\nJune\n"));
+    assert!(server.join().unwrap().starts_with(&["hello".into(), "hello".into()]));
+}
+
+fn loses_the_first_of_each() -> impl FnMut(&str) -> Option<Vec<String>> {
+    let mut seen = Vec::new();
+    move |datagram| {
+        let is_first = !seen.iter().any(|other| other == datagram);
+        seen.push(datagram.to_owned());
+        (datagram != "0").then(|| if is_first { vec![] } else { vec![month(datagram)] })
+    }
+}
+
+#[test]
+fn a_hello_that_finds_a_session_open_is_answered_with_an_error_and_goes_on() {
+    let (address, server) = serve_datagrams(|datagram| match datagram {
+        "0" => None,
+        "hello" => Some(vec![month("not a number")]),
+        _ => Some(vec![month(datagram)]),
+    });
+    let printed = say(&month_options(address, &["5"])).printed();
+    assert_eq!(printed, "Error: expected an integer from 1 to 12, or 0 to end\nMay\n");
+    server.join().unwrap();
+}
+
+#[test]
+fn answers_that_come_twice_are_printed_once() {
+    let (address, server) =
+        serve_datagrams(|datagram| (datagram != "0").then(|| vec![month(datagram), month(datagram)]));
+    let printed = say(&month_options(address, &["5", "6", "5"])).printed();
+    assert_eq!(printed, format!("{INTRODUCED}May\nJune\nMay\n"));
+    server.join().unwrap();
+}
+
+#[test]
+fn an_answer_that_comes_after_the_next_request_is_not_taken_for_its_answer() {
+    let (address, server) = serve_datagrams(|datagram| match datagram {
+        "0" => None,
+        "6" => Some(vec![month("5"), month("not a number"), month("6")]),
+        _ => Some(vec![month(datagram)]),
+    });
+    let printed = say(&month_options(address, &["5", "6"])).printed();
+    assert_eq!(printed, format!("{INTRODUCED}May\nJune\n"));
+    server.join().unwrap();
+}
+
+#[test]
+fn a_text_that_finds_the_session_expired_is_asked_again() {
+    let asked = Cell::new(0);
+    let (address, server) = serve_datagrams(move |datagram| {
+        asked.set(asked.get() + 1);
+        (datagram != "0").then(|| vec![if asked.get() <= 2 { INTRODUCTION.into() } else { month(datagram) }])
+    });
+    assert_eq!(say(&month_options(address, &["5"])).printed(), format!("{INTRODUCED}May\n"));
+    server.join().unwrap();
+}
+
+#[test]
+fn an_introduction_is_printed_when_nothing_else_comes() {
+    let (address, server) = serve_datagrams(|datagram| (datagram != "0").then(|| vec![INTRODUCTION.into()]));
+    let options = options("month", address, &["5"], Duration::from_secs(1));
+    assert_eq!(say(&options).printed(), INTRODUCED.repeat(2));
+    server.join().unwrap();
+}
+
+#[test]
+fn an_answer_in_other_words_is_printed_when_no_better_one_comes() {
+    let (address, server) =
+        serve_datagrams(|datagram| (datagram != "0").then(|| vec![datagram.to_uppercase()]));
+    assert_eq!(say(&month_options(address, &["may"])).printed(), "HELLO\nMAY\n");
+    server.join().unwrap();
+}
+
+#[test]
+fn a_server_that_never_answers_is_asked_as_often_as_told() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let options = options("month", silent.local_addr().unwrap(), &["5"], SHORT);
+    let talk = say(&Options { retries: 1, ..options.clone() });
+    assert_eq!(talk.failed("month"), (String::new(), "no answer after 2 tries in 50ms".into()));
+    let mut buffer = [0; 16];
+    for _ in 0..2 {
+        assert_eq!(silent.recv(&mut buffer).unwrap(), 5);
+    }
+    silent.set_nonblocking(true).unwrap();
+    assert!(silent.recv(&mut buffer).is_err());
+
+    let talk = say(&Options { retries: 0, ..options });
+    assert_eq!(talk.failed("month"), (String::new(), "no answer after 1 try in 50ms".into()));
+}
+
+#[test]
+fn datagrams_of_others_are_no_answers() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let stranger = thread::spawn(move || {
+        let (_, client) = silent.recv_from(&mut [0; 16]).unwrap();
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"forged", client).unwrap();
+        silent
+    });
+    let talk = say(&options("month", address, &["5"], SHORT));
+    assert_eq!(talk.failed("month"), (String::new(), "no answer after 1 try in 50ms".into()));
+    stranger.join().unwrap();
+}
+
+#[test]
+fn a_udp_port_where_nothing_listens_is_said_to_refuse() {
+    // Bound, so that nobody else can listen there meanwhile, and connected elsewhere, so that nothing of
+    // ours is for it.
+    let deaf = UdpSocket::bind("127.0.0.1:0").unwrap();
+    deaf.connect("127.0.0.1:9").unwrap();
+    let talk = say(&options("month", deaf.local_addr().unwrap(), &["5"], PLENTY));
+    let reason = "connection refused: is the server running?".to_string();
+    assert_eq!(talk.failed("month"), (String::new(), reason));
+}
+
+fn no_texts() -> Options {
+    options("message", SocketAddr::from(([127, 0, 0, 1], 1)), &[], PLENTY)
+}
