@@ -1,0 +1,208 @@
+//! The other model: a thread for each connection, blocking sockets, and the very same services.
+//!
+//! It is here to be compared with, so it is as good as such a server can be: small stacks, buffers that grow
+//! only for those who send much, one write for the answers of one read, no system call for a timeout that
+//! does not change, no lock on the way of a message that is not recorded. Each datagram endpoint has a
+//! thread too.
+
+mod connection;
+mod shared;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use socket2::SockRef;
+
+use crate::conn::CloseReason;
+use crate::datagrams;
+use crate::destination::open_blocking;
+use crate::event_loop::LoopError;
+use crate::journal::Journal;
+use crate::net::{AcceptFailure, Tick};
+use crate::options::ServeOptions;
+use crate::server::{self, ServeError, cannot_listen, no_journal};
+use crate::service::{DatagramService, Make, Output, StreamService};
+use crate::sessions::Sessions;
+use crate::sockets;
+
+use shared::Shared;
+
+/// Stack of a thread that serves one connection. The deepest path (a message, escaped into the record)
+/// needs about a third of it; buffers are on the heap.
+const STACK_BYTES: usize = 64 * 1024;
+
+/// What the main thread waits for.
+enum Happening {
+    /// SIGINT or SIGTERM.
+    Signal,
+    /// Messages can no longer be recorded.
+    JournalFailed(io::Error),
+    /// The last connection has ended while draining.
+    Drained,
+}
+
+/// Serves until a signal asks to stop.
+///
+/// # Errors
+/// See [`ServeError`].
+pub(crate) fn serve(options: &ServeOptions) -> Result<(), ServeError> {
+    let (happened, happenings) = mpsc::channel();
+    let journal = match open_blocking(&options.journal).map_err(|error| no_journal(options, &error))? {
+        Some(destination) => Journal::to(Box::new(destination.file), options.ack),
+        None => Journal::none(),
+    };
+    let shared = Arc::new(Shared::new(options.limits.clone(), journal, happened.clone()));
+    forward_signals(happened)?;
+
+    let mut listeners = Vec::new();
+    for endpoint in &options.endpoints {
+        let failed = |error: io::Error| cannot_listen(endpoint, &error);
+        let address = server::resolve(endpoint)?;
+        match endpoint.service.make {
+            Make::Stream(make) => {
+                let listener = sockets::listen(address, options.sockets).map_err(failed)?;
+                // Accepted sockets inherit it.
+                SockRef::from(&listener).set_write_timeout(options.limits.write_timeout).map_err(failed)?;
+                let listener = Arc::new(listener);
+                let service = Arc::from(make(server::settings(options)));
+                server::announce(endpoint, listener.local_addr().map_err(failed)?);
+                let accepting = (listener.clone(), shared.clone());
+                spawn("accept", move || accept(&accepting.0, &service, &accepting.1)).map_err(failed)?;
+                listeners.push(listener);
+            }
+            Make::Datagram(make) => {
+                let socket = sockets::bind(address, options.sockets).map_err(failed)?;
+                let service = make(server::settings(options));
+                server::announce(endpoint, socket.local_addr().map_err(failed)?);
+                let shared = shared.clone();
+                spawn("datagrams", move || answer_datagrams(&socket, service.as_ref(), &shared))
+                    .map_err(failed)?;
+            }
+        }
+    }
+    log::info!("ready");
+    wait_for_the_end(&happenings, &listeners, &shared).map_err(ServeError::Run)
+}
+
+/// Threads end with the process: this returns when it is time to.
+fn wait_for_the_end(
+    happenings: &Receiver<Happening>,
+    listeners: &[Arc<TcpListener>],
+    shared: &Shared,
+) -> Result<(), LoopError> {
+    loop {
+        match happenings.recv() {
+            Ok(Happening::Signal) => break,
+            Ok(Happening::Drained) => {}
+            Ok(Happening::JournalFailed(error)) => return Err(LoopError::Journal(error)),
+            Err(_) => return Ok(()),
+        }
+    }
+    let deadline = Instant::now() + shared.limits.drain_timeout;
+    log::info!("stopping: {} connections", shared.connections());
+    shared.drain();
+    for listener in listeners {
+        // Wakes the thread that waits in accept; whoever connects from now on is refused by the kernel.
+        let _ = SockRef::from(&**listener).shutdown(std::net::Shutdown::Both);
+    }
+    while shared.connections() > 0 {
+        match happenings.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(Happening::Drained) => {}
+            Ok(Happening::Signal) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                log::warn!("stopped before {} connections were done", shared.connections());
+                break;
+            }
+            Ok(Happening::JournalFailed(error)) => return Err(LoopError::Journal(error)),
+        }
+    }
+    Ok(())
+}
+
+fn forward_signals(happened: Sender<Happening>) -> Result<(), ServeError> {
+    let failed = |error: io::Error| ServeError::Start(format!("signals could not be taken over: {error}"));
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    spawn("signals", move || {
+        for _ in signals.forever() {
+            if happened.send(Happening::Signal).is_err() {
+                return;
+            }
+        }
+    })
+    .map_err(failed)
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name(name.into()).stack_size(STACK_BYTES).spawn(run).map(drop)
+}
+
+fn accept(listener: &TcpListener, service: &Arc<dyn StreamService>, shared: &Arc<Shared>) {
+    loop {
+        if shared.connections() >= shared.limits.connections_max + shared.limits.refusals_max {
+            pause(shared.limits.accept_pause);
+            continue;
+        }
+        match listener.accept() {
+            Ok((stream, peer)) => open(stream, peer, service, shared),
+            Err(_) if shared.is_draining() => return,
+            Err(error) => match AcceptFailure::of(&error) {
+                AcceptFailure::ThatOne => {}
+                AcceptFailure::NoneWaits | AcceptFailure::Exhausted => {
+                    log::debug!("accepting pauses: {error}");
+                    pause(shared.limits.accept_pause);
+                }
+            },
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a thread that accepts has nothing else to do")]
+fn pause(duration: Duration) {
+    thread::sleep(duration);
+}
+
+fn open(
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    service: &Arc<dyn StreamService>,
+    shared: &Arc<Shared>,
+) {
+    let is_full = shared.connections() >= shared.limits.connections_max;
+    let connection = shared.admit(stream, peer);
+    let (thread_service, thread_shared) = (service.clone(), shared.clone());
+    let moved = connection.clone();
+    let spawned = spawn("connection", move || {
+        let reason = connection::serve(&moved, thread_service.as_ref(), &thread_shared, is_full);
+        thread_shared.dismiss(&moved, reason);
+    });
+    if let Err(error) = spawned {
+        log::debug!("{peer}: no thread for it: {error}");
+        shared.dismiss(&connection, CloseReason::Unregistered);
+        pause(shared.limits.accept_pause);
+    }
+}
+
+fn answer_datagrams(socket: &UdpSocket, service: &dyn DatagramService, shared: &Shared) {
+    let started = Instant::now();
+    let mut sessions = Sessions::new(&shared.limits);
+    let mut buffer = vec![0; service.datagram_bytes_max() + 1];
+    let (mut answer, mut lines) = (Vec::new(), Vec::new());
+    loop {
+        // An error of receiving is one peer's, told to us on the way: the next datagram may be fine.
+        let Ok((bytes, peer)) = socket.recv_from(&mut buffer) else { continue };
+        let now = Tick::after(started.elapsed());
+        let mut out = Output::new(peer, &mut answer, shared.records.then_some(&mut lines));
+        datagrams::answer(service, &mut sessions, &buffer[..bytes], peer, &mut out, now);
+        if shared.record(&mut lines) && !answer.is_empty() {
+            // A datagram that is not sent is lost, as datagrams may be.
+            let _ = socket.send_to(&answer, peer);
+        }
+        answer.clear();
+        sessions.expire(now);
+    }
+}

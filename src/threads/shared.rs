@@ -1,0 +1,154 @@
+//! What the threads share: the record, and the list of connections that draining goes through.
+
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use slab::Slab;
+
+use super::Happening;
+use crate::conn::CloseReason;
+use crate::counters::{Notice, Notices};
+use crate::deadlines::Tick;
+use crate::journal::Journal;
+use crate::limits::Limits;
+
+/// A connection as others than its own thread see it.
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
+    phase: AtomicU8,
+    place: OnceLock<usize>,
+}
+
+/// Between two frames: draining may end it.
+const IDLE: u8 = 0;
+/// Something has come that is not answered yet: it is finished first.
+const BUSY: u8 = 1;
+/// Draining has ended it: what its thread reads now is the end of the stream.
+const ENDED: u8 = 2;
+
+impl Connection {
+    /// Bytes have come. What draining has ended meanwhile stays ended.
+    pub(super) fn begin(&self) {
+        let _ = self.phase.compare_exchange(IDLE, BUSY, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// All that has come is answered.
+    pub(super) fn finish(&self) {
+        let _ = self.phase.compare_exchange(BUSY, IDLE, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    fn end_if_idle(&self) {
+        if self.phase.compare_exchange(IDLE, ENDED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            // Wakes the thread that waits in read.
+            let _ = self.stream.shutdown(Shutdown::Read);
+        }
+    }
+}
+
+/// What the threads share.
+pub(super) struct Shared {
+    pub(super) limits: Limits,
+    /// Whether anything is recorded at all.
+    pub(super) records: bool,
+    journal: Mutex<Journal>,
+    connections: Mutex<Slab<Arc<Connection>>>,
+    open: AtomicUsize,
+    draining: AtomicBool,
+    notices: Mutex<Notices>,
+    happened: Sender<Happening>,
+    started: Instant,
+}
+
+impl Shared {
+    pub(super) fn new(limits: Limits, mut journal: Journal, happened: Sender<Happening>) -> Self {
+        Self {
+            limits,
+            records: journal.lines().is_some(),
+            journal: Mutex::new(journal),
+            connections: Mutex::default(),
+            open: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            notices: Mutex::new(Notices::new()),
+            happened,
+            started: Instant::now(),
+        }
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn admit(&self, stream: TcpStream, peer: SocketAddr) -> Arc<Connection> {
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let connection =
+            Arc::new(Connection { stream, peer, phase: AtomicU8::new(IDLE), place: OnceLock::new() });
+        self.open.fetch_add(1, Ordering::SeqCst);
+        let place = lock(&self.connections).insert(connection.clone());
+        connection.place.get_or_init(|| place);
+        // Too late to be seen by `drain`, or in time: one of the two ends it.
+        if self.is_draining() {
+            connection.end_if_idle();
+        }
+        connection
+    }
+
+    pub(super) fn dismiss(&self, connection: &Connection, reason: CloseReason) {
+        log::debug!("{} closed: {reason}", connection.peer);
+        if let Some(place) = connection.place.get() {
+            lock(&self.connections).try_remove(*place);
+        }
+        if self.open.fetch_sub(1, Ordering::SeqCst) == 1 && self.is_draining() {
+            // The receiver is gone only when the process is about to be.
+            let _ = self.happened.send(Happening::Drained);
+        }
+    }
+
+    /// From now on a connection ends when it is idle; those that are, now.
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        for (_, connection) in lock(&self.connections).iter() {
+            connection.end_if_idle();
+        }
+    }
+
+    /// Writes `lines` to the record and empties them; false when nothing can be recorded any more, and so
+    /// nothing may be acknowledged.
+    pub(super) fn record(&self, lines: &mut Vec<u8>) -> bool {
+        if lines.is_empty() {
+            return true;
+        }
+        let mut journal = lock(&self.journal);
+        let Some(unwritten) = journal.lines() else {
+            lines.clear();
+            return true;
+        };
+        unwritten.append(lines);
+        match journal.commit() {
+            Ok(_) => true,
+            Err(error) => {
+                let _ = self.happened.send(Happening::JournalFailed(error));
+                false
+            }
+        }
+    }
+
+    pub(super) fn warn(&self, reason: CloseReason, text: std::fmt::Arguments<'_>) {
+        let now = Tick::after(self.started.elapsed());
+        if let Some(unsaid) = lock(&self.notices).admit(Notice::Closed(reason), now) {
+            log::warn!("{text}{unsaid}");
+        }
+    }
+}
+
+/// A thread that panicked has left nothing half-done in what these guard.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
