@@ -1,0 +1,62 @@
+//! How many descriptors this process may have, and so how many connections.
+
+use crate::limits::Limits;
+
+/// Descriptors that are not connections: standard streams, poller, signals, record, and some to spare.
+const DESCRIPTORS_KEPT: u64 = 32;
+
+/// Sets the limits of `limits` that depend on descriptors: `asked` connections, or as many as there is room
+/// for. Returns the line to tell the user when there is room for fewer than asked.
+pub fn fit(limits: &mut Limits, asked: Option<usize>, endpoints: usize) -> Option<String> {
+    let descriptors = raise_limit();
+    // Peers that are refused need descriptors too, but under a low limit not most of them.
+    limits.refusals_max =
+        limits.refusals_max.min(usize::try_from(descriptors / 16).unwrap_or(usize::MAX)).max(1);
+    let kept = DESCRIPTORS_KEPT + endpoints as u64 + limits.refusals_max as u64;
+    let room = usize::try_from(descriptors.saturating_sub(kept)).unwrap_or(usize::MAX).max(1);
+    limits.connections_max = asked.unwrap_or(room).min(room);
+    let asked = asked.filter(|asked| *asked > room)?;
+    Some(format!(
+        "--max-connections {asked} is more than the limit of {descriptors} descriptors allows: \
+         {room} will be served at once (raise the limit with 'ulimit -n' or LimitNOFILE=)"
+    ))
+}
+
+/// Raises the soft limit to the hard one and returns it.
+#[cfg(feature = "cli")]
+fn raise_limit() -> u64 {
+    rlimit::increase_nofile_limit(u64::MAX).unwrap_or(DESCRIPTORS_IF_UNKNOWN)
+}
+
+/// Reads the soft limit.
+#[cfg(not(feature = "cli"))]
+fn raise_limit() -> u64 {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    soft.unwrap_or(DESCRIPTORS_IF_UNKNOWN)
+}
+
+/// What systems give a process if nothing else is said.
+const DESCRIPTORS_IF_UNKNOWN: u64 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_get_what_the_rest_leaves() {
+        let mut limits = Limits::default();
+        assert_eq!(fit(&mut limits, None, 5), None);
+        let room = limits.connections_max;
+        assert_eq!(room as u64, raise_limit() - 32 - 5 - 64);
+
+        assert_eq!(fit(&mut limits, Some(10), 5), None);
+        assert_eq!(limits.connections_max, 10);
+
+        let told = fit(&mut limits, Some(room + 1), 5).unwrap();
+        assert_eq!(limits.connections_max, room);
+        assert!(told.starts_with(&format!("--max-connections {} is more than", room + 1)), "{told}");
+        assert!(told.contains(&format!("{room} will be served at once")), "{told}");
+    }
+}

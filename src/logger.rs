@@ -1,0 +1,86 @@
+//! A log that cannot hurt: `simple_logger` with a guard before it.
+//!
+//! By itself it panics when standard error is gone, and waits when standard error is a pipe that nobody
+//! reads. Here such a line is dropped instead, and counted into the next one that gets through.
+
+use std::io::{IsTerminal, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use log::{LevelFilter, Log, Metadata, Record};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use simple_logger::SimpleLogger;
+
+/// A pipe that is ready takes this many bytes without waiting (`PIPE_BUF`); a longer line is cut.
+const LINE_BYTES_MAX: usize = 4096;
+
+/// Of a line, what time, level and module may take.
+const PREFIX_BYTES: usize = 96;
+
+/// Begins to log lines of `level` and above to standard error.
+pub fn start(level: LevelFilter) {
+    let colors =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
+    let inner = SimpleLogger::new().with_level(level).with_colors(colors);
+    // A second start keeps the first logger, which is as good.
+    if log::set_boxed_logger(Box::new(Guarded { inner, dropped: AtomicU64::new(0) })).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+/// Says on standard error why the process ends, whatever the level of the log.
+pub fn last_words(error: &str) {
+    if takes_a_line() {
+        // Nobody is left to tell if even this fails.
+        let _ = writeln!(std::io::stderr(), "loopline: {error}");
+    }
+}
+
+struct Guarded {
+    inner: SimpleLogger,
+    dropped: AtomicU64,
+}
+
+impl Log for Guarded {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.inner.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        if !takes_a_line() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let mut line = record.args().to_string();
+        match self.dropped.swap(0, Ordering::Relaxed) {
+            0 => {}
+            dropped => line.insert_str(0, &format!("({dropped} lines before this one were dropped) ")),
+        }
+        line.truncate(line.floor_char_boundary(LINE_BYTES_MAX - PREFIX_BYTES));
+        let write = || {
+            let mut cut = Record::builder();
+            cut.level(record.level()).target(record.target());
+            self.inner.log(&cut.args(format_args!("{line}")).build());
+        };
+        // What is left to go wrong, such as a full disk, makes it panic: silently, and only here.
+        if catch_unwind(AssertUnwindSafe(write)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Whether standard error takes a line without waiting, and is still there.
+fn takes_a_line() -> bool {
+    let stderr = std::io::stderr();
+    let mut descriptors = [PollFd::new(&stderr, PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    match poll(&mut descriptors, Some(&now)) {
+        Ok(1) => descriptors[0].revents() == PollFlags::OUT,
+        _ => false,
+    }
+}

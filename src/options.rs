@@ -1,0 +1,78 @@
+//! What a user can ask of `serve`, however it was asked for.
+
+use std::path::PathBuf;
+
+use crate::endpoint::Endpoint;
+use crate::journal::Ack;
+use crate::limits::Limits;
+use crate::service::ALL;
+use crate::sockets::SocketOptions;
+
+/// Bytes of the longest message, if nothing else is said.
+pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// The options of `serve`.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// What is served where; never empty.
+    pub endpoints: Vec<Endpoint>,
+    /// Who serves.
+    pub model: Model,
+    /// Where messages are recorded.
+    pub journal: JournalTo,
+    /// When they are acknowledged.
+    pub ack: Ack,
+    /// Connections served at once; `None` is as many as there are descriptors for.
+    pub connections_max: Option<usize>,
+    /// Bytes of the longest message.
+    pub message_bytes_max: usize,
+    /// All other bounds. Its `connections_max` follows from the above.
+    pub limits: Limits,
+    /// How listening sockets are made.
+    pub sockets: SocketOptions,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            endpoints: ALL.iter().map(Endpoint::of).collect(),
+            model: Model::Loop,
+            journal: JournalTo::Stdout,
+            ack: Ack::default(),
+            connections_max: None,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            limits: Limits::default(),
+            sockets: SocketOptions::default(),
+        }
+    }
+}
+
+/// Who serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Model {
+    /// One thread, for all connections.
+    Loop,
+    /// A thread for each connection.
+    Threads,
+}
+
+/// Where messages are recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalTo {
+    /// To standard output, `-`.
+    Stdout,
+    /// Appended to a file.
+    File(PathBuf),
+    /// Nowhere, `none`.
+    Nowhere,
+}
+
+impl From<&str> for JournalTo {
+    fn from(text: &str) -> Self {
+        match text {
+            "-" => Self::Stdout,
+            "none" => Self::Nowhere,
+            path => Self::File(path.into()),
+        }
+    }
+}
