@@ -1,0 +1,419 @@
+//! A simulated network: sockets that are queues, a poller that tells as little as a real one may, a clock
+//! that moves when nothing else does, a record that takes what it likes, and peers that follow a script.
+//! All of it is driven by one seed.
+//!
+//! What the real network promises is kept: no edge is lost, and a short read without a further edge has
+//! drained the socket. All else is made as bad as it can be: reads and writes are cut anywhere and
+//! interrupted, events come late, twice, for nothing, and for connections that are long closed.
+
+pub mod peer;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use loopline::journal::Sink;
+use loopline::net::{Event, Net, Tick, Token};
+
+use peer::Peer;
+
+/// SplitMix64 (Steele, Lea, Flood 2014).
+#[derive(Clone)]
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// From 0 up to and without `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end.max(1) as u64).unwrap()
+    }
+
+    pub fn one_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+}
+
+/// A connection as the network between the two ends has it.
+#[derive(Default)]
+pub struct Wire {
+    pub listener: usize,
+    pub address: Option<SocketAddr>,
+    /// Sent by the peer, not read by the server.
+    pub to_server: VecDeque<u8>,
+    pub peer_ended: bool,
+    /// Sent by the server, not read by the peer.
+    pub to_peer: VecDeque<u8>,
+    /// All that the server has ever sent.
+    pub sent_bytes: usize,
+    pub server_ended: bool,
+    pub closed: bool,
+    /// By either side: nothing gets through any more.
+    pub reset: bool,
+    token: Option<Token>,
+    readable: bool,
+    writable: bool,
+    /// An event has told the end of the peer's side; no other will.
+    end_told: bool,
+    /// The server was told that it can write no more.
+    blocked: bool,
+}
+
+/// Bytes that fit between server and peer, in each direction.
+pub const WIRE_BYTES: usize = 4096;
+
+impl Wire {
+    pub fn reset(&mut self) {
+        self.reset = true;
+        self.to_server.clear();
+        self.to_peer.clear();
+        (self.readable, self.writable) = (true, true);
+    }
+
+    /// The peer sends up to all of `bytes`; returns how many.
+    pub fn send(&mut self, bytes: &[u8]) -> usize {
+        if self.closed || self.reset {
+            // Who closed answers with a reset, and what was under way to the peer is gone.
+            self.reset();
+            return bytes.len();
+        }
+        let room = WIRE_BYTES - self.to_server.len().min(WIRE_BYTES);
+        let taken = bytes.len().min(room);
+        self.to_server.extend(&bytes[..taken]);
+        self.readable |= taken > 0;
+        taken
+    }
+
+    pub fn end(&mut self) {
+        self.peer_ended = true;
+        self.readable = true;
+    }
+
+    /// The peer reads up to `bytes` bytes.
+    pub fn receive(&mut self, bytes: usize) -> Vec<u8> {
+        let taken: Vec<u8> = self.to_peer.drain(..bytes.min(self.to_peer.len())).collect();
+        if !taken.is_empty() && self.blocked {
+            (self.blocked, self.writable) = (false, true);
+        }
+        taken
+    }
+}
+
+/// Where the simulated server records.
+#[derive(Default)]
+pub struct Disk {
+    pub lines: Vec<u8>,
+    /// It takes nothing until then.
+    stuck_until_ms: u64,
+    stuck: bool,
+}
+
+pub struct SimSink {
+    disk: Arc<Mutex<Disk>>,
+    random: Random,
+}
+
+impl Sink for SimSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut disk = self.disk.lock().unwrap();
+        if disk.stuck {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        match self.random.below(12) {
+            0 => Err(io::ErrorKind::Interrupted.into()),
+            1 => {
+                disk.stuck = true;
+                disk.stuck_until_ms = u64::MAX;
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            2 => {
+                let taken = 1 + self.random.below(bytes.len());
+                disk.lines.extend_from_slice(&bytes[..taken.min(bytes.len())]);
+                Ok(taken.min(bytes.len()))
+            }
+            _ => {
+                disk.lines.extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+        }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+pub struct SimNet {
+    pub random: Random,
+    pub now_ms: u64,
+    pub wires: Vec<Wire>,
+    pub peers: Vec<Peer>,
+    pub disk: Arc<Mutex<Disk>>,
+    pub stop_requests: u32,
+    /// Nothing can happen any more, in the network or at the peers.
+    pub is_still: bool,
+    /// Each with the connections that wait, and whether an event of them is due.
+    listeners: Vec<(Token, VecDeque<usize>, bool)>,
+    closed_tokens: Vec<Token>,
+}
+
+impl SimNet {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            random: Random(seed),
+            now_ms: 0,
+            wires: Vec::new(),
+            peers: Vec::new(),
+            disk: Arc::default(),
+            stop_requests: 0,
+            is_still: false,
+            listeners: Vec::new(),
+            closed_tokens: Vec::new(),
+        }
+    }
+
+    pub fn sink(&mut self) -> SimSink {
+        SimSink { disk: self.disk.clone(), random: Random(self.random.next()) }
+    }
+
+    /// A peer connects to the listener made as the `listener`th.
+    pub fn connect(&mut self, listener: usize) -> usize {
+        let place = self.wires.len();
+        let [high, low] = u16::try_from(place).unwrap().to_be_bytes();
+        let address = SocketAddr::from(([10, 0, high, low], 4000));
+        self.wires.push(Wire { listener, address: Some(address), ..Wire::default() });
+        let (_, waiting, edge) = &mut self.listeners[listener];
+        waiting.push_back(place);
+        *edge = true;
+        place
+    }
+
+    /// Some of the peers, or all, do a step of their script; whether any could.
+    fn move_peers(&mut self, all: bool) -> bool {
+        let mut moved = false;
+        let mut peers = std::mem::take(&mut self.peers);
+        for peer in &mut peers {
+            if all || !self.random.one_in(3) {
+                moved |= peer.step(self);
+            }
+        }
+        self.peers = peers;
+        moved
+    }
+
+    fn collect(&mut self, events: &mut Vec<Event>, events_max: usize) {
+        for place in 0..self.wires.len() {
+            let wire = &mut self.wires[place];
+            let Some(token) = wire.token else { continue };
+            // Late: it comes with a later poll.
+            if (!wire.readable && !wire.writable) || self.random.one_in(4) || events.len() >= events_max {
+                continue;
+            }
+            let event = Event {
+                token,
+                readable: wire.readable,
+                writable: wire.writable,
+                ended: wire.peer_ended || wire.reset,
+            };
+            (wire.readable, wire.writable) = (false, false);
+            wire.end_told |= event.ended;
+            events.push(event);
+            // Twice, and for nothing.
+            if self.random.one_in(8) && events.len() < events_max {
+                events.push(Event { readable: true, writable: true, ..event });
+            }
+        }
+        for (token, waiting, edge) in &mut self.listeners {
+            let spurious = self.random.one_in(16);
+            if ((*edge && !waiting.is_empty()) || spurious) && events.len() < events_max {
+                *edge = false;
+                events.push(Event { token: *token, readable: true, writable: false, ended: false });
+            }
+        }
+        // For connections that are gone, whoever has their slot now.
+        if !self.closed_tokens.is_empty() && self.random.one_in(2) && events.len() < events_max {
+            let token = self.closed_tokens[self.random.below(self.closed_tokens.len())];
+            events.push(Event { token, readable: true, writable: true, ended: true });
+        }
+        let disk = &mut self.disk.lock().unwrap();
+        if disk.stuck {
+            if disk.stuck_until_ms == u64::MAX {
+                disk.stuck_until_ms = self.now_ms + self.random.next() % 50;
+            } else if disk.stuck_until_ms <= self.now_ms {
+                disk.stuck = false;
+                events.push(Event { token: Token::JOURNAL, readable: false, writable: true, ended: false });
+            }
+        }
+        if self.stop_requests > 0 {
+            events.push(Event { token: Token::STOP, readable: true, writable: false, ended: false });
+        }
+    }
+
+    fn has_edges(&self) -> bool {
+        let waits = |(_, waiting, edge): &(Token, VecDeque<usize>, bool)| *edge && !waiting.is_empty();
+        self.wires.iter().any(|wire| wire.token.is_some() && (wire.readable || wire.writable))
+            || self.listeners.iter().any(waits)
+            || self.disk.lock().unwrap().stuck
+    }
+}
+
+impl Net for SimNet {
+    type Listener = usize;
+    type Stream = usize;
+    type Socket = ();
+
+    fn listen(&mut self, address: SocketAddr, token: Token) -> io::Result<(usize, SocketAddr)> {
+        self.listeners.push((token, VecDeque::new(), false));
+        Ok((self.listeners.len() - 1, address))
+    }
+
+    fn bind(&mut self, _: SocketAddr, _: Token) -> io::Result<((), SocketAddr)> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn accept(&mut self, listener: &usize) -> io::Result<(usize, SocketAddr)> {
+        match self.random.below(16) {
+            0 => return Err(io::Error::from_raw_os_error(libc_number::ECONNABORTED)),
+            1 => return Err(io::Error::from_raw_os_error(libc_number::EMFILE)),
+            2 => return Err(io::ErrorKind::Interrupted.into()),
+            _ => {}
+        }
+        let place = self.listeners[*listener].1.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        Ok((place, self.wires[place].address.unwrap()))
+    }
+
+    fn register(&mut self, stream: &mut usize, token: Token) -> io::Result<()> {
+        let wire = &mut self.wires[*stream];
+        wire.token = Some(token);
+        wire.writable = true;
+        Ok(())
+    }
+
+    fn read(&mut self, stream: &usize, buffer: &mut [u8]) -> io::Result<usize> {
+        let wire = &mut self.wires[*stream];
+        if self.random.one_in(10) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if wire.reset {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        if wire.to_server.is_empty() {
+            return if wire.peer_ended { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
+        }
+        let all = buffer.len().min(wire.to_server.len());
+        let taken = if self.random.one_in(2) { 1 + self.random.below(all) } else { all };
+        for (to, from) in buffer.iter_mut().zip(wire.to_server.drain(..taken)) {
+            *to = from;
+        }
+        let end_untold = wire.peer_ended && !wire.end_told;
+        if taken < buffer.len() && (!wire.to_server.is_empty() || end_untold) {
+            // As if the rest had come just after.
+            wire.readable = true;
+        }
+        Ok(taken)
+    }
+
+    fn write(&mut self, stream: &usize, bytes: &[u8]) -> io::Result<usize> {
+        assert!(!bytes.is_empty(), "writing nothing is a wasted system call");
+        let wire = &mut self.wires[*stream];
+        assert!(!wire.server_ended && !wire.closed, "nothing is written after the end");
+        if self.random.one_in(10) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if wire.reset {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let room = WIRE_BYTES - wire.to_peer.len().min(WIRE_BYTES);
+        let all = bytes.len().min(room);
+        let taken = if self.random.one_in(2) { self.random.below(all + 1) } else { all };
+        if taken < bytes.len() {
+            // Room that is left after all opens up again soon; else when the peer reads.
+            (wire.blocked, wire.writable) = (true, taken < room);
+        }
+        wire.to_peer.extend(&bytes[..taken]);
+        wire.sent_bytes += taken;
+        if taken == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(taken) }
+    }
+
+    fn half_close(&mut self, stream: &usize) -> io::Result<()> {
+        let wire = &mut self.wires[*stream];
+        assert!(!wire.server_ended, "our side is ended once");
+        wire.server_ended = true;
+        if wire.reset { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
+    }
+
+    fn close(&mut self, stream: usize) {
+        let wire = &mut self.wires[stream];
+        assert!(!wire.closed, "a stream is closed once");
+        wire.closed = true;
+        if !wire.to_server.is_empty() {
+            wire.reset();
+        }
+        self.closed_tokens.extend(wire.token.take());
+    }
+
+    fn receive(&mut self, (): &(), _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn send(&mut self, (): &(), _: &[u8], _: SocketAddr) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn poll(
+        &mut self,
+        events: &mut Vec<Event>,
+        events_max: usize,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        let moved = self.move_peers(false);
+        self.collect(events, events_max);
+        if !events.is_empty()
+            || moved
+            || timeout == Some(Duration::ZERO)
+            || self.has_edges()
+            || self.move_peers(true)
+        {
+            // A turn takes time, too.
+            self.now_ms += self.random.next() % 2;
+            return Ok(());
+        }
+        // Nothing stirs: to the next moment at which something will.
+        let wakes_ms = self.peers.iter().filter_map(|peer| peer.wakes_ms(self)).min();
+        let timeout_ms = timeout.map(|timeout| self.now_ms + u64::try_from(timeout.as_millis()).unwrap());
+        match wakes_ms.into_iter().chain(timeout_ms).min() {
+            Some(ms) => self.now_ms = self.now_ms.max(ms),
+            None => self.is_still = true,
+        }
+        Ok(())
+    }
+
+    fn stop_requests(&mut self) -> u32 {
+        // Nobody accepts any more.
+        self.listeners.clear();
+        std::mem::take(&mut self.stop_requests)
+    }
+
+    fn now(&mut self) -> Tick {
+        // Near the end of what a tick counts, so that it wraps in every run.
+        Tick::after(Duration::from_millis(u64::from(u32::MAX) - 3000 + self.now_ms))
+    }
+
+    fn unix_seconds(&mut self) -> i64 {
+        0
+    }
+}
+
+/// As on Linux.
+mod libc_number {
+    pub const EMFILE: i32 = 24;
+    pub const ECONNABORTED: i32 = 103;
+}
