@@ -7,7 +7,7 @@ const DESCRIPTORS_KEPT: u64 = 32;
 
 /// Sets the limits of `limits` that depend on descriptors: `asked` connections, or as many as there is room
 /// for. Returns the line to tell the user when there is room for fewer than asked.
-pub fn fit(limits: &mut Limits, asked: Option<usize>, endpoints: usize) -> Option<String> {
+pub(crate) fn fit(limits: &mut Limits, asked: Option<usize>, endpoints: usize) -> Option<String> {
     let descriptors = raise_limit();
     // Peers that are refused need descriptors too, but under a low limit not most of them.
     limits.refusals_max =

@@ -10,18 +10,18 @@ use crate::options::JournalTo;
 
 /// What messages are written to.
 #[derive(Debug)]
-pub struct Destination {
+pub(crate) struct Destination {
     /// The file, pipe or terminal.
-    pub file: File,
+    pub(crate) file: File,
     /// Writing to it may say "would block", and the poller can tell when it no longer would.
-    pub is_nonblocking: bool,
+    pub(crate) is_nonblocking: bool,
 }
 
 /// Opens the destination for writers that may wait; `None` where nothing is recorded.
 ///
 /// # Errors
 /// It can not be opened.
-pub fn open_blocking(to: &JournalTo) -> io::Result<Option<Destination>> {
+pub(crate) fn open_blocking(to: &JournalTo) -> io::Result<Option<Destination>> {
     let file = match to {
         JournalTo::Nowhere => return Ok(None),
         JournalTo::Stdout => File::from(io::stdout().as_fd().try_clone_to_owned()?),
@@ -38,7 +38,7 @@ pub fn open_blocking(to: &JournalTo) -> io::Result<Option<Destination>> {
 ///
 /// # Errors
 /// It can not be opened.
-pub fn open_nonblocking(to: &JournalTo) -> io::Result<Option<Destination>> {
+pub(crate) fn open_nonblocking(to: &JournalTo) -> io::Result<Option<Destination>> {
     let Some(blocking) = open_blocking(to)? else { return Ok(None) };
     let kind = blocking.file.metadata()?.file_type();
     if !kind.is_fifo() && !kind.is_char_device() {

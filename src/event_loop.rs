@@ -57,7 +57,7 @@ pub struct EventLoop<N: Net> {
     outbox: Outbox,
     /// All reads share it. What is left of a read when the visit is over moves to the connection.
     read_buffer: Box<[u8]>,
-    events: Vec<Event>,
+    happened: Vec<Event>,
     now: Tick,
     phase: Phase,
     /// Turns in a row that put expiring off.
@@ -69,7 +69,7 @@ pub struct EventLoop<N: Net> {
 /// A stream endpoint.
 struct Listener<N: Net> {
     /// Gone once the server is stopping.
-    listener: Option<N::Listener>,
+    socket: Option<N::Listener>,
     address: SocketAddr,
     service: Box<dyn StreamService>,
     /// Connections may wait to be accepted.
@@ -114,7 +114,7 @@ impl<N: Net> EventLoop<N> {
             held: Vec::new(),
             outbox: Outbox::default(),
             read_buffer: vec![0; limits.read_bytes_max.max(1)].into_boxed_slice(),
-            events: Vec::with_capacity(limits.events_per_poll_max),
+            happened: Vec::with_capacity(limits.events_per_poll_max),
             now: Tick::default(),
             phase: Phase::Serving,
             expiries_deferred: 0,
@@ -132,7 +132,7 @@ impl<N: Net> EventLoop<N> {
         let place = place(self.listeners.len())?;
         let (listener, address) = self.net.listen(address, Source::Listener(place).into())?;
         self.listeners.push(Listener {
-            listener: Some(listener),
+            socket: Some(listener),
             address,
             service,
             ready: false,
@@ -173,8 +173,10 @@ impl<N: Net> EventLoop<N> {
     /// See [`LoopError`].
     pub fn turn(&mut self) -> Result<(), LoopError> {
         let timeout = self.poll_timeout();
-        self.events.clear();
-        self.net.poll(&mut self.events, self.limits.events_per_poll_max, timeout).map_err(LoopError::Poll)?;
+        self.happened.clear();
+        self.net
+            .poll(&mut self.happened, self.limits.events_per_poll_max, timeout)
+            .map_err(LoopError::Poll)?;
         self.now = self.net.now();
         self.note_events();
 
@@ -233,8 +235,8 @@ impl<N: Net> EventLoop<N> {
 
     /// Events set flags and fill the run queue; nothing is read or closed before all are looked at.
     fn note_events(&mut self) {
-        for place in 0..self.events.len() {
-            let event = self.events[place];
+        for place in 0..self.happened.len() {
+            let event = self.happened[place];
             match Source::from(event.token) {
                 Source::Conn(id) => self.note_conn_event(id, event),
                 Source::Listener(place) => {

@@ -178,12 +178,15 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::{Arc, Mutex};
 
+    type Taken = Arc<Mutex<Vec<u8>>>;
+    type Synced = Arc<Mutex<usize>>;
+
     /// Takes what the script says, call by call, then everything.
     #[derive(Default)]
     struct Scripted {
         script: VecDeque<io::Result<usize>>,
-        taken: Arc<Mutex<Vec<u8>>>,
-        synced: Arc<Mutex<usize>>,
+        taken: Taken,
+        synced: Synced,
     }
 
     impl Sink for Scripted {
@@ -199,10 +202,7 @@ mod tests {
         }
     }
 
-    fn journal(
-        ack: Ack,
-        script: Vec<io::Result<usize>>,
-    ) -> (Journal, Arc<Mutex<Vec<u8>>>, Arc<Mutex<usize>>) {
+    fn journal(ack: Ack, script: Vec<io::Result<usize>>) -> (Journal, Taken, Synced) {
         let sink = Scripted { script: script.into(), ..Scripted::default() };
         let (taken, synced) = (sink.taken.clone(), sink.synced.clone());
         let mut journal = Journal::to(Box::new(sink), ack);

@@ -1,4 +1,66 @@
-//! x
+//! A socket server that serves very many TCP and UDP clients from one thread.
+//!
+//! A [service](service) is a function from bytes to bytes. It needs no socket to run:
+//!
+//! ```
+//! use loopline::frame;
+//! use loopline::service::{Next, Output, Progress, StreamService, message::Message};
+//!
+//! let (mut answer, mut records) = (Vec::new(), Vec::new());
+//! let peer = "192.0.2.1:4000".parse().unwrap();
+//! let mut out = Output::new(peer, &mut answer, Some(&mut records));
+//!
+//! // One whole frame, and the beginning of another.
+//! let mut unread = Vec::new();
+//! frame::append("hello", &mut unread);
+//! unread.extend_from_slice(b"12");
+//!
+//! let progress = Message::new(1024).received(&unread, false, &mut out);
+//! assert_eq!(progress, Progress { consumed: 64 + 5, next: Next::Continue });
+//! assert_eq!(records, b"[192.0.2.1:4000] hello\n");
+//! let reply = frame::parse(&answer, 1024).unwrap().unwrap();
+//! assert_eq!(reply.body, "Message received successfully....");
+//! ```
+//!
+//! The [event loop](event_loop::EventLoop) runs services on a [network](net::Net): the kernel's
+//! ([`net::kernel::KernelNet`], on `mio`), or one that a test makes up.
+//!
+//! ```
+//! use loopline::event_loop::EventLoop;
+//! use loopline::journal::Journal;
+//! use loopline::limits::Limits;
+//! use loopline::net::kernel::KernelNet;
+//! use loopline::service::greeting::{GREETING, Greeting};
+//! use loopline::sockets::SocketOptions;
+//! use std::io::Read;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let net = KernelNet::new(SocketOptions::default())?;
+//! let stopper = net.stopper();
+//! let mut server = EventLoop::new(net, Limits::default(), Journal::none());
+//! let address = server.listen("127.0.0.1:0".parse()?, Box::new(Greeting))?;
+//!
+//! let client = std::thread::spawn(move || -> std::io::Result<String> {
+//!     let mut greeting = String::new();
+//!     std::net::TcpStream::connect(address)?.read_to_string(&mut greeting)?;
+//!     stopper.stop()?;
+//!     Ok(greeting)
+//! });
+//! server.run()?; // until somebody stops it
+//! assert_eq!(client.join().unwrap()?, GREETING);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! - `cli` (default): the whole program; without it the binary is `serve` alone, made for small devices.
+//! - `signals`: [`KernelNet::take_signals`](net::kernel::KernelNet), so that SIGINT and SIGTERM end the
+//!   loop in order.
+
+#![warn(unreachable_pub)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
+
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "cli")]

@@ -6,10 +6,12 @@
 use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{LevelFilter, Log, Metadata, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use simple_logger::SimpleLogger;
+use tz::UtcDateTime;
 
 /// A pipe that is ready takes this many bytes without waiting (`PIPE_BUF`); a longer line is cut.
 const LINE_BYTES_MAX: usize = 4096;
@@ -18,7 +20,7 @@ const LINE_BYTES_MAX: usize = 4096;
 const PREFIX_BYTES: usize = 96;
 
 /// Begins to log lines of `level` and above to standard error.
-pub fn start(level: LevelFilter) {
+pub(crate) fn start(level: LevelFilter) {
     let colors =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
     let inner = SimpleLogger::new().with_level(level).with_colors(colors);
@@ -29,7 +31,7 @@ pub fn start(level: LevelFilter) {
 }
 
 /// Says on standard error why the process ends, whatever the level of the log.
-pub fn last_words(error: &str) {
+pub(crate) fn last_words(error: &str) {
     if takes_a_line() {
         // Nobody is left to tell if even this fails.
         let _ = writeln!(std::io::stderr(), "loopline: {error}");
@@ -59,11 +61,15 @@ impl Log for Guarded {
             0 => {}
             dropped => line.insert_str(0, &format!("({dropped} lines before this one were dropped) ")),
         }
-        line.truncate(line.floor_char_boundary(LINE_BYTES_MAX - PREFIX_BYTES));
+        while line.len() > LINE_BYTES_MAX - PREFIX_BYTES {
+            line.pop();
+        }
         let write = || {
-            let mut cut = Record::builder();
-            cut.level(record.level()).target(record.target());
-            self.inner.log(&cut.args(format_args!("{line}")).build());
+            // The place and the moment go into the brackets that simple_logger puts the place into.
+            let target = format!("{} {}", utc(), record.target());
+            let mut dated = Record::builder();
+            dated.level(record.level()).target(&target);
+            self.inner.log(&dated.args(format_args!("{line}")).build());
         };
         // What is left to go wrong, such as a full disk, makes it panic: silently, and only here.
         if catch_unwind(AssertUnwindSafe(write)).is_err() {
@@ -72,6 +78,17 @@ impl Log for Guarded {
     }
 
     fn flush(&self) {}
+}
+
+#[expect(clippy::disallowed_methods, reason = "a log tells when")]
+fn utc() -> String {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
+    let milliseconds = since_epoch.subsec_millis();
+    match UtcDateTime::from_timespec(seconds, milliseconds * 1_000_000) {
+        Ok(utc) => utc.to_string().replace("000000Z", "Z"),
+        Err(_) => String::from("?"),
+    }
 }
 
 /// Whether standard error takes a line without waiting, and is still there.

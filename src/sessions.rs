@@ -17,7 +17,7 @@ use crate::service::Session;
 /// The peers of one endpoint that have a session.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    sessions_max: usize,
+    entries_max: usize,
     by_peer: HashMap<SocketAddr, u32>,
     entries: Slab<Entry>,
     /// Opened, and not heard of since.
@@ -37,16 +37,12 @@ impl Sessions {
     pub(crate) fn new(limits: &Limits) -> Self {
         let timeout = Some(limits.session_timeout);
         Self {
-            sessions_max: limits.sessions_max,
+            entries_max: limits.sessions_max,
             by_peer: HashMap::new(),
             entries: Slab::new(),
             fresh: DeadlineQueue::absolute(timeout, |entry: &mut Entry| &mut entry.link),
             confirmed: DeadlineQueue::renewed(timeout, |entry: &mut Entry| &mut entry.link),
         }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
     }
 
     /// What `peer` has, before its datagram is looked at. An IPv4 peer is the same one in IPv6 form.
@@ -56,7 +52,7 @@ impl Sessions {
 
     /// Whether a session more has room, if need be in place of a fresh one.
     pub(crate) fn has_room(&self) -> bool {
-        self.entries.len() < self.sessions_max || self.fresh.first().is_some()
+        self.entries.len() < self.entries_max || self.fresh.first().is_some()
     }
 
     /// What `peer` has from now on.
@@ -93,7 +89,7 @@ impl Sessions {
     }
 
     fn open(&mut self, peer: SocketAddr, now: Tick) {
-        if self.entries.len() >= self.sessions_max {
+        if self.entries.len() >= self.entries_max {
             match self.fresh.first() {
                 Some(oldest) => self.close(oldest),
                 None => return,
@@ -147,7 +143,7 @@ mod tests {
         assert_eq!([1, 2, 3].map(|n| sessions.of(peer(n))), [Session::None, Session::None, Session::Open]);
         assert_eq!(sessions.wait_ms(at(100)), Some(56));
         sessions.expire(at(156));
-        assert_eq!((sessions.len(), sessions.wait_ms(at(156))), (0, None));
+        assert_eq!((sessions.entries.len(), sessions.wait_ms(at(156))), (0, None));
     }
 
     #[test]
@@ -160,13 +156,13 @@ mod tests {
             sessions.set(peer(number), Session::Open, at(2));
         }
         assert_eq!(
-            (sessions.len(), sessions.of(peer(1)), sessions.of(peer(199))),
+            (sessions.entries.len(), sessions.of(peer(1)), sessions.of(peer(199))),
             (2, Session::Open, Session::Open)
         );
         sessions.set(peer(199), Session::Open, at(3));
         assert!(!sessions.has_room());
         sessions.set(peer(200), Session::Open, at(4));
-        assert_eq!((sessions.len(), sessions.of(peer(200))), (2, Session::None));
+        assert_eq!((sessions.entries.len(), sessions.of(peer(200))), (2, Session::None));
     }
 
     #[test]

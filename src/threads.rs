@@ -5,6 +5,8 @@
 //! does not change, no lock on the way of a message that is not recorded. Each datagram endpoint has a
 //! thread too.
 
+#![expect(clippy::disallowed_methods, reason = "blocking threads tell the time for themselves")]
+
 mod connection;
 mod shared;
 
@@ -161,7 +163,6 @@ fn accept(listener: &TcpListener, service: &Arc<dyn StreamService>, shared: &Arc
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a thread that accepts has nothing else to do")]
 fn pause(duration: Duration) {
     thread::sleep(duration);
 }

@@ -43,10 +43,10 @@ const GENERATION_BITS: u32 = 12;
 pub(crate) const GENERATION_MASK: u16 = ((1u32 << GENERATION_BITS) - 1) as u16;
 
 /// Connections that have a token.
-pub(crate) const CONNECTIONS_MAX: usize = ((1u64 << KEY_BITS) - 2) as usize;
+pub(crate) const CONNECTIONS_MAX: usize = KEY_MASK - 1;
 
 const KIND_SHIFT: u32 = usize::BITS - 2;
-const KEY_MASK: usize = ((1u64 << KEY_BITS) - 1) as usize;
+const KEY_MASK: usize = (1 << KEY_BITS) - 1;
 
 impl Token {
     /// The journal's. Whoever registers what messages are recorded to uses it.
@@ -96,7 +96,7 @@ mod tests {
         let conn = |key, generation| Source::Conn(ConnId { key, generation });
         for source in [
             conn(0, 0),
-            conn(CONNECTIONS_MAX as u32, GENERATION_MASK),
+            conn(u32::try_from(CONNECTIONS_MAX).unwrap(), GENERATION_MASK),
             conn(7, 1),
             Source::Listener(255),
             Source::Datagrams(0),

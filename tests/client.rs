@@ -1,6 +1,8 @@
 //! The client against servers that follow a script: those it must get along with, and those that it must
 //! not hang on, crash on, or misreport.
 
+#![allow(clippy::disallowed_methods, reason = "scripted servers run on threads")]
+
 use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -90,7 +92,7 @@ fn say_to(
 fn read_frame(stream: &mut TcpStream) -> String {
     let mut header = [0; HEADER_BYTES];
     stream.read_exact(&mut header).unwrap();
-    let body_bytes = str::from_utf8(&header).unwrap().trim_ascii().parse().unwrap();
+    let body_bytes = std::str::from_utf8(&header).unwrap().trim_ascii().parse().unwrap();
     let mut body = vec![0; body_bytes];
     stream.read_exact(&mut body).unwrap();
     String::from_utf8(body).unwrap()
@@ -490,7 +492,7 @@ fn serve_datagrams(
         let mut buffer = [0; 2048];
         loop {
             let (datagram_bytes, peer) = socket.recv_from(&mut buffer).unwrap();
-            let datagram = str::from_utf8(&buffer[..datagram_bytes]).unwrap();
+            let datagram = std::str::from_utf8(&buffer[..datagram_bytes]).unwrap();
             came.push(datagram.to_owned());
             let Some(answers) = script(datagram) else {
                 return came;

@@ -144,6 +144,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the scripted server runs on a thread")]
     fn what_came_before_a_request_is_not_its_answer() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut datagrams = Datagrams::connect(server.local_addr().unwrap()).unwrap();

@@ -1,5 +1,7 @@
 //! The moment by which a step of the client must be over. The only file of the client that reads the clock.
 
+#![expect(clippy::disallowed_methods, reason = "the client waits for one server at a time, by the clock")]
+
 use std::time::{Duration, Instant};
 
 /// A moment, and the timeout that it came from.

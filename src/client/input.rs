@@ -50,8 +50,11 @@ impl<'a> Lines<'a> {
             self.show("\n");
             return Ok(None);
         }
-        if line.pop_if(|byte| *byte == b'\n').is_some() {
-            line.pop_if(|byte| *byte == b'\r');
+        if line.ends_with(b"\n") {
+            line.pop();
+            if line.ends_with(b"\r") {
+                line.pop();
+            }
         }
         if line.len() > LINE_BYTES_MAX {
             return Err(Failure::LineTooLong { line: self.line });

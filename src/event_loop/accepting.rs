@@ -60,7 +60,7 @@ impl<N: Net> EventLoop<N> {
             if self.table.len() >= self.limits.connections_max + self.limits.refusals_max {
                 return self.pause_accepting(&"too many connections are being refused at once");
             }
-            let Some(listener) = &self.listeners[place].listener else { return };
+            let Some(listener) = &self.listeners[place].socket else { return };
             match self.net.accept(listener) {
                 Ok((stream, peer)) => {
                     let unix_seconds = *unix_seconds.get_or_insert_with(|| self.net.unix_seconds());

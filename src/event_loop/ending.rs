@@ -90,7 +90,7 @@ impl<N: Net> EventLoop<N> {
     /// every connection once.
     pub(super) fn expire(&mut self) {
         let turns_max = self.table.len() / self.limits.events_per_poll_max.max(1) + 1;
-        if self.events.len() >= self.limits.events_per_poll_max && self.expiries_deferred < turns_max {
+        if self.happened.len() >= self.limits.events_per_poll_max && self.expiries_deferred < turns_max {
             self.expiries_deferred += 1;
             return;
         }
@@ -184,7 +184,7 @@ impl<N: Net> EventLoop<N> {
     /// of all that came before, closes the connections that wait for nothing.
     fn sweep(&mut self, since: Tick) {
         if self.accepts_nothing() {
-            if self.events.len() >= self.limits.events_per_poll_max {
+            if self.happened.len() >= self.limits.events_per_poll_max {
                 return;
             }
             for key in self.keys() {
@@ -201,13 +201,13 @@ impl<N: Net> EventLoop<N> {
             self.sockets.clear();
             for listener in &mut self.listeners {
                 listener.ready = false;
-                listener.listener = None;
+                listener.socket = None;
             }
         }
     }
 
     fn accepts_nothing(&self) -> bool {
-        self.sockets.is_empty() && self.listeners.iter().all(|listener| listener.listener.is_none())
+        self.sockets.is_empty() && self.listeners.iter().all(|listener| listener.socket.is_none())
     }
 
     fn close_all(&mut self) {

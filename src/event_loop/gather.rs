@@ -61,8 +61,10 @@ impl<N: Net> EventLoop<N> {
                 if if_refused == CloseReason::BadInput {
                     let peer = self.table.peer(key);
                     let address = self.listeners[usize::from(self.table.conn(key).endpoint)].address;
-                    let text = format_args!("{address}: {peer} refused: {reason}");
-                    self.warn(Notice::Closed(if_refused), &text);
+                    self.warn(
+                        Notice::Closed(if_refused),
+                        &format_args!("{address}: {peer} refused: {reason}"),
+                    );
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! One connection on its own thread: read, let the service answer, record, write.
 
+#![expect(clippy::disallowed_methods, reason = "blocking threads tell the time for themselves")]
+
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

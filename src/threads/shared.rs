@@ -1,5 +1,7 @@
 //! What the threads share: the record, and the list of connections that draining goes through.
 
+#![expect(clippy::disallowed_methods, reason = "blocking threads tell the time for themselves")]
+
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;

@@ -19,7 +19,7 @@ use loopline::net::{Event, Net, Tick, Token};
 
 use peer::Peer;
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
+/// `SplitMix64` (Steele, Lea, Flood 2014).
 #[derive(Clone)]
 pub struct Random(pub u64);
 
@@ -42,6 +42,7 @@ impl Random {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and the checks want them all")]
 /// A connection as the network between the two ends has it.
 #[derive(Default)]
 pub struct Wire {

@@ -99,9 +99,9 @@ impl Peer {
             Step::Close => {
                 // What the peer has not read makes its kernel reset the connection.
                 if wire.to_peer.is_empty() {
-                    wire.end()
+                    wire.end();
                 } else {
-                    wire.reset()
+                    wire.reset();
                 }
                 true
             }
@@ -163,7 +163,7 @@ impl Peer {
             5 => {
                 // Ends inside a frame.
                 let whole = frame::header(10);
-                self.script.push_back(Step::Send(whole[..1 + random.below(63)].to_vec()));
+                self.script.push_back(Step::Send(whole[..=random.below(63)].to_vec()));
                 self.script.push_back(Step::End);
             }
             6 => {
@@ -203,10 +203,8 @@ impl Peer {
 
     fn plan_reply(&mut self, random: &mut Random) {
         self.expected = REPLY.into();
-        self.script.push_back(match random.one_in(3) {
-            true => Step::End,
-            false => Step::Send(vec![b'a'; 1 + random.below(100)]),
-        });
+        let request = vec![b'a'; 1 + random.below(100)];
+        self.script.push_back(if random.one_in(3) { Step::End } else { Step::Send(request) });
         self.script.extend([Step::AwaitEnd, Step::Close]);
     }
 }
