@@ -172,6 +172,19 @@ pub fn run() -> ExitCode {
     ExitCode::from(status)
 }
 
+/// What `loopline serve` followed by `arguments` asks for, the environment apart.
+///
+/// # Errors
+/// What is wrong with them, as it is told to the user.
+pub fn serve_options(arguments: &[&str]) -> Result<ServeOptions, String> {
+    let arguments = ["loopline", "serve"].iter().chain(arguments);
+    match Arguments::try_parse_from(arguments) {
+        Ok(Arguments { command: Command::Serve(arguments), .. }) => Ok(arguments.into()),
+        Ok(Arguments { command: Command::Client(_), .. }) => unreachable!("the command is serve"),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("it must be at least 1".into()),

@@ -295,3 +295,168 @@ pub(crate) fn feed(unread: &mut Vec<u8>, fresh: &[u8], receive: impl FnOnce(&[u8
     }
     progress
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame;
+    use crate::service::message::{ACKNOWLEDGEMENT, Message};
+    use crate::service::{Output, StreamService};
+    use std::net::SocketAddr;
+
+    const STATES: [State; 5] =
+        [State::Open, State::Ending, State::Finishing, State::Lingering, State::Closed];
+    const SIGNALS: [Signal; 3] = [Signal::PeerEnded, Signal::ServiceEnded, Signal::Flushed];
+
+    #[test]
+    fn every_state_has_its_answer_to_every_signal() {
+        use State::{Closed, Ending, Finishing, Lingering, Open};
+        let table = [
+            // peer ended, service ended, flushed
+            [Finishing, Ending, Open],
+            [Finishing, Ending, Lingering],
+            [Finishing, Finishing, Closed],
+            [Closed, Lingering, Lingering],
+            [Closed, Closed, Closed],
+        ];
+        for (state, row) in STATES.into_iter().zip(table) {
+            for (signal, after) in SIGNALS.into_iter().zip(row) {
+                assert_eq!(state.after(signal), after, "{state:?} after {signal:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_signal_leads_back() {
+        // In the order of the enum a connection only ever goes on, but for `Ending` and `Finishing`, which
+        // differ in what the peer has done.
+        for state in STATES {
+            for signal in SIGNALS {
+                assert!(state.after(signal) as u8 >= state as u8, "{state:?} after {signal:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_that_does_not_take_its_answers_is_not_read_from() {
+        let mut peers = crate::peers::Peers::default();
+        let mut conn = Conn {
+            stream: (),
+            peer: peers.keep(SocketAddr::from(([127, 0, 0, 1], 1))),
+            generation: 0,
+            endpoint: 0,
+            state: State::Open,
+            flags: Flags::fresh(),
+            reason: CloseReason::Served,
+            pending: NO_PENDING,
+            link: Link::LOOSE,
+        };
+        assert!(conn.wants_read(10, 10) && !conn.wants_read(11, 10));
+        conn.flags.insert(Flags::HELD);
+        assert!(!conn.wants_read(0, 10));
+        for (state, wants) in [
+            (State::Ending, false),
+            (State::Finishing, false),
+            (State::Lingering, true),
+            (State::Closed, false),
+        ] {
+            conn.state = state;
+            assert_eq!(conn.wants_read(0, 10), wants, "{state:?}");
+        }
+    }
+
+    /// Feeds `pieces` to the service one after the other, as reads bring them, and returns what it answered.
+    fn answers(pieces: &[&[u8]]) -> Vec<u8> {
+        let service = Message::new(1000);
+        let (mut unread, mut answer) = (Vec::new(), Vec::new());
+        for piece in pieces {
+            let mut out = Output::new(SocketAddr::from(([127, 0, 0, 1], 1)), &mut answer, None);
+            feed(&mut unread, piece, |unread| service.received(unread, false, &mut out));
+        }
+        assert!(unread.is_empty(), "nothing is left of whole frames");
+        answer
+    }
+
+    fn wire(bodies: &[&str]) -> Vec<u8> {
+        let mut wire = Vec::new();
+        bodies.iter().for_each(|body| frame::append(body, &mut wire));
+        wire
+    }
+
+    #[test]
+    fn frames_split_at_any_two_bytes_are_each_acknowledged_once() {
+        let wire = wire(&["größe", "", "b"]);
+        let whole = answers(&[&wire]);
+        assert_eq!(whole.len(), 3 * (64 + ACKNOWLEDGEMENT.len()));
+        for first in 0..wire.len() {
+            for second in first..wire.len() {
+                let pieces = [&wire[..first], &wire[first..second], &wire[second..]];
+                let pieces: Vec<&[u8]> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+                assert_eq!(answers(&pieces), whole, "split at {first} and {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn frames_that_come_byte_by_byte_are_each_acknowledged_once() {
+        let wire = wire(&["one", "two"]);
+        let pieces: Vec<&[u8]> = wire.chunks(1).collect();
+        assert_eq!(answers(&pieces), answers(&[&wire]));
+    }
+
+    #[test]
+    fn whole_frames_leave_no_memory_behind_and_a_long_one_none_to_the_next() {
+        let keep = |unread: &mut Vec<u8>, fresh: &[u8], consumed| {
+            feed(unread, fresh, |_| Progress { consumed, next: Next::Continue });
+        };
+        let mut unread = Vec::new();
+        keep(&mut unread, &[1; 100], 100);
+        assert_eq!(unread.capacity(), 0);
+        keep(&mut unread, &[1; 9000], 0);
+        keep(&mut unread, &[2; 10], 9000);
+        assert_eq!(unread, [2; 10]);
+        assert!(unread.capacity() < 100);
+        keep(&mut unread, &[2; 10], 20);
+        assert_eq!(unread.capacity(), 0);
+    }
+
+    #[test]
+    fn what_follows_the_end_of_the_stream_is_not_kept() {
+        for next in [Next::End, Next::Refuse(String::new())] {
+            let mut unread = vec![1];
+            feed(&mut unread, &[2, 3], |_| Progress { consumed: 1, next });
+            assert!(unread.is_empty());
+        }
+    }
+
+    #[test]
+    fn answers_that_a_peer_takes_in_any_portions_leave_once_and_in_order() {
+        let answer: Vec<u8> = (0..=255).collect();
+        for portion in 1..=256 {
+            let mut pending = Pending::of(0);
+            let mut taken = Vec::new();
+            pending.hold(&answer);
+            while !pending.unsent().is_empty() {
+                if taken.len() == portion {
+                    pending.hold(&answer); // more is answered meanwhile
+                }
+                let bytes = portion.min(pending.unsent().len());
+                taken.extend_from_slice(&pending.unsent()[..bytes]);
+                pending.advance(bytes);
+            }
+            assert_eq!(&taken[..256], answer);
+            assert!(taken.len() == 256 || taken[256..] == answer);
+            assert!(pending.is_over());
+        }
+    }
+
+    #[test]
+    fn a_slow_peer_holds_memory_in_proportion_to_what_it_has_not_taken() {
+        let mut pending = Pending::of(0);
+        for _ in 0..10_000 {
+            pending.hold(&[0; 100]);
+            pending.advance(pending.unsent().len().saturating_sub(500));
+        }
+        assert!(pending.unsent.capacity() < 5000, "{}", pending.unsent.capacity());
+    }
+}

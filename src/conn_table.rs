@@ -235,3 +235,93 @@ impl<S> ConnTable<S> {
 
 /// 32 MiB of address space.
 const CAPACITY_AT_START: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn table() -> ConnTable<u32> {
+        ConnTable::new(&Limits { idle_timeout: Some(Duration::from_secs(1)), ..Limits::default() })
+    }
+
+    fn insert(table: &mut ConnTable<u32>, stream: u32) -> ConnId {
+        table.insert(stream, SocketAddr::from(([127, 0, 0, 1], 4000)), 0)
+    }
+
+    #[test]
+    fn an_event_of_a_closed_connection_does_not_reach_the_next_tenant_of_its_slot() {
+        let mut table = table();
+        let old = insert(&mut table, 1);
+        table.remove(old.key);
+        assert_eq!(table.find(old), None);
+        let new = insert(&mut table, 2);
+        assert_eq!(new.key, old.key, "the slot is used again");
+        assert_eq!(table.find(old), None);
+        assert_eq!(table.find(new), Some(new.key));
+    }
+
+    #[test]
+    fn a_generation_comes_round_without_harm() {
+        let mut table = table();
+        let mut ids = Vec::new();
+        for _ in 0..=u32::from(GENERATION_MASK) {
+            let id = insert(&mut table, 1);
+            table.remove(id.key);
+            ids.push(id);
+        }
+        let id = insert(&mut table, 1);
+        let same = ids.iter().filter(|old| **old == id).count();
+        assert_eq!(same, 1, "only that of {} connections ago", ids.len());
+    }
+
+    #[test]
+    fn a_removed_connection_is_in_no_queue_and_holds_nothing() {
+        let mut table = table();
+        let later = Tick::after(Duration::from_secs(1000));
+        let ids: Vec<ConnId> = (0..4).map(|stream| insert(&mut table, stream)).collect();
+        for id in &ids {
+            table.renew_idle(id.key, Tick::default());
+            table.keep_unread(id.key, vec![1]);
+            table.begin_frame(id.key, Tick::default());
+            table.hold_unsent(id.key, b"answer");
+            table.time_write(id.key, false, Tick::default());
+        }
+        table.linger(ids[1].key, Tick::default());
+        table.conn_mut(ids[1].key).state = State::Lingering;
+        assert_eq!(table.wait_ms(later), Some(0));
+        for id in ids {
+            table.remove(id.key);
+        }
+        assert_eq!((table.len(), table.pendings.len(), table.wait_ms(later)), (0, 0, None));
+    }
+
+    #[test]
+    fn bytes_on_the_way_are_held_only_while_there_are_any() {
+        let mut table = table();
+        let key = insert(&mut table, 1).key;
+        table.keep_unread(key, Vec::new());
+        table.hold_unsent(key, b"");
+        assert!(table.is_quiet(key));
+        table.hold_unsent(key, b"answer");
+        assert_eq!((table.unsent_bytes(key), table.is_quiet(key)), (6, false));
+        table.pending_mut(key).advance(6);
+        table.tidy(key);
+        assert!(table.is_quiet(key));
+        assert_eq!(table.pendings.len(), 0);
+    }
+
+    #[test]
+    fn only_progress_renews_the_time_of_a_peer_that_takes_nothing() {
+        let mut table = table();
+        let at = |seconds| Tick::after(Duration::from_secs(seconds));
+        let key = insert(&mut table, 1).key;
+        table.hold_unsent(key, b"answer");
+        table.time_write(key, false, at(0));
+        table.time_write(key, false, at(20));
+        let wait_ms = table.wait_ms(at(20)).unwrap();
+        assert!((10_000..13_000).contains(&wait_ms), "{wait_ms}");
+        table.time_write(key, true, at(20));
+        assert!(table.wait_ms(at(20)).unwrap() >= 30_000);
+    }
+}

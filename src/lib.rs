@@ -80,7 +80,6 @@ pub mod journal;
 pub mod limits;
 #[cfg(feature = "cli")]
 mod logger;
-#[cfg(not(feature = "cli"))]
 pub mod minimal;
 pub mod net;
 pub mod options;
@@ -89,6 +88,7 @@ pub mod server;
 pub mod service;
 mod sessions;
 pub mod sockets;
+mod startup;
 #[cfg(feature = "cli")]
 mod threads;
 mod token;

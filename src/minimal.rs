@@ -115,7 +115,11 @@ pub fn parse<'a>(
                 set(&mut options, &mut level, option, &value)?;
             }
             Arg::Value(value) if command.is_none() => command = Some(value.string()?),
-            Arg::Value(value) => endpoints.push(value.string()?.parse::<Endpoint>()?),
+            Arg::Value(value) => {
+                let value = value.string()?;
+                let endpoint = value.parse::<Endpoint>();
+                endpoints.push(endpoint.map_err(|error| invalid(&value, "ENDPOINT", &error))?);
+            }
             Arg::Short(_) => return Err(argument.unexpected()),
         }
     }
@@ -165,7 +169,11 @@ fn set(
         }
         Ok(())
     })();
-    outcome.map_err(|error| format!("invalid value '{value}' for '--{option}': {error}"))
+    outcome.map_err(|error| invalid(value, &format!("--{option}"), &error))
+}
+
+fn invalid(value: &str, what: &str, error: &str) -> String {
+    format!("invalid value '{value}' for '{what}': {error}")
 }
 
 fn one_of<T: Copy>(value: &str, values: &[(&str, T)]) -> Result<T, String> {

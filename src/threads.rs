@@ -28,10 +28,10 @@ use crate::event_loop::LoopError;
 use crate::journal::Journal;
 use crate::net::{AcceptFailure, Tick};
 use crate::options::ServeOptions;
-use crate::server::{self, ServeError, cannot_listen, no_journal};
 use crate::service::{DatagramService, Make, Output, StreamService};
 use crate::sessions::Sessions;
 use crate::sockets;
+use crate::startup::{self, ServeError, cannot_listen, no_journal};
 
 use shared::Shared;
 
@@ -65,23 +65,23 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     let mut listeners = Vec::new();
     for endpoint in &options.endpoints {
         let failed = |error: io::Error| cannot_listen(endpoint, &error);
-        let address = server::resolve(endpoint)?;
+        let address = startup::resolve(endpoint)?;
         match endpoint.service.make {
             Make::Stream(make) => {
                 let listener = sockets::listen(address, options.sockets).map_err(failed)?;
                 // Accepted sockets inherit it.
                 SockRef::from(&listener).set_write_timeout(options.limits.write_timeout).map_err(failed)?;
                 let listener = Arc::new(listener);
-                let service = Arc::from(make(server::settings(options)));
-                server::announce(endpoint, listener.local_addr().map_err(failed)?);
+                let service = Arc::from(make(startup::settings(options)));
+                startup::announce(endpoint, listener.local_addr().map_err(failed)?);
                 let accepting = (listener.clone(), shared.clone());
                 spawn("accept", move || accept(&accepting.0, &service, &accepting.1)).map_err(failed)?;
                 listeners.push(listener);
             }
             Make::Datagram(make) => {
                 let socket = sockets::bind(address, options.sockets).map_err(failed)?;
-                let service = make(server::settings(options));
-                server::announce(endpoint, socket.local_addr().map_err(failed)?);
+                let service = make(startup::settings(options));
+                startup::announce(endpoint, socket.local_addr().map_err(failed)?);
                 let shared = shared.clone();
                 spawn("datagrams", move || answer_datagrams(&socket, service.as_ref(), &shared))
                     .map_err(failed)?;

@@ -10,10 +10,10 @@ use super::shared::{Connection, Shared};
 use crate::conn::{CloseReason, feed};
 use crate::service::{Next, Output, Progress, StreamService};
 
-/// Bytes read at once, to begin with.
-const READ_BYTES: usize = 4 * 1024;
+/// Bytes read at once, to begin with: most of what an idle connection holds, stack apart.
+const READ_BYTES: usize = 1024;
 
-/// Bytes read at once from a peer that has filled the smaller buffer.
+/// Bytes read at once from a peer that has filled smaller buffers.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// Serves `connection` to its end and says what that was.
@@ -90,7 +90,7 @@ impl Blocking<'_> {
                 frame_deadline = deadline_in(self.shared.limits.frame_timeout);
             }
             if bytes == buffer.len() && bytes < READ_BYTES_MAX {
-                buffer = vec![0; READ_BYTES_MAX];
+                buffer = vec![0; bytes * 4];
             }
         }
     }

@@ -1,0 +1,37 @@
+//! A service of one's own on the event loop: every line comes back in capitals.
+//!
+//! `cargo run --example shout`, then for instance `nc 127.0.0.1 7777`. Ctrl-C ends it.
+
+use std::error::Error;
+
+use loopline::event_loop::EventLoop;
+use loopline::journal::Journal;
+use loopline::limits::Limits;
+use loopline::net::kernel::KernelNet;
+use loopline::service::{Next, Output, Progress, StreamService};
+use loopline::sockets::SocketOptions;
+
+struct Shout;
+
+impl StreamService for Shout {
+    fn received(&self, unread: &[u8], _ended: bool, out: &mut Output<'_>) -> Progress {
+        // A line that is not whole stays unconsumed, and comes again with more behind it.
+        let lines = unread.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        out.send(&unread[..lines].to_ascii_uppercase());
+        if unread.len() - lines > 1000 {
+            return Progress { consumed: lines, next: Next::Refuse("the line is too long".into()) };
+        }
+        Progress { consumed: lines, next: Next::Continue }
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:7777".into());
+    let mut net = KernelNet::new(SocketOptions::default())?;
+    net.take_signals()?;
+    let mut server = EventLoop::new(net, Limits::default(), Journal::none());
+    let address = server.listen(address.parse()?, Box::new(Shout))?;
+    println!("listening on {address}");
+    server.run()?;
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! What both models do before they serve: resolve hosts, make services, say what listens where, and what
+//! went wrong.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use crate::endpoint::Endpoint;
+use crate::event_loop::LoopError;
+use crate::options::{JournalTo, ServeOptions};
+use crate::service::Settings;
+
+/// What services are told when they are made.
+pub(crate) fn settings(options: &ServeOptions) -> Settings {
+    Settings { message_bytes_max: options.message_bytes_max, time_zone: local_time_zone() }
+}
+
+/// The zone of `TZ`, or else the machine's, or else UTC, as the C library has it.
+fn local_time_zone() -> tz::TimeZone {
+    let zone = match std::env::var("TZ") {
+        Ok(name) => tz::TimeZone::from_posix_tz(&name),
+        Err(_) => tz::TimeZone::local(),
+    };
+    zone.unwrap_or_else(|error| {
+        log::debug!("no local time zone ({error}), using UTC");
+        tz::TimeZone::utc()
+    })
+}
+
+/// The first address of the endpoint's host.
+pub(crate) fn resolve(endpoint: &Endpoint) -> Result<SocketAddr, ServeError> {
+    let unresolved = |why: &dyn fmt::Display| {
+        ServeError::Start(format!("{endpoint}: host '{}' does not resolve: {why}", endpoint.host))
+    };
+    let mut addresses =
+        (endpoint.host.as_str(), endpoint.port).to_socket_addrs().map_err(|error| unresolved(&error))?;
+    addresses.next().ok_or_else(|| unresolved(&"it has no address"))
+}
+
+/// One line for each endpoint; scripts wait for it and read the port from it.
+pub(crate) fn announce(endpoint: &Endpoint, address: SocketAddr) {
+    log::info!("listening: {} {} {address}", endpoint.service.name, endpoint.service.transport());
+}
+
+pub(crate) fn cannot_listen(endpoint: &Endpoint, error: &io::Error) -> ServeError {
+    ServeError::Start(format!("{endpoint}: cannot listen: {error}"))
+}
+
+pub(crate) fn no_journal(options: &ServeOptions, error: &io::Error) -> ServeError {
+    let name = match &options.journal {
+        JournalTo::File(path) => path.display().to_string(),
+        JournalTo::Stdout | JournalTo::Nowhere => "standard output".into(),
+    };
+    ServeError::Start(format!("{name}: messages cannot be recorded there: {error}"))
+}
+
+/// Why serving did not begin, or ended.
+#[derive(Debug)]
+pub enum ServeError {
+    /// It did not begin; one line that says why.
+    Start(String),
+    /// It ended.
+    Run(LoopError),
+}
+
+impl ServeError {
+    /// The status that the process exits with: 74 (`EX_IOERR`) when messages can no longer be recorded.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Run(LoopError::Journal(_)) => 74,
+            Self::Run(LoopError::Poll(_)) | Self::Start(_) => 1,
+        }
+    }
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(line) => f.write_str(line),
+            Self::Run(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
