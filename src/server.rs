@@ -59,7 +59,11 @@ fn open_journal(options: &ServeOptions, net: &mut KernelNet) -> Result<Journal, 
         return Ok(Journal::none());
     };
     if destination.is_nonblocking {
-        net.watch_journal(destination.file.as_fd()).map_err(|error| no_journal(options, &error))?;
+        match net.watch_journal(destination.file.as_fd()) {
+            // The poller's word for a device that never makes a writer wait, such as /dev/null.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            outcome => outcome.map_err(|error| no_journal(options, &error))?,
+        }
     }
     Ok(Journal::to(Box::new(destination.file), options.ack))
 }

@@ -366,6 +366,18 @@ fn messages_are_acknowledged_where_nothing_is_recorded() {
 }
 
 #[test]
+fn messages_are_recorded_to_a_device_that_cannot_be_polled() {
+    for model in MODELS {
+        let server = Serve::new("message=0 --model").arg(model).stdout(Stdio::null()).start();
+        server.connect("message").say("to standard output");
+        server.stop_well();
+        let server = Server::start(&format!("message=0 --journal /dev/null --model {model}"));
+        server.connect("message").say("to a path");
+        server.stop_well();
+    }
+}
+
+#[test]
 fn a_record_whose_reader_is_gone_ends_the_server_and_nothing_is_acknowledged() {
     for model in MODELS {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -377,6 +389,21 @@ fn a_record_whose_reader_is_gone_ends_the_server_and_nothing_is_acknowledged() {
         let ended = server.wait();
         assert_not_acknowledged(&mut peers);
         assert_ended_for_the_record(&ended, "Broken pipe (os error 32)");
+    }
+}
+
+#[test]
+fn a_record_on_a_full_disk_ends_the_server_and_nothing_is_acknowledged() {
+    for model in MODELS {
+        for ack in ["received", "written", "synced"] {
+            let server = Server::start(&format!("message=0 --model {model} --ack {ack} --journal /dev/full"));
+            let mut peers: Vec<Peer> = (0..10).map(|_| server.connect("message")).collect();
+            // Those that the end of the server comes before are not even taken.
+            peers.iter_mut().for_each(|peer| drop(peer.try_send(&frame("no room").repeat(3))));
+            let ended = server.wait();
+            assert_not_acknowledged(&mut peers);
+            assert_ended_for_the_record(&ended, "No space left on device (os error 28)");
+        }
     }
 }
 

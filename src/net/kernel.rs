@@ -92,7 +92,8 @@ impl KernelNet {
     /// Lets an event come when `descriptor`, to which messages are recorded, takes more.
     ///
     /// # Errors
-    /// The poller does not take it, as with a plain file.
+    /// The poller does not take it: `PermissionDenied` for what never makes a writer wait, such as a plain
+    /// file or `/dev/null`.
     pub fn watch_journal(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
         let token = mio::Token(Token::JOURNAL.0);
         self.poll.registry().register(&mut SourceFd(&descriptor.as_raw_fd()), token, Interest::WRITABLE)
