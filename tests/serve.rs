@@ -136,6 +136,45 @@ fn an_ipv4_peer_of_an_ipv6_endpoint_is_recorded_as_the_ipv4_peer_that_it_is() {
 }
 
 #[test]
+fn a_server_without_connections_ends_at_once() {
+    for model in MODELS {
+        let server = Server::start(&format!("message=0 greeting=0 month=0 --model {model} {NEVER}"));
+        assert_eq!(Caller::to(server.address("month")).ask("hello"), INTRODUCTION);
+        server.stop_well();
+    }
+}
+
+#[test]
+fn a_peer_that_lingers_holds_up_the_end_for_a_short_time_only() {
+    for model in MODELS {
+        let server = Server::start(&format!("greeting=0 --model {model} {NEVER}"));
+        let mut lingering = server.connect("greeting");
+        assert_eq!(lingering.receive_text(), GREETING);
+        server.stop_well();
+    }
+}
+
+#[test]
+fn idle_connections_do_not_hold_up_the_end() {
+    for model in MODELS {
+        for signal in [Signal::TERM, Signal::INT] {
+            let server = Server::start(&format!("message=0 greeting=0 month=0 --model {model} {NEVER}"));
+            let mut idle = server.connect("message");
+            idle.say("once");
+            let mut silent = server.connect("message");
+            idle.say("twice");
+            server.signal(signal);
+            let ended = server.wait();
+            assert!(ended.status.success(), "{model}: {}", ended.log);
+            for peer in [&mut idle, &mut silent] {
+                assert_eq!(peer.receive_text(), "", "{model}");
+            }
+            assert_eq!(ended.texts(), ["once", "twice"]);
+        }
+    }
+}
+
+#[test]
 fn a_second_signal_ends_the_server_at_once() {
     for model in MODELS {
         let server = Server::start(&format!("message=0 --model {model} {NEVER}"));

@@ -156,12 +156,12 @@ impl<N: Net> EventLoop<N> {
 
     /// Goes on towards the end, if the server was asked to stop.
     pub(super) fn end_by_phase(&mut self) -> Result<(), LoopError> {
+        if let Phase::Draining { since, swept: false } = self.phase {
+            self.sweep(since);
+        }
         match self.phase {
-            Phase::Serving => return Ok(()),
-            Phase::Draining { since, swept: false } => {
-                self.sweep(since);
-                return Ok(());
-            }
+            Phase::Serving | Phase::Draining { swept: false, .. } => return Ok(()),
+            // The sweep may have closed the last connection: no event would come to tell.
             Phase::Draining { .. } => {
                 let is_empty = self.table.len() == 0 && self.journal.unwritten_bytes() == 0;
                 if !is_empty && self.phase_wait_ms() != Some(0) {
