@@ -145,7 +145,7 @@ impl Blocking<'_> {
             if let Some(deadline) = deadline {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() {
-                    return Err(ErrorKind::TimedOut.into());
+                    return self.read_what_is_there(buffer);
                 }
                 if self.timeout.is_none_or(|timeout| timeout > left + left / 8) {
                     self.set_timeout(Some(left))?;
@@ -157,6 +157,15 @@ impl Blocking<'_> {
                 outcome => return outcome,
             }
         }
+    }
+
+    /// Bytes that have come and were not read yet are not the peer's delay: this process may have been
+    /// stopped meanwhile.
+    fn read_what_is_there(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream().set_nonblocking(true)?;
+        let outcome = self.stream().read(buffer);
+        self.stream().set_nonblocking(false)?;
+        outcome
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
