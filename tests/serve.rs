@@ -175,6 +175,36 @@ fn idle_connections_do_not_hold_up_the_end() {
 }
 
 #[test]
+fn a_frame_that_has_begun_is_finished_and_acknowledged_while_new_peers_are_refused() {
+    for model in MODELS {
+        let server = Server::start(&format!("message=0 --model {model} {NEVER}"));
+        let address = server.address("message");
+        // The signal comes right behind the bytes: whether they were read by then must not matter.
+        let mut begun: Vec<Peer> = (0..20).map(|_| server.connect("message")).collect();
+        begun.iter_mut().for_each(|peer| peer.say("before"));
+        let frames = [frame("during"), frame("and the next")].concat();
+        let (first, rest) = frames.split_at(40);
+        begun.iter_mut().for_each(|peer| peer.send(first));
+        server.signal(Signal::TERM);
+        server.wait_for_log("stopping");
+        eventually("new peers are refused", || {
+            TcpStream::connect(address)
+                .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+                .then_some(())
+        });
+        for peer in &mut begun {
+            peer.assert_silent();
+            peer.send(rest);
+            assert_eq!(peer.receive_text().into_bytes(), acknowledgement().repeat(2), "{model}");
+        }
+        drop(begun);
+        let ended = server.wait();
+        assert!(ended.status.success(), "{model}: {}", ended.log);
+        assert_eq!(ended.texts().len(), 60);
+    }
+}
+
+#[test]
 fn a_second_signal_ends_the_server_at_once() {
     for model in MODELS {
         let server = Server::start(&format!("message=0 --model {model} {NEVER}"));

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "blocking threads tell the time for themselves")]
 
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use slab::Slab;
+use socket2::SockRef;
 
 use super::Happening;
 use crate::conn::CloseReason;
@@ -44,10 +46,20 @@ impl Connection {
     }
 
     fn end_if_idle(&self) {
+        // Its thread has not read yet what has come. It will, and end the connection after that.
+        if self.has_bytes_waiting() {
+            return;
+        }
         if self.phase.compare_exchange(IDLE, ENDED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
             // Wakes the thread that waits in read.
             let _ = self.stream.shutdown(Shutdown::Read);
         }
+    }
+
+    fn has_bytes_waiting(&self) -> bool {
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+        let peeked = SockRef::from(&self.stream).recv_with_flags(&mut [MaybeUninit::uninit()], flags);
+        peeked.is_ok_and(|bytes| bytes > 0)
     }
 }
 
