@@ -68,7 +68,8 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     /// Whether anything is recorded at all.
     pub(super) records: bool,
-    journal: Mutex<Journal>,
+    /// `None` once it has failed: what a second try would say is not to be trusted.
+    journal: Mutex<Option<Journal>>,
     connections: Mutex<Slab<Arc<Connection>>>,
     open: AtomicUsize,
     draining: AtomicBool,
@@ -82,7 +83,7 @@ impl Shared {
         Self {
             limits,
             records: journal.lines().is_some(),
-            journal: Mutex::new(journal),
+            journal: Mutex::new(Some(journal)),
             connections: Mutex::default(),
             open: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
@@ -139,7 +140,8 @@ impl Shared {
         if lines.is_empty() {
             return true;
         }
-        let mut journal = lock(&self.journal);
+        let mut kept = lock(&self.journal);
+        let Some(journal) = kept.as_mut() else { return false };
         let Some(unwritten) = journal.lines() else {
             lines.clear();
             return true;
@@ -148,6 +150,7 @@ impl Shared {
         match journal.commit() {
             Ok(_) => true,
             Err(error) => {
+                *kept = None;
                 let _ = self.happened.send(Happening::JournalFailed(error));
                 false
             }
@@ -165,4 +168,40 @@ impl Shared {
 /// A thread that panicked has left nothing half-done in what these guard.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::journal::{Ack, Sink};
+
+    /// A disk that fails to sync once and then claims that all is well.
+    struct Forgetful {
+        syncs: usize,
+    }
+
+    impl Sink for Forgetful {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            self.syncs += 1;
+            if self.syncs == 1 { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn a_record_that_has_failed_is_not_tried_again() {
+        let (happened, happenings) = mpsc::channel();
+        let journal = Journal::to(Box::new(Forgetful { syncs: 0 }), Ack::Synced);
+        let shared = Shared::new(Limits::default(), journal, happened);
+        assert!(!shared.record(&mut b"lost\n".to_vec()));
+        assert!(!shared.record(&mut b"after it\n".to_vec()));
+        assert!(matches!(happenings.try_recv(), Ok(Happening::JournalFailed(_))));
+        assert!(happenings.try_recv().is_err(), "it is told once");
+    }
 }
