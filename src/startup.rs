@@ -43,7 +43,13 @@ pub(crate) fn announce(endpoint: &Endpoint, address: SocketAddr) {
 }
 
 pub(crate) fn cannot_listen(endpoint: &Endpoint, error: &io::Error) -> ServeError {
-    ServeError::Start(format!("{endpoint}: cannot listen: {error}"))
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => ": another program has this port",
+        io::ErrorKind::PermissionDenied => ": ports below 1024 need privileges",
+        io::ErrorKind::AddrNotAvailable => ": no interface of this machine has this address",
+        _ => "",
+    };
+    ServeError::Start(format!("{endpoint}: cannot listen: {error}{hint}"))
 }
 
 pub(crate) fn no_journal(options: &ServeOptions, error: &io::Error) -> ServeError {

@@ -147,11 +147,13 @@ impl<N: Net> EventLoop<N> {
         match self.phase {
             Phase::Serving => None,
             Phase::Draining { swept: false, .. } | Phase::Stopped => Some(0),
-            Phase::Draining { since, .. } => {
-                let drain_ms = u32::try_from(self.limits.drain_timeout.as_millis()).unwrap_or(u32::MAX);
-                Some(drain_ms.saturating_sub(self.now.ms_since(since)))
-            }
+            Phase::Draining { since, swept: true } => Some(self.drain_left_ms(since)),
         }
+    }
+
+    fn drain_left_ms(&self, since: Tick) -> u32 {
+        let drain_ms = u32::try_from(self.limits.drain_timeout.as_millis()).unwrap_or(u32::MAX);
+        drain_ms.saturating_sub(self.now.ms_since(since))
     }
 
     /// Goes on towards the end, if the server was asked to stop.
@@ -159,18 +161,16 @@ impl<N: Net> EventLoop<N> {
         if let Phase::Draining { since, swept: false } = self.phase {
             self.sweep(since);
         }
-        match self.phase {
-            Phase::Serving | Phase::Draining { swept: false, .. } => return Ok(()),
+        if let Phase::Draining { since, swept } = self.phase {
             // The sweep may have closed the last connection: no event would come to tell.
-            Phase::Draining { .. } => {
-                let is_empty = self.table.len() == 0 && self.journal.unwritten_bytes() == 0;
-                if !is_empty && self.phase_wait_ms() != Some(0) {
-                    return Ok(());
-                }
+            let is_done = swept && self.table.len() == 0 && self.journal.unwritten_bytes() == 0;
+            if is_done || self.drain_left_ms(since) == 0 {
+                self.phase = Phase::Stopped;
             }
-            Phase::Stopped => {}
         }
-        self.phase = Phase::Stopped;
+        if self.phase != Phase::Stopped {
+            return Ok(());
+        }
         self.close_all();
         if self.journal.unwritten_bytes() > 0 {
             let error =
