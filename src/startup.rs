@@ -43,12 +43,12 @@ pub(crate) fn announce(endpoint: &Endpoint, address: SocketAddr) {
 }
 
 pub(crate) fn cannot_listen(endpoint: &Endpoint, error: &io::Error) -> ServeError {
-    let hint = match error.kind() {
-        io::ErrorKind::AddrInUse => ": another program has this port",
-        io::ErrorKind::PermissionDenied => ": ports below 1024 need privileges",
-        io::ErrorKind::AddrNotAvailable => ": no interface of this machine has this address",
-        _ => "",
-    };
+    let hints = [
+        (io::ErrorKind::AddrInUse, ": another program has this port"),
+        (io::ErrorKind::PermissionDenied, ": ports below 1024 need privileges"),
+        (io::ErrorKind::AddrNotAvailable, ": no interface of this machine has this address"),
+    ];
+    let hint = hints.iter().find(|(kind, _)| *kind == error.kind()).map_or("", |(_, hint)| hint);
     ServeError::Start(format!("{endpoint}: cannot listen: {error}{hint}"))
 }
 

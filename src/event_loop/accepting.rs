@@ -9,7 +9,6 @@ use crate::conn::CloseReason;
 use crate::counters::Notice;
 use crate::deadlines::Tick;
 use crate::event_loop::EventLoop;
-use crate::event_loop::ending::Phase;
 use crate::net::{AcceptFailure, Net};
 use crate::service::{Next, Output};
 use crate::token::Source;
@@ -41,9 +40,6 @@ impl<N: Net> EventLoop<N> {
     }
 
     pub(super) fn accept(&mut self) {
-        if self.phase != Phase::Serving {
-            return;
-        }
         if self.accept_wait_ms() == Some(0) {
             self.accepting = Accepting::Running;
         }

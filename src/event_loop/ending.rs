@@ -23,10 +23,18 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    pub(super) fn is_draining(self) -> bool {
-        matches!(self, Self::Draining { .. })
+    /// Whether a connection that waits for nothing is to end: once idle ones are being closed anyway, and
+    /// before that if it was just `answered`, and so is known to be between two frames.
+    pub(super) fn ends_quiet(self, answered: bool) -> bool {
+        match self {
+            Self::Draining { swept, .. } => swept || answered,
+            Self::Serving | Self::Stopped => false,
+        }
     }
 }
+
+/// How long a storm of connects can put the first step of draining off.
+const ACCEPT_WHILE_DRAINING_MS: u32 = 100;
 
 impl<N: Net> EventLoop<N> {
     /// The one place where the state of a connection changes, and where what that means is done. Returns
@@ -180,13 +188,17 @@ impl<N: Net> EventLoop<N> {
         Ok(())
     }
 
-    /// The first step of draining takes two turns: one closes the listeners, and the next, which has heard
-    /// of all that came before, closes the connections that wait for nothing.
+    /// The first step of draining takes a few turns: some to accept who has connected already, since a
+    /// frame may be on its way behind them; one that hears of all that has come; and then connections
+    /// that wait for nothing are closed.
     fn sweep(&mut self, since: Tick) {
-        if self.accepts_nothing() {
-            if self.happened.len() >= self.limits.events_per_poll_max {
-                return;
+        if !self.accepts_nothing() {
+            let some_wait =
+                self.accepting == Accepting::Running && self.listeners.iter().any(|one| one.ready);
+            if !some_wait || self.now.ms_since(since) >= ACCEPT_WHILE_DRAINING_MS {
+                self.close_endpoints();
             }
+        } else if self.happened.len() < self.limits.events_per_poll_max {
             for key in self.keys() {
                 let conn = self.table.conn(key);
                 if conn.state == State::Open
@@ -197,12 +209,15 @@ impl<N: Net> EventLoop<N> {
                 }
             }
             self.phase = Phase::Draining { since, swept: true };
-        } else {
-            self.sockets.clear();
-            for listener in &mut self.listeners {
-                listener.ready = false;
-                listener.socket = None;
-            }
+        }
+    }
+
+    /// Whoever connects from now on is refused by the kernel.
+    fn close_endpoints(&mut self) {
+        self.sockets.clear();
+        for listener in &mut self.listeners {
+            listener.ready = false;
+            listener.socket = None;
         }
     }
 

@@ -47,7 +47,7 @@ impl<N: Net> EventLoop<N> {
         if !bytes.is_empty() || ends || self.table.unsent_bytes(key) > 0 {
             self.outbox.answers.push(Answer { to: self.table.id(key), bytes, recorded });
         } else {
-            self.settle(key);
+            self.settle(key, false);
         }
     }
 

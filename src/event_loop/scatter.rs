@@ -79,7 +79,7 @@ impl<N: Net> EventLoop<N> {
                 self.table.write_done(key);
                 // A stream that was to end after its last answer ends here.
                 if self.signal(key, Signal::Flushed) {
-                    self.settle(key);
+                    self.settle(key, true);
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.enqueue(key),
@@ -89,11 +89,11 @@ impl<N: Net> EventLoop<N> {
 
     /// At the end of a visit: whether the connection goes on in the next turn, waits for an event, or, when
     /// the server is stopping, has had its last frame.
-    pub(super) fn settle(&mut self, key: u32) {
+    pub(super) fn settle(&mut self, key: u32, answered: bool) {
         self.table.tidy(key);
         if self.can_go_on(key) {
             self.enqueue(key);
-        } else if self.phase.is_draining()
+        } else if self.phase.ends_quiet(answered)
             && self.table.conn(key).state == State::Open
             && self.table.is_quiet(key)
         {

@@ -11,6 +11,7 @@ pub mod peer;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -152,6 +153,21 @@ impl Sink for SimSink {
     }
 }
 
+/// A listener, of which the server has the other half.
+struct SimListener {
+    token: Token,
+    waiting: VecDeque<usize>,
+    /// An event of those that wait is due.
+    edge: bool,
+    server: Weak<usize>,
+}
+
+impl SimListener {
+    fn has_edge(&self) -> bool {
+        self.edge && !self.waiting.is_empty() && self.server.strong_count() > 0
+    }
+}
+
 pub struct SimNet {
     pub random: Random,
     pub now_ms: u64,
@@ -161,8 +177,7 @@ pub struct SimNet {
     pub stop_requests: u32,
     /// Nothing can happen any more, in the network or at the peers.
     pub is_still: bool,
-    /// Each with the connections that wait, and whether an event of them is due.
-    listeners: Vec<(Token, VecDeque<usize>, bool)>,
+    listeners: Vec<SimListener>,
     closed_tokens: Vec<Token>,
 }
 
@@ -191,9 +206,8 @@ impl SimNet {
         let [high, low] = u16::try_from(place).unwrap().to_be_bytes();
         let address = SocketAddr::from(([10, 0, high, low], 4000));
         self.wires.push(Wire { listener, address: Some(address), ..Wire::default() });
-        let (_, waiting, edge) = &mut self.listeners[listener];
-        waiting.push_back(place);
-        *edge = true;
+        self.listeners[listener].waiting.push_back(place);
+        self.listeners[listener].edge = true;
         place
     }
 
@@ -232,11 +246,11 @@ impl SimNet {
                 events.push(Event { readable: true, writable: true, ..event });
             }
         }
-        for (token, waiting, edge) in &mut self.listeners {
-            let spurious = self.random.one_in(16);
-            if ((*edge && !waiting.is_empty()) || spurious) && events.len() < events_max {
-                *edge = false;
-                events.push(Event { token: *token, readable: true, writable: false, ended: false });
+        for listener in &mut self.listeners {
+            let spurious = self.random.one_in(16) && listener.server.strong_count() > 0;
+            if (listener.has_edge() || spurious) && events.len() < events_max {
+                listener.edge = false;
+                events.push(Event { token: listener.token, readable: true, writable: false, ended: false });
             }
         }
         // For connections that are gone, whoever has their slot now.
@@ -259,35 +273,36 @@ impl SimNet {
     }
 
     fn has_edges(&self) -> bool {
-        let waits = |(_, waiting, edge): &(Token, VecDeque<usize>, bool)| *edge && !waiting.is_empty();
         self.wires.iter().any(|wire| wire.token.is_some() && (wire.readable || wire.writable))
-            || self.listeners.iter().any(waits)
+            || self.listeners.iter().any(SimListener::has_edge)
             || self.disk.lock().unwrap().stuck
     }
 }
 
 impl Net for SimNet {
-    type Listener = usize;
+    type Listener = Rc<usize>;
     type Stream = usize;
     type Socket = ();
 
-    fn listen(&mut self, address: SocketAddr, token: Token) -> io::Result<(usize, SocketAddr)> {
-        self.listeners.push((token, VecDeque::new(), false));
-        Ok((self.listeners.len() - 1, address))
+    fn listen(&mut self, address: SocketAddr, token: Token) -> io::Result<(Rc<usize>, SocketAddr)> {
+        let handle = Rc::new(self.listeners.len());
+        let server = Rc::downgrade(&handle);
+        self.listeners.push(SimListener { token, waiting: VecDeque::new(), edge: false, server });
+        Ok((handle, address))
     }
 
     fn bind(&mut self, _: SocketAddr, _: Token) -> io::Result<((), SocketAddr)> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn accept(&mut self, listener: &usize) -> io::Result<(usize, SocketAddr)> {
+    fn accept(&mut self, listener: &Rc<usize>) -> io::Result<(usize, SocketAddr)> {
         match self.random.below(16) {
             0 => return Err(io::Error::from_raw_os_error(libc_number::ECONNABORTED)),
             1 => return Err(io::Error::from_raw_os_error(libc_number::EMFILE)),
             2 => return Err(io::ErrorKind::Interrupted.into()),
             _ => {}
         }
-        let place = self.listeners[*listener].1.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        let place = self.listeners[**listener].waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
         Ok((place, self.wires[place].address.unwrap()))
     }
 
@@ -398,8 +413,6 @@ impl Net for SimNet {
     }
 
     fn stop_requests(&mut self) -> u32 {
-        // Nobody accepts any more.
-        self.listeners.clear();
         std::mem::take(&mut self.stop_requests)
     }
 
