@@ -354,6 +354,30 @@ fn who_connects_over_the_limit_reads_why_and_those_inside_are_served() {
 }
 
 #[test]
+fn under_a_low_limit_of_descriptors_as_many_are_served_as_it_has_room_for() {
+    for model in MODELS {
+        let endpoint = format!("message=0 --max-connections 10000 --model {model}");
+        let server = Serve::under(r#"ulimit -n 100; exec "$@""#, &endpoint).start();
+        let log = server.log();
+        let (_, room) = log.split_once("100 descriptors allows: ").expect("it is said");
+        let room: usize = room.split_once(" will be served").unwrap().0.parse().unwrap();
+        let mut inside: Vec<Peer> = (0..room).map(|_| server.connect("message")).collect();
+        inside.iter_mut().for_each(|peer| peer.say("inside"));
+        // More than the limit has descriptors for: those that cannot even be refused yet wait.
+        let outside: Vec<Peer> = (0..100).map(|_| server.connect("message")).collect();
+        for mut peer in outside {
+            assert_eq!(
+                peer.receive_frame(),
+                format!("Error: the server is full, it serves {room} connections")
+            );
+        }
+        inside.iter_mut().for_each(|peer| peer.say("inside"));
+        let ended = server.stop_well();
+        assert!(!ended.log.contains("os error"), "{}", ended.log);
+    }
+}
+
+#[test]
 fn peers_that_reset_hurt_nobody_and_are_not_worth_a_line() {
     for model in MODELS {
         let server = Server::start(&format!("message=0 --model {model}"));

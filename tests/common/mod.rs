@@ -65,7 +65,22 @@ enum LogReader {
 impl Serve {
     /// `loopline serve` with `arguments`, which are words between spaces.
     pub(crate) fn new(arguments: &str) -> Self {
-        let mut command = loopline();
+        Self::by(loopline(), arguments)
+    }
+
+    /// The same, started by a shell that runs `script`, in which `exec "$@"` stands for it.
+    pub(crate) fn under(script: &str, arguments: &str) -> Self {
+        let program = loopline();
+        let mut shell = Command::new("sh");
+        for (name, _) in program.get_envs() {
+            shell.env_remove(name);
+        }
+        shell.args(["-c", script, "sh"]).arg(program.get_program());
+        shell.stdin(Stdio::null());
+        Self::by(shell, arguments)
+    }
+
+    fn by(mut command: Command, arguments: &str) -> Self {
         command.arg("serve").args(arguments.split_whitespace());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { command, after_ready: LogReader::Reads }

@@ -1,0 +1,360 @@
+//! The program as users and scripts meet it: arguments, environment, exit statuses, what is printed where,
+//! and the client at the command line.
+
+mod common;
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::process::{Command, Stdio};
+
+use common::{
+    ACKNOWLEDGEMENT, Caller, GREETING, INTRODUCTION, REPLY, Serve, Server, eventually, frame, loopline,
+};
+
+/// What a run of the program that ends by itself came to.
+#[derive(Debug)]
+struct Run {
+    status: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn run(command: &mut Command) -> Run {
+    run_with_input(command, "")
+}
+
+fn run_with_input(command: &mut Command, input: &str) -> Run {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // It may end without reading any of it.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Run { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+fn run_words(words: &str) -> Run {
+    run(loopline().args(words.split_whitespace()))
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
+    for (words, said) in [
+        ("", "Usage: loopline"),
+        ("frob", "unrecognized subcommand 'frob'"),
+        ("serve --frob", "unexpected argument '--frob'"),
+        ("serve -x", "unexpected argument '-x'"),
+        ("serve echo=7", "unknown service 'echo', expected one of message, greeting, daytime, reply, month"),
+        ("serve message=x", "'x' is not a port, expected a number from 0 to 65535"),
+        ("serve message=65536", "port 65536 is out of range, expected 0 to 65535"),
+        ("serve message=::1:9", "an IPv6 address goes in brackets, as in message=[::1]:9999"),
+        ("serve message=0 greeting=", "'' is not a port"),
+        ("serve --frame-timeout 5", "'5' for '--frame-timeout"),
+        ("serve --idle-timeout 1.5s", "expected a whole number and a unit (ms, s, m, h, d)"),
+        ("serve --write-timeout 0s", "it must be at least 1ms"),
+        ("serve --drain-timeout off", "'off' for '--drain-timeout"),
+        ("serve --drain-timeout 25d", "it must be at most 24d"),
+        ("serve --max-message 1MB", "expected a whole number and a unit (B, KiB, MiB, GiB)"),
+        ("serve --max-message -1", "'-1'"),
+        ("serve --max-connections 0", "it must be at least 1"),
+        ("serve --max-connections many", "expected a whole number"),
+        ("serve --backlog 0", "0 is not in 1..=65535"),
+        ("serve --backlog 65536", "65536 is not in 1..=65535"),
+        ("serve --model fork", "[possible values: loop, threads]"),
+        ("serve --ack never", "[possible values: received, written, synced]"),
+        ("serve --log loud", "[possible values: off, error, warn, info, debug, trace]"),
+        ("serve --journal", "a value is required for '--journal"),
+        ("client", "the following required arguments were not provided"),
+        ("client echo hi", "unknown service 'echo'"),
+        ("client message hi --timeout off", "'off' for '--timeout"),
+        ("client message hi --retries -1", "'-1'"),
+        ("client message=0 hi", "port 0 is for servers, a client needs the port of one"),
+        ("client greeting hi", "greeting takes no text, the server alone speaks"),
+        ("client daytime hi", "daytime takes no text, the server alone speaks"),
+    ] {
+        let run = run_words(words);
+        assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""), "{words}: {}", run.stderr);
+        assert!(run.stderr.contains(said), "{words}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn help_names_every_option_and_its_environment_form() {
+    let serve = "model journal ack max-connections max-message frame-timeout idle-timeout write-timeout \
+                 drain-timeout backlog reuse-port max-sessions session-timeout log";
+    for (command, options) in [("serve", serve), ("client", "timeout retries log")] {
+        let run = run_words(&format!("{command} --help"));
+        assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
+        for option in options.split_whitespace() {
+            let line = run.stdout.lines().find(|line| line.trim_start().starts_with(&format!("--{option} ")));
+            let line = line.unwrap_or_else(|| panic!("{command} --help has no --{option}:\n{}", run.stdout));
+            let variable = format!("LOOPLINE_{}", option.to_uppercase().replace('-', "_"));
+            assert!(line.contains(&format!("[env: {variable}=]")), "{line}");
+        }
+        for (service, port) in
+            [("message", 9999), ("greeting", 12345), ("daytime", 9998), ("reply", 8080), ("month", 8091)]
+        {
+            let lists = |line: &str| {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                matches!(words[..], [name, _, number, ..] if name == service && number == port.to_string())
+            };
+            assert!(run.stdout.lines().any(lists), "{command} --help has no {service}:\n{}", run.stdout);
+        }
+    }
+    let help = run_words("--help");
+    assert_eq!(help.status, Some(0));
+    assert!(["serve", "client"].iter().all(|name| help.stdout.contains(&format!("\n  {name} "))));
+    assert_eq!(run_words("--version").stdout, format!("loopline {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn an_endpoint_that_cannot_be_served_is_one_line_and_nothing_is_left_running() {
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (tcp, udp) =
+        (tcp.local_addr().map(|it| (tcp, it)).unwrap(), udp.local_addr().map(|it| (udp, it)).unwrap());
+    let taken = "Address already in use (os error 98)";
+    let not_ours = "Cannot assign requested address (os error 99)";
+    for (endpoint, why) in [
+        (format!("message={}", tcp.1), format!("cannot listen: {taken}")),
+        (format!("month={}", udp.1), format!("cannot listen: {taken}")),
+        ("message=203.0.113.1:0".into(), format!("cannot listen: {not_ours}")),
+        ("month=203.0.113.1:0".into(), format!("cannot listen: {not_ours}")),
+        ("reply=nosuch.invalid:0".into(), "host 'nosuch.invalid' does not resolve: ".into()),
+    ] {
+        for model in common::MODELS {
+            let run = run_words(&format!("serve --model {model} {endpoint}"));
+            assert_eq!((run.status, run.stdout.as_str()), (Some(1), ""), "{endpoint}: {}", run.stderr);
+            assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+            assert!(run.stderr.starts_with(&format!("loopline: {endpoint}: {why}")), "{}", run.stderr);
+
+            // Others that could be served are not.
+            let run = run_words(&format!("serve --model {model} greeting=0 month=0 {endpoint}"));
+            assert_eq!(run.status, Some(1));
+            let address = run.stderr.lines().find_map(|line| line.split_once("greeting tcp "));
+            let address: SocketAddr = address.expect("it was bound before").1.parse().unwrap();
+            assert!(std::net::TcpStream::connect(address).is_err());
+            // Even when nothing is to be logged, the last word is said.
+            let run = run_words(&format!("serve --log off --model {model} {endpoint}"));
+            assert!(run.stderr.starts_with(&format!("loopline: {endpoint}: {why}")), "{}", run.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_journal_that_cannot_be_opened_is_one_line() {
+    for model in common::MODELS {
+        let run = run_words(&format!("serve message=0 --model {model} --journal /nonexistent/journal"));
+        assert_eq!(run.status, Some(1));
+        let why = "messages cannot be recorded there: No such file or directory (os error 2)";
+        assert_eq!(run.stderr, format!("loopline: /nonexistent/journal: {why}\n"));
+        let run = run_words(&format!("serve message=0 --model {model} --journal /"));
+        assert_eq!(run.status, Some(1));
+        assert!(run.stderr.starts_with("loopline: /: messages cannot be recorded there: "), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn more_connections_than_there_are_descriptors_is_said_with_the_number_that_is_used() {
+    let (_, most) = rlimit::Resource::NOFILE.get().unwrap();
+    let asked = "message=0 --max-connections 1000000";
+    let server = Server::start(asked);
+    let used = said_to_be_served(&server.log(), most);
+    assert!(used < most && used + 200 > most, "{used} of {most}");
+
+    // The soft limit does not matter: it is raised at the start.
+    let serve = Serve::under(r#"ulimit -S -n 256; exec "$@""#, asked);
+    assert_eq!(said_to_be_served(&serve.start().log(), most), used);
+}
+
+fn said_to_be_served(log: &str, most: u64) -> u64 {
+    let said = format!("--max-connections 1000000 is more than the limit of {most} descriptors allows: ");
+    let (_, rest) = log.split_once(&said).unwrap_or_else(|| panic!("'{said}' is not in {log}"));
+    rest.split_once(" will be served at once").unwrap().0.parse().unwrap()
+}
+
+#[test]
+fn the_environment_sets_what_arguments_do_not() {
+    let eleven = "x".repeat(11);
+    let limited = || Serve::new("message=0").env("LOOPLINE_MAX_MESSAGE", "10");
+    let server = limited().start();
+    let mut peer = server.connect("message");
+    peer.send(frame(&eleven));
+    assert_eq!(peer.receive_frame(), "Error: the header announces 11 bytes, the limit is 10");
+    server.stop_well();
+
+    let server = limited().arg("--max-message=11").start();
+    server.connect("message").say(&eleven);
+    server.stop_well();
+
+    let ended = limited().env("LOOPLINE_LOG", "debug").start();
+    drop(ended.connect("message"));
+    ended.wait_for_log("closed: served");
+    let ended = ended.stop_well();
+    assert!(ended.log.contains(" DEBUG "), "{}", ended.log);
+    let server = Serve::new("message=0 --log info").env("LOOPLINE_LOG", "debug").start();
+    server.connect("message").say("x");
+    assert!(!server.stop_well().log.contains(" DEBUG "));
+
+    let server = Serve::new("message=0").env("LOOPLINE_MODEL", "threads").env("LOOPLINE_JOURNAL", "none");
+    let server = server.env("LOOPLINE_MAX_CONNECTIONS", "1").start();
+    let mut inside = server.connect("message");
+    inside.say("inside");
+    assert!(server.status("Threads") > 1);
+    let full = server.connect("message").receive_frame();
+    assert_eq!(full, "Error: the server is full, it serves 1 connections");
+    assert_eq!(server.stop_well().record, "");
+
+    for (variable, value) in [
+        ("LOOPLINE_FRAME_TIMEOUT", "soon"),
+        ("LOOPLINE_IDLE_TIMEOUT", "1"),
+        ("LOOPLINE_WRITE_TIMEOUT", "0s"),
+        ("LOOPLINE_DRAIN_TIMEOUT", "off"),
+        ("LOOPLINE_BACKLOG", "-1"),
+        ("LOOPLINE_ACK", "maybe"),
+        ("LOOPLINE_MAX_SESSIONS", "0"),
+        ("LOOPLINE_SESSION_TIMEOUT", "off"),
+    ] {
+        let run = run(loopline().args(["serve", "message=0"]).env(variable, value));
+        let option = variable.trim_start_matches("LOOPLINE").to_lowercase().replace('_', "-");
+        assert_eq!(run.status, Some(2), "{variable}: {}", run.stderr);
+        assert!(run.stderr.contains(&format!("'{value}' for '-{option}")), "{variable}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn the_log_is_plain_lines_and_standard_output_is_the_record_alone() {
+    let server = Server::start("message=0 greeting=0 month=0 --log trace");
+    server.connect("message").say("recorded");
+    assert_eq!(server.connect("greeting").receive_text(), GREETING);
+    assert_eq!(Caller::to(server.address("month")).ask("x"), INTRODUCTION);
+    let ended = server.stop_well();
+    assert!(!ended.log.contains('\u{1b}'), "{:?}", ended.log);
+    assert_eq!(ended.texts(), ["recorded"]);
+}
+
+/// The endpoint that a client is given for `service`.
+fn endpoint(server: &Server, service: &str) -> String {
+    format!("{service}={}", server.address(service))
+}
+
+fn ask(server: &Server, service: &str, texts: &[&str]) -> Run {
+    run(loopline().arg("client").arg(endpoint(server, service)).args(texts))
+}
+
+fn ask_lines(server: &Server, service: &str, lines: &str) -> Run {
+    run_with_input(loopline().arg("client").arg(endpoint(server, service)), lines)
+}
+
+impl Run {
+    /// What was printed, of a run that went well.
+    fn printed(self) -> String {
+        assert_eq!((self.status, self.stderr.as_str()), (Some(0), ""), "{}", self.stdout);
+        self.stdout
+    }
+
+    /// The line that says why, of a run that failed.
+    fn failure(self) -> String {
+        assert_eq!(self.status, Some(1), "{self:?}");
+        assert_eq!(self.stderr.lines().count(), 1, "{self:?}");
+        self.stderr.trim_end().into()
+    }
+}
+
+#[test]
+fn the_client_talks_to_every_service_of_both_models() {
+    const WRONG: &str = "Error: expected an integer from 1 to 12, or 0 to end\n";
+    let introduced = format!("{}\n", INTRODUCTION.trim());
+    let acknowledged = format!("{ACKNOWLEDGEMENT}\n");
+    let replied = format!("{REPLY}\n");
+    for model in common::MODELS {
+        let endpoints = "message=0 greeting=0 daytime=0 reply=0 month=0 --model";
+        let server = Server::start(&format!("{endpoints} {model}"));
+
+        assert_eq!(ask(&server, "message", &["one", "zwölf", ""]).printed(), acknowledged.repeat(3));
+        assert_eq!(ask_lines(&server, "message", "two\r\nthree\n\nfour").printed(), acknowledged.repeat(4));
+        assert_eq!(ask_lines(&server, "message", "").printed(), "");
+        assert_eq!(ask(&server, "message", &["Disconnect !", "never sent"]).printed(), acknowledged);
+
+        assert_eq!(ask(&server, "greeting", &[]).printed(), format!("{GREETING}\n"));
+        let time = ask(&server, "daytime", &[]).printed();
+        assert!(time.len() == 25 && time.ends_with('\n'), "{time:?}");
+
+        assert_eq!(ask(&server, "reply", &["request"]).printed(), replied);
+        assert_eq!(ask_lines(&server, "reply", "first\nsecond\n").printed(), replied.repeat(2));
+
+        assert_eq!(ask(&server, "month", &["5", "13"]).printed(), format!("{introduced}May\n{WRONG}"));
+        assert_eq!(
+            ask_lines(&server, "month", "1\n12\n").printed(),
+            format!("{introduced}January\nDecember\n")
+        );
+        assert_eq!(ask_lines(&server, "month", "0\n3\n").printed(), format!("{introduced}Goodbye\n"));
+        assert_eq!(ask_lines(&server, "month", "").printed(), introduced);
+
+        let ended = server.stop_well();
+        let farewell = "Disconnect !";
+        let messages =
+            ["one", "zwölf", "", farewell, "two", "three", "", "four", farewell, farewell, farewell];
+        assert_eq!(ended.texts(), [&messages[..], &["request", "first", "second"]].concat(), "{model}");
+    }
+}
+
+#[test]
+fn a_client_that_fails_says_why_in_one_line_and_exits_with_1() {
+    // Bound but not listened at: nobody else can be there.
+    let deaf = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    deaf.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let nobody = deaf.local_addr().unwrap().as_socket().unwrap();
+    for service in ["message", "reply"] {
+        let run = run(loopline().args(["client", &format!("{service}={nobody}"), "hi"]));
+        assert_eq!(
+            run.failure(),
+            format!("loopline: {service}={nobody}: connection refused: is the server running?")
+        );
+    }
+    let run = run_words("client message=nosuch.invalid:1 hi");
+    assert!(run.failure().starts_with("loopline: message=nosuch.invalid:1: the host does not resolve: "));
+
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nobody = silent.local_addr().unwrap();
+    let run = run_words(&format!("client month={nobody} 5 --timeout 100ms --retries 1"));
+    assert_eq!(run.failure(), format!("loopline: month={nobody}: no answer after 2 tries in 100ms"));
+
+    let server = Server::start("message=0 --max-connections 1 --max-message 12");
+    let message = endpoint(&server, "message");
+    let run = ask(&server, "message", &["short", "much too long"]);
+    assert_eq!(run.stdout, format!("{ACKNOWLEDGEMENT}\n"), "replies before the failure are printed");
+    let why = "the server refused: the header announces 13 bytes, the limit is 12";
+    assert_eq!(run.failure(), format!("loopline: {message}: {why}"));
+    let inside = eventually("the client before has left", || {
+        let mut inside = server.connect("message");
+        inside.try_send(&frame("inside")).ok()?;
+        (inside.receive_frame() == ACKNOWLEDGEMENT).then_some(inside)
+    });
+    let why = "the server refused: the server is full, it serves 1 connections";
+    assert_eq!(ask(&server, "message", &["hi"]).failure(), format!("loopline: {message}: {why}"));
+    drop(inside);
+    server.stop_well();
+}
+
+#[test]
+fn a_person_at_a_terminal_is_prompted_and_ends_with_control_d() {
+    let server = Server::start("message=0 month=0");
+    let patience_ms = u64::try_from(common::PATIENCE.as_millis()).ok();
+    for (service, typed, reply) in [("message", "hello", ACKNOWLEDGEMENT), ("month", "5", "May")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loopline"));
+        command.args(["client", &endpoint(&server, service)]);
+        let mut terminal = rexpect::session::spawn_command(command, patience_ms).unwrap();
+        for _ in 0..2 {
+            terminal.exp_string("> ").unwrap();
+            terminal.send_line(typed).unwrap();
+            terminal.exp_string(reply).unwrap();
+        }
+        terminal.exp_string("> ").unwrap();
+        terminal.send_control('d').unwrap();
+        terminal.exp_eof().unwrap();
+        let status = format!("{:?}", terminal.process().wait().unwrap());
+        assert!(status.starts_with("Exited(") && status.ends_with(", 0)"), "{status}");
+    }
+    assert_eq!(server.stop_well().texts(), ["hello", "hello", "Disconnect !"]);
+}
