@@ -387,7 +387,7 @@ fn put_in_one(input: &Input, server: &Server, pacer: &mut Peer) -> (Vec<u8>, End
                 let _ = sender.stream.shutdown(std::net::Shutdown::Write);
             }
         });
-        peer.receive_all()
+        peer.receive_all_of(&input.name)
     })
 }
 

@@ -448,11 +448,16 @@ impl Peer {
 
     /// All that comes until the server ends the stream, and how it ends it.
     pub(crate) fn receive_all(&mut self) -> (Vec<u8>, End) {
+        self.receive_all_of("the stream")
+    }
+
+    /// The same, with a word for what it is when it does not end.
+    pub(crate) fn receive_all_of(&mut self, what: &str) -> (Vec<u8>, End) {
         let mut received = Vec::new();
         match self.stream.read_to_end(&mut received) {
             Ok(_) => (received, End::Closed),
             Err(error) if is_reset(&error) => (received, End::Reset),
-            Err(error) => panic!("the stream ends: {error}; {} bytes came", received.len()),
+            Err(error) => panic!("{what} does not end: {error}; {} bytes came", received.len()),
         }
     }
 
