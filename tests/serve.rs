@@ -671,17 +671,19 @@ fn several_processes_share_a_port_only_if_they_are_told_to() {
 #[test]
 fn bytes_that_wait_while_the_server_is_stopped_are_read_before_their_sender_is_called_idle() {
     for model in MODELS {
-        let arguments = "message=0 --idle-timeout 500ms --frame-timeout 500ms --model";
+        let arguments = "message=0 --idle-timeout 1s --frame-timeout 1s --model";
         let server = Server::start(&format!("{arguments} {model}"));
         let mut idle = server.connect("message");
         idle.say("before");
         let mut in_a_frame = begin_a_frame(&server);
         server.signal(Signal::STOP);
+        // Only what comes when it has stopped is not seen by the wait that the signal ended.
+        eventually("it has stopped", || server.is_stopped().then_some(()));
         let clock = Clock::start();
         idle.send(frame("meanwhile"));
         in_a_frame.send(&frame("during")[66..]);
         eventually("both are over their deadline", || {
-            (clock.elapsed() > Duration::from_secs(1)).then_some(())
+            (clock.elapsed() > Duration::from_millis(1200)).then_some(())
         });
         server.signal(Signal::CONT);
         idle.receive_acknowledgement();

@@ -167,10 +167,13 @@ impl Net for KernelNet {
             self.events = Events::with_capacity(events_max);
             self.events_max = events_max;
         }
-        match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            result => result?,
+        let mut polled = self.poll.poll(&mut self.events, timeout);
+        // The process may have been stopped for a while and continued: what has come meanwhile must be heard
+        // of before anybody is called idle. A poll that does not wait is not interrupted again.
+        while polled.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+            polled = self.poll.poll(&mut self.events, Some(Duration::ZERO));
         }
+        polled?;
         events.extend(self.events.iter().map(|event| Event {
             token: Token(event.token().0),
             readable: event.is_readable(),

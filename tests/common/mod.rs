@@ -232,6 +232,12 @@ impl Server {
         value.and_then(|value| value.split_whitespace().next()?.parse().ok()).expect("the kernel knows it")
     }
 
+    /// Whether a signal has stopped the process, to be continued.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        status.lines().any(|line| line.starts_with("State:\tT"))
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the server runs");
     }
