@@ -1,6 +1,12 @@
 //! The server as a process: what only the kernel knows, such as signals, pipes, resets and a peer's silence.
 //! What it answers to which bytes is compared in `models.rs`.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::incompatible_msrv,
+    reason = "a real process is waited for; tests may need a newer compiler"
+)]
+
 mod common;
 
 use std::fs;
@@ -24,7 +30,7 @@ fn every_service_answers_at_each_of_its_endpoints_on_both_families_from_one_thre
     let mut endpoints = String::new();
     for service in ["message", "greeting", "daytime", "reply", "month"] {
         for host in ["127.0.0.1", "127.0.0.2", "[::1]"].into_iter().take(hosts()) {
-            endpoints += &format!(" {service}={host}:0");
+            endpoints.extend([" ", service, "=", host, ":0"]);
         }
     }
     let server = Server::start(&endpoints);

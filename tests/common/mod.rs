@@ -3,6 +3,11 @@
 //! Whatever a test waits for has a deadline, so that a failure is a message and not a hang. This is the one
 //! place of the tests that looks at the clock or pauses.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::large_stack_arrays,
+    reason = "it waits for a real process, on threads and by the clock"
+)]
 #![allow(dead_code, reason = "each of the tests takes what it needs")]
 
 use std::io::{self, ErrorKind, Read, Write};
