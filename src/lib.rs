@@ -1,6 +1,6 @@
 //! A socket server that serves very many TCP and UDP clients from one thread.
 //!
-//! A [service](service) is a function from bytes to bytes. It needs no socket to run:
+//! A [service] is a function from bytes to bytes. It needs no socket to run:
 //!
 //! ```
 //! use loopline::frame;
