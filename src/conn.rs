@@ -111,8 +111,9 @@ impl Flags {
         Self(Self::WRITABLE)
     }
 
-    pub(crate) fn contains(self, flag: u8) -> bool {
-        self.0 & flag != 0
+    /// Whether any of `flags` is set.
+    pub(crate) fn contains(self, flags: u8) -> bool {
+        self.0 & flags != 0
     }
 
     pub(crate) fn insert(&mut self, flag: u8) {

@@ -6,11 +6,11 @@
 use std::net::SocketAddr;
 
 use crate::deadlines::Tick;
-use crate::service::{DatagramService, Output, Session};
+use crate::service::{DatagramService, Output};
 use crate::sessions::Sessions;
 
 /// Answers one datagram from `peer`, if it is to be answered; `datagram` is cut to one byte over the
-/// service's limit. With no room for another session, a new peer is not answered: it will ask again.
+/// service's limit.
 pub(crate) fn answer(
     service: &dyn DatagramService,
     sessions: &mut Sessions,
@@ -23,11 +23,7 @@ pub(crate) fn answer(
     if peer.port() == 0 || service.is_own_answer(datagram) {
         return Verdict::Dropped;
     }
-    let session = sessions.of(peer);
-    if session == Session::None && !sessions.has_room() {
-        return Verdict::Dropped;
-    }
-    sessions.set(peer, service.received(session, datagram, out), now);
+    sessions.set(peer, service.received(sessions.of(peer), datagram, out), now);
     Verdict::Taken
 }
 
@@ -77,14 +73,5 @@ mod tests {
         let (mut one, mut other) = (Sessions::new(&Limits::default()), Sessions::new(&Limits::default()));
         let (_, answer) = ask(&mut one, b"forged", 7);
         assert_eq!(ask(&mut other, answer.as_bytes(), 8), (Verdict::Dropped, String::new()));
-    }
-
-    #[test]
-    fn a_full_table_leaves_new_peers_unanswered_and_serves_the_known() {
-        let mut sessions = Sessions::new(&Limits { sessions_max: 1, ..Limits::default() });
-        ask(&mut sessions, b"hi", 1);
-        assert_eq!(ask(&mut sessions, b"1", 1).1, "January");
-        assert_eq!(ask(&mut sessions, b"hi", 2).0, Verdict::Dropped);
-        assert_eq!(ask(&mut sessions, b"2", 1).1, "February");
     }
 }

@@ -26,7 +26,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::conn::Flags;
+use crate::conn::{CloseReason, Flags};
 use crate::conn_table::ConnTable;
 use crate::counters::{Counters, Notice, Notices};
 use crate::journal::Journal;
@@ -48,6 +48,8 @@ pub struct EventLoop<N: Net> {
     listeners: Vec<Listener<N>>,
     sockets: Vec<DatagramSocket<N>>,
     accepting: Accepting,
+    /// Of the connections, those that are only being told that the server is full.
+    refusals: usize,
     table: ConnTable<N::Stream>,
     /// Connections that have something to do without another event: those that this turn's events are
     /// about, and those that the budget of the last turn left with bytes in the kernel.
@@ -103,12 +105,14 @@ impl<N: Net> EventLoop<N> {
     pub fn new(net: N, mut limits: Limits, journal: Journal) -> Self {
         limits.refusals_max = limits.refusals_max.clamp(1, REFUSALS_MAX);
         limits.connections_max = limits.connections_max.min(CONNECTIONS_MAX - limits.refusals_max);
+        limits.visits_per_turn_max = limits.visits_per_turn_max.max(1);
         Self {
             net,
             journal,
             listeners: Vec::new(),
             sockets: Vec::new(),
             accepting: Accepting::Running,
+            refusals: 0,
             table: ConnTable::new(&limits),
             run_queue: VecDeque::new(),
             held: Vec::new(),
@@ -183,12 +187,14 @@ impl<N: Net> EventLoop<N> {
         self.accept();
         self.receive_datagrams();
         // Those that come to the queue during the turn are visited in the next.
-        for _ in 0..self.run_queue.len() {
+        for _ in 0..self.run_queue.len().min(self.limits.visits_per_turn_max) {
             let Some(id) = self.run_queue.pop_front() else { break };
             if let Some(key) = self.table.find(id) {
                 self.visit(key);
             }
-            if self.outbox.is_full(&self.limits) {
+            let records_wait =
+                self.held.is_empty() && self.journal.unwritten_bytes() > self.limits.journal_bytes_max;
+            if records_wait || self.outbox.is_full(&self.limits) {
                 self.commit_and_scatter()?;
             }
         }
@@ -268,8 +274,15 @@ impl<N: Net> EventLoop<N> {
         if event.ended {
             flags.insert(Flags::END_SEEN);
         }
+        let is_held = flags.contains(Flags::HELD);
         if self.can_go_on(key) {
             self.enqueue(key);
+        } else if event.ended && is_held {
+            // Nothing is read or written of it until the record goes on, so nothing else would tell that
+            // the connection is broken, and its slot would be lost to others.
+            if let Some(error) = self.net.failure(&self.table.conn(key).stream) {
+                self.close(key, CloseReason::of(&error));
+            }
         }
     }
 

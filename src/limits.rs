@@ -14,6 +14,9 @@ pub struct Limits {
     /// Events taken from the kernel at a time. With more, the state of the first is out of the processor's
     /// cache before the last is looked at; with fewer, a busy loop polls more often than it must.
     pub events_per_poll_max: usize,
+    /// Connections visited a turn; those left over come first in the next. Between two turns the loop looks
+    /// at what is new: connects, datagrams, signals, deadlines.
+    pub visits_per_turn_max: usize,
     /// Connections visited before what they said is recorded and answered. More share one write of the
     /// record and keep the kernel's receive and send paths warm, one after the other; fewer wait less for
     /// each other.
@@ -32,7 +35,8 @@ pub struct Limits {
     /// Bytes that a peer may leave unread of its answers before no more is read from it. What one visit
     /// answers comes on top.
     pub unsent_bytes_max: usize,
-    /// Bytes on the way to the record, when it takes nothing, before no more is read for it.
+    /// Bytes on the way to the record before it is written to at once, or, when it takes nothing, before no
+    /// more is read for it.
     pub journal_bytes_max: usize,
     /// Bytes thrown away on a connection that is over but whose peer still sends.
     pub linger_bytes_max: usize,
@@ -61,6 +65,7 @@ impl Default for Limits {
             connections_max: 10_000,
             refusals_max: 64,
             events_per_poll_max: 1024,
+            visits_per_turn_max: 1024,
             visits_per_commit_max: 64,
             answer_bytes_per_commit_max: 256 * 1024,
             accepts_per_turn_max: 256,

@@ -68,6 +68,9 @@ pub trait Net {
     /// The connection is gone.
     fn half_close(&mut self, stream: &Self::Stream) -> io::Result<()>;
 
+    /// The error that has ended the connection, if one has.
+    fn failure(&mut self, stream: &Self::Stream) -> Option<io::Error>;
+
     /// Closes the stream. No event of it comes with a later poll.
     fn close(&mut self, stream: Self::Stream);
 
@@ -114,7 +117,8 @@ pub struct Event {
     pub readable: bool,
     /// A write may take something.
     pub writable: bool,
-    /// The peer has ended its side, or the connection is broken.
+    /// A short read does not mean that nothing is left: the peer has ended its side, the connection is
+    /// broken, or urgent data, at which reads stop, is on its way.
     pub ended: bool,
 }
 

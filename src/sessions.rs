@@ -1,8 +1,8 @@
 //! Sessions of datagram peers: a bounded table, and the order in which its entries are given up.
 //!
-//! Anybody can send a datagram in anybody's name. So a session that has only seen its first datagram is
-//! given up for another new one when the table is full; one whose peer has shown, by a second datagram,
-//! that it receives what is sent to it, only when it is idle. The keys of the table are hashed with a
+//! Anybody can send a datagram in anybody's name. So when the table is full, a new session takes the place of
+//! the oldest one that has seen one datagram only; a peer that has asked again is given up, the longest
+//! silent first, only when there are no others. The keys of the table are hashed with a
 //! random secret, so that nobody can choose peers that all fall into one place.
 
 use std::collections::HashMap;
@@ -50,11 +50,6 @@ impl Sessions {
         if self.by_peer.contains_key(&canonical(peer)) { Session::Open } else { Session::None }
     }
 
-    /// Whether a session more has room, if need be in place of a fresh one.
-    pub(crate) fn has_room(&self) -> bool {
-        self.entries.len() < self.entries_max || self.fresh.first().is_some()
-    }
-
     /// What `peer` has from now on.
     pub(crate) fn set(&mut self, peer: SocketAddr, session: Session, now: Tick) {
         let peer = canonical(peer);
@@ -90,7 +85,7 @@ impl Sessions {
 
     fn open(&mut self, peer: SocketAddr, now: Tick) {
         if self.entries.len() >= self.entries_max {
-            match self.fresh.first() {
+            match self.fresh.first().or(self.confirmed.first()) {
                 Some(oldest) => self.close(oldest),
                 None => return,
             }
@@ -147,22 +142,28 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_gives_up_peers_that_never_answered_and_keeps_the_others() {
+    fn a_full_table_gives_up_peers_that_never_asked_again_and_keeps_the_others() {
         let mut sessions = sessions(2);
         sessions.set(peer(1), Session::Open, at(0));
         sessions.set(peer(1), Session::Open, at(1));
         for number in 2..200 {
-            assert!(sessions.has_room());
             sessions.set(peer(number), Session::Open, at(2));
         }
         assert_eq!(
             (sessions.entries.len(), sessions.of(peer(1)), sessions.of(peer(199))),
             (2, Session::Open, Session::Open)
         );
-        sessions.set(peer(199), Session::Open, at(3));
-        assert!(!sessions.has_room());
-        sessions.set(peer(200), Session::Open, at(4));
-        assert_eq!((sessions.entries.len(), sessions.of(peer(200))), (2, Session::None));
+    }
+
+    #[test]
+    fn a_table_full_of_peers_that_have_asked_again_gives_up_the_longest_silent() {
+        let mut sessions = sessions(2);
+        for number in [1, 2, 1, 2] {
+            sessions.set(peer(number), Session::Open, at(0));
+        }
+        sessions.set(peer(1), Session::Open, at(50));
+        sessions.set(peer(3), Session::Open, at(51));
+        assert_eq!([1, 2, 3].map(|n| sessions.of(peer(n))), [Session::Open, Session::None, Session::Open]);
     }
 
     #[test]

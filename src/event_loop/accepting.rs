@@ -84,7 +84,7 @@ impl<N: Net> EventLoop<N> {
     }
 
     fn open(&mut self, place: usize, stream: N::Stream, peer: SocketAddr, unix_seconds: i64) {
-        let is_full = self.table.len() >= self.limits.connections_max;
+        let is_full = self.table.len() - self.refusals >= self.limits.connections_max;
         #[expect(clippy::cast_possible_truncation, reason = "a listener's place has eight bits")]
         let id = self.table.insert(stream, peer, place as u8);
         self.counters.opened += 1;
@@ -106,6 +106,7 @@ impl<N: Net> EventLoop<N> {
             service.refused(reason, &mut out);
         }
         let recorded = out.recorded();
+        self.refusals += usize::from(is_full);
         self.take_next(id.key, next, if is_full { CloseReason::Full } else { CloseReason::BadInput });
         self.table.renew_idle(id.key, self.now);
         self.post(id.key, start, recorded);

@@ -67,6 +67,9 @@ impl<N: Net> EventLoop<N> {
     pub(super) fn close(&mut self, key: u32, reason: CloseReason) {
         self.counters.closed[reason as usize] += 1;
         let peer = self.table.peer(key);
+        if self.table.conn(key).reason == CloseReason::Full {
+            self.refusals -= 1;
+        }
         let address = self.listeners[usize::from(self.table.conn(key).endpoint)].address;
         log::debug!("{address}: {peer} closed: {reason}");
         match reason {
@@ -110,8 +113,8 @@ impl<N: Net> EventLoop<N> {
         }
         while let Some(place) = self.table.frames.due(&mut self.table.pendings, now) {
             let key = self.table.pendings[place as usize].conn;
-            // Bytes that have come and were not read yet are not the peer's delay.
-            if self.table.conn(key).flags.contains(Flags::READABLE) {
+            // Bytes that have come and were not read yet are not the peer's delay, nor is the record's.
+            if self.table.conn(key).flags.contains(Flags::READABLE | Flags::HELD) {
                 self.table.frames.arm(&mut self.table.pendings, place, now);
             } else {
                 self.close(key, CloseReason::FrameTimeout);
@@ -131,7 +134,8 @@ impl<N: Net> EventLoop<N> {
                 self.close(key, CloseReason::IdleTimeout);
             }
         }
-        for socket in &mut self.sockets {
+        for socket in self.sockets.iter_mut().filter(|socket| !socket.ready) {
+            // A datagram that waits comes before the end of its session.
             socket.sessions.expire(now);
         }
     }

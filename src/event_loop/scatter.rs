@@ -22,7 +22,9 @@ impl<N: Net> EventLoop<N> {
                 return Err(LoopError::Journal(error));
             }
         };
-        if committed == Committed::All && !self.held.is_empty() {
+        // Where acknowledgements do not wait for it, the record can be far behind all the same.
+        let has_room = self.journal.unwritten_bytes() <= self.limits.journal_bytes_max;
+        if committed == Committed::All && has_room && !self.held.is_empty() {
             self.release_held();
         }
         let mut answers = std::mem::take(&mut self.outbox.answers);
@@ -74,6 +76,8 @@ impl<N: Net> EventLoop<N> {
                 // Short: the kernel's buffer is full, and an event will tell when it is not.
                 self.table.conn_mut(key).flags.remove(Flags::WRITABLE);
                 self.table.time_write(key, taken > 0, self.now);
+                // As long as little is unsent, reading goes on.
+                self.settle(key, false);
             }
             Ok(_) => {
                 self.table.write_done(key);
@@ -96,6 +100,7 @@ impl<N: Net> EventLoop<N> {
         } else if self.phase.ends_quiet(answered)
             && self.table.conn(key).state == State::Open
             && self.table.is_quiet(key)
+            && !self.table.conn(key).flags.contains(Flags::READABLE)
         {
             let _ = self.signal(key, Signal::ServiceEnded) && self.signal(key, Signal::Flushed);
         }

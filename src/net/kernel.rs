@@ -128,8 +128,10 @@ impl Net for KernelNet {
     }
 
     fn register(&mut self, stream: &mut TcpStream, token: Token) -> io::Result<()> {
-        let both = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(stream, mio::Token(token.0), both)
+        let all = Interest::READABLE | Interest::WRITABLE;
+        #[cfg(target_os = "linux")]
+        let all = all | Interest::PRIORITY;
+        self.poll.registry().register(stream, mio::Token(token.0), all)
     }
 
     fn read(&mut self, mut stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
@@ -142,6 +144,10 @@ impl Net for KernelNet {
 
     fn half_close(&mut self, stream: &TcpStream) -> io::Result<()> {
         stream.shutdown(Shutdown::Write)
+    }
+
+    fn failure(&mut self, stream: &TcpStream) -> Option<io::Error> {
+        stream.take_error().unwrap_or_else(Some)
     }
 
     fn close(&mut self, stream: TcpStream) {
@@ -178,7 +184,7 @@ impl Net for KernelNet {
             token: Token(event.token().0),
             readable: event.is_readable(),
             writable: event.is_writable(),
-            ended: event.is_read_closed() || event.is_error(),
+            ended: event.is_read_closed() || event.is_error() || event.is_priority(),
         }));
         Ok(())
     }

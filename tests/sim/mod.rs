@@ -366,6 +366,10 @@ impl Net for SimNet {
         if wire.reset { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
     }
 
+    fn failure(&mut self, stream: &usize) -> Option<io::Error> {
+        self.wires[*stream].reset.then(|| io::ErrorKind::ConnectionReset.into())
+    }
+
     fn close(&mut self, stream: usize) {
         let wire = &mut self.wires[stream];
         assert!(!wire.closed, "a stream is closed once");
