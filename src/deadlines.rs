@@ -26,6 +26,11 @@ impl Tick {
     pub fn ms_since(self, earlier: Self) -> u32 {
         self.0.wrapping_sub(earlier.0)
     }
+
+    /// Whether `later` is this moment or after it; the other way round if they are 25 days apart.
+    pub(crate) fn is_by(self, later: Self) -> bool {
+        later.ms_since(self) < 1 << 31
+    }
 }
 
 /// An item's place in a queue; it lives in the item.
@@ -116,7 +121,7 @@ impl<T> DeadlineQueue<T> {
         }
     }
 
-    /// The first item, if its time is over. It stays in the queue.
+    /// The first item, if its time was over at `now`, which may be before it was armed. It stays in the queue.
     pub(crate) fn due(&self, items: &mut Slab<T>, now: Tick) -> Option<u32> {
         (self.wait_ms(items, now) == Some(0)).then_some(self.head)
     }
@@ -127,7 +132,8 @@ impl<T> DeadlineQueue<T> {
         if self.head == END {
             return None;
         }
-        let age_ms = now.ms_since(self.link(items, self.head).armed_at);
+        let armed_at = self.link(items, self.head).armed_at;
+        let age_ms = if armed_at.is_by(now) { now.ms_since(armed_at) } else { 0 };
         Some((timeout_ms + self.grain_ms).saturating_sub(age_ms))
     }
 
@@ -224,6 +230,15 @@ mod tests {
         queue.renew(&mut items, 0, at(0));
         assert_eq!(queue.wait_ms(&mut items, at(u64::from(u32::MAX))), None);
         assert!(items[0].is_loose());
+    }
+
+    #[test]
+    fn what_is_armed_after_a_moment_is_not_due_then() {
+        let (mut queue, mut items) = (absolute(100), items(1));
+        queue.arm(&mut items, 0, at(1000));
+        assert_eq!(expire(&mut queue, &mut items, at(999)), []);
+        assert_eq!(queue.wait_ms(&mut items, at(0)), Some(100));
+        assert_eq!(expire(&mut queue, &mut items, at(1100)), [0]);
     }
 
     #[test]

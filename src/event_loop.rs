@@ -178,6 +178,8 @@ impl<N: Net> EventLoop<N> {
     pub fn turn(&mut self) -> Result<(), LoopError> {
         let timeout = self.poll_timeout();
         self.happened.clear();
+        // What has come before this moment, the poll tells of.
+        let heard_until = self.now;
         self.net
             .poll(&mut self.happened, self.limits.events_per_poll_max, timeout)
             .map_err(LoopError::Poll)?;
@@ -200,7 +202,7 @@ impl<N: Net> EventLoop<N> {
         }
         self.commit_and_scatter()?;
 
-        self.expire();
+        self.expire(heard_until);
         self.end_by_phase()
     }
 

@@ -93,13 +93,14 @@ impl<N: Net> EventLoop<N> {
         self.accepting = Accepting::Running;
     }
 
-    /// Closes what is over its deadline.
+    /// Closes what was over its deadline by `heard_until`, before this turn's poll.
     ///
-    /// A poll that brought as many events as it could may have left more behind: with this process stopped
-    /// for a while, or a machine asleep, everybody would look idle although their bytes wait. So expiring
-    /// waits until the kernel had nothing more to tell, for as many turns at most as it takes to hear of
-    /// every connection once.
-    pub(super) fn expire(&mut self) {
+    /// With this process stopped for a while, or a machine asleep, everybody would look idle although their
+    /// bytes wait. So a deadline that is found over when the poll returns has to wait for another poll, which
+    /// hears of all that has come. One that brought as many events as it could may have left more behind:
+    /// then expiring waits until the kernel had nothing more to tell, for as many turns at most as it takes
+    /// to hear of every connection once.
+    pub(super) fn expire(&mut self, heard_until: Tick) {
         let turns_max = self.table.len() / self.limits.events_per_poll_max.max(1) + 1;
         if self.happened.len() >= self.limits.events_per_poll_max && self.expiries_deferred < turns_max {
             self.expiries_deferred += 1;
@@ -107,11 +108,13 @@ impl<N: Net> EventLoop<N> {
         }
         self.expiries_deferred = 0;
         let now = self.now;
-        while let Some(key) = self.table.lingering.due(&mut self.table.conns, now) {
+        // A poll that waited for weeks left the ticks of before behind, and no deadline was there to end it.
+        let heard_until = if heard_until.is_by(now) { heard_until } else { now };
+        while let Some(key) = self.table.lingering.due(&mut self.table.conns, heard_until) {
             let reason = self.table.conn(key).reason;
             self.close(key, reason);
         }
-        while let Some(place) = self.table.frames.due(&mut self.table.pendings, now) {
+        while let Some(place) = self.table.frames.due(&mut self.table.pendings, heard_until) {
             let key = self.table.pendings[place as usize].conn;
             // Bytes that have come and were not read yet are not the peer's delay, nor is the record's.
             if self.table.conn(key).flags.contains(Flags::READABLE | Flags::HELD) {
@@ -120,11 +123,11 @@ impl<N: Net> EventLoop<N> {
                 self.close(key, CloseReason::FrameTimeout);
             }
         }
-        while let Some(place) = self.table.writes.due(&mut self.table.pendings, now) {
+        while let Some(place) = self.table.writes.due(&mut self.table.pendings, heard_until) {
             let key = self.table.pendings[place as usize].conn;
             self.close(key, CloseReason::WriteTimeout);
         }
-        while let Some(key) = self.table.idle.due(&mut self.table.conns, now) {
+        while let Some(key) = self.table.idle.due(&mut self.table.conns, heard_until) {
             let conn = self.table.conn(key);
             if conn.state != State::Open {
                 self.table.idle.cancel(&mut self.table.conns, key);
@@ -136,7 +139,7 @@ impl<N: Net> EventLoop<N> {
         }
         for socket in self.sockets.iter_mut().filter(|socket| !socket.ready) {
             // A datagram that waits comes before the end of its session.
-            socket.sessions.expire(now);
+            socket.sessions.expire(heard_until);
         }
     }
 
