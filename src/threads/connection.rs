@@ -82,7 +82,8 @@ impl Blocking<'_> {
             if unread.is_empty() {
                 frame_deadline = None;
                 self.connection.finish();
-                if self.shared.is_draining() {
+                // What has come behind the frame has begun too.
+                if self.shared.is_draining() && !self.connection.has_bytes_waiting() {
                     self.linger();
                     return Ok(CloseReason::Stopped);
                 }

@@ -56,7 +56,8 @@ impl Connection {
         }
     }
 
-    fn has_bytes_waiting(&self) -> bool {
+    /// Whether bytes have come that its thread has not read yet.
+    pub(super) fn has_bytes_waiting(&self) -> bool {
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
         let peeked = SockRef::from(&self.stream).recv_with_flags(&mut [MaybeUninit::uninit()], flags);
         peeked.is_ok_and(|bytes| bytes > 0)
