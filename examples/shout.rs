@@ -5,7 +5,6 @@
 use std::error::Error;
 
 use loopline::event_loop::EventLoop;
-use loopline::journal::Journal;
 use loopline::limits::Limits;
 use loopline::net::kernel::KernelNet;
 use loopline::service::{Next, Output, Progress, StreamService};
@@ -29,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:7777".into());
     let mut net = KernelNet::new(SocketOptions::default())?;
     net.take_signals()?;
-    let mut server = EventLoop::new(net, Limits::default(), Journal::none());
+    let mut server = EventLoop::new(net, Limits::default());
     let address = server.listen(address.parse()?, Box::new(Shout))?;
     println!("listening on {address}");
     server.run()?;

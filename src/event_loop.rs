@@ -100,15 +100,15 @@ pub enum LoopError {
 }
 
 impl<N: Net> EventLoop<N> {
-    /// A server without endpoints, which records messages to `journal`.
+    /// A server without endpoints, which records nothing.
     #[must_use]
-    pub fn new(net: N, mut limits: Limits, journal: Journal) -> Self {
+    pub fn new(net: N, mut limits: Limits) -> Self {
         limits.refusals_max = limits.refusals_max.clamp(1, REFUSALS_MAX);
         limits.connections_max = limits.connections_max.min(CONNECTIONS_MAX - limits.refusals_max);
         limits.visits_per_turn_max = limits.visits_per_turn_max.max(1);
         Self {
             net,
-            journal,
+            journal: Journal::none(),
             listeners: Vec::new(),
             sockets: Vec::new(),
             accepting: Accepting::Running,
@@ -158,6 +158,11 @@ impl<N: Net> EventLoop<N> {
         let sessions = Sessions::new(&self.limits);
         self.sockets.push(DatagramSocket { socket, address, service, sessions, ready: false });
         Ok(address)
+    }
+
+    /// Records messages to `journal` from now on.
+    pub fn record_to(&mut self, journal: Journal) {
+        self.journal = journal;
     }
 
     /// Serves until it is asked to stop, then until what has begun is over.

@@ -138,11 +138,17 @@ impl std::fmt::Debug for Journal {
     }
 }
 
+/// What is left unwritten when a server ends was never acknowledged, but somebody should know.
+pub(crate) fn unwritten_at_the_end() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "nothing took them until the end of the drain")
+}
+
 /// Opens the file at `path` to append to, and makes it if it is not there. A last line that was cut off
 /// when an earlier process died is removed: it was never acknowledged.
 ///
 /// # Errors
-/// The file can not be opened, read or cut.
+/// The file can not be opened, read or cut, or it ends in something that is no beginning of a line of record:
+/// then it is something else's file, and stays as it is.
 pub fn open_file(path: &Path) -> io::Result<File> {
     let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
     if file.metadata()?.is_file() {
@@ -166,7 +172,19 @@ fn cut_torn_line(file: &mut File) -> io::Result<()> {
         }
         end = start;
     }
-    if end < bytes { file.set_len(end) } else { Ok(()) }
+    if end == bytes {
+        return Ok(());
+    }
+    let mut first = [0];
+    file.seek(SeekFrom::Start(end))?;
+    file.read_exact(&mut first)?;
+    if first != *b"[" {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "its last line is not ended, and is not ours",
+        ));
+    }
+    file.set_len(end)
 }
 
 /// Of the buffer of lines, what is kept from turn to turn.
@@ -255,14 +273,25 @@ mod tests {
         for (before, after) in [
             (String::new(), String::new()),
             ("one\ntwo\n".into(), "one\ntwo\n".into()),
-            ("one\ntorn".into(), "one\n".into()),
-            ("torn".into(), String::new()),
-            (format!("{long}{}", "y".repeat(9000)), long.clone()),
+            ("one\n[torn".into(), "one\n".into()),
+            ("[torn".into(), String::new()),
+            (format!("{long}[{}", "y".repeat(9000)), long.clone()),
         ] {
             let path = directory.path().join("journal");
             std::fs::write(&path, &before).unwrap();
             Sink::write(&mut open_file(&path).unwrap(), b"new\n").unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{after}new\n"));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_record_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        for text in ["notes without a line break", "one\ntwo"] {
+            let path = directory.path().join("notes");
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(open_file(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
     }
 }

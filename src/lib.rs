@@ -27,7 +27,6 @@
 //!
 //! ```
 //! use loopline::event_loop::EventLoop;
-//! use loopline::journal::Journal;
 //! use loopline::limits::Limits;
 //! use loopline::net::kernel::KernelNet;
 //! use loopline::service::greeting::{GREETING, Greeting};
@@ -37,7 +36,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let net = KernelNet::new(SocketOptions::default())?;
 //! let stopper = net.stopper();
-//! let mut server = EventLoop::new(net, Limits::default(), Journal::none());
+//! let mut server = EventLoop::new(net, Limits::default());
 //! let address = server.listen("127.0.0.1:0".parse()?, Box::new(Greeting))?;
 //!
 //! let client = std::thread::spawn(move || -> std::io::Result<String> {

@@ -6,6 +6,7 @@
 use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{LevelFilter, Log, Metadata, Record};
@@ -25,7 +26,13 @@ pub(crate) fn start(level: LevelFilter) {
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
     let inner = SimpleLogger::new().with_level(level).with_colors(colors);
     // A second start keeps the first logger, which is as good.
-    if log::set_boxed_logger(Box::new(Guarded { inner, dropped: AtomicU64::new(0) })).is_ok() {
+    if log::set_boxed_logger(Box::new(Guarded {
+        inner,
+        dropped: AtomicU64::new(0),
+        one_at_a_time: Mutex::new(()),
+    }))
+    .is_ok()
+    {
         log::set_max_level(level);
     }
 }
@@ -41,6 +48,8 @@ pub(crate) fn last_words(error: &str) {
 struct Guarded {
     inner: SimpleLogger,
     dropped: AtomicU64,
+    /// Whoever has asked whether a line is taken writes it before another asks.
+    one_at_a_time: Mutex<()>,
 }
 
 impl Log for Guarded {
@@ -52,6 +61,7 @@ impl Log for Guarded {
         if !self.enabled(record.metadata()) {
             return;
         }
+        let _one = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         if !takes_a_line() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use crate::descriptors;
-use crate::destination::open_nonblocking;
+use crate::destination;
 use crate::event_loop::EventLoop;
 use crate::journal::Journal;
 use crate::net::kernel::KernelNet;
@@ -33,37 +33,39 @@ pub fn serve(mut options: ServeOptions) -> Result<(), ServeError> {
 
 fn serve_by_loop(options: &ServeOptions) -> Result<(), ServeError> {
     let network = |error: io::Error| ServeError::Start(format!("the poller could not be made: {error}"));
-    let mut net = KernelNet::new(options.sockets).map_err(network)?;
+    let net = KernelNet::new(options.sockets).map_err(network)?;
+    let mut server = EventLoop::new(net, options.limits.clone());
     #[cfg(feature = "signals")]
-    net.take_signals()
+    server
+        .net()
+        .take_signals()
         .map_err(|error| ServeError::Start(format!("signals could not be taken over: {error}")))?;
-    let journal = open_journal(options, &mut net)?;
     let settings = settings(options);
-    let mut server = EventLoop::new(net, options.limits.clone(), journal);
+    let mut listening = Vec::new();
     for endpoint in &options.endpoints {
         let address = resolve(endpoint)?;
         let bound = match endpoint.service.make {
             Make::Stream(make) => server.listen(address, make(settings.clone())),
             Make::Datagram(make) => server.bind(address, make(settings.clone())),
         };
-        announce(endpoint, bound.map_err(|error| cannot_listen(endpoint, &error))?);
+        listening.push((endpoint, bound.map_err(|error| cannot_listen(endpoint, &error))?));
     }
-    log::info!("ready");
+    // Only now is the record touched: it may be that of another server, which has the ports.
+    let journal = open_journal(options, server.net())?;
+    server.record_to(journal);
+    announce(&listening);
     server.run().map_err(ServeError::Run)
 }
 
 fn open_journal(options: &ServeOptions, net: &mut KernelNet) -> Result<Journal, ServeError> {
-    let Some(destination) =
-        open_nonblocking(&options.journal).map_err(|error| no_journal(options, &error))?
-    else {
+    let failed = |error: io::Error| no_journal(options, &error);
+    let Some(destination) = destination::open(&options.journal).map_err(failed)? else {
         return Ok(Journal::none());
     };
-    if destination.is_nonblocking {
-        match net.watch_journal(destination.file.as_fd()) {
-            // The poller's word for a device that never makes a writer wait, such as /dev/null.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-            outcome => outcome.map_err(|error| no_journal(options, &error))?,
-        }
+    match net.watch_journal(destination.as_fd()) {
+        // The poller's word for what never makes a writer wait, such as a plain file or /dev/null.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        outcome => outcome.map_err(failed)?,
     }
-    Ok(Journal::to(Box::new(destination.file), options.ack))
+    Ok(Journal::to(Box::new(destination), options.ack))
 }

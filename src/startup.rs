@@ -37,9 +37,12 @@ pub(crate) fn resolve(endpoint: &Endpoint) -> Result<SocketAddr, ServeError> {
     addresses.next().ok_or_else(|| unresolved(&"it has no address"))
 }
 
-/// One line for each endpoint; scripts wait for it and read the port from it.
-pub(crate) fn announce(endpoint: &Endpoint, address: SocketAddr) {
-    log::info!("listening: {} {} {address}", endpoint.service.name, endpoint.service.transport());
+/// One line for each endpoint, then that all is well; scripts wait for these and read the ports from them.
+pub(crate) fn announce(listening: &[(&Endpoint, SocketAddr)]) {
+    for (Endpoint { service, .. }, address) in listening {
+        log::info!("listening: {} {} {address}", service.name, service.transport());
+    }
+    log::info!("ready");
 }
 
 pub(crate) fn cannot_listen(endpoint: &Endpoint, error: &io::Error) -> ServeError {

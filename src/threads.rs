@@ -11,21 +11,22 @@ mod connection;
 mod shared;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use socket2::SockRef;
 
-use crate::conn::CloseReason;
 use crate::datagrams;
-use crate::destination::open_blocking;
+use crate::destination::{self, Destination};
+use crate::endpoint::Endpoint;
 use crate::event_loop::LoopError;
-use crate::journal::Journal;
+use crate::journal::{Journal, Sink};
 use crate::net::{AcceptFailure, Tick};
 use crate::options::ServeOptions;
 use crate::service::{DatagramService, Make, Output, StreamService};
@@ -33,7 +34,7 @@ use crate::sessions::Sessions;
 use crate::sockets;
 use crate::startup::{self, ServeError, cannot_listen, no_journal};
 
-use shared::Shared;
+use shared::{Admitted, Shared};
 
 /// Stack of a thread that serves one connection. The deepest path (a message, escaped into the record)
 /// needs about a third of it; buffers are on the heap.
@@ -49,47 +50,90 @@ enum Happening {
     Drained,
 }
 
+/// An endpoint that is bound, and its service.
+enum Bound {
+    Stream(Arc<TcpListener>, Arc<dyn StreamService>),
+    Datagram(UdpSocket, Box<dyn DatagramService>),
+}
+
 /// Serves until a signal asks to stop.
 ///
 /// # Errors
 /// See [`ServeError`].
 pub(crate) fn serve(options: &ServeOptions) -> Result<(), ServeError> {
-    let (happened, happenings) = mpsc::channel();
-    let journal = match open_blocking(&options.journal).map_err(|error| no_journal(options, &error))? {
-        Some(destination) => Journal::to(Box::new(destination.file), options.ack),
+    let mut bound = Vec::new();
+    let mut listening = Vec::new();
+    for endpoint in &options.endpoints {
+        let (one, address) = bind(endpoint, options)?;
+        bound.push(one);
+        listening.push((endpoint, address));
+    }
+    // Only now is the record touched: it may be that of another server, which has the ports.
+    let journal = match destination::open(&options.journal).map_err(|error| no_journal(options, &error))? {
+        Some(destination) => Journal::to(Box::new(Patient(destination)), options.ack),
         None => Journal::none(),
     };
+    let (happened, happenings) = mpsc::channel();
     let shared = Arc::new(Shared::new(options.limits.clone(), journal, happened.clone()));
+    let no_thread = |error: io::Error| ServeError::Start(format!("a thread could not be started: {error}"));
     forward_signals(happened)?;
-
     let mut listeners = Vec::new();
-    for endpoint in &options.endpoints {
-        let failed = |error: io::Error| cannot_listen(endpoint, &error);
-        let address = startup::resolve(endpoint)?;
-        match endpoint.service.make {
-            Make::Stream(make) => {
-                let listener = sockets::listen(address, options.sockets).map_err(failed)?;
-                // Accepted sockets inherit it.
-                SockRef::from(&listener).set_write_timeout(options.limits.write_timeout).map_err(failed)?;
-                let listener = Arc::new(listener);
-                let service = Arc::from(make(startup::settings(options)));
-                startup::announce(endpoint, listener.local_addr().map_err(failed)?);
-                let accepting = (listener.clone(), shared.clone());
-                spawn("accept", move || accept(&accepting.0, &service, &accepting.1)).map_err(failed)?;
-                listeners.push(listener);
+    for one in bound {
+        let shared = shared.clone();
+        match one {
+            Bound::Stream(listener, service) => {
+                listeners.push(listener.clone());
+                spawn("accept", move || accept(&listener, &service, &shared)).map_err(no_thread)?;
             }
-            Make::Datagram(make) => {
-                let socket = sockets::bind(address, options.sockets).map_err(failed)?;
-                let service = make(startup::settings(options));
-                startup::announce(endpoint, socket.local_addr().map_err(failed)?);
-                let shared = shared.clone();
+            Bound::Datagram(socket, service) => {
                 spawn("datagrams", move || answer_datagrams(&socket, service.as_ref(), &shared))
-                    .map_err(failed)?;
+                    .map_err(no_thread)?;
             }
         }
     }
-    log::info!("ready");
+    startup::announce(&listening);
     wait_for_the_end(&happenings, &listeners, &shared).map_err(ServeError::Run)
+}
+
+fn bind(endpoint: &Endpoint, options: &ServeOptions) -> Result<(Bound, SocketAddr), ServeError> {
+    let failed = |error: io::Error| cannot_listen(endpoint, &error);
+    let address = startup::resolve(endpoint)?;
+    match endpoint.service.make {
+        Make::Stream(make) => {
+            let listener = sockets::listen(address, options.sockets).map_err(failed)?;
+            // Accepted sockets inherit it.
+            SockRef::from(&listener).set_write_timeout(options.limits.write_timeout).map_err(failed)?;
+            let address = listener.local_addr().map_err(failed)?;
+            let service = Arc::from(make(startup::settings(options)));
+            Ok((Bound::Stream(Arc::new(listener), service), address))
+        }
+        Make::Datagram(make) => {
+            let socket = sockets::bind(address, options.sockets).map_err(failed)?;
+            let address = socket.local_addr().map_err(failed)?;
+            Ok((Bound::Datagram(socket, make(startup::settings(options))), address))
+        }
+    }
+}
+
+/// A destination whose writer waits until it takes something. Who records then waits too, and so do their
+/// acknowledgements; those who record nothing go on.
+struct Patient(Destination);
+
+impl Sink for Patient {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], None)?;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync()
+    }
 }
 
 /// Threads end with the process: this returns when it is time to.
@@ -123,7 +167,7 @@ fn wait_for_the_end(
             Ok(Happening::JournalFailed(error)) => return Err(LoopError::Journal(error)),
         }
     }
-    Ok(())
+    shared.record_is_free().map_err(LoopError::Journal)
 }
 
 fn forward_signals(happened: Sender<Happening>) -> Result<(), ServeError> {
@@ -167,23 +211,15 @@ fn pause(duration: Duration) {
     thread::sleep(duration);
 }
 
-fn open(
-    stream: std::net::TcpStream,
-    peer: SocketAddr,
-    service: &Arc<dyn StreamService>,
-    shared: &Arc<Shared>,
-) {
-    let is_full = shared.connections() >= shared.limits.connections_max;
-    let connection = shared.admit(stream, peer);
-    let (thread_service, thread_shared) = (service.clone(), shared.clone());
-    let moved = connection.clone();
+fn open(stream: TcpStream, peer: SocketAddr, service: &Arc<dyn StreamService>, shared: &Arc<Shared>) {
+    let admitted = Admitted::to(shared, stream, peer);
+    let service = service.clone();
     let spawned = spawn("connection", move || {
-        let reason = connection::serve(&moved, thread_service.as_ref(), &thread_shared, is_full);
-        thread_shared.dismiss(&moved, reason);
+        let reason = connection::serve(&admitted, service.as_ref());
+        log::debug!("{} closed: {reason}", admitted.connection.peer);
     });
     if let Err(error) = spawned {
         log::debug!("{peer}: no thread for it: {error}");
-        shared.dismiss(&connection, CloseReason::Unregistered);
         pause(shared.limits.accept_pause);
     }
 }

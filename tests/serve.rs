@@ -12,6 +12,7 @@ mod common;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +21,7 @@ use common::{
     ACKNOWLEDGEMENT, Caller, Clock, Ended, GREETING, INTRODUCTION, MODELS, Peer, REPLY, Serve, Server,
     Signal, acknowledgement, eventually, frame, is_reset, loopline,
 };
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 /// Far longer than any test: with it, what ends did so for another reason than the deadline.
 const NEVER: &str = "--frame-timeout off --write-timeout off --drain-timeout 5m";
@@ -523,8 +524,7 @@ fn assert_ended_for_the_record(ended: &Ended, why: &str) {
 #[test]
 fn a_record_that_nobody_reads_holds_up_acknowledgements_and_nothing_else() {
     const MESSAGES: usize = 40;
-    for model in MODELS {
-        let (reader, writer) = std::io::pipe().unwrap();
+    for (model, (reader, writer)) in MODELS.into_iter().flat_map(|model| records().map(|it| (model, it))) {
         let endpoints = "message=0 greeting=0 daytime=0 month=0 --write-timeout 100ms --model";
         let server = Serve::new(endpoints).arg(model).stdout(writer).start();
         let bodies: Vec<String> =
@@ -587,7 +587,24 @@ fn messages_that_nobody_has_read_from_the_record_by_the_end_are_not_acknowledged
     assert_not_acknowledged(&mut [peer]);
 }
 
-fn read_in_a_thread(mut reader: std::io::PipeReader) -> thread::JoinHandle<String> {
+/// What standard output can be, besides a file: a pipe or a socket, and either of them as a parent may have
+/// left it, non-blocking. None of these has room for much.
+fn records() -> [(Box<dyn Read + Send>, OwnedFd); 4] {
+    [(false, false), (false, true), (true, false), (true, true)].map(|(is_socket, nonblocking)| {
+        let (reader, writer): (Box<dyn Read + Send>, OwnedFd) = if is_socket {
+            let (reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+            SockRef::from(&writer).set_send_buffer_size(32 << 10).unwrap();
+            (Box::new(reader), writer.into())
+        } else {
+            let (reader, writer) = std::io::pipe().unwrap();
+            (Box::new(reader), writer.into())
+        };
+        rustix::io::ioctl_fionbio(&writer, nonblocking).unwrap();
+        (reader, writer)
+    })
+}
+
+fn read_in_a_thread(mut reader: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();

@@ -48,7 +48,8 @@ impl Run {
         let mut net = SimNet::new(seed);
         let mut random = Random(net.random.next());
         let journal = Journal::to(Box::new(net.sink()), Ack::Written);
-        let mut server = EventLoop::new(net, limits(&mut random), journal);
+        let mut server = EventLoop::new(net, limits(&mut random));
+        server.record_to(journal);
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 1));
         server.listen(anywhere, Box::new(Message::new(4000))).unwrap();
         server.listen(anywhere, Box::new(Greeting)).unwrap();

@@ -1,12 +1,11 @@
 //! Endings: deadlines that are over, and the end of the server.
 
-use std::io;
-
 use crate::conn::{CloseReason, Flags, Signal, State};
 use crate::counters::Notice;
 use crate::deadlines::Tick;
 use crate::event_loop::accepting::Accepting;
 use crate::event_loop::{EventLoop, LoopError};
+use crate::journal::unwritten_at_the_end;
 use crate::net::Net;
 
 /// What the server is about.
@@ -188,9 +187,7 @@ impl<N: Net> EventLoop<N> {
         }
         self.close_all();
         if self.journal.unwritten_bytes() > 0 {
-            let error =
-                io::Error::new(io::ErrorKind::TimedOut, "nothing took them until the end of the drain");
-            return Err(LoopError::Journal(error));
+            return Err(LoopError::Journal(unwritten_at_the_end()));
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::shared::{Connection, Shared};
+use super::shared::{Admitted, Connection, Shared};
 use crate::conn::{CloseReason, feed};
 use crate::service::{Next, Output, Progress, StreamService};
 
@@ -16,15 +16,11 @@ const READ_BYTES: usize = 1024;
 /// Bytes read at once from a peer that has filled smaller buffers.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
-/// Serves `connection` to its end and says what that was.
-pub(super) fn serve(
-    connection: &Connection,
-    service: &dyn StreamService,
-    shared: &Shared,
-    is_full: bool,
-) -> CloseReason {
+/// Serves a connection to its end and says what that was.
+pub(super) fn serve(admitted: &Admitted, service: &dyn StreamService) -> CloseReason {
+    let Admitted { connection, shared, is_full, .. } = admitted;
     let mut stream = Blocking { connection, shared, answer: Vec::new(), lines: Vec::new(), timeout: None };
-    match stream.serve(service, is_full) {
+    match stream.serve(service, *is_full) {
         Ok(reason) | Err(reason) => reason,
     }
 }

@@ -2,11 +2,12 @@
 
 #![expect(clippy::disallowed_methods, reason = "blocking threads tell the time for themselves")]
 
+use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
 use slab::Slab;
@@ -16,7 +17,7 @@ use super::Happening;
 use crate::conn::CloseReason;
 use crate::counters::{Notice, Notices};
 use crate::deadlines::Tick;
-use crate::journal::Journal;
+use crate::journal::{Journal, unwritten_at_the_end};
 use crate::limits::Limits;
 
 /// A connection as others than its own thread see it.
@@ -24,7 +25,6 @@ pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     phase: AtomicU8,
-    place: OnceLock<usize>,
 }
 
 /// Between two frames: draining may end it.
@@ -73,6 +73,8 @@ pub(super) struct Shared {
     journal: Mutex<Option<Journal>>,
     connections: Mutex<Slab<Arc<Connection>>>,
     open: AtomicUsize,
+    /// Of the open ones, those that are only being told that the server is full.
+    refusals: AtomicUsize,
     draining: AtomicBool,
     notices: Mutex<Notices>,
     happened: Sender<Happening>,
@@ -87,6 +89,7 @@ impl Shared {
             journal: Mutex::new(Some(journal)),
             connections: Mutex::default(),
             open: AtomicUsize::new(0),
+            refusals: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             notices: Mutex::new(Notices::new()),
             happened,
@@ -100,31 +103,6 @@ impl Shared {
 
     pub(super) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
-    }
-
-    pub(super) fn admit(&self, stream: TcpStream, peer: SocketAddr) -> Arc<Connection> {
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let connection =
-            Arc::new(Connection { stream, peer, phase: AtomicU8::new(IDLE), place: OnceLock::new() });
-        self.open.fetch_add(1, Ordering::SeqCst);
-        let place = lock(&self.connections).insert(connection.clone());
-        connection.place.get_or_init(|| place);
-        // Too late to be seen by `drain`, or in time: one of the two ends it.
-        if self.is_draining() {
-            connection.end_if_idle();
-        }
-        connection
-    }
-
-    pub(super) fn dismiss(&self, connection: &Connection, reason: CloseReason) {
-        log::debug!("{} closed: {reason}", connection.peer);
-        if let Some(place) = connection.place.get() {
-            lock(&self.connections).try_remove(*place);
-        }
-        if self.open.fetch_sub(1, Ordering::SeqCst) == 1 && self.is_draining() {
-            // The receiver is gone only when the process is about to be.
-            let _ = self.happened.send(Happening::Drained);
-        }
     }
 
     /// From now on a connection ends when it is idle; those that are, now.
@@ -158,10 +136,57 @@ impl Shared {
         }
     }
 
+    /// An error if somebody still waits to write to the record.
+    pub(super) fn record_is_free(&self) -> io::Result<()> {
+        match self.journal.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(unwritten_at_the_end()),
+            Ok(_) | Err(TryLockError::Poisoned(_)) => Ok(()),
+        }
+    }
+
     pub(super) fn warn(&self, reason: CloseReason, text: std::fmt::Arguments<'_>) {
         let now = Tick::after(self.started.elapsed());
         if let Some(unsaid) = lock(&self.notices).admit(Notice::Closed(reason), now) {
             log::warn!("{text}{unsaid}");
+        }
+    }
+}
+
+/// A connection's place among the open ones, which it has until this is dropped.
+pub(super) struct Admitted {
+    pub(super) connection: Arc<Connection>,
+    pub(super) shared: Arc<Shared>,
+    /// It is not served, only told that the server is full.
+    pub(super) is_full: bool,
+    place: usize,
+}
+
+impl Admitted {
+    pub(super) fn to(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) -> Self {
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let connection = Arc::new(Connection { stream, peer, phase: AtomicU8::new(IDLE) });
+        let refusals = shared.refusals.load(Ordering::SeqCst);
+        let served = shared.open.fetch_add(1, Ordering::SeqCst) - refusals;
+        let is_full = served >= shared.limits.connections_max;
+        shared.refusals.fetch_add(usize::from(is_full), Ordering::SeqCst);
+        let place = lock(&shared.connections).insert(connection.clone());
+        // Too late to be seen by `drain`, or in time: one of the two ends it.
+        if shared.is_draining() {
+            connection.end_if_idle();
+        }
+        Self { connection, shared: shared.clone(), is_full, place }
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let Self { shared, .. } = self;
+        lock(&shared.connections).try_remove(self.place);
+        // In this order, for `to` must not find fewer open than refused.
+        shared.refusals.fetch_sub(usize::from(self.is_full), Ordering::SeqCst);
+        if shared.open.fetch_sub(1, Ordering::SeqCst) == 1 && shared.is_draining() {
+            // The receiver is gone only when the process is about to be.
+            let _ = shared.happened.send(Happening::Drained);
         }
     }
 }
@@ -173,7 +198,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::mpsc;
 
     use super::*;
