@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use loopline::escape::unescape;
 use loopline::event_loop::EventLoop;
+use loopline::frame;
 use loopline::journal::{Ack, Journal};
 use loopline::limits::Limits;
-use loopline::service::{greeting::Greeting, message::Message, reply::Reply};
+use loopline::service::message::{ACKNOWLEDGEMENT, Message};
+use loopline::service::{greeting::Greeting, reply::Reply};
 
 use sim::peer::Peer;
 use sim::{Random, SimNet};
@@ -27,7 +29,7 @@ fn limits(random: &mut Random) -> Limits {
         answer_bytes_per_commit_max: 1 + random.below(500),
         accepts_per_turn_max: 1 + random.below(4),
         read_bytes_max: 1 + random.below(3000),
-        unsent_bytes_max: random.below(2000),
+        unsent_bytes_max: if random.one_in(2) { 5000 } else { random.below(2000) },
         journal_bytes_max: random.below(2000),
         linger_timeout: Duration::from_secs(20),
         frame_timeout: Some(Duration::from_secs(60)),
@@ -38,6 +40,7 @@ fn limits(random: &mut Random) -> Limits {
 
 struct Run {
     server: EventLoop<SimNet>,
+    acknowledges_first: bool,
     /// Messages on record so far, by the peer's address.
     recorded: HashMap<SocketAddr, Vec<String>>,
     recorded_bytes: usize,
@@ -45,16 +48,25 @@ struct Run {
 
 impl Run {
     fn new(seed: u64) -> Self {
+        Self::with(seed, limits, Ack::Written)
+    }
+
+    fn with(seed: u64, limits: fn(&mut Random) -> Limits, ack: Ack) -> Self {
         let mut net = SimNet::new(seed);
         let mut random = Random(net.random.next());
-        let journal = Journal::to(Box::new(net.sink()), Ack::Written);
-        let mut server = EventLoop::new(net, limits(&mut random));
+        let journal = Journal::to(Box::new(net.sink()), ack);
+        let limits = limits(&mut random);
+        net.unsent_bytes_max = limits.unsent_bytes_max;
+        let full = format!("Error: the server is full, it serves {} connections", limits.connections_max);
+        frame::append(&full, &mut net.refusal);
+        let mut server = EventLoop::new(net, limits);
         server.record_to(journal);
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 1));
         server.listen(anywhere, Box::new(Message::new(4000))).unwrap();
         server.listen(anywhere, Box::new(Greeting)).unwrap();
         server.listen(anywhere, Box::new(Reply)).unwrap();
-        Self { server, recorded: HashMap::new(), recorded_bytes: 0 }
+        let acknowledges_first = ack == Ack::Received;
+        Self { server, acknowledges_first, recorded: HashMap::new(), recorded_bytes: 0 }
     }
 
     fn turn(&mut self) {
@@ -77,17 +89,23 @@ impl Run {
     }
 
     fn check_acknowledged_is_recorded(&mut self) {
-        const ACKNOWLEDGED_BYTES: usize = 64 + 33;
+        const ACKNOWLEDGED_BYTES: usize = 64 + ACKNOWLEDGEMENT.len();
+        if self.acknowledges_first {
+            return;
+        }
         let recorded = &self.recorded;
         let net = self.server.net();
         for peer in &net.peers {
             let wire = &net.wires[peer.wire];
             let on_record = recorded.get(&wire.address.unwrap()).map_or(0, Vec::len);
-            let acknowledged = wire.sent_bytes.min(peer.messages.len() * ACKNOWLEDGED_BYTES);
+            if peer.is_refused(net) {
+                continue;
+            }
+            let acknowledged = wire.sent.len().min(peer.messages.len() * ACKNOWLEDGED_BYTES);
             assert!(
                 acknowledged.div_ceil(ACKNOWLEDGED_BYTES) <= on_record || wire.listener != 0,
                 "{on_record} messages are on record, {} bytes of acknowledgement have left",
-                wire.sent_bytes
+                wire.sent.len()
             );
         }
     }
@@ -147,6 +165,55 @@ fn everybody_is_served(seed: u64) {
     assert_eq!(counters.opened, counters.closed.iter().sum::<u64>());
 }
 
+/// Little room, short deadlines, a poller that has no room either: not everybody is served, but nobody gets
+/// what is not theirs, what is acknowledged is recorded, nothing is left, and the loop never spins.
+fn whatever_goes_wrong(seed: u64) {
+    let ack = [Ack::Received, Ack::Written, Ack::Synced][Random(seed).below(3)];
+    let mut run = Run::with(seed, narrow_limits, ack);
+    run.server.net().register_fails_one_in = 20;
+    for _ in 0..5 + Random(seed).below(40) {
+        let net = run.server.net();
+        let peer = Peer::random(net);
+        net.peers.push(peer);
+        for _ in 0..Random(seed).below(20) {
+            run.turn();
+        }
+    }
+    run.server.net().is_still = false;
+    let mut turns = 0;
+    while !run.is_done() || run.server.connections() > 0 {
+        run.turn();
+        assert!(!run.server.net().is_still, "somebody waits for ever");
+        turns += 1;
+        assert!(turns < 100_000, "somebody waits for ever");
+    }
+    let net = run.server.net();
+    for (place, peer) in net.peers.iter().enumerate() {
+        let got = String::from_utf8_lossy(&peer.got);
+        let is_theirs = peer.expected.starts_with(&peer.got) || peer.is_refused(net);
+        assert!(is_theirs, "peer {place} has read {got:?}");
+    }
+    let counters = run.server.counters();
+    assert_eq!(counters.opened, counters.closed.iter().sum::<u64>());
+}
+
+fn narrow_limits(random: &mut Random) -> Limits {
+    let mut timeout = || Duration::from_millis(1 + random.next() % 2000);
+    let (linger_timeout, frame_timeout, write_timeout, idle_timeout) =
+        (timeout(), Some(timeout()), Some(timeout()), Some(timeout()));
+    Limits {
+        connections_max: 1 + random.below(20),
+        refusals_max: 1 + random.below(4),
+        visits_per_turn_max: 1 + random.below(10),
+        linger_bytes_max: random.below(500),
+        linger_timeout,
+        frame_timeout,
+        write_timeout,
+        idle_timeout,
+        ..limits(random)
+    }
+}
+
 /// Somebody asks the server to stop while everything is under way: what was acknowledged is recorded, and
 /// the server ends.
 fn stopping_ends_in_order(seed: u64) {
@@ -196,6 +263,11 @@ fn for_each_seed(default_count: u64, run: fn(u64)) {
 #[test]
 fn every_message_is_acknowledged_once_and_nobody_waits_for_ever() {
     for_each_seed(1000, everybody_is_served);
+}
+
+#[test]
+fn whatever_goes_wrong_nobody_gets_what_is_not_theirs() {
+    for_each_seed(1000, whatever_goes_wrong);
 }
 
 #[test]

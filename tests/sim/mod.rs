@@ -48,6 +48,8 @@ impl Random {
 #[derive(Default)]
 pub struct Wire {
     pub listener: usize,
+    /// Bytes that fit between server and peer, in each direction.
+    pub room: usize,
     pub address: Option<SocketAddr>,
     /// Sent by the peer, not read by the server.
     pub to_server: VecDeque<u8>,
@@ -55,7 +57,7 @@ pub struct Wire {
     /// Sent by the server, not read by the peer.
     pub to_peer: VecDeque<u8>,
     /// All that the server has ever sent.
-    pub sent_bytes: usize,
+    pub sent: Vec<u8>,
     pub server_ended: bool,
     pub closed: bool,
     /// By either side: nothing gets through any more.
@@ -68,9 +70,6 @@ pub struct Wire {
     /// The server was told that it can write no more.
     blocked: bool,
 }
-
-/// Bytes that fit between server and peer, in each direction.
-pub const WIRE_BYTES: usize = 4096;
 
 impl Wire {
     pub fn reset(&mut self) {
@@ -87,11 +86,15 @@ impl Wire {
             self.reset();
             return bytes.len();
         }
-        let room = WIRE_BYTES - self.to_server.len().min(WIRE_BYTES);
-        let taken = bytes.len().min(room);
+        let taken = bytes.len().min(self.room - self.to_server.len());
         self.to_server.extend(&bytes[..taken]);
         self.readable |= taken > 0;
         taken
+    }
+
+    /// Nothing more will come to the peer.
+    pub fn is_over(&self) -> bool {
+        (self.server_ended || self.closed || self.reset) && self.to_peer.is_empty()
     }
 
     pub fn end(&mut self) {
@@ -179,6 +182,14 @@ pub struct SimNet {
     pub is_still: bool,
     listeners: Vec<SimListener>,
     closed_tokens: Vec<Token>,
+    /// Polls in a row that did not wait, and after which nothing was done.
+    idle_polls: usize,
+    /// Bytes that the server holds for a peer that does not read.
+    pub unsent_bytes_max: usize,
+    /// What a peer is told for which there is no room.
+    pub refusal: Vec<u8>,
+    /// One in so many connections is not taken by the poller.
+    pub register_fails_one_in: usize,
 }
 
 impl SimNet {
@@ -193,6 +204,10 @@ impl SimNet {
             is_still: false,
             listeners: Vec::new(),
             closed_tokens: Vec::new(),
+            idle_polls: 0,
+            unsent_bytes_max: 0,
+            refusal: Vec::new(),
+            register_fails_one_in: usize::MAX,
         }
     }
 
@@ -205,7 +220,9 @@ impl SimNet {
         let place = self.wires.len();
         let [high, low] = u16::try_from(place).unwrap().to_be_bytes();
         let address = SocketAddr::from(([10, 0, high, low], 4000));
-        self.wires.push(Wire { listener, address: Some(address), ..Wire::default() });
+        // From less than a header to more than all that is ever sent.
+        let room = 20 + self.random.below([50, 500, 5000][self.random.clone().below(3)]);
+        self.wires.push(Wire { listener, room, address: Some(address), ..Wire::default() });
         self.listeners[listener].waiting.push_back(place);
         self.listeners[listener].edge = true;
         place
@@ -261,7 +278,8 @@ impl SimNet {
         let disk = &mut self.disk.lock().unwrap();
         if disk.stuck {
             if disk.stuck_until_ms == u64::MAX {
-                disk.stuck_until_ms = self.now_ms + self.random.next() % 50;
+                let longest_ms = if self.random.one_in(20) { 5000 } else { 50 };
+                disk.stuck_until_ms = self.now_ms + self.random.next() % longest_ms;
             } else if disk.stuck_until_ms <= self.now_ms {
                 disk.stuck = false;
                 events.push(Event { token: Token::JOURNAL, readable: false, writable: true, ended: false });
@@ -275,7 +293,6 @@ impl SimNet {
     fn has_edges(&self) -> bool {
         self.wires.iter().any(|wire| wire.token.is_some() && (wire.readable || wire.writable))
             || self.listeners.iter().any(SimListener::has_edge)
-            || self.disk.lock().unwrap().stuck
     }
 }
 
@@ -296,6 +313,7 @@ impl Net for SimNet {
     }
 
     fn accept(&mut self, listener: &Rc<usize>) -> io::Result<(usize, SocketAddr)> {
+        self.idle_polls = 0;
         match self.random.below(16) {
             0 => return Err(io::Error::from_raw_os_error(libc_number::ECONNABORTED)),
             1 => return Err(io::Error::from_raw_os_error(libc_number::EMFILE)),
@@ -307,6 +325,9 @@ impl Net for SimNet {
     }
 
     fn register(&mut self, stream: &mut usize, token: Token) -> io::Result<()> {
+        if self.random.one_in(self.register_fails_one_in) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         let wire = &mut self.wires[*stream];
         wire.token = Some(token);
         wire.writable = true;
@@ -314,6 +335,7 @@ impl Net for SimNet {
     }
 
     fn read(&mut self, stream: &usize, buffer: &mut [u8]) -> io::Result<usize> {
+        self.idle_polls = 0;
         let wire = &mut self.wires[*stream];
         if self.random.one_in(10) {
             return Err(io::ErrorKind::Interrupted.into());
@@ -338,6 +360,7 @@ impl Net for SimNet {
     }
 
     fn write(&mut self, stream: &usize, bytes: &[u8]) -> io::Result<usize> {
+        self.idle_polls = 0;
         assert!(!bytes.is_empty(), "writing nothing is a wasted system call");
         let wire = &mut self.wires[*stream];
         assert!(!wire.server_ended && !wire.closed, "nothing is written after the end");
@@ -347,15 +370,15 @@ impl Net for SimNet {
         if wire.reset {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let room = WIRE_BYTES - wire.to_peer.len().min(WIRE_BYTES);
+        let room = wire.room - wire.to_peer.len();
         let all = bytes.len().min(room);
-        let taken = if self.random.one_in(2) { self.random.below(all + 1) } else { all };
+        let taken = if self.random.one_in(4) { self.random.below(all + 1) } else { all };
         if taken < bytes.len() {
             // Room that is left after all opens up again soon; else when the peer reads.
             (wire.blocked, wire.writable) = (true, taken < room);
         }
         wire.to_peer.extend(&bytes[..taken]);
-        wire.sent_bytes += taken;
+        wire.sent.extend(&bytes[..taken]);
         if taken == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(taken) }
     }
 
@@ -394,6 +417,8 @@ impl Net for SimNet {
         events_max: usize,
         timeout: Option<Duration>,
     ) -> io::Result<()> {
+        self.idle_polls = if timeout == Some(Duration::ZERO) { self.idle_polls + 1 } else { 0 };
+        assert!(self.idle_polls < 300, "the loop spins");
         let moved = self.move_peers(false);
         self.collect(events, events_max);
         if !events.is_empty()
@@ -408,8 +433,11 @@ impl Net for SimNet {
         }
         // Nothing stirs: to the next moment at which something will.
         let wakes_ms = self.peers.iter().filter_map(|peer| peer.wakes_ms(self)).min();
+        let disk = self.disk.lock().unwrap();
+        let record_ms = disk.stuck.then_some(disk.stuck_until_ms);
+        drop(disk);
         let timeout_ms = timeout.map(|timeout| self.now_ms + u64::try_from(timeout.as_millis()).unwrap());
-        match wakes_ms.into_iter().chain(timeout_ms).min() {
+        match wakes_ms.into_iter().chain(record_ms).chain(timeout_ms).min() {
             Some(ms) => self.now_ms = self.now_ms.max(ms),
             None => self.is_still = true,
         }

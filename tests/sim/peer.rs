@@ -7,7 +7,7 @@ use loopline::service::greeting::GREETING;
 use loopline::service::message::{ACKNOWLEDGEMENT, DISCONNECT};
 use loopline::service::reply::REPLY;
 
-use super::{Random, SimNet, WIRE_BYTES};
+use super::{Random, SimNet};
 
 /// What a peer does next.
 #[derive(Debug, Clone)]
@@ -17,8 +17,8 @@ pub enum Step {
     Reset,
     Close,
     Pause(u64),
-    /// Reads nothing from now on, or reads again.
-    Read(bool),
+    /// Reads from now on.
+    Read,
     AwaitBytes(usize),
     AwaitEnd,
 }
@@ -53,7 +53,12 @@ impl Peer {
             paused_until_ms: None,
         };
         match listener {
-            0 => peer.plan_messages(random),
+            0 => {
+                // All answers fit on the way, or the server would rightly wait for some to be read.
+                let room = net.wires[peer.wire].room + net.unsent_bytes_max;
+                peer.reads = room < 2000 || !random.one_in(4);
+                peer.plan_messages(random);
+            }
             1 => peer.plan_greeting(random),
             _ => peer.plan_reply(random),
         }
@@ -64,14 +69,20 @@ impl Peer {
         self.script.is_empty()
     }
 
+    /// Whether it is being told that there is no room for it.
+    pub fn is_refused(&self, net: &SimNet) -> bool {
+        let sent = &net.wires[self.wire].sent;
+        !self.expected.starts_with(sent) && net.refusal.starts_with(sent)
+    }
+
     /// When a pause of the peer is over.
     pub fn wakes_ms(&self, net: &SimNet) -> Option<u64> {
-        self.paused_until_ms.filter(|ms| *ms > net.now_ms)
+        self.paused_until_ms.filter(|ms| *ms >= net.now_ms)
     }
 
     /// Does a step of the script, or a part of one; whether it could.
     pub fn step(&mut self, net: &mut SimNet) -> bool {
-        let bytes = 1 + net.random.below(WIRE_BYTES);
+        let bytes = 1 + net.random.below(4096);
         let now_ms = net.now_ms;
         let wire = &mut net.wires[self.wire];
         let mut moved = false;
@@ -112,12 +123,12 @@ impl Peer {
                 }
                 Some(until_ms) => now_ms >= until_ms && self.paused_until_ms.take().is_some(),
             },
-            Step::Read(reads) => {
-                self.reads = *reads;
+            Step::Read => {
+                self.reads = true;
                 true
             }
-            Step::AwaitBytes(bytes) => self.got.len() >= *bytes || wire.reset,
-            Step::AwaitEnd => (wire.server_ended || wire.closed || wire.reset) && wire.to_peer.is_empty(),
+            Step::AwaitBytes(bytes) => self.got.len() >= *bytes || wire.is_over(),
+            Step::AwaitEnd => wire.is_over(),
         };
         if over {
             self.script.pop_front();
@@ -127,22 +138,19 @@ impl Peer {
 
     fn plan_messages(&mut self, random: &mut Random) {
         let awaits_each = random.one_in(2);
-        if random.one_in(4) {
-            self.script.push_back(Step::Read(false));
-        }
         for number in 0..random.below(12) {
             let fill = if random.one_in(6) { random.below(3000) } else { random.below(60) };
             let body = format!("{number} {}", "ä".repeat(fill / 2));
             self.send_message(&body, random);
             if awaits_each {
-                self.script.push_back(Step::Read(true));
+                self.script.push_back(Step::Read);
                 self.script.push_back(Step::AwaitBytes(self.expected.len()));
             }
             if random.one_in(5) {
                 self.script.push_back(Step::Pause(random.next() % 900));
             }
         }
-        self.script.push_back(Step::Read(true));
+        self.script.push_back(Step::Read);
         match random.below(8) {
             0 => self.send_message(DISCONNECT, random),
             1 => self.script.push_back(Step::End),
