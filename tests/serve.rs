@@ -714,3 +714,59 @@ fn bytes_that_wait_while_the_server_is_stopped_are_read_before_their_sender_is_c
         server.stop_well();
     }
 }
+
+#[test]
+fn who_has_connected_before_the_server_is_asked_to_stop_is_accepted_and_acknowledged() {
+    let server = Server::start("message=0");
+    server.signal(Signal::STOP);
+    eventually("it has stopped", || server.is_stopped().then_some(()));
+    // The kernel completes these connections and keeps them, with a frame each, in the backlog.
+    let mut peers: Vec<Peer> = (0..300).map(|_| server.connect("message")).collect();
+    for peer in &mut peers {
+        peer.send(frame("in the backlog"));
+    }
+    server.signal(Signal::TERM);
+    server.signal(Signal::CONT);
+    peers.iter_mut().for_each(Peer::receive_acknowledgement);
+    drop(peers);
+    server.wait();
+}
+
+#[test]
+fn urgent_data_does_not_hide_what_is_behind_it() {
+    for model in MODELS {
+        let server = Server::start(&format!("message=0 --model {model}"));
+        let mut peer = server.connect("message");
+        peer.send(frame("before"));
+        SockRef::from(&peer.stream).send_out_of_band(b"!").unwrap();
+        peer.send(frame("behind"));
+        peer.receive_acknowledgement();
+        peer.receive_acknowledgement();
+        server.stop_well();
+    }
+}
+
+#[test]
+fn peers_that_are_being_refused_do_not_take_the_place_of_others() {
+    for model in MODELS {
+        let server = Server::start(&format!("message=0 --max-connections 1 --model {model}"));
+        let mut inside = server.connect("message");
+        inside.say("inside");
+        let refused: Vec<Peer> = (0..3)
+            .map(|_| {
+                let mut peer = server.connect("message");
+                assert_eq!(peer.receive_frame(), "Error: the server is full, it serves 1 connections");
+                peer
+            })
+            .collect();
+        drop(inside);
+        // None of the refused has closed yet.
+        eventually("there is room again", || {
+            let mut next = server.connect("message");
+            next.send(frame("next"));
+            (next.receive_frame() == ACKNOWLEDGEMENT).then_some(())
+        });
+        drop(refused);
+        server.stop_well();
+    }
+}
