@@ -40,7 +40,7 @@ enum Command {
 }
 
 const ENDPOINT_HELP: &str = "\
-An endpoint is SERVICE[=[HOST:]PORT], for example message, message=9999, message=0.0.0.0:9999,
+An endpoint is SERVICE[=[HOST:]PORT], for example message, message=9999, message=0.0.0.0:9999, \
 month=[::1]:8091. The host is 127.0.0.1 unless given; port 0 takes a free one. Services and ports:
   message   tcp  9999  framed messages, each recorded and acknowledged
   greeting  tcp 12345  one greeting to whoever connects
