@@ -22,6 +22,10 @@ impl StreamService for Shout {
         }
         Progress { consumed: lines, next: Next::Continue }
     }
+
+    fn refused(&self, reason: &str, out: &mut Output<'_>) {
+        out.send(format!("error: {reason}\n").as_bytes());
+    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

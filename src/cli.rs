@@ -78,15 +78,15 @@ struct ServeArguments {
     #[arg(value_parser = parse_size)]
     max_message: usize,
 
-    /// From a frame's first byte to its last, as in 250ms, 30s, 5m or off
+    /// A frame must be whole so long after its first byte, as in 250ms, 30s, 5m or off
     #[arg(long, value_name = "DUR", default_value = "30s", env = "LOOPLINE_FRAME_TIMEOUT")]
     frame_timeout: Timeout,
 
-    /// Between frames
+    /// A peer that begins no frame for so long is dropped; off holds it for ever
     #[arg(long, value_name = "DUR", default_value = "off", env = "LOOPLINE_IDLE_TIMEOUT")]
     idle_timeout: Timeout,
 
-    /// A peer that takes nothing of its answers for so long is dropped
+    /// A peer that takes nothing of its answers for so long is dropped, or off
     #[arg(long, value_name = "DUR", default_value = "30s", env = "LOOPLINE_WRITE_TIMEOUT")]
     write_timeout: Timeout,
 
@@ -135,7 +135,7 @@ struct ClientArguments {
     #[arg(value_name = "ENDPOINT")]
     endpoint: Endpoint,
 
-    /// What to say, one message each [default: lines of standard input]
+    /// What to say, one message each; greeting and daytime take none [default: lines of standard input]
     #[arg(value_name = "TEXT", allow_negative_numbers = true)]
     texts: Vec<String>,
 

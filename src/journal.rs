@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// Where lines are written.
@@ -175,17 +176,33 @@ fn cut_torn_line(file: &mut File) -> io::Result<()> {
     if end == bytes {
         return Ok(());
     }
-    let mut first = [0];
+    let mut beginning = Vec::new();
     file.seek(SeekFrom::Start(end))?;
-    file.read_exact(&mut first)?;
-    if first != *b"[" {
+    (&*file).take(PEER_BYTES_MAX).read_to_end(&mut beginning)?;
+    if !begins_a_line(&String::from_utf8_lossy(&beginning)) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
             "its last line is not ended, and is not ours",
         ));
     }
+    log::warn!("the last line of the record was torn: its {} bytes are removed", bytes - end);
     file.set_len(end)
 }
+
+/// Whether `beginning` can be that of a line of record, `[peer-address:port] `.
+fn begins_a_line(beginning: &str) -> bool {
+    let Some(text) = beginning.strip_prefix('[') else { return false };
+    if let Some((peer, _)) = text.split_once("] ") {
+        return peer.parse::<SocketAddr>().is_ok();
+    }
+    match text.strip_suffix(']') {
+        Some(peer) if !peer.starts_with('[') => peer.parse::<SocketAddr>().is_ok(),
+        _ => text.chars().all(|it| it.is_ascii_hexdigit() || ".:%[]".contains(it)),
+    }
+}
+
+/// Bytes that the longest address of a peer takes, brackets and all, with some to spare.
+const PEER_BYTES_MAX: u64 = 80;
 
 /// Of the buffer of lines, what is kept from turn to turn.
 const LINES_BYTES_KEPT: usize = 64 * 1024;
@@ -273,9 +290,12 @@ mod tests {
         for (before, after) in [
             (String::new(), String::new()),
             ("one\ntwo\n".into(), "one\ntwo\n".into()),
-            ("one\n[torn".into(), "one\n".into()),
-            ("[torn".into(), String::new()),
-            (format!("{long}[{}", "y".repeat(9000)), long.clone()),
+            ("one\n[127.0.".into(), "one\n".into()),
+            ("[".into(), String::new()),
+            ("[127.0.0.1:80]".into(), String::new()),
+            ("[[::1]:80] to".into(), String::new()),
+            (format!("{long}[10.0.0.1:80] {}", "ä".repeat(9000)), long.clone()),
+            (format!("{long}[10.0.0.1:8] {}", "ä".repeat(9000)), long.clone()),
         ] {
             let path = directory.path().join("journal");
             std::fs::write(&path, &before).unwrap();
@@ -287,7 +307,9 @@ mod tests {
     #[test]
     fn a_file_that_is_no_record_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
-        for text in ["notes without a line break", "one\ntwo"] {
+        for text in
+            ["notes without a line break", "one\ntwo", "[1, 2, 3]", "# notes\n[section]", "[1]", "[a] b"]
+        {
             let path = directory.path().join("notes");
             std::fs::write(&path, text).unwrap();
             assert_eq!(open_file(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// What the loop and its connections may use. A timeout of `None` is off.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections served at once. The program sets it from the descriptor limit.
+    /// Connections served at once. The program sets it from the descriptor limit; who embeds the loop sees to
+    /// it that the process may have as many descriptors.
     pub connections_max: usize,
     /// Connections over `connections_max` that are being told so, at once. They need descriptors of their
     /// own, which is why the program leaves that many free: a peer that is refused still reads why. While

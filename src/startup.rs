@@ -47,7 +47,7 @@ pub(crate) fn announce(listening: &[(&Endpoint, SocketAddr)]) {
 
 pub(crate) fn cannot_listen(endpoint: &Endpoint, error: &io::Error) -> ServeError {
     let hints = [
-        (io::ErrorKind::AddrInUse, ": another program has this port"),
+        (io::ErrorKind::AddrInUse, ": another program has this port, or it is given twice"),
         (io::ErrorKind::PermissionDenied, ": ports below 1024 need privileges"),
         (io::ErrorKind::AddrNotAvailable, ": no interface of this machine has this address"),
     ];
