@@ -65,9 +65,7 @@ pub(crate) struct DeadlineQueue<T> {
 impl<T> DeadlineQueue<T> {
     /// Deadlines that hold from the moment they are armed, whatever comes.
     pub(crate) fn absolute(timeout: Option<Duration>, link: fn(&mut T) -> &mut Link) -> Self {
-        let timeout_ms = timeout.map(|timeout| {
-            u32::try_from(timeout.as_millis()).unwrap_or(TIMEOUT_MS_MAX).clamp(1, TIMEOUT_MS_MAX)
-        });
+        let timeout_ms = timeout.map(|timeout| milliseconds(timeout).clamp(1, TIMEOUT_MS_MAX));
         Self { timeout_ms, grain_ms: 0, head: END, tail: END, link }
     }
 
@@ -145,6 +143,11 @@ impl<T> DeadlineQueue<T> {
     fn link<'a>(&self, items: &'a mut Slab<T>, key: u32) -> &'a mut Link {
         (self.link)(&mut items[key as usize])
     }
+}
+
+/// Whole milliseconds of `duration`, or as many as 32 bits hold.
+pub(crate) fn milliseconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// 24 days; with a sixteenth on top still far from where ticks wrap.

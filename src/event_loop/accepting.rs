@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use crate::conn::CloseReason;
 use crate::counters::Notice;
-use crate::deadlines::Tick;
+use crate::deadlines::{Tick, milliseconds};
 use crate::event_loop::EventLoop;
 use crate::net::{AcceptFailure, Net};
 use crate::service::{Next, Output};
@@ -30,7 +30,7 @@ impl<N: Net> EventLoop<N> {
         match self.accepting {
             Accepting::Running => None,
             Accepting::Paused { since } => {
-                let pause_ms = u32::try_from(self.limits.accept_pause.as_millis()).unwrap_or(u32::MAX);
+                let pause_ms = milliseconds(self.limits.accept_pause);
                 self.listeners
                     .iter()
                     .any(|listener| listener.ready)

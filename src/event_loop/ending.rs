@@ -2,7 +2,7 @@
 
 use crate::conn::{CloseReason, Flags, Signal, State};
 use crate::counters::Notice;
-use crate::deadlines::Tick;
+use crate::deadlines::{Tick, milliseconds};
 use crate::event_loop::accepting::Accepting;
 use crate::event_loop::{EventLoop, LoopError};
 use crate::journal::unwritten_at_the_end;
@@ -12,8 +12,8 @@ use crate::net::Net;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Serving,
-    /// Asked to stop: nothing new is accepted, frames that have begun are finished. Before idle
-    /// connections are closed, everything that had come by then is taken in (`swept` tells).
+    /// Asked to stop: frames that have begun are finished. Before listeners and idle connections are
+    /// closed, whoever has connected and whatever has come by then is taken in (`swept` tells).
     Draining {
         since: Tick,
         swept: bool,
@@ -166,8 +166,7 @@ impl<N: Net> EventLoop<N> {
     }
 
     fn drain_left_ms(&self, since: Tick) -> u32 {
-        let drain_ms = u32::try_from(self.limits.drain_timeout.as_millis()).unwrap_or(u32::MAX);
-        drain_ms.saturating_sub(self.now.ms_since(since))
+        milliseconds(self.limits.drain_timeout).saturating_sub(self.now.ms_since(since))
     }
 
     /// Goes on towards the end, if the server was asked to stop.
@@ -204,16 +203,18 @@ impl<N: Net> EventLoop<N> {
             }
         } else if self.happened.len() < self.limits.events_per_poll_max {
             for key in self.keys() {
-                let conn = self.table.conn(key);
-                if conn.state == State::Open
-                    && self.table.is_quiet(key)
-                    && !conn.flags.contains(Flags::READABLE)
-                {
+                if self.is_between_frames(key) {
                     self.close(key, CloseReason::Stopped);
                 }
             }
             self.phase = Phase::Draining { since, swept: true };
         }
+    }
+
+    /// Whether the connection is open and nothing of it is on the way, in either direction or in the kernel.
+    pub(super) fn is_between_frames(&self, key: u32) -> bool {
+        let conn = self.table.conn(key);
+        conn.state == State::Open && self.table.is_quiet(key) && !conn.flags.contains(Flags::READABLE)
     }
 
     /// Whoever connects from now on is refused by the kernel.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::conn::{CloseReason, Flags, Signal, State};
+use crate::conn::{CloseReason, Flags, Signal};
 use crate::conn_table::ConnTable;
 use crate::counters::Notice;
 use crate::event_loop::ending::Phase;
@@ -97,11 +97,7 @@ impl<N: Net> EventLoop<N> {
         self.table.tidy(key);
         if self.can_go_on(key) {
             self.enqueue(key);
-        } else if self.phase.ends_quiet(answered)
-            && self.table.conn(key).state == State::Open
-            && self.table.is_quiet(key)
-            && !self.table.conn(key).flags.contains(Flags::READABLE)
-        {
+        } else if self.phase.ends_quiet(answered) && self.is_between_frames(key) {
             let _ = self.signal(key, Signal::ServiceEnded) && self.signal(key, Signal::Flushed);
         }
     }
