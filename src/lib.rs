@@ -78,6 +78,8 @@ pub mod frame;
 pub mod journal;
 pub mod limits;
 #[cfg(feature = "cli")]
+pub mod load;
+#[cfg(feature = "cli")]
 mod logger;
 pub mod minimal;
 pub mod net;

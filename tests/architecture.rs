@@ -24,7 +24,7 @@ const FLOORS: [&[&str]; 6] = [
         "journal",
     ],
     &["event_loop"],
-    &["options", "descriptors", "destination", "startup", "threads", "server", "client"],
+    &["options", "descriptors", "destination", "startup", "threads", "server", "client", "load"],
     &["logger", "cli", "minimal"],
 ];
 
