@@ -265,6 +265,8 @@ impl<N: Net> EventLoop<N> {
                 // It is written to once a turn anyway.
                 Source::Journal => {}
                 Source::Stop => self.stop(),
+                // A server waits for nothing but its peers.
+                Source::Timer => {}
             }
         }
     }

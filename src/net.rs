@@ -7,6 +7,8 @@
 pub mod kernel;
 
 use std::io;
+#[cfg(feature = "cli")]
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -106,6 +108,48 @@ pub trait Net {
 
     /// The clock of the wall: seconds since the epoch.
     fn unix_seconds(&mut self) -> i64;
+}
+
+/// What a client of very many connections asks of a network besides: to connect, and a clock that is finer
+/// than the deadlines'.
+#[cfg(feature = "cli")]
+pub trait Dial: Net {
+    /// Asks for a connection to `peer`, from `source` if one is given, and lets its events come. It is
+    /// there once [`connected`](Self::connected) says so, to be asked when an event has come.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable` when no port of the source is free; out of descriptors or memory; refused, or
+    /// unreachable, as far as that is known at once.
+    fn connect(&mut self, source: Option<IpAddr>, peer: SocketAddr, token: Token)
+    -> io::Result<Self::Stream>;
+
+    /// Whether the connection is there.
+    ///
+    /// # Errors
+    /// Why there will be none. `AddrInUse`: it has reached itself, since nobody listens and the port it was
+    /// given is the one it asked for.
+    fn connected(&mut self, stream: &Self::Stream) -> io::Result<bool>;
+
+    /// A socket for datagrams to and from `peer` only, with events of `token`.
+    ///
+    /// # Errors
+    /// As for [`connect`](Self::connect).
+    fn connect_socket(
+        &mut self,
+        source: Option<IpAddr>,
+        peer: SocketAddr,
+        token: Token,
+    ) -> io::Result<Self::Socket>;
+
+    /// The monotonic clock, in nanoseconds.
+    fn now_ns(&mut self) -> u64;
+
+    /// Waits as [`poll`](Net::poll) does, until `until_ns` at the latest and no longer than some
+    /// microseconds after it.
+    ///
+    /// # Errors
+    /// The poller is broken.
+    fn poll_until(&mut self, events: &mut Vec<Event>, events_max: usize, until_ns: u64) -> io::Result<()>;
 }
 
 /// What the poller says of a source. All of it is a hint: the outcome of reading and writing decides.

@@ -1,6 +1,9 @@
-//! Sockets that listen, made the same way for the event loop and for the threads.
+//! Sockets, made the same way for whoever needs them: those that listen, for the event loop and for the
+//! threads, and those that connect.
 
 use std::io;
+#[cfg(feature = "cli")]
+use std::net::{IpAddr, TcpStream};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -45,6 +48,42 @@ pub fn bind(address: SocketAddr, options: SocketOptions) -> io::Result<UdpSocket
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     set_reuse_port(&socket, options)?;
     socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// Asks for a connection to `peer`, non-blocking: it may be on its way when this returns.
+///
+/// # Errors
+/// No port, descriptor or memory is left, or the peer is known to be out of reach.
+#[cfg(feature = "cli")]
+pub(crate) fn connect(source: Option<IpAddr>, peer: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    if let Some(source) = source {
+        // The port is chosen when the peer is known, so that the same one serves for other peers too, and
+        // so that choosing does not have to look for one that nobody has.
+        nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true)?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+    }
+    match socket.connect(&peer.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(socket.into()),
+    }
+}
+
+/// A socket, non-blocking, for datagrams to and from `peer` only.
+///
+/// # Errors
+/// No port, descriptor or memory is left, or there is no way to the peer.
+#[cfg(feature = "cli")]
+pub(crate) fn connect_datagrams(source: Option<IpAddr>, peer: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if let Some(source) = source {
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+    }
+    socket.connect(&peer.into())?;
     Ok(socket.into())
 }
 

@@ -19,6 +19,8 @@ pub(crate) enum Source {
     Journal,
     /// Somebody asks the server to stop.
     Stop,
+    /// A moment has come for which a wait was to end; that it has ended is all there is to it.
+    Timer,
 }
 
 /// One connection, and not the one that had its slot before.
@@ -53,6 +55,8 @@ impl Token {
     pub const JOURNAL: Self = Self(OTHER << KIND_SHIFT);
     /// That of requests to stop.
     pub const STOP: Self = Self((OTHER << KIND_SHIFT) | 1);
+    /// That of waits which end at a given moment.
+    pub const TIMER: Self = Self((OTHER << KIND_SHIFT) | 2);
 }
 
 impl From<Source> for Token {
@@ -63,6 +67,7 @@ impl From<Source> for Token {
             Source::Datagrams(place) => Self((DATAGRAMS << KIND_SHIFT) | usize::from(place)),
             Source::Journal => Self::JOURNAL,
             Source::Stop => Self::STOP,
+            Source::Timer => Self::TIMER,
         }
     }
 }
@@ -74,6 +79,7 @@ impl From<Token> for Source {
             LISTENER => Self::Listener(token.0 as u8),
             DATAGRAMS => Self::Datagrams(token.0 as u8),
             OTHER if token == Token::JOURNAL => Self::Journal,
+            OTHER if token == Token::TIMER => Self::Timer,
             OTHER => Self::Stop,
             _ => Self::Conn(ConnId {
                 key: (token.0 & KEY_MASK) as u32,
@@ -102,6 +108,7 @@ mod tests {
             Source::Datagrams(0),
             Source::Journal,
             Source::Stop,
+            Source::Timer,
         ] {
             assert_eq!(Source::from(Token::from(source)), source);
         }

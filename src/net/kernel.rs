@@ -1,6 +1,9 @@
-//! The kernel's network, through `mio`: the only file that knows it.
+//! The kernel's network, through `mio`: the only room that knows it.
 
 #![expect(clippy::disallowed_methods, reason = "this is where the clocks are read")]
+
+#[cfg(feature = "cli")]
+mod dial;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -28,6 +31,8 @@ pub struct KernelNet {
     stop_requests: Arc<AtomicU32>,
     #[cfg(feature = "signals")]
     signals: Option<signal_hook_mio::v1_0::Signals>,
+    #[cfg(feature = "cli")]
+    timer: Option<dial::Timer>,
 }
 
 /// Asks a running server to stop, from anywhere: once to let it finish what has begun, twice at once.
@@ -66,6 +71,8 @@ impl KernelNet {
             stop_requests: Arc::default(),
             #[cfg(feature = "signals")]
             signals: None,
+            #[cfg(feature = "cli")]
+            timer: None,
         })
     }
 
