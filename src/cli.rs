@@ -1,5 +1,7 @@
 //! The arguments of the whole program, by `clap`, and what is done with them.
 
+mod load;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -37,6 +39,8 @@ enum Command {
     Serve(ServeArguments),
     /// Talk to an endpoint: replies go to standard output, one a line
     Client(ClientArguments),
+    /// Drive a server with very many connections, and measure
+    Load(Box<load::LoadArguments>),
 }
 
 const ENDPOINT_HELP: &str = "\
@@ -167,6 +171,10 @@ pub fn run() -> ExitCode {
                 Err(error) => (error.to_string(), if error.is_usage() { 2 } else { 1 }),
             }
         }
+        Command::Load(arguments) => match load::run(*arguments) {
+            Ok(status) => return ExitCode::from(status),
+            Err(failed) => failed,
+        },
     };
     logger::last_words(&error);
     ExitCode::from(status)
@@ -180,7 +188,7 @@ pub fn serve_options(arguments: &[&str]) -> Result<ServeOptions, String> {
     let arguments = ["loopline", "serve"].iter().chain(arguments);
     match Arguments::try_parse_from(arguments) {
         Ok(Arguments { command: Command::Serve(arguments), .. }) => Ok(arguments.into()),
-        Ok(Arguments { command: Command::Client(_), .. }) => unreachable!("the command is serve"),
+        Ok(_) => unreachable!("the command is serve"),
         Err(error) => Err(error.to_string()),
     }
 }

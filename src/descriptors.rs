@@ -22,6 +22,12 @@ pub(crate) fn fit(limits: &mut Limits, asked: Option<usize>, endpoints: usize) -
     ))
 }
 
+/// Connections that this process can have as a client, with the soft limit raised to the hard one.
+#[cfg(feature = "cli")]
+pub(crate) fn room_for_client() -> u32 {
+    u32::try_from(raise_limit().saturating_sub(DESCRIPTORS_KEPT)).unwrap_or(u32::MAX).max(1)
+}
+
 /// Raises the soft limit to the hard one and returns it.
 #[cfg(feature = "cli")]
 fn raise_limit() -> u64 {

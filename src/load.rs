@@ -1,3 +1,131 @@
 //! `load`: drives any number of connections to a server, and tells the truth about it.
+//!
+//! One thread, on the same network seam and with the same frames as the server. In a closed loop a
+//! connection sends when its reply is in; in an open loop messages are sent on schedule whatever the server
+//! does, and latency runs from when a message was due.
 
+mod conns;
+mod datagrams;
+mod exchange;
+pub mod options;
+mod outcome;
+mod run;
+mod schedule;
+mod sources;
+mod streams;
 pub mod summary;
+mod tally;
+mod traffic;
+mod trouble;
+mod usage;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use self::datagrams::Datagrams;
+use self::exchange::Exchange;
+use self::options::{LoadOptions, Target};
+use self::outcome::Before;
+pub use self::run::Observer;
+use self::run::{Course, Run};
+use self::sources::Sources;
+use self::streams::Streams;
+use self::summary::Outcome;
+pub use self::tally::Times;
+use self::traffic::Plan;
+use crate::descriptors;
+use crate::net::kernel::KernelNet;
+use crate::sockets::SocketOptions;
+
+/// Drives the target as `options` say, until it is done or SIGINT or SIGTERM ends it early. Whatever the
+/// target does is a result; only what is wrong here is an error.
+///
+/// # Errors
+/// See [`LoadError`].
+pub fn run(options: &LoadOptions, observer: &mut dyn Observer) -> Result<Outcome, LoadError> {
+    options.check().map_err(LoadError::Usage)?;
+    let target =
+        options.target.resolve().map_err(|error| LoadError::Unresolved(options.target.clone(), error))?;
+    let connections = options.connections.min(descriptors::room_for_client());
+    let before = Before::now(target.port());
+    let mut net = KernelNet::new(SocketOptions::default()).map_err(LoadError::Network)?;
+    net.take_signals().map_err(LoadError::Network)?;
+    let course = drive(options, net, target, connections, observer).map_err(LoadError::Network)?;
+    Ok(outcome::outcome(options, course, &before))
+}
+
+fn drive(
+    options: &LoadOptions,
+    net: KernelNet,
+    target: SocketAddr,
+    connections: u32,
+    observer: &mut dyn Observer,
+) -> io::Result<Course> {
+    let sources = Sources::new(&options.sources, target, connections, ports_shared_by(options));
+    let (exchange, timeout) = match &options.target {
+        Target::Service(_) if options.target.is_datagrams() => (None, DATAGRAM_TIMEOUT),
+        Target::Service(endpoint) => {
+            (Some(Exchange::of(endpoint.service, options.body_bytes)), CONNECT_TIMEOUT)
+        }
+        Target::Hold { .. } => (Some(Exchange::silence()), CONNECT_TIMEOUT),
+    };
+    let timeout_ns = options.timeout.unwrap_or(timeout).as_nanos();
+    let plan = Plan {
+        active: if exchange.is_none() || options.target.service_name().is_some() {
+            options.active.unwrap_or(options.connections)
+        } else {
+            0
+        },
+        pipeline: options.rate.is_none().then_some(options.pipeline),
+        one_shot: options.is_one_shot(),
+        timeout_ns: u64::try_from(timeout_ns).unwrap_or(u64::MAX),
+    };
+    match exchange {
+        Some(exchange) => {
+            let streams = Streams::new(plan, target, sources, exchange, connections as usize);
+            Run::new(options, net, streams, connections).go(observer)
+        }
+        None => Run::new(options, net, Datagrams::new(plan, target, sources), connections).go(observer),
+    }
+}
+
+/// Ports of a source address that connections may fill. Those of one message each leave theirs behind for a
+/// while, so that they need many more than are open at once.
+fn ports_shared_by(options: &LoadOptions) -> u32 {
+    let ports = sources::ephemeral_ports();
+    if options.is_one_shot() { options.connections.div_ceil(ONE_SHOT_SOURCES) * 2 } else { ports }
+}
+
+/// Source addresses that connections of one message each are spread over on loopback.
+const ONE_SHOT_SOURCES: u32 = 64;
+
+/// How long a connection may take to be there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// After how long the answer to a datagram is late.
+const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why nothing was driven.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The options can not be had together.
+    Usage(String),
+    /// The host has no address.
+    Unresolved(Target, io::Error),
+    /// The poller does not work here.
+    Network(io::Error),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(line) => f.write_str(line),
+            Self::Unresolved(target, error) => write!(f, "{target}: the host does not resolve: {error}"),
+            Self::Network(error) => write!(f, "the poller does not work: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}

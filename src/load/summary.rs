@@ -95,6 +95,8 @@ pub struct Connections {
     pub failed: u64,
     /// Opened, and then closed by the other side or broken before the run was over.
     pub lost: u64,
+    /// Opened only after a second or more, as when a full backlog makes the kernel send its SYN again.
+    pub slow: u64,
     /// Time that opening took.
     pub open_seconds: f64,
     /// Connections opened a second.
@@ -143,12 +145,14 @@ pub struct Datagrams {
 pub struct DatagramDrops {
     /// No room in a receive buffer (`RcvbufErrors`).
     pub receive_buffer: u64,
+    /// Of these, in those of the sockets of this run: the generator was too slow.
+    pub own_receive_buffer: u64,
+    /// Of these, in that of a socket at the server's port on this host: the server was too slow.
+    pub server_receive_buffer: u64,
     /// No room in a send buffer (`SndbufErrors`).
     pub send_buffer: u64,
     /// Nobody listened at the port (`NoPorts`).
     pub no_port: u64,
-    /// Of these, no room in the receive buffers of this generator's own sockets.
-    pub own_receive_buffer: u64,
 }
 
 /// Latencies of a run.

@@ -1,0 +1,133 @@
+//! The arguments of `load`, and what is done with its result.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+
+use crate::load::options::{Arrivals, LoadOptions, Target, parse_sources};
+use crate::load::{self, LoadError};
+use crate::units::{parse_duration, parse_size};
+
+#[derive(Debug, Args)]
+pub(super) struct LoadArguments {
+    /// What to drive; hold=HOST:PORT only opens and holds connections, to any TCP server
+    #[arg(value_name = "ENDPOINT|hold=HOST:PORT", required_unless_present = "merge")]
+    target: Option<Target>,
+
+    /// Connections to open
+    #[arg(short, long, value_name = "N", default_value = "50", env = "LOOPLINE_CONNECTIONS")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    connections: u32,
+
+    /// How long to send messages, or to hold, once all connections are open
+    #[arg(short, long, value_name = "DUR", default_value = "10s", env = "LOOPLINE_DURATION")]
+    #[arg(value_parser = parse_duration)]
+    duration: Duration,
+
+    /// Send so many messages a second over all connections, on schedule, whatever the server does (open
+    /// loop) [default: each connection sends when its reply is in (closed loop)]
+    #[arg(short, long, value_name = "N", env = "LOOPLINE_RATE")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    rate: Option<u64>,
+
+    /// Open loop: at equal distances, or as from many independent senders
+    #[arg(long, value_enum, default_value = "uniform", env = "LOOPLINE_ARRIVALS")]
+    arrivals: ArrivalsArgument,
+
+    /// Of the connections, how many send; the others stay open and idle [default: all]
+    #[arg(long, value_name = "N", env = "LOOPLINE_ACTIVE")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    active: Option<u32>,
+
+    /// Closed loop: messages in flight on a connection
+    #[arg(long, value_name = "N", default_value = "1", env = "LOOPLINE_PIPELINE")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pipeline: u32,
+
+    /// Bytes of a message's body, as in 26, 64KiB or 1MiB
+    #[arg(long, value_name = "SIZE", default_value = "26", env = "LOOPLINE_SIZE")]
+    #[arg(value_parser = parse_size)]
+    size: usize,
+
+    /// Connect for each message anew; services that end the stream always need that
+    #[arg(long, env = "LOOPLINE_ONE_SHOT")]
+    one_shot: bool,
+
+    /// Open so many connections a second [default: as fast as they are accepted]
+    #[arg(long, value_name = "N", env = "LOOPLINE_OPEN_RATE")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    open_rate: Option<u64>,
+
+    /// Local addresses and ranges to connect from [default: the system's choice; to loopback as many of
+    /// 127.0.0.0/8 as the ports need]
+    #[arg(long, value_name = "ADDR|CIDR[,…]", env = "LOOPLINE_SOURCE")]
+    #[arg(value_parser = parse_sources)]
+    source: Option<Sources>,
+
+    /// Send for so long before anything is measured
+    #[arg(long, value_name = "DUR", env = "LOOPLINE_WARMUP")]
+    #[arg(value_parser = parse_duration)]
+    warmup: Option<Duration>,
+
+    /// For connecting [default: 10s], and for the answer to a datagram [default: 1s]
+    #[arg(long, value_name = "DUR", env = "LOOPLINE_TIMEOUT")]
+    #[arg(value_parser = parse_duration)]
+    timeout: Option<Duration>,
+
+    /// At the end, for replies that are on their way
+    #[arg(long, value_name = "DUR", default_value = "2s", env = "LOOPLINE_DRAIN_TIMEOUT")]
+    #[arg(value_parser = parse_duration)]
+    drain_timeout: Duration,
+
+    /// Write the result as JSON, to a file or to standard output
+    #[arg(long, value_name = "FILE|-", env = "LOOPLINE_JSON")]
+    json: Option<PathBuf>,
+
+    /// Merge logs that --histogram has written, and print the result
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "target")]
+    merge: Vec<PathBuf>,
+}
+
+type Sources = Vec<IpNet>;
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ArrivalsArgument {
+    Uniform,
+    Poisson,
+}
+
+/// Runs it. The status to exit with is the result's; an error is one line and a status.
+pub(super) fn run(arguments: LoadArguments) -> Result<u8, (String, u8)> {
+    let options = options(&arguments);
+    let outcome = load::run(&options, &mut ()).map_err(|error| {
+        let status = if matches!(error, LoadError::Usage(_)) { 2 } else { 1 };
+        (error.to_string(), status)
+    })?;
+    println!("{}", serde_json::to_string_pretty(&outcome.summary).unwrap());
+    Ok(0)
+}
+
+fn options(arguments: &LoadArguments) -> LoadOptions {
+    let target = arguments.target.clone().expect("there is one unless logs are merged");
+    LoadOptions {
+        connections: arguments.connections,
+        active: arguments.active,
+        duration: arguments.duration,
+        warmup: arguments.warmup.unwrap_or_default(),
+        rate: arguments.rate,
+        arrivals: match arguments.arrivals {
+            ArrivalsArgument::Uniform => Arrivals::Uniform,
+            ArrivalsArgument::Poisson => Arrivals::Poisson,
+        },
+        pipeline: arguments.pipeline,
+        body_bytes: arguments.size,
+        open_rate: arguments.open_rate,
+        sources: arguments.source.clone().unwrap_or_default(),
+        one_shot: arguments.one_shot,
+        timeout: arguments.timeout,
+        drain_timeout: arguments.drain_timeout,
+        ..LoadOptions::of(target)
+    }
+}

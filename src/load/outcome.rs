@@ -1,0 +1,171 @@
+//! From what was counted to what is told: the summary, and whether it tells of the server.
+
+use super::options::LoadOptions;
+use super::run::Course;
+use super::summary::{
+    Bytes, Connections, DatagramDrops, Datagrams, Generator, Lag, Latencies, Latency, LoadModel, Messages,
+    Outcome, Summary,
+};
+use super::tally::seconds;
+use super::usage;
+
+/// What was read of the kernel before the run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Before {
+    cpu_seconds: f64,
+    drops: DatagramDrops,
+    port: u16,
+}
+
+impl Before {
+    /// Now, before the run.
+    pub(crate) fn now(server_port: u16) -> Self {
+        Self {
+            cpu_seconds: usage::cpu_seconds(),
+            drops: usage::datagram_drops(server_port),
+            port: server_port,
+        }
+    }
+}
+
+/// The result of a run.
+pub(crate) fn outcome(options: &LoadOptions, course: Course, before: &Before) -> Outcome {
+    let waited = seconds(course.waited_ns);
+    let generator = generator(&course, before);
+    let connections = connections(options, &course);
+    let datagrams = options.target.is_datagrams().then(|| datagrams(&course, before));
+    let messages = messages(options, &course);
+    let Course { tally, drive_ns, never_sent, .. } = course;
+    let bytes = Bytes { sent: tally.count.sent_bytes, received: tally.count.received_bytes };
+    let (seconds_told, times, connect, failures) = tally.into_parts();
+    let mut summary = Summary {
+        loopline: env!("CARGO_PKG_VERSION"),
+        endpoint: options.target.to_string(),
+        connections,
+        messages,
+        datagrams,
+        latency_us: Latencies {
+            response: Latency::of(&times.response),
+            service: Latency::of(&times.service),
+            connect: Latency::of(&connect),
+        },
+        schedule_lag_us: Lag::of(&times.lag),
+        bytes,
+        generator,
+        duration_seconds: seconds(drive_ns),
+        load_model: if options.rate.is_some() { LoadModel::Open } else { LoadModel::Closed },
+        valid: true,
+        why_invalid: None,
+        failures,
+    };
+    summary.why_invalid = why_invalid(&summary, never_sent, waited);
+    summary.valid = summary.why_invalid.is_none();
+    Outcome {
+        summary,
+        seconds: seconds_told,
+        response: times.response,
+        service: times.service,
+        lag: times.lag,
+    }
+}
+
+fn connections(options: &LoadOptions, course: &Course) -> Connections {
+    let count = &course.tally.count;
+    let open_seconds = seconds(course.open_ns);
+    // Where each message has a connection of its own, each has asked for one, and those that did not get it
+    // have failed as messages.
+    let asked = if options.is_one_shot() { count.sent } else { options.connections.into() };
+    let open_ns = if options.is_one_shot() { course.drive_ns } else { course.open_ns };
+    let cause = course.stopped_opening.or_else(|| course.tally.not_opened_for());
+    Connections {
+        asked,
+        opened: count.opened,
+        failed: count.not_opened,
+        lost: count.lost,
+        slow: count.slow,
+        open_seconds,
+        open_rate: rate(count.opened, open_ns),
+        limited_by: cause.filter(|_| count.opened < asked).map(|trouble| trouble.limit(count.opened > 0)),
+    }
+}
+
+fn messages(options: &LoadOptions, course: &Course) -> Messages {
+    let count = &course.tally.count;
+    Messages {
+        sent: count.sent,
+        acknowledged: count.answered,
+        failed: count.failed,
+        unanswered: count.in_flight(),
+        rate: rate(course.answered, course.drive_ns),
+        #[expect(clippy::cast_precision_loss, reason = "rates are far below 2^52")]
+        offered_rate: options.rate.map(|rate| rate as f64),
+    }
+}
+
+fn datagrams(course: &Course, before: &Before) -> Datagrams {
+    let count = &course.tally.count;
+    Datagrams {
+        sent: count.sent,
+        answered: count.answered - count.late,
+        late: count.late,
+        lost: count.sent - count.answered,
+        duplicate: count.duplicate,
+        kernel: usage::datagram_drops(before.port).since(before.drops),
+    }
+}
+
+fn generator(course: &Course, before: &Before) -> Generator {
+    let idle = if course.drive_ns == 0 { 1.0 } else { seconds(course.idle_ns) / seconds(course.drive_ns) };
+    Generator {
+        cpu_seconds: usage::cpu_seconds() - before.cpu_seconds,
+        rss_bytes: usage::memory_bytes().0,
+        bytes_per_connection: course.bytes_per_connection,
+        busy: (1.0 - idle).clamp(0.0, 1.0),
+    }
+}
+
+/// Why the figures tell more of the generator than of the server, if they do.
+fn why_invalid(summary: &Summary, never_sent: u64, waited_seconds: f64) -> Option<String> {
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    if summary.connections.opened == 0 {
+        return Some("no connection was there".into());
+    }
+    let busy = summary.generator.busy;
+    if summary.messages.sent > 0 && busy > BUSY_MAX {
+        let busy = percent(busy);
+        return Some(format!(
+            "the generator was busy {busy} of the time: the server may do more than it asked for"
+        ));
+    }
+    if summary.duration_seconds > 0.0 && waited_seconds / summary.duration_seconds > WAITED_MAX {
+        let waited = percent(waited_seconds / summary.duration_seconds);
+        return Some(format!(
+            "the generator waited for a processor {waited} of the time: something else ran"
+        ));
+    }
+    if never_sent > 0 {
+        return Some(format!(
+            "the generator could not keep up: {never_sent} messages were due and never sent"
+        ));
+    }
+    match (summary.schedule_lag_us.p99, summary.latency_us.response.p99) {
+        (Some(lag), Some(response)) if lag > LAG_MAX_US && lag > response / 10.0 => Some(format!(
+            "messages were sent late, p99 by {lag:.0} µs: that is more than a tenth of the response time"
+        )),
+        _ => None,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn rate(count: u64, ns: u64) -> f64 {
+    if ns == 0 { 0.0 } else { count as f64 / seconds(ns) }
+}
+
+/// A generator that waits less than this share of the time is at its limit.
+const BUSY_MAX: f64 = 0.95;
+
+/// One that has waited for a processor longer than this was not alone on it.
+const WAITED_MAX: f64 = 0.1;
+
+/// A lag that matters to nobody, in microseconds.
+const LAG_MAX_US: f64 = 100.0;

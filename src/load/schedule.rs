@@ -1,0 +1,114 @@
+//! When messages of an open loop are due. Numbers only: it reads no clock.
+//!
+//! Message `k` is due at a moment that follows from `k` alone. What the server does, or how late the
+//! messages before were sent, moves nothing: that is what an open loop is.
+
+use fastrand::Rng;
+
+/// Nanoseconds of a second.
+pub(crate) const SECOND_NS: u64 = 1_000_000_000;
+
+/// How messages follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrivals {
+    /// At equal distances.
+    Uniform,
+    /// As from very many independent senders: the distances are exponentially distributed.
+    Poisson,
+}
+
+/// The moments at which messages are due, in order.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    start_ns: u64,
+    rate: u64,
+    taken: u64,
+    next_ns: u64,
+    /// `None`: equal distances.
+    random: Option<Rng>,
+}
+
+impl Schedule {
+    /// `rate` messages a second from `start_ns` on.
+    pub(crate) fn new(start_ns: u64, rate: u64, arrivals: Arrivals) -> Self {
+        let random = match arrivals {
+            Arrivals::Uniform => None,
+            Arrivals::Poisson => Some(Rng::with_seed(SEED)),
+        };
+        let mut schedule = Self { start_ns, rate, taken: 0, next_ns: start_ns, random };
+        if schedule.random.is_some() {
+            schedule.next_ns = schedule.after(start_ns);
+        }
+        schedule
+    }
+
+    /// When the next message is due.
+    pub(crate) fn next_ns(&self) -> u64 {
+        self.next_ns
+    }
+
+    /// The next message has been sent, or given up.
+    pub(crate) fn take(&mut self) {
+        self.taken += 1;
+        self.next_ns = self.after(self.next_ns);
+    }
+
+    fn after(&mut self, previous_ns: u64) -> u64 {
+        match &mut self.random {
+            // From the beginning, so that no rounding adds up.
+            None => {
+                let since_start = u128::from(self.taken) * u128::from(SECOND_NS) / u128::from(self.rate);
+                self.start_ns + u64::try_from(since_start).unwrap_or(u64::MAX / 2)
+            }
+            Some(random) => {
+                // 1 - [0, 1) is never 0, whose logarithm there is none of.
+                let gap_seconds = -(1.0 - random.f64()).ln() / as_f64(self.rate);
+                previous_ns + nanoseconds(gap_seconds)
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "rates are far below 2^52")]
+fn as_f64(rate: u64) -> f64 {
+    rate as f64
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a gap is no age")]
+fn nanoseconds(seconds: f64) -> u64 {
+    (seconds * 1e9) as u64
+}
+
+/// The same arrivals in every run, so that runs can be compared.
+const SEED: u64 = 0x6c6f_6f70_6c69_6e65;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(schedule: &mut Schedule, messages: usize) -> Vec<u64> {
+        let mut moments = Vec::new();
+        for _ in 0..messages {
+            moments.push(schedule.next_ns());
+            schedule.take();
+        }
+        moments
+    }
+
+    #[test]
+    fn uniform_messages_are_due_at_equal_distances_and_rounding_does_not_add_up() {
+        let moments = due(&mut Schedule::new(100, 3, Arrivals::Uniform), 3_000_001);
+        assert_eq!(moments[..4], [100, 333_333_433, 666_666_766, 1_000_000_100]);
+        assert_eq!(moments[3_000_000], 1_000_000 * SECOND_NS + 100);
+    }
+
+    #[test]
+    fn poisson_messages_come_at_the_asked_rate_in_the_mean_and_unevenly() {
+        let moments = due(&mut Schedule::new(0, 1000, Arrivals::Poisson), 100_000);
+        let seconds = as_f64(moments[99_999]) / 1e9;
+        assert!((99.0..101.0).contains(&seconds), "{seconds}");
+        // Of exponential gaps a share of 1/e, 36.8 %, is longer than the mean.
+        let long = moments.windows(2).filter(|pair| pair[1] - pair[0] > 1_000_000).count();
+        assert!((36_000..37_600).contains(&long), "{long}");
+    }
+}

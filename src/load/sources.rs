@@ -1,0 +1,120 @@
+//! From which local addresses connections are opened.
+//!
+//! A connection is known by both its ends, so to one address and port a source address has as many
+//! connections as it has ports. And the kernel looks the longer for a free port the fewer there are. So
+//! connections go round over as many sources as leave every second port of each free, and the last opens as
+//! fast as the first.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use ipnet::IpNet;
+
+/// Local addresses, taken in turn.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    /// Empty: the kernel chooses.
+    addresses: Vec<IpAddr>,
+    turn_of: usize,
+}
+
+impl Sources {
+    /// Sources for `connections` to `target`: those `asked` for, or, where the target is on this machine's
+    /// loopback, as many of 127.0.0.0/8 as it takes.
+    pub(crate) fn new(asked: &[IpNet], target: SocketAddr, connections: u32, ports: u32) -> Self {
+        let sources_max = (connections as usize).div_ceil((ports as usize / 2).max(1));
+        let asked = asked.iter().flat_map(hosts).filter(|source| source.is_ipv4() == target.is_ipv4());
+        let mut addresses: Vec<IpAddr> = asked.take(SOURCES_MAX).collect();
+        if addresses.is_empty() && sources_max > 1 && is_loopback_v4(target.ip()) {
+            addresses = (0..sources_max.min(SOURCES_MAX)).map(loopback).collect();
+        }
+        Self { addresses, turn_of: 0 }
+    }
+
+    /// How many there are; one if the kernel chooses.
+    pub(crate) fn count(&self) -> usize {
+        self.addresses.len().max(1)
+    }
+
+    /// The source of the next connection.
+    pub(crate) fn take_turn(&mut self) -> Option<IpAddr> {
+        let source = self.addresses.get(self.turn_of).copied();
+        self.turn_of = (self.turn_of + 1) % self.count();
+        source
+    }
+}
+
+/// Ports that a connection may be given by the kernel.
+pub(crate) fn ephemeral_ports() -> u32 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut ends = range.split_whitespace().map_while(|end| end.parse::<u32>().ok());
+    match (ends.next(), ends.next()) {
+        (Some(first), Some(last)) if last >= first => last - first + 1,
+        _ => PORTS_IF_UNKNOWN,
+    }
+}
+
+/// The addresses of a range; those of an IPv4 network without its first and last, which are no host's.
+fn hosts(range: &IpNet) -> Box<dyn Iterator<Item = IpAddr>> {
+    Box::new(range.hosts())
+}
+
+fn is_loopback_v4(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(address) if address.is_loopback())
+}
+
+/// 127.0.1.1 and on, by 254 of each 256.
+fn loopback(number: usize) -> IpAddr {
+    let third = u8::try_from(1 + number / 254).expect("there are not that many sources");
+    let fourth = u8::try_from(1 + number % 254).expect("it is a remainder");
+    Ipv4Addr::new(127, 0, third, fourth).into()
+}
+
+/// Linux's default range, 32768 to 60999.
+const PORTS_IF_UNKNOWN: u32 = 28_232;
+
+/// More sources than this are not used: with half the ports of each they make a hundred million.
+const SOURCES_MAX: usize = 8192;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PORTS: u32 = 28_232;
+
+    fn sources(asked: &str, target: &str, connections: u32) -> Sources {
+        let asked: Vec<IpNet> = asked.split_whitespace().map(|range| range.parse().unwrap()).collect();
+        Sources::new(&asked, target.parse().unwrap(), connections, PORTS)
+    }
+
+    fn first(sources: &mut Sources, count: usize) -> Vec<String> {
+        (0..count).map(|_| sources.take_turn().map_or("any".into(), |source| source.to_string())).collect()
+    }
+
+    #[test]
+    fn few_connections_leave_the_source_to_the_kernel() {
+        assert_eq!(first(&mut sources("", "127.0.0.1:9999", 14_116), 2), ["any", "any"]);
+        assert_eq!(first(&mut sources("", "192.0.2.1:9999", 1_000_000), 1), ["any"]);
+        assert_eq!(first(&mut sources("", "[::1]:9999", 1_000_000), 1), ["any"]);
+    }
+
+    #[test]
+    fn on_loopback_every_source_keeps_half_its_ports() {
+        let mut spread = sources("", "127.0.0.1:9999", 1_000_000);
+        assert_eq!(spread.count(), 71);
+        let taken = first(&mut spread, 72);
+        assert_eq!((&*taken[0], &*taken[70]), ("127.0.1.1", "127.0.1.71"));
+        assert_eq!(taken[71], taken[0]);
+        let most = first(&mut sources("", "127.0.0.1:9999", 40_000_000), 255);
+        assert_eq!(most[254], "127.0.2.1");
+    }
+
+    #[test]
+    fn asked_sources_are_taken_in_turn_as_far_as_they_reach_the_target() {
+        let mut asked = sources("10.0.0.0/29 10.1.0.7/32 2001:db8::/126", "192.0.2.1:80", 10);
+        assert_eq!(asked.count(), 7);
+        let taken = first(&mut asked, 7);
+        assert_eq!((&*taken[0], &*taken[6]), ("10.0.0.1", "10.1.0.7"));
+        assert_eq!(sources("2001:db8::/126", "[2001:db8:1::1]:80", 10).count(), 4);
+    }
+}
