@@ -191,7 +191,7 @@ mod tests {
             queue.arm(&mut items, key, at(ms));
         }
         assert_eq!(queue.wait_ms(&mut items, at(30)), Some(70));
-        assert_eq!(expire(&mut queue, &mut items, at(99)), []);
+        assert!(expire(&mut queue, &mut items, at(99)).is_empty());
         assert_eq!(expire(&mut queue, &mut items, at(110)), [2, 0]);
         assert_eq!(expire(&mut queue, &mut items, at(500)), [1]);
         assert_eq!(queue.wait_ms(&mut items, at(500)), None);
@@ -219,9 +219,9 @@ mod tests {
         queue.renew(&mut items, 1, at(1));
         queue.renew(&mut items, 0, at(9)); // within a sixteenth: the item stays where it is
         queue.renew(&mut items, 1, at(50));
-        assert_eq!(expire(&mut queue, &mut items, at(169)), []);
+        assert!(expire(&mut queue, &mut items, at(169)).is_empty());
         assert_eq!(expire(&mut queue, &mut items, at(170)), [0]);
-        assert_eq!(expire(&mut queue, &mut items, at(219)), []);
+        assert!(expire(&mut queue, &mut items, at(219)).is_empty());
         assert_eq!(expire(&mut queue, &mut items, at(220)), [1]);
     }
 
@@ -239,7 +239,7 @@ mod tests {
     fn what_is_armed_after_a_moment_is_not_due_then() {
         let (mut queue, mut items) = (absolute(100), items(1));
         queue.arm(&mut items, 0, at(1000));
-        assert_eq!(expire(&mut queue, &mut items, at(999)), []);
+        assert!(expire(&mut queue, &mut items, at(999)).is_empty());
         assert_eq!(queue.wait_ms(&mut items, at(0)), Some(100));
         assert_eq!(expire(&mut queue, &mut items, at(1100)), [0]);
     }
