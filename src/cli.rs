@@ -2,6 +2,7 @@
 
 mod load;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use log::LevelFilter;
 
 use crate::client;
+use crate::doctor;
 use crate::endpoint::Endpoint;
 use crate::journal::Ack;
 use crate::limits::Limits;
@@ -41,6 +43,8 @@ enum Command {
     Client(ClientArguments),
     /// Drive a server with very many connections, and measure
     Load(Box<load::LoadArguments>),
+    /// Tell how many connections this machine can serve and drive, and which limit binds first
+    Doctor(DoctorArguments),
 }
 
 const ENDPOINT_HELP: &str = "\
@@ -153,6 +157,22 @@ struct ClientArguments {
     retries: u32,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_HELP)]
+struct DoctorArguments {
+    /// Tell whether so many fit, and the commands that make them fit
+    #[arg(short, long, value_name = "N", env = "LOOPLINE_CONNECTIONS", value_parser = at_least_one)]
+    connections: Option<usize>,
+
+    /// Write the result as JSON: to a file, or '-' for standard output instead of the text
+    #[arg(long, value_name = "FILE|-", env = "LOOPLINE_JSON", allow_hyphen_values = true)]
+    json: Option<PathBuf>,
+}
+
+const DOCTOR_HELP: &str = "\
+Exit status: 0 the connections asked for fit, or none were; 1 they cannot all be served, or driven on \
+loopback; 2 wrong usage. It changes nothing: the commands are for you to run.";
+
 /// Runs the program with the arguments it was started with. Wrong usage ends it with status 2.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -175,6 +195,13 @@ pub fn run() -> ExitCode {
             Ok(status) => return ExitCode::from(status),
             Err(failed) => failed,
         },
+        Command::Doctor(DoctorArguments { connections, json }) => {
+            match doctor::run(&doctor::Options { connections, json }) {
+                Ok(()) => return ExitCode::SUCCESS,
+                Err(error) if error.is_reader_gone() => return ExitCode::FAILURE,
+                Err(error) => (error.to_string(), 1),
+            }
+        }
     };
     logger::last_words(&error);
     ExitCode::from(status)

@@ -9,11 +9,8 @@ const DESCRIPTORS_KEPT: u64 = 32;
 /// for. Returns the line to tell the user when there is room for fewer than asked.
 pub(crate) fn fit(limits: &mut Limits, asked: Option<usize>, endpoints: usize) -> Option<String> {
     let descriptors = raise_limit();
-    // Peers that are refused need descriptors too, but under a low limit not most of them.
-    limits.refusals_max =
-        limits.refusals_max.min(usize::try_from(descriptors / 16).unwrap_or(usize::MAX)).max(1);
-    let kept = DESCRIPTORS_KEPT + endpoints as u64 + limits.refusals_max as u64;
-    let room = usize::try_from(descriptors.saturating_sub(kept)).unwrap_or(usize::MAX).max(1);
+    let Room { connections: room, refusals } = room_for_serving(descriptors, endpoints, limits.refusals_max);
+    limits.refusals_max = refusals;
     limits.connections_max = asked.unwrap_or(room).min(room);
     let asked = asked.filter(|asked| *asked > room)?;
     Some(format!(
@@ -25,7 +22,42 @@ pub(crate) fn fit(limits: &mut Limits, asked: Option<usize>, endpoints: usize) -
 /// Connections that this process can have as a client, with the soft limit raised to the hard one.
 #[cfg(feature = "cli")]
 pub(crate) fn room_for_client() -> u32 {
-    u32::try_from(raise_limit().saturating_sub(DESCRIPTORS_KEPT)).unwrap_or(u32::MAX).max(1)
+    u32::try_from(room_for_driving(raise_limit())).unwrap_or(u32::MAX).max(1)
+}
+
+/// What a number of descriptors is shared out to.
+pub(crate) struct Room {
+    /// Connections served.
+    pub(crate) connections: usize,
+    /// Connections that are only told that the server is full.
+    pub(crate) refusals: usize,
+}
+
+/// What `serve` makes of `descriptors` at so many endpoints, with at most `refusals_max` refusals at once.
+pub(crate) fn room_for_serving(descriptors: u64, endpoints: usize, refusals_max: usize) -> Room {
+    // Peers that are refused need descriptors too, but under a low limit not most of them.
+    let refusals = refusals_max.min(usize::try_from(descriptors / 16).unwrap_or(usize::MAX)).max(1);
+    let kept = DESCRIPTORS_KEPT + endpoints as u64 + refusals as u64;
+    let connections = usize::try_from(descriptors.saturating_sub(kept)).unwrap_or(usize::MAX).max(1);
+    Room { connections, refusals }
+}
+
+/// Descriptors with which `serve` has room for `connections`, whatever it takes off for refusals.
+#[cfg(feature = "cli")]
+pub(crate) fn needed_for_serving(connections: u64, endpoints: usize, refusals_max: usize) -> u64 {
+    connections.saturating_add(DESCRIPTORS_KEPT + endpoints as u64 + refusals_max as u64)
+}
+
+/// Connections that a process of `descriptors` can open to drive a server.
+#[cfg(feature = "cli")]
+pub(crate) fn room_for_driving(descriptors: u64) -> u64 {
+    descriptors.saturating_sub(DESCRIPTORS_KEPT)
+}
+
+/// Descriptors with which there is room for driving `connections`.
+#[cfg(feature = "cli")]
+pub(crate) fn needed_for_driving(connections: u64) -> u64 {
+    connections.saturating_add(DESCRIPTORS_KEPT)
 }
 
 /// Raises the soft limit to the hard one and returns it.
@@ -64,5 +96,16 @@ mod tests {
         assert_eq!(limits.connections_max, room);
         assert!(told.starts_with(&format!("--max-connections {} is more than", room + 1)), "{told}");
         assert!(told.contains(&format!("{room} will be served at once")), "{told}");
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn what_is_needed_has_room_and_hardly_more() {
+        for connections in [1, 100, 2000, 1_000_000] {
+            let serving = needed_for_serving(connections, 5, 64);
+            let room = room_for_serving(serving, 5, 64).connections as u64;
+            assert!((connections..connections + 64).contains(&room), "{connections}: {room}");
+            assert_eq!(room_for_driving(needed_for_driving(connections)), connections);
+        }
     }
 }

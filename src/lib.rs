@@ -71,6 +71,8 @@ mod datagrams;
 mod deadlines;
 mod descriptors;
 mod destination;
+#[cfg(feature = "cli")]
+pub mod doctor;
 pub mod endpoint;
 pub mod escape;
 pub mod event_loop;

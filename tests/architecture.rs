@@ -24,7 +24,7 @@ const FLOORS: [&[&str]; 6] = [
         "journal",
     ],
     &["event_loop"],
-    &["options", "descriptors", "destination", "startup", "threads", "server", "client", "load"],
+    &["options", "descriptors", "destination", "startup", "threads", "server", "client", "load", "doctor"],
     &["logger", "cli", "minimal"],
 ];
 

@@ -280,8 +280,7 @@ impl Spread {
     }
 }
 
-/// The percentile in microseconds, if at least [`SAMPLES_ABOVE`] samples are above it: fewer, and it would
-/// be an anecdote.
+/// The percentile in microseconds, if at least ten samples are above it: fewer, and it would be an anecdote.
 #[must_use]
 pub fn percentile_us(nanoseconds: &Histogram<u64>, percentile: f64) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a count of samples is far below 2^52")]

@@ -1,0 +1,124 @@
+//! `doctor`: how many connections this machine can serve and drive, which limit binds first, what lifts it.
+//!
+//! It reads, reckons and prints; it changes nothing. `machine.rs` reads the facts, each file of limits says
+//! what a fact means for connections and which command changes it, `diagnosis.rs` puts them together.
+
+mod bursts;
+mod control_group;
+mod descriptors;
+mod diagnosis;
+mod limit;
+mod machine;
+#[cfg(test)]
+mod made_up;
+mod memory;
+mod ports;
+mod report;
+mod threads;
+mod words;
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+pub use bursts::Burst;
+pub use control_group::Group;
+pub use diagnosis::{Diagnosis, LimitLift, Verdict, diagnose};
+pub use limit::{Lift, Limit, Role};
+pub use machine::{Fact, Machine, Ports, ProcessLimit};
+pub use memory::ConnectionBytes;
+use words::grouped;
+
+/// What to tell, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Whether so many connections fit.
+    pub connections: Option<usize>,
+    /// Where the result is written as JSON; `-` is standard output, instead of the text.
+    pub json: Option<PathBuf>,
+}
+
+/// Tells on standard output what this machine can hold.
+///
+/// # Errors
+/// The connections asked for do not fit, which is told only after the rest; or the result cannot be written.
+pub fn run(options: &Options) -> Result<(), DoctorError> {
+    let asked = options.connections.map(|connections| connections as u64);
+    let diagnosis = diagnose(&Machine::read(Path::new("/")), asked);
+    write(&diagnosis, options.json.as_deref())?;
+    match diagnosis.misfit() {
+        Some(why) => Err(DoctorError::DoesNotFit(why)),
+        None => Ok(()),
+    }
+}
+
+fn write(diagnosis: &Diagnosis, json: Option<&Path>) -> Result<(), DoctorError> {
+    let to = |name: String| move |error| DoctorError::Unwritten { name, error };
+    let as_json = || serde_json::to_string_pretty(diagnosis).expect("it has only strings as keys") + "\n";
+    let text = match json {
+        Some(path) if path == Path::new("-") => as_json(),
+        Some(path) => {
+            fs::write(path, as_json()).map_err(to(path.display().to_string()))?;
+            diagnosis.to_string()
+        }
+        None => diagnosis.to_string(),
+    };
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(to("standard output".into()))
+}
+
+impl Diagnosis {
+    /// Why as many connections as were asked for cannot be served by the event loop, or driven on loopback.
+    /// What is not known to bind does not count.
+    fn misfit(&self) -> Option<String> {
+        let asked = grouped(self.asked?);
+        let no = [(Role::Serve, "serve"), (Role::Drive, "drive")].into_iter().filter_map(|(role, verb)| {
+            let Verdict { connections, limited_by, fits: Some(false), .. } = self.verdicts.get(&role)? else {
+                return None;
+            };
+            Some(format!(
+                "cannot {verb} {asked} connections, at most {} ({})",
+                grouped((*connections)?),
+                (*limited_by)?
+            ))
+        });
+        let no: Vec<String> = no.collect();
+        (!no.is_empty()).then(|| format!("this machine {}", no.join(", and ")))
+    }
+}
+
+/// Why `doctor` fails.
+#[derive(Debug)]
+pub enum DoctorError {
+    /// The connections asked for do not fit; one line that says why.
+    DoesNotFit(String),
+    /// The result could not be written.
+    Unwritten {
+        /// Where to.
+        name: String,
+        /// What went wrong.
+        error: io::Error,
+    },
+}
+
+impl DoctorError {
+    /// Whether nobody reads the result any more.
+    #[must_use]
+    pub fn is_reader_gone(&self) -> bool {
+        matches!(self, Self::Unwritten { error, .. } if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+impl fmt::Display for DoctorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DoesNotFit(why) => f.write_str(why),
+            Self::Unwritten { name, error } => {
+                write!(f, "{name}: the result cannot be written there: {error}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for DoctorError {}

@@ -1,0 +1,86 @@
+//! Descriptors of one process, and open files of the whole system.
+
+use std::collections::BTreeMap;
+
+use super::limit::{Lift, Limit, Role, allowed, left, round_up, sysctl};
+use super::machine::Machine;
+use super::words::{grouped, limit_of};
+use crate::descriptors::{needed_for_driving, needed_for_serving, room_for_driving, room_for_serving};
+use crate::limits::Limits;
+use crate::service;
+
+/// `RLIMIT_NOFILE`. What counts is the hard limit: both ends raise the soft one to it. A lower `fs.nr_open`
+/// holds too, which happens when it was lowered later.
+pub(super) fn of_a_process(machine: &Machine) -> Limit {
+    let raisable = machine.descriptors_raisable.known().unwrap_or(u64::MAX);
+    Limit {
+        name: "descriptors of a process",
+        says: machine
+            .descriptors
+            .say(|limit| format!("soft {}, hard {}", limit_of(limit.soft), limit_of(limit.hard))),
+        allows: rooms(machine.descriptors.known().map(|limit| limit.hard.min(raisable))),
+        lift: lift_of_a_process,
+    }
+}
+
+fn lift_of_a_process(machine: &Machine, role: Role, connections: u64) -> Lift {
+    let exact = needed(role, connections);
+    let raisable = machine.descriptors_raisable.known().unwrap_or(u64::MAX);
+    let mut commands = Vec::new();
+    let needed = if exact > raisable {
+        commands.push(sysctl(machine, "fs.nr_open", round_up(exact)));
+        round_up(exact)
+    } else {
+        round_up(exact).min(raisable)
+    };
+    commands.push(if machine.is_root || machine.raises_limits {
+        format!("ulimit -n {needed}")
+    } else {
+        format!("sudo prlimit --pid $$ --nofile={needed}:{needed}")
+    });
+    if machine.is_root && !machine.raises_limits {
+        let advice =
+            "refused in here, for want of CAP_SYS_RESOURCE: run it in what starts this container or shell";
+        return Lift { commands, advice: None }.advice(advice);
+    }
+    Lift { commands, advice: None }
+        .advice(format!("in the shell that starts it; in a unit of systemd LimitNOFILE={needed}"))
+}
+
+/// `fs.file-max`. Privileged processes may exceed it, but nobody else could open a file then.
+pub(super) fn of_the_system(machine: &Machine) -> Limit {
+    let in_use = || machine.files.say(|files| format!(", {} in use", grouped(files)));
+    Limit {
+        name: "open files of the system",
+        says: machine.files_max.say(|max| limit_of(max) + &in_use()),
+        allows: rooms(left(machine.files_max, machine.files)),
+        lift: |machine, role, connections| {
+            let files = needed(role, connections).saturating_add(machine.files.known().unwrap_or(0));
+            Lift::by(sysctl(machine, "fs.file-max", round_up(files)))
+        },
+    }
+}
+
+fn rooms(descriptors: Option<u64>) -> BTreeMap<Role, u64> {
+    allowed(descriptors, |role, descriptors| {
+        Some(match role {
+            Role::Serve | Role::ServeThreads => {
+                room_for_serving(descriptors, service::ALL.len(), refusals_max()).connections as u64
+            }
+            Role::Drive | Role::DriveBeyond => room_for_driving(descriptors),
+        })
+    })
+}
+
+fn needed(role: Role, connections: u64) -> u64 {
+    match role {
+        Role::Serve | Role::ServeThreads => {
+            needed_for_serving(connections, service::ALL.len(), refusals_max())
+        }
+        Role::Drive | Role::DriveBeyond => needed_for_driving(connections),
+    }
+}
+
+fn refusals_max() -> usize {
+    Limits::default().refusals_max
+}

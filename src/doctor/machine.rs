@@ -1,0 +1,286 @@
+//! What the machine says about itself, read from `/proc` and `/sys`.
+//!
+//! It knows paths and formats, and nothing of what a number means for connections. The root is an argument,
+//! so that a test can make up a machine.
+
+use std::io::ErrorKind;
+use std::num::NonZero;
+use std::path::Path;
+use std::str::FromStr;
+
+use super::control_group::{self, Group};
+
+/// Something that was looked for on the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fact<T> {
+    /// It is this.
+    Known(T),
+    /// This machine has no such thing.
+    NotThere,
+    /// It cannot be read, or not be made sense of.
+    Unknown,
+}
+
+impl<T> Fact<T> {
+    /// The value, if it is known.
+    pub fn known(self) -> Option<T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::NotThere | Self::Unknown => None,
+        }
+    }
+
+    /// What `make` makes of the value; of `None` it is unknown.
+    pub(super) fn and_then<U>(self, make: impl FnOnce(T) -> Option<U>) -> Fact<U> {
+        match self {
+            Self::Known(value) => make(value).map_or(Fact::Unknown, Fact::Known),
+            Self::NotThere => Fact::NotThere,
+            Self::Unknown => Fact::Unknown,
+        }
+    }
+
+    /// What `say` says of the value, or why there is none.
+    pub(super) fn say(self, say: impl FnOnce(T) -> String) -> String {
+        match self {
+            Self::Known(value) => say(value),
+            Self::NotThere => "not there".into(),
+            Self::Unknown => "unknown".into(),
+        }
+    }
+}
+
+/// A soft and a hard limit of this process; `u64::MAX` is unlimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessLimit {
+    /// What holds now.
+    pub soft: u64,
+    /// What the process may raise it to.
+    pub hard: u64,
+}
+
+/// The ports that the system gives to whoever connects without naming one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// The first.
+    pub first: u16,
+    /// The last.
+    pub last: u16,
+    /// As many of these are reserved, and not given out.
+    pub reserved: u64,
+}
+
+/// The facts. Numbers are as the system has them; pages are of [`page_bytes`](Self::page_bytes).
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Whether this process is root's, and so needs no `sudo` to change a setting.
+    pub is_root: bool,
+    /// Whether this process may raise its hard limits (`CAP_SYS_RESOURCE`).
+    pub raises_limits: bool,
+    /// Descriptors of this process (`RLIMIT_NOFILE`).
+    pub descriptors: Fact<ProcessLimit>,
+    /// What the limit of descriptors of any process can be raised to (`fs.nr_open`).
+    pub descriptors_raisable: Fact<u64>,
+    /// Open files of all processes together (`fs.file-max`).
+    pub files_max: Fact<u64>,
+    /// Of these, allocated now (`fs.file-nr`).
+    pub files: Fact<u64>,
+    /// Ports for connecting (`net.ipv4.ip_local_port_range`, `ip_local_reserved_ports`).
+    pub ports: Fact<Ports>,
+    /// Tracked connections (`net.netfilter.nf_conntrack_max`).
+    pub tracked_max: Fact<u64>,
+    /// Of these, tracked now (`nf_conntrack_count`).
+    pub tracked: Fact<u64>,
+    /// Bytes that can be had without swapping (`MemAvailable`).
+    pub memory_bytes: Fact<u64>,
+    /// The narrowest limit of memory that a control group sets, in bytes.
+    pub memory_group: Fact<Group>,
+    /// The narrowest limit of tasks that a control group sets.
+    pub tasks_group: Fact<Group>,
+    /// Tasks of the system (`kernel.threads-max`, `kernel.pid_max`).
+    pub threads_max: Fact<u64>,
+    /// The largest task number (`kernel.pid_max`).
+    pub pid_max: Fact<u64>,
+    /// Tasks there are now.
+    pub tasks: Fact<u64>,
+    /// Tasks of this user (`RLIMIT_NPROC`).
+    pub user_tasks: Fact<ProcessLimit>,
+    /// Memory maps of a process (`vm.max_map_count`).
+    pub maps_max: Fact<u64>,
+    /// Connections that may wait to be accepted (`net.core.somaxconn`).
+    pub accept_queue: Fact<u64>,
+    /// Half-open connections, without cookies (`net.ipv4.tcp_max_syn_backlog`).
+    pub syn_backlog: Fact<u64>,
+    /// Whether a full queue answers with cookies: 0 no, 1 when needed, 2 always (`tcp_syncookies`).
+    pub syn_cookies: Fact<u64>,
+    /// Pages in buffers of all TCP sockets: no care, pressure, limit (`net.ipv4.tcp_mem`).
+    pub tcp_pages: Fact<[u64; 3]>,
+    /// Whether ports of closed connections are taken again at once: 0 no, 1 yes, 2 on loopback
+    /// (`net.ipv4.tcp_tw_reuse`).
+    pub port_reuse: Fact<u64>,
+    /// Closed sockets whose bytes are still on their way (`net.ipv4.tcp_max_orphans`).
+    pub orphans_max: Fact<u64>,
+    /// Processors that this process may run on.
+    pub processors: Option<usize>,
+    /// Bytes of a page.
+    pub page_bytes: u64,
+}
+
+impl Machine {
+    /// What the tree of files at `root` says, which is `/` but in tests.
+    #[must_use]
+    pub fn read(root: &Path) -> Self {
+        let system = |name: &str| number(root, &format!("proc/sys/{name}"));
+        let limits = text(root, "proc/self/limits");
+        let status = text(root, "proc/self/status").known().unwrap_or_default();
+        Self {
+            is_root: is_of_root(&status),
+            raises_limits: raises_limits(&status),
+            descriptors: limits.clone().and_then(|limits| process_limit(&limits, "Max open files")),
+            descriptors_raisable: system("fs/nr_open"),
+            files_max: system("fs/file-max"),
+            files: numbers(root, "proc/sys/fs/file-nr")
+                .and_then(|[allocated, _, _]: [u64; 3]| Some(allocated)),
+            ports: ports(root),
+            tracked_max: system("net/netfilter/nf_conntrack_max"),
+            tracked: system("net/netfilter/nf_conntrack_count"),
+            memory_bytes: text(root, "proc/meminfo").and_then(|meminfo| available_bytes(&meminfo)),
+            memory_group: control_group::memory(root),
+            tasks_group: control_group::tasks(root),
+            threads_max: system("kernel/threads-max"),
+            pid_max: system("kernel/pid_max"),
+            tasks: text(root, "proc/loadavg").and_then(|load| load.split([' ', '/']).nth(4)?.parse().ok()),
+            user_tasks: limits.and_then(|limits| process_limit(&limits, "Max processes")),
+            maps_max: system("vm/max_map_count"),
+            accept_queue: system("net/core/somaxconn"),
+            syn_backlog: system("net/ipv4/tcp_max_syn_backlog"),
+            syn_cookies: system("net/ipv4/tcp_syncookies"),
+            tcp_pages: numbers(root, "proc/sys/net/ipv4/tcp_mem"),
+            port_reuse: system("net/ipv4/tcp_tw_reuse"),
+            orphans_max: system("net/ipv4/tcp_max_orphans"),
+            processors: std::thread::available_parallelism().ok().map(NonZero::get),
+            page_bytes: rustix::param::page_size() as u64,
+        }
+    }
+}
+
+/// The text of a file below `root`.
+pub(super) fn text(root: &Path, path: &str) -> Fact<String> {
+    match std::fs::read_to_string(root.join(path)) {
+        Ok(text) => Fact::Known(text),
+        Err(error) if error.kind() == ErrorKind::NotFound => Fact::NotThere,
+        Err(_) => Fact::Unknown,
+    }
+}
+
+fn number(root: &Path, path: &str) -> Fact<u64> {
+    text(root, path).and_then(|text| text.trim().parse().ok())
+}
+
+/// Exactly so many numbers between white space.
+fn numbers<T: FromStr, const N: usize>(root: &Path, path: &str) -> Fact<[T; N]> {
+    text(root, path).and_then(|text| {
+        let numbers: Result<Vec<T>, _> = text.split_whitespace().map(str::parse).collect();
+        numbers.ok()?.try_into().ok()
+    })
+}
+
+/// The line of `/proc/self/limits` that begins with `name`.
+fn process_limit(limits: &str, name: &str) -> Option<ProcessLimit> {
+    let mut words = limits.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace();
+    let mut number = || match words.next()? {
+        "unlimited" => Some(u64::MAX),
+        word => word.parse().ok(),
+    };
+    Some(ProcessLimit { soft: number()?, hard: number()? })
+}
+
+/// The second number after `Uid:` is the effective user.
+fn is_of_root(status: &str) -> bool {
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    users.and_then(|users| users.split_whitespace().nth(1)) == Some("0")
+}
+
+/// The effective capabilities are one hexadecimal number, a bit each.
+fn raises_limits(status: &str) -> bool {
+    const CAP_SYS_RESOURCE: u32 = 24;
+    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let bits = capabilities.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    bits.is_some_and(|bits| bits >> CAP_SYS_RESOURCE & 1 == 1)
+}
+
+fn available_bytes(meminfo: &str) -> Option<u64> {
+    let kib = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    kib.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+fn ports(root: &Path) -> Fact<Ports> {
+    let reserved = match text(root, "proc/sys/net/ipv4/ip_local_reserved_ports") {
+        Fact::Known(list) => list,
+        // Nothing is known to be reserved.
+        Fact::NotThere | Fact::Unknown => String::new(),
+    };
+    numbers(root, "proc/sys/net/ipv4/ip_local_port_range").and_then(|[first, last]: [u16; 2]| {
+        let reserved = reserved_between(first, last, &reserved)?;
+        (first <= last).then_some(Ports { first, last, reserved })
+    })
+}
+
+/// How many ports from `first` to `last` are in `ranges`, which are written as `8080,9000-9100`.
+fn reserved_between(first: u16, last: u16, ranges: &str) -> Option<u64> {
+    let mut reserved = 0;
+    for part in ranges.trim().split(',').filter(|part| !part.is_empty()) {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        let (from, to): (u16, u16) = (from.parse().ok()?, to.parse().ok()?);
+        let (from, to) = (from.max(first), to.min(last));
+        reserved += if from <= to { u64::from(to - from) + 1 } else { 0 };
+    }
+    Some(reserved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::made_up::machine;
+
+    #[test]
+    fn every_fact_of_a_machine_is_read() {
+        let machine =
+            machine(&[("proc/sys/net/ipv4/ip_local_reserved_ports", Some("80,32768-32770,60999-61001\n"))]);
+        assert!(machine.is_root && machine.raises_limits);
+        assert_eq!(machine.descriptors, Fact::Known(ProcessLimit { soft: 1024, hard: 1_000_000_000 }));
+        assert_eq!(machine.user_tasks, Fact::Known(ProcessLimit { soft: u64::MAX, hard: u64::MAX }));
+        assert_eq!(machine.files, Fact::Known(600));
+        assert_eq!(machine.ports, Fact::Known(Ports { first: 32768, last: 60999, reserved: 4 }));
+        assert_eq!(machine.memory_bytes, Fact::Known(8_999_999_999 * 1024));
+        assert_eq!(machine.tasks, Fact::Known(86));
+        assert_eq!(machine.tcp_pages, Fact::Known([300_000, 400_000, 600_000]));
+    }
+
+    #[test]
+    fn what_is_not_there_and_what_makes_no_sense_are_told_apart() {
+        let machine = machine(&[
+            ("proc/sys/net/netfilter/nf_conntrack_max", None),
+            ("proc/sys/fs/nr_open", Some("many\n")),
+            ("proc/sys/fs/file-nr", Some("1 2\n")),
+            ("proc/self/limits", Some("Max open files            some\n")),
+            ("proc/sys/net/ipv4/ip_local_port_range", Some("60999 32768\n")),
+            ("proc/meminfo", Some("")),
+            ("proc/loadavg", Some("0.82")),
+        ]);
+        assert_eq!(machine.tracked_max, Fact::NotThere);
+        assert_eq!(machine.descriptors_raisable, Fact::Unknown);
+        assert_eq!(machine.files, Fact::Unknown);
+        assert_eq!(machine.descriptors, Fact::Unknown);
+        assert_eq!(machine.ports, Fact::Unknown);
+        assert_eq!(machine.memory_bytes, Fact::Unknown);
+        assert_eq!(machine.tasks, Fact::Unknown);
+    }
+
+    #[test]
+    fn of_a_machine_that_says_nothing_nothing_is_known() {
+        let nowhere = tempfile::tempdir().unwrap();
+        let machine = Machine::read(nowhere.path());
+        assert!(!machine.is_root && !machine.raises_limits);
+        assert_eq!((machine.descriptors, machine.memory_bytes), (Fact::NotThere, Fact::NotThere));
+    }
+}

@@ -1,0 +1,90 @@
+//! What only threads need: tasks and memory maps. They bound `serve --model threads`.
+
+use super::control_group::Group;
+use super::limit::{Lift, Limit, Need, Role, allowed, left, round_up, sysctl};
+use super::machine::{Fact, Machine, ProcessLimit};
+use super::memory::lift_group;
+use super::words::{grouped, limit_of};
+
+/// The threads of `serve --model threads` that serve no connection, and some for the commands around it.
+const TASKS: Need = Need { base: 16, each: 1 };
+
+/// A thread maps its stack and a page that guards it, and the same once more for the handler of overflows.
+/// Measured: 4.0 lines of `/proc/PID/maps` a connection, and about 60 before the first. When they run out,
+/// the thread that begins cannot run and takes the process with it, so this limit has some more room.
+const MAPS: Need = Need { base: 160, each: 4 };
+
+/// `kernel.threads-max` and `kernel.pid_max`, whichever is narrower.
+pub(super) fn tasks_of_the_system(machine: &Machine) -> Limit {
+    let known = [machine.threads_max, machine.pid_max].into_iter().filter_map(Fact::known).min();
+    let narrower = known.map_or(machine.threads_max, Fact::Known);
+    let tasks = left(narrower, machine.tasks);
+    Limit {
+        name: "tasks of the system",
+        says: narrower
+            .say(|max| grouped(max) + &machine.tasks.say(|tasks| format!(", {} in use", grouped(tasks)))),
+        allows: for_threads(tasks, TASKS),
+        lift: |machine, _, connections| {
+            let tasks = TASKS.of(connections).saturating_add(machine.tasks.known().unwrap_or(0));
+            let settings = [("kernel.threads-max", machine.threads_max), ("kernel.pid_max", machine.pid_max)];
+            let narrow = settings.into_iter().filter(|(_, max)| max.known().is_some_and(|max| max < tasks));
+            let commands = narrow.map(|(name, _)| sysctl(machine, name, round_up(tasks))).collect();
+            Lift { commands, advice: None }
+        },
+    }
+}
+
+/// `RLIMIT_NPROC`, which counts all tasks of a user and does not hold for root.
+pub(super) fn tasks_of_the_user(machine: &Machine) -> Limit {
+    let holds = !machine.is_root;
+    Limit {
+        name: "tasks of the user",
+        says: machine
+            .user_tasks
+            .say(|ProcessLimit { soft, .. }| limit_of(soft) + if holds { "" } else { ", but not for root" }),
+        allows: for_threads(machine.user_tasks.known().filter(|_| holds).map(|limit| limit.soft), TASKS),
+        lift: |machine, _, connections| {
+            let tasks = round_up(TASKS.of(connections));
+            let hard = machine.user_tasks.known().map_or(0, |limit| limit.hard);
+            let command = if tasks <= hard {
+                format!("ulimit -u {tasks}")
+            } else {
+                format!("sudo prlimit --pid $$ --nproc={tasks}:{tasks}")
+            };
+            Lift::by(command).advice(format!("in a unit of systemd LimitNPROC={tasks}"))
+        },
+    }
+}
+
+/// `pids.max`, which is `TasksMax=` of a unit of systemd.
+pub(super) fn tasks_of_the_group(machine: &Machine) -> Limit {
+    let group = machine.tasks_group.as_known();
+    Limit {
+        name: "tasks of the control group",
+        says: match &machine.tasks_group {
+            Fact::Known(group) => format!("{}, {} in use", grouped(group.max), grouped(group.used)),
+            Fact::NotThere => "no limit".into(),
+            Fact::Unknown => "unknown".into(),
+        },
+        allows: for_threads(group.map(Group::left), TASKS),
+        lift: |machine, _, connections| {
+            lift_group(machine, machine.tasks_group.as_known(), TASKS.of(connections))
+        },
+    }
+}
+
+/// `vm.max_map_count`, commonly the first to bind.
+pub(super) fn maps(machine: &Machine) -> Limit {
+    Limit {
+        name: "memory maps of a process",
+        says: machine.maps_max.say(|max| format!("{}, {} a thread", grouped(max), MAPS.each)),
+        allows: for_threads(machine.maps_max.known(), MAPS),
+        lift: |machine, _, connections| {
+            Lift::by(sysctl(machine, "vm.max_map_count", round_up(MAPS.of(connections))))
+        },
+    }
+}
+
+fn for_threads(available: Option<u64>, need: Need) -> std::collections::BTreeMap<Role, u64> {
+    allowed(available, |role, available| (role == Role::ServeThreads).then(|| need.connections(available)))
+}
