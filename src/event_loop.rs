@@ -262,11 +262,9 @@ impl<N: Net> EventLoop<N> {
                         socket.ready = true;
                     }
                 }
-                // It is written to once a turn anyway.
-                Source::Journal => {}
                 Source::Stop => self.stop(),
-                // A server waits for nothing but its peers.
-                Source::Timer => {}
+                // The record is written to once a turn anyway, and a timer has only to end the wait.
+                Source::Journal | Source::Timer => {}
             }
         }
     }

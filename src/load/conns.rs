@@ -65,7 +65,7 @@ impl Batch {
 /// All connections of a run, by number.
 #[derive(Debug)]
 pub(crate) struct Conns<S> {
-    conns: Vec<Conn<S>>,
+    slots: Vec<Conn<S>>,
     later: Slab<VecDeque<Batch>>,
     /// Queues that were used and are empty, to be used again.
     spare: Vec<VecDeque<Batch>>,
@@ -74,15 +74,15 @@ pub(crate) struct Conns<S> {
 impl<S> Conns<S> {
     /// Room for `count` connections, none of them open.
     pub(crate) fn new(count: usize) -> Self {
-        let mut conns = Vec::new();
-        conns.reserve_exact(count);
-        Self { conns, later: Slab::new(), spare: Vec::new() }
+        let mut slots = Vec::new();
+        slots.reserve_exact(count);
+        Self { slots, later: Slab::new(), spare: Vec::new() }
     }
 
     /// One more connection. It is in memory from now on.
     pub(crate) fn add(&mut self) -> u32 {
-        let key = u32::try_from(self.conns.len()).expect("connections are counted in 32 bits");
-        self.conns.push(Conn {
+        let key = u32::try_from(self.slots.len()).expect("connections are counted in 32 bits");
+        self.slots.push(Conn {
             stream: None,
             generation: 0,
             state: State::Closed,
@@ -96,15 +96,15 @@ impl<S> Conns<S> {
     }
 
     pub(crate) fn get(&self, key: u32) -> &Conn<S> {
-        &self.conns[key as usize]
+        &self.slots[key as usize]
     }
 
     pub(crate) fn get_mut(&mut self, key: u32) -> &mut Conn<S> {
-        &mut self.conns[key as usize]
+        &mut self.slots[key as usize]
     }
 
     pub(crate) fn len(&self) -> u32 {
-        u32::try_from(self.conns.len()).expect("connections are counted in 32 bits")
+        u32::try_from(self.slots.len()).expect("connections are counted in 32 bits")
     }
 
     /// The connection and not the one that had its place before.
@@ -114,13 +114,13 @@ impl<S> Conns<S> {
 
     /// The place of `id`, if it is still that connection's.
     pub(crate) fn find(&self, id: ConnId) -> Option<u32> {
-        let conn = self.conns.get(id.key as usize)?;
+        let conn = self.slots.get(id.key as usize)?;
         (u16::from(conn.generation) == id.generation && conn.state != State::Closed).then_some(id.key)
     }
 
     /// `batch` is sent behind all that is in flight.
     pub(crate) fn push(&mut self, key: u32, batch: Batch) {
-        let conn = &mut self.conns[key as usize];
+        let conn = &mut self.slots[key as usize];
         if conn.oldest.count == 0 {
             conn.oldest = batch;
             return;
@@ -135,7 +135,7 @@ impl<S> Conns<S> {
 
     /// Takes up to `count` of the oldest messages in flight, all of one batch; `None` if there are none.
     pub(crate) fn pop(&mut self, key: u32, count: u32) -> Option<Batch> {
-        let conn = &mut self.conns[key as usize];
+        let conn = &mut self.slots[key as usize];
         let oldest = conn.oldest;
         if oldest.count == 0 {
             return None;
@@ -157,7 +157,7 @@ impl<S> Conns<S> {
 
     /// A connection is asked for at `now_ns`. Events of the one that had the place before do not reach it.
     pub(crate) fn begin(&mut self, key: u32, now_ns: u64) {
-        let conn = &mut self.conns[key as usize];
+        let conn = &mut self.slots[key as usize];
         conn.generation = conn.generation.wrapping_add(1);
         conn.state = State::Connecting;
         if conn.oldest.count == 0 {
@@ -182,7 +182,7 @@ impl<S> Conns<S> {
         while let Some(batch) = self.pop(key, u32::MAX) {
             in_flight += u64::from(batch.count);
         }
-        let conn = &mut self.conns[key as usize];
+        let conn = &mut self.slots[key as usize];
         (conn.reply_bytes, conn.unsent, conn.written) = (0, 0, 0);
         conn.state = State::Closed;
         (conn.stream.take(), in_flight)

@@ -153,14 +153,14 @@ impl<N: Dial> Datagrams<N> {
                 if datagram == INTRODUCTION.as_bytes() || is_ours {
                     self.introduced(scene, key, now_ns);
                 } else {
-                    self.wrong(scene, key, datagram);
+                    Self::wrong(scene, key, datagram);
                 }
             } else {
                 scene.tally.count.duplicate += 1;
             }
             return;
         }
-        let Some(place) = is_month(datagram) else { return self.wrong(scene, key, datagram) };
+        let Some(place) = is_month(datagram) else { return Self::wrong(scene, key, datagram) };
         let question = &mut self.peer(key).questions[place];
         match std::mem::replace(question, Question::Answered) {
             Question::Answered => scene.tally.count.duplicate += 1,
@@ -195,7 +195,7 @@ impl<N: Dial> Datagrams<N> {
         scene.tally.opened(now_ns.saturating_sub(begun_ns));
     }
 
-    fn wrong(&mut self, scene: &mut Scene<'_, N>, key: u32, datagram: &[u8]) {
+    fn wrong(scene: &mut Scene<'_, N>, key: u32, datagram: &[u8]) {
         let text = String::from_utf8_lossy(&datagram[..datagram.len().min(TEXT_SHOWN_BYTES)]).into_owned();
         scene.tally.trouble(Trouble::WrongReply, 1, || {
             format!("socket {}: expected the name of a month, got {text:?}", u64::from(key) + 1)

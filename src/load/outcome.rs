@@ -35,7 +35,7 @@ pub(crate) fn outcome(options: &LoadOptions, course: Course, before: &Before) ->
     let connections = connections(options, &course);
     let datagrams = options.target.is_datagrams().then(|| datagrams(&course, before));
     let messages = messages(options, &course);
-    let Course { tally, drive_ns, never_sent, .. } = course;
+    let Course { tally, drive_ns, never_sent, is_interrupted, .. } = course;
     let bytes = Bytes { sent: tally.count.sent_bytes, received: tally.count.received_bytes };
     let (seconds_told, times, connect, failures) = tally.into_parts();
     let mut summary = Summary {
@@ -62,6 +62,7 @@ pub(crate) fn outcome(options: &LoadOptions, course: Course, before: &Before) ->
     summary.valid = summary.why_invalid.is_none();
     Outcome {
         summary,
+        is_interrupted,
         seconds: seconds_told,
         response: times.response,
         service: times.service,

@@ -61,6 +61,8 @@ pub(crate) struct Course {
     pub(crate) answered: u64,
     /// Messages on schedule in it that it was too late for.
     pub(crate) never_sent: u64,
+    /// Somebody has asked to stop.
+    pub(crate) is_interrupted: bool,
     /// What stopped opening before all connections were asked for.
     pub(crate) stopped_opening: Option<Trouble>,
     /// Time in which this process was ready to run and had no processor.
@@ -99,6 +101,7 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
             idle_ns: 0,
             answered: 0,
             never_sent: 0,
+            is_interrupted: false,
             stopped_opening: (connections < options.connections).then_some(Trouble::Descriptors),
             waited_ns: 0,
             bytes_per_connection: None,
@@ -298,6 +301,7 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
     /// Somebody asks to stop: once to let what is on its way come, twice at once.
     fn stop_early(&mut self) {
         let now_ns = self.net.now_ns();
+        self.course.is_interrupted = true;
         match self.phase {
             Phase::Opening | Phase::Settling { .. } => {
                 self.course.open_ns = now_ns - self.began_ns;

@@ -8,6 +8,8 @@ use serde::Serialize;
 pub struct Outcome {
     /// The result in numbers.
     pub summary: Summary,
+    /// A signal ended it before its time.
+    pub is_interrupted: bool,
     /// What was, second by second, opening included.
     pub seconds: Vec<Second>,
     /// From when a message was due to its reply, in nanoseconds.
