@@ -57,8 +57,7 @@ pub fn bind(address: SocketAddr, options: SocketOptions) -> io::Result<UdpSocket
 /// No port, descriptor or memory is left, or the peer is known to be out of reach.
 #[cfg(feature = "cli")]
 pub(crate) fn connect(source: Option<IpAddr>, peer: SocketAddr) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
+    let socket = Socket::new(Domain::for_address(peer), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
     if let Some(source) = source {
         // The port is chosen when the peer is known, so that the same one serves for other peers too, and
@@ -78,8 +77,7 @@ pub(crate) fn connect(source: Option<IpAddr>, peer: SocketAddr) -> io::Result<Tc
 /// No port, descriptor or memory is left, or there is no way to the peer.
 #[cfg(feature = "cli")]
 pub(crate) fn connect_datagrams(source: Option<IpAddr>, peer: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_nonblocking(true)?;
+    let socket = Socket::new(Domain::for_address(peer), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
     if let Some(source) = source {
         socket.bind(&SocketAddr::new(source, 0).into())?;
     }

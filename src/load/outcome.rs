@@ -12,7 +12,7 @@ use super::usage;
 /// What was read of the kernel before the run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Before {
-    cpu_seconds: f64,
+    ran_ns: u64,
     drops: DatagramDrops,
     port: u16,
 }
@@ -21,7 +21,7 @@ impl Before {
     /// Now, before the run.
     pub(crate) fn now(server_port: u16) -> Self {
         Self {
-            cpu_seconds: usage::cpu_seconds(),
+            ran_ns: usage::scheduled().ran_ns,
             drops: usage::datagram_drops(server_port),
             port: server_port,
         }
@@ -118,7 +118,7 @@ fn datagrams(course: &Course, before: &Before) -> Datagrams {
 fn generator(course: &Course, before: &Before) -> Generator {
     let idle = if course.drive_ns == 0 { 1.0 } else { seconds(course.idle_ns) / seconds(course.drive_ns) };
     Generator {
-        cpu_seconds: usage::cpu_seconds() - before.cpu_seconds,
+        cpu_seconds: seconds(usage::scheduled().ran_ns.saturating_sub(before.ran_ns)),
         rss_bytes: usage::memory_bytes().0,
         bytes_per_connection: course.bytes_per_connection,
         busy: (1.0 - idle).clamp(0.0, 1.0),

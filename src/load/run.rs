@@ -17,7 +17,7 @@ use super::tally::{Tally, Times};
 use super::traffic::{Scene, Traffic};
 use super::trouble::Trouble;
 use super::usage;
-use crate::net::Dial;
+use crate::net::{Dial, Token};
 
 /// Somebody who is told how a run goes.
 pub trait Observer {
@@ -130,9 +130,6 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
     pub(crate) fn go(mut self, observer: &mut dyn Observer) -> io::Result<Course> {
         let mut events = Vec::with_capacity(EVENTS_PER_TURN_MAX);
         while self.phase != Phase::Over {
-            if self.net.stop_requests() > 0 {
-                self.stop_early();
-            }
             let now_ns = self.net.now_ns();
             self.advance(now_ns, observer);
             let overdue_ns = self.traffic.expire(&mut scene(&mut self.net, &mut self.course.tally), now_ns);
@@ -141,6 +138,9 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
             self.net.poll_until(&mut events, EVENTS_PER_TURN_MAX, until_ns)?;
             if self.is_sending() {
                 self.course.idle_ns += self.net.now_ns() - asked_ns;
+            }
+            if events.iter().any(|event| event.token == Token::STOP) && self.net.stop_requests() > 0 {
+                self.stop_early();
             }
             let mut scene = scene(&mut self.net, &mut self.course.tally);
             for event in events.drain(..) {
@@ -264,7 +264,7 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
         self.phase = Phase::Driving { until_ns: now_ns + nanoseconds(self.options.duration) };
         self.drive_began_ns = now_ns;
         self.course.idle_ns = 0;
-        self.waited_before_ns = usage::waited_for_processor_ns();
+        self.waited_before_ns = usage::scheduled().waited_ns;
     }
 
     /// Sends what is due before `until_ns`.
@@ -293,7 +293,7 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
         }
         self.traffic.stop(&mut scene(&mut self.net, &mut self.course.tally));
         self.course.drive_ns = now_ns - self.drive_began_ns;
-        self.course.waited_ns = usage::waited_for_processor_ns().saturating_sub(self.waited_before_ns);
+        self.course.waited_ns = usage::scheduled().waited_ns.saturating_sub(self.waited_before_ns);
         self.course.answered = self.course.tally.count.answered;
         self.phase = Phase::Draining { until_ns: now_ns + nanoseconds(self.options.drain_timeout) };
     }

@@ -3,16 +3,22 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use rustix::time::{ClockId, clock_gettime};
-
 use super::summary::DatagramDrops;
 
-/// Processor time of this process, in seconds.
-pub(crate) fn cpu_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    #[expect(clippy::cast_precision_loss, reason = "it is far below 2^52 seconds")]
-    let seconds = time.tv_sec as f64;
-    seconds + f64::from(u32::try_from(time.tv_nsec).unwrap_or(0)) / 1e9
+/// What the scheduler says of this process, which has one thread, in nanoseconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Scheduled {
+    /// It ran.
+    pub(crate) ran_ns: u64,
+    /// It was ready to run and had no processor.
+    pub(crate) waited_ns: u64,
+}
+
+/// The scheduler's account so far; what it does not tell is nothing.
+pub(crate) fn scheduled() -> Scheduled {
+    let schedstat = fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    let mut numbers = schedstat.split_whitespace().map(|number| number.parse().unwrap_or(0));
+    Scheduled { ran_ns: numbers.next().unwrap_or(0), waited_ns: numbers.next().unwrap_or(0) }
 }
 
 /// Resident memory of this process, in bytes: all of it, and what is its own.
@@ -23,12 +29,6 @@ pub(crate) fn memory_bytes() -> (u64, u64) {
         value.and_then(|value| value.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
     };
     (field("VmRSS"), field("RssAnon"))
-}
-
-/// For how long this process was ready to run and had no processor, in nanoseconds.
-pub(crate) fn waited_for_processor_ns() -> u64 {
-    let schedstat = fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    schedstat.split_whitespace().nth(1).and_then(|waited| waited.parse().ok()).unwrap_or(0)
 }
 
 /// What the kernel has dropped of datagrams so far, in all and at sockets that have to do with the port of
@@ -124,6 +124,6 @@ mod tests {
     fn this_process_has_used_something() {
         let (all, own) = memory_bytes();
         assert!(all >= own && own > 0);
-        assert!(cpu_seconds() > 0.0);
+        assert!(scheduled().ran_ns > 0);
     }
 }
