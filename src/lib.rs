@@ -76,6 +76,8 @@ pub mod doctor;
 pub mod endpoint;
 pub mod escape;
 pub mod event_loop;
+#[cfg(feature = "cli")]
+pub mod figures;
 pub mod frame;
 pub mod journal;
 pub mod limits;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// modules that stand before it. Modules below another (`client/stream.rs`) belong to it.
 const FLOORS: [&[&str]; 6] = [
     // Bytes and numbers: no I/O, no clock, no log.
-    &["frame", "escape", "units", "limits"],
+    &["frame", "escape", "units", "figures", "limits"],
     &["service", "endpoint"],
     &[
         "deadlines",
