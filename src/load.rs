@@ -7,6 +7,7 @@
 mod conns;
 mod datagrams;
 mod exchange;
+pub mod interval_log;
 pub mod options;
 mod outcome;
 mod run;
