@@ -11,11 +11,14 @@ pub mod interval_log;
 pub mod options;
 mod outcome;
 mod run;
+#[cfg(test)]
+mod sample;
 mod schedule;
 mod sources;
 mod streams;
 pub mod summary;
 mod tally;
+pub mod threshold;
 mod traffic;
 mod trouble;
 mod usage;
