@@ -17,6 +17,7 @@ mod schedule;
 mod sources;
 mod streams;
 pub mod summary;
+pub mod table;
 mod tally;
 pub mod threshold;
 mod traffic;

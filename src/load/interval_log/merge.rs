@@ -23,7 +23,7 @@ use crate::escape::escape;
 pub struct Merged {
     /// How many logs.
     pub files: usize,
-    /// How many intervals of all of them.
+    /// How many intervals of all of them; those of two tags are two.
     pub intervals: u64,
     /// All samples, in nanoseconds, by tag.
     pub histograms: BTreeMap<String, Histogram<u64>>,
