@@ -8,6 +8,7 @@ mod conns;
 mod datagrams;
 mod exchange;
 pub mod interval_log;
+pub mod live;
 pub mod options;
 mod outcome;
 mod run;

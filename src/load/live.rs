@@ -1,0 +1,196 @@
+//! The live line: how a run is going, once a second, on a terminal and nowhere else.
+//!
+//! It is drawn only when it is told something; nothing here starts a thread. A terminal that is gone, or
+//! that takes nothing (Ctrl-S), misses lines: a run never waits for it. There are no colours in it, so
+//! `NO_COLOR` has nothing to switch off.
+
+use std::fmt;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::summary::Second;
+use crate::figures;
+
+/// The line, on standard error. It is cleared when this is dropped.
+pub struct Live {
+    /// `None` when standard error is no terminal.
+    bar: Option<ProgressBar>,
+    asked: u64,
+    duration: Duration,
+    elapsed_seconds: f64,
+    errors: u64,
+}
+
+impl Live {
+    /// A line for a run of `duration` over as many connections as `asked`; nothing is shown unless standard
+    /// error `is_terminal`.
+    #[must_use]
+    pub fn new(is_terminal: bool, asked: u64, duration: Duration) -> Self {
+        let bar = is_terminal.then(|| {
+            let bar = ProgressBar::with_draw_target(Some(asked), ProgressDrawTarget::stderr());
+            bar.with_style(style("opening [{bar:16}] {wide_msg}"))
+        });
+        Self { bar, asked, duration, elapsed_seconds: 0.0, errors: 0 }
+    }
+
+    /// So many connections are open by now, and so many were opened in the last second.
+    pub fn opening(&self, opened: u64, rate: f64) {
+        self.draw(|bar| {
+            bar.set_position(opened);
+            bar.set_message(opening_in_words(opened, self.asked, rate));
+        });
+    }
+
+    /// A second of the run is over. The first one ends the line of [`Live::opening`].
+    pub fn second(&mut self, second: &Second) {
+        self.elapsed_seconds += second.length_seconds;
+        self.errors += second.errors;
+        self.draw(|bar| {
+            bar.set_style(style("{wide_msg}"));
+            bar.set_message(second_in_words(second, self.elapsed_seconds, self.duration, self.errors));
+        });
+    }
+
+    /// Clears the line, for what is printed next.
+    pub fn finish(self) {
+        drop(self);
+    }
+
+    fn draw(&self, change: impl FnOnce(&ProgressBar)) {
+        if let Some(bar) = self.bar.as_ref().filter(|_| takes_a_line()) {
+            change(bar);
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.draw(ProgressBar::finish_and_clear);
+        // A bar that is not finished would draw itself once more, whether the terminal takes it or not.
+        if let Some(bar) = self.bar.as_ref().filter(|bar| !bar.is_finished()) {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+    }
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live")
+            .field("asked", &self.asked)
+            .field("duration", &self.duration)
+            .finish_non_exhaustive()
+    }
+}
+
+fn opening_in_words(opened: u64, asked: u64, rate: f64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "three digits of it are shown")]
+    let left_us = asked.saturating_sub(opened) as f64 / rate * 1e6;
+    format!(
+        "{} of {}, {}, {} left",
+        figures::count(opened),
+        figures::count(asked),
+        figures::rate(rate),
+        // Of no rate, or a rate of nothing, nobody knows.
+        figures::maybe(Some(left_us), figures::time_us),
+    )
+}
+
+fn second_in_words(second: &Second, elapsed_seconds: f64, duration: Duration, errors: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "a count is far below 2^52")]
+    let rate = second.answered as f64 / second.length_seconds;
+    let lag = second.lag_us.p99.map(|lag| format!(", lag {}", figures::time_us(lag)));
+    format!(
+        "{}/{} s, {} open, {}, p50 {}, p99 {}, errors {}{}",
+        tenths(elapsed_seconds),
+        tenths(duration.as_secs_f64()),
+        figures::count(second.open),
+        figures::rate(rate),
+        figures::maybe(second.response_us.p50, figures::time_us),
+        figures::maybe(second.response_us.p99, figures::time_us),
+        figures::count(errors),
+        lag.unwrap_or_default(),
+    )
+}
+
+/// Tenths of a second, if there are any.
+fn tenths(seconds: f64) -> f64 {
+    (seconds * 10.0).round() / 10.0
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is one of two above").progress_chars("=> ")
+}
+
+/// Whether standard error takes a line without waiting, and is still there.
+fn takes_a_line() -> bool {
+    let stderr = std::io::stderr();
+    let mut descriptors = [PollFd::new(&stderr, PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut descriptors, Some(&now)), Ok(1)) && descriptors[0].revents() == PollFlags::OUT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::summary::Spread;
+    use super::*;
+
+    fn a_second() -> Second {
+        Second {
+            length_seconds: 1.0,
+            open: 10_000,
+            answered: 123_456,
+            errors: 2,
+            response_us: Spread { p50: Some(870.4), p99: Some(1240.0), max: Some(7200.0) },
+            ..Second::default()
+        }
+    }
+
+    #[test]
+    fn opening_says_how_long_it_will_take() {
+        let line = opening_in_words(4000, 10_000, 12_000.0);
+        assert_eq!(line, "4,000 of 10,000, 12,000/s, 500 ms left");
+        assert_eq!(opening_in_words(0, 10, 0.0), "0 of 10, 0/s, – left");
+        assert_eq!(opening_in_words(10, 10, 0.0), "10 of 10, 0/s, – left");
+    }
+
+    #[test]
+    fn a_second_of_a_closed_loop_has_no_lag() {
+        let line = second_in_words(&a_second(), 12.0, Duration::from_secs(30), 3);
+        assert_eq!(line, "12/30 s, 10,000 open, 123,456/s, p50 870 µs, p99 1.24 ms, errors 3");
+    }
+
+    #[test]
+    fn a_second_of_an_open_loop_tells_its_lag() {
+        let lag_us = Spread { p99: Some(12.0), ..Spread::default() };
+        let line = second_in_words(&Second { lag_us, ..a_second() }, 1.0, Duration::from_millis(1500), 0);
+        assert!(line.starts_with("1/1.5 s, "), "{line}");
+        assert!(line.ends_with(", errors 0, lag 12 µs"), "{line}");
+    }
+
+    #[test]
+    fn a_line_fits_a_terminal_of_eighty_columns() {
+        let lag_us = Spread { p99: Some(1240.0), ..Spread::default() };
+        let second = Second { lag_us, ..a_second() };
+        let line = second_in_words(&second, 12.0, Duration::from_secs(30), 3);
+        assert!(line.chars().count() < 80, "{line}");
+    }
+
+    #[test]
+    fn without_a_terminal_there_is_no_line() {
+        let mut live = Live::new(false, 10, Duration::from_secs(1));
+        live.opening(5, 5.0);
+        live.second(&a_second());
+        assert!(live.bar.is_none());
+        live.finish();
+    }
+
+    #[test]
+    fn errors_and_time_add_up() {
+        let mut live = Live::new(false, 10, Duration::from_secs(10));
+        live.second(&a_second());
+        live.second(&Second { length_seconds: 0.5, ..a_second() });
+        assert!((live.elapsed_seconds - 1.5).abs() < 1e-9 && live.errors == 4);
+    }
+}
