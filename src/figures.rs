@@ -33,10 +33,14 @@ pub fn bytes(n: u64) -> String {
     scaled(n as f64, &units.map(|(size, unit)| (size as f64, unit)))
 }
 
-/// A share of 0 to 1, to three digits: `87.5 %`.
+/// A share of 0 to 1, to three digits: `87.5 %`. Only nothing is 0 %, and only all is 100 %.
 #[must_use]
 pub fn share(of_one: f64) -> String {
-    scaled(of_one * 100.0, &[(1.0, "%")])
+    match of_one * 100.0 {
+        few if few > 0.0 && few < 0.01 => "< 0.01 %".into(),
+        most if most < 100.0 && most > 99.9 => "> 99.9 %".into(),
+        percent => scaled(percent, &[(1.0, "%")]),
+    }
 }
 
 /// A large number in little room, to three digits: `950`, `12 k`, `1.5 M`. For the ticks of an axis.
@@ -162,7 +166,22 @@ mod tests {
         for (n, text) in ticks {
             assert_eq!(short(n), text);
         }
-        assert_eq!(share(0.875), "87.5 %");
+    }
+
+    #[test]
+    fn only_nothing_is_none_of_it_and_only_all_is_all() {
+        let shares = [
+            (0.0, "0 %"),
+            (0.000_01, "< 0.01 %"),
+            (0.875, "87.5 %"),
+            (0.998, "99.8 %"),
+            (0.999_99, "> 99.9 %"),
+            (1.0, "100 %"),
+            (f64::NAN, "–"),
+        ];
+        for (of_one, text) in shares {
+            assert_eq!(share(of_one), text);
+        }
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub mod event_loop;
 #[cfg(feature = "cli")]
 pub mod figures;
 pub mod frame;
+#[cfg(feature = "cli")]
+pub mod html;
 pub mod journal;
 pub mod limits;
 #[cfg(feature = "cli")]
@@ -88,7 +90,11 @@ mod logger;
 pub mod minimal;
 pub mod net;
 pub mod options;
+#[cfg(feature = "cli")]
+pub mod page;
 mod peers;
+#[cfg(feature = "cli")]
+pub mod plot;
 pub mod server;
 pub mod service;
 mod sessions;

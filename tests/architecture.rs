@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// modules that stand before it. Modules below another (`client/stream.rs`) belong to it.
 const FLOORS: [&[&str]; 6] = [
     // Bytes and numbers: no I/O, no clock, no log.
-    &["frame", "escape", "units", "figures", "limits"],
+    &["frame", "escape", "units", "figures", "html", "limits"],
     &["service", "endpoint"],
     &[
         "deadlines",
@@ -24,7 +24,19 @@ const FLOORS: [&[&str]; 6] = [
         "journal",
     ],
     &["event_loop"],
-    &["options", "descriptors", "destination", "startup", "threads", "server", "client", "load", "doctor"],
+    &[
+        "options",
+        "descriptors",
+        "destination",
+        "startup",
+        "threads",
+        "server",
+        "client",
+        "plot",
+        "page",
+        "load",
+        "doctor",
+    ],
     &["logger", "cli", "minimal"],
 ];
 
