@@ -11,6 +11,7 @@ pub mod interval_log;
 pub mod live;
 pub mod options;
 mod outcome;
+pub mod report;
 mod run;
 #[cfg(test)]
 mod sample;
