@@ -191,10 +191,7 @@ pub fn run() -> ExitCode {
                 Err(error) => (error.to_string(), if error.is_usage() { 2 } else { 1 }),
             }
         }
-        Command::Load(arguments) => match load::run(*arguments) {
-            Ok(status) => return ExitCode::from(status),
-            Err(failed) => failed,
-        },
+        Command::Load(arguments) => return load::run(&arguments),
         Command::Doctor(DoctorArguments { connections, json }) => {
             match doctor::run(&doctor::Options { connections, json }) {
                 Ok(()) => return ExitCode::SUCCESS,

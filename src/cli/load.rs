@@ -1,13 +1,17 @@
-//! The arguments of `load`, and what is done with its result.
+//! The arguments of `load`.
+
+mod told;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
+use self::told::Told;
 use crate::load::options::{Arrivals, LoadOptions, Target, parse_sources};
-use crate::load::{self, LoadError};
+use crate::load::threshold::Threshold;
 use crate::units::{parse_duration, parse_size};
 
 #[derive(Debug, Args)]
@@ -81,12 +85,26 @@ pub(super) struct LoadArguments {
     #[arg(value_parser = parse_duration)]
     drain_timeout: Duration,
 
-    /// Write the result as JSON, to a file or to standard output
-    #[arg(long, value_name = "FILE|-", env = "LOOPLINE_JSON")]
+    /// Write the result as one page with plots
+    #[arg(long, value_name = "FILE.html", env = "LOOPLINE_REPORT")]
+    report: Option<PathBuf>,
+
+    /// Write the result as JSON, to a file, or with '-' to standard output instead of the table
+    #[arg(long, value_name = "FILE|-", env = "LOOPLINE_JSON", allow_hyphen_values = true)]
     json: Option<PathBuf>,
 
-    /// Merge logs that --histogram has written, and print the result
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "target")]
+    /// Write latencies of every second as an HdrHistogram interval log (V2)
+    #[arg(long, value_name = "FILE.hlog", env = "LOOPLINE_HISTOGRAM")]
+    histogram: Option<PathBuf>,
+
+    /// Exit with status 3 if this holds of the result, as in 'p99>5ms', 'errors>0' or 'rate<100000'; may be
+    /// given several times
+    #[arg(long, value_name = "EXPR", env = "LOOPLINE_FAIL_IF", value_delimiter = ',')]
+    fail_if: Vec<Threshold>,
+
+    /// Drive nothing: merge logs that --histogram has written, exactly, and print the result; with
+    /// --histogram, write it as a log too
+    #[arg(long, value_name = "FILE.hlog", num_args = 1.., conflicts_with_all = ["target", "report", "json", "fail_if"])]
     merge: Vec<PathBuf>,
 }
 
@@ -98,19 +116,22 @@ enum ArrivalsArgument {
     Poisson,
 }
 
-/// Runs it. The status to exit with is the result's; an error is one line and a status.
-pub(super) fn run(arguments: LoadArguments) -> Result<u8, (String, u8)> {
-    let options = options(&arguments);
-    let outcome = load::run(&options, &mut ()).map_err(|error| {
-        let status = if matches!(error, LoadError::Usage(_)) { 2 } else { 1 };
-        (error.to_string(), status)
-    })?;
-    println!("{}", serde_json::to_string_pretty(&outcome.summary).unwrap());
-    Ok(0)
+/// Runs it.
+pub(super) fn run(arguments: &LoadArguments) -> ExitCode {
+    let Some(target) = arguments.target.clone() else {
+        return told::merge(&arguments.merge, arguments.histogram.as_deref());
+    };
+    let options = options(arguments, target);
+    let told = Told {
+        json: arguments.json.as_deref(),
+        report: arguments.report.as_deref(),
+        histogram: arguments.histogram.as_deref(),
+        fail_if: &arguments.fail_if,
+    };
+    told.of(&options)
 }
 
-fn options(arguments: &LoadArguments) -> LoadOptions {
-    let target = arguments.target.clone().expect("there is one unless logs are merged");
+fn options(arguments: &LoadArguments, target: Target) -> LoadOptions {
     LoadOptions {
         connections: arguments.connections,
         active: arguments.active,

@@ -1,0 +1,232 @@
+//! How a run of `load` is told: while it goes, and when it is over.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use crate::load::interval_log::{self, Interval, IntervalLog};
+use crate::load::live::Live;
+use crate::load::options::LoadOptions;
+use crate::load::summary::{Outcome, Second, Summary};
+use crate::load::threshold::Threshold;
+use crate::load::{self, LoadError, Observer, Times, report, table};
+use crate::logger::last_words;
+
+/// A threshold was not met.
+const THRESHOLD: u8 = 3;
+
+/// Where the result is wanted, besides on standard output, and what it must hold.
+pub(super) struct Told<'a> {
+    pub(super) json: Option<&'a Path>,
+    pub(super) report: Option<&'a Path>,
+    pub(super) histogram: Option<&'a Path>,
+    pub(super) fail_if: &'a [Threshold],
+}
+
+impl Told<'_> {
+    /// Runs, and tells.
+    pub(super) fn of(&self, options: &LoadOptions) -> ExitCode {
+        match self.run(options) {
+            Ok(status) => status,
+            Err(Failure::ReaderGone) => ExitCode::FAILURE,
+            Err(Failure::Usage(line)) => {
+                last_words(&line);
+                ExitCode::from(2)
+            }
+            Err(Failure::Line(line)) => {
+                last_words(&line);
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn run(&self, options: &LoadOptions) -> Result<ExitCode, Failure> {
+        // What can not be written is better known before the run than after it.
+        let json = self.json.filter(|path| *path != Path::new("-")).map(Output::open).transpose()?;
+        let page = self.report.map(Output::open).transpose()?;
+        let mut watch = Watch::new(options, self.histogram)?;
+        let outcome = load::run(options, &mut watch).map_err(|error| match error {
+            LoadError::Usage(line) => Failure::Usage(line),
+            other => Failure::Line(other.to_string()),
+        })?;
+        let unwritten = watch.finish();
+        let as_json = || serde_json::to_string_pretty(&outcome.summary).expect("keys are strings") + "\n";
+        print(&match self.json {
+            Some(path) if path == Path::new("-") => as_json(),
+            _ => table::summary(&outcome.summary, width(), colours()),
+        })?;
+        if let Some(json) = json {
+            json.write(&as_json())?;
+        }
+        if let Some(page) = page {
+            page.write(&report::page(&outcome))?;
+        }
+        unwritten?;
+        Ok(self.judge(options, &outcome))
+    }
+
+    /// The status that the result deserves.
+    fn judge(&self, options: &LoadOptions, outcome: &Outcome) -> ExitCode {
+        let summary = &outcome.summary;
+        if let Some(line) = nothing_opened(options, summary).filter(|_| !outcome.is_interrupted) {
+            last_words(&line);
+            return ExitCode::FAILURE;
+        }
+        let broken: Vec<String> = self
+            .fail_if
+            .iter()
+            .filter_map(|threshold| Some(format!("--fail-if {threshold}: {}", threshold.judge(summary)?)))
+            .collect();
+        broken.iter().for_each(|line| last_words(line));
+        if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(THRESHOLD) }
+    }
+}
+
+/// What there is to say when not one connection was there.
+fn nothing_opened(options: &LoadOptions, summary: &Summary) -> Option<String> {
+    if summary.connections.opened > 0 {
+        return None;
+    }
+    let first = summary.failures.first().map_or("none was asked for", |failure| &failure.first);
+    Some(format!("{}: no connection could be opened: {first}", options.target))
+}
+
+/// Merges the logs at `paths` and prints what they add up to; writes it to `to`, if that is given.
+pub(super) fn merge(paths: &[PathBuf], to: Option<&Path>) -> ExitCode {
+    let merged = match interval_log::merge(paths) {
+        Ok(merged) => merged,
+        Err(error) => {
+            last_words(&error.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    merged.warnings.iter().for_each(|warning| last_words(warning));
+    let written = to.map_or(Ok(()), |path| {
+        let failed = |error: io::Error| Failure::writing(path, &error);
+        File::create(path).and_then(|file| merged.write(file)).map_err(failed)
+    });
+    match print(&table::merged(&merged, width(), colours())).and(written) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::ReaderGone) => ExitCode::FAILURE,
+        Err(Failure::Line(line) | Failure::Usage(line)) => {
+            last_words(&line);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Sees a run go by: draws the live line, and writes the log.
+struct Watch {
+    live: Live,
+    log: Option<(PathBuf, IntervalLog<File>)>,
+    is_open_loop: bool,
+    unwritten: Option<Failure>,
+}
+
+impl Watch {
+    fn new(options: &LoadOptions, histogram: Option<&Path>) -> Result<Self, Failure> {
+        let live = Live::new(
+            io::stderr().is_terminal(),
+            options.connections.into(),
+            options.warmup + options.duration,
+        );
+        let log = histogram.map(|path| {
+            let failed = |error: io::Error| Failure::writing(path, &error);
+            IntervalLog::create(path, now()).map(|log| (path.to_owned(), log)).map_err(failed)
+        });
+        Ok(Self { live, log: log.transpose()?, is_open_loop: options.rate.is_some(), unwritten: None })
+    }
+
+    /// The end. What could not be written on the way is told now.
+    fn finish(self) -> Result<(), Failure> {
+        self.live.finish();
+        self.unwritten.map_or(Ok(()), Err)
+    }
+}
+
+impl Observer for Watch {
+    fn opening(&mut self, opened: u64, _: u64, elapsed_seconds: f64) {
+        #[expect(clippy::cast_precision_loss, reason = "connections are far below 2^52")]
+        let rate = if elapsed_seconds > 0.0 { opened as f64 / elapsed_seconds } else { 0.0 };
+        self.live.opening(opened, rate);
+    }
+
+    fn second(&mut self, second: &Second, times: &Times) {
+        self.live.second(second);
+        let Some((path, log)) = self.log.as_mut().filter(|_| self.unwritten.is_none()) else { return };
+        let end = Duration::from_secs_f64(second.at_seconds);
+        let length = Duration::from_secs_f64(second.length_seconds);
+        let interval = Interval {
+            start: end.saturating_sub(length),
+            length,
+            response: &times.response,
+            service: &times.service,
+            lag: self.is_open_loop.then_some(&times.lag),
+        };
+        if let Err(error) = log.append(&interval) {
+            self.unwritten = Some(Failure::writing(path, &error));
+        }
+    }
+}
+
+/// A file for a result that there is not yet.
+struct Output<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> Output<'a> {
+    /// Opens it. What was in it stays until there is a result.
+    fn open(path: &'a Path) -> Result<Self, Failure> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        file.map(|file| Self { path, file }).map_err(|error| Failure::writing(path, &error))
+    }
+
+    fn write(mut self, text: &str) -> Result<(), Failure> {
+        // A pipe can not be cut, and has nothing to cut.
+        let cut =
+            if self.file.metadata().is_ok_and(|it| it.is_file()) { self.file.set_len(0) } else { Ok(()) };
+        cut.and_then(|()| self.file.write_all(text.as_bytes()))
+            .map_err(|error| Failure::writing(self.path, &error))
+    }
+}
+
+/// Why a result is not told.
+enum Failure {
+    /// Whoever reads standard output has seen enough.
+    ReaderGone,
+    /// Something else, in one line.
+    Line(String),
+    /// The options can not be had together.
+    Usage(String),
+}
+
+impl Failure {
+    fn writing(path: &Path, error: &io::Error) -> Self {
+        Self::Line(format!("{}: cannot be written: {error}", path.display()))
+    }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::ReaderGone,
+        _ => Failure::writing(Path::new("standard output"), &error),
+    })
+}
+
+/// The width of the terminal that standard output is.
+fn width() -> Option<u16> {
+    rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col).filter(|columns| *columns > 0)
+}
+
+fn colours() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a log says when it was begun")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
