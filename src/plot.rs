@@ -162,6 +162,13 @@ mod tests {
     }
 
     #[test]
+    fn an_axis_reaches_as_far_as_its_points_with_a_value_or_not() {
+        let mut series = line(&[1.0; 61]);
+        series.points.iter_mut().skip(20).for_each(|point| point.y = None);
+        assert!(plot(Scale::Linear, vec![series]).svg().contains(">\n60 s\n</text>"));
+    }
+
+    #[test]
     fn marks_and_error_bars_stand_at_each_point() {
         let mut series = line(&[1.0, 2.0, 3.0]).drawn(Stroke::Marked);
         series.points[1].spread = Some((1.5, 2.5));

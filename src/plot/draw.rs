@@ -62,7 +62,8 @@ fn draw(plot: &Plot, area: &Area<'_>) -> Drawn {
         let middle = (SIZE.0 / 2, SIZE.1 / 2);
         return write("nothing was measured", middle, Pos::new(HPos::Center, VPos::Center), area);
     }
-    let x = plot.x.frame(shown().map(|point| point.x));
+    // Where the line is broken there is room for it all the same.
+    let x = plot.x.frame(plot.series.iter().flat_map(|series| &series.points).map(|point| point.x));
     let y = plot.y.frame(shown().flat_map(values));
     let mut chart = ChartBuilder::on(area)
         .margin_top(TOP * FINENESS)

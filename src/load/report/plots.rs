@@ -56,8 +56,7 @@ fn rates(seconds: &[Second]) -> Plot {
             let enough = second.length_seconds >= INTERVAL_MIN;
             enough.then(|| number(of(second)) / second.length_seconds)
         };
-        // A rate is that of the whole interval, so it stands in its middle.
-        Series::new(name, seconds.iter().map(|s| (s.at_seconds - s.length_seconds / 2.0, rate(s))))
+        across(name, seconds, rate)
     };
     Plot {
         title: "Rate over time".into(),
@@ -72,12 +71,19 @@ fn rates(seconds: &[Second]) -> Plot {
 
 fn spreads(title: &str, seconds: &[Second], of: fn(&Second) -> &Spread) -> Plot {
     let line = |name: &str, pick: fn(&Spread) -> Option<f64>| {
-        let middle = |second: &Second| second.at_seconds - second.length_seconds / 2.0;
-        Series::new(name, seconds.iter().map(|second| (middle(second), pick(of(second)).map(drawable))))
+        across(name, seconds, |second| pick(of(second)).map(drawable))
     };
     let lines = [line("p50", |of| of.p50), line("p99", |of| of.p99), line("largest", |of| of.max)];
     let shown = lines.into_iter().filter(|line| !line.is_empty()).collect();
     times(title, Axis::time("since the start"), shown)
+}
+
+/// A line of what is so of each interval as a whole: it stands in its middle. The axis ends where the run
+/// does, as that of the connections.
+fn across(name: &str, seconds: &[Second], value: impl Fn(&Second) -> Option<f64>) -> Series {
+    let end = seconds.last().map(|last| (last.at_seconds, None));
+    let middles = seconds.iter().map(|s| (s.at_seconds - s.length_seconds / 2.0, value(s)));
+    Series::new(name, middles.chain(end))
 }
 
 fn times(title: &str, x: Axis, series: Vec<Series>) -> Plot {
