@@ -19,34 +19,54 @@ pub struct Live {
     bar: Option<ProgressBar>,
     asked: u64,
     duration: Duration,
+    /// When the opening was drawn last, in seconds from its beginning.
+    drawn_seconds: f64,
+    is_driving: bool,
+    /// Of the run, once it is driving.
     elapsed_seconds: f64,
     errors: u64,
 }
 
 impl Live {
-    /// A line for a run of `duration` over as many connections as `asked`; nothing is shown unless standard
-    /// error `is_terminal`.
+    /// A line for a run that opens as many connections as `asked` and then sends messages for `duration`;
+    /// nothing is shown unless standard error `is_terminal`.
     #[must_use]
     pub fn new(is_terminal: bool, asked: u64, duration: Duration) -> Self {
         let bar = is_terminal.then(|| {
             let bar = ProgressBar::with_draw_target(Some(asked), ProgressDrawTarget::stderr());
             bar.with_style(style("opening [{bar:16}] {wide_msg}"))
         });
-        Self { bar, asked, duration, elapsed_seconds: 0.0, errors: 0 }
+        let (drawn_seconds, elapsed_seconds) = (f64::NEG_INFINITY, 0.0);
+        Self { bar, asked, duration, drawn_seconds, is_driving: false, elapsed_seconds, errors: 0 }
     }
 
-    /// So many connections are open by now, and so many were opened in the last second.
-    pub fn opening(&self, opened: u64, rate: f64) {
+    /// So many connections are open, so long after the first was asked for. It may be called as often as
+    /// that changes.
+    pub fn opening(&mut self, opened: u64, elapsed_seconds: f64) {
+        if self.bar.is_none() || elapsed_seconds - self.drawn_seconds < OPENING_EVERY_SECONDS {
+            return;
+        }
+        self.drawn_seconds = elapsed_seconds;
         self.draw(|bar| {
             bar.set_position(opened);
-            bar.set_message(opening_in_words(opened, self.asked, rate));
+            bar.set_message(opening_in_words(opened, self.asked, elapsed_seconds));
         });
     }
 
-    /// A second of the run is over. The first one ends the line of [`Live::opening`].
+    /// Connections are open, and messages are sent from now on.
+    pub fn driving(&mut self) {
+        self.is_driving = true;
+    }
+
+    /// A second is over, be it of the opening or of the run.
     pub fn second(&mut self, second: &Second) {
-        self.elapsed_seconds += second.length_seconds;
         self.errors += second.errors;
+        if !self.is_driving {
+            return;
+        }
+        // What comes in after the last message was sent takes no more of the duration.
+        self.elapsed_seconds =
+            (self.elapsed_seconds + second.length_seconds).min(self.duration.as_secs_f64());
         self.draw(|bar| {
             bar.set_style(style("{wide_msg}"));
             bar.set_message(second_in_words(second, self.elapsed_seconds, self.duration, self.errors));
@@ -84,16 +104,16 @@ impl fmt::Debug for Live {
     }
 }
 
-fn opening_in_words(opened: u64, asked: u64, rate: f64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "three digits of it are shown")]
+#[expect(clippy::cast_precision_loss, reason = "three digits of it are shown")]
+fn opening_in_words(opened: u64, asked: u64, elapsed_seconds: f64) -> String {
+    let rate = opened as f64 / elapsed_seconds;
     let left_us = asked.saturating_sub(opened) as f64 / rate * 1e6;
     format!(
         "{} of {}, {}, {} left",
         figures::count(opened),
         figures::count(asked),
         figures::rate(rate),
-        // Of no rate, or a rate of nothing, nobody knows.
-        figures::maybe(Some(left_us), figures::time_us),
+        figures::maybe(Some(left_us), figures::time_us), // no number while none is open
     )
 }
 
@@ -123,6 +143,9 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is one of two above").progress_chars("=> ")
 }
 
+/// A terminal shows no more than that to anybody.
+const OPENING_EVERY_SECONDS: f64 = 0.1;
+
 /// Whether standard error takes a line without waiting, and is still there.
 fn takes_a_line() -> bool {
     let stderr = std::io::stderr();
@@ -149,10 +172,11 @@ mod tests {
 
     #[test]
     fn opening_says_how_long_it_will_take() {
-        let line = opening_in_words(4000, 10_000, 12_000.0);
-        assert_eq!(line, "4,000 of 10,000, 12,000/s, 500 ms left");
-        assert_eq!(opening_in_words(0, 10, 0.0), "0 of 10, 0/s, – left");
-        assert_eq!(opening_in_words(10, 10, 0.0), "10 of 10, 0/s, – left");
+        let line = opening_in_words(4000, 10_000, 0.5);
+        assert_eq!(line, "4,000 of 10,000, 8,000/s, 750 ms left");
+        assert_eq!(opening_in_words(0, 10, 1.0), "0 of 10, 0/s, – left");
+        assert_eq!(opening_in_words(0, 10, 0.0), "0 of 10, –, – left");
+        assert_eq!(opening_in_words(10, 10, 1.0), "10 of 10, 10/s, 0 µs left");
     }
 
     #[test]
@@ -180,17 +204,23 @@ mod tests {
     #[test]
     fn without_a_terminal_there_is_no_line() {
         let mut live = Live::new(false, 10, Duration::from_secs(1));
-        live.opening(5, 5.0);
+        live.opening(5, 1.0);
+        live.driving();
         live.second(&a_second());
         assert!(live.bar.is_none());
         live.finish();
     }
 
     #[test]
-    fn errors_and_time_add_up() {
-        let mut live = Live::new(false, 10, Duration::from_secs(10));
-        live.second(&a_second());
-        live.second(&Second { length_seconds: 0.5, ..a_second() });
-        assert!((live.elapsed_seconds - 1.5).abs() < 1e-9 && live.errors == 4);
+    fn errors_count_from_the_beginning_and_time_once_messages_are_sent() {
+        let second = |live: &mut Live| {
+            live.second(&Second { length_seconds: 1.5, ..a_second() });
+            (live.elapsed_seconds.to_string(), live.errors)
+        };
+        let mut live = Live::new(false, 10, Duration::from_secs(2));
+        assert_eq!(second(&mut live), ("0".into(), 2));
+        live.driving();
+        assert_eq!(second(&mut live), ("1.5".into(), 4));
+        assert_eq!(second(&mut live), ("2".into(), 6));
     }
 }

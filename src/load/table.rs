@@ -208,7 +208,9 @@ valid
         let table = plain(&troubled());
         for line in [
             "message=127.0.0.1:9999, open loop, 10 s",
-            "connections  10,000 asked: 9,998 opened, 2 failed; 0 lost; opened in 420 ms, 23,810/s; limited by backlog",
+            "connections  10,000 asked: 9,998 opened, 2 failed; 0 lost; opened in 420 ms, 23,810/s, \
+             1,200 of them after a second or more; limited by backlog",
+            "dropped      none by the kernel of this host",
             "rate         5,000/s acknowledged, 5,100/s offered",
             "datagrams    1,000 sent: 990 answered, 3 late, 7 lost; 1 duplicate",
             "lag        12 µs        –  140 µs       –       –  2.4 ms       –        –",
@@ -224,7 +226,7 @@ valid
     #[test]
     fn a_narrow_terminal_wraps_words_and_no_numbers() {
         let table = summary(&troubled(), Some(60), false);
-        assert_contains(&table, "             opened in 420 ms, 23,810/s; limited by");
+        assert_contains(&table, "             opened in 420 ms, 23,810/s, 1,200 of them");
         assert_contains(&table, "connect   870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   10,000");
         let facts = table.lines().take_while(|line| !line.starts_with("latency"));
         assert!(facts.into_iter().all(|line| line.chars().count() <= 60), "{table}");
@@ -281,6 +283,7 @@ a\\u{1b}z  2 ms  2 ms  2 ms      –       –  2 ms  2 ms    1,000
         of.messages.offered_rate = Some(5100.0);
         of.connections.failed = 2;
         of.connections.opened = 9998;
+        of.connections.slow = 1200;
         of.connections.limited_by = Some("backlog");
         of.schedule_lag_us = Lag { p50: Some(12.0), p99: Some(140.0), p99_9: None, max: Some(2400.0) };
         of.datagrams = Some(Datagrams {
@@ -289,7 +292,7 @@ a\\u{1b}z  2 ms  2 ms  2 ms      –       –  2 ms  2 ms    1,000
             late: 3,
             lost: 7,
             duplicate: 1,
-            kernel: DatagramDrops { receive_buffer: 5, own_receive_buffer: 2, send_buffer: 0, no_port: 1 },
+            kernel: DatagramDrops::default(),
         });
         of.failures = vec![
             Failure { reason: "wrong reply", count: 1234, first: "expected 'a', got '\x1b[2J\n'".into() },

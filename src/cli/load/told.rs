@@ -148,9 +148,11 @@ impl Watch {
 
 impl Observer for Watch {
     fn opening(&mut self, opened: u64, _: u64, elapsed_seconds: f64) {
-        #[expect(clippy::cast_precision_loss, reason = "connections are far below 2^52")]
-        let rate = if elapsed_seconds > 0.0 { opened as f64 / elapsed_seconds } else { 0.0 };
-        self.live.opening(opened, rate);
+        self.live.opening(opened, elapsed_seconds);
+    }
+
+    fn driving(&mut self) {
+        self.live.driving();
     }
 
     fn second(&mut self, second: &Second, times: &Times) {

@@ -19,9 +19,13 @@ pub(super) fn facts(summary: &Summary) -> Vec<(&'static str, String)> {
 fn connections(summary: &Summary) -> String {
     let of = &summary.connections;
     let [asked, opened, failed, lost] = [of.asked, of.opened, of.failed, of.lost].map(figures::count);
+    let slow = match of.slow {
+        0 => String::new(),
+        slow => format!(", {} of them after a second or more", figures::count(slow)),
+    };
     let limit = of.limited_by.map_or_else(String::new, |limit| format!("; limited by {limit}"));
     format!(
-        "{asked} asked: {opened} opened, {failed} failed; {lost} lost; opened in {}, {}{limit}",
+        "{asked} asked: {opened} opened, {failed} failed; {lost} lost; opened in {}, {}{slow}{limit}",
         seconds(of.open_seconds),
         figures::rate(of.open_rate),
     )
@@ -50,10 +54,11 @@ fn datagrams_in_words(of: &Datagrams) -> String {
 
 /// Where datagrams were lost, as far as the kernel of this host can tell.
 fn drops_in_words(kernel: &DatagramDrops) -> String {
-    let own = kernel.own_receive_buffer;
-    let others = kernel.receive_buffer.saturating_sub(own);
+    let DatagramDrops { receive_buffer, own_receive_buffer, server_receive_buffer, .. } = *kernel;
+    let others = receive_buffer.saturating_sub(own_receive_buffer + server_receive_buffer);
     let drops = [
-        (own, "for want of room in a receive buffer of the generator"),
+        (own_receive_buffer, "for want of room in a receive buffer of the generator"),
+        (server_receive_buffer, "for want of room in the receive buffer of the server"),
         (others, "for want of room in another receive buffer of this host"),
         (kernel.send_buffer, "for want of room in a send buffer"),
         (kernel.no_port, "because nobody listened at the port"),
@@ -101,15 +106,17 @@ mod tests {
 
     #[test]
     fn dropped_datagrams_are_put_down_to_who_dropped_them() {
-        let words = drops_in_words(&DatagramDrops {
-            receive_buffer: 5,
+        let kernel = DatagramDrops {
+            receive_buffer: 10,
             own_receive_buffer: 2,
+            server_receive_buffer: 5,
             send_buffer: 0,
             no_port: 1000,
-        });
+        };
         assert_eq!(
-            words,
+            drops_in_words(&kernel),
             "2 for want of room in a receive buffer of the generator, \
+             5 for want of room in the receive buffer of the server, \
              3 for want of room in another receive buffer of this host, \
              1,000 because nobody listened at the port"
         );

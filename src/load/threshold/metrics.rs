@@ -130,11 +130,11 @@ fn lag(summary: &Summary) -> Result<Latency, &'static str> {
     Ok(Latency { p50: lag.p50, p99: lag.p99, p99_9: lag.p99_9, max: lag.max, ..Latency::default() })
 }
 
-/// A datagram that was lost is a message without an answer, and counts once.
+/// A datagram that was lost is a message that failed or is without an answer, and counts once.
 fn errors(summary: &Summary) -> u64 {
     let lost_datagrams = summary.datagrams.as_ref().map_or(0, |datagrams| datagrams.lost);
-    let unanswered = summary.messages.unanswered.max(lost_datagrams);
-    summary.messages.failed + unanswered + summary.connections.failed + summary.connections.lost
+    let without_success = (summary.messages.failed + summary.messages.unanswered).max(lost_datagrams);
+    without_success + summary.connections.failed + summary.connections.lost
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count is far below 2^52")]
