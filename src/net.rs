@@ -144,12 +144,18 @@ pub trait Dial: Net {
     /// The monotonic clock, in nanoseconds.
     fn now_ns(&mut self) -> u64;
 
-    /// Waits as [`poll`](Net::poll) does, until `until_ns` at the latest and no longer than some
-    /// microseconds after it.
+    /// Waits as [`poll`](Net::poll) does, from `now_ns` until `until_ns` at the latest and some microseconds
+    /// after it at most.
     ///
     /// # Errors
     /// The poller is broken.
-    fn poll_until(&mut self, events: &mut Vec<Event>, events_max: usize, until_ns: u64) -> io::Result<()>;
+    fn poll_until(
+        &mut self,
+        events: &mut Vec<Event>,
+        events_max: usize,
+        now_ns: u64,
+        until_ns: u64,
+    ) -> io::Result<()>;
 }
 
 /// What the poller says of a source. All of it is a hint: the outcome of reading and writing decides.

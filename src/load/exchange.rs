@@ -83,16 +83,22 @@ impl Exchange {
         Self { requests, request_bytes: request.len(), expected, server_ends }
     }
 
-    /// Bytes of one request.
-    pub(crate) fn request_bytes(&self) -> usize {
-        self.request_bytes
-    }
-
     /// What is left to write of `unsent` requests when `written` bytes of the first are, or as much of it
     /// as one write should take.
     pub(crate) fn to_write(&self, unsent: u32, written: u32) -> &[u8] {
         let whole_bytes = (unsent as usize).saturating_mul(self.request_bytes);
         &self.requests[written as usize..self.requests.len().min(whole_bytes)]
+    }
+
+    /// What is left of `unsent` requests, of the first of which `written` bytes are written, when `taken`
+    /// bytes more are: requests, and bytes of the first.
+    pub(crate) fn left(&self, unsent: u32, written: u32, taken: usize) -> (u32, u32) {
+        let written = written as usize + taken;
+        // Mostly all of it was taken, and a division takes longer than this comparison.
+        if written == unsent as usize * self.request_bytes {
+            return (0, 0);
+        }
+        (unsent - narrow(written / self.request_bytes), narrow(written % self.request_bytes))
     }
 
     /// Judges `bytes`, which follow the first `partial_bytes` bytes of a reply.
@@ -117,9 +123,12 @@ impl Exchange {
         if self.server_ends && received > reply_bytes {
             return Err(self.wrong(reply_bytes, start, bytes[reply_bytes - start]));
         }
-        let (whole, partial) =
-            if self.server_ends { (0, received) } else { (received / reply_bytes, received % reply_bytes) };
-        let narrow = |number: usize| u32::try_from(number).expect("a buffer is counted in 32 bits");
+        // Mostly one whole reply has come, and a division takes longer than these comparisons.
+        let (whole, partial) = match received {
+            _ if self.server_ends => (0, received),
+            _ if received == reply_bytes => (1, 0),
+            _ => (received / reply_bytes, received % reply_bytes),
+        };
         Ok(Found { replies: narrow(whole), partial_bytes: narrow(partial) })
     }
 
@@ -189,6 +198,10 @@ fn is_daytime(position: usize, byte: u8) -> bool {
         Some(b'_') => byte.is_ascii_digit() || byte == b' ',
         Some(other) => byte == *other,
     }
+}
+
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).expect("a buffer is counted in 32 bits")
 }
 
 /// Letters, so many bytes of them.

@@ -205,12 +205,11 @@ impl<N: Dial> Streams<N> {
                 Ok(taken) => {
                     scene.tally.count.sent_bytes += taken as u64;
                     let is_short = taken < bytes.len();
-                    let written = conn.written as usize + taken;
-                    let request_bytes = self.exchange.request_bytes();
-                    conn.unsent -= narrow(written / request_bytes);
-                    conn.written = narrow(written % request_bytes);
+                    (conn.unsent, conn.written) = self.exchange.left(conn.unsent, conn.written, taken);
                     if is_short {
                         conn.state = State::Blocked;
+                    }
+                    if is_short || conn.unsent == 0 {
                         return true;
                     }
                 }
@@ -261,8 +260,4 @@ impl<N: Dial> Streams<N> {
     fn token(&self, key: u32) -> Token {
         Source::Conn(self.conns.id(key)).into()
     }
-}
-
-fn narrow(bytes: usize) -> u32 {
-    u32::try_from(bytes).expect("a buffer is counted in 32 bits")
 }

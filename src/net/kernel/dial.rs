@@ -50,8 +50,14 @@ impl Dial for KernelNet {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn poll_until(&mut self, events: &mut Vec<Event>, events_max: usize, until_ns: u64) -> io::Result<()> {
-        let wait_ns = until_ns.saturating_sub(self.now_ns());
+    fn poll_until(
+        &mut self,
+        events: &mut Vec<Event>,
+        events_max: usize,
+        now_ns: u64,
+        until_ns: u64,
+    ) -> io::Result<()> {
+        let wait_ns = until_ns.saturating_sub(now_ns);
         // Waking up takes longer than this, so the rest is not slept.
         if wait_ns <= SPIN_NS {
             return self.poll(events, events_max, Some(Duration::ZERO));
