@@ -26,7 +26,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::conn::{CloseReason, Flags};
+use crate::conn::{CloseReason, Flags, NO_PENDING};
 use crate::conn_table::ConnTable;
 use crate::counters::{Counters, Notice, Notices};
 use crate::journal::Journal;
@@ -296,6 +296,10 @@ impl<N: Net> EventLoop<N> {
     /// Whether a visit would read or write.
     fn can_go_on(&self, key: u32) -> bool {
         let conn = self.table.conn(key);
+        // Of most connections this is all there is to know.
+        if !conn.flags.contains(Flags::READABLE) && conn.pending == NO_PENDING {
+            return false;
+        }
         let unsent_bytes = self.table.unsent_bytes(key);
         let reads = conn.flags.contains(Flags::READABLE)
             && conn.wants_read(unsent_bytes, self.limits.unsent_bytes_max);

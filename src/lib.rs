@@ -19,7 +19,7 @@
 //! assert_eq!(progress, Progress { consumed: 64 + 5, next: Next::Continue });
 //! assert_eq!(records, b"[192.0.2.1:4000] hello\n");
 //! let reply = frame::parse(&answer, 1024).unwrap().unwrap();
-//! assert_eq!(reply.body, "Message received successfully....");
+//! assert_eq!(reply.text(), "Message received successfully....");
 //! ```
 //!
 //! The [event loop](event_loop::EventLoop) runs services on a [network](net::Net): the kernel's

@@ -57,7 +57,7 @@ impl Stream {
         loop {
             let parsed = frame::parse(&self.unread, REPLY_BYTES_MAX).map_err(Failure::NotTheProtocol)?;
             if let Some(frame) = parsed {
-                let (body, wire_bytes) = (frame.body.to_owned(), frame.wire_bytes());
+                let (body, wire_bytes) = (frame.text().to_owned(), frame.wire_bytes());
                 self.unread.drain(..wire_bytes);
                 return Ok(body);
             }

@@ -38,13 +38,13 @@ impl Message {
 impl StreamService for Message {
     fn received(&self, unread: &[u8], _ended: bool, out: &mut Output<'_>) -> Progress {
         let mut consumed = 0;
-        loop {
+        while consumed < unread.len() {
             match frame::parse(&unread[consumed..], self.message_bytes_max) {
                 Ok(Some(frame)) => {
                     consumed += frame.wire_bytes();
-                    out.record(frame.body.as_bytes());
+                    out.record(frame.body);
                     out.send(&self.acknowledgement);
-                    if frame.body == DISCONNECT {
+                    if frame.body == DISCONNECT.as_bytes() {
                         return Progress { consumed, next: Next::End };
                     }
                 }
@@ -53,6 +53,7 @@ impl StreamService for Message {
                 Err(bad_frame) => return Progress { consumed, next: Next::Refuse(bad_frame.to_string()) },
             }
         }
+        Progress { consumed, next: Next::Continue }
     }
 
     fn refused(&self, reason: &str, out: &mut Output<'_>) {

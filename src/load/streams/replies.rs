@@ -105,8 +105,8 @@ fn explain(wrong: &Wrong, bytes: &[u8]) -> (Trouble, String) {
     let begins = wrong.reply_begins_at.unwrap_or(0);
     let text = &bytes[begins..];
     if let Ok(Some(frame)) = frame::parse(text, TEXT_SHOWN_BYTES * 4) {
-        if frame.body.starts_with(REFUSAL_PREFIX) {
-            return (Trouble::ServerRefuses, format!("the server said: {}", shown(frame.body.as_bytes())));
+        if frame.body.starts_with(REFUSAL_PREFIX.as_bytes()) {
+            return (Trouble::ServerRefuses, format!("the server said: {}", shown(frame.body)));
         }
     }
     (Trouble::WrongReply, format!("{wrong}; what came begins with: {}", shown(text)))
