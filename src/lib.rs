@@ -101,6 +101,8 @@ mod sessions;
 pub mod sockets;
 mod startup;
 #[cfg(feature = "cli")]
+mod stderr;
+#[cfg(feature = "cli")]
 mod threads;
 mod token;
 pub mod units;

@@ -70,7 +70,6 @@ fn drive(
     connections: u32,
     observer: &mut dyn Observer,
 ) -> io::Result<Course> {
-    let sources = Sources::new(&options.sources, target, connections, ports_shared_by(options));
     let (exchange, timeout) = match &options.target {
         Target::Service(_) if options.target.is_datagrams() => (None, DATAGRAM_TIMEOUT),
         Target::Service(endpoint) => {
@@ -78,17 +77,17 @@ fn drive(
         }
         Target::Hold { .. } => (Some(Exchange::silence()), CONNECT_TIMEOUT),
     };
+    let is_held = matches!(options.target, Target::Hold { .. });
     let timeout_ns = options.timeout.unwrap_or(timeout).as_nanos();
     let plan = Plan {
-        active: if exchange.is_none() || options.target.service_name().is_some() {
-            options.active.unwrap_or(options.connections)
-        } else {
-            0
-        },
+        active: if is_held { 0 } else { options.active.unwrap_or(options.connections) },
         pipeline: options.rate.is_none().then_some(options.pipeline),
         one_shot: options.is_one_shot(),
         timeout_ns: u64::try_from(timeout_ns).unwrap_or(u64::MAX),
     };
+    // Connections of one message leave their ports behind for a while, and need many more than are open.
+    let wanted = if plan.one_shot { ONE_SHOT_SOURCES } else { Sources::wanted(connections) };
+    let sources = Sources::new(&options.sources, target, wanted);
     match exchange {
         Some(exchange) => {
             let streams = Streams::new(plan, target, sources, exchange, connections as usize);
@@ -98,15 +97,8 @@ fn drive(
     }
 }
 
-/// Ports of a source address that connections may fill. Those of one message each leave theirs behind for a
-/// while, so that they need many more than are open at once.
-fn ports_shared_by(options: &LoadOptions) -> u32 {
-    let ports = sources::ephemeral_ports();
-    if options.is_one_shot() { options.connections.div_ceil(ONE_SHOT_SOURCES) * 2 } else { ports }
-}
-
 /// Source addresses that connections of one message each are spread over on loopback.
-const ONE_SHOT_SOURCES: u32 = 64;
+const ONE_SHOT_SOURCES: usize = 64;
 
 /// How long a connection may take to be there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

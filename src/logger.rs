@@ -10,9 +10,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{LevelFilter, Log, Metadata, Record};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use simple_logger::SimpleLogger;
 use tz::UtcDateTime;
+
+use crate::stderr::takes_a_line;
 
 /// A pipe that is ready takes this many bytes without waiting (`PIPE_BUF`); a longer line is cut.
 const LINE_BYTES_MAX: usize = 4096;
@@ -98,16 +99,5 @@ fn utc() -> String {
     match UtcDateTime::from_timespec(seconds, milliseconds * 1_000_000) {
         Ok(utc) => utc.to_string().replace("000000Z", "Z"),
         Err(_) => String::from("?"),
-    }
-}
-
-/// Whether standard error takes a line without waiting, and is still there.
-fn takes_a_line() -> bool {
-    let stderr = std::io::stderr();
-    let mut descriptors = [PollFd::new(&stderr, PollFlags::OUT)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    match poll(&mut descriptors, Some(&now)) {
-        Ok(1) => descriptors[0].revents() == PollFlags::OUT,
-        _ => false,
     }
 }

@@ -29,6 +29,7 @@ const FLOORS: [&[&str]; 6] = [
         "descriptors",
         "destination",
         "startup",
+        "stderr",
         "threads",
         "server",
         "client",

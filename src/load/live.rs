@@ -8,10 +8,10 @@ use std::fmt;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::summary::Second;
 use crate::figures;
+use crate::stderr::takes_a_line;
 
 /// The line, on standard error. It is cleared when this is dropped.
 pub struct Live {
@@ -145,14 +145,6 @@ fn style(template: &str) -> ProgressStyle {
 
 /// A terminal shows no more than that to anybody.
 const OPENING_EVERY_SECONDS: f64 = 0.1;
-
-/// Whether standard error takes a line without waiting, and is still there.
-fn takes_a_line() -> bool {
-    let stderr = std::io::stderr();
-    let mut descriptors = [PollFd::new(&stderr, PollFlags::OUT)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    matches!(poll(&mut descriptors, Some(&now)), Ok(1)) && descriptors[0].revents() == PollFlags::OUT
-}
 
 #[cfg(test)]
 mod tests {

@@ -19,16 +19,20 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// Sources for `connections` to `target`: those `asked` for, or, where the target is on this machine's
-    /// loopback, as many of 127.0.0.0/8 as it takes.
-    pub(crate) fn new(asked: &[IpNet], target: SocketAddr, connections: u32, ports: u32) -> Self {
-        let sources_max = (connections as usize).div_ceil((ports as usize / 2).max(1));
-        let asked = asked.iter().flat_map(hosts).filter(|source| source.is_ipv4() == target.is_ipv4());
+    /// Sources for connections to `target`: those `asked` for, or, where the target is on this machine's
+    /// loopback and more than one is `wanted`, so many of 127.0.0.0/8.
+    pub(crate) fn new(asked: &[IpNet], target: SocketAddr, wanted: usize) -> Self {
+        let asked = asked.iter().flat_map(IpNet::hosts).filter(|source| source.is_ipv4() == target.is_ipv4());
         let mut addresses: Vec<IpAddr> = asked.take(SOURCES_MAX).collect();
-        if addresses.is_empty() && sources_max > 1 && is_loopback_v4(target.ip()) {
-            addresses = (0..sources_max.min(SOURCES_MAX)).map(loopback).collect();
+        if addresses.is_empty() && wanted > 1 && is_loopback_v4(target.ip()) {
+            addresses = (0..wanted.min(SOURCES_MAX)).map(loopback).collect();
         }
         Self { addresses, turn_of: 0 }
+    }
+
+    /// As many as leave every second port of each free.
+    pub(crate) fn wanted(connections: u32) -> usize {
+        wanted(connections, ephemeral_ports())
     }
 
     /// How many there are; one if the kernel chooses.
@@ -45,7 +49,7 @@ impl Sources {
 }
 
 /// Ports that a connection may be given by the kernel.
-pub(crate) fn ephemeral_ports() -> u32 {
+fn ephemeral_ports() -> u32 {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let mut ends = range.split_whitespace().map_while(|end| end.parse::<u32>().ok());
     match (ends.next(), ends.next()) {
@@ -54,9 +58,8 @@ pub(crate) fn ephemeral_ports() -> u32 {
     }
 }
 
-/// The addresses of a range; those of an IPv4 network without its first and last, which are no host's.
-fn hosts(range: &IpNet) -> Box<dyn Iterator<Item = IpAddr>> {
-    Box::new(range.hosts())
+fn wanted(connections: u32, ports: u32) -> usize {
+    connections.div_ceil((ports / 2).max(1)) as usize
 }
 
 fn is_loopback_v4(address: IpAddr) -> bool {
@@ -84,7 +87,7 @@ mod tests {
 
     fn sources(asked: &str, target: &str, connections: u32) -> Sources {
         let asked: Vec<IpNet> = asked.split_whitespace().map(|range| range.parse().unwrap()).collect();
-        Sources::new(&asked, target.parse().unwrap(), connections, PORTS)
+        Sources::new(&asked, target.parse().unwrap(), wanted(connections, PORTS))
     }
 
     fn first(sources: &mut Sources, count: usize) -> Vec<String> {
