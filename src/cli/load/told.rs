@@ -28,18 +28,7 @@ pub(super) struct Told<'a> {
 impl Told<'_> {
     /// Runs, and tells.
     pub(super) fn of(&self, options: &LoadOptions) -> ExitCode {
-        match self.run(options) {
-            Ok(status) => status,
-            Err(Failure::ReaderGone) => ExitCode::FAILURE,
-            Err(Failure::Usage(line)) => {
-                last_words(&line);
-                ExitCode::from(2)
-            }
-            Err(Failure::Line(line)) => {
-                last_words(&line);
-                ExitCode::FAILURE
-            }
-        }
+        self.run(options).unwrap_or_else(Failure::tell)
     }
 
     fn run(&self, options: &LoadOptions) -> Result<ExitCode, Failure> {
@@ -49,7 +38,7 @@ impl Told<'_> {
         let mut watch = Watch::new(options, self.histogram)?;
         let outcome = load::run(options, &mut watch).map_err(|error| match error {
             LoadError::Usage(line) => Failure::Usage(line),
-            other => Failure::Line(other.to_string()),
+            LoadError::Unresolved(..) | LoadError::Network(_) => Failure::Line(error.to_string()),
         })?;
         let unwritten = watch.finish();
         let as_json = || serde_json::to_string_pretty(&outcome.summary).expect("keys are strings") + "\n";
@@ -95,26 +84,19 @@ fn nothing_opened(options: &LoadOptions, summary: &Summary) -> Option<String> {
 
 /// Merges the logs at `paths` and prints what they add up to; writes it to `to`, if that is given.
 pub(super) fn merge(paths: &[PathBuf], to: Option<&Path>) -> ExitCode {
-    let merged = match interval_log::merge(paths) {
-        Ok(merged) => merged,
-        Err(error) => {
-            last_words(&error.to_string());
-            return ExitCode::FAILURE;
-        }
-    };
-    merged.warnings.iter().for_each(|warning| last_words(warning));
-    let written = to.map_or(Ok(()), |path| {
-        let failed = |error: io::Error| Failure::writing(path, &error);
-        File::create(path).and_then(|file| merged.write(file)).map_err(failed)
-    });
-    match print(&table::merged(&merged, width(), colours())).and(written) {
+    match print_merged(paths, to) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::ReaderGone) => ExitCode::FAILURE,
-        Err(Failure::Line(line) | Failure::Usage(line)) => {
-            last_words(&line);
-            ExitCode::FAILURE
-        }
+        Err(failure) => failure.tell(),
     }
+}
+
+fn print_merged(paths: &[PathBuf], to: Option<&Path>) -> Result<(), Failure> {
+    let merged = interval_log::merge(paths).map_err(|error| Failure::Line(error.to_string()))?;
+    merged.warnings.iter().for_each(|warning| last_words(warning));
+    print(&table::merged(&merged, width(), colours()))?;
+    let Some(path) = to else { return Ok(()) };
+    let written = File::create(path).and_then(|file| merged.write(file));
+    written.map_err(|error| Failure::writing(path, &error))
 }
 
 /// Sees a run go by: draws the live line, and writes the log.
@@ -206,6 +188,17 @@ enum Failure {
 }
 
 impl Failure {
+    /// Says it, and gives the status to exit with.
+    fn tell(self) -> ExitCode {
+        let (line, status) = match self {
+            Self::ReaderGone => return ExitCode::FAILURE,
+            Self::Line(line) => (line, 1),
+            Self::Usage(line) => (line, 2),
+        };
+        last_words(&line);
+        ExitCode::from(status)
+    }
+
     fn writing(path: &Path, error: &io::Error) -> Self {
         Self::Line(format!("{}: cannot be written: {error}", path.display()))
     }
@@ -213,9 +206,9 @@ impl Failure {
 
 fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::ReaderGone,
-        _ => Failure::writing(Path::new("standard output"), &error),
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
+        let is_gone = error.kind() == io::ErrorKind::BrokenPipe;
+        if is_gone { Failure::ReaderGone } else { Failure::writing(Path::new("standard output"), &error) }
     })
 }
 
