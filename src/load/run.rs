@@ -131,15 +131,14 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
         let mut events = Vec::with_capacity(EVENTS_PER_TURN_MAX);
         let mut now_ns = self.net.now_ns();
         while self.phase != Phase::Over {
+            let (began_ns, sent) = (now_ns, self.course.tally.count.sent);
             self.advance(now_ns, observer);
             let overdue_ns = self.traffic.expire(&mut scene(&mut self.net, &mut self.course.tally), now_ns);
             let until_ns = self.wait_until(now_ns, overdue_ns);
             // In an open loop, sending what was due has taken its time.
             let asked_ns = if self.schedule.is_some() { self.net.now_ns() } else { now_ns };
             self.net.poll_until(&mut events, EVENTS_PER_TURN_MAX, asked_ns, until_ns)?;
-            if self.is_sending() {
-                self.course.idle_ns += self.net.now_ns() - asked_ns;
-            }
+            let (polled_ns, is_quiet) = (self.net.now_ns(), events.is_empty());
             if events.iter().any(|event| event.token == Token::STOP) && self.net.stop_requests() > 0 {
                 self.stop_early();
             }
@@ -149,6 +148,11 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
             }
             self.traffic.go_on(&mut scene);
             now_ns = self.net.now_ns();
+            if self.is_sending() {
+                // A turn in which nothing came and nothing was sent has only looked at the clock.
+                let is_idle = is_quiet && sent == self.course.tally.count.sent;
+                self.course.idle_ns += if is_idle { now_ns - began_ns } else { polled_ns - asked_ns };
+            }
             if self.is_sending() && self.traffic.failed_in_a_row() >= FAILED_IN_A_ROW_MAX {
                 self.stop_sending(now_ns);
             }
