@@ -355,6 +355,11 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
     }
 }
 
+/// Lets time go by, where that is what a test is about: a server that stalls for so long.
+pub(crate) fn stall(duration: Duration) {
+    thread::sleep(duration);
+}
+
 /// Since when something goes on.
 pub(crate) struct Clock(Instant);
 
