@@ -608,6 +608,28 @@ fn a_server_that_closes_in_the_middle_of_a_reply_is_said_to() {
 }
 
 #[test]
+fn a_connection_that_breaks_while_replies_are_waited_for_was_open_and_is_lost() {
+    // Nothing is answered while messages are sent; then the server goes.
+    let server = Scripted::new(|mut stream, _| {
+        read_frame(&mut stream).unwrap();
+        common::stall(Duration::from_millis(600));
+    });
+    let result = result(&format!("message={} -c 4 -d 200ms --drain-timeout 10s", server.address));
+    assert_counts(
+        &result,
+        &[
+            ("connections/opened", 4),
+            ("connections/lost", 4),
+            ("connections/failed", 0),
+            ("messages/sent", 4),
+            ("messages/failed", 4),
+        ],
+    );
+    assert_eq!(result["connections"]["limited_by"], Value::Null);
+    assert_eq!(failure(&result, "closed by the server").0, 4);
+}
+
+#[test]
 fn a_wrong_reply_is_told_by_its_first_wrong_byte() {
     let mut almost = acknowledgement();
     almost[96] = b'!';
@@ -657,6 +679,26 @@ fn a_server_that_never_answers_is_waited_for_until_the_drain_timeout() {
     let result = result(&format!("message={} -c 5 -d 300ms --drain-timeout 400ms", server.address));
     assert!(clock.elapsed() >= Duration::from_millis(700));
     assert_counts(&result, &[("messages/sent", 5), ("messages/unanswered", 5), ("connections/lost", 0)]);
+}
+
+#[test]
+fn a_server_that_accepts_nothing_fills_its_backlog_and_the_rest_still_run() {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(3).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    // So many failures in a row that no further connection is tried.
+    let words = format!("message={address} -c 300 --timeout 300ms -d 300ms --drain-timeout 100ms");
+    let result = result(&words);
+    let opened = count(&result, "connections/opened");
+    assert!((1..=10).contains(&opened), "{result:#}");
+    assert_eq!(result["connections"]["limited_by"], "backlog");
+    let failed = count(&result, "connections/failed");
+    assert_eq!(failure(&result, "no connection in time").0, failed);
+    assert!(failed >= 100, "{result:#}");
+    // Those that are there are driven for as long as was asked.
+    assert_counts(&result, &[("messages/sent", opened), ("messages/unanswered", opened)]);
+    assert!(real(&result["duration_seconds"]) >= 0.3, "{result:#}");
 }
 
 #[test]

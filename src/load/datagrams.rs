@@ -288,6 +288,8 @@ impl<N: Dial> Traffic<N> for Datagrams<N> {
 
     fn start(&mut self, scene: &mut Scene<'_, N>) {
         self.sending = true;
+        // What went wrong with opening says nothing of what comes now.
+        self.failed_in_a_row = 0;
         let Some(pipeline) = self.plan.pipeline else { return };
         for key in 0..self.active() {
             for _ in 0..pipeline {

@@ -38,6 +38,8 @@ pub(crate) struct Streams<N: Dial> {
     turn_of: u32,
     /// Messages may be sent.
     sending: bool,
+    /// Messages might be sent at some time: opening is over.
+    started: bool,
     /// Failures to connect in a row.
     failed_in_a_row: u32,
     /// Connections that had more to read than one turn takes.
@@ -67,6 +69,7 @@ impl<N: Dial> Streams<N> {
             waiting: VecDeque::new(),
             turn_of: 0,
             sending: false,
+            started: false,
             failed_in_a_row: 0,
             unfinished: Vec::new(),
             buffer: vec![0; READ_BYTES_MAX].into(),
@@ -95,7 +98,9 @@ impl<N: Dial> Traffic<N> for Streams<N> {
     }
 
     fn start(&mut self, scene: &mut Scene<'_, N>) {
-        self.sending = true;
+        (self.sending, self.started) = (true, true);
+        // What went wrong with opening says nothing of what comes now.
+        self.failed_in_a_row = 0;
         if self.plan.one_shot {
             return;
         }
@@ -233,7 +238,7 @@ impl<N: Dial> Streams<N> {
         let what = || format!("connection {}: {}", u64::from(key) + 1, what());
         if self.plan.one_shot {
             scene.tally.trouble(trouble, in_flight, what);
-        } else if self.sending || trouble == Trouble::WrongReply {
+        } else if self.started || trouble == Trouble::WrongReply {
             scene.tally.count.lost += 1;
             scene.tally.trouble(trouble, in_flight.max(1), what);
         } else {
