@@ -742,6 +742,38 @@ fn a_peer_that_reads_nothing_does_not_hold_up_the_run() {
 }
 
 #[test]
+fn a_server_that_is_killed_ends_the_run_with_a_result() {
+    let server = Server::start("message=0");
+    let address = server.address("message");
+    for (mode, options) in [("closed", "--pipeline 3"), ("open", "-r 300")] {
+        let server = if mode == "closed" { Server::start("message=0") } else { serve("message=0") };
+        let address = server.address("message");
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("a.hlog");
+        let words = format!("message={address} -c 6 -d 60s --json - {options} --drain-timeout 1s");
+        let load = Running::start(command(&words).arg("--histogram").arg(&log));
+        eventually("the run is under way", || {
+            fs::read_to_string(&log).ok()?.contains("Tag=response,").then_some(())
+        });
+        server.signal(Signal::KILL);
+        let result = load.wait().result(0);
+        assert_counts(&result, &[("connections/opened", 6), ("connections/lost", 6)]);
+        assert!(count(&result, "messages/acknowledged") > 0, "{result:#}");
+        if mode == "closed" {
+            assert_counts(&result, &[("messages/failed", 18)]);
+        } else {
+            // What was due while nobody was left is not forgotten.
+            let due = real(&result["duration_seconds"]) * 300.0;
+            let never_sent = failure(&result, "never sent, no free connection").0;
+            #[expect(clippy::cast_precision_loss, reason = "these are some hundreds")]
+            let told = (count(&result, "messages/sent") + never_sent) as f64;
+            assert!((told - due).abs() <= 30.0, "{told} of {due}: {result:#}");
+        }
+    }
+    drop((server, address));
+}
+
+#[test]
 fn a_full_server_serves_those_inside_and_the_others_are_counted() {
     let server = serve("message=0 --max-connections 10");
     let address = server.address("message");

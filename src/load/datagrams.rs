@@ -317,6 +317,7 @@ impl<N: Dial> Traffic<N> for Datagrams<N> {
                 return self.ask(scene, key, Batch::due(due_ns, now_ns, 1));
             }
         }
+        scene.tally.trouble(Trouble::NoPlace, 1, || "a message was due, and no socket was left".into());
     }
 
     fn ready(&mut self, scene: &mut Scene<'_, N>, event: Event) {

@@ -142,6 +142,7 @@ impl<N: Dial> Traffic<N> for Streams<N> {
                 return;
             }
         }
+        scene.tally.trouble(Trouble::NoPlace, 1, || "a message was due, and no connection was left".into());
     }
 
     fn ready(&mut self, scene: &mut Scene<'_, N>, event: Event) {
