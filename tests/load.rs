@@ -835,6 +835,23 @@ fn answers_that_come_after_their_time_are_late() {
 }
 
 #[test]
+fn answers_that_are_late_when_measuring_begins_are_accounted_for() {
+    // Each is answered once the next but one is asked for, so that one is always late.
+    let mut before = [None; 2];
+    let server = Calendar::new(move |number, _| {
+        let [answer, next] = before;
+        before = [next, Some(number)];
+        answer.map(month).into_iter().collect()
+    });
+    let words = format!("month={} -c 1 --warmup 450ms -d 450ms --timeout 100ms", server.address);
+    let clock = Clock::start();
+    let result = result(&words);
+    assert!(clock.elapsed() < Duration::from_millis(2500), "a datagram that is lost is not waited for");
+    assert_counts(&result, &[("datagrams/answered", 0), ("datagrams/lost", 2)]);
+    assert!(count(&result, "datagrams/late") > 0, "{result:#}");
+}
+
+#[test]
 fn answers_that_come_twice_are_counted_once() {
     // The second time together with the next, so that the run does not end between the two.
     let mut before = None;

@@ -188,9 +188,9 @@ impl Tally {
 
     /// Forgets what messages have taken so far; what is in flight counts as sent now.
     pub(crate) fn forget_messages(&mut self) {
-        let Counts { open, opened, not_opened, lost, slow, .. } = self.count;
+        let Counts { open, opened, not_opened, lost, slow, overdue, .. } = self.count;
         let sent = self.count.in_flight();
-        self.count = Counts { open, opened, not_opened, lost, slow, sent, ..Counts::default() };
+        self.count = Counts { open, opened, not_opened, lost, slow, sent, overdue, ..Counts::default() };
         self.at_interval = self.count;
         self.interval.reset();
         self.total.reset();
