@@ -895,6 +895,17 @@ fn datagrams_that_are_dropped_are_lost_and_no_others() {
 }
 
 #[test]
+fn a_question_that_is_not_answered_does_not_keep_the_others_from_being_asked() {
+    let server = Calendar::new(|number, _| if number == 1 { Vec::new() } else { vec![month(number)] });
+    let result = result(&format!(
+        "month={} -c 1 -d 500ms --pipeline 12 --timeout 20s --drain-timeout 100ms",
+        server.address
+    ));
+    assert!(server.asked() > 200, "{result:#}");
+    assert_counts(&result, &[("datagrams/lost", 1), ("datagrams/duplicate", 0)]);
+}
+
+#[test]
 fn answers_that_are_no_months_are_wrong_and_their_questions_lost() {
     let server = Calendar::new(|_, _| vec!["Smarch\u{1b}".into()]);
     let result = result(&format!("month={} -c 1 -d 500ms --timeout 100ms", server.address));
@@ -921,6 +932,28 @@ fn nobody_who_answers_datagrams_is_one_line_and_a_result() {
     let run = run_words(&format!("month={address} -c 2 --json -"));
     assert!(run.line(1).ends_with(": socket 1: Connection refused (os error 111)"), "{run:?}");
     assert_eq!(run.result(1)["connections"]["limited_by"], "refused");
+}
+
+#[test]
+fn a_hello_that_was_asked_for_twice_is_no_wrong_reply() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut buffer = [0; 64];
+        socket.recv_from(&mut buffer).unwrap();
+        // The first hello is answered together with the second.
+        let (_, peer) = socket.recv_from(&mut buffer).unwrap();
+        socket.send_to(INTRODUCTION.as_bytes(), peer).unwrap();
+        socket.send_to(b"Error: expected a number from 1 to 12", peer).unwrap();
+        let (bytes, peer) = socket.recv_from(&mut buffer).unwrap();
+        let number: usize = std::str::from_utf8(&buffer[..bytes]).unwrap().parse().unwrap();
+        socket.send_to(month(number).as_bytes(), peer).unwrap();
+    });
+    let result = result(&format!("month={address} -c 1 -r 1 -d 500ms --timeout 200ms"));
+    assert_counts(&result, &[("datagrams/answered", 1), ("datagrams/lost", 0)]);
+    assert_eq!(result["failures"], Value::Array(Vec::new()), "{result:#}");
+    server.join().unwrap();
 }
 
 // ---- A connection for each message ----

@@ -31,8 +31,8 @@ struct Peer<S> {
 enum State {
     /// It has asked for a session so many times.
     Greeting { tries: u8 },
-    /// It has one.
-    Open,
+    /// It has one, and may hear of it so many times more.
+    Open { introductions: u8 },
     /// It has given up.
     Closed,
 }
@@ -64,6 +64,19 @@ pub(crate) struct Datagrams<N: Dial> {
     turn_of: u32,
     sending: bool,
     failed_in_a_row: u32,
+}
+
+impl<S> Peer<S> {
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Open { .. })
+    }
+
+    /// The next number whose answer is not waited for, as long as there is one.
+    fn next_place(&self) -> u8 {
+        let after = |steps: u8| (self.last + steps) % MONTHS_COUNT;
+        let is_free = |place: &u8| !matches!(self.questions[usize::from(*place)], Question::Asked(_));
+        (1..=MONTHS_COUNT).map(after).find(is_free).unwrap_or(after(1))
+    }
 }
 
 impl<N: Dial> Datagrams<N> {
@@ -108,7 +121,7 @@ impl<N: Dial> Datagrams<N> {
     /// Asks for the next month.
     fn ask(&mut self, scene: &mut Scene<'_, N>, key: u32, batch: Batch) {
         let peer = self.peer(key);
-        let place = (peer.last + 1) % MONTHS_COUNT;
+        let place = peer.next_place();
         peer.last = place;
         let before = std::mem::replace(&mut peer.questions[usize::from(place)], Question::Asked(batch));
         // Nobody could tell its answer from that of the new one.
@@ -160,6 +173,14 @@ impl<N: Dial> Datagrams<N> {
             }
             return;
         }
+        if let State::Open { introductions: introductions @ 1.. } = &mut self.peer(key).state {
+            // What asked for a session a second time was no number.
+            if datagram.starts_with(ERROR_PREFIX.as_bytes()) {
+                *introductions -= 1;
+                scene.tally.count.duplicate += 1;
+                return;
+            }
+        }
         let Some(place) = is_month(datagram) else { return Self::wrong(scene, key, datagram) };
         let question = &mut self.peer(key).questions[place];
         match std::mem::replace(question, Question::Answered) {
@@ -184,7 +205,11 @@ impl<N: Dial> Datagrams<N> {
 
     fn introduced(&mut self, scene: &mut Scene<'_, N>, key: u32, now_ns: u64) {
         let peer = self.peer(key);
-        peer.state = State::Open;
+        let introductions = match peer.state {
+            State::Greeting { tries } => tries - 1,
+            State::Open { .. } | State::Closed => 0,
+        };
+        peer.state = State::Open { introductions };
         let begun_ns = match peer.questions[0] {
             Question::Asked(batch) => batch.sent_ns,
             Question::Answered | Question::Overdue(_) => now_ns,
@@ -233,7 +258,7 @@ impl<N: Dial> Datagrams<N> {
                     let what = format!("no answer after {tries} tries");
                     self.not_opened(scene, key, Trouble::NoAnswer, &what);
                 }
-                State::Open | State::Closed => {}
+                State::Open { .. } | State::Closed => {}
             },
             Awaited::Month(place) => {
                 let question = &mut self.peer(key).questions[usize::from(place)];
@@ -293,7 +318,7 @@ impl<N: Dial> Traffic<N> for Datagrams<N> {
         let Some(pipeline) = self.plan.pipeline else { return };
         for key in 0..self.active() {
             for _ in 0..pipeline {
-                if self.peer(key).state == State::Open {
+                if self.peer(key).is_open() {
                     self.ask_now(scene, key);
                 }
             }
@@ -306,14 +331,14 @@ impl<N: Dial> Traffic<N> for Datagrams<N> {
 
     fn is_usable(&self) -> bool {
         let active = self.active() as usize;
-        self.peers[..active].iter().any(|peer| peer.state == State::Open)
+        self.peers[..active].iter().any(Peer::is_open)
     }
 
     fn send_due(&mut self, scene: &mut Scene<'_, N>, due_ns: u64, now_ns: u64) {
         for _ in 0..self.active() {
             let key = self.turn_of % self.active();
             self.turn_of = key + 1;
-            if self.peer(key).state == State::Open {
+            if self.peer(key).is_open() {
                 return self.ask(scene, key, Batch::due(due_ns, now_ns, 1));
             }
         }
