@@ -114,6 +114,12 @@ impl<N: Dial> Datagrams<N> {
         let Some(socket) = &self.peer(key).socket else { return };
         match scene.net.send(socket, datagram, target) {
             Ok(()) => scene.tally.count.sent_bytes += datagram.len() as u64,
+            // It was not sent, and will not be answered. Nothing is wrong with the socket.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                scene.tally.trouble(Trouble::Memory, 1, || {
+                    format!("socket {}: there was no room to send", u64::from(key) + 1)
+                });
+            }
             Err(error) => self.broken(scene, key, &error),
         }
     }
