@@ -485,6 +485,23 @@ fn every_size_of_body_and_any_number_in_flight_is_acknowledged() {
     server.stop_well();
 }
 
+#[test]
+fn what_was_sent_while_warming_up_is_not_told() {
+    let server = serve("message=0");
+    let address = server.address("message");
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("a.hlog");
+    let words = format!("message={address} -c 3 -r 200 --warmup 1200ms -d 500ms --json -");
+    let result = run(command(&words).arg("--histogram").arg(&log)).result(0);
+    let sent = count(&result, "messages/sent");
+    // What is in flight when the time begins counts as sent in it.
+    assert!((100..200).contains(&sent), "{result:#}");
+    assert!((0.5..1.2).contains(&real(&result["duration_seconds"])), "{result:#}");
+    let merged = run(command("--merge").arg(&log));
+    assert!(merged.stdout.contains(&format!(" {}\n", count(&result, "messages/acknowledged"))), "{merged:?}");
+    server.stop_well();
+}
+
 // ---- A server that stalls ----
 
 /// Acknowledges everything, but nobody's message for a second once it has read `messages`.
@@ -1013,6 +1030,17 @@ fn a_reply_that_is_too_long_or_too_short_is_wrong() {
     }
 }
 
+#[test]
+fn connections_of_the_warm_up_are_not_told() {
+    let server = serve("greeting=0");
+    let address = server.address("greeting");
+    let result = result(&format!("greeting={address} -c 5 -r 200 --warmup 500ms -d 500ms"));
+    let [asked, opened] = ["asked", "opened"].map(|of| count(&result, &format!("connections/{of}")));
+    assert_eq!(asked, opened, "{result:#}");
+    assert!((100..150).contains(&opened), "{result:#}");
+    server.stop_well();
+}
+
 // ---- Which connections, and from where ----
 
 #[test]
@@ -1298,6 +1326,26 @@ fn opening_can_be_interrupted() {
     assert!(count(&result, "connections/opened") < 1000);
     assert_counts(&result, &[("connections/asked", 1000), ("messages/sent", 0), ("connections/failed", 0)]);
     server.stop_well();
+}
+
+#[test]
+fn warming_up_can_be_interrupted_and_took_as_long_as_it_did() {
+    let read = Arc::new(AtomicUsize::new(0));
+    let reading = read.clone();
+    let server = Scripted::new(move |mut stream, _| {
+        while read_frame(&mut stream).is_some() && stream.write_all(&acknowledgement()).is_ok() {
+            reading.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let words = format!("message={} -c 10 --open-rate 10 --warmup 1h -d 1h -r 50 --json -", server.address);
+    let load = Running::start(&mut command(&words));
+    eventually("messages are sent", || (read.load(Ordering::SeqCst) >= 5).then_some(()));
+    load.signal(Signal::INT);
+    let result = load.wait().result(0);
+    // Without the 900 ms that opening took.
+    let opening = real(&result["connections"]["open_seconds"]);
+    assert!(opening >= 0.9, "{result:#}");
+    assert!(real(&result["duration_seconds"]) < 0.9, "{result:#}");
 }
 
 // ---- Where it is shown ----

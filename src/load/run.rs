@@ -29,6 +29,9 @@ pub trait Observer {
     /// Connections are open, and messages are sent from now on.
     fn driving(&mut self) {}
 
+    /// What is sent from now on is measured.
+    fn measuring(&mut self) {}
+
     /// A second is over. `times` are those of this second alone, in nanoseconds.
     fn second(&mut self, second: &Second, times: &Times) {
         let _ = (second, times);
@@ -183,7 +186,7 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
                 }
             }
             Phase::Settling { until_ns } if now_ns >= until_ns => self.begin(now_ns, observer),
-            Phase::Warming { until_ns } if now_ns >= until_ns => self.begin_to_measure(now_ns),
+            Phase::Warming { until_ns } if now_ns >= until_ns => self.begin_to_measure(now_ns, observer),
             Phase::Driving { until_ns } if now_ns >= until_ns => {
                 // What was due before the end is sent, however late it is by now.
                 self.send_due(now_ns.min(until_ns));
@@ -246,9 +249,10 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
         self.schedule = self.options.rate.map(|rate| Schedule::new(now_ns, rate, self.options.arrivals));
         self.traffic.start(&mut scene(&mut self.net, &mut self.course.tally));
         if warmup_ns > 0 {
+            self.drive_began_ns = now_ns;
             self.phase = Phase::Warming { until_ns: now_ns + warmup_ns };
         } else {
-            self.drive(now_ns);
+            self.drive(now_ns, observer);
         }
     }
 
@@ -261,12 +265,16 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
         self.course.bytes_per_connection = Some(slope);
     }
 
-    fn begin_to_measure(&mut self, now_ns: u64) {
+    fn begin_to_measure(&mut self, now_ns: u64, observer: &mut dyn Observer) {
         self.course.tally.forget_messages();
-        self.drive(now_ns);
+        if self.options.is_one_shot() {
+            self.course.tally.forget_connections();
+        }
+        self.drive(now_ns, observer);
     }
 
-    fn drive(&mut self, now_ns: u64) {
+    fn drive(&mut self, now_ns: u64, observer: &mut dyn Observer) {
+        observer.measuring();
         self.phase = Phase::Driving { until_ns: now_ns + nanoseconds(self.options.duration) };
         self.drive_began_ns = now_ns;
         self.course.idle_ns = 0;

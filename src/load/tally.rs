@@ -196,6 +196,15 @@ impl Tally {
         self.total.reset();
     }
 
+    /// Forgets connections as well, where each belongs to a message; those that are there count as opened
+    /// now.
+    pub(crate) fn forget_connections(&mut self) {
+        self.count.opened = self.count.open;
+        self.count.slow = 0;
+        self.connect.reset();
+        self.at_interval = self.count;
+    }
+
     /// What kept most of the connections that could not be opened from it.
     pub(crate) fn not_opened_for(&self) -> Option<Trouble> {
         self.not_opened.iter().max_by_key(|(_, count)| *count).map(|(trouble, _)| *trouble)

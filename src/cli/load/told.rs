@@ -104,6 +104,7 @@ struct Watch {
     live: Live,
     log: Option<(PathBuf, IntervalLog<File>)>,
     is_open_loop: bool,
+    is_measuring: bool,
     unwritten: Option<Failure>,
 }
 
@@ -118,7 +119,13 @@ impl Watch {
             let failed = |error: io::Error| Failure::writing(path, &error);
             IntervalLog::create(path, now()).map(|log| (path.to_owned(), log)).map_err(failed)
         });
-        Ok(Self { live, log: log.transpose()?, is_open_loop: options.rate.is_some(), unwritten: None })
+        Ok(Self {
+            live,
+            log: log.transpose()?,
+            is_open_loop: options.rate.is_some(),
+            is_measuring: false,
+            unwritten: None,
+        })
     }
 
     /// The end. What could not be written on the way is told now.
@@ -137,9 +144,14 @@ impl Observer for Watch {
         self.live.driving();
     }
 
+    fn measuring(&mut self) {
+        self.is_measuring = true;
+    }
+
     fn second(&mut self, second: &Second, times: &Times) {
         self.live.second(second);
-        let Some((path, log)) = self.log.as_mut().filter(|_| self.unwritten.is_none()) else { return };
+        let is_logged = self.is_measuring && self.unwritten.is_none();
+        let Some((path, log)) = self.log.as_mut().filter(|_| is_logged) else { return };
         let end = Duration::from_secs_f64(second.at_seconds);
         let length = Duration::from_secs_f64(second.length_seconds);
         let interval = Interval {
