@@ -811,6 +811,22 @@ fn a_full_server_serves_those_inside_and_the_others_are_counted() {
     server.stop_well();
 }
 
+#[test]
+fn a_message_that_is_too_long_for_the_server_is_told_in_its_own_words() {
+    let server = serve("message=0 --max-message 1000");
+    let address = server.address("message");
+    for size in ["1001", "4MiB"] {
+        let result = result(&format!("message={address} -c 3 -d 30s --size {size}"));
+        assert_counts(
+            &result,
+            &[("messages/acknowledged", 0), ("messages/failed", 3), ("connections/lost", 3)],
+        );
+        let (_, first) = failure(&result, "refused by the server");
+        assert!(first.contains("the server said: Error: the header announces "), "{size}: {first}");
+    }
+    server.stop_well();
+}
+
 // ---- Datagrams ----
 
 #[test]

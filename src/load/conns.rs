@@ -22,6 +22,8 @@ pub(crate) enum State {
     Open,
     /// It takes no more bytes until the kernel says so.
     Blocked,
+    /// It takes no more bytes at all; what has come before is still to be read.
+    Broken,
 }
 
 /// A connection of the generator.

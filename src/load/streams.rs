@@ -161,7 +161,7 @@ impl<N: Dial> Traffic<N> for Streams<N> {
                     return;
                 }
             }
-            State::Open | State::Blocked => {}
+            State::Open | State::Blocked | State::Broken => {}
         }
         if event.readable || event.ended {
             self.read(scene, key, event);
@@ -225,7 +225,10 @@ impl<N: Dial> Streams<N> {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    self.end(scene, key, Trouble::of(&error), || error.to_string());
+                    conn.state = State::Broken;
+                    if self.hear_out(scene, key) {
+                        self.end(scene, key, Trouble::of(&error), || error.to_string());
+                    }
                     return false;
                 }
             }

@@ -5,7 +5,7 @@ use std::io;
 use super::Streams;
 use crate::escape::escape;
 use crate::frame;
-use crate::load::conns::Batch;
+use crate::load::conns::{Batch, State};
 use crate::load::exchange::Wrong;
 use crate::load::traffic::Scene;
 use crate::load::trouble::Trouble;
@@ -41,6 +41,25 @@ impl<N: Dial> Streams<N> {
         self.unfinished.push(event);
     }
 
+    /// Judges what came before the connection broke: it may tell why. Returns whether it tells nothing, and
+    /// the connection is still to be ended.
+    pub(super) fn hear_out(&mut self, scene: &mut Scene<'_, N>, key: u32) -> bool {
+        for _ in 0..READS_PER_TURN_MAX {
+            let Some(stream) = &self.conns.get(key).stream else { return false };
+            match scene.net.read(stream, &mut self.buffer) {
+                Ok(bytes @ 1..) => {
+                    scene.tally.count.received_bytes += bytes as u64;
+                    if !self.received(scene, key, bytes) {
+                        return false;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => return true,
+            }
+        }
+        true
+    }
+
     /// Judges the first `bytes` of the buffer. Returns whether the connection is still there.
     fn received(&mut self, scene: &mut Scene<'_, N>, key: u32, bytes: usize) -> bool {
         let partial_bytes = self.conns.get(key).reply_bytes;
@@ -66,7 +85,8 @@ impl<N: Dial> Streams<N> {
             self.close(scene, key);
             return false;
         }
-        if self.sending && self.plan.pipeline.is_some() {
+        let is_broken = self.conns.get(key).state == State::Broken;
+        if self.sending && self.plan.pipeline.is_some() && !is_broken {
             self.send(scene, key, Batch { sent_ns: now_ns, lag_us: 0, count: answered });
         }
         true
