@@ -1332,6 +1332,25 @@ fn an_interrupted_run_still_tells_what_it_found() {
 }
 
 #[test]
+fn a_second_request_to_stop_ends_the_run_at_once() {
+    let read = Arc::new(AtomicUsize::new(0));
+    let reading = read.clone();
+    let server = Scripted::new(move |mut stream, _| {
+        while read_frame(&mut stream).is_some() {
+            reading.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let words = format!("message={} -c 4 -d 1h --drain-timeout 1h --json -", server.address);
+    let load = Running::start(&mut command(&words));
+    eventually("messages are sent", || (read.load(Ordering::SeqCst) == 4).then_some(()));
+    // Of two kinds, since the system makes one of two that are alike.
+    load.signal(Signal::INT);
+    load.signal(Signal::TERM);
+    let result = load.wait().result(0);
+    assert_counts(&result, &[("messages/sent", 4), ("messages/unanswered", 4)]);
+}
+
+#[test]
 fn opening_can_be_interrupted() {
     let server = serve("message=0");
     let words = format!("message={} -c 1000 --open-rate 1 -d 1h --json -", server.address("message"));

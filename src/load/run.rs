@@ -142,8 +142,8 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
             let asked_ns = if self.schedule.is_some() { self.net.now_ns() } else { now_ns };
             self.net.poll_until(&mut events, EVENTS_PER_TURN_MAX, asked_ns, until_ns)?;
             let (polled_ns, is_quiet) = (self.net.now_ns(), events.is_empty());
-            if events.iter().any(|event| event.token == Token::STOP) && self.net.stop_requests() > 0 {
-                self.stop_early();
+            if events.iter().any(|event| event.token == Token::STOP) {
+                (0..self.net.stop_requests()).for_each(|_| self.stop_early());
             }
             let mut scene = scene(&mut self.net, &mut self.course.tally);
             for event in events.drain(..) {
