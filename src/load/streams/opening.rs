@@ -64,7 +64,10 @@ impl<N: Dial> Streams<N> {
     pub(super) fn expire_opening(&mut self, scene: &mut Scene<'_, N>, now_ns: u64) -> Option<u64> {
         while let Some((begun_ns, id)) = self.opening.front().copied() {
             let over_ns = begun_ns + self.plan.timeout_ns;
-            let key = self.conns.find(id).filter(|key| self.conns.get(*key).state == State::Connecting);
+            // A place that has had many connections meanwhile may have one of the same name.
+            let key = self.conns.find(id).filter(|key| {
+                self.conns.get(*key).state == State::Connecting && self.conns.begun_ns(*key) == begun_ns
+            });
             match key {
                 Some(_) if now_ns < over_ns => return Some(over_ns),
                 Some(key) => {
