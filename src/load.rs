@@ -31,6 +31,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use self::datagrams::Datagrams;
 use self::exchange::Exchange;
 use self::options::{LoadOptions, Target};
@@ -52,15 +54,33 @@ use crate::sockets::SocketOptions;
 /// # Errors
 /// See [`LoadError`].
 pub fn run(options: &LoadOptions, observer: &mut dyn Observer) -> Result<Outcome, LoadError> {
-    options.check().map_err(LoadError::Usage)?;
-    let target =
-        options.target.resolve().map_err(|error| LoadError::Unresolved(options.target.clone(), error))?;
+    let target = resolve(options)?;
     let connections = options.connections.min(descriptors::room_for_client());
     let before = Before::now(target.port());
     let mut net = KernelNet::new(SocketOptions::default()).map_err(LoadError::Network)?;
     net.take_signals().map_err(LoadError::Network)?;
     let course = drive(options, net, target, connections, observer).map_err(LoadError::Network)?;
     Ok(outcome::outcome(options, course, &before))
+}
+
+/// Whether there can be such a run; nothing is driven.
+///
+/// # Errors
+/// See [`LoadError`].
+pub fn check(options: &LoadOptions) -> Result<(), LoadError> {
+    resolve(options).map(drop)
+}
+
+fn resolve(options: &LoadOptions) -> Result<SocketAddr, LoadError> {
+    options.check().map_err(LoadError::Usage)?;
+    let target = &options.target;
+    let address = target.resolve().map_err(|error| LoadError::Unresolved(target.clone(), error))?;
+    let reaches = |source: &IpNet| source.addr().is_ipv4() == address.is_ipv4();
+    if !options.sources.is_empty() && !options.sources.iter().any(reaches) {
+        let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+        return Err(LoadError::Usage(format!("{target}: --source has no {family} address")));
+    }
+    Ok(address)
 }
 
 fn drive(

@@ -1111,6 +1111,15 @@ fn connections_come_from_the_sources_in_turn() {
     assert_eq!((of(5), of(6)), (Some(10), Some(10)));
 }
 
+#[test]
+fn sources_that_do_not_reach_the_target_are_not_quietly_left_out() {
+    let server = serve("message=[::1]:0");
+    let address = server.address("message");
+    let run = run_words(&format!("message={address} -c 1 -d 100ms --source 127.0.0.5"));
+    assert_eq!(run.line(2), format!("loopline: message={address}: --source has no IPv6 address"));
+    server.stop_well();
+}
+
 /// What `words` come to in a network of its own with 200 ports for connections, beside a server at
 /// message=127.0.0.1:4000; `None` where the system allows no such network.
 fn result_with_few_ports(words: &str) -> Option<Run> {
@@ -1282,6 +1291,16 @@ fn a_result_that_can_not_be_written_any_more_is_told() {
     server.stop_well();
 }
 
+#[test]
+fn wrong_usage_leaves_files_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("precious.hlog");
+    fs::write(&log, "precious").unwrap();
+    let run = run(command("message --pipeline 2 --rate 5 --histogram").arg(&log));
+    assert_eq!(run.status, Some(2));
+    assert_eq!(fs::read_to_string(&log).unwrap(), "precious");
+}
+
 // ---- Exit statuses ----
 
 #[test]
@@ -1302,6 +1321,43 @@ fn a_threshold_that_is_not_met_exits_with_3_and_says_which() {
     // The result is told all the same.
     assert!(broken.stdout.contains("30 acknowledged"), "{}", broken.stdout);
     server.stop_well();
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
+    for (words, said) in [
+        ("", "required arguments were not provided"),
+        ("hold", "hold needs to be told where: hold=HOST:PORT"),
+        ("echo", "expected hold or one of message, greeting, daytime, reply, month"),
+        ("message=0", "port 0 is no place to connect to"),
+        ("message -c 0", "0 is not in 1..="),
+        ("message -d 5", "'5' for '--duration"),
+        ("message -r 0", "0 is not in 1..="),
+        ("message --active 0", "0 is not in"),
+        ("message --active 51", "--active is more than --connections"),
+        ("message --pipeline 2 --rate 5", "--pipeline is for the closed loop"),
+        ("message --arrivals poisson", "--arrivals is for the open loop"),
+        ("message --arrivals often -r 5", "[possible values: uniform, poisson]"),
+        ("message --size 5MB", "expected a whole number and a unit (B, KiB, MiB, GiB)"),
+        ("message --size 5GiB", "--size is at most 1GiB"),
+        ("month --size 5", "--size is for message and reply"),
+        ("month --pipeline 13", "--pipeline of month is at most 12"),
+        ("month --one-shot", "--one-shot is for tcp services"),
+        ("greeting --pipeline 2", "--pipeline and --active do not apply"),
+        ("greeting --open-rate 5", "--open-rate does not apply"),
+        ("reply --size 0", "--size of reply is from 1 to 1024 bytes"),
+        ("hold=127.0.0.1:1 -r 5", "hold sends nothing"),
+        ("hold=127.0.0.1:1 --pipeline 2", "hold sends nothing"),
+        ("message --source eth0", "'eth0' is neither an address nor a range"),
+        ("message --fail-if p95>1ms", "there is no metric 'p95'"),
+        ("message --fail-if p99>1", "expected a time such as 800us"),
+        ("--merge", "a value is required for '--merge"),
+        ("message --merge a.hlog", "cannot be used with"),
+    ] {
+        let run = run_words(words);
+        assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""), "{words}: {}", run.stderr);
+        assert!(run.stderr.contains(said), "{words}: {}", run.stderr);
+    }
 }
 
 // ---- Signals ----

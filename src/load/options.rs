@@ -104,13 +104,19 @@ impl LoadOptions {
         if self.arrivals == Arrivals::Poisson && self.rate.is_none() {
             return refuse("--arrivals is for the open loop: it needs --rate");
         }
-        if name.is_none() && (self.rate.is_some() || self.active.is_some() || self.one_shot) {
-            return refuse("hold sends nothing: --rate, --active and --one-shot are for services");
+        let sends = self.rate.is_some() || self.active.is_some() || self.one_shot || self.pipeline > 1;
+        if name.is_none() && sends {
+            return refuse(
+                "hold sends nothing: --rate, --active, --pipeline and --one-shot are for services",
+            );
         }
         if self.is_one_shot() && (self.pipeline > 1 || self.active.is_some()) {
             return refuse(
                 "each message has a connection of its own here: --pipeline and --active do not apply",
             );
+        }
+        if self.is_one_shot() && self.open_rate.is_some() {
+            return refuse("each message has a connection of its own here: --open-rate does not apply");
         }
         if self.one_shot && self.target.is_datagrams() {
             return refuse("--one-shot is for tcp services");
@@ -122,6 +128,9 @@ impl LoadOptions {
         }
         if self.body_bytes != BODY_BYTES && !matches!(name, Some("message" | "reply")) {
             return refuse("--size is for message and reply: the other services take no body");
+        }
+        if self.body_bytes > BODY_BYTES_MAX {
+            return refuse("--size is at most 1GiB");
         }
         if name == Some("reply") && !(1..=reply::REQUEST_BYTES_MAX).contains(&self.body_bytes) {
             return Err(format!("--size of reply is from 1 to {} bytes", reply::REQUEST_BYTES_MAX));
@@ -215,6 +224,9 @@ const NO_PORT: &str = "port 0 is no place to connect to";
 /// Bytes of a message's body unless something else is said.
 pub const BODY_BYTES: usize = 26;
 
+/// A message stands whole in memory.
+const BODY_BYTES_MAX: usize = 1 << 30;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,5 +283,8 @@ mod tests {
         assert!(refused("message", |it| it.arrivals = Arrivals::Poisson).contains("--rate"));
         assert!(refused("message", |it| (it.rate, it.pipeline) = (Some(1), 2)).contains("closed loop"));
         assert!(refused("message", |it| it.active = Some(51)).contains("--active"));
+        assert!(refused("hold=[::1]:1", |it| it.pipeline = 2).contains("hold sends nothing"));
+        assert!(refused("daytime", |it| it.open_rate = Some(1)).contains("--open-rate"));
+        assert!(refused("message", |it| it.body_bytes = (1 << 30) + 1).contains("1GiB"));
     }
 }

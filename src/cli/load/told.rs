@@ -32,14 +32,13 @@ impl Told<'_> {
     }
 
     fn run(&self, options: &LoadOptions) -> Result<ExitCode, Failure> {
+        // No file is touched for a run that can not be.
+        load::check(options)?;
         // What can not be written is better known before the run than after it.
         let json = self.json.filter(|path| *path != Path::new("-")).map(Output::open).transpose()?;
         let page = self.report.map(Output::open).transpose()?;
         let mut watch = Watch::new(options, self.histogram)?;
-        let outcome = load::run(options, &mut watch).map_err(|error| match error {
-            LoadError::Usage(line) => Failure::Usage(line),
-            LoadError::Unresolved(..) | LoadError::Network(_) => Failure::Line(error.to_string()),
-        })?;
+        let outcome = load::run(options, &mut watch)?;
         let unwritten = watch.finish();
         let as_json = || serde_json::to_string_pretty(&outcome.summary).expect("keys are strings") + "\n";
         print(&match self.json {
@@ -197,6 +196,15 @@ enum Failure {
     Line(String),
     /// The options can not be had together.
     Usage(String),
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Usage(line) => Self::Usage(line),
+            LoadError::Unresolved(..) | LoadError::Network(_) => Self::Line(error.to_string()),
+        }
+    }
 }
 
 impl Failure {
