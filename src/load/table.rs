@@ -9,7 +9,7 @@ use super::interval_log::{LAG, Merged, RESPONSE, SERVICE};
 use super::summary::{Failure, Lag, Latency, LoadModel, Summary};
 use crate::escape::escape;
 use crate::figures;
-use facts::{facts, seconds};
+use facts::{facts, is_held, seconds};
 
 mod facts;
 
@@ -19,11 +19,11 @@ mod facts;
 pub fn summary(summary: &Summary, width: Option<u16>, colours: bool) -> String {
     let look = Look { width, colours };
     let latency = &summary.latency_us;
-    let mut times = vec![
-        times_row("response", &latency.response),
-        times_row("service", &latency.service),
-        times_row("connect", &latency.connect),
-    ];
+    let mut times = vec![times_row("connect", &latency.connect)];
+    if !is_held(summary) {
+        let rows = [("response", &latency.response), ("service", &latency.service)];
+        times.splice(..0, rows.map(|(name, of)| times_row(name, of)));
+    }
     if summary.load_model == LoadModel::Open {
         times.push(times_row("lag", &of_lag(&summary.schedule_lag_us)));
     }
@@ -57,6 +57,7 @@ pub fn merged(merged: &Merged, width: Option<u16>, colours: bool) -> String {
 fn title(summary: &Summary) -> String {
     let model = match summary.load_model {
         LoadModel::Open => "open loop",
+        LoadModel::Closed if is_held(summary) => "held",
         LoadModel::Closed => "closed loop",
     };
     format!("{}, {model}, {}", summary.endpoint, seconds(summary.duration_seconds))
@@ -208,9 +209,7 @@ valid
         let table = plain(&troubled());
         for line in [
             "message=127.0.0.1:9999, open loop, 10 s",
-            "connections  10,000 asked: 9,998 opened, 2 failed; 0 lost; opened in 420 ms, 23,810/s, \
-             1,200 of them after a second or more; limited by backlog",
-            "dropped      none by the kernel of this host",
+            "connections  10,000 asked: 9,998 opened, 2 failed; 0 lost; opened in 420 ms, 23,810/s; limited by backlog",
             "rate         5,000/s acknowledged, 5,100/s offered",
             "datagrams    1,000 sent: 990 answered, 3 late, 7 lost; 1 duplicate",
             "lag        12 µs        –  140 µs       –       –  2.4 ms       –        –",
@@ -226,7 +225,7 @@ valid
     #[test]
     fn a_narrow_terminal_wraps_words_and_no_numbers() {
         let table = summary(&troubled(), Some(60), false);
-        assert_contains(&table, "             opened in 420 ms, 23,810/s, 1,200 of them");
+        assert_contains(&table, "             opened in 420 ms, 23,810/s; limited by");
         assert_contains(&table, "connect   870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   10,000");
         let facts = table.lines().take_while(|line| !line.starts_with("latency"));
         assert!(facts.into_iter().all(|line| line.chars().count() <= 60), "{table}");
@@ -240,6 +239,24 @@ valid
         let stripped = codes.iter().fold(coloured, |text, code| text.replace(code, ""));
         assert_eq!(stripped, plain(&troubled()));
         assert!(stripped.lines().all(|line| line == line.trim_end()));
+    }
+
+    #[test]
+    fn of_connections_that_are_only_held_nothing_is_told_about_messages() {
+        let mut of = Summary::sample();
+        of.endpoint = "hold=192.0.2.1:443".into();
+        let expected = "\
+hold=192.0.2.1:443, held, 10 s
+
+connections  10,000 asked: 10,000 opened, 0 failed; 0 lost; opened in 420 ms, 23,810/s
+generator    3.25 s of CPU, busy 32.5 %, 12 MiB of memory, 48 B a connection
+
+latency     p50      p90     p99   p99.9  p99.99     max    mean  samples
+connect  870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   10,000
+
+valid
+";
+        assert_eq!(plain(&of), expected);
     }
 
     #[test]
@@ -283,7 +300,6 @@ a\\u{1b}z  2 ms  2 ms  2 ms      –       –  2 ms  2 ms    1,000
         of.messages.offered_rate = Some(5100.0);
         of.connections.failed = 2;
         of.connections.opened = 9998;
-        of.connections.slow = 1200;
         of.connections.limited_by = Some("backlog");
         of.schedule_lag_us = Lag { p50: Some(12.0), p99: Some(140.0), p99_9: None, max: Some(2400.0) };
         of.datagrams = Some(Datagrams {
@@ -292,7 +308,13 @@ a\\u{1b}z  2 ms  2 ms  2 ms      –       –  2 ms  2 ms    1,000
             late: 3,
             lost: 7,
             duplicate: 1,
-            kernel: DatagramDrops::default(),
+            kernel: DatagramDrops {
+                receive_buffer: 5,
+                own_receive_buffer: 2,
+                server_receive_buffer: 3,
+                send_buffer: 0,
+                no_port: 1,
+            },
         });
         of.failures = vec![
             Failure { reason: "wrong reply", count: 1234, first: "expected 'a', got '\x1b[2J\n'".into() },

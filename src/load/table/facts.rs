@@ -5,8 +5,13 @@ use crate::figures;
 
 /// What was asked and what became of it, in words, each with its name.
 pub(super) fn facts(summary: &Summary) -> Vec<(&'static str, String)> {
-    let mut facts =
-        vec![("connections", connections(summary)), ("messages", messages(summary)), ("rate", rate(summary))];
+    let mut facts = vec![("connections", connections(summary))];
+    if is_held(summary) {
+        facts.push(("generator", generator(summary)));
+        return facts;
+    }
+    facts.push(("messages", messages(summary)));
+    facts.push(("rate", rate(summary)));
     if let Some(datagrams) = &summary.datagrams {
         facts.push(("datagrams", datagrams_in_words(datagrams)));
         facts.push(("dropped", drops_in_words(&datagrams.kernel)));
@@ -16,16 +21,17 @@ pub(super) fn facts(summary: &Summary) -> Vec<(&'static str, String)> {
     facts
 }
 
+/// Whether connections were only opened and held, and nothing was sent.
+pub(super) fn is_held(summary: &Summary) -> bool {
+    summary.endpoint.starts_with("hold=")
+}
+
 fn connections(summary: &Summary) -> String {
     let of = &summary.connections;
     let [asked, opened, failed, lost] = [of.asked, of.opened, of.failed, of.lost].map(figures::count);
-    let slow = match of.slow {
-        0 => String::new(),
-        slow => format!(", {} of them after a second or more", figures::count(slow)),
-    };
     let limit = of.limited_by.map_or_else(String::new, |limit| format!("; limited by {limit}"));
     format!(
-        "{asked} asked: {opened} opened, {failed} failed; {lost} lost; opened in {}, {}{slow}{limit}",
+        "{asked} asked: {opened} opened, {failed} failed; {lost} lost; opened in {}, {}{limit}",
         seconds(of.open_seconds),
         figures::rate(of.open_rate),
     )
@@ -54,11 +60,11 @@ fn datagrams_in_words(of: &Datagrams) -> String {
 
 /// Where datagrams were lost, as far as the kernel of this host can tell.
 fn drops_in_words(kernel: &DatagramDrops) -> String {
-    let DatagramDrops { receive_buffer, own_receive_buffer, server_receive_buffer, .. } = *kernel;
-    let others = receive_buffer.saturating_sub(own_receive_buffer + server_receive_buffer);
+    let (own, servers) = (kernel.own_receive_buffer, kernel.server_receive_buffer);
+    let others = kernel.receive_buffer.saturating_sub(own).saturating_sub(servers);
     let drops = [
-        (own_receive_buffer, "for want of room in a receive buffer of the generator"),
-        (server_receive_buffer, "for want of room in the receive buffer of the server"),
+        (own, "for want of room in a receive buffer of the generator"),
+        (servers, "for want of room in the receive buffer of the server"),
         (others, "for want of room in another receive buffer of this host"),
         (kernel.send_buffer, "for want of room in a send buffer"),
         (kernel.no_port, "because nobody listened at the port"),
@@ -106,15 +112,15 @@ mod tests {
 
     #[test]
     fn dropped_datagrams_are_put_down_to_who_dropped_them() {
-        let kernel = DatagramDrops {
+        let words = drops_in_words(&DatagramDrops {
             receive_buffer: 10,
             own_receive_buffer: 2,
             server_receive_buffer: 5,
             send_buffer: 0,
             no_port: 1000,
-        };
+        });
         assert_eq!(
-            drops_in_words(&kernel),
+            words,
             "2 for want of room in a receive buffer of the generator, \
              5 for want of room in the receive buffer of the server, \
              3 for want of room in another receive buffer of this host, \
