@@ -30,10 +30,14 @@ struct Arguments {
 
     /// Log this and above, to standard error
     #[arg(long, global = true, value_name = "LEVEL", default_value = "info", env = "LOOPLINE_LOG")]
+    #[arg(display_order = LAST)]
     #[arg(value_parser = PossibleValuesParser::new(["off", "error", "warn", "info", "debug", "trace"])
         .map(|level| level.parse::<LevelFilter>().expect("it is one of the levels")))]
     log: LevelFilter,
 }
+
+/// Where `--log` stands in the help: behind what a sub-command has of its own.
+const LAST: usize = 500;
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -11,10 +11,11 @@ use ipnet::IpNet;
 
 use self::told::Told;
 use crate::load::options::{Arrivals, LoadOptions, Target, parse_sources};
-use crate::load::threshold::Threshold;
+use crate::load::threshold::{Threshold, metrics_in_words};
 use crate::units::{parse_duration, parse_size};
 
 #[derive(Debug, Args)]
+#[command(after_help = after_help())]
 pub(super) struct LoadArguments {
     /// What to drive; hold=HOST:PORT only opens and holds connections, to any TCP server
     #[arg(value_name = "ENDPOINT|hold=HOST:PORT", required_unless_present = "merge")]
@@ -70,7 +71,7 @@ pub(super) struct LoadArguments {
     #[arg(value_parser = parse_sources)]
     source: Option<Sources>,
 
-    /// Send for so long before anything is measured
+    /// Send for so long before anything is measured [default: 0s]
     #[arg(long, value_name = "DUR", env = "LOOPLINE_WARMUP")]
     #[arg(value_parser = parse_duration)]
     warmup: Option<Duration>,
@@ -86,29 +87,51 @@ pub(super) struct LoadArguments {
     drain_timeout: Duration,
 
     /// Write the result as one page with plots
-    #[arg(long, value_name = "FILE.html", env = "LOOPLINE_REPORT")]
+    #[arg(long, value_name = "FILE.html", env = "LOOPLINE_REPORT", help_heading = RESULT)]
     report: Option<PathBuf>,
 
     /// Write the result as JSON, to a file, or with '-' to standard output instead of the table
     #[arg(long, value_name = "FILE|-", env = "LOOPLINE_JSON", allow_hyphen_values = true)]
+    #[arg(help_heading = RESULT)]
     json: Option<PathBuf>,
 
     /// Write latencies of every second as an HdrHistogram interval log (V2)
-    #[arg(long, value_name = "FILE.hlog", env = "LOOPLINE_HISTOGRAM")]
+    #[arg(long, value_name = "FILE.hlog", env = "LOOPLINE_HISTOGRAM", help_heading = RESULT)]
     histogram: Option<PathBuf>,
 
     /// Exit with status 3 if this holds of the result, as in 'p99>5ms', 'errors>0' or 'rate<100000'; may be
-    /// given several times
-    #[arg(long, value_name = "EXPR", env = "LOOPLINE_FAIL_IF", value_delimiter = ',')]
+    /// given several times; the metrics are below
+    #[arg(long, value_name = "EXPR", env = "LOOPLINE_FAIL_IF", value_delimiter = ',', help_heading = RESULT)]
     fail_if: Vec<Threshold>,
 
     /// Drive nothing: merge logs that --histogram has written, exactly, and print the result; with
     /// --histogram, write it as a log too
-    #[arg(long, value_name = "FILE.hlog", num_args = 1.., conflicts_with_all = ["target", "report", "json", "fail_if"])]
+    #[arg(long, value_name = "FILE.hlog", num_args = 1.., help_heading = RESULT)]
+    #[arg(conflicts_with_all = ["target", "report", "json", "fail_if"])]
     merge: Vec<PathBuf>,
 }
 
 type Sources = Vec<IpNet>;
+
+const RESULT: &str = "Result";
+
+fn after_help() -> String {
+    format!(
+        "{EXAMPLES}\n\nMetrics of --fail-if, times as in 800us, 1.5ms or 2s:\n{}\n{STATUS}",
+        metrics_in_words()
+    )
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  loopline load message                         closed loop: each sends when its reply is in
+  loopline load message -c 10000 --rate 20000   open loop: on schedule, whatever the server does
+  loopline load hold=192.0.2.1:443 -c 10000     only open and hold connections
+  loopline load --merge a.hlog b.hlog           what several generators have measured";
+
+const STATUS: &str = "\
+Exit status: 0 done; 1 no connection could be opened, or a result could not be written; 2 wrong usage; 3 a \
+--fail-if holds, or its metric is not known. A result that is not valid says so, and is no failure.";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ArrivalsArgument {

@@ -237,8 +237,11 @@ fn width() -> Option<u16> {
     rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col).filter(|columns| *columns > 0)
 }
 
+/// Whether standard output is a terminal that knows colours, and nobody has asked for none.
 fn colours() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty())
+    let is_unset = |name: &str| std::env::var_os(name).is_none_or(|it| it.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|it| it == "dumb");
+    io::stdout().is_terminal() && is_unset("NO_COLOR") && !is_dumb
 }
 
 #[expect(clippy::disallowed_methods, reason = "a log says when it was begun")]
