@@ -15,7 +15,7 @@ use crate::doctor;
 use crate::endpoint::Endpoint;
 use crate::journal::Ack;
 use crate::limits::Limits;
-use crate::options::{JournalTo, Model, ServeOptions};
+use crate::options::{JournalTo, Model, ServeOptions, parse_thread_stack};
 use crate::sockets::SocketOptions;
 use crate::units::{Timeout, parse_duration, parse_size};
 use crate::{logger, server};
@@ -106,6 +106,11 @@ struct ServeArguments {
     #[arg(long, value_name = "DUR", default_value = "10s", env = "LOOPLINE_DRAIN_TIMEOUT")]
     #[arg(value_parser = parse_duration)]
     drain_timeout: Duration,
+
+    /// With a thread for each connection, the stack of each, 64KiB or more
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", env = "LOOPLINE_THREAD_STACK")]
+    #[arg(value_parser = parse_thread_stack)]
+    thread_stack: usize,
 
     /// Connections that may wait to be accepted
     #[arg(long, value_name = "N", default_value = "4096", env = "LOOPLINE_BACKLOG")]
@@ -246,6 +251,7 @@ impl From<ServeArguments> for ServeOptions {
             },
             connections_max: arguments.max_connections,
             message_bytes_max: arguments.max_message,
+            thread_stack_bytes: arguments.thread_stack,
             limits: Limits {
                 frame_timeout: arguments.frame_timeout.0,
                 idle_timeout: arguments.idle_timeout.0,

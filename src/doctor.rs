@@ -28,6 +28,7 @@ pub use diagnosis::{Diagnosis, LimitLift, Verdict, diagnose};
 pub use limit::{Lift, Limit, Role};
 pub use machine::{Fact, Machine, Ports, ProcessLimit};
 pub use memory::ConnectionBytes;
+pub(crate) use threads::fit as fit_threads;
 use words::grouped;
 
 /// What to tell, and how.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::endpoint::Endpoint;
 use crate::journal::Ack;
-use crate::options::{JournalTo, Model, ServeOptions};
+use crate::options::{JournalTo, Model, ServeOptions, parse_thread_stack};
 use crate::server;
 use crate::units::{Timeout, parse_duration, parse_size};
 
@@ -25,6 +25,7 @@ Without any, all five are served on loopback.
       --idle-timeout DUR        [default: off]
       --write-timeout DUR       [default: 30s]
       --drain-timeout DUR       [default: 10s]
+      --thread-stack SIZE       [default: 64KiB]
       --backlog N               [default: 4096]
       --reuse-port
       --max-sessions N          [default: 65536]
@@ -35,7 +36,7 @@ Without any, all five are served on loopback.
 Each option can be given by environment too, as in LOOPLINE_MAX_CONNECTIONS.
 ";
 
-const OPTIONS: [&str; 14] = [
+const OPTIONS: [&str; 15] = [
     "model",
     "journal",
     "ack",
@@ -45,6 +46,7 @@ const OPTIONS: [&str; 14] = [
     "idle-timeout",
     "write-timeout",
     "drain-timeout",
+    "thread-stack",
     "backlog",
     "reuse-port",
     "max-sessions",
@@ -155,6 +157,7 @@ fn set(
             "idle-timeout" => limits.idle_timeout = value.parse::<Timeout>()?.0,
             "write-timeout" => limits.write_timeout = value.parse::<Timeout>()?.0,
             "drain-timeout" => limits.drain_timeout = parse_duration(value)?,
+            "thread-stack" => options.thread_stack_bytes = parse_thread_stack(value)?,
             "backlog" => {
                 let backlog = at_least_one(value)?;
                 options.sockets.backlog =

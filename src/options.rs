@@ -7,9 +7,14 @@ use crate::journal::Ack;
 use crate::limits::Limits;
 use crate::service::ALL;
 use crate::sockets::SocketOptions;
+use crate::units::parse_size;
 
 /// Bytes of the longest message, if nothing else is said.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Stack of a thread that serves one connection, if nothing else is said. The deepest path (a message, escaped
+/// into the record) needs about a third of it; buffers are on the heap.
+pub const THREAD_STACK_BYTES: usize = 64 * 1024;
 
 /// The options of `serve`.
 #[derive(Debug, Clone)]
@@ -26,6 +31,8 @@ pub struct ServeOptions {
     pub connections_max: Option<usize>,
     /// Bytes of the longest message.
     pub message_bytes_max: usize,
+    /// Stack of each thread of the model that has many, in bytes; not below [`THREAD_STACK_BYTES`].
+    pub thread_stack_bytes: usize,
     /// All other bounds. Its `connections_max` follows from the above.
     pub limits: Limits,
     /// How listening sockets are made.
@@ -41,6 +48,7 @@ impl Default for ServeOptions {
             ack: Ack::default(),
             connections_max: None,
             message_bytes_max: MESSAGE_BYTES_MAX,
+            thread_stack_bytes: THREAD_STACK_BYTES,
             limits: Limits::default(),
             sockets: SocketOptions::default(),
         }
@@ -48,7 +56,7 @@ impl Default for ServeOptions {
 }
 
 /// Who serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Model {
     /// One thread, for all connections.
     Loop,
@@ -65,6 +73,15 @@ pub enum JournalTo {
     File(PathBuf),
     /// Nowhere, `none`.
     Nowhere,
+}
+
+/// A stack as users write it: `64KiB` or more.
+///
+/// # Errors
+/// It is no size, or too small for a thread to serve a connection on.
+pub fn parse_thread_stack(text: &str) -> Result<usize, String> {
+    let bytes = parse_size(text)?;
+    if bytes < THREAD_STACK_BYTES { Err("expected at least 64KiB".into()) } else { Ok(bytes) }
 }
 
 impl From<&str> for JournalTo {

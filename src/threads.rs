@@ -28,17 +28,13 @@ use crate::endpoint::Endpoint;
 use crate::event_loop::LoopError;
 use crate::journal::{Journal, Sink};
 use crate::net::{AcceptFailure, Tick};
-use crate::options::ServeOptions;
+use crate::options::{ServeOptions, THREAD_STACK_BYTES};
 use crate::service::{DatagramService, Make, Output, StreamService};
 use crate::sessions::Sessions;
 use crate::sockets;
 use crate::startup::{self, ServeError, cannot_listen, no_journal};
 
 use shared::{Admitted, Shared};
-
-/// Stack of a thread that serves one connection. The deepest path (a message, escaped into the record)
-/// needs about a third of it; buffers are on the heap.
-const STACK_BYTES: usize = 64 * 1024;
 
 /// What the main thread waits for.
 enum Happening {
@@ -83,11 +79,13 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), ServeError> {
         match one {
             Bound::Stream(listener, service) => {
                 listeners.push(listener.clone());
-                spawn("accept", move || accept(&listener, &service, &shared)).map_err(no_thread)?;
+                let stack_bytes = options.thread_stack_bytes;
+                let accept = move || accept(&listener, &service, &shared, stack_bytes);
+                spawn("accept", THREAD_STACK_BYTES, accept).map_err(no_thread)?;
             }
             Bound::Datagram(socket, service) => {
-                spawn("datagrams", move || answer_datagrams(&socket, service.as_ref(), &shared))
-                    .map_err(no_thread)?;
+                let answer = move || answer_datagrams(&socket, service.as_ref(), &shared);
+                spawn("datagrams", THREAD_STACK_BYTES, answer).map_err(no_thread)?;
             }
         }
     }
@@ -173,7 +171,7 @@ fn wait_for_the_end(
 fn forward_signals(happened: Sender<Happening>) -> Result<(), ServeError> {
     let failed = |error: io::Error| ServeError::Start(format!("signals could not be taken over: {error}"));
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
-    spawn("signals", move || {
+    spawn("signals", THREAD_STACK_BYTES, move || {
         for _ in signals.forever() {
             if happened.send(Happening::Signal).is_err() {
                 return;
@@ -183,18 +181,28 @@ fn forward_signals(happened: Sender<Happening>) -> Result<(), ServeError> {
     .map_err(failed)
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    thread::Builder::new().name(name.into()).stack_size(STACK_BYTES).spawn(run).map(drop)
+fn spawn(name: &str, stack_bytes: usize, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name(name.into()).stack_size(stack_bytes).spawn(run).map(drop)
 }
 
-fn accept(listener: &TcpListener, service: &Arc<dyn StreamService>, shared: &Arc<Shared>) {
+fn accept(
+    listener: &TcpListener,
+    service: &Arc<dyn StreamService>,
+    shared: &Arc<Shared>,
+    stack_bytes: usize,
+) {
     loop {
         if shared.connections() >= shared.limits.connections_max + shared.limits.refusals_max {
             pause(shared.limits.accept_pause);
             continue;
         }
         match listener.accept() {
-            Ok((stream, peer)) => open(stream, peer, service, shared),
+            Ok((stream, peer)) => {
+                if let Err(error) = open(stream, peer, service, shared, stack_bytes) {
+                    log::debug!("{peer}: no thread for it: {error}");
+                    pause(shared.limits.accept_pause);
+                }
+            }
             Err(_) if shared.is_draining() => return,
             Err(error) => match AcceptFailure::of(&error) {
                 AcceptFailure::ThatOne => {}
@@ -211,17 +219,19 @@ fn pause(duration: Duration) {
     thread::sleep(duration);
 }
 
-fn open(stream: TcpStream, peer: SocketAddr, service: &Arc<dyn StreamService>, shared: &Arc<Shared>) {
+fn open(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: &Arc<dyn StreamService>,
+    shared: &Arc<Shared>,
+    stack_bytes: usize,
+) -> io::Result<()> {
     let admitted = Admitted::to(shared, stream, peer);
     let service = service.clone();
-    let spawned = spawn("connection", move || {
+    spawn("connection", stack_bytes, move || {
         let reason = connection::serve(&admitted, service.as_ref());
         log::debug!("{} closed: {reason}", admitted.connection.peer);
-    });
-    if let Err(error) = spawned {
-        log::debug!("{peer}: no thread for it: {error}");
-        pause(shared.limits.accept_pause);
-    }
+    })
 }
 
 fn answer_datagrams(socket: &UdpSocket, service: &dyn DatagramService, shared: &Shared) {

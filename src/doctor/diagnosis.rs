@@ -66,11 +66,8 @@ pub fn diagnose(machine: &Machine, asked: Option<u64>) -> Diagnosis {
         ports::tracked(machine),
         memory::of_the_machine(machine),
         memory::of_the_group(machine),
-        threads::maps(machine),
-        threads::tasks_of_the_system(machine),
-        threads::tasks_of_the_user(machine),
-        threads::tasks_of_the_group(machine),
     ];
+    let limits: Vec<Limit> = limits.into_iter().chain(threads::all(machine)).collect();
     Diagnosis {
         loopline: env!("CARGO_PKG_VERSION"),
         asked,
@@ -142,10 +139,10 @@ mod tests {
         ("proc/meminfo", "MemAvailable:  20480 kB\n", "memory", DRIVING, 4096 * 1024 / 4248),
         ("proc/meminfo", "MemAvailable:  20480 kB\n", "memory", THREADS, 4096 * 1024 / 40_300),
         (GROUP_MEMORY, "20972520\n", "memory of the control group", &[Role::Serve], 4096 * 1024 / 4232),
-        (GROUP_TASKS, "117\n", "tasks of the control group", THREADS, 100),
-        ("proc/sys/vm/max_map_count", "65530\n", "memory maps of a process", THREADS, 16_342),
-        ("proc/sys/kernel/threads-max", "1102\n", "tasks of the system", THREADS, 1000),
-        ("proc/sys/kernel/pid_max", "1102\n", "tasks of the system", THREADS, 1000),
+        (GROUP_TASKS, "181\n", "tasks of the control group", THREADS, 100),
+        ("proc/sys/vm/max_map_count", "65530\n", "memory maps of a process", THREADS, 16_278),
+        ("proc/sys/kernel/threads-max", "1166\n", "tasks of the system", THREADS, 1000),
+        ("proc/sys/kernel/pid_max", "1166\n", "tasks of the system", THREADS, 1000),
     ];
 
     const PORT_RANGE: &str = "proc/sys/net/ipv4/ip_local_port_range";

@@ -1,21 +1,57 @@
 //! What only threads need: tasks and memory maps. They bound `serve --model threads`.
 
+use std::path::Path;
+
 use super::control_group::Group;
 use super::limit::{Lift, Limit, Need, Role, allowed, left, round_up, sysctl};
 use super::machine::{Fact, Machine, ProcessLimit};
 use super::memory::lift_group;
 use super::words::{grouped, limit_of};
+use crate::limits::Limits;
 
-/// The threads of `serve --model threads` that serve no connection, and some for the commands around it.
-const TASKS: Need = Need { base: 16, each: 1 };
+/// The threads of `serve --model threads` that serve no connection, those that only tell a peer that the server
+/// is full, and some for the commands around it.
+const TASKS: Need = Need { base: 16 + REFUSALS, each: 1 };
+
+/// Peers that are being refused at once, as [`crate::limits::Limits`] has it; each has a thread too.
+const REFUSALS: u64 = 64;
 
 /// A thread maps its stack and a page that guards it, and the same once more for the handler of overflows.
 /// Measured: 4.0 lines of `/proc/PID/maps` a connection, and about 60 before the first. When they run out,
 /// the thread that begins cannot run and takes the process with it, so this limit has some more room.
-const MAPS: Need = Need { base: 160, each: 4 };
+const MAPS: Need = Need { base: 160 + 4 * REFUSALS, each: 4 };
+
+/// What bounds threads here and now, whatever descriptors and memory allow.
+pub(super) fn all(machine: &Machine) -> [Limit; 4] {
+    [maps(machine), tasks_of_the_system(machine), tasks_of_the_user(machine), tasks_of_the_group(machine)]
+}
+
+/// Fits `limits` to the threads that there can be; returns the line to tell the user when that is fewer than the
+/// connections there would be otherwise. Beyond some of these limits a thread does not fail to start, it takes
+/// the process with it, so they must not be met.
+pub(crate) fn fit(limits: &mut Limits) -> Option<String> {
+    fit_on(&Machine::read(Path::new("/")), limits)
+}
+
+fn fit_on(machine: &Machine, limits: &mut Limits) -> Option<String> {
+    let narrowest = all(machine).into_iter().filter_map(|limit| {
+        let room = limit.allows.get(&Role::ServeThreads).copied()?;
+        Some((usize::try_from(room).unwrap_or(usize::MAX).max(1), limit))
+    });
+    let (room, limit) = narrowest.min_by_key(|(room, _)| *room)?;
+    if room >= limits.connections_max {
+        return None;
+    }
+    limits.connections_max = room;
+    Some(format!(
+        "--model threads: {room} connections will be served at once, each needs a thread (limited by {}: {}; \
+         'loopline doctor' says what lifts it)",
+        limit.name, limit.says
+    ))
+}
 
 /// `kernel.threads-max` and `kernel.pid_max`, whichever is narrower.
-pub(super) fn tasks_of_the_system(machine: &Machine) -> Limit {
+fn tasks_of_the_system(machine: &Machine) -> Limit {
     let known = [machine.threads_max, machine.pid_max].into_iter().filter_map(Fact::known).min();
     let narrower = known.map_or(machine.threads_max, Fact::Known);
     let tasks = left(narrower, machine.tasks);
@@ -35,7 +71,7 @@ pub(super) fn tasks_of_the_system(machine: &Machine) -> Limit {
 }
 
 /// `RLIMIT_NPROC`, which counts all tasks of a user and does not hold for root.
-pub(super) fn tasks_of_the_user(machine: &Machine) -> Limit {
+fn tasks_of_the_user(machine: &Machine) -> Limit {
     let holds = !machine.is_root;
     Limit {
         name: "tasks of the user",
@@ -57,7 +93,7 @@ pub(super) fn tasks_of_the_user(machine: &Machine) -> Limit {
 }
 
 /// `pids.max`, which is `TasksMax=` of a unit of systemd.
-pub(super) fn tasks_of_the_group(machine: &Machine) -> Limit {
+fn tasks_of_the_group(machine: &Machine) -> Limit {
     let group = machine.tasks_group.as_known();
     Limit {
         name: "tasks of the control group",
@@ -74,7 +110,7 @@ pub(super) fn tasks_of_the_group(machine: &Machine) -> Limit {
 }
 
 /// `vm.max_map_count`, commonly the first to bind.
-pub(super) fn maps(machine: &Machine) -> Limit {
+fn maps(machine: &Machine) -> Limit {
     Limit {
         name: "memory maps of a process",
         says: machine.maps_max.say(|max| format!("{}, {} a thread", grouped(max), MAPS.each)),
@@ -87,4 +123,31 @@ pub(super) fn maps(machine: &Machine) -> Limit {
 
 fn for_threads(available: Option<u64>, need: Need) -> std::collections::BTreeMap<Role, u64> {
     allowed(available, |role, available| (role == Role::ServeThreads).then(|| need.connections(available)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::made_up::machine;
+
+    #[test]
+    fn refusals_are_as_many_as_the_server_has() {
+        assert_eq!(REFUSALS, Limits::default().refusals_max as u64);
+    }
+
+    #[test]
+    fn a_server_with_threads_takes_no_more_connections_than_it_can_have_threads() {
+        let narrow = machine(&[("proc/sys/vm/max_map_count", Some("65530\n"))]);
+        let mut limits = Limits { connections_max: 19_899, ..Limits::default() };
+        let told = fit_on(&narrow, &mut limits).unwrap();
+        assert_eq!(limits.connections_max, 16_278);
+        assert!(
+            told.contains("16278 connections") && told.contains("memory maps of a process: 65,530"),
+            "{told}"
+        );
+        assert_eq!(fit_on(&narrow, &mut limits), None, "they fit now");
+        let mut few = Limits { connections_max: 100, ..Limits::default() };
+        assert_eq!(fit_on(&narrow, &mut few), None);
+        assert_eq!(few.connections_max, 100);
+    }
 }
