@@ -29,8 +29,15 @@ pub trait Observer {
     /// Connections are open, and messages are sent from now on.
     fn driving(&mut self) {}
 
-    /// What is sent from now on is measured.
+    /// Messages are measured from now on: what came before was to warm up.
     fn measuring(&mut self) {}
+
+    /// The last message that is measured has been sent; replies may be on their way. What this takes, they
+    /// wait.
+    fn measured(&mut self) {}
+
+    /// The run is over, and its connections are still open.
+    fn over(&mut self) {}
 
     /// A second is over. `times` are those of this second alone, in nanoseconds.
     fn second(&mut self, second: &Second, times: &Times) {
@@ -143,7 +150,9 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
             self.net.poll_until(&mut events, EVENTS_PER_TURN_MAX, asked_ns, until_ns)?;
             let (polled_ns, is_quiet) = (self.net.now_ns(), events.is_empty());
             if events.iter().any(|event| event.token == Token::STOP) {
-                (0..self.net.stop_requests()).for_each(|_| self.stop_early());
+                for _ in 0..self.net.stop_requests() {
+                    self.stop_early(observer);
+                }
             }
             let mut scene = scene(&mut self.net, &mut self.course.tally);
             for event in events.drain(..) {
@@ -157,7 +166,7 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
                 self.course.idle_ns += if is_idle { now_ns - began_ns } else { polled_ns - asked_ns };
             }
             if self.is_sending() && self.traffic.failed_in_a_row() >= FAILED_IN_A_ROW_MAX {
-                self.stop_sending(now_ns);
+                self.stop_sending(now_ns, observer);
             }
             self.tell(now_ns, observer);
         }
@@ -192,7 +201,7 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
                 self.send_due(now_ns.min(until_ns));
                 let is_behind = self.schedule.as_ref().is_some_and(|schedule| schedule.next_ns() < until_ns);
                 if !is_behind || now_ns >= until_ns + GRACE_NS {
-                    self.stop_sending(now_ns);
+                    self.stop_sending(now_ns, observer);
                 }
             }
             Phase::Warming { .. } | Phase::Driving { .. } => self.send_due(now_ns),
@@ -298,7 +307,8 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
         }
     }
 
-    fn stop_sending(&mut self, now_ns: u64) {
+    fn stop_sending(&mut self, now_ns: u64, observer: &mut dyn Observer) {
+        observer.measured();
         if let (Some(schedule), Phase::Driving { until_ns }) = (&mut self.schedule, self.phase) {
             while schedule.next_ns() < until_ns && schedule.next_ns() < now_ns {
                 schedule.take();
@@ -313,7 +323,7 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
     }
 
     /// Somebody asks to stop: once to let what is on its way come, twice at once.
-    fn stop_early(&mut self) {
+    fn stop_early(&mut self, observer: &mut dyn Observer) {
         let now_ns = self.net.now_ns();
         self.course.is_interrupted = true;
         match self.phase {
@@ -321,7 +331,7 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
                 self.course.open_ns = now_ns - self.began_ns;
                 self.phase = Phase::Over;
             }
-            Phase::Warming { .. } | Phase::Driving { .. } => self.stop_sending(now_ns),
+            Phase::Warming { .. } | Phase::Driving { .. } => self.stop_sending(now_ns, observer),
             Phase::Draining { .. } | Phase::Over => self.phase = Phase::Over,
         }
     }
@@ -372,7 +382,7 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
         observer.second(second, times);
         self.course.tally.begin_interval();
         if self.options.target.service_name().is_some() && self.is_sending() && !self.traffic.is_usable() {
-            self.stop_sending(now_ns);
+            self.stop_sending(now_ns, observer);
         }
     }
 
@@ -380,6 +390,7 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
         let now_ns = self.net.now_ns();
         let (second, times) = self.course.tally.close_interval(now_ns);
         observer.second(second, times);
+        observer.over();
     }
 
     fn elapsed(&self, now_ns: u64) -> f64 {
