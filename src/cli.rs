@@ -1,5 +1,6 @@
 //! The arguments of the whole program, by `clap`, and what is done with them.
 
+mod compare;
 mod load;
 
 use std::path::PathBuf;
@@ -47,6 +48,8 @@ enum Command {
     Client(ClientArguments),
     /// Drive a server with very many connections, and measure
     Load(Box<load::LoadArguments>),
+    /// Compare the event loop with a thread per connection on this machine
+    Compare(Box<compare::CompareArguments>),
     /// Tell how many connections this machine can serve and drive, and which limit binds first
     Doctor(DoctorArguments),
 }
@@ -201,6 +204,10 @@ pub fn run() -> ExitCode {
             }
         }
         Command::Load(arguments) => return load::run(&arguments),
+        Command::Compare(arguments) => match compare::run(*arguments) {
+            Ok(status) => return ExitCode::from(status),
+            Err(failed) => failed,
+        },
         Command::Doctor(DoctorArguments { connections, json }) => {
             match doctor::run(&doctor::Options { connections, json }) {
                 Ok(()) => return ExitCode::SUCCESS,

@@ -64,6 +64,8 @@
 pub mod cli;
 #[cfg(feature = "cli")]
 pub mod client;
+#[cfg(feature = "cli")]
+pub mod compare;
 mod conn;
 mod conn_table;
 mod counters;

@@ -1,0 +1,193 @@
+//! One run: a server, the load on it, and what both say of it.
+
+#![expect(clippy::disallowed_methods, reason = "context switches are counted over a time")]
+
+use std::time::Instant;
+
+use super::CompareError;
+use super::child::{Child, NoChild};
+use super::cores::Cores;
+use super::gauge::{Gauge, Switches, cpu_us};
+use super::options::{CompareOptions, Workload};
+use super::plan::{Load, Step};
+use crate::endpoint::Endpoint;
+use crate::load::options::{LoadOptions, Target};
+use crate::load::summary::Outcome;
+use crate::load::{self, Observer};
+use crate::service;
+
+/// What a run has found. What could not be told is `None`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sample {
+    pub(super) rate: f64,
+    pub(super) cpu_us_per_message: Option<f64>,
+    /// Response times in microseconds.
+    pub(super) p50: Option<f64>,
+    pub(super) p99: Option<f64>,
+    pub(super) p99_9: Option<f64>,
+    /// Memory with all connections open, in bytes.
+    pub(super) user_bytes: Option<f64>,
+    /// What the kernel took more than before they were opened, in bytes.
+    pub(super) kernel_stack_bytes: Option<f64>,
+    pub(super) slab_bytes: Option<f64>,
+    pub(super) threads: Option<f64>,
+    /// Context switches a second.
+    pub(super) voluntary: Option<f64>,
+    pub(super) involuntary: Option<f64>,
+    pub(super) opened: u64,
+    pub(super) failed: u64,
+    pub(super) limited_by: Option<&'static str>,
+    pub(super) generator_busy: f64,
+    pub(super) generator_cpu_seconds: f64,
+    pub(super) lag_p99: Option<f64>,
+    /// Why it tells more of the generator than of the server.
+    pub(super) generator_was_the_limit: Option<String>,
+    /// What has ended the server before its time. There is nothing else to be believed then.
+    pub(super) ended: Option<String>,
+}
+
+/// What came of a step.
+pub(super) enum Measured {
+    Sample(Box<Sample>),
+    Interrupted,
+}
+
+/// Does `step`, with so many messages a second if it is about an open loop.
+pub(super) fn measure(
+    step: &Step,
+    rate: Option<u64>,
+    options: &CompareOptions,
+    cores: &Cores,
+) -> Result<Measured, CompareError> {
+    let stack_bytes = match step.cell.load {
+        Load::Stack(bytes) => Some(bytes),
+        Load::Closed | Load::Open | Load::Percent(_) => None,
+    };
+    cores.as_server();
+    let child = Child::start(&options.program, step.model, stack_bytes);
+    cores.as_generator();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(NoChild::Killed(by)) => return Ok(Measured::Sample(Box::new(Sample::ended(by)))),
+        Err(NoChild::Cannot(line)) => return Err(CompareError::NoServer(line)),
+    };
+    let pid = child.pid();
+    let mut watch = Watch::of(pid);
+    let outcome = load::run(&load_options(step, rate, options, &child), &mut watch)?;
+    if outcome.is_interrupted {
+        return Ok(Measured::Interrupted);
+    }
+    let ended = child.ended();
+    let sample = Sample { ended, ..sample(step, &outcome, &watch) };
+    Ok(Measured::Sample(Box::new(sample)))
+}
+
+fn load_options(step: &Step, rate: Option<u64>, options: &CompareOptions, child: &Child) -> LoadOptions {
+    let message = service::ALL.iter().find(|service| service.name == "message").expect("it is served");
+    let endpoint = Endpoint {
+        host: child.address.ip().to_string(),
+        port: child.address.port(),
+        ..Endpoint::of(message)
+    };
+    let connections = step.cell.connections;
+    let all = LoadOptions {
+        connections,
+        duration: options.duration,
+        warmup: options.warmup,
+        rate,
+        ..LoadOptions::of(Target::Service(endpoint))
+    };
+    match step.cell.workload {
+        Workload::AllActive => all,
+        Workload::FewActive => LoadOptions { active: Some((connections / 100).max(1)), ..all },
+        Workload::Churn => LoadOptions { one_shot: true, ..all },
+        Workload::LargeBodies => LoadOptions { body_bytes: LARGE_BYTES, ..all },
+        Workload::Pipelined => LoadOptions { pipeline: PIPELINE, ..all },
+    }
+}
+
+/// The server, looked at when it matters.
+struct Watch {
+    pid: u32,
+    before: Gauge,
+    driving: Option<(Instant, Switches)>,
+    cpu_us: [Option<f64>; 2],
+    over: Option<(Instant, Gauge)>,
+}
+
+impl Watch {
+    fn of(pid: u32) -> Self {
+        Self { pid, before: Gauge::of(pid), driving: None, cpu_us: [None; 2], over: None }
+    }
+}
+
+impl Observer for Watch {
+    fn driving(&mut self) {
+        let gauge = Gauge::of(self.pid);
+        self.driving = Some((Instant::now(), gauge.switches));
+    }
+
+    // In between nothing is looked at that takes time, for messages are on their way.
+    fn measuring(&mut self) {
+        self.cpu_us[0] = cpu_us(self.pid);
+    }
+
+    fn measured(&mut self) {
+        self.cpu_us[1] = cpu_us(self.pid);
+    }
+
+    fn over(&mut self) {
+        let at = Instant::now();
+        self.over = Some((at, Gauge::of(self.pid)));
+    }
+}
+
+fn sample(step: &Step, outcome: &Outcome, watch: &Watch) -> Sample {
+    let summary = &outcome.summary;
+    let response = &summary.latency_us.response;
+    let over = watch.over.map(|(_, gauge)| gauge).unwrap_or_default();
+    let more = |of: fn(&Gauge) -> Option<f64>| Some(of(&over)? - of(&watch.before)?);
+    let messages = summary.messages.rate * summary.duration_seconds;
+    let [began, ended] = watch.cpu_us;
+    let used_us = ended.zip(began).map(|(ended, began)| ended - began);
+    // Of threads that have ended nobody knows how often they were switched.
+    let switches = watch.driving.zip(watch.over).filter(|_| step.cell.workload != Workload::Churn);
+    let a_second = |of: fn(&Switches) -> f64| {
+        let ((began, before), (over, gauge)) = switches?;
+        let seconds = over.saturating_duration_since(began).as_secs_f64();
+        (seconds > 0.0).then(|| (of(&gauge.switches) - of(&before)) / seconds)
+    };
+    Sample {
+        rate: summary.messages.rate,
+        cpu_us_per_message: used_us.filter(|_| messages >= 1.0).map(|us| us / messages),
+        p50: response.p50,
+        p99: response.p99,
+        p99_9: response.p99_9,
+        user_bytes: over.user_bytes,
+        kernel_stack_bytes: more(|gauge| gauge.kernel_stack_bytes),
+        slab_bytes: more(|gauge| gauge.slab_bytes),
+        threads: over.threads,
+        voluntary: a_second(|switches| switches.voluntary),
+        involuntary: a_second(|switches| switches.involuntary),
+        opened: summary.connections.opened,
+        failed: summary.messages.failed + summary.messages.unanswered,
+        limited_by: summary.connections.limited_by,
+        generator_busy: summary.generator.busy,
+        generator_cpu_seconds: summary.generator.cpu_seconds,
+        lag_p99: summary.schedule_lag_us.p99,
+        generator_was_the_limit: summary.why_invalid.clone(),
+        ended: None,
+    }
+}
+
+impl Sample {
+    fn ended(by: String) -> Self {
+        Self { ended: Some(by), ..Self::default() }
+    }
+}
+
+/// Bytes of a large body.
+const LARGE_BYTES: usize = 64 << 10;
+
+/// Messages in flight on a connection that pipelines.
+const PIPELINE: u32 = 16;

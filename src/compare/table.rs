@@ -1,0 +1,184 @@
+//! The result as text: the sentences, then a table for each workload.
+
+use std::fmt::Write;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use super::findings::pairs;
+use super::options::Workload;
+use super::result::{Cell, Comparison};
+use super::stats::Estimate;
+use crate::figures::{NONE, bytes, count, maybe, rate, time_us};
+
+/// The whole result, for a terminal or a file.
+#[must_use]
+pub fn table(comparison: &Comparison) -> String {
+    let mut text = String::new();
+    for workload in &comparison.settings.workloads {
+        let pairs =
+            [pairs(*workload, "closed", &comparison.cells), pairs(*workload, "open", &comparison.cells)];
+        let cells = pairs.iter().flatten().flat_map(|(_, sides)| sides).flatten().copied();
+        append(&mut text, format_args!("{}: {}\n{}\n", workload.name(), workload.words(), of(cells)));
+    }
+    append(&mut text, format_args!("a connection takes\n{}\n", memory(comparison)));
+    if !comparison.stacks.is_empty() {
+        append(&mut text, format_args!("threads by the size of their stacks\n{}\n", stacks(comparison)));
+    }
+    append(&mut text, format_args!("{}", notes(comparison)));
+    for verdict in &comparison.verdicts {
+        append(&mut text, format_args!("{}: {}\n", verdict.workload.name(), verdict.sentence));
+        if let Some(cost) = &verdict.cost {
+            append(&mut text, format_args!("{}: {cost}\n", verdict.workload.name()));
+        }
+    }
+    for it in &comparison.scalability {
+        let all = Workload::AllActive.name();
+        append(&mut text, format_args!("{all}, scalability of {}: {}\n", it.model, it.sentence));
+    }
+    let (done, planned) = (count(comparison.done as u64), count(comparison.planned as u64));
+    let took = time_us(comparison.took_seconds * 1e6);
+    let how = if comparison.interrupted { "interrupted: " } else { "" };
+    append(&mut text, format_args!("{how}{done} of {planned} runs in {took}\n"));
+    text
+}
+
+fn of<'a>(cells: impl Iterator<Item = &'a Cell>) -> Table {
+    let mut table = empty(&[
+        "connections",
+        "load",
+        "model",
+        "rate",
+        "from–to",
+        "CPU/message",
+        "p50",
+        "p99",
+        "p99.9",
+        "threads",
+        "switches/s",
+        "forced/s",
+        "memory",
+        "",
+    ]);
+    for cell in cells {
+        let median = |estimate: Option<Estimate>| estimate.map(|it| it.median);
+        let range = cell.rate.map_or_else(
+            || NONE.into(),
+            |it| format!("{}–{}", rate(it.low).trim_end_matches("/s"), rate(it.high).trim_end_matches("/s")),
+        );
+        let load =
+            cell.offered_rate.map_or_else(|| cell.load.into(), |offered| format!("open {}", count(offered)));
+        table.add_row([
+            count(cell.connections.into()),
+            load,
+            cell.model.into(),
+            maybe(median(cell.rate), rate),
+            range,
+            maybe(median(cell.cpu_us_per_message), time_us),
+            maybe(median(cell.p50_us), time_us),
+            maybe(median(cell.p99_us), time_us),
+            maybe(median(cell.p99_9_us), time_us),
+            maybe(median(cell.threads), whole),
+            maybe(median(cell.voluntary_switches), whole),
+            maybe(median(cell.involuntary_switches), whole),
+            maybe(median(cell.user_bytes), in_bytes),
+            marks(cell),
+        ]);
+    }
+    aligned(table, 3..=12)
+}
+
+/// Signs that stand behind a row; [`notes`] says what they mean.
+fn marks(cell: &Cell) -> String {
+    let mut marks = Vec::new();
+    if cell.generator.was_the_limit {
+        marks.push("G".to_owned());
+    }
+    if cell.marks.len() > usize::from(cell.generator.was_the_limit) {
+        marks.push("!".into());
+    }
+    if cell.failed > 0 {
+        marks.push(format!("{} failed", count(cell.failed)));
+    }
+    if let Some(limit) = &cell.limited_by {
+        marks.push(format!("{} open: {limit}", maybe(cell.opened, whole)));
+    }
+    marks.join(" ")
+}
+
+fn notes(comparison: &Comparison) -> String {
+    let mut text = String::new();
+    let all = || comparison.cells.iter().chain(&comparison.latency_by_rate);
+    if let Some(cell) = all().find(|cell| cell.generator.was_the_limit) {
+        let why = cell.generator.why.as_deref().unwrap_or_default();
+        append(&mut text, format_args!("G: the generator was the limit ({why})\n"));
+    }
+    for cell in all().filter(|cell| cell.marks.len() > usize::from(cell.generator.was_the_limit)) {
+        let n = count(cell.connections.into());
+        let why = &cell.marks[0];
+        append(&mut text, format_args!("!: {} {n} {}: {why}\n", cell.workload.name(), cell.model));
+    }
+    match &comparison.settings.pinned {
+        Some(split) => {
+            let server: Vec<String> = split.server.iter().map(ToString::to_string).collect();
+            let (server, generator) = (server.join(", "), split.generator);
+            append(&mut text, format_args!("server on processor {server}, generator on {generator}\n"));
+        }
+        None => text += "one processor: server and generator share it, and take time from each other\n",
+    }
+    text
+}
+
+fn memory(comparison: &Comparison) -> Table {
+    let mut table = empty(&["model", "own memory", "kernel stacks", "sockets of both ends"]);
+    for it in &comparison.memory {
+        let cells = [it.user_bytes, it.kernel_stack_bytes, it.slab_bytes].map(|it| maybe(it, in_bytes));
+        table.add_row([it.model.to_owned()].into_iter().chain(cells));
+    }
+    aligned(table, 1..=3)
+}
+
+fn stacks(comparison: &Comparison) -> Table {
+    let mut table = empty(&["stack", "connections", "own memory of each", "rate", ""]);
+    for it in &comparison.stacks {
+        table.add_row([
+            bytes(it.stack_bytes as u64),
+            count(it.connections.into()),
+            maybe(it.user_bytes_per_connection, in_bytes),
+            maybe(it.rate, rate),
+            it.marks.join(", "),
+        ]);
+    }
+    aligned(table, 0..=3)
+}
+
+fn empty(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header);
+    table
+}
+
+fn aligned(mut table: Table, numbers: std::ops::RangeInclusive<usize>) -> Table {
+    for column in numbers {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn append(text: &mut String, what: std::fmt::Arguments<'_>) {
+    text.write_fmt(what).expect("a string takes whatever is written");
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, shown whole")]
+fn whole(number: f64) -> String {
+    count(number.round().max(0.0) as u64)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes, to three digits")]
+fn in_bytes(number: f64) -> String {
+    if number < 0.0 { NONE.into() } else { bytes(number.round() as u64) }
+}
