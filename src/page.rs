@@ -2,7 +2,10 @@
 //!
 //! It needs no script and loads nothing. What is put into it is text, numbers and plots, never HTML.
 
+mod picture;
 mod style;
+
+pub use picture::picture;
 
 use crate::html::{element, of_text, text};
 use crate::plot::{COLOURS, Plot, Stroke};

@@ -9,6 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::compare::options::{CompareOptions, Count, Workload};
+use crate::compare::result::Comparison;
 use crate::compare::{self, CompareError, Progress};
 use crate::units::parse_duration;
 
@@ -52,6 +53,14 @@ pub(super) struct CompareArguments {
     #[arg(long, env = "LOOPLINE_QUICK")]
     quick: bool,
 
+    /// Write the result as a page, in one file that needs nothing else
+    #[arg(long, value_name = "FILE.html", env = "LOOPLINE_REPORT")]
+    report: Option<PathBuf>,
+
+    /// Write each plot as a picture (SVG) into this folder, which is made if it is not there
+    #[arg(long, value_name = "DIR", env = "LOOPLINE_PICTURES")]
+    pictures: Option<PathBuf>,
+
     /// Write the result as JSON: to a file, or '-' for standard output instead of the text
     #[arg(long, value_name = "FILE|-", env = "LOOPLINE_JSON", allow_hyphen_values = true)]
     json: Option<PathBuf>,
@@ -63,34 +72,78 @@ Exit status: 0 the comparison is done, or was ended by Ctrl-C and what was done 
 
 /// Runs it. An error is one line and a status.
 pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
-    let failed = |error: String| (error, 1);
     let program =
-        std::env::current_exe().map_err(|error| failed(format!("this program is not found: {error}")))?;
-    let json = arguments.json.clone();
-    let options = options(arguments, program);
+        std::env::current_exe().map_err(|error| (format!("this program is not found: {error}"), 1))?;
+    let places = Places {
+        json: arguments.json.clone(),
+        report: arguments.report.clone(),
+        pictures: arguments.pictures.clone(),
+    };
+    // To be told in ten minutes that a folder is missing helps nobody.
+    places.check().map_err(|line| (line, 1))?;
     let mut line = Line::new();
-    let result = compare::run(&options, &mut line);
+    let result = compare::run(&options(arguments, program), &mut line);
     line.end();
     let comparison = result.map_err(|error| {
         let status = if matches!(error, CompareError::Usage(_)) { 2 } else { 1 };
         (error.to_string(), status)
     })?;
-    let as_json = serde_json::to_string_pretty(&comparison).expect("it has only strings as keys") + "\n";
-    let unwritten = |name: &str, error: &io::Error| {
-        failed(format!("{name}: the result cannot be written there: {error}"))
-    };
-    let text = match json.as_deref() {
-        Some(path) if path == Path::new("-") => as_json,
-        Some(path) => {
-            fs::write(path, as_json).map_err(|error| unwritten(&path.display().to_string(), &error))?;
-            compare::table(&comparison)
-        }
-        None => compare::table(&comparison),
-    };
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    written.map_err(|error| unwritten("standard output", &error))?;
+    places.write(&comparison).map_err(|line| (line, 1))?;
     Ok(0)
+}
+
+/// Where the result goes, besides standard output.
+struct Places {
+    json: Option<PathBuf>,
+    report: Option<PathBuf>,
+    pictures: Option<PathBuf>,
+}
+
+impl Places {
+    fn check(&self) -> Result<(), String> {
+        if let Some(folder) = &self.pictures {
+            fs::create_dir_all(folder).map_err(|error| unwritten(folder, &error))?;
+        }
+        for file in self.json.iter().chain(&self.report).filter(|file| *file != Path::new("-")) {
+            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+            if file.is_dir() {
+                return Err(unwritten(file, &io::ErrorKind::IsADirectory.into()));
+            }
+            if !folder.is_none_or(Path::is_dir) {
+                return Err(unwritten(file, &io::ErrorKind::NotFound.into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, comparison: &Comparison) -> Result<(), String> {
+        let write = |path: &Path, text: &str| fs::write(path, text).map_err(|error| unwritten(path, &error));
+        if let Some(path) = &self.report {
+            write(path, &compare::page(comparison))?;
+        }
+        if let Some(folder) = &self.pictures {
+            for (name, picture) in compare::pictures(comparison) {
+                write(&folder.join(name), &picture)?;
+            }
+        }
+        let as_json =
+            || serde_json::to_string_pretty(comparison).expect("it has only strings as keys") + "\n";
+        let text = match self.json.as_deref() {
+            Some(path) if path == Path::new("-") => as_json(),
+            Some(path) => {
+                write(path, &as_json())?;
+                compare::table(comparison)
+            }
+            None => compare::table(comparison),
+        };
+        let mut stdout = io::stdout().lock();
+        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        written.map_err(|error| unwritten(Path::new("standard output"), &error))
+    }
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> String {
+    format!("{}: the result cannot be written there: {error}", path.display())
 }
 
 fn options(arguments: CompareArguments, program: PathBuf) -> CompareOptions {

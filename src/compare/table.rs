@@ -15,10 +15,17 @@ use crate::figures::{NONE, bytes, count, maybe, rate, time_us};
 pub fn table(comparison: &Comparison) -> String {
     let mut text = String::new();
     for workload in &comparison.settings.workloads {
-        let pairs =
-            [pairs(*workload, "closed", &comparison.cells), pairs(*workload, "open", &comparison.cells)];
-        let cells = pairs.iter().flatten().flat_map(|(_, sides)| sides).flatten().copied();
-        append(&mut text, format_args!("{}: {}\n{}\n", workload.name(), workload.words(), of(cells)));
+        let of = |load| {
+            let pairs = pairs(*workload, load, &comparison.cells);
+            pairs.into_iter().flat_map(|(_, sides)| sides).flatten().collect::<Vec<&Cell>>()
+        };
+        let (all, words) = (closed(&of("closed")), workload.words());
+        append(&mut text, format_args!("{}: {words}, as much as is answered\n{all}\n", workload.name()));
+        let open = of("open");
+        if !open.is_empty() {
+            let same = same_rate(&open);
+            append(&mut text, format_args!("{}: the same rate for both\n{same}\n", workload.name()));
+        }
     }
     append(&mut text, format_args!("a connection takes\n{}\n", memory(comparison)));
     if !comparison.stacks.is_empty() {
@@ -42,14 +49,13 @@ pub fn table(comparison: &Comparison) -> String {
     text
 }
 
-fn of<'a>(cells: impl Iterator<Item = &'a Cell>) -> Table {
+fn closed(cells: &[&Cell]) -> Table {
     let mut table = empty(&[
-        "connections",
-        "load",
+        "conns",
         "model",
         "rate",
         "from–to",
-        "CPU/message",
+        "CPU/msg",
         "p50",
         "p99",
         "p99.9",
@@ -60,19 +66,11 @@ fn of<'a>(cells: impl Iterator<Item = &'a Cell>) -> Table {
         "",
     ]);
     for cell in cells {
-        let median = |estimate: Option<Estimate>| estimate.map(|it| it.median);
-        let range = cell.rate.map_or_else(
-            || NONE.into(),
-            |it| format!("{}–{}", rate(it.low).trim_end_matches("/s"), rate(it.high).trim_end_matches("/s")),
-        );
-        let load =
-            cell.offered_rate.map_or_else(|| cell.load.into(), |offered| format!("open {}", count(offered)));
         table.add_row([
             count(cell.connections.into()),
-            load,
             cell.model.into(),
             maybe(median(cell.rate), rate),
-            range,
+            range(cell),
             maybe(median(cell.cpu_us_per_message), time_us),
             maybe(median(cell.p50_us), time_us),
             maybe(median(cell.p99_us), time_us),
@@ -84,11 +82,42 @@ fn of<'a>(cells: impl Iterator<Item = &'a Cell>) -> Table {
             marks(cell),
         ]);
     }
-    aligned(table, 3..=12)
+    aligned(table, &[0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
+}
+
+fn same_rate(cells: &[&Cell]) -> Table {
+    let mut table = empty(&["conns", "model", "offered", "rate", "CPU/msg", "p50", "p99", "p99.9", ""]);
+    for cell in cells {
+        table.add_row([
+            count(cell.connections.into()),
+            cell.model.into(),
+            cell.offered_rate.map_or_else(|| NONE.into(), |offered| format!("{}/s", count(offered))),
+            maybe(median(cell.rate), rate),
+            maybe(median(cell.cpu_us_per_message), time_us),
+            maybe(median(cell.p50_us), time_us),
+            maybe(median(cell.p99_us), time_us),
+            maybe(median(cell.p99_9_us), time_us),
+            marks(cell),
+        ]);
+    }
+    aligned(table, &[0, 2, 3, 4, 5, 6, 7])
+}
+
+fn median(estimate: Option<Estimate>) -> Option<f64> {
+    estimate.map(|it| it.median)
+}
+
+/// The interval of the rate.
+pub(super) fn range(cell: &Cell) -> String {
+    let ends = |it: Estimate| {
+        let [low, high] = [it.low, it.high].map(|end| rate(end).trim_end_matches("/s").to_owned());
+        format!("{low}–{high}")
+    };
+    cell.rate.map_or_else(|| NONE.into(), ends)
 }
 
 /// Signs that stand behind a row; [`notes`] says what they mean.
-fn marks(cell: &Cell) -> String {
+pub(super) fn marks(cell: &Cell) -> String {
     let mut marks = Vec::new();
     if cell.generator.was_the_limit {
         marks.push("G".to_owned());
@@ -134,7 +163,7 @@ fn memory(comparison: &Comparison) -> Table {
         let cells = [it.user_bytes, it.kernel_stack_bytes, it.slab_bytes].map(|it| maybe(it, in_bytes));
         table.add_row([it.model.to_owned()].into_iter().chain(cells));
     }
-    aligned(table, 1..=3)
+    aligned(table, &[1, 2, 3])
 }
 
 fn stacks(comparison: &Comparison) -> Table {
@@ -148,7 +177,7 @@ fn stacks(comparison: &Comparison) -> Table {
             it.marks.join(", "),
         ]);
     }
-    aligned(table, 0..=3)
+    aligned(table, &[0, 1, 2, 3])
 }
 
 fn empty(header: &[&str]) -> Table {
@@ -160,9 +189,9 @@ fn empty(header: &[&str]) -> Table {
     table
 }
 
-fn aligned(mut table: Table, numbers: std::ops::RangeInclusive<usize>) -> Table {
+fn aligned(mut table: Table, numbers: &[usize]) -> Table {
     for column in numbers {
-        if let Some(column) = table.column_mut(column) {
+        if let Some(column) = table.column_mut(*column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
@@ -174,11 +203,11 @@ fn append(text: &mut String, what: std::fmt::Arguments<'_>) {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, shown whole")]
-fn whole(number: f64) -> String {
+pub(super) fn whole(number: f64) -> String {
     count(number.round().max(0.0) as u64)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes, to three digits")]
-fn in_bytes(number: f64) -> String {
+pub(super) fn in_bytes(number: f64) -> String {
     if number < 0.0 { NONE.into() } else { bytes(number.round() as u64) }
 }

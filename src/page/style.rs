@@ -100,3 +100,8 @@ footer { margin-top: 2.5rem; font-size: 0.8125rem; color: var(--muted); }
   figure, .table, .cards div { break-inside: avoid; }
 }
 ";
+
+/// The colours alone.
+pub(super) fn colours() -> &'static str {
+    CSS.split("* {").next().unwrap_or(CSS)
+}
