@@ -192,7 +192,9 @@ fn accept(
     stack_bytes: usize,
 ) {
     loop {
-        if shared.connections() >= shared.limits.connections_max + shared.limits.refusals_max {
+        if shared.connections() >= shared.limits.connections_max + shared.limits.refusals_max
+            || has_too_many_threads(shared)
+        {
             pause(shared.limits.accept_pause);
             continue;
         }
@@ -213,6 +215,18 @@ fn accept(
             },
         }
     }
+}
+
+/// Whether there are as many threads as there may be. A connection is counted as over before its thread is
+/// quite gone, and what that thread has mapped goes with it; so near the limit the kernel is asked.
+fn has_too_many_threads(shared: &Shared) -> bool {
+    let most = shared.limits.connections_max;
+    if shared.connections() < most - most / 8 {
+        return false;
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let threads = status.lines().find_map(|line| line.strip_prefix("Threads:")?.trim().parse::<usize>().ok());
+    threads.is_some_and(|threads| threads >= most + shared.limits.refusals_max)
 }
 
 fn pause(duration: Duration) {
