@@ -181,7 +181,7 @@ fn text() -> TextStyle<'static> {
 /// Pixels of a line, however large the plot is shown.
 const LINE: u32 = 2;
 /// Length of a tick. Its label is twice as far from the axis.
-const TICK: i32 = 4 * FINENESS;
+const TICK: i32 = 5 * FINENESS;
 /// Radius of a mark.
 const MARK: i32 = 4 * FINENESS;
 /// Half of the stroke at the end of an error bar.
