@@ -10,6 +10,8 @@ pub mod crossover;
 mod findings;
 mod gauge;
 mod limits;
+#[cfg(test)]
+mod made_up;
 mod measure;
 pub mod options;
 mod plan;
@@ -46,7 +48,7 @@ pub fn run(options: &CompareOptions, progress: &mut dyn Progress) -> Result<Comp
     }
     let cores = Cores::share_out(options.server_cores).map_err(CompareError::Unpinned)?;
     let course = course::go(&steps, options, &cores, progress)?;
-    Ok(findings::comparison(options, &connections, course, cores.split(), &limits))
+    Ok(findings::comparison(options, &connections, &course, cores.split(), &limits))
 }
 
 /// The numbers of connections, each once and in order.

@@ -153,7 +153,13 @@ fn options(arguments: CompareArguments, program: PathBuf) -> CompareOptions {
     let mut workloads = arguments.workload;
     workloads.sort_unstable();
     workloads.dedup();
+    // Who says what to do wants all of it.
+    let is_default = arguments.connections.is_empty()
+        && arguments.duration.is_none()
+        && arguments.warmup.is_none()
+        && arguments.repeats.is_none();
     CompareOptions {
+        budget: defaults.budget.filter(|_| is_default),
         connections: or(arguments.connections, defaults.connections),
         workloads: if workloads.is_empty() { defaults.workloads } else { workloads },
         duration: arguments.duration.unwrap_or(defaults.duration),

@@ -102,7 +102,11 @@ impl Child {
         let status = self.process.try_wait().ok()??;
         let last = self.read_log(Duration::ZERO).unwrap_or_default();
         let last = last.lines().last().unwrap_or_default().to_owned();
-        Some(killed_by(status).unwrap_or_else(|| format!("ended by itself ({status}): {last}")))
+        Some(match killed_by(status) {
+            Some(by) if last.is_empty() => by,
+            Some(by) => format!("{by}: {last}"),
+            None => format!("ended by itself ({status}): {last}"),
+        })
     }
 }
 

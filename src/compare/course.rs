@@ -37,6 +37,8 @@ pub(super) struct Course {
     /// Messages a second that were asked for in open loops.
     pub(super) rates: BTreeMap<Cell, u64>,
     pub(super) done: usize,
+    /// Repeats that were left out, to be over in time.
+    pub(super) left_out: usize,
     pub(super) planned: usize,
     pub(super) is_interrupted: bool,
     pub(super) took: Duration,
@@ -54,6 +56,8 @@ pub(super) fn go(
     let mut course = Course { planned: steps.len(), ..Course::default() };
     let mut left: Duration = steps.iter().map(|step| step.estimate(options)).sum();
     let mut estimated = Duration::ZERO;
+    // Both models have as many runs in a cell, so it is decided once for both.
+    let mut decided = None;
     for step in steps {
         if stop.is_asked_for() {
             course.is_interrupted = true;
@@ -63,13 +67,20 @@ pub(super) fn go(
         progress.step(&step.to_string(), course.done, course.planned, left.mul_f64(pace));
         let estimate = step.estimate(options);
         left = left.saturating_sub(estimate);
-        estimated += estimate;
-        if !course.can_be_done(step, options) {
-            course.done += 1;
+        let is_late = options.budget.is_some_and(|budget| began.elapsed() + left.mul_f64(pace) > budget);
+        let pair = (step.cell, step.repeat);
+        let is_left_out = match decided {
+            Some((of, is_left_out)) if of == pair => is_left_out,
+            _ => is_late && step.repeat >= KEPT,
+        };
+        decided = Some((pair, is_left_out));
+        if is_left_out || !course.can_be_done(step, options) {
+            course.left_out += 1;
             continue;
         }
+        estimated += estimate;
         let rate = course.rates.get(&step.cell).copied();
-        match measure(step, rate, options, cores)? {
+        match measure(step, rate, options, cores, &stop)? {
             Measured::Sample(sample) => {
                 course.samples.entry((step.cell, step.model)).or_default().push(*sample);
             }
@@ -124,7 +135,7 @@ impl Course {
 }
 
 /// Ctrl-C, a request to end, or a terminal that is gone.
-struct StopRequest {
+pub(super) struct StopRequest {
     asked: Arc<AtomicBool>,
     listening: Vec<SigId>,
 }
@@ -138,7 +149,7 @@ impl StopRequest {
         Ok(this)
     }
 
-    fn is_asked_for(&self) -> bool {
+    pub(super) fn is_asked_for(&self) -> bool {
         self.asked.load(Ordering::SeqCst)
     }
 }
@@ -154,5 +165,57 @@ impl Drop for StopRequest {
 /// Of what the slower model does in the closed loop, what is asked of both in the open one, in percent.
 pub(super) const OPEN_PERCENT: u32 = 50;
 
+/// Repeats that are never left out.
+const KEPT: u32 = 2;
+
 /// After so much the pace is known.
 const TRUSTED: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::options::Workload;
+
+    fn cell(load: Load) -> Cell {
+        Cell { workload: Workload::AllActive, connections: 10, load }
+    }
+
+    fn step(load: Load) -> Step {
+        Step { cell: cell(load), model: Model::Loop, repeat: 0 }
+    }
+
+    fn measured(rates: [f64; 2]) -> Course {
+        let sample = |rate| vec![Sample { rate, ..Sample::default() }];
+        let samples = MODELS.into_iter().zip(rates);
+        let samples = samples.map(|(model, rate)| ((cell(Load::Closed), model), sample(rate))).collect();
+        Course { samples, ..Course::default() }
+    }
+
+    #[test]
+    fn the_rate_of_an_open_loop_is_half_of_what_the_slower_model_does() {
+        let options = CompareOptions::full("loopline".into());
+        let mut course = measured([3000.0, 1000.0]);
+        assert!(course.can_be_done(&step(Load::Open), &options));
+        assert!(course.can_be_done(&step(Load::Percent(80)), &options));
+        assert_eq!(course.rates[&cell(Load::Open)], 500);
+        assert_eq!(course.rates[&cell(Load::Percent(80))], 800);
+        let asked = CompareOptions { rate: Some(7), ..options };
+        let mut course = measured([3000.0, 1000.0]);
+        assert!(course.can_be_done(&step(Load::Open), &asked));
+        assert_eq!(course.rates[&cell(Load::Open)], 7);
+    }
+
+    #[test]
+    fn without_a_rate_there_is_no_open_loop() {
+        let options = CompareOptions::full("loopline".into());
+        assert!(!measured([3000.0, 0.0]).can_be_done(&step(Load::Open), &options));
+        assert!(!Course::default().can_be_done(&step(Load::Open), &options));
+    }
+
+    #[test]
+    fn time_left_follows_from_the_time_that_was_needed() {
+        let seconds = Duration::from_secs;
+        assert!((pace(seconds(30), seconds(10)) - 3.0).abs() < 1e-9);
+        assert!((pace(seconds(30), seconds(1)) - 1.0).abs() < 1e-9, "that is too early to tell");
+    }
+}

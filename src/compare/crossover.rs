@@ -87,7 +87,8 @@ fn everywhere(winner: Winner, known: &[&Place], decided: &[(&Place, Winner)]) ->
 fn crossing(before: &Place, after: &Place) -> f64 {
     let (Some(from), Some(to)) = (before.ratio(), after.ratio()) else { return f64::NAN };
     let (from, to) = (from.ln(), to.ln());
-    let share = if from == to { 0.5 } else { (from / (from - to)).clamp(0.0, 1.0) };
+    // Winners differ, so one is above nought and the other below.
+    let share = (from / (from - to)).clamp(0.0, 1.0);
     let (low, high) = (f64::from(before.connections).ln(), f64::from(after.connections).ln());
     (low + share * (high - low)).exp()
 }

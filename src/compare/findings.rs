@@ -19,13 +19,13 @@ use crate::options::Model;
 pub(super) fn comparison(
     options: &CompareOptions,
     connections: &[u32],
-    course: Course,
+    course: &Course,
     pinned: Option<&Split>,
     limits: &Limits,
 ) -> Comparison {
     let cells = |wanted: fn(Load) -> bool| -> Vec<Cell> {
         let samples = course.samples.iter().filter(|((cell, _), _)| wanted(cell.load));
-        samples.map(|((place, model), samples)| cell(*place, *model, samples, &course, limits)).collect()
+        samples.map(|((place, model), samples)| cell(*place, *model, samples, course, limits)).collect()
     };
     let measured = cells(|load| matches!(load, Load::Closed | Load::Open));
     let stacks = cells(|load| matches!(load, Load::Stack(_)));
@@ -43,11 +43,12 @@ pub(super) fn comparison(
         },
         planned: course.planned,
         done: course.done,
+        left_out: course.left_out,
         interrupted: course.is_interrupted,
         took_seconds: course.took.as_secs_f64(),
         verdicts: options.workloads.iter().map(|workload| verdict(*workload, &measured)).collect(),
         memory: MODELS.map(|model| memory(model_name(model), &measured)).into(),
-        stacks: stacks.iter().zip(plan::STACKS).map(|(cell, bytes)| stack(cell, bytes, &course)).collect(),
+        stacks: stacks.iter().zip(plan::STACKS).map(|(cell, bytes)| stack(cell, bytes, course)).collect(),
         latency_by_rate: cells(|load| matches!(load, Load::Percent(_))),
         scalability: MODELS.map(|model| scalability(model_name(model), &measured)).into(),
         cells: measured,
@@ -126,13 +127,13 @@ pub(super) fn pairs<'a>(
 fn verdict(workload: Workload, cells: &[Cell]) -> Verdict {
     let pairs = pairs(workload, "closed", cells);
     // A model with fewer connections than were asked for has not done what the other has.
-    let whole_rate = |cell: &Option<&Cell>| (*cell).filter(|cell| cell.limited_by.is_none())?.rate;
+    let whole_rate = |cell: Option<&Cell>| cell.filter(|cell| cell.limited_by.is_none())?.rate;
     let places: Vec<Place> = pairs
         .iter()
         .map(|(connections, [by_loop, by_threads])| Place {
             connections: *connections,
-            by_loop: whole_rate(by_loop),
-            by_threads: whole_rate(by_threads),
+            by_loop: whole_rate(*by_loop),
+            by_threads: whole_rate(*by_threads),
             loop_is_limited: by_loop.is_some_and(|cell| cell.generator.was_the_limit),
             threads_are_limited: by_threads.is_some_and(|cell| cell.generator.was_the_limit),
         })
@@ -158,8 +159,8 @@ fn cost(pairs: &[(u32, [Option<&Cell>; 2])]) -> Option<String> {
     let known: Vec<(u32, f64, f64)> = pairs
         .iter()
         .filter_map(|(n, [a, b])| {
-            let us = |cell: &Option<&Cell>| Some((*cell)?.cpu_us_per_message?.median);
-            Some((*n, us(a)?, us(b)?))
+            let us = |cell: Option<&Cell>| Some(cell?.cpu_us_per_message?.median);
+            Some((*n, us(*a)?, us(*b)?))
         })
         .collect();
     let said = |(n, by_loop, by_threads): &(u32, f64, f64)| {

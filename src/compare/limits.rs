@@ -7,7 +7,7 @@ use crate::options::Model;
 
 /// What `doctor` says before the comparison.
 pub(super) struct Limits {
-    verdicts: Vec<(Role, Verdict)>,
+    pub(super) verdicts: Vec<(Role, Verdict)>,
 }
 
 impl Limits {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::CompareError;
 use super::child::{Child, NoChild};
 use super::cores::Cores;
+use super::course::StopRequest;
 use super::gauge::{Gauge, Switches, cpu_us};
 use super::options::{CompareOptions, Workload};
 use super::plan::{Load, Step};
@@ -58,6 +59,7 @@ pub(super) fn measure(
     rate: Option<u64>,
     options: &CompareOptions,
     cores: &Cores,
+    stop: &StopRequest,
 ) -> Result<Measured, CompareError> {
     let stack_bytes = match step.cell.load {
         Load::Stack(bytes) => Some(bytes),
@@ -71,6 +73,10 @@ pub(super) fn measure(
         Err(NoChild::Killed(by)) => return Ok(Measured::Sample(Box::new(Sample::ended(by)))),
         Err(NoChild::Cannot(line)) => return Err(CompareError::NoServer(line)),
     };
+    // From here on the load listens for itself.
+    if stop.is_asked_for() {
+        return Ok(Measured::Interrupted);
+    }
     let pid = child.pid();
     let mut watch = Watch::of(pid);
     let outcome = load::run(&load_options(step, rate, options, &child), &mut watch)?;
@@ -169,7 +175,13 @@ fn sample(step: &Step, outcome: &Outcome, watch: &Watch) -> Sample {
         threads: over.threads,
         voluntary: a_second(|switches| switches.voluntary),
         involuntary: a_second(|switches| switches.involuntary),
-        opened: summary.connections.opened,
+        opened: match step.cell.workload {
+            Workload::Churn => summary.connections.opened,
+            // Who is told that the server is full had a connection for a moment.
+            Workload::AllActive | Workload::FewActive | Workload::LargeBodies | Workload::Pipelined => {
+                summary.connections.opened.saturating_sub(summary.connections.lost)
+            }
+        },
         failed: summary.messages.failed + summary.messages.unanswered,
         limited_by: summary.connections.limited_by,
         generator_busy: summary.generator.busy,

@@ -23,6 +23,8 @@ pub struct CompareOptions {
     pub rate: Option<u64>,
     /// Processors that the server may run on; all but the generator's if `None`.
     pub server_cores: Option<usize>,
+    /// When it should be over. Where it will not be, repeats are left out, but for two.
+    pub budget: Option<Duration>,
     /// The program that serves: this one.
     pub program: PathBuf,
 }
@@ -43,6 +45,7 @@ impl CompareOptions {
             repeats: 5,
             rate: None,
             server_cores: None,
+            budget: Some(Duration::from_secs(510)),
             program,
         }
     }
@@ -55,6 +58,7 @@ impl CompareOptions {
             duration: Duration::from_millis(150),
             warmup: Duration::from_millis(50),
             repeats: 2,
+            budget: Some(Duration::from_secs(50)),
             ..Self::full(program)
         }
     }

@@ -32,6 +32,8 @@ pub(super) enum Load {
 pub(super) struct Step {
     pub(super) cell: Cell,
     pub(super) model: Model,
+    /// How often both models have been there before.
+    pub(super) repeat: u32,
 }
 
 /// Both models, in the order in which they stand in tables.
@@ -76,7 +78,7 @@ pub(super) fn steps(options: &CompareOptions, connections: &[u32]) -> Vec<Step> 
     if connections.contains(&WEIGHED) {
         for bytes in STACKS {
             let cell = Cell { workload, connections: WEIGHED, load: Load::Stack(bytes) };
-            steps.push(Step { cell, model: Model::Threads });
+            steps.push(Step { cell, model: Model::Threads, repeat: 0 });
         }
     }
     steps
@@ -90,7 +92,7 @@ fn exemplary(connections: &[u32]) -> Option<u32> {
 fn in_turn(cell: Cell, repeats: u32) -> impl Iterator<Item = Step> {
     (0..repeats).flat_map(move |repeat| {
         let order = if repeat % 2 == 0 { MODELS } else { [MODELS[1], MODELS[0]] };
-        order.map(|model| Step { cell, model })
+        order.map(|model| Step { cell, model, repeat })
     })
 }
 
@@ -99,7 +101,9 @@ impl Step {
     pub(super) fn estimate(&self, options: &CompareOptions) -> Duration {
         let opening = match self.cell.workload {
             Workload::Churn => Duration::ZERO,
-            _ => EACH_CONNECTION * self.cell.connections,
+            Workload::AllActive | Workload::FewActive | Workload::LargeBodies | Workload::Pipelined => {
+                EACH_CONNECTION * self.cell.connections
+            }
         };
         AROUND + opening + options.warmup + options.duration
     }

@@ -28,9 +28,11 @@ pub fn page(comparison: &Comparison) -> String {
         "How it was measured",
         "Each run has a server of its own in a child process, with the same services, parser, sockets and backlog, \
          recording nothing. Models take turns (A B B A …). Figures are medians of the repeats; bars are their \
-         confidence interval, or their range when there are fewer than five. Of cells marked G the generator, or \
-         something else that ran, was the limit.",
+         confidence interval, or their range when there are fewer than five.",
     );
+    if !table::explained(comparison).is_empty() {
+        page.table(&marks(comparison));
+    }
     page.finish(&format!("Written by loopline {}.", comparison.loopline))
 }
 
@@ -154,6 +156,16 @@ fn cells(comparison: &Comparison, workload: Workload) -> Table<'static> {
     }
 }
 
+fn marks(comparison: &Comparison) -> Table<'static> {
+    Table {
+        title: "Marks",
+        columns: &[Column::Words(""), Column::Words("where"), Column::Words("why")],
+        rows: table::explained(comparison).into_iter().map(Vec::from).collect(),
+        note: "G: the generator, or something else that ran, was the limit. !: a run does not count. L: there were \
+               fewer connections than asked for.",
+    }
+}
+
 fn memory(comparison: &Comparison) -> Table<'static> {
     let row = |it: &super::result::Memory| {
         let cells =
@@ -193,5 +205,49 @@ fn scalability(comparison: &Comparison) -> Table<'static> {
         columns: &[Column::Words("model"), Column::Words("fit")],
         rows: comparison.scalability.iter().map(row).collect(),
         note: "X(N) = λN / (1 + σ(N − 1) + κN(N − 1)); nothing is claimed of fewer than 5 points or below 90 %.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::made_up;
+    use crate::html::unbalanced;
+    use crate::page::leave;
+
+    #[test]
+    fn the_page_says_what_the_result_says() {
+        let page = page(&made_up::comparison());
+        leave("compare.html", &page);
+        assert_eq!(unbalanced(&page), None);
+        for part in
+            ["Read with care.", "killed from outside by signal 9", "from about", "memory maps", "64 KiB"]
+        {
+            assert!(page.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn a_comparison_that_was_ended_at_once_has_a_page_too() {
+        let mut nothing = made_up::comparison();
+        nothing.cells.clear();
+        nothing.latency_by_rate.clear();
+        nothing.stacks.clear();
+        nothing.interrupted = true;
+        let page = page(&nothing);
+        leave("compare-nothing.html", &page);
+        assert_eq!(unbalanced(&page), None);
+        assert!(page.contains("Interrupted."));
+    }
+
+    #[test]
+    fn every_plot_has_a_picture_of_its_own_name() {
+        let pictures = pictures(&made_up::comparison());
+        let mut names: Vec<&String> = pictures.iter().map(|(name, _)| name).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), pictures.len());
+        assert!(names.contains(&&"latency-by-rate.svg".to_owned()), "{names:?}");
+        assert!(pictures.iter().all(|(_, svg)| !svg.contains("nothing was measured")));
     }
 }

@@ -20,6 +20,8 @@ pub struct Comparison {
     pub planned: usize,
     /// Of these, done.
     pub done: usize,
+    /// Repeats that were left out, to be over in time, and open loops for whose rate nothing was measured.
+    pub left_out: usize,
     /// Somebody has ended it early; what is here is what was done.
     pub interrupted: bool,
     /// Time that it took.
@@ -106,7 +108,7 @@ pub struct Cell {
     pub voluntary_switches: Option<Estimate>,
     /// Context switches a second because another was due.
     pub involuntary_switches: Option<Estimate>,
-    /// Connections that were open, in the median run.
+    /// Connections that were open to the end, or all there were where each message has its own, in the median run.
     pub opened: Option<f64>,
     /// Messages that failed or were not answered, in all runs.
     pub failed: u64,

@@ -45,7 +45,11 @@ pub fn table(comparison: &Comparison) -> String {
     let (done, planned) = (count(comparison.done as u64), count(comparison.planned as u64));
     let took = time_us(comparison.took_seconds * 1e6);
     let how = if comparison.interrupted { "interrupted: " } else { "" };
-    append(&mut text, format_args!("{how}{done} of {planned} runs in {took}\n"));
+    let rest = match comparison.left_out {
+        0 => String::new(),
+        out => format!(", {} left out to be over in time", count(out as u64)),
+    };
+    append(&mut text, format_args!("{how}{done} of {planned} runs in {took}{rest}\n"));
     text
 }
 
@@ -116,35 +120,66 @@ pub(super) fn range(cell: &Cell) -> String {
     cell.rate.map_or_else(|| NONE.into(), ends)
 }
 
-/// Signs that stand behind a row; [`notes`] says what they mean.
+/// Signs that stand behind a row; [`explained`] says what they mean.
 pub(super) fn marks(cell: &Cell) -> String {
     let mut marks = Vec::new();
     if cell.generator.was_the_limit {
         marks.push("G".to_owned());
     }
-    if cell.marks.len() > usize::from(cell.generator.was_the_limit) {
+    if is_disturbed(cell) {
         marks.push("!".into());
+    }
+    if cell.limited_by.is_some() {
+        marks.push("L".into());
     }
     if cell.failed > 0 {
         marks.push(format!("{} failed", count(cell.failed)));
     }
-    if let Some(limit) = &cell.limited_by {
-        marks.push(format!("{} open: {limit}", maybe(cell.opened, whole)));
-    }
     marks.join(" ")
+}
+
+/// Whether something is to be known of it besides that the generator was the limit.
+fn is_disturbed(cell: &Cell) -> bool {
+    cell.marks.len() > usize::from(cell.generator.was_the_limit)
+}
+
+/// What the signs mean: the sign, where it stands, and why.
+pub(super) fn explained(comparison: &Comparison) -> Vec<[String; 3]> {
+    let all = || comparison.cells.iter().chain(&comparison.latency_by_rate);
+    let place = |cell: &Cell| {
+        let Cell { workload, connections, model, load, .. } = cell;
+        format!("{}, {} connections, {model}, {load} loop", workload.name(), count((*connections).into()))
+    };
+    let mut lines = Vec::new();
+    for why in ["busy", "waited", ""] {
+        let is = |cell: &&Cell| {
+            let said = cell.generator.why.as_deref().unwrap_or_default();
+            let known = ["busy", "waited"].into_iter().find(|why| said.contains(*why)).unwrap_or_default();
+            cell.generator.was_the_limit && known == why
+        };
+        let of = all().filter(is).count();
+        if let Some(first) = all().find(is) {
+            let place =
+                if of == 1 { place(first) } else { format!("{of} cells, the first {}", place(first)) };
+            lines.push(["G".into(), place, first.generator.why.clone().unwrap_or_default()]);
+        }
+    }
+    for cell in all().filter(|cell| is_disturbed(cell)) {
+        lines.push(["!".into(), place(cell), cell.marks[0].clone()]);
+    }
+    for cell in all() {
+        if let Some(limit) = &cell.limited_by {
+            let opened = maybe(cell.opened, whole);
+            lines.push(["L".into(), place(cell), format!("{opened} were open, limited by {limit}")]);
+        }
+    }
+    lines
 }
 
 fn notes(comparison: &Comparison) -> String {
     let mut text = String::new();
-    let all = || comparison.cells.iter().chain(&comparison.latency_by_rate);
-    if let Some(cell) = all().find(|cell| cell.generator.was_the_limit) {
-        let why = cell.generator.why.as_deref().unwrap_or_default();
-        append(&mut text, format_args!("G: the generator was the limit ({why})\n"));
-    }
-    for cell in all().filter(|cell| cell.marks.len() > usize::from(cell.generator.was_the_limit)) {
-        let n = count(cell.connections.into());
-        let why = &cell.marks[0];
-        append(&mut text, format_args!("!: {} {n} {}: {why}\n", cell.workload.name(), cell.model));
+    for [sign, place, why] in explained(comparison) {
+        append(&mut text, format_args!("{sign}  {place}: {why}\n"));
     }
     match &comparison.settings.pinned {
         Some(split) => {
@@ -154,7 +189,7 @@ fn notes(comparison: &Comparison) -> String {
         }
         None => text += "one processor: server and generator share it, and take time from each other\n",
     }
-    text
+    text + "\n"
 }
 
 fn memory(comparison: &Comparison) -> Table {
@@ -210,4 +245,26 @@ pub(super) fn whole(number: f64) -> String {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes, to three digits")]
 pub(super) fn in_bytes(number: f64) -> String {
     if number < 0.0 { NONE.into() } else { bytes(number.round() as u64) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::made_up;
+
+    #[test]
+    fn a_table_says_what_was_found_and_what_to_know_with_it() {
+        let text = table(&made_up::comparison());
+        for part in [
+            "all-active: from about",
+            "threads end at 16,278 connections (memory maps of a process)",
+            "G  7 cells, the first all-active, 100 connections, loop, closed loop: the generator was busy 97 %",
+            "!  all-active, 10 connections, threads, closed loop: killed from outside by signal 9",
+            "server on processor 0, generator on 1",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let widest = text.lines().filter(|line| line.starts_with(' ')).map(|line| line.chars().count()).max();
+        assert!(widest.is_some_and(|widest| widest <= 132), "{widest:?}: {text}");
+    }
 }

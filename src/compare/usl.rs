@@ -176,9 +176,9 @@ mod tests {
     #[test]
     fn noise_of_a_few_percent_does_not_matter() {
         let noise = [1.03, 0.98, 1.01, 0.97, 1.02, 0.99];
-        let noisy: Vec<_> =
+        let disturbed: Vec<_> =
             points(20_000.0, 0.1, 1e-6).into_iter().zip(noise).map(|((n, x), by)| (n, x * by)).collect();
-        let fit = Fit::of(&noisy).unwrap();
+        let fit = Fit::of(&disturbed).unwrap();
         assert!((fit.sigma - 0.1).abs() < 0.02 && (fit.kappa - 1e-6).abs() < 5e-7, "{fit:?}");
         assert!(fit.is_good(), "{fit:?}");
         assert!((fit.peak().unwrap() - 950.0).abs() < 250.0, "{fit:?}");
