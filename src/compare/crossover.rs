@@ -50,12 +50,14 @@ pub fn crossover(places: &[Place]) -> Crossover {
             let ((before, loser), (after, winner)) = (turn[0], turn[1]);
             let at = crossing(before, after);
             let sentence = format!(
-                "from about {} connections on {} more messages a second ({}); below that {} ({})",
+                "from about {} {} {} more messages a second ({}); below that {} ({}){}",
                 rounded(at),
+                until(last, &decided),
                 does(winner),
                 best(winner, &decided),
                 does(loser),
                 best(loser, &decided),
+                elsewhere(first, last, &decided),
             );
             (sentence, Some(at))
         }
@@ -81,6 +83,27 @@ fn everywhere(winner: Winner, known: &[&Place], decided: &[(&Place, Winner)]) ->
         list(&at),
         if at == ["1"] { "connection" } else { "connections" }
     )
+}
+
+/// How far up the winner of the last place that is decided has won: to the end, unless that is undecided.
+fn until(last: &Place, decided: &[(&Place, Winner)]) -> String {
+    match decided.last() {
+        Some((place, _)) if place.connections < last.connections => {
+            format!("to {} connections", grouped(place.connections))
+        }
+        _ => "connections on".into(),
+    }
+}
+
+/// Which ends are undecided.
+fn elsewhere(first: &Place, last: &Place, decided: &[(&Place, Winner)]) -> &'static str {
+    let (Some((low, _)), Some((high, _))) = (decided.first(), decided.last()) else { return "" };
+    match (low.connections > first.connections, high.connections < last.connections) {
+        (false, false) => "",
+        (true, false) => "; with the fewest it is too close to tell",
+        (false, true) => "; with more it is too close to tell",
+        (true, true) => "; with the fewest and the most it is too close to tell",
+    }
 }
 
 /// Where the line between the ratios of two places meets 1, by the logarithm of both.
@@ -263,6 +286,16 @@ mod tests {
             "the loop does more messages a second at 100 connections (5.00 times as many at 100); elsewhere it is \
              too close to tell"
         );
+    }
+
+    #[test]
+    fn nothing_is_said_of_ends_that_are_too_close() {
+        let said = said(&[(1, 20.0, 10.0), (10, 10.0, 20.0), (100, 20.0, 20.0)]);
+        assert!(
+            said.starts_with("from about 3 to 10 connections threads do more messages a second"),
+            "{said}"
+        );
+        assert!(said.ends_with("; with more it is too close to tell"), "{said}");
     }
 
     #[test]
