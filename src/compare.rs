@@ -46,9 +46,11 @@ pub fn run(options: &CompareOptions, progress: &mut dyn Progress) -> Result<Comp
     if steps.is_empty() {
         return Err(CompareError::Usage(NOTHING_TO_DO.into()));
     }
+    // Before this process is confined to one of its processors.
+    let machine = findings::machine();
     let cores = Cores::share_out(options.server_cores).map_err(CompareError::Unpinned)?;
     let course = course::go(&steps, options, &cores, progress)?;
-    Ok(findings::comparison(options, &connections, &course, cores.split(), &limits))
+    Ok(findings::comparison(options, machine, &connections, &course, cores.split(), &limits))
 }
 
 /// The numbers of connections, each once and in order.

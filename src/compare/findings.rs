@@ -18,6 +18,7 @@ use crate::options::Model;
 /// What `course` comes to.
 pub(super) fn comparison(
     options: &CompareOptions,
+    machine: Machine,
     connections: &[u32],
     course: &Course,
     pinned: Option<&Split>,
@@ -31,7 +32,7 @@ pub(super) fn comparison(
     let stacks = cells(|load| matches!(load, Load::Stack(_)));
     Comparison {
         loopline: env!("CARGO_PKG_VERSION"),
-        machine: machine(),
+        machine,
         settings: Settings {
             workloads: options.workloads.clone(),
             connections: connections.to_vec(),
@@ -251,7 +252,7 @@ fn scalability(model: &'static str, cells: &[Cell]) -> Scalability {
 }
 
 /// What the machine says of itself.
-fn machine() -> Machine {
+pub(super) fn machine() -> Machine {
     let read = |path: &str| std::fs::read_to_string(Path::new("/proc").join(path)).ok();
     let field = |text: String, name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix(':'))?;

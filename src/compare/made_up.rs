@@ -7,7 +7,7 @@ use super::limits::Limits;
 use super::measure::Sample;
 use super::options::{CompareOptions, Workload};
 use super::plan::{Load, steps};
-use super::result::Comparison;
+use super::result::{Comparison, Machine};
 use crate::doctor::{Role, Verdict};
 use crate::options::Model;
 
@@ -38,7 +38,8 @@ pub(super) fn comparison() -> Comparison {
         }
     }
     let split = Split { server: vec![0], generator: 1 };
-    findings::comparison(&options, &connections, &course, Some(&split), &limits())
+    let machine = Machine { processors: Some(2), ..Machine::default() };
+    findings::comparison(&options, machine, &connections, &course, Some(&split), &limits())
 }
 
 fn limits() -> Limits {

@@ -49,7 +49,9 @@ pub(super) struct Sample {
 
 /// What came of a step.
 pub(super) enum Measured {
+    /// This was found.
     Sample(Box<Sample>),
+    /// Somebody ended it before it was over.
     Interrupted,
 }
 
@@ -59,7 +61,7 @@ pub(super) fn measure(
     rate: Option<u64>,
     options: &CompareOptions,
     cores: &Cores,
-    stop: &StopRequest,
+    ending: &StopRequest,
 ) -> Result<Measured, CompareError> {
     let stack_bytes = match step.cell.load {
         Load::Stack(bytes) => Some(bytes),
@@ -74,7 +76,7 @@ pub(super) fn measure(
         Err(NoChild::Cannot(line)) => return Err(CompareError::NoServer(line)),
     };
     // From here on the load listens for itself.
-    if stop.is_asked_for() {
+    if ending.is_asked_for() {
         return Ok(Measured::Interrupted);
     }
     let pid = child.pid();

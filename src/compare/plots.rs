@@ -5,7 +5,7 @@ use super::options::Workload;
 use super::plan::{MODELS, model_name};
 use super::result::{Cell, Comparison};
 use super::stats::Estimate;
-use crate::figures::{self, short, time_us};
+use crate::figures::{short, time_us};
 use crate::plot::{Axis, Plot, Point, Scale, Series, Stroke};
 
 /// A plot, what to know with it, and the name of its file.
@@ -158,7 +158,8 @@ const BYTES: Axis = Axis { label: "bytes", scale: Scale::Log, show: in_bytes };
 const COUNT: Axis = Axis { label: "threads", scale: Scale::Log, show: short };
 const A_SECOND: Axis = Axis { label: "a second", scale: Scale::Log, show: short };
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes, to three digits")]
+/// Ticks stand at powers of ten, so their units are decimal.
 fn in_bytes(number: f64) -> String {
-    figures::bytes(number.round() as u64)
+    let number = short(number);
+    if number.ends_with(|last: char| last.is_ascii_digit()) { number + " B" } else { number + "B" }
 }
