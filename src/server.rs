@@ -22,12 +22,6 @@ pub fn serve(mut options: ServeOptions) -> Result<(), ServeError> {
     if let Some(told) = told {
         log::warn!("{told}");
     }
-    #[cfg(feature = "cli")]
-    if options.model == Model::Threads {
-        if let Some(told) = crate::doctor::fit_threads(&mut options.limits) {
-            log::warn!("{told}");
-        }
-    }
     match options.model {
         Model::Loop => serve_by_loop(&options),
         #[cfg(feature = "cli")]

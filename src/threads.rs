@@ -24,6 +24,7 @@ use socket2::SockRef;
 
 use crate::datagrams;
 use crate::destination::{self, Destination};
+use crate::doctor;
 use crate::endpoint::Endpoint;
 use crate::event_loop::LoopError;
 use crate::journal::{Journal, Sink};
@@ -69,8 +70,12 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), ServeError> {
         Some(destination) => Journal::to(Box::new(Patient(destination)), options.ack),
         None => Journal::none(),
     };
+    let mut limits = options.limits.clone();
+    if let Some(told) = doctor::fit_threads(&mut limits) {
+        log::warn!("{told}");
+    }
     let (happened, happenings) = mpsc::channel();
-    let shared = Arc::new(Shared::new(options.limits.clone(), journal, happened.clone()));
+    let shared = Arc::new(Shared::new(limits, journal, happened.clone()));
     let no_thread = |error: io::Error| ServeError::Start(format!("a thread could not be started: {error}"));
     forward_signals(happened)?;
     let mut listeners = Vec::new();
