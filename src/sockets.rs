@@ -63,7 +63,7 @@ pub(crate) fn connect(source: Option<IpAddr>, peer: SocketAddr) -> io::Result<Tc
         // The port is chosen when the peer is known, so that the same one serves for other peers too, and
         // so that choosing does not have to look for one that nobody has.
         nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true)?;
-        socket.bind(&SocketAddr::new(source, 0).into())?;
+        bind_to(&socket, source)?;
     }
     match socket.connect(&peer.into()) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
@@ -79,10 +79,22 @@ pub(crate) fn connect(source: Option<IpAddr>, peer: SocketAddr) -> io::Result<Tc
 pub(crate) fn connect_datagrams(source: Option<IpAddr>, peer: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(peer), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
     if let Some(source) = source {
-        socket.bind(&SocketAddr::new(source, 0).into())?;
+        bind_to(&socket, source)?;
     }
     socket.connect(&peer.into())?;
     Ok(socket.into())
+}
+
+/// Gives the socket its own address. Connecting fails alike when no port of it is free, so that an address
+/// which is not this machine's gets an error of its own.
+#[cfg(feature = "cli")]
+fn bind_to(socket: &Socket, source: IpAddr) -> io::Result<()> {
+    socket.bind(&SocketAddr::new(source, 0).into()).map_err(|error| match error.raw_os_error() {
+        Some(libc::EADDRNOTAVAIL) => {
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{source} is no address of this machine"))
+        }
+        _ => error,
+    })
 }
 
 fn set_reuse_port(socket: &Socket, options: SocketOptions) -> io::Result<()> {

@@ -97,6 +97,8 @@ pub(crate) struct Run<'a, N, T> {
     next_second_ns: u64,
     next_look_ns: u64,
     waited_before_ns: u64,
+    /// Connections that could not be opened, when that was last looked at.
+    not_opened: u64,
     /// With so many connections, so many bytes of own memory.
     first_bytes: Option<(u64, u64)>,
 }
@@ -132,6 +134,7 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
             next_second_ns: began_ns + SECOND_NS,
             next_look_ns: began_ns,
             waited_before_ns: 0,
+            not_opened: 0,
             first_bytes: None,
         }
     }
@@ -191,8 +194,14 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
                 if self.is_opened() {
                     self.course.open_ns = now_ns - self.began_ns;
                     let settle_ns = if self.options.is_one_shot() { 0 } else { SETTLE_NS };
+                    self.not_opened = self.course.tally.count.not_opened;
                     self.phase = Phase::Settling { until_ns: now_ns + settle_ns };
                 }
+            }
+            Phase::Settling { .. } if self.course.tally.count.not_opened != self.not_opened => {
+                // There may be more that the server does not want.
+                self.not_opened = self.course.tally.count.not_opened;
+                self.phase = Phase::Settling { until_ns: now_ns + SETTLE_NS };
             }
             Phase::Settling { until_ns } if now_ns >= until_ns => self.begin(now_ns, observer),
             Phase::Warming { until_ns } if now_ns >= until_ns => self.begin_to_measure(now_ns, observer),
@@ -429,7 +438,8 @@ const FAILED_IN_A_ROW_MAX: u32 = 100;
 /// How long messages that were due before the end may be sent after it, if it is too late for them.
 const GRACE_NS: u64 = 100_000_000;
 
-/// How long the server is given to close connections that it has accepted and does not want.
+/// How long the server is given to close connections that it has accepted and does not want; from the last
+/// one on, since a server that closes one will close more.
 const SETTLE_NS: u64 = 50_000_000;
 
 /// How often an observer hears of connections being opened.

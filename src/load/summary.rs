@@ -103,8 +103,8 @@ pub struct Connections {
     pub open_seconds: f64,
     /// Connections opened a second.
     pub open_rate: f64,
-    /// What kept the rest from being opened: `descriptors`, `ports`, `memory`, `backlog`, `refused`,
-    /// `server_cap`, `unreachable`.
+    /// What kept the rest from being opened: `descriptors`, `ports`, `source`, `memory`, `backlog`,
+    /// `refused`, `server_cap`, `unreachable`.
     pub limited_by: Option<&'static str>,
 }
 

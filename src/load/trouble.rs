@@ -9,6 +9,8 @@ pub(crate) enum Trouble {
     Descriptors,
     /// No port of the source addresses is free.
     Ports,
+    /// The address to connect from is not this machine's.
+    Source,
     /// The kernel is out of memory for sockets.
     Memory,
     /// Nobody listens there.
@@ -41,6 +43,7 @@ impl Trouble {
         match self {
             Self::Descriptors => "out of descriptors",
             Self::Ports => "out of ports",
+            Self::Source => "no such source address",
             Self::Memory => "out of memory",
             Self::Refused => "connection refused",
             Self::Unreachable => "unreachable",
@@ -62,6 +65,7 @@ impl Trouble {
         match self {
             Self::Descriptors => "descriptors",
             Self::Ports => "ports",
+            Self::Source => "source",
             Self::Memory => "memory",
             Self::Refused => "refused",
             // Whoever has answered before and does not now has no room left for those who wait.
@@ -77,7 +81,7 @@ impl Trouble {
 
     /// Whether trying again at once is in vain for every connection, not only for this.
     pub(crate) fn is_final(self) -> bool {
-        matches!(self, Self::Descriptors | Self::Memory | Self::Ports)
+        matches!(self, Self::Descriptors | Self::Memory | Self::Ports | Self::Source)
     }
 
     /// What an error of a connection means, before it is there or after.
@@ -86,6 +90,7 @@ impl Trouble {
         match (error.kind(), error.raw_os_error()) {
             (_, Some(libc::EMFILE | libc::ENFILE)) => Self::Descriptors,
             (Kind::OutOfMemory, _) | (_, Some(libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC)) => Self::Memory,
+            (Kind::InvalidInput, None) => Self::Source,
             (Kind::AddrNotAvailable, _) | (_, Some(libc::EAGAIN)) => Self::Ports,
             // The connection has reached itself: nobody listens there.
             (Kind::ConnectionRefused | Kind::AddrInUse, _) => Self::Refused,

@@ -89,6 +89,11 @@ const NUMBERS: &[Number] = &[
         of: |summary| Ok(float(summary.messages.unanswered)),
     },
     Number {
+        name: "invalid",
+        about: "1 when the generator was the limit, so that the figures do not tell of the server; else 0",
+        of: |summary| Ok(if summary.valid { 0.0 } else { 1.0 }),
+    },
+    Number {
         name: "opened",
         about: "connections that were open at some time",
         of: |summary| Ok(float(summary.connections.opened)),
