@@ -90,7 +90,7 @@ const NUMBERS: &[Number] = &[
     },
     Number {
         name: "invalid",
-        about: "1 when the generator was the limit, so that the figures do not tell of the server; else 0",
+        about: "1 where the generator was the limit and not the server, else 0",
         of: |summary| Ok(if summary.valid { 0.0 } else { 1.0 }),
     },
     Number {
