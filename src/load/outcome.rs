@@ -170,3 +170,70 @@ const WAITED_MAX: f64 = 0.1;
 
 /// A lag that matters to nobody, in microseconds.
 const LAG_MAX_US: f64 = 100.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why(change: impl FnOnce(&mut Summary)) -> Option<String> {
+        why_with(change, 0, 0.0)
+    }
+
+    fn why_with(change: impl FnOnce(&mut Summary), never_sent: u64, waited_seconds: f64) -> Option<String> {
+        let mut summary = Summary::sample();
+        change(&mut summary);
+        why_invalid(&summary, never_sent, waited_seconds)
+    }
+
+    fn says(why: Option<String>, what: &str) {
+        let why = why.expect("it is not valid");
+        assert!(why.contains(what), "{why}");
+    }
+
+    #[test]
+    fn a_run_without_a_fault_is_valid() {
+        assert_eq!(why(|_| {}), None);
+    }
+
+    #[test]
+    fn without_a_connection_nothing_is_known() {
+        says(why(|it| it.connections.opened = 0), "no connection was there");
+        assert_eq!(why(|it| it.connections.opened = 1), None);
+    }
+
+    #[test]
+    fn a_generator_at_its_limit_says_nothing_of_the_server() {
+        says(why(|it| it.generator.busy = 0.951), "busy 95 %");
+        assert_eq!(why(|it| it.generator.busy = 0.95), None);
+        // Whoever only holds connections may read as much as comes.
+        assert_eq!(why(|it| (it.generator.busy, it.messages.sent) = (1.0, 0)), None);
+    }
+
+    #[test]
+    fn a_generator_that_had_no_processor_was_not_alone() {
+        says(why_with(|_| {}, 0, 1.01), "waited for a processor 10 % of the time");
+        assert_eq!(why_with(|_| {}, 0, 1.0), None);
+        assert_eq!(why_with(|it| it.duration_seconds = 0.0, 0, 1.0), None);
+    }
+
+    #[test]
+    fn messages_that_were_never_sent_are_the_generators_fault() {
+        says(why_with(|_| {}, 7, 0.0), "7 messages were due and never sent");
+    }
+
+    #[test]
+    fn a_lag_counts_where_it_is_much_of_the_response_time() {
+        let lag = |lag: f64, response: f64| {
+            why(|it| {
+                it.schedule_lag_us.p99 = Some(lag);
+                it.latency_us.response.p99 = Some(response);
+            })
+        };
+        says(lag(240.1, 2400.0), "p99 by 240 µs");
+        assert_eq!(lag(239.9, 2400.0), None);
+        // Less than a tenth of a millisecond matters to nobody.
+        assert_eq!(lag(100.0, 200.0), None);
+        says(lag(100.1, 200.0), "p99 by 100 µs");
+        assert_eq!(why(|it| it.schedule_lag_us.p99 = None), None);
+    }
+}

@@ -234,3 +234,124 @@ pub(crate) fn seconds(ns: u64) -> f64 {
 
 /// A SYN that is not answered is sent again after a second.
 const SYN_RETRY_NS: u64 = 900_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(sent_ns: u64, lag_us: u32, count: u32) -> Batch {
+        Batch { sent_ns, lag_us, count }
+    }
+
+    #[test]
+    fn response_runs_from_when_a_message_was_due_and_service_from_when_it_was_sent() {
+        let mut tally = Tally::new(0, false);
+        tally.count.sent = 2;
+        tally.answered(batch(5_000_000, 3000, 2), 6_000_000);
+        tally.close_interval(SECOND);
+        let (_, times, ..) = tally.into_parts();
+        assert_eq!((times.service.len(), times.response.len()), (2, 2));
+        assert!(times.service.equivalent(times.service.max(), 1_000_000));
+        assert!(times.response.equivalent(times.response.max(), 4_000_000));
+    }
+
+    #[test]
+    fn in_a_closed_loop_the_two_are_one() {
+        let mut tally = Tally::new(0, true);
+        tally.count.sent = 1;
+        tally.answered(batch(5_000_000, 0, 1), 6_000_000);
+        let (second, times) = tally.close_interval(SECOND);
+        assert_eq!((second.answered, times.response.len()), (1, 1));
+        assert_eq!(times.response, times.service);
+    }
+
+    #[test]
+    fn a_second_tells_what_was_new_in_it() {
+        let mut tally = Tally::new(100, false);
+        for (second, messages) in [(1, 5), (2, 7)] {
+            tally.opened(0);
+            tally.count.sent += messages + 1;
+            tally.answered(batch(0, 0, u32::try_from(messages).unwrap()), 1000);
+            tally.count.failed += 1;
+            let at_ns = 100 + second * SECOND;
+            let (told, times) = tally.close_interval(at_ns);
+            assert_eq!(
+                (told.open, told.sent, told.answered, told.errors),
+                (second, messages + 1, messages, 1)
+            );
+            assert!((told.length_seconds - 1.0).abs() < 1e-9, "{told:?}");
+            assert_eq!(times.response.len(), messages);
+            tally.begin_interval();
+        }
+        let (seconds, times, connect, _) = tally.into_parts();
+        assert_eq!((seconds.len(), times.response.len(), connect.len()), (2, 12, 2));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_what_is_in_flight() {
+        let mut tally = Tally::new(0, false);
+        (0..3).for_each(|_| tally.opened(0));
+        (tally.count.sent, tally.count.failed, tally.count.lost) = (10, 2, 1);
+        (tally.count.overdue, tally.count.duplicate, tally.count.sent_bytes) = (2, 4, 900);
+        tally.answered(batch(0, 0, 5), 1000);
+        tally.lagged(1000);
+        tally.close_interval(SECOND);
+        tally.begin_interval();
+        tally.lagged(1000);
+        tally.forget_messages();
+        let count = tally.count;
+        assert_eq!((count.sent, count.answered, count.failed, count.in_flight()), (3, 0, 0, 3));
+        assert_eq!((count.opened, count.lost, count.overdue), (3, 1, 2));
+        assert_eq!((count.duplicate, count.sent_bytes), (0, 0));
+        // They are answered afterwards, and count then.
+        tally.answered(batch(0, 0, 3), 1000);
+        let (second, _) = tally.close_interval(2 * SECOND);
+        assert_eq!((second.sent, second.answered), (0, 3));
+        let (_, times, ..) = tally.into_parts();
+        assert_eq!((times.response.len(), times.service.len(), times.lag.len()), (3, 3, 0));
+    }
+
+    #[test]
+    fn connections_of_messages_are_forgotten_with_them() {
+        let mut tally = Tally::new(0, false);
+        (0..9).for_each(|_| tally.opened(SECOND));
+        tally.count.open = 2;
+        tally.forget_messages();
+        tally.forget_connections();
+        assert_eq!((tally.count.opened, tally.count.open, tally.count.slow), (2, 2, 0));
+        assert_eq!(tally.into_parts().2.len(), 0);
+    }
+
+    #[test]
+    fn what_went_wrong_is_told_by_reason_with_the_first_in_words() {
+        let mut tally = Tally::new(0, false);
+        tally.trouble(Trouble::Reset, 1, || "one".into());
+        tally.trouble(Trouble::Closed, 5, || "two".into());
+        tally.trouble(Trouble::Reset, 2, || unreachable!("only the first is put into words"));
+        let (.., failures) = tally.into_parts();
+        let told: Vec<_> = failures.iter().map(|it| (it.reason, it.count, it.first.as_str())).collect();
+        assert_eq!(told, [("closed by the server", 5, "two"), ("reset by the server", 3, "one")]);
+    }
+
+    #[test]
+    fn most_of_the_connections_that_failed_say_for_what() {
+        let mut tally = Tally::new(0, false);
+        assert_eq!(tally.not_opened_for(), None);
+        tally.not_opened(Trouble::Refused, String::new);
+        (0..2).for_each(|_| tally.not_opened(Trouble::Ports, String::new));
+        assert_eq!((tally.not_opened_for(), tally.count.not_opened), (Some(Trouble::Ports), 3));
+        // Messages that got no connection say so too, and are no connections.
+        (0..3).for_each(|_| tally.unconnected(Trouble::Refused, String::new));
+        assert_eq!((tally.not_opened_for(), tally.count.not_opened), (Some(Trouble::Refused), 3));
+    }
+
+    #[test]
+    fn a_connection_whose_first_packet_was_lost_is_slow() {
+        let mut tally = Tally::new(0, false);
+        tally.opened(SYN_RETRY_NS - 1);
+        tally.opened(SYN_RETRY_NS);
+        assert_eq!(tally.count.slow, 1);
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+}

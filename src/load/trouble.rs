@@ -101,3 +101,60 @@ impl Trouble {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_of_connect_read_and_write_has_its_reason() {
+        for (errno, trouble) in [
+            (libc::EMFILE, Trouble::Descriptors),
+            (libc::ENFILE, Trouble::Descriptors),
+            (libc::ENOBUFS, Trouble::Memory),
+            (libc::ENOMEM, Trouble::Memory),
+            (libc::ENOSPC, Trouble::Memory),
+            (libc::EADDRNOTAVAIL, Trouble::Ports),
+            (libc::EAGAIN, Trouble::Ports),
+            (libc::ECONNREFUSED, Trouble::Refused),
+            (libc::EADDRINUSE, Trouble::Refused),
+            (libc::ECONNRESET, Trouble::Reset),
+            (libc::ECONNABORTED, Trouble::Reset),
+            (libc::EPIPE, Trouble::Reset),
+            (libc::ETIMEDOUT, Trouble::NoConnection),
+            (libc::EHOSTUNREACH, Trouble::Unreachable),
+            (libc::ENETUNREACH, Trouble::Unreachable),
+            (libc::ENETDOWN, Trouble::Unreachable),
+            (libc::EACCES, Trouble::Network),
+            (libc::EPERM, Trouble::Network),
+            (libc::EINVAL, Trouble::Network),
+            (libc::EMSGSIZE, Trouble::Network),
+        ] {
+            let error = io::Error::from_raw_os_error(errno);
+            assert_eq!(Trouble::of(&error), trouble, "{error}");
+        }
+    }
+
+    #[test]
+    fn whoever_has_answered_others_has_no_room_left() {
+        assert_eq!(Trouble::NoConnection.limit(true), "backlog");
+        assert_eq!(Trouble::NoConnection.limit(false), "unreachable");
+        assert_eq!(Trouble::Refused.limit(true), "refused");
+        assert_eq!(Trouble::Unreachable.limit(true), "unreachable");
+        for trouble in [Trouble::ServerCap, Trouble::Closed, Trouble::Reset, Trouble::ServerRefuses] {
+            assert_eq!(trouble.limit(true), "server_cap");
+        }
+    }
+
+    #[test]
+    fn only_what_is_short_here_stops_the_opening_at_once() {
+        let finals = [Trouble::Descriptors, Trouble::Memory, Trouble::Ports];
+        for (trouble, limit) in finals.into_iter().zip(["descriptors", "memory", "ports"]) {
+            assert!(trouble.is_final());
+            assert_eq!(trouble.limit(true), limit);
+        }
+        for trouble in [Trouble::Refused, Trouble::Reset, Trouble::NoConnection, Trouble::Network] {
+            assert!(!trouble.is_final());
+        }
+    }
+}
