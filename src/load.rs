@@ -7,6 +7,8 @@
 mod conns;
 mod datagrams;
 mod exchange;
+#[cfg(test)]
+mod fake_net;
 pub mod interval_log;
 pub mod live;
 pub mod options;

@@ -6,6 +6,8 @@
 
 mod opening;
 mod replies;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,0 +1,221 @@
+//! A network for tests, with a clock of its own: a server that acknowledges every whole request, unless it
+//! stalls, and that takes and gives as many bytes at once as the test says.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::net::{Dial, Event, Net, Tick, Token};
+
+/// The network, and the server at its other end.
+#[derive(Debug, Default)]
+pub(crate) struct FakeNet {
+    pub(crate) now_ns: u64,
+    pub(crate) pipes: Vec<Pipe>,
+    /// Bytes of a request; 0: nothing is answered but by the test.
+    pub(crate) request_bytes: usize,
+    pub(crate) reply: Vec<u8>,
+    /// From when to when nothing is answered.
+    pub(crate) stall_ns: (u64, u64),
+    /// At this moment everything sleeps until another.
+    pub(crate) sleep_ns: Option<(u64, u64)>,
+    /// When somebody asks to stop.
+    pub(crate) stop_at_ns: Option<u64>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    pub(crate) token: Token,
+    /// All that was written to it.
+    pub(crate) written: Vec<u8>,
+    /// Bytes that it takes before it would block.
+    pub(crate) room: usize,
+    /// What can be read; nothing is the end of the stream.
+    pub(crate) incoming: VecDeque<Vec<u8>>,
+    /// What can be read from some moment on.
+    coming: VecDeque<(u64, Vec<u8>)>,
+    /// Why a write fails.
+    pub(crate) broken: Option<io::ErrorKind>,
+    pub(crate) is_closed: bool,
+    is_announced: bool,
+}
+
+impl FakeNet {
+    /// Bytes of `text` come on the connection.
+    pub(crate) fn bring(&mut self, pipe: usize, text: &[u8]) {
+        self.pipes[pipe].incoming.push_back(text.to_vec());
+    }
+
+    /// An event of a connection that says all.
+    pub(crate) fn event(&self, pipe: usize) -> Event {
+        Event { token: self.pipes[pipe].token, readable: true, writable: true, ended: false }
+    }
+
+    fn answer(&mut self, pipe: usize, requests: usize) {
+        let (from_ns, to_ns) = self.stall_ns;
+        let at_ns = if (from_ns..to_ns).contains(&self.now_ns) { to_ns } else { self.now_ns };
+        for _ in 0..requests {
+            self.pipes[pipe].coming.push_back((at_ns, self.reply.clone()));
+        }
+    }
+}
+
+impl Net for FakeNet {
+    type Listener = ();
+    type Stream = usize;
+    type Socket = ();
+
+    fn listen(&mut self, _: SocketAddr, _: Token) -> io::Result<((), SocketAddr)> {
+        unreachable!("the generator listens nowhere")
+    }
+
+    fn bind(&mut self, _: SocketAddr, _: Token) -> io::Result<((), SocketAddr)> {
+        unreachable!("the generator listens nowhere")
+    }
+
+    fn accept(&mut self, (): &()) -> io::Result<(usize, SocketAddr)> {
+        unreachable!("the generator listens nowhere")
+    }
+
+    fn register(&mut self, _: &mut usize, _: Token) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn read(&mut self, pipe: &usize, buffer: &mut [u8]) -> io::Result<usize> {
+        let incoming = &mut self.pipes[*pipe].incoming;
+        let Some(mut text) = incoming.pop_front() else { return Err(io::ErrorKind::WouldBlock.into()) };
+        let bytes = text.len().min(buffer.len());
+        buffer[..bytes].copy_from_slice(&text[..bytes]);
+        if bytes < text.len() {
+            incoming.push_front(text.split_off(bytes));
+        }
+        Ok(bytes)
+    }
+
+    fn write(&mut self, pipe: &usize, bytes: &[u8]) -> io::Result<usize> {
+        let request_bytes = self.request_bytes.max(1);
+        let it = &mut self.pipes[*pipe];
+        if let Some(kind) = it.broken {
+            return Err(kind.into());
+        }
+        let taken = bytes.len().min(it.room);
+        if taken == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        it.room -= taken;
+        let before = it.written.len() / request_bytes;
+        it.written.extend_from_slice(&bytes[..taken]);
+        let requests = it.written.len() / request_bytes - before;
+        if self.request_bytes > 0 {
+            self.answer(*pipe, requests);
+        }
+        Ok(taken)
+    }
+
+    fn half_close(&mut self, _: &usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn failure(&mut self, _: &usize) -> Option<io::Error> {
+        None
+    }
+
+    fn close(&mut self, pipe: usize) {
+        self.pipes[pipe].is_closed = true;
+    }
+
+    fn receive(&mut self, (): &(), _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn send(&mut self, (): &(), _: &[u8], _: SocketAddr) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn poll(&mut self, _: &mut Vec<Event>, _: usize, _: Option<Duration>) -> io::Result<()> {
+        unreachable!("the generator says until when it waits")
+    }
+
+    fn stop_requests(&mut self) -> u32 {
+        1
+    }
+
+    fn now(&mut self) -> Tick {
+        unreachable!("the generator's clock is finer")
+    }
+
+    fn unix_seconds(&mut self) -> i64 {
+        0
+    }
+}
+
+impl Dial for FakeNet {
+    fn connect(&mut self, _: Option<IpAddr>, _: SocketAddr, token: Token) -> io::Result<usize> {
+        self.pipes.push(Pipe {
+            token,
+            written: Vec::new(),
+            room: usize::MAX,
+            incoming: VecDeque::new(),
+            coming: VecDeque::new(),
+            broken: None,
+            is_closed: false,
+            is_announced: false,
+        });
+        Ok(self.pipes.len() - 1)
+    }
+
+    fn connected(&mut self, _: &usize) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn connect_socket(&mut self, _: Option<IpAddr>, _: SocketAddr, _: Token) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn now_ns(&mut self) -> u64 {
+        self.now_ns
+    }
+
+    /// The clock goes to the next moment at which something happens, and no further than `until_ns`.
+    fn poll_until(
+        &mut self,
+        events: &mut Vec<Event>,
+        events_max: usize,
+        _: u64,
+        until_ns: u64,
+    ) -> io::Result<()> {
+        let open = || self.pipes.iter().filter(|pipe| !pipe.is_closed);
+        let answers = open().filter_map(|pipe| pipe.coming.front().map(|(at_ns, _)| *at_ns));
+        let connected = open().filter(|pipe| !pipe.is_announced).map(|_| self.now_ns);
+        let next_ns = answers.chain(connected).chain(self.stop_at_ns).chain([until_ns]).min();
+        // It never stands still.
+        self.now_ns = next_ns.unwrap_or(until_ns).max(self.now_ns + 1);
+        if let Some((_, to_ns)) = self.sleep_ns.filter(|(at_ns, _)| self.now_ns >= *at_ns) {
+            (self.now_ns, self.sleep_ns) = (to_ns, None);
+        }
+        if self.stop_at_ns.is_some_and(|at_ns| at_ns <= self.now_ns) {
+            self.stop_at_ns = None;
+            events.push(Event { token: Token::STOP, readable: true, writable: false, ended: false });
+        }
+        for pipe in self.pipes.iter_mut().filter(|pipe| !pipe.is_closed) {
+            let is_due = |pipe: &Pipe| pipe.coming.front().is_some_and(|(at_ns, _)| *at_ns <= self.now_ns);
+            let readable = is_due(pipe);
+            if events.len() >= events_max || (!readable && pipe.is_announced) {
+                continue;
+            }
+            while is_due(pipe) {
+                pipe.incoming.extend(pipe.coming.pop_front().map(|(_, text)| text));
+            }
+            // A short read means that nothing is left, as with the kernel.
+            let all: Vec<u8> = std::mem::take(&mut pipe.incoming).into_iter().flatten().collect();
+            if !all.is_empty() {
+                pipe.incoming.push_back(all);
+            }
+            events.push(Event { token: pipe.token, readable, writable: !pipe.is_announced, ended: false });
+            pipe.is_announced = true;
+        }
+        Ok(())
+    }
+}
