@@ -618,7 +618,7 @@ fn a_server_that_closes_in_the_middle_of_a_reply_is_said_to() {
         read_frame(&mut stream).unwrap();
         stream.write_all(&acknowledgement()[..70]).unwrap();
     });
-    let result = result(&format!("message={} -c 1 -d 30s", server.address));
+    let result = result(&format!("message={} -c 1 -d 300ms", server.address));
     assert_counts(&result, &[("messages/failed", 1), ("messages/sent", 1), ("connections/lost", 1)]);
     let said = "connection 1: the server ended the stream 70 bytes into a reply";
     assert_eq!(failure(&result, "closed by the server"), (1, said.into()));
@@ -658,14 +658,13 @@ fn a_wrong_reply_is_told_by_its_first_wrong_byte() {
         (common::frame("Error: no\nroom"), "the server said: Error: no\\nroom"),
     ] {
         let server = Scripted::new(move |stream, _| answer_with(stream, &reply));
-        let result = result(&format!("message={} -c 1 -d 30s", server.address));
+        let result = result(&format!("message={} -c 1 -d 100ms", server.address));
         assert_counts(&result, &[("connections/opened", 1), ("connections/lost", 1)]);
         let refused = said.starts_with("the server said");
         let (times, first) = failure(&result, if refused { "refused by the server" } else { "wrong reply" });
         assert_eq!(times, 1);
         assert!(first.starts_with(&format!("connection 1: {said}")), "{first}");
         assert!(first.len() < 1000 && !first.contains('\n'), "{first}");
-        assert!(real(&result["duration_seconds"]) < 5.0, "{result:#}");
     }
 }
 
@@ -760,10 +759,8 @@ fn a_peer_that_reads_nothing_does_not_hold_up_the_run() {
 
 #[test]
 fn a_server_that_is_killed_ends_the_run_with_a_result() {
-    let server = Server::start("message=0");
-    let address = server.address("message");
     for (mode, options) in [("closed", "--pipeline 3"), ("open", "-r 300")] {
-        let server = if mode == "closed" { Server::start("message=0") } else { serve("message=0") };
+        let server = serve("message=0");
         let address = server.address("message");
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("a.hlog");
@@ -787,7 +784,6 @@ fn a_server_that_is_killed_ends_the_run_with_a_result() {
             assert!((told - due).abs() <= 30.0, "{told} of {due}: {result:#}");
         }
     }
-    drop((server, address));
 }
 
 #[test]
@@ -816,7 +812,7 @@ fn a_message_that_is_too_long_for_the_server_is_told_in_its_own_words() {
     let server = serve("message=0 --max-message 1000");
     let address = server.address("message");
     for size in ["1001", "4MiB"] {
-        let result = result(&format!("message={address} -c 3 -d 30s --size {size}"));
+        let result = result(&format!("message={address} -c 3 -d 300ms --size {size}"));
         assert_counts(
             &result,
             &[("messages/acknowledged", 0), ("messages/failed", 3), ("connections/lost", 3)],
@@ -910,7 +906,7 @@ fn datagrams_that_are_dropped_are_lost_and_no_others() {
     for options in ["-c 1", "-c 1 --pipeline 12", "-c 3 --pipeline 4", "-c 4 -r 300"] {
         let server =
             Calendar::new(|number, before| if before % 10 == 9 { Vec::new() } else { vec![month(number)] });
-        let words = format!("month={} -d 500ms --timeout 50ms {options}", server.address);
+        let words = format!("month={} -d 400ms --timeout 300ms {options}", server.address);
         let result = result(&words);
         let asked = server.asked() as u64;
         assert!(asked >= 10, "{options}: {result:#}");
