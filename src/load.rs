@@ -11,6 +11,7 @@ mod exchange;
 mod fake_net;
 pub mod interval_log;
 pub mod live;
+mod observer;
 pub mod options;
 mod outcome;
 pub mod report;
@@ -37,9 +38,9 @@ use ipnet::IpNet;
 
 use self::datagrams::Datagrams;
 use self::exchange::Exchange;
+pub use self::observer::Observer;
 use self::options::{LoadOptions, Target};
 use self::outcome::Before;
-pub use self::run::Observer;
 use self::run::{Course, Run};
 use self::sources::Sources;
 use self::streams::Streams;

@@ -1,0 +1,118 @@
+//! Sending messages: from when connections are open until what was due is sent.
+
+use std::time::Duration;
+
+use super::{Phase, Run, scene};
+use crate::load::observer::Observer;
+use crate::load::schedule::Schedule;
+use crate::load::traffic::Traffic;
+use crate::load::usage;
+use crate::net::Dial;
+
+impl<N: Dial, T: Traffic<N>> Run<'_, N, T> {
+    /// Connections are open: messages may be sent.
+    pub(super) fn begin(&mut self, now_ns: u64, observer: &mut dyn Observer) {
+        let opened = self.course.tally.count.opened;
+        self.weigh(opened);
+        observer.driving();
+        if opened == 0 && !self.options.is_one_shot() {
+            self.phase = Phase::Over;
+            return;
+        }
+        let warmup_ns = nanoseconds(self.options.warmup);
+        self.schedule = self.options.rate.map(|rate| Schedule::new(now_ns, rate, self.options.arrivals));
+        self.traffic.start(&mut scene(&mut self.net, &mut self.course.tally));
+        if warmup_ns > 0 {
+            self.drive_began_ns = now_ns;
+            self.phase = Phase::Warming { until_ns: now_ns + warmup_ns };
+        } else {
+            self.drive(now_ns, observer);
+        }
+    }
+
+    pub(super) fn begin_to_measure(&mut self, now_ns: u64, observer: &mut dyn Observer) {
+        self.course.tally.forget_messages();
+        if self.options.is_one_shot() {
+            self.course.tally.forget_connections();
+        }
+        self.drive(now_ns, observer);
+    }
+
+    pub(super) fn drive(&mut self, now_ns: u64, observer: &mut dyn Observer) {
+        observer.measuring();
+        self.phase = Phase::Driving { until_ns: now_ns + nanoseconds(self.options.duration) };
+        self.drive_began_ns = now_ns;
+        self.course.idle_ns = 0;
+        self.waited_before_ns = usage::scheduled().waited_ns;
+    }
+
+    /// The time for sending is over.
+    pub(super) fn end_driving(&mut self, now_ns: u64, until_ns: u64, observer: &mut dyn Observer) {
+        // What was due before the end is sent, however late it is by now.
+        self.send_due(now_ns.min(until_ns));
+        let is_behind = self.schedule.as_ref().is_some_and(|schedule| schedule.next_ns() < until_ns);
+        if !is_behind || now_ns >= until_ns + GRACE_NS {
+            self.stop_sending(now_ns, observer);
+        }
+    }
+
+    /// Sends what is due before `until_ns`.
+    pub(super) fn send_due(&mut self, until_ns: u64) {
+        let Some(schedule) = &mut self.schedule else { return };
+        for _ in 0..SENT_PER_TURN_MAX {
+            let due_ns = schedule.next_ns();
+            if due_ns >= until_ns {
+                return;
+            }
+            schedule.take();
+            // The message before may have taken its time.
+            let now_ns = self.net.now_ns();
+            let mut scene = scene(&mut self.net, &mut self.course.tally);
+            scene.tally.lagged(now_ns.saturating_sub(due_ns));
+            self.traffic.send_due(&mut scene, due_ns, now_ns);
+        }
+    }
+
+    pub(super) fn stop_sending(&mut self, now_ns: u64, observer: &mut dyn Observer) {
+        observer.measured();
+        if let (Some(schedule), Phase::Driving { until_ns }) = (&mut self.schedule, self.phase) {
+            while schedule.next_ns() < until_ns && schedule.next_ns() < now_ns {
+                schedule.take();
+                self.course.never_sent += 1;
+            }
+        }
+        self.traffic.stop(&mut scene(&mut self.net, &mut self.course.tally));
+        self.course.drive_ns = now_ns - self.drive_began_ns;
+        self.course.waited_ns = usage::scheduled().waited_ns.saturating_sub(self.waited_before_ns);
+        self.course.answered = self.course.tally.count.answered;
+        self.phase = Phase::Draining { until_ns: now_ns + nanoseconds(self.options.drain_timeout) };
+    }
+
+    /// Somebody asks to stop: once to let what is on its way come, twice at once.
+    pub(super) fn stop_early(&mut self, observer: &mut dyn Observer) {
+        let now_ns = self.net.now_ns();
+        self.course.is_interrupted = true;
+        match self.phase {
+            Phase::Opening | Phase::Settling { .. } => {
+                self.course.open_ns = now_ns - self.began_ns;
+                self.phase = Phase::Over;
+            }
+            Phase::Warming { .. } | Phase::Driving { .. } => self.stop_sending(now_ns, observer),
+            Phase::Draining { .. } | Phase::Over => self.phase = Phase::Over,
+        }
+    }
+
+    pub(super) fn is_sending(&self) -> bool {
+        matches!(self.phase, Phase::Warming { .. } | Phase::Driving { .. })
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Messages sent before replies are read again.
+const SENT_PER_TURN_MAX: u32 = 256;
+
+/// How long messages that were due before the end may be sent after it, if it is too late for them.
+const GRACE_NS: u64 = 100_000_000;

@@ -1,0 +1,168 @@
+//! A run against servers of a made-up network, whose clock only goes when somebody waits.
+
+use std::time::Duration;
+
+use super::super::exchange::Exchange;
+use super::super::fake_net::FakeNet;
+use super::super::sources::Sources;
+use super::super::streams::Streams;
+use super::super::traffic::Plan;
+use super::*;
+use crate::frame;
+use crate::load::summary::Second;
+use crate::load::tally::Times;
+use crate::service::Kind;
+use crate::service::message::ACKNOWLEDGEMENT;
+
+const MS: u64 = 1_000_000;
+
+fn options(change: impl FnOnce(&mut LoadOptions)) -> LoadOptions {
+    let mut options = LoadOptions::of("message".parse().unwrap());
+    (options.connections, options.duration) = (4, Duration::from_secs(2));
+    change(&mut options);
+    options
+}
+
+fn net() -> FakeNet {
+    let mut reply = Vec::new();
+    frame::append(ACKNOWLEDGEMENT, &mut reply);
+    FakeNet { request_bytes: 90, reply, ..FakeNet::default() }
+}
+
+fn course(options: &LoadOptions, net: FakeNet) -> Course {
+    course_seen_by(&mut (), options, net)
+}
+
+fn course_seen_by(observer: &mut dyn Observer, options: &LoadOptions, net: FakeNet) -> Course {
+    let target = "127.0.0.1:9".parse().unwrap();
+    let plan = Plan {
+        active: options.connections,
+        pipeline: options.rate.is_none().then_some(options.pipeline),
+        one_shot: false,
+        timeout_ns: SECOND_NS,
+    };
+    let exchange = Exchange::of(Kind::named("message").unwrap(), options.body_bytes);
+    let sources = Sources::new(&[], target, 1);
+    let streams = Streams::new(plan, target, sources, exchange, options.connections as usize);
+    Run::new(options, net, streams, options.connections).go(observer).unwrap()
+}
+
+#[test]
+fn messages_are_sent_when_they_are_due_while_the_server_stalls() {
+    let options = options(|it| it.rate = Some(1000));
+    let stall_ns = (500 * MS, 1500 * MS);
+    let course = course(&options, FakeNet { stall_ns, ..net() });
+    let count = course.tally.count;
+    assert_eq!((count.sent, count.answered, course.never_sent), (2000, 2000, 0));
+    let (_, times, ..) = course.tally.into_parts();
+    assert_eq!(times.lag.len(), 2000);
+    assert!(times.lag.max() < 1000, "{}", times.lag.max());
+    // As many as were due in the stall have waited for its end, one longer than the next.
+    assert_eq!(times.response.len() - times.response.count_between(0, MS / 2), 1000);
+    assert!(times.response.max().abs_diff(1000 * MS) <= MS, "{}", times.response.max());
+    assert!(times.response.value_at_percentile(75.0).abs_diff(500 * MS) <= MS);
+}
+
+#[test]
+fn a_generator_that_slept_sends_late_and_says_so() {
+    let options = options(|it| it.rate = Some(1000));
+    let course = course(&options, FakeNet { sleep_ns: Some((500 * MS, 1500 * MS)), ..net() });
+    assert_eq!((course.tally.count.sent, course.never_sent), (2000, 0));
+    let (_, times, ..) = course.tally.into_parts();
+    assert!(times.lag.max().abs_diff(1000 * MS) <= MS, "{}", times.lag.max());
+    // Nobody but the generator was slow.
+    assert!(times.service.max() < MS, "{}", times.service.max());
+    assert!(times.response.max().abs_diff(1000 * MS) <= MS, "{}", times.response.max());
+}
+
+#[test]
+fn what_was_due_long_before_the_end_and_can_not_be_sent_is_counted() {
+    let options = options(|it| it.rate = Some(1000));
+    let course = course(&options, FakeNet { sleep_ns: Some((500 * MS, 3000 * MS)), ..net() });
+    // What one turn sends is sent all the same.
+    let sent = course.tally.count.sent;
+    assert!(sent < 2000 && sent + course.never_sent == 2000, "{sent}, {}", course.never_sent);
+}
+
+#[test]
+fn a_closed_loop_waits_for_a_server_that_stalls() {
+    #[derive(Default)]
+    struct Slow(u64);
+    impl Observer for Slow {
+        fn second(&mut self, _: &Second, times: &Times) {
+            self.0 += times.response.len() - times.response.count_between(0, MS / 2);
+        }
+    }
+    let options = options(|it| (it.duration, it.connections) = (Duration::from_millis(100), 2));
+    // The clock of this network goes on only when nothing is to be done, so it has to stall all along.
+    let mut slow = Slow::default();
+    let stall_ns = (0, 80 * MS);
+    let course =
+        course_seen_by(&mut slow, &options, FakeNet { stall_ns, stop_at_ns: Some(80 * MS), ..net() });
+    assert_eq!((course.tally.count.answered, course.tally.count.in_flight()), (2, 0));
+    assert_eq!(slow.0, 2);
+}
+
+#[test]
+fn the_warm_up_counts_for_nothing() {
+    #[derive(Default)]
+    struct Told(Vec<&'static str>);
+    impl Observer for Told {
+        fn driving(&mut self) {
+            self.0.push("driving");
+        }
+        fn measuring(&mut self) {
+            self.0.push("measuring");
+        }
+    }
+    let options = options(|it| {
+        (it.rate, it.warmup) = (Some(1000), Duration::from_millis(700));
+    });
+    let mut told = Told::default();
+    let course = course_seen_by(&mut told, &options, net());
+    let count = course.tally.count;
+    assert_eq!((count.sent, count.answered), (2000, 2000));
+    assert_eq!((course.answered, course.drive_ns / MS), (2000, 2000));
+    assert_eq!(course.tally.into_parts().1.response.len(), 2000);
+    assert_eq!(told.0, ["driving", "measuring"]);
+}
+
+#[test]
+fn stopping_while_it_warms_up_tells_how_long_that_took() {
+    let options = options(|it| {
+        (it.rate, it.warmup, it.open_rate) = (Some(1000), Duration::from_secs(9), Some(2));
+    });
+    let course = course(&options, FakeNet { stop_at_ns: Some(2000 * MS), ..net() });
+    // Four connections at two a second, and the time given to those that are not wanted.
+    assert_eq!(course.open_ns / MS, 1500);
+    assert_eq!(course.drive_ns.div_ceil(MS), 450);
+    assert!(course.is_interrupted);
+}
+
+#[test]
+fn replies_that_do_not_come_are_waited_for_until_the_drain_timeout() {
+    let options = options(|it| it.duration = Duration::from_secs(1));
+    let mut told = Seconds::default();
+    let course = course_seen_by(&mut told, &options, FakeNet::default());
+    assert_eq!((course.tally.count.sent, course.tally.count.in_flight()), (4, 4));
+    // Settling, driving and draining, in seconds that are told one by one.
+    let lengths: f64 = told.0.iter().sum();
+    assert!((lengths - 3.05).abs() < 1e-6, "{:?}", told.0);
+    assert_eq!(told.0.len(), 4);
+}
+
+#[derive(Default)]
+struct Seconds(Vec<f64>);
+
+impl Observer for Seconds {
+    fn second(&mut self, second: &Second, _: &Times) {
+        self.0.push(second.length_seconds);
+    }
+}
+
+#[test]
+fn numbers_do_not_run_over_on_the_way() {
+    assert_eq!(opening::mul_div(u64::MAX, 3, 3), u64::MAX);
+    assert_eq!(opening::mul_div(u64::MAX, 3, 1), u64::MAX);
+    assert_eq!(opening::mul_div(7, 10, 4), 17);
+}
