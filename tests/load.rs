@@ -935,6 +935,30 @@ fn a_question_that_is_not_answered_does_not_keep_the_others_from_being_asked() {
 }
 
 #[test]
+fn a_stall_with_more_in_flight_than_there_are_months_loses_nothing() {
+    let mut held = Vec::new();
+    let server = Calendar::new(move |number, before| {
+        held.push(number);
+        // The first sixty are answered at once, when the last of them is there.
+        if before < 59 { Vec::new() } else { held.drain(..).map(month).collect() }
+    });
+    let result = result(&format!("month={} -c 1 -r 600 -d 300ms --timeout 10s", server.address));
+    assert_eq!(server.asked(), 180);
+    assert_counts(
+        &result,
+        &[
+            ("datagrams/sent", 180),
+            ("datagrams/answered", 180),
+            ("datagrams/lost", 0),
+            ("datagrams/late", 0),
+            ("datagrams/duplicate", 0),
+        ],
+    );
+    // The first waited for the sixtieth.
+    assert!(real(&result["latency_us"]["response"]["max"]) >= 98_000.0, "{result:#}");
+}
+
+#[test]
 fn answers_that_are_no_months_are_wrong_and_their_questions_lost() {
     let server = Calendar::new(|_, _| vec!["Smarch\u{1b}".into()]);
     let result = result(&format!("month={} -c 1 -d 500ms --timeout 100ms", server.address));

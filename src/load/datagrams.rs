@@ -2,7 +2,8 @@
 //!
 //! An answer carries nothing that says which question it is to. So the questions go round the twelve
 //! numbers, and the name of the month tells: twelve messages in flight on a socket can be told apart, and an
-//! answer that comes late, or twice, is known for what it is.
+//! answer that comes late, or twice, is known for what it is. Where an open loop has more in flight, those
+//! with one number are taken to be answered in order.
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,6 +26,8 @@ struct Peer<S> {
     last: u8,
     /// What has become of the last question with each number.
     questions: [Question; MONTHS.len()],
+    /// Questions, in order, with a number whose answer is waited for already.
+    later: VecDeque<(u8, Batch)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +79,15 @@ impl<S> Peer<S> {
         let after = |steps: u8| (self.last + steps) % MONTHS_COUNT;
         let is_free = |place: &u8| !matches!(self.questions[usize::from(*place)], Question::Asked(_));
         (1..=MONTHS_COUNT).map(after).find(is_free).unwrap_or(after(1))
+    }
+
+    /// The question with this number is done with; if there is a later one, its answer is waited for now.
+    /// Returns whether there is.
+    fn take_later(&mut self, place: u8) -> bool {
+        let Some(first) = self.later.iter().position(|(later, _)| *later == place) else { return false };
+        let Some((_, batch)) = self.later.remove(first) else { return false };
+        self.questions[usize::from(place)] = Question::Asked(batch);
+        true
     }
 }
 
@@ -129,9 +141,10 @@ impl<N: Dial> Datagrams<N> {
         let peer = self.peer(key);
         let place = peer.next_place();
         peer.last = place;
-        let before = std::mem::replace(&mut peer.questions[usize::from(place)], Question::Asked(batch));
-        // Nobody could tell its answer from that of the new one.
-        scene.tally.count.overdue += u64::from(matches!(before, Question::Asked(_)));
+        match &mut peer.questions[usize::from(place)] {
+            Question::Asked(_) => peer.later.push_back((place, batch)),
+            question @ (Question::Answered | Question::Overdue(_)) => *question = Question::Asked(batch),
+        }
         scene.tally.count.sent += 1;
         self.awaited.push_back((batch.sent_ns, key, Awaited::Month(place)));
         let number = place + 1;
@@ -188,8 +201,8 @@ impl<N: Dial> Datagrams<N> {
             }
         }
         let Some(place) = is_month(datagram) else { return Self::wrong(scene, key, datagram) };
-        let question = &mut self.peer(key).questions[place];
-        match std::mem::replace(question, Question::Answered) {
+        let peer = self.peer(key);
+        match std::mem::replace(&mut peer.questions[usize::from(place)], Question::Answered) {
             Question::Answered => scene.tally.count.duplicate += 1,
             Question::Overdue(batch) => {
                 scene.tally.count.overdue -= 1;
@@ -197,6 +210,7 @@ impl<N: Dial> Datagrams<N> {
                 scene.tally.answered(batch, now_ns);
             }
             Question::Asked(batch) => {
+                peer.take_later(place);
                 scene.tally.answered(batch, now_ns);
                 if self.sending && self.plan.pipeline.is_some() {
                     self.ask_now(scene, key);
@@ -267,11 +281,13 @@ impl<N: Dial> Datagrams<N> {
                 State::Open { .. } | State::Closed => {}
             },
             Awaited::Month(place) => {
-                let question = &mut self.peer(key).questions[usize::from(place)];
-                if let Question::Asked(batch) = *question {
+                let peer = self.peer(key);
+                if let Question::Asked(batch) = peer.questions[usize::from(place)] {
                     // With the same number, a later question may be under way.
                     if batch.sent_ns == sent_ns {
-                        *question = Question::Overdue(batch);
+                        if !peer.take_later(place) {
+                            peer.questions[usize::from(place)] = Question::Overdue(batch);
+                        }
                         scene.tally.count.overdue += 1;
                         if self.sending && self.plan.pipeline.is_some() {
                             self.ask_now(scene, key);
@@ -291,7 +307,13 @@ impl<N: Dial> Traffic<N> for Datagrams<N> {
         let token = Source::Conn(ConnId { key, generation: 0 }).into();
         let mut questions = [Question::Answered; MONTHS.len()];
         questions[0] = Question::Asked(Batch { sent_ns: now_ns, lag_us: 0, count: 1 });
-        let mut peer = Peer { socket: None, state: State::Greeting { tries: 1 }, last: 0, questions };
+        let mut peer = Peer {
+            socket: None,
+            state: State::Greeting { tries: 1 },
+            last: 0,
+            questions,
+            later: VecDeque::new(),
+        };
         self.greeting += 1;
         match scene.net.connect_socket(source, self.target, token) {
             Ok(socket) => {
@@ -375,8 +397,8 @@ impl<N: Dial> Traffic<N> for Datagrams<N> {
 }
 
 /// Which month, from 0, a datagram names.
-fn is_month(datagram: &[u8]) -> Option<usize> {
-    MONTHS.iter().position(|month| month.as_bytes() == datagram)
+fn is_month(datagram: &[u8]) -> Option<u8> {
+    (0..).zip(MONTHS).find(|(_, month)| month.as_bytes() == datagram).map(|(place, _)| place)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "it is twelve")]
