@@ -119,7 +119,7 @@ fn generator(course: &Course, before: &Before) -> Generator {
     let idle = if course.drive_ns == 0 { 1.0 } else { seconds(course.idle_ns) / seconds(course.drive_ns) };
     Generator {
         cpu_seconds: seconds(usage::scheduled().ran_ns.saturating_sub(before.ran_ns)),
-        rss_bytes: usage::memory_bytes().0,
+        rss_bytes: course.rss_bytes,
         bytes_per_connection: course.bytes_per_connection,
         busy: (1.0 - idle).clamp(0.0, 1.0),
     }

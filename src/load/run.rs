@@ -19,6 +19,7 @@ use super::schedule::{SECOND_NS, Schedule};
 use super::tally::Tally;
 use super::traffic::{Scene, Traffic};
 use super::trouble::Trouble;
+use super::usage;
 use crate::net::{Dial, Token};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub(crate) struct Course {
     pub(crate) waited_ns: u64,
     /// Own memory of each further connection, in bytes.
     pub(crate) bytes_per_connection: Option<f64>,
+    /// Resident memory at the end, with all connections still there.
+    pub(crate) rss_bytes: u64,
 }
 
 /// A run under way.
@@ -90,6 +93,7 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
             stopped_opening: (connections < options.connections).then_some(Trouble::Descriptors),
             waited_ns: 0,
             bytes_per_connection: None,
+            rss_bytes: 0,
         };
         // Where each message has its own connection, there is none to be opened before.
         let asked_for = if options.is_one_shot() { connections } else { 0 };
@@ -147,6 +151,7 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
             self.tell(now_ns, observer);
         }
         self.tell_the_rest(observer);
+        self.course.rss_bytes = usage::memory_bytes().0;
         Ok(self.course)
     }
 
