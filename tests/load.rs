@@ -1275,7 +1275,7 @@ fn the_result_goes_to_files_too() {
     let words = format!("{endpoint} -c 2 -d 200ms");
     let run = run(command(&words).arg("--report").arg(&page).arg("--json").arg(&json));
     assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
-    assert!(run.stdout.starts_with(&format!("{endpoint}, closed loop, 200 ms\n")), "{}", run.stdout);
+    assert!(run.stdout.starts_with(&format!("{endpoint}, closed loop, ")), "{}", run.stdout);
     assert!(
         ["connections ", "messages ", "rate ", "latency ", "response "]
             .iter()
