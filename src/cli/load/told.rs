@@ -41,17 +41,14 @@ impl Told<'_> {
         let outcome = load::run(options, &mut watch)?;
         let unwritten = watch.finish();
         let as_json = || serde_json::to_string_pretty(&outcome.summary).expect("keys are strings") + "\n";
+        let written = json.map_or(Ok(()), |json| json.write(&as_json()));
+        let drawn = page.map_or(Ok(()), |page| page.write(&report::page(&outcome)));
+        // Whatever became of the files, the result is printed; whatever becomes of that, the files are there.
         print(&match self.json {
             Some(path) if path == Path::new("-") => as_json(),
             _ => table::summary(&outcome.summary, width(), colours()),
         })?;
-        if let Some(json) = json {
-            json.write(&as_json())?;
-        }
-        if let Some(page) = page {
-            page.write(&report::page(&outcome))?;
-        }
-        unwritten?;
+        written.and(drawn).and(unwritten)?;
         Ok(self.judge(options, &outcome))
     }
 
