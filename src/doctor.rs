@@ -17,6 +17,7 @@ mod report;
 mod threads;
 mod words;
 
+use crate::figures::count;
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
@@ -29,7 +30,6 @@ pub use limit::{Lift, Limit, Role};
 pub use machine::{Fact, Machine, Ports, ProcessLimit};
 pub use memory::ConnectionBytes;
 pub(crate) use threads::fit as fit_threads;
-use words::grouped;
 
 /// What to tell, and how.
 #[derive(Debug, Clone, Default)]
@@ -73,14 +73,14 @@ impl Diagnosis {
     /// Why as many connections as were asked for cannot be served by the event loop, or driven on loopback.
     /// What is not known to bind does not count.
     fn misfit(&self) -> Option<String> {
-        let asked = grouped(self.asked?);
+        let asked = count(self.asked?);
         let no = [(Role::Serve, "serve"), (Role::Drive, "drive")].into_iter().filter_map(|(role, verb)| {
             let Verdict { connections, limited_by, fits: Some(false), .. } = self.verdicts.get(&role)? else {
                 return None;
             };
             Some(format!(
                 "cannot {verb} {asked} connections, at most {} ({})",
-                grouped((*connections)?),
+                count((*connections)?),
                 (*limited_by)?
             ))
         });

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::limit::{round_up, sysctl};
 use super::machine::{Fact, Machine};
-use super::words::{grouped, in_bytes};
+use super::words::in_bytes;
+use crate::figures::count;
 use crate::sockets::SocketOptions;
 
 /// A limit that is met in a burst.
@@ -37,7 +38,7 @@ fn connects(machine: &Machine) -> Burst {
         name: "connects that wait to be accepted (somaxconn)",
         says: machine.accept_queue.say(|max| {
             let cut = if narrow { format!(", which cuts the backlog of {backlog}") } else { String::new() };
-            format!("{}{cut}; above that a connect takes a second more", grouped(max.min(backlog)))
+            format!("{}{cut}; above that a connect takes a second more", count(max.min(backlog)))
         }),
         command: narrow.then(|| sysctl(machine, "net.core.somaxconn", backlog)),
     }
@@ -49,9 +50,9 @@ fn handshakes(machine: &Machine) -> Burst {
     Burst {
         name: "handshakes that have begun (tcp_max_syn_backlog)",
         says: machine.syn_backlog.say(|max| match machine.syn_cookies {
-            Fact::Known(0) => format!("{}, without cookies: above that connects are dropped", grouped(max)),
-            Fact::Known(_) => format!("{}; above that cookies are sent and all goes on", grouped(max)),
-            Fact::NotThere | Fact::Unknown => grouped(max),
+            Fact::Known(0) => format!("{}, without cookies: above that connects are dropped", count(max)),
+            Fact::Known(_) => format!("{}; above that cookies are sent and all goes on", count(max)),
+            Fact::NotThere | Fact::Unknown => count(max),
         }),
         command: (!cookies).then(|| sysctl(machine, "net.ipv4.tcp_syncookies", 1)),
     }
@@ -66,7 +67,7 @@ fn buffers(machine: &Machine, asked: Option<u64>) -> Burst {
         name: "connections with bytes in buffers (tcp_mem)",
         says: machine.tcp_pages.say(|[_, _, limit]| {
             let bytes = in_bytes(limit.saturating_mul(page_bytes));
-            format!("{} with one page each, {bytes} in all; an idle one holds none", grouped(limit))
+            format!("{} with one page each, {bytes} in all; an idle one holds none", count(limit))
         }),
         command: wanted.map(|connections| {
             let limit = round_up(connections);
@@ -83,7 +84,7 @@ fn orphans(machine: &Machine, asked: Option<u64>) -> Burst {
     let wanted = asked.filter(|asked| max.known().is_some_and(|max| max < *asked));
     Burst {
         name: "closed with bytes on their way (tcp_max_orphans)",
-        says: max.say(|max| format!("{}; above that they are reset", grouped(max))),
+        says: max.say(|max| format!("{}; above that they are reset", count(max))),
         command: wanted.map(|asked| sysctl(machine, "net.ipv4.tcp_max_orphans", round_up(asked))),
     }
 }

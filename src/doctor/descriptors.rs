@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::limit::{Lift, Limit, Role, allowed, left, round_up, sysctl};
 use super::machine::Machine;
-use super::words::{grouped, limit_of};
+use super::words::limit_of;
 use crate::descriptors::{needed_for_driving, needed_for_serving, room_for_driving, room_for_serving};
+use crate::figures::count;
 use crate::limits::Limits;
 use crate::service;
 
@@ -49,7 +50,7 @@ fn lift_of_a_process(machine: &Machine, role: Role, connections: u64) -> Lift {
 
 /// `fs.file-max`. Privileged processes may exceed it, but nobody else could open a file then.
 pub(super) fn of_the_system(machine: &Machine) -> Limit {
-    let in_use = || machine.files.say(|files| format!(", {} in use", grouped(files)));
+    let in_use = || machine.files.say(|files| format!(", {} in use", count(files)));
     Limit {
         name: "open files of the system",
         says: machine.files_max.say(|max| limit_of(max) + &in_use()),

@@ -3,7 +3,7 @@
 
 use super::limit::{Lift, Limit, Role, allowed, left, round_up, sysctl};
 use super::machine::{Fact, Machine, Ports};
-use super::words::grouped;
+use crate::figures::count;
 
 /// `net.ipv4.ip_local_port_range`. A connection is its two addresses and its two ports, so to one
 /// destination each source address has so many. Serving takes none: all connections share the server's port.
@@ -50,9 +50,9 @@ pub(super) fn tracked(machine: &Machine) -> Limit {
     Limit {
         name: "tracked connections (conntrack)",
         says: max.say(|max| match tracked {
-            Fact::Known(0) => format!("{}, but nothing is tracked", grouped(max)),
-            Fact::Known(tracked) => format!("{}, {} in use", grouped(max), grouped(tracked)),
-            Fact::NotThere | Fact::Unknown => grouped(max),
+            Fact::Known(0) => format!("{}, but nothing is tracked", count(max)),
+            Fact::Known(tracked) => format!("{}, {} in use", count(max), count(tracked)),
+            Fact::NotThere | Fact::Unknown => count(max),
         }),
         allows: allowed(left(max, tracked).filter(|_| tracks), |_, left| Some(left)),
         lift: |machine, _, connections| {

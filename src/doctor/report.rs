@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use super::diagnosis::{Diagnosis, LimitLift, Verdict};
 use super::limit::Role;
 use super::memory::ConnectionBytes;
-use super::words::grouped;
+use crate::figures::count;
 
 impl Display for Diagnosis {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -22,7 +22,7 @@ impl Display for Diagnosis {
         writeln!(f, "\nbytes of memory an idle connection takes, of the kernel's and of the process's")?;
         for role in [Role::Serve, Role::ServeThreads, Role::Drive] {
             if let Some(ConnectionBytes { kernel, user }) = self.bytes_per_connection.get(&role) {
-                writeln!(f, "  {}: {} and {}", role.short_name(), grouped(*kernel), grouped(*user))?;
+                writeln!(f, "  {}: {} and {}", role.short_name(), count(*kernel), count(*user))?;
             }
         }
         writeln!(f, "\n{NOTES}")?;
@@ -52,7 +52,7 @@ impl Diagnosis {
         let roles = Role::ALL.map(|role| role.short_name().to_owned());
         table.set_header(["limit".into(), "this machine".into()].into_iter().chain(roles));
         for limit in &self.limits {
-            let allows = |role| limit.allows.get(&role).map_or_else(|| "-".into(), |number| grouped(*number));
+            let allows = |role| limit.allows.get(&role).map_or_else(|| "-".into(), |number| count(*number));
             let numbers = Role::ALL.map(allows);
             table.add_row([limit.name.into(), limit.says.clone()].into_iter().chain(numbers));
         }
@@ -80,7 +80,7 @@ impl Diagnosis {
             }
         }
         for (LimitLift { limit, target, lift, .. }, roles) in lifts {
-            writeln!(f, "\nto lift {limit} to {} connections ({}):", grouped(*target), roles.join(", "))?;
+            writeln!(f, "\nto lift {limit} to {} connections ({}):", count(*target), roles.join(", "))?;
             lift.commands.iter().try_for_each(|command| writeln!(f, "  {command}"))?;
             lift.advice.iter().try_for_each(|advice| writeln!(f, "  ({advice})"))?;
         }
@@ -93,8 +93,8 @@ impl Verdict {
         let (Some(connections), Some(limit)) = (self.connections, self.limited_by) else {
             return "unknown".into();
         };
-        let most = grouped(connections);
-        match (asked.map(grouped), self.fits) {
+        let most = count(connections);
+        match (asked.map(count), self.fits) {
             (Some(asked), Some(true)) => format!("yes, {asked} fit; at most {most} ({limit})"),
             (Some(asked), _) => format!("no, {asked} do not fit; at most {most} ({limit})"),
             (None, _) => format!("{most} connections ({limit})"),

@@ -6,7 +6,8 @@ use super::control_group::Group;
 use super::limit::{Lift, Limit, Need, Role, allowed, left, round_up, sysctl};
 use super::machine::{Fact, Machine, ProcessLimit};
 use super::memory::lift_group;
-use super::words::{grouped, limit_of};
+use super::words::limit_of;
+use crate::figures::count;
 use crate::limits::Limits;
 
 /// The threads of `serve --model threads` that serve no connection, those that only tell a peer that the server
@@ -58,7 +59,7 @@ fn tasks_of_the_system(machine: &Machine) -> Limit {
     Limit {
         name: "tasks of the system",
         says: narrower
-            .say(|max| grouped(max) + &machine.tasks.say(|tasks| format!(", {} in use", grouped(tasks)))),
+            .say(|max| count(max) + &machine.tasks.say(|tasks| format!(", {} in use", count(tasks)))),
         allows: for_threads(tasks, TASKS),
         lift: |machine, _, connections| {
             let tasks = TASKS.of(connections).saturating_add(machine.tasks.known().unwrap_or(0));
@@ -98,7 +99,7 @@ fn tasks_of_the_group(machine: &Machine) -> Limit {
     Limit {
         name: "tasks of the control group",
         says: match &machine.tasks_group {
-            Fact::Known(group) => format!("{}, {} in use", grouped(group.max), grouped(group.used)),
+            Fact::Known(group) => format!("{}, {} in use", count(group.max), count(group.used)),
             Fact::NotThere => "no limit".into(),
             Fact::Unknown => "unknown".into(),
         },
@@ -113,7 +114,7 @@ fn tasks_of_the_group(machine: &Machine) -> Limit {
 fn maps(machine: &Machine) -> Limit {
     Limit {
         name: "memory maps of a process",
-        says: machine.maps_max.say(|max| format!("{}, {} a thread", grouped(max), MAPS.each)),
+        says: machine.maps_max.say(|max| format!("{}, {} a thread", count(max), MAPS.each)),
         allows: for_threads(machine.maps_max.known(), MAPS),
         lift: |machine, _, connections| {
             Lift::by(sysctl(machine, "vm.max_map_count", round_up(MAPS.of(connections))))

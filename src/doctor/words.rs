@@ -1,21 +1,10 @@
 //! Numbers as people read them.
 
-/// With a comma after each three digits: `28,232`.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+use crate::figures::count;
 
-/// The same, of a limit that may be none: systems write that as the largest number they have.
+/// A limit that may be none: systems write that as the largest number they have.
 pub(super) fn limit_of(number: u64) -> String {
-    if number >= i64::MAX as u64 { "unlimited".into() } else { grouped(number) }
+    if number >= i64::MAX as u64 { "unlimited".into() } else { count(number) }
 }
 
 /// Bytes in the unit that leaves one to four digits, and a tenth: `22.9 GiB`.
@@ -24,7 +13,7 @@ pub(super) fn in_bytes(bytes: u64) -> String {
         let whole = bytes >> shift;
         if whole > 0 {
             let tenths = (bytes >> (shift - 10) & 1023) * 10 / 1024;
-            return format!("{}.{tenths} {unit}", grouped(whole));
+            return format!("{}.{tenths} {unit}", count(whole));
         }
     }
     format!("{bytes} bytes")
@@ -36,7 +25,7 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_by_three() {
-        let texts = [0, 999, 1000, 28_232, 1_048_576].map(grouped);
+        let texts = [0, 999, 1000, 28_232, 1_048_576].map(count);
         assert_eq!(texts, ["0", "999", "1,000", "28,232", "1,048,576"]);
         assert_eq!([limit_of(1000), limit_of(u64::MAX)], ["1,000", "unlimited"]);
     }
