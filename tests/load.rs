@@ -17,26 +17,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use common::{
-    Clock, GREETING, INTRODUCTION, PATIENCE, Server, Signal, acknowledgement, eventually, loopline,
+    Clock, GREETING, INTRODUCTION, MONTHS, PATIENCE, Server, Signal, acknowledgement, eventually, loopline,
 };
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 use socket2::{Domain, SockRef, Socket, Type};
-
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
 
 // ---- Running it ----
 

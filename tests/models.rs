@@ -7,7 +7,8 @@ use std::str;
 use std::thread;
 
 use common::{
-    ACKNOWLEDGEMENT, Caller, End, GREETING, INTRODUCTION, MODELS, Peer, REPLY, Server, acknowledgement, frame,
+    ACKNOWLEDGEMENT, Caller, End, GREETING, INTRODUCTION, MODELS, MONTHS, Peer, REPLY, Server,
+    acknowledgement, frame,
 };
 use loopline::escape::unescape;
 
@@ -56,20 +57,6 @@ fn both_models_answer_every_datagram_as_the_protocol_says() {
     const WRONG: &str = "Error: expected an integer from 1 to 12, or 0 to end\n";
     const TOO_LONG: &str =
         "Error: expected an integer from 0 to 12, the datagram is longer than 1024 bytes\n";
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
     // What a peer says and what it hears. A datagram without an answer must not disturb those after it.
     let mut talks: Vec<Vec<(Vec<u8>, Option<&str>)>> = Vec::new();
     let all_months = (1..=12).map(|month| (format!("{month}").into_bytes(), Some(MONTHS[month - 1])));

@@ -41,6 +41,22 @@ pub(crate) const REPLY: &str = "Thanks for connecting";
 pub(crate) const INTRODUCTION: &str =
     "\nHey there I am going to provide you the month, if you Provide me an integer from 1-12\n";
 
+/// What `month` answers to 1 and on.
+pub(crate) const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
 /// All that the program would do, as a command to be completed.
 pub(crate) fn loopline() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loopline"));
