@@ -125,14 +125,9 @@ impl<S> Conns<S> {
         let conn = &mut self.slots[key as usize];
         if conn.oldest.count == 0 {
             conn.oldest = batch;
-            return;
+        } else {
+            self.queue(key, batch);
         }
-        if conn.later == NONE {
-            let queue = self.spare.pop().unwrap_or_default();
-            conn.later = u32::try_from(self.later.insert(queue)).expect("connections are counted in 32 bits");
-        }
-        let queue = &mut self.later[conn.later as usize];
-        queue.push_back(batch);
     }
 
     /// Takes up to `count` of the oldest messages in flight, all of one batch; `None` if there are none.
@@ -145,16 +140,34 @@ impl<S> Conns<S> {
         let count = count.min(oldest.count);
         conn.oldest.count -= count;
         if conn.oldest.count == 0 && conn.later != NONE {
-            let queue = &mut self.later[conn.later as usize];
-            if let Some(batch) = queue.pop_front() {
-                conn.oldest = batch;
-            }
-            if queue.is_empty() {
-                let place = std::mem::replace(&mut conn.later, NONE);
-                self.spare.push(self.later.remove(place as usize));
-            }
+            self.move_up(key);
         }
         Some(Batch { count, ..oldest })
+    }
+
+    /// `batch` is sent behind the oldest. Away from [`push`](Self::push), since mostly one is in flight.
+    #[cold]
+    fn queue(&mut self, key: u32, batch: Batch) {
+        let conn = &mut self.slots[key as usize];
+        if conn.later == NONE {
+            let queue = self.spare.pop().unwrap_or_default();
+            conn.later = u32::try_from(self.later.insert(queue)).expect("connections are counted in 32 bits");
+        }
+        self.later[conn.later as usize].push_back(batch);
+    }
+
+    /// The oldest is answered, and the one behind it is the oldest now.
+    #[cold]
+    fn move_up(&mut self, key: u32) {
+        let conn = &mut self.slots[key as usize];
+        let queue = &mut self.later[conn.later as usize];
+        if let Some(batch) = queue.pop_front() {
+            conn.oldest = batch;
+        }
+        if queue.is_empty() {
+            let place = std::mem::replace(&mut conn.later, NONE);
+            self.spare.push(self.later.remove(place as usize));
+        }
     }
 
     /// A connection is asked for at `now_ns`. Events of the one that had the place before do not reach it.

@@ -142,6 +142,7 @@ impl Exchange {
         self.server_ends && partial_bytes as usize == reply_bytes
     }
 
+    #[cold]
     fn first_wrong(&self, start: usize, bytes: &[u8]) -> Wrong {
         let is_right = |place: usize, byte: u8| match &self.expected {
             Expected::Exactly { replies, .. } => replies[place] == byte,

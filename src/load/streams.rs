@@ -227,17 +227,24 @@ impl<N: Dial> Streams<N> {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    conn.state = State::Broken;
-                    if self.hear_out(scene, key) {
-                        self.end(scene, key, Trouble::of(&error), || error.to_string());
-                    }
+                    self.broken(scene, key, &error);
                     return false;
                 }
             }
         }
     }
 
+    /// The connection takes no more bytes; what has come before may tell why.
+    #[cold]
+    fn broken(&mut self, scene: &mut Scene<'_, N>, key: u32, error: &io::Error) {
+        self.conns.get_mut(key).state = State::Broken;
+        if self.hear_out(scene, key) {
+            self.end(scene, key, Trouble::of(error), || error.to_string());
+        }
+    }
+
     /// The connection is over before it should be, and with it what is in flight on it.
+    #[cold]
     fn end(&mut self, scene: &mut Scene<'_, N>, key: u32, trouble: Trouble, what: impl FnOnce() -> String) {
         let in_flight = self.close(scene, key);
         scene.tally.count.failed += in_flight;

@@ -66,8 +66,7 @@ impl<N: Dial> Streams<N> {
         let found = match self.exchange.check(partial_bytes, &self.buffer[..bytes]) {
             Ok(found) => found,
             Err(wrong) => {
-                let (trouble, what) = explain(&wrong, &self.buffer[..bytes]);
-                self.end(scene, key, trouble, || what);
+                self.wrong(scene, key, &wrong, bytes);
                 return false;
             }
         };
@@ -78,7 +77,7 @@ impl<N: Dial> Streams<N> {
         let now_ns = scene.net.now_ns();
         let answered = self.answered(scene, key, found.replies, now_ns);
         if answered < found.replies {
-            self.end(scene, key, Trouble::WrongReply, || "a reply came that nobody has asked for".into());
+            self.unasked(scene, key);
             return false;
         }
         if self.plan.one_shot {
@@ -90,6 +89,18 @@ impl<N: Dial> Streams<N> {
             self.send(scene, key, Batch { sent_ns: now_ns, lag_us: 0, count: answered });
         }
         true
+    }
+
+    /// The first `bytes` of the buffer are not the reply that they should be.
+    #[cold]
+    fn wrong(&mut self, scene: &mut Scene<'_, N>, key: u32, wrong: &Wrong, bytes: usize) {
+        let (trouble, what) = explain(wrong, &self.buffer[..bytes]);
+        self.end(scene, key, trouble, || what);
+    }
+
+    #[cold]
+    fn unasked(&mut self, scene: &mut Scene<'_, N>, key: u32) {
+        self.end(scene, key, Trouble::WrongReply, || "a reply came that nobody has asked for".into());
     }
 
     /// The oldest messages in flight are answered; returns how many of `replies` there were messages for.
