@@ -33,14 +33,16 @@ pub(crate) struct Conn<S> {
 pub(crate) const NO_PENDING: u32 = u32::MAX;
 
 impl<S> Conn<S> {
+    /// Whether it is open, and there is nothing to do for it until an event says so.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.state == State::Open && self.pending == NO_PENDING && !self.flags.contains(Flags::READABLE)
+    }
+
     /// Whether bytes of the peer are of use now. Backpressure is the one comparison: a peer that does not
     /// take its answers is not asked for more.
     pub(crate) fn wants_read(&self, unsent_bytes: usize, unsent_bytes_max: usize) -> bool {
-        match self.state {
-            State::Open => unsent_bytes <= unsent_bytes_max && !self.flags.contains(Flags::HELD),
-            State::Lingering => true,
-            State::Ending | State::Finishing | State::Closed => false,
-        }
+        let is_heard = unsent_bytes <= unsent_bytes_max && !self.flags.contains(Flags::HELD);
+        (self.state == State::Open && is_heard) || self.state == State::Lingering
     }
 }
 
@@ -109,6 +111,13 @@ impl Flags {
     /// A fresh socket takes writes; whether it has something to read, the first event tells.
     pub(crate) fn fresh() -> Self {
         Self(Self::WRITABLE)
+    }
+
+    /// What the poller says: what ends may bring something as well.
+    pub(crate) fn note(&mut self, readable: bool, writable: bool, ended: bool) {
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        self.0 |= flag(readable || ended, Self::READABLE);
+        self.0 |= flag(writable, Self::WRITABLE) | flag(ended, Self::END_SEEN);
     }
 
     /// Whether any of `flags` is set.
@@ -280,7 +289,9 @@ impl Pending {
 pub(crate) fn feed(unread: &mut Vec<u8>, fresh: &[u8], receive: impl FnOnce(&[u8]) -> Progress) -> Progress {
     let progress = if unread.is_empty() {
         let progress = receive(fresh);
-        unread.extend_from_slice(&fresh[progress.consumed..]);
+        if progress.consumed < fresh.len() {
+            unread.extend_from_slice(&fresh[progress.consumed..]);
+        }
         progress
     } else {
         unread.extend_from_slice(fresh);
@@ -291,7 +302,7 @@ pub(crate) fn feed(unread: &mut Vec<u8>, fresh: &[u8], receive: impl FnOnce(&[u8
         }
         progress
     };
-    if progress.next != Next::Continue {
+    if !matches!(progress.next, Next::Continue) {
         *unread = Vec::new();
     }
     progress

@@ -120,7 +120,15 @@ impl<S> ConnTable<S> {
     }
 
     pub(crate) fn unsent_bytes(&self, key: u32) -> usize {
-        self.pending(key).map_or(0, |pending| pending.unsent().len())
+        self.unsent_bytes_of(self.conn(key))
+    }
+
+    /// The same, of a connection that is at hand.
+    pub(crate) fn unsent_bytes_of(&self, conn: &Conn<S>) -> usize {
+        match conn.pending {
+            NO_PENDING => 0,
+            pending => self.pendings[pending as usize].unsent().len(),
+        }
     }
 
     /// Whether nothing is on the way in either direction.

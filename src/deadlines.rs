@@ -93,10 +93,14 @@ impl<T> DeadlineQueue<T> {
     }
 
     /// The item was active now.
+    #[inline]
     pub(crate) fn renew(&mut self, items: &mut Slab<T>, key: u32, now: Tick) {
-        if self.timeout_ms.is_none() {
-            return;
+        if self.timeout_ms.is_some() {
+            self.arm_if_old(items, key, now);
         }
+    }
+
+    fn arm_if_old(&mut self, items: &mut Slab<T>, key: u32, now: Tick) {
         let link = self.link(items, key);
         if link.is_loose() || now.ms_since(link.armed_at) >= self.grain_ms {
             self.arm(items, key, now);

@@ -20,13 +20,12 @@ mod gather;
 mod outbox;
 mod scatter;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::conn::{CloseReason, Flags, NO_PENDING};
+use crate::conn::{CloseReason, Conn, Flags};
 use crate::conn_table::ConnTable;
 use crate::counters::{Counters, Notice, Notices};
 use crate::journal::Journal;
@@ -53,7 +52,7 @@ pub struct EventLoop<N: Net> {
     table: ConnTable<N::Stream>,
     /// Connections that have something to do without another event: those that this turn's events are
     /// about, and those that the budget of the last turn left with bytes in the kernel.
-    run_queue: VecDeque<ConnId>,
+    run_queue: Vec<ConnId>,
     /// Connections that wait for the record; each has [`Flags::HELD`].
     held: Vec<ConnId>,
     outbox: Outbox,
@@ -114,7 +113,7 @@ impl<N: Net> EventLoop<N> {
             accepting: Accepting::Running,
             refusals: 0,
             table: ConnTable::new(&limits),
-            run_queue: VecDeque::new(),
+            run_queue: Vec::new(),
             held: Vec::new(),
             outbox: Outbox::default(),
             read_buffer: vec![0; limits.read_bytes_max.max(1)].into_boxed_slice(),
@@ -194,17 +193,17 @@ impl<N: Net> EventLoop<N> {
         self.accept();
         self.receive_datagrams();
         // Those that come to the queue during the turn are visited in the next.
-        for _ in 0..self.run_queue.len().min(self.limits.visits_per_turn_max) {
-            let Some(id) = self.run_queue.pop_front() else { break };
-            if let Some(key) = self.table.find(id) {
+        let visits = self.run_queue.len().min(self.limits.visits_per_turn_max);
+        for place in 0..visits {
+            if let Some(key) = self.table.find(self.run_queue[place]) {
                 self.visit(key);
             }
-            let records_wait =
-                self.held.is_empty() && self.journal.unwritten_bytes() > self.limits.journal_bytes_max;
+            let records_wait = self.record_is_behind() && self.held.is_empty();
             if records_wait || self.outbox.is_full(&self.limits) {
                 self.commit_and_scatter()?;
             }
         }
+        self.run_queue.drain(..visits);
         self.commit_and_scatter()?;
 
         self.expire(heard_until);
@@ -271,17 +270,9 @@ impl<N: Net> EventLoop<N> {
 
     fn note_conn_event(&mut self, id: ConnId, event: Event) {
         let Some(key) = self.table.find(id) else { return };
-        let flags = &mut self.table.conn_mut(key).flags;
-        if event.readable || event.ended {
-            flags.insert(Flags::READABLE);
-        }
-        if event.writable {
-            flags.insert(Flags::WRITABLE);
-        }
-        if event.ended {
-            flags.insert(Flags::END_SEEN);
-        }
-        let is_held = flags.contains(Flags::HELD);
+        let conn = self.table.conn_mut(key);
+        conn.flags.note(event.readable, event.writable, event.ended);
+        let is_held = conn.flags.contains(Flags::HELD);
         if self.can_go_on(key) {
             self.enqueue(key);
         } else if event.ended && is_held {
@@ -296,24 +287,33 @@ impl<N: Net> EventLoop<N> {
     /// Whether a visit would read or write.
     fn can_go_on(&self, key: u32) -> bool {
         let conn = self.table.conn(key);
-        // Of most connections this is all there is to know.
-        if !conn.flags.contains(Flags::READABLE) && conn.pending == NO_PENDING {
-            return false;
-        }
-        let unsent_bytes = self.table.unsent_bytes(key);
-        let reads = conn.flags.contains(Flags::READABLE)
-            && conn.wants_read(unsent_bytes, self.limits.unsent_bytes_max);
-        let writes =
-            conn.flags.contains(Flags::WRITABLE) && unsent_bytes > 0 && !conn.flags.contains(Flags::HELD);
-        reads || writes
+        self.can_read(conn) || self.can_write(conn)
+    }
+
+    /// Whether a visit would read.
+    fn can_read(&self, conn: &Conn<N::Stream>) -> bool {
+        conn.flags.contains(Flags::READABLE)
+            && conn.wants_read(self.table.unsent_bytes_of(conn), self.limits.unsent_bytes_max)
+    }
+
+    /// Whether what is unsent can leave.
+    fn can_write(&self, conn: &Conn<N::Stream>) -> bool {
+        self.table.unsent_bytes_of(conn) > 0
+            && conn.flags.contains(Flags::WRITABLE)
+            && !conn.flags.contains(Flags::HELD)
     }
 
     fn enqueue(&mut self, key: u32) {
-        let flags = &mut self.table.conn_mut(key).flags;
-        if !flags.contains(Flags::QUEUED) {
-            flags.insert(Flags::QUEUED);
-            self.run_queue.push_back(self.table.id(key));
+        let conn = self.table.conn_mut(key);
+        if !conn.flags.contains(Flags::QUEUED) {
+            conn.flags.insert(Flags::QUEUED);
+            self.run_queue.push(ConnId { key, generation: conn.generation });
         }
+    }
+
+    /// Whether more waits for the record than is good.
+    fn record_is_behind(&self) -> bool {
+        self.journal.unwritten_bytes() > self.limits.journal_bytes_max
     }
 
     fn warn(&mut self, notice: Notice, text: &dyn fmt::Display) {

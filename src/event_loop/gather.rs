@@ -2,34 +2,38 @@
 
 use std::io;
 
-use crate::conn::{CloseReason, Flags, Signal, State, feed};
+use crate::conn::{CloseReason, Flags, NO_PENDING, Signal, State, feed};
 use crate::counters::Notice;
 use crate::datagrams::{self, Verdict};
 use crate::event_loop::outbox::{Answer, DatagramAnswer};
 use crate::event_loop::{DatagramSocket, EventLoop};
 use crate::net::Net;
 use crate::service::{Next, Output, Progress};
+use crate::token::ConnId;
 
 impl<N: Net> EventLoop<N> {
     /// Looks after one connection: reads once, if it is of use, and leaves a note in the outbox if
     /// something is to be sent.
     pub(super) fn visit(&mut self, key: u32) {
-        let conn = self.table.conn_mut(key);
-        conn.flags.remove(Flags::QUEUED);
-        let readable = conn.flags.contains(Flags::READABLE);
-        if readable
-            && conn.state == State::Open
-            && self.listeners[usize::from(conn.endpoint)].records
-            && self.journal.unwritten_bytes() > self.limits.journal_bytes_max
-        {
-            self.hold(key);
+        self.table.conn_mut(key).flags.remove(Flags::QUEUED);
+        if self.record_is_behind() {
+            self.hold_if_it_records(key);
         }
-        let unsent_bytes = self.table.unsent_bytes(key);
-        let reads = readable && self.table.conn(key).wants_read(unsent_bytes, self.limits.unsent_bytes_max);
+        let reads = self.can_read(self.table.conn(key));
         let start = self.outbox.bytes.len();
         match if reads { self.read(key) } else { Visited::Stays { recorded: 0 } } {
             Visited::Gone => {}
             Visited::Stays { recorded } => self.post(key, start, recorded),
+        }
+    }
+
+    /// Without room on record there is no use in reading what would be recorded.
+    #[cold]
+    fn hold_if_it_records(&mut self, key: u32) {
+        let conn = self.table.conn(key);
+        let records = self.listeners[usize::from(conn.endpoint)].records;
+        if records && conn.state == State::Open && conn.flags.contains(Flags::READABLE) {
+            self.hold(key);
         }
     }
 
@@ -44,8 +48,9 @@ impl<N: Net> EventLoop<N> {
         }
         let bytes = start..self.outbox.bytes.len();
         let ends = matches!(conn.state, State::Ending | State::Finishing);
-        if !bytes.is_empty() || ends || self.table.unsent_bytes(key) > 0 {
-            self.outbox.answers.push(Answer { to: self.table.id(key), bytes, recorded });
+        if !bytes.is_empty() || ends || self.table.unsent_bytes_of(conn) > 0 {
+            let to = ConnId { key, generation: conn.generation };
+            self.outbox.answers.push(Answer { to, bytes, recorded });
         } else {
             self.settle(key, false);
         }
@@ -110,40 +115,51 @@ impl<N: Net> EventLoop<N> {
 
     /// `bytes` bytes have come into the read buffer.
     fn take_in(&mut self, key: u32, bytes: usize) -> Visited {
-        let fresh = &self.read_buffer[..bytes];
         let conn = self.table.conn(key);
         if conn.state == State::Lingering {
-            let reason = conn.reason;
-            let pending = self.table.pending_mut(key);
-            pending.lingered_bytes += bytes;
-            if pending.lingered_bytes > self.limits.linger_bytes_max {
-                self.close(key, reason);
-                return Visited::Gone;
-            }
-            return Visited::Stays { recorded: 0 };
+            return self.throw_away(key, bytes);
         }
-
+        let fresh = &self.read_buffer[..bytes];
         let service = &self.listeners[usize::from(conn.endpoint)].service;
-        let peer = self.table.peer(key);
+        let peer = self.table.peers.address(conn.peer);
         let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
-        let mut unread = self.table.take_unread(key);
+        // Mostly there is nothing from before, and nothing is left.
+        let mut left = Vec::new();
+        let unread = match conn.pending {
+            NO_PENDING => &mut left,
+            place => self.table.pendings[place as usize].unread(),
+        };
         let was_between_frames = unread.is_empty();
         let Progress { consumed, next } =
-            feed(&mut unread, fresh, |unread| service.received(unread, false, &mut out));
+            feed(unread, fresh, |unread| service.received(unread, false, &mut out));
+        let is_in_frame = !unread.is_empty();
         if let Next::Refuse(reason) = &next {
             service.refused(reason, &mut out);
         }
         let recorded = out.recorded();
-        let is_in_frame = !unread.is_empty();
-        self.table.keep_unread(key, unread);
         self.table.renew_idle(key, self.now);
-        if !is_in_frame {
-            self.table.end_frame(key);
-        } else if was_between_frames || consumed > 0 {
+        self.table.keep_unread(key, left);
+        if is_in_frame && (was_between_frames || consumed > 0) {
             self.table.begin_frame(key, self.now);
+        } else if !is_in_frame && !was_between_frames {
+            self.table.end_frame(key);
         }
-        self.take_next(key, next, CloseReason::BadInput);
+        if !matches!(next, Next::Continue) {
+            self.take_next(key, next, CloseReason::BadInput);
+        }
         Visited::Stays { recorded }
+    }
+
+    /// So many bytes have come of a peer that nobody listens to any more.
+    fn throw_away(&mut self, key: u32, bytes: usize) -> Visited {
+        let reason = self.table.conn(key).reason;
+        let pending = self.table.pending_mut(key);
+        pending.lingered_bytes += bytes;
+        if pending.lingered_bytes > self.limits.linger_bytes_max {
+            self.close(key, reason);
+            return Visited::Gone;
+        }
+        Visited::Stays { recorded: 0 }
     }
 
     /// The peer has ended its side.

@@ -72,6 +72,8 @@ impl<N: Net> EventLoop<N> {
             write_unsent(&mut self.net, &mut self.table, key)
         };
         match outcome {
+            // Mostly all has left, and there is nothing else to look after.
+            Ok(_) if self.phase == Phase::Serving && self.table.conn(key).is_drained() => {}
             Ok(taken) if self.table.unsent_bytes(key) > 0 => {
                 // Short: the kernel's buffer is full, and an event will tell when it is not.
                 self.table.conn_mut(key).flags.remove(Flags::WRITABLE);
@@ -130,7 +132,10 @@ fn write_fresh<N: Net>(
         return Ok(0);
     }
     let outcome = block_as_zero(net.write(&table.conn(key).stream, fresh));
-    table.hold_unsent(key, &fresh[*outcome.as_ref().unwrap_or(&0)..]);
+    let taken = *outcome.as_ref().unwrap_or(&0);
+    if taken < fresh.len() {
+        table.hold_unsent(key, &fresh[taken..]);
+    }
     outcome
 }
 

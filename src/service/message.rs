@@ -22,7 +22,8 @@ pub(super) const KIND: Kind = Kind {
 #[derive(Debug)]
 pub struct Message {
     message_bytes_max: usize,
-    acknowledgement: Vec<u8>,
+    /// One behind the other, as many as are sent at once.
+    acknowledgements: Vec<u8>,
 }
 
 impl Message {
@@ -31,29 +32,45 @@ impl Message {
     pub fn new(message_bytes_max: usize) -> Self {
         let mut acknowledgement = Vec::new();
         frame::append(ACKNOWLEDGEMENT, &mut acknowledgement);
-        Self { message_bytes_max, acknowledgement }
+        Self { message_bytes_max, acknowledgements: acknowledgement.repeat(SENT_AT_ONCE) }
+    }
+
+    fn acknowledge(&self, mut messages: usize, out: &mut Output<'_>) {
+        let one_bytes = self.acknowledgements.len() / SENT_AT_ONCE;
+        while messages > 0 {
+            let now = messages.min(SENT_AT_ONCE);
+            out.send(&self.acknowledgements[..now * one_bytes]);
+            messages -= now;
+        }
     }
 }
 
+/// Acknowledgements that are copied into the answer at once, where as many messages came at once.
+const SENT_AT_ONCE: usize = 16;
+
 impl StreamService for Message {
     fn received(&self, unread: &[u8], _ended: bool, out: &mut Output<'_>) -> Progress {
-        let mut consumed = 0;
-        while consumed < unread.len() {
+        let (mut consumed, mut messages) = (0, 0);
+        let next = loop {
+            if consumed == unread.len() {
+                break Next::Continue;
+            }
             match frame::parse(&unread[consumed..], self.message_bytes_max) {
                 Ok(Some(frame)) => {
                     consumed += frame.wire_bytes();
+                    messages += 1;
                     out.record(frame.body);
-                    out.send(&self.acknowledgement);
                     if frame.body == DISCONNECT.as_bytes() {
-                        return Progress { consumed, next: Next::End };
+                        break Next::End;
                     }
                 }
-                Ok(None) => return Progress { consumed, next: Next::Continue },
+                Ok(None) => break Next::Continue,
                 // Where the next frame would begin is unknown from here on: nothing is guessed.
-                Err(bad_frame) => return Progress { consumed, next: Next::Refuse(bad_frame.to_string()) },
+                Err(bad_frame) => break Next::Refuse(bad_frame.to_string()),
             }
-        }
-        Progress { consumed, next: Next::Continue }
+        };
+        self.acknowledge(messages, out);
+        Progress { consumed, next }
     }
 
     fn refused(&self, reason: &str, out: &mut Output<'_>) {

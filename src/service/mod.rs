@@ -116,6 +116,13 @@ impl<'a> Output<'a> {
     /// Records `text` as one line, `[peer-address:port] text`, [escaped](crate::escape).
     pub fn record(&mut self, text: &[u8]) {
         self.recorded += 1;
+        if self.records.is_some() {
+            self.write_line(text);
+        }
+    }
+
+    #[inline(never)]
+    fn write_line(&mut self, text: &[u8]) {
         if let Some(lines) = &mut self.records {
             write!(lines, "[{}] ", self.peer).expect("writing to a Vec cannot fail");
             escape(text, lines);
