@@ -17,11 +17,11 @@ mod report;
 mod threads;
 mod words;
 
-use crate::figures::count;
 use std::fmt;
-use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use crate::figures::count;
+use crate::results::{Json, Unwritten};
 
 pub use bursts::Burst;
 pub use control_group::Group;
@@ -45,28 +45,14 @@ pub struct Options {
 /// # Errors
 /// The connections asked for do not fit, which is told only after the rest; or the result cannot be written.
 pub fn run(options: &Options) -> Result<(), DoctorError> {
+    let json = Json::open(options.json.as_deref()).map_err(DoctorError::Unwritten)?;
     let asked = options.connections.map(|connections| connections as u64);
     let diagnosis = diagnose(&Machine::read(Path::new("/")), asked);
-    write(&diagnosis, options.json.as_deref())?;
+    json.tell(&diagnosis, || diagnosis.to_string()).map_err(DoctorError::Unwritten)?;
     match diagnosis.misfit() {
         Some(why) => Err(DoctorError::DoesNotFit(why)),
         None => Ok(()),
     }
-}
-
-fn write(diagnosis: &Diagnosis, json: Option<&Path>) -> Result<(), DoctorError> {
-    let to = |name: String| move |error| DoctorError::Unwritten { name, error };
-    let as_json = || serde_json::to_string_pretty(diagnosis).expect("it has only strings as keys") + "\n";
-    let text = match json {
-        Some(path) if path == Path::new("-") => as_json(),
-        Some(path) => {
-            fs::write(path, as_json()).map_err(to(path.display().to_string()))?;
-            diagnosis.to_string()
-        }
-        None => diagnosis.to_string(),
-    };
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(to("standard output".into()))
 }
 
 impl Diagnosis {
@@ -95,19 +81,14 @@ pub enum DoctorError {
     /// The connections asked for do not fit; one line that says why.
     DoesNotFit(String),
     /// The result could not be written.
-    Unwritten {
-        /// Where to.
-        name: String,
-        /// What went wrong.
-        error: io::Error,
-    },
+    Unwritten(Unwritten),
 }
 
 impl DoctorError {
     /// Whether nobody reads the result any more.
     #[must_use]
     pub fn is_reader_gone(&self) -> bool {
-        matches!(self, Self::Unwritten { error, .. } if error.kind() == io::ErrorKind::BrokenPipe)
+        matches!(self, Self::Unwritten(unwritten) if unwritten.is_reader_gone())
     }
 }
 
@@ -115,9 +96,7 @@ impl fmt::Display for DoctorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DoesNotFit(why) => f.write_str(why),
-            Self::Unwritten { name, error } => {
-                write!(f, "{name}: the result cannot be written there: {error}")
-            }
+            Self::Unwritten(unwritten) => unwritten.fmt(f),
         }
     }
 }

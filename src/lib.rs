@@ -65,6 +65,8 @@ pub mod cli;
 #[cfg(feature = "cli")]
 pub mod client;
 #[cfg(feature = "cli")]
+mod colours;
+#[cfg(feature = "cli")]
 pub mod compare;
 mod conn;
 mod conn_table;
@@ -97,6 +99,8 @@ pub mod page;
 mod peers;
 #[cfg(feature = "cli")]
 pub mod plot;
+#[cfg(feature = "cli")]
+pub mod results;
 pub mod server;
 pub mod service;
 mod sessions;

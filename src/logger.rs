@@ -3,7 +3,7 @@
 //! By itself it panics when standard error is gone, and waits when standard error is a pipe that nobody
 //! reads. Here such a line is dropped instead, and counted into the next one that gets through.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -13,6 +13,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 use tz::UtcDateTime;
 
+use crate::colours;
 use crate::stderr::takes_a_line;
 
 /// A pipe that is ready takes this many bytes without waiting (`PIPE_BUF`); a longer line is cut.
@@ -23,8 +24,7 @@ const PREFIX_BYTES: usize = 96;
 
 /// Begins to log lines of `level` and above to standard error.
 pub(crate) fn start(level: LevelFilter) {
-    let colors =
-        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
+    let colors = colours::are_wanted(&std::io::stderr());
     let inner = SimpleLogger::new().with_level(level).with_colors(colors);
     // A second start keeps the first logger, which is as good.
     if log::set_boxed_logger(Box::new(Guarded {

@@ -30,6 +30,8 @@ const FLOORS: [&[&str]; 6] = [
         "destination",
         "startup",
         "stderr",
+        "colours",
+        "results",
         "doctor",
         "threads",
         "server",

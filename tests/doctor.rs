@@ -157,7 +157,7 @@ fn the_result_is_text_for_people_and_json_for_scripts() {
 
     let output = doctor_after(LOW, "--json /nowhere/result.json");
     assert_eq!(output.status.code(), Some(1));
-    let why = "loopline: /nowhere/result.json: the result cannot be written there: No such file or directory";
+    let why = "loopline: /nowhere/result.json: cannot be written: No such file or directory";
     assert!(text(&output.stderr).starts_with(why), "{}", text(&output.stderr));
 }
 

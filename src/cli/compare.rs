@@ -1,7 +1,7 @@
 //! The arguments of `compare`, and what is done with its result.
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::compare::options::{CompareOptions, Count, Workload};
 use crate::compare::result::Comparison;
 use crate::compare::{self, CompareError, Progress};
+use crate::results::{Json, ResultFile, Unwritten};
 use crate::units::parse_duration;
 
 #[derive(Debug, Args)]
@@ -74,13 +75,8 @@ Exit status: 0 the comparison is done, or was ended by Ctrl-C and what was done 
 pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
     let program =
         std::env::current_exe().map_err(|error| (format!("this program is not found: {error}"), 1))?;
-    let places = Places {
-        json: arguments.json.clone(),
-        report: arguments.report.clone(),
-        pictures: arguments.pictures.clone(),
-    };
     // To be told in ten minutes that a folder is missing helps nobody.
-    places.check().map_err(|line| (line, 1))?;
+    let places = Places::open(&arguments).map_err(|unwritten| failed(&unwritten))?;
     let mut line = Line::new();
     let result = compare::run(&options(arguments, program), &mut line);
     line.end();
@@ -88,62 +84,49 @@ pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
         let status = if matches!(error, CompareError::Usage(_)) { 2 } else { 1 };
         (error.to_string(), status)
     })?;
-    places.write(&comparison).map_err(|line| (line, 1))?;
-    Ok(0)
+    match places.write(&comparison) {
+        // Whoever reads it has seen enough.
+        Err(unwritten) if unwritten.is_reader_gone() => Ok(1),
+        written => written.map(|()| 0).map_err(|unwritten| failed(&unwritten)),
+    }
 }
 
-/// Where the result goes, besides standard output.
+fn failed(unwritten: &Unwritten) -> (String, u8) {
+    (unwritten.to_string(), 1)
+}
+
+/// Where the result goes.
 struct Places {
-    json: Option<PathBuf>,
-    report: Option<PathBuf>,
+    json: Json,
+    report: Option<ResultFile>,
     pictures: Option<PathBuf>,
 }
 
 impl Places {
-    fn check(&self) -> Result<(), String> {
-        if let Some(folder) = &self.pictures {
-            fs::create_dir_all(folder).map_err(|error| unwritten(folder, &error))?;
+    fn open(arguments: &CompareArguments) -> Result<Self, Unwritten> {
+        if let Some(folder) = &arguments.pictures {
+            fs::create_dir_all(folder).map_err(|error| Unwritten::at(folder, error))?;
         }
-        for file in self.json.iter().chain(&self.report).filter(|file| *file != Path::new("-")) {
-            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-            if file.is_dir() {
-                return Err(unwritten(file, &io::ErrorKind::IsADirectory.into()));
-            }
-            if !folder.is_none_or(Path::is_dir) {
-                return Err(unwritten(file, &io::ErrorKind::NotFound.into()));
-            }
-        }
-        Ok(())
+        Ok(Self {
+            json: Json::open(arguments.json.as_deref())?,
+            report: arguments.report.as_deref().map(ResultFile::open).transpose()?,
+            pictures: arguments.pictures.clone(),
+        })
     }
 
-    fn write(&self, comparison: &Comparison) -> Result<(), String> {
-        let write = |path: &Path, text: &str| fs::write(path, text).map_err(|error| unwritten(path, &error));
-        if let Some(path) = &self.report {
-            write(path, &compare::page(comparison))?;
-        }
-        if let Some(folder) = &self.pictures {
-            for (name, picture) in compare::pictures(comparison) {
-                write(&folder.join(name), &picture)?;
-            }
-        }
-        let as_json =
-            || serde_json::to_string_pretty(comparison).expect("it has only strings as keys") + "\n";
-        let text = match self.json.as_deref() {
-            Some(path) if path == Path::new("-") => as_json(),
-            Some(path) => {
-                write(path, &as_json())?;
-                compare::table(comparison)
-            }
-            None => compare::table(comparison),
-        };
-        let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-        written.map_err(|error| unwritten(Path::new("standard output"), &error))
+    fn write(self, comparison: &Comparison) -> Result<(), Unwritten> {
+        let drawn = self.report.map_or(Ok(()), |page| page.write(&compare::page(comparison)));
+        let pictured = self.pictures.map_or(Ok(()), |folder| draw(&folder, comparison));
+        self.json.tell(comparison, || compare::table(comparison)).and(drawn).and(pictured)
     }
 }
 
-fn unwritten(path: &Path, error: &io::Error) -> String {
-    format!("{}: the result cannot be written there: {error}", path.display())
+fn draw(folder: &Path, comparison: &Comparison) -> Result<(), Unwritten> {
+    for (name, picture) in compare::pictures(comparison) {
+        let path = folder.join(name);
+        fs::write(&path, picture).map_err(|error| Unwritten::at(&path, error))?;
+    }
+    Ok(())
 }
 
 fn options(arguments: CompareArguments, program: PathBuf) -> CompareOptions {

@@ -1,11 +1,12 @@
 //! How a run of `load` is told: while it goes, and when it is over.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use crate::colours;
 use crate::load::interval_log::{self, Interval, IntervalLog};
 use crate::load::live::Live;
 use crate::load::options::LoadOptions;
@@ -13,6 +14,7 @@ use crate::load::summary::{Outcome, Second, Summary};
 use crate::load::threshold::Threshold;
 use crate::load::{self, LoadError, Observer, Times, report, table};
 use crate::logger::last_words;
+use crate::results::{Json, ResultFile, Unwritten, print};
 
 /// A threshold was not met.
 const THRESHOLD: u8 = 3;
@@ -35,20 +37,16 @@ impl Told<'_> {
         // No file is touched for a run that can not be.
         load::check(options)?;
         // What can not be written is better known before the run than after it.
-        let json = self.json.filter(|path| *path != Path::new("-")).map(Output::open).transpose()?;
-        let page = self.report.map(Output::open).transpose()?;
+        let json = Json::open(self.json)?;
+        let page = self.report.map(ResultFile::open).transpose()?;
         let mut watch = Watch::new(options, self.histogram)?;
         let outcome = load::run(options, &mut watch)?;
         let unwritten = watch.finish();
-        let as_json = || serde_json::to_string_pretty(&outcome.summary).expect("keys are strings") + "\n";
-        let written = json.map_or(Ok(()), |json| json.write(&as_json()));
         let drawn = page.map_or(Ok(()), |page| page.write(&report::page(&outcome)));
         // Whatever became of the files, the result is printed; whatever becomes of that, the files are there.
-        print(&match self.json {
-            Some(path) if path == Path::new("-") => as_json(),
-            _ => table::summary(&outcome.summary, width(), colours()),
-        })?;
-        written.and(drawn).and(unwritten)?;
+        json.tell(&outcome.summary, || table::summary(&outcome.summary, width(), has_colours()))?;
+        drawn?;
+        unwritten?;
         Ok(self.judge(options, &outcome))
     }
 
@@ -89,10 +87,11 @@ pub(super) fn merge(paths: &[PathBuf], to: Option<&Path>) -> ExitCode {
 fn print_merged(paths: &[PathBuf], to: Option<&Path>) -> Result<(), Failure> {
     let merged = interval_log::merge(paths).map_err(|error| Failure::Line(error.to_string()))?;
     merged.warnings.iter().for_each(|warning| last_words(warning));
-    print(&table::merged(&merged, width(), colours()))?;
+    print(&table::merged(&merged, width(), has_colours()))?;
     let Some(path) = to else { return Ok(()) };
     let written = File::create(path).and_then(|file| merged.write(file));
-    written.map_err(|error| Failure::writing(path, &error))
+    written.map_err(|error| Unwritten::at(path, error))?;
+    Ok(())
 }
 
 /// Sees a run go by: draws the live line, and writes the log.
@@ -101,19 +100,19 @@ struct Watch {
     log: Option<(PathBuf, IntervalLog<File>)>,
     is_open_loop: bool,
     is_measuring: bool,
-    unwritten: Option<Failure>,
+    unwritten: Option<Unwritten>,
 }
 
 impl Watch {
-    fn new(options: &LoadOptions, histogram: Option<&Path>) -> Result<Self, Failure> {
+    fn new(options: &LoadOptions, histogram: Option<&Path>) -> Result<Self, Unwritten> {
         let live = Live::new(
             io::stderr().is_terminal(),
             options.connections.into(),
             options.warmup + options.duration,
         );
         let log = histogram.map(|path| {
-            let failed = |error: io::Error| Failure::writing(path, &error);
-            IntervalLog::create(path, now()).map(|log| (path.to_owned(), log)).map_err(failed)
+            let log = IntervalLog::create(path, now()).map(|log| (path.to_owned(), log));
+            log.map_err(|error| Unwritten::at(path, error))
         });
         Ok(Self {
             live,
@@ -125,7 +124,7 @@ impl Watch {
     }
 
     /// The end. What could not be written on the way is told now.
-    fn finish(self) -> Result<(), Failure> {
+    fn finish(self) -> Result<(), Unwritten> {
         self.live.finish();
         self.unwritten.map_or(Ok(()), Err)
     }
@@ -158,37 +157,15 @@ impl Observer for Watch {
             lag: self.is_open_loop.then_some(&times.lag),
         };
         if let Err(error) = log.append(&interval) {
-            self.unwritten = Some(Failure::writing(path, &error));
+            self.unwritten = Some(Unwritten::at(path, error));
         }
-    }
-}
-
-/// A file for a result that there is not yet.
-struct Output<'a> {
-    path: &'a Path,
-    file: File,
-}
-
-impl<'a> Output<'a> {
-    /// Opens it. What was in it stays until there is a result.
-    fn open(path: &'a Path) -> Result<Self, Failure> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-        file.map(|file| Self { path, file }).map_err(|error| Failure::writing(path, &error))
-    }
-
-    fn write(mut self, text: &str) -> Result<(), Failure> {
-        // A pipe can not be cut, and has nothing to cut.
-        let cut =
-            if self.file.metadata().is_ok_and(|it| it.is_file()) { self.file.set_len(0) } else { Ok(()) };
-        cut.and_then(|()| self.file.write_all(text.as_bytes()))
-            .map_err(|error| Failure::writing(self.path, &error))
     }
 }
 
 /// Why a result is not told.
 enum Failure {
-    /// Whoever reads standard output has seen enough.
-    ReaderGone,
+    /// It can not be written.
+    Unwritten(Unwritten),
     /// Something else, in one line.
     Line(String),
     /// The options can not be had together.
@@ -204,29 +181,25 @@ impl From<LoadError> for Failure {
     }
 }
 
+impl From<Unwritten> for Failure {
+    fn from(unwritten: Unwritten) -> Self {
+        Self::Unwritten(unwritten)
+    }
+}
+
 impl Failure {
     /// Says it, and gives the status to exit with.
     fn tell(self) -> ExitCode {
         let (line, status) = match self {
-            Self::ReaderGone => return ExitCode::FAILURE,
+            // Whoever reads it has seen enough.
+            Self::Unwritten(unwritten) if unwritten.is_reader_gone() => return ExitCode::FAILURE,
+            Self::Unwritten(unwritten) => (unwritten.to_string(), 1),
             Self::Line(line) => (line, 1),
             Self::Usage(line) => (line, 2),
         };
         last_words(&line);
         ExitCode::from(status)
     }
-
-    fn writing(path: &Path, error: &io::Error) -> Self {
-        Self::Line(format!("{}: cannot be written: {error}", path.display()))
-    }
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
-        let is_gone = error.kind() == io::ErrorKind::BrokenPipe;
-        if is_gone { Failure::ReaderGone } else { Failure::writing(Path::new("standard output"), &error) }
-    })
 }
 
 /// The width of the terminal that standard output is.
@@ -234,11 +207,8 @@ fn width() -> Option<u16> {
     rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col).filter(|columns| *columns > 0)
 }
 
-/// Whether standard output is a terminal that knows colours, and nobody has asked for none.
-fn colours() -> bool {
-    let is_unset = |name: &str| std::env::var_os(name).is_none_or(|it| it.is_empty());
-    let is_dumb = std::env::var_os("TERM").is_some_and(|it| it == "dumb");
-    io::stdout().is_terminal() && is_unset("NO_COLOR") && !is_dumb
+fn has_colours() -> bool {
+    colours::are_wanted(&io::stdout())
 }
 
 #[expect(clippy::disallowed_methods, reason = "a log says when it was begun")]
