@@ -1,0 +1,288 @@
+//! Targets that refuse, reset, close early, lie, or never answer.
+
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+use socket2::{Domain, SockRef, Socket, Type};
+
+use crate::common::{Clock, Signal, acknowledgement, eventually};
+use crate::running::{
+    Running, assert_adds_up, assert_counts, command, count, failure, real, result, run_words,
+};
+use crate::scripted::{Scripted, answer_with, nobody, read_frame, read_to_the_end, serve};
+
+#[test]
+fn nobody_listens_is_one_line_and_a_result() {
+    let (_port, address) = nobody(Type::STREAM);
+    for words in ["message", "hold", "greeting", "message --one-shot"] {
+        let (service, options) = words.split_once(' ').unwrap_or((words, ""));
+        let run = run_words(&format!("{service}={address} -c 20 -d 200ms --json - {options}"));
+        let expected = format!("loopline: {service}={address}: no connection could be opened: connection ");
+        assert!(run.line(1).starts_with(&expected), "{run:?}");
+        assert!(run.line(1).ends_with(": Connection refused (os error 111)"), "{run:?}");
+        let result = run.result(1);
+        assert_eq!(result["connections"]["limited_by"], "refused");
+        assert_eq!((count(&result, "connections/opened"), &result["valid"]), (0, &false.into()));
+    }
+    let run = run_words("message=nosuch.invalid:1 -d 200ms");
+    assert!(run.line(1).starts_with("loopline: message=nosuch.invalid:1: the host does not resolve: "));
+}
+
+#[test]
+fn a_server_that_resets_every_connection_is_said_to_have_had_enough() {
+    let server = Scripted::new(|stream, _| {
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    });
+    let run = run_words(&format!("message={} -c 20 -d 5s --json -", server.address));
+    let result: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_adds_up(&result);
+    let [failed, lost] = ["failed", "lost"].map(|of| count(&result, &format!("connections/{of}")));
+    assert_eq!(failed + lost, 20, "{result:#}");
+    assert_eq!(count(&result, "messages/acknowledged"), 0);
+    if failed > 0 {
+        assert_eq!(result["connections"]["limited_by"], "server_cap");
+    }
+    assert!(real(&result["duration_seconds"]) < 5.0, "it goes on without a connection: {result:#}");
+    assert_eq!(run.status, Some(i32::from(failed == 20)), "{run:?}");
+}
+
+#[test]
+fn a_server_that_closes_after_some_messages_leaves_one_of_each_connection_failed() {
+    let server = Scripted::new(|mut stream, _| {
+        for _ in 0..3 {
+            read_frame(&mut stream).unwrap();
+            stream.write_all(&acknowledgement()).unwrap();
+        }
+        read_frame(&mut stream);
+    });
+    let result = result(&format!("message={} -c 5 -d 30s", server.address));
+    assert_counts(
+        &result,
+        &[
+            ("messages/sent", 20),
+            ("messages/acknowledged", 15),
+            ("messages/failed", 5),
+            ("connections/opened", 5),
+            ("connections/lost", 5),
+            ("connections/failed", 0),
+        ],
+    );
+    let (times, first) = failure(&result, "closed by the server");
+    assert_eq!(times, 5);
+    assert!(first.ends_with(": the server ended the stream"), "{first}");
+    assert!(real(&result["duration_seconds"]) < 5.0, "it goes on without a connection: {result:#}");
+}
+
+#[test]
+fn a_server_that_closes_in_the_middle_of_a_reply_is_said_to() {
+    let server = Scripted::new(|mut stream, _| {
+        read_frame(&mut stream).unwrap();
+        stream.write_all(&acknowledgement()[..70]).unwrap();
+    });
+    let result = result(&format!("message={} -c 1 -d 300ms", server.address));
+    assert_counts(&result, &[("messages/failed", 1), ("messages/sent", 1), ("connections/lost", 1)]);
+    let said = "connection 1: the server ended the stream 70 bytes into a reply";
+    assert_eq!(failure(&result, "closed by the server"), (1, said.into()));
+}
+
+#[test]
+fn a_connection_that_breaks_while_replies_are_waited_for_was_open_and_is_lost() {
+    // Nothing is answered while messages are sent; then the server goes.
+    let server = Scripted::new(|mut stream, _| {
+        read_frame(&mut stream).unwrap();
+        crate::common::stall(Duration::from_millis(600));
+    });
+    let result = result(&format!("message={} -c 4 -d 200ms --drain-timeout 10s", server.address));
+    assert_counts(
+        &result,
+        &[
+            ("connections/opened", 4),
+            ("connections/lost", 4),
+            ("connections/failed", 0),
+            ("messages/sent", 4),
+            ("messages/failed", 4),
+        ],
+    );
+    assert_eq!(result["connections"]["limited_by"], Value::Null);
+    assert_eq!(failure(&result, "closed by the server").0, 4);
+}
+
+#[test]
+fn a_wrong_reply_is_told_by_its_first_wrong_byte() {
+    let mut almost = acknowledgement();
+    almost[96] = b'!';
+    for (reply, said) in [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), "byte 0 of the reply is 'H', expected '3'"),
+        (almost, "byte 96 of the reply is '!', expected '.'"),
+        (vec![0; 200_000], "byte 0 of the reply is 0x00, expected '3'"),
+        (acknowledgement().repeat(2), "a reply came that nobody has asked for"),
+        (crate::common::frame("Error: no\nroom"), "the server said: Error: no\\nroom"),
+    ] {
+        let server = Scripted::new(move |stream, _| answer_with(stream, &reply));
+        let result = result(&format!("message={} -c 1 -d 100ms", server.address));
+        assert_counts(&result, &[("connections/opened", 1), ("connections/lost", 1)]);
+        let refused = said.starts_with("the server said");
+        let (times, first) = failure(&result, if refused { "refused by the server" } else { "wrong reply" });
+        assert_eq!(times, 1);
+        assert!(first.starts_with(&format!("connection 1: {said}")), "{first}");
+        assert!(first.len() < 1000 && !first.contains('\n'), "{first}");
+    }
+}
+
+#[test]
+fn a_server_of_another_service_is_not_taken_for_the_right_one() {
+    let server = serve("greeting=0 reply=0 daytime=0 message=0");
+    for (asked, there, said) in [
+        ("message", "greeting", "byte 0 of the reply is 'T', expected '3'"),
+        ("daytime", "greeting", "byte 3 of the reply is 'n', expected ' '"),
+        ("reply", "greeting", "byte 5 of the reply is ' ', expected 's'"),
+        ("greeting", "daytime", "byte 0 of the reply is '"),
+        ("reply", "message", "the server said: Error: header byte 0 is 'a'"),
+    ] {
+        let address = server.address(there);
+        let result = result(&format!("{asked}={address} -c 2 -d 300ms --drain-timeout 100ms"));
+        assert_eq!(count(&result, "messages/acknowledged"), 0, "{asked} at {there}: {result:#}");
+        let refused = said.starts_with("the server said");
+        let (_, first) = failure(&result, if refused { "refused by the server" } else { "wrong reply" });
+        assert!(first.contains(said), "{asked} at {there}: {first}");
+    }
+    server.stop_well();
+}
+
+#[test]
+fn a_server_that_never_answers_is_waited_for_until_the_drain_timeout() {
+    let server = Scripted::new(|stream, _| read_to_the_end(&stream));
+    let clock = Clock::start();
+    let result = result(&format!("message={} -c 5 -d 300ms --drain-timeout 400ms", server.address));
+    assert!(clock.elapsed() >= Duration::from_millis(700));
+    assert_counts(&result, &[("messages/sent", 5), ("messages/unanswered", 5), ("connections/lost", 0)]);
+}
+
+#[test]
+fn a_server_that_accepts_nothing_fills_its_backlog_and_the_rest_still_run() {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(3).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    // So many failures in a row that no further connection is tried.
+    let words = format!("message={address} -c 300 --timeout 300ms -d 300ms --drain-timeout 100ms");
+    let result = result(&words);
+    let opened = count(&result, "connections/opened");
+    assert!((1..=10).contains(&opened), "{result:#}");
+    assert_eq!(result["connections"]["limited_by"], "backlog");
+    let failed = count(&result, "connections/failed");
+    assert_eq!(failure(&result, "no connection in time").0, failed);
+    assert!(failed >= 100, "{result:#}");
+    // Those that are there are driven for as long as was asked.
+    assert_counts(&result, &[("messages/sent", opened), ("messages/unanswered", opened)]);
+    assert!(real(&result["duration_seconds"]) >= 0.3, "{result:#}");
+}
+
+#[test]
+fn what_is_only_held_may_say_whatever_it_likes() {
+    let endless = Scripted::new(|mut stream, _| {
+        let bytes = vec![b'x'; 1 << 16];
+        while stream.write_all(&bytes).is_ok() {}
+    });
+    let result_of_hold = |address: SocketAddr| result(&format!("hold={address} -c 3 -d 500ms"));
+    let held = result_of_hold(endless.address);
+    assert!(count(&held, "bytes/received") > 1 << 16, "{held:#}");
+    assert_counts(&held, &[("connections/opened", 3), ("connections/lost", 0), ("messages/sent", 0)]);
+    assert!((0.5..3.0).contains(&real(&held["duration_seconds"])), "{held:#}");
+
+    let web = Scripted::new(|mut stream, _| {
+        stream.write_all(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n").unwrap();
+        crate::common::stall(Duration::from_millis(200));
+    });
+    let held = result_of_hold(web.address);
+    assert_counts(&held, &[("connections/opened", 3), ("connections/lost", 3)]);
+    assert_eq!(failure(&held, "closed by the server").0, 3);
+}
+
+#[test]
+fn a_peer_that_reads_nothing_does_not_hold_up_the_run() {
+    let server = Scripted::new(|stream, _| {
+        // Until the other side has closed, which is seen without reading.
+        eventually("the run is over", || {
+            let mut polled = [rustix::event::PollFd::new(&stream, rustix::event::PollFlags::RDHUP)];
+            let moment = rustix::event::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+            (rustix::event::poll(&mut polled, Some(&moment)).unwrap() > 0).then_some(())
+        });
+    });
+    let clock = Clock::start();
+    let words = format!("message={} -c 2 -r 500 --size 64KiB -d 1s --drain-timeout 200ms", server.address);
+    let result = result(&words);
+    assert!(clock.elapsed() < Duration::from_secs(5));
+    assert_counts(&result, &[("messages/sent", 500), ("messages/unanswered", 500)]);
+    let bytes = count(&result, "bytes/sent");
+    assert!(bytes > 0 && bytes < 500 * (65536 + 64), "{result:#}");
+}
+
+#[test]
+fn a_server_that_is_killed_ends_the_run_with_a_result() {
+    for (mode, options) in [("closed", "--pipeline 3"), ("open", "-r 300")] {
+        let server = serve("message=0");
+        let address = server.address("message");
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("a.hlog");
+        let words = format!("message={address} -c 6 -d 60s --json - {options} --drain-timeout 1s");
+        let load = Running::start(command(&words).arg("--histogram").arg(&log));
+        eventually("the run is under way", || {
+            fs::read_to_string(&log).ok()?.contains("Tag=response,").then_some(())
+        });
+        server.signal(Signal::KILL);
+        let result = load.wait().result(0);
+        assert_counts(&result, &[("connections/opened", 6), ("connections/lost", 6)]);
+        assert!(count(&result, "messages/acknowledged") > 0, "{result:#}");
+        if mode == "closed" {
+            assert_counts(&result, &[("messages/failed", 18)]);
+        } else {
+            // What was due while nobody was left is not forgotten.
+            let due = real(&result["duration_seconds"]) * 300.0;
+            let never_sent = failure(&result, "never sent, no free connection").0;
+            #[expect(clippy::cast_precision_loss, reason = "these are some hundreds")]
+            let told = (count(&result, "messages/sent") + never_sent) as f64;
+            assert!((told - due).abs() <= 30.0, "{told} of {due}: {result:#}");
+        }
+    }
+}
+
+#[test]
+fn a_full_server_serves_those_inside_and_the_others_are_counted() {
+    let server = serve("message=0 --max-connections 10");
+    let address = server.address("message");
+    let result = result(&format!("message={address} -c 50 -d 300ms"));
+    assert_counts(
+        &result,
+        &[("connections/opened", 10), ("connections/failed", 40), ("connections/lost", 0)],
+    );
+    assert_eq!(result["connections"]["limited_by"], "server_cap");
+    let (times, first) = failure(&result, "refused by the server");
+    assert_eq!(times, 40);
+    assert!(
+        first.ends_with("the server said: Error: the server is full, it serves 10 connections"),
+        "{first}"
+    );
+    assert!(count(&result, "messages/acknowledged") > 0);
+    assert_counts(&result, &[("messages/failed", 0), ("messages/unanswered", 0)]);
+    server.stop_well();
+}
+
+#[test]
+fn a_message_that_is_too_long_for_the_server_is_told_in_its_own_words() {
+    let server = serve("message=0 --max-message 1000");
+    let address = server.address("message");
+    for size in ["1001", "4MiB"] {
+        let result = result(&format!("message={address} -c 3 -d 300ms --size {size}"));
+        assert_counts(
+            &result,
+            &[("messages/acknowledged", 0), ("messages/failed", 3), ("connections/lost", 3)],
+        );
+        let (_, first) = failure(&result, "refused by the server");
+        assert!(first.contains("the server said: Error: the header announces "), "{size}: {first}");
+    }
+    server.stop_well();
+}

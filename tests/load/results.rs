@@ -1,0 +1,214 @@
+//! Where the result goes, and what the process exits with.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Read;
+use std::process::Stdio;
+
+use crate::common::{PATIENCE, eventually};
+use crate::running::{Running, assert_adds_up, assert_counts, command, count, run, run_words};
+use crate::scripted::{Scripted, read_to_the_end, serve};
+
+#[test]
+fn merged_logs_are_the_sum_of_their_runs() {
+    let server = serve("message=0");
+    let address = server.address("message");
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ["a.hlog", "b.hlog", "sum.hlog"].map(|name| folder.path().join(name));
+    let acknowledged: u64 = paths[..2]
+        .iter()
+        .map(|path| {
+            let words = format!("message={address} -c 2 -d 1100ms -r 300 --json -");
+            let result = run(command(&words).arg("--histogram").arg(path)).result(0);
+            count(&result, "messages/acknowledged")
+        })
+        .sum();
+    assert_eq!(acknowledged, 660);
+    let merged = run(command("--merge").args(&paths[..2]).arg("--histogram").arg(&paths[2]));
+    assert_eq!((merged.status, merged.stderr.as_str()), (Some(0), ""));
+    let again = run(command("--merge").arg(&paths[2]));
+    for text in [&merged.stdout, &again.stdout] {
+        for tag in ["response", "service", "lag"] {
+            let line = text.lines().find(|line| line.starts_with(tag)).expect("each has a line");
+            assert_eq!(line.split_whitespace().last(), Some("660"), "{text}");
+        }
+    }
+
+    let bad = folder.path().join("bad.hlog");
+    fs::write(&bad, "no log\n").unwrap();
+    let line = run(command("--merge").arg(&paths[0]).arg(&bad));
+    assert_eq!(
+        line.line(1),
+        format!("loopline: {}: line 1: this is no line of a histogram log", bad.display())
+    );
+    assert_eq!(line.stdout, "");
+    let missing = run(command("--merge").arg(folder.path().join("missing.hlog")));
+    assert!(missing.line(1).ends_with("missing.hlog: No such file or directory (os error 2)"), "{missing:?}");
+    server.stop_well();
+}
+
+#[test]
+fn the_result_goes_to_files_too() {
+    let server = serve("message=0");
+    let endpoint = format!("message={}", server.address("message"));
+    let folder = tempfile::tempdir().unwrap();
+    let [page, json] = ["run.html", "run.json"].map(|name| folder.path().join(name));
+    // What was longer before is not left behind.
+    fs::write(&json, "x".repeat(100_000)).unwrap();
+    let words = format!("{endpoint} -c 2 -d 200ms");
+    let run = run(command(&words).arg("--report").arg(&page).arg("--json").arg(&json));
+    assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
+    assert!(run.stdout.starts_with(&format!("{endpoint}, closed loop, ")), "{}", run.stdout);
+    assert!(
+        ["connections ", "messages ", "rate ", "latency ", "response "]
+            .iter()
+            .all(|name| run.stdout.contains(&format!("\n{name}")))
+    );
+    let page = fs::read_to_string(&page).unwrap();
+    assert!(page.starts_with("<!") && page.contains(&endpoint) && page.trim_end().ends_with("</html>"));
+    assert_adds_up(&serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap());
+    server.stop_well();
+}
+
+#[test]
+fn a_file_that_can_not_be_written_is_told_before_anything_is_driven() {
+    let server = Scripted::new(|stream, _| read_to_the_end(&stream));
+    for option in ["--report", "--json", "--histogram"] {
+        let words = format!("message={} -d 30s {option} /nosuch/file", server.address);
+        let said = "loopline: /nosuch/file: cannot be written: No such file or directory (os error 2)";
+        let run = run_words(&words);
+        assert_eq!((run.line(1), run.stdout.as_str()), (said, ""));
+    }
+    assert_eq!(server.accepted(), 0);
+}
+
+#[test]
+fn a_result_that_can_not_be_written_any_more_is_told() {
+    let server = serve("message=0");
+    for option in ["--report", "--json", "--histogram"] {
+        let words = format!("message={} -c 1 -d 200ms {option} /dev/full", server.address("message"));
+        let run = run_words(&words);
+        let said = "loopline: /dev/full: cannot be written: No space left on device (os error 28)";
+        assert_eq!(run.line(1), said);
+    }
+    server.stop_well();
+}
+
+#[test]
+fn wrong_usage_leaves_files_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("precious.hlog");
+    fs::write(&log, "precious").unwrap();
+    let run = run(command("message --pipeline 2 --rate 5 --histogram").arg(&log));
+    assert_eq!(run.status, Some(2));
+    assert_eq!(fs::read_to_string(&log).unwrap(), "precious");
+}
+
+#[test]
+fn a_threshold_that_is_not_met_exits_with_3_and_says_which() {
+    let server = serve("message=0");
+    let address = server.address("message");
+    let words = format!("message={address} -c 2 -d 300ms -r 100");
+    let fine = run_words(&format!("{words} --fail-if errors>0 --fail-if rate<1 --fail-if p50>10s"));
+    assert_eq!((fine.status, fine.stderr.as_str()), (Some(0), ""));
+    let broken =
+        run_words(&format!("{words} --fail-if opened<3 --fail-if errors>0 --fail-if rate<1000000,max>0us"));
+    assert_eq!(broken.status, Some(3));
+    let lines: Vec<&str> = broken.stderr.lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert_eq!(lines[0], "loopline: --fail-if opened<3: opened is 2, under 3");
+    assert!(lines[1].starts_with("loopline: --fail-if rate<1000000: rate is "), "{lines:?}");
+    assert!(lines[2].starts_with("loopline: --fail-if max>0us: max is "), "{lines:?}");
+    // The result is told all the same.
+    assert!(broken.stdout.contains("30 acknowledged"), "{}", broken.stdout);
+    server.stop_well();
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
+    for (words, said) in [
+        ("", "required arguments were not provided"),
+        ("hold", "hold needs to be told where: hold=HOST:PORT"),
+        ("echo", "expected hold or one of message, greeting, daytime, reply, month"),
+        ("message=0", "port 0 is no place to connect to"),
+        ("message -c 0", "0 is not in 1..="),
+        ("message -d 5", "'5' for '--duration"),
+        ("message -r 0", "0 is not in 1..="),
+        ("message --active 0", "0 is not in"),
+        ("message --active 51", "--active is more than --connections"),
+        ("message --pipeline 2 --rate 5", "--pipeline is for the closed loop"),
+        ("message --arrivals poisson", "--arrivals is for the open loop"),
+        ("message --arrivals often -r 5", "[possible values: uniform, poisson]"),
+        ("message --size 5MB", "expected a whole number and a unit (B, KiB, MiB, GiB)"),
+        ("message --size 5GiB", "--size is at most 1GiB"),
+        ("month --size 5", "--size is for message and reply"),
+        ("month --pipeline 13", "--pipeline of month is at most 12"),
+        ("month --one-shot", "--one-shot is for tcp services"),
+        ("greeting --pipeline 2", "--pipeline and --active do not apply"),
+        ("greeting --open-rate 5", "--open-rate does not apply"),
+        ("reply --size 0", "--size of reply is from 1 to 1024 bytes"),
+        ("hold=127.0.0.1:1 -r 5", "hold sends nothing"),
+        ("hold=127.0.0.1:1 --pipeline 2", "hold sends nothing"),
+        ("message --source eth0", "'eth0' is neither an address nor a range"),
+        ("message --fail-if p95>1ms", "there is no metric 'p95'"),
+        ("message --fail-if p99>1", "expected a time such as 800us"),
+        ("--merge", "a value is required for '--merge"),
+        ("message --merge a.hlog", "cannot be used with"),
+    ] {
+        let run = run_words(words);
+        assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""), "{words}: {}", run.stderr);
+        assert!(run.stderr.contains(said), "{words}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn a_terminal_sees_a_line_a_second_and_the_table_at_the_end() {
+    let server = serve("message=0");
+    let mut command = command(&format!("message={} -c 3 -r 100 -d 2200ms", server.address("message")));
+    command.env("TERM", "xterm");
+    let patience_ms = u64::try_from(PATIENCE.as_millis()).ok();
+    let mut terminal = rexpect::session::spawn_command(command, patience_ms).unwrap();
+    terminal.exp_string("1/2.2 s, 3 open, ").unwrap();
+    terminal.exp_string("2/2.2 s, 3 open, ").unwrap();
+    terminal.exp_string(", errors 0").unwrap();
+    terminal.exp_string("connections  3 asked: 3 opened, 0 failed; 0 lost").unwrap();
+    terminal.exp_string("220 sent: 220 acknowledged").unwrap();
+    terminal.exp_eof().unwrap();
+    let status = format!("{:?}", terminal.process().wait().unwrap());
+    assert!(status.starts_with("Exited(") && status.ends_with(", 0)"), "{status}");
+    server.stop_well();
+}
+
+#[test]
+fn a_reader_that_is_gone_is_no_reason_to_panic() {
+    let server = serve("message=0");
+    for json in ["", "--json -"] {
+        let mut child = command(&format!("message={} -c 1 -d 200ms {json}", server.address("message")))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let mut load = Running { outputs: None, child };
+        let status = eventually("the run ends", || load.child.try_wait().unwrap());
+        let mut said = String::new();
+        load.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!((status.code(), said.as_str()), (Some(1), ""));
+    }
+    server.stop_well();
+}
+
+#[test]
+fn every_option_can_be_set_by_the_environment() {
+    let server = serve("message=0");
+    let address = server.address("message");
+    let mut load = command(&format!("message={address}"));
+    for (name, value) in
+        [("CONNECTIONS", "3"), ("DURATION", "200ms"), ("RATE", "100"), ("SIZE", "5"), ("JSON", "-")]
+    {
+        load.env(OsStr::new(&format!("LOOPLINE_{name}")), value);
+    }
+    let result = run(&mut load).result(0);
+    assert_counts(&result, &[("connections/asked", 3), ("messages/sent", 20), ("bytes/sent", 20 * 69)]);
+    server.stop_well();
+}

@@ -1,0 +1,170 @@
+//! Running `load`, and what a run has come to.
+
+use std::fs;
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+
+use rustix::process::{Pid, kill_process};
+use serde_json::Value;
+
+use crate::common::{Signal, eventually, loopline};
+use crate::shape::assert_has_shape;
+
+/// `loopline load` with `words`.
+pub(crate) fn command(words: &str) -> Command {
+    let mut command = loopline();
+    command.arg("load").args(words.split_whitespace());
+    command
+}
+
+/// The same, started by a shell that has run `script`.
+pub(crate) fn command_after(script: &str, words: &str) -> Command {
+    let program = loopline();
+    let mut shell = Command::new("sh");
+    for (name, _) in program.get_envs() {
+        shell.env_remove(name);
+    }
+    shell.args(["-c", &format!("{script} && exec \"$@\""), "sh"]).arg(program.get_program()).arg("load");
+    shell.args(words.split_whitespace());
+    shell
+}
+
+/// A run under way. It is gone when this is.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) outputs: Option<[JoinHandle<String>; 2]>,
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        Self { child, outputs: Some([collect(stdout), collect(stderr)]) }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+
+    /// Waits until SIGINT would not simply kill it.
+    pub(crate) fn wait_until_it_takes_signals(&self) {
+        let path = format!("/proc/{}/status", self.child.id());
+        eventually("signals are taken", || {
+            let status = fs::read_to_string(&path).unwrap();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();
+            let interrupt = 1 << (2 - 1);
+            (u64::from_str_radix(caught, 16).unwrap() & interrupt != 0).then_some(())
+        });
+    }
+
+    pub(crate) fn wait(mut self) -> Run {
+        let status = eventually("the run ends", || self.child.try_wait().unwrap());
+        let [stdout, stderr] = self.outputs.take().unwrap().map(|output| output.join().unwrap());
+        Run { status: status.code(), stdout, stderr }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut text = String::new();
+        from.read_to_string(&mut text).unwrap();
+        text
+    })
+}
+
+pub(crate) fn run(command: &mut Command) -> Run {
+    Running::start(command).wait()
+}
+
+pub(crate) fn run_words(words: &str) -> Run {
+    run(&mut command(words))
+}
+
+/// The result of a run with `words` that went well, and was quiet about it.
+pub(crate) fn result(words: &str) -> Value {
+    run(&mut command(&format!("{words} --json -"))).result(0)
+}
+
+impl Run {
+    /// The result as JSON, of a run with this exit status; it must add up.
+    pub(crate) fn result(&self, status: i32) -> Value {
+        assert_eq!(self.status, Some(status), "{self:?}");
+        if status == 0 {
+            assert_eq!(self.stderr, "", "{}", self.stdout);
+        }
+        let result: Value = serde_json::from_str(&self.stdout).expect("standard output is JSON");
+        assert_adds_up(&result);
+        result
+    }
+
+    /// The one line of a run that came to nothing.
+    pub(crate) fn line(&self, status: i32) -> &str {
+        assert_eq!((self.status, self.stderr.lines().count()), (Some(status), 1), "{self:?}");
+        self.stderr.trim_end()
+    }
+}
+
+/// Every message is one of three things, every datagram too, and no key is missing or of another type.
+pub(crate) fn assert_adds_up(result: &Value) {
+    assert_has_shape(result);
+    let messages = &result["messages"];
+    let became = number(&messages["acknowledged"]) + number(&messages["failed"]);
+    assert_eq!(number(&messages["sent"]), became + number(&messages["unanswered"]), "{result:#}");
+    if let Some(datagrams) = result.get("datagrams") {
+        let became = number(&datagrams["answered"]) + number(&datagrams["late"]);
+        assert_eq!(number(&datagrams["sent"]), became + number(&datagrams["lost"]), "{result:#}");
+        assert_eq!(datagrams["sent"], messages["sent"], "{result:#}");
+    }
+    let latency = &result["latency_us"];
+    assert_eq!(latency["response"]["count"], messages["acknowledged"], "{result:#}");
+    assert_eq!(latency["service"]["count"], messages["acknowledged"], "{result:#}");
+    let connections = &result["connections"];
+    assert!(number(&connections["lost"]) <= number(&connections["opened"]), "{result:#}");
+    assert_eq!(result["valid"], result["why_invalid"].is_null(), "{result:#}");
+}
+
+pub(crate) fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("a count: {value}"))
+}
+
+pub(crate) fn real(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("a number: {value}"))
+}
+
+pub(crate) fn count(result: &Value, of: &str) -> u64 {
+    number(result.pointer(&format!("/{of}")).unwrap_or_else(|| panic!("{of}: {result:#}")))
+}
+
+/// Asserts counts by their places, as in `messages/sent`.
+#[track_caller]
+pub(crate) fn assert_counts(result: &Value, expected: &[(&str, u64)]) {
+    for (of, expected) in expected {
+        assert_eq!(count(result, of), *expected, "{of}: {result:#}");
+    }
+}
+
+/// How often something went wrong for `reason`, and the first time in words.
+pub(crate) fn failure(result: &Value, reason: &str) -> (u64, String) {
+    let failures = result["failures"].as_array().unwrap();
+    let failure = failures.iter().find(|failure| failure["reason"] == reason);
+    let failure = failure.unwrap_or_else(|| panic!("no failure '{reason}': {result:#}"));
+    (number(&failure["count"]), failure["first"].as_str().unwrap().into())
+}

@@ -1,0 +1,150 @@
+//! What is told of a run, and of a server that stalls.
+
+use std::io::Write;
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::common::acknowledgement;
+use crate::running::{assert_counts, command, count, real, result, run};
+use crate::scripted::{Scripted, read_frame, serve};
+
+#[test]
+fn a_closed_loop_sends_when_the_reply_is_in_and_tells_everything() {
+    let server = serve("message=0");
+    let address = server.address("message");
+    let result = result(&format!("message={address} -c 7 -d 300ms"));
+    assert_eq!(result["endpoint"], format!("message={address}"));
+    assert_eq!(result["loopline"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        (&result["load_model"], &result["messages"]["offered_rate"]),
+        (&"closed".into(), &Value::Null)
+    );
+    assert_counts(
+        &result,
+        &[
+            ("connections/asked", 7),
+            ("connections/opened", 7),
+            ("connections/failed", 0),
+            ("connections/lost", 0),
+            ("messages/failed", 0),
+            ("messages/unanswered", 0),
+            ("latency_us/connect/count", 7),
+        ],
+    );
+    let sent = count(&result, "messages/sent");
+    assert!(sent >= 7, "{result:#}");
+    assert_counts(&result, &[("bytes/sent", sent * 90), ("bytes/received", sent * 97)]);
+    // A message is due when it is sent, so the two times are one, and there is no schedule to be late for.
+    assert_eq!(result["latency_us"]["response"], result["latency_us"]["service"]);
+    assert!(result["schedule_lag_us"].as_object().unwrap().values().all(Value::is_null));
+    assert_eq!(result["connections"]["limited_by"], Value::Null);
+    assert!(real(&result["duration_seconds"]) >= 0.3, "{result:#}");
+    server.stop_well();
+}
+
+#[test]
+fn an_open_loop_sends_exactly_what_is_due() {
+    let server = serve("message=0");
+    let address = server.address("message");
+    let result = result(&format!("message={address} -c 7 -d 500ms -r 400"));
+    assert_eq!((&result["load_model"], real(&result["messages"]["offered_rate"])), (&"open".into(), 400.0));
+    assert_counts(&result, &[("messages/sent", 200), ("messages/acknowledged", 200)]);
+    assert!(result["schedule_lag_us"]["max"].is_number(), "{result:#}");
+    server.stop_well();
+}
+
+#[test]
+fn random_arrivals_come_at_the_asked_rate_in_the_mean() {
+    let server = serve("message=0");
+    let address = server.address("message");
+    let result = result(&format!("message={address} -c 5 -d 1s -r 2000 --arrivals poisson"));
+    // Five standard deviations around the mean.
+    let sent = count(&result, "messages/sent");
+    assert!((1775..=2225).contains(&sent), "{sent}");
+    assert_eq!(count(&result, "messages/acknowledged"), sent);
+    server.stop_well();
+}
+
+#[test]
+fn every_size_of_body_and_any_number_in_flight_is_acknowledged() {
+    let server = serve("message=0 message=[::1]:0");
+    let addresses = server.addresses("message");
+    for (address, options, frame_bytes) in [
+        (addresses[0], "-c 3 --size 0", 64),
+        (addresses[0], "-c 2 --size 1MiB", 64 + (1 << 20)),
+        (addresses[0], "-c 3 --pipeline 100", 90),
+        (addresses[0], "-c 1 --pipeline 5000 --size 100", 164),
+        (addresses[1], "-c 3", 90),
+    ] {
+        let result = result(&format!("message={address} -d 200ms {options}"));
+        assert_eq!(result["endpoint"], format!("message={address}"));
+        let sent = count(&result, "messages/sent");
+        assert!(sent > 0, "{options}: {result:#}");
+        assert_counts(&result, &[("messages/acknowledged", sent), ("bytes/sent", sent * frame_bytes)]);
+    }
+    server.stop_well();
+}
+
+#[test]
+fn what_was_sent_while_warming_up_is_not_told() {
+    let server = serve("message=0");
+    let address = server.address("message");
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("a.hlog");
+    let words = format!("message={address} -c 3 -r 200 --warmup 1200ms -d 500ms --json -");
+    let result = run(command(&words).arg("--histogram").arg(&log)).result(0);
+    let sent = count(&result, "messages/sent");
+    // What is in flight when the time begins counts as sent in it.
+    assert!((100..200).contains(&sent), "{result:#}");
+    assert!((0.5..1.2).contains(&real(&result["duration_seconds"])), "{result:#}");
+    let merged = run(command("--merge").arg(&log));
+    assert!(merged.stdout.contains(&format!(" {}\n", count(&result, "messages/acknowledged"))), "{merged:?}");
+    server.stop_well();
+}
+
+/// Acknowledges everything, but nobody's message for a second once it has read `messages`.
+fn stalling_server(messages: usize) -> Scripted {
+    let (gate, read) = (RwLock::new(()), AtomicUsize::new(0));
+    Scripted::new(move |mut stream, _| {
+        let reply = acknowledgement();
+        while read_frame(&mut stream).is_some() {
+            if read.fetch_add(1, Ordering::SeqCst) + 1 == messages {
+                let _closed = gate.write().unwrap();
+                crate::common::stall(Duration::from_secs(1));
+            }
+            let _open = gate.read().unwrap();
+            if stream.write_all(&reply).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+#[test]
+fn a_stall_of_the_server_is_told_in_full_because_messages_are_sent_when_they_are_due() {
+    let server = stalling_server(500);
+    let result = result(&format!("message={} -c 10 -r 500 -d 2500ms", server.address));
+    assert_counts(&result, &[("messages/sent", 1250), ("messages/acknowledged", 1250)]);
+    let response = &result["latency_us"]["response"];
+    // 500 of 1250 messages were due while nobody was answered.
+    assert!(real(&response["p99"]) >= 900_000.0, "{result:#}");
+    assert!(real(&response["max"]) >= 990_000.0, "{result:#}");
+    assert!(real(&response["p90"]) >= 500_000.0, "{result:#}");
+    // They were not held back until it went on.
+    assert!(real(&result["schedule_lag_us"]["max"]) < 500_000.0, "{result:#}");
+    assert!(real(&result["latency_us"]["service"]["p90"]) >= 400_000.0, "{result:#}");
+}
+
+#[test]
+fn in_a_closed_loop_a_stall_is_seen_once_by_each_connection() {
+    let server = stalling_server(500);
+    let result = result(&format!("message={} -c 5 -d 2s", server.address));
+    let response = &result["latency_us"]["response"];
+    assert!(real(&response["max"]) >= 990_000.0, "{result:#}");
+    let samples = count(&result, "latency_us/response/count");
+    assert!(samples > 2000, "{result:#}");
+    assert!(real(&response["p99"]) < 500_000.0, "{result:#}");
+}

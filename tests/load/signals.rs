@@ -1,0 +1,86 @@
+//! Runs that somebody ends.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::common::{Signal, acknowledgement, eventually};
+use crate::running::{Running, assert_counts, command, count, real};
+use crate::scripted::{Scripted, read_frame, serve};
+
+#[test]
+fn an_interrupted_run_still_tells_what_it_found() {
+    for options in ["-c 4", "-c 4 -r 100"] {
+        let read = Arc::new(AtomicUsize::new(0));
+        let reading = read.clone();
+        let server = Scripted::new(move |mut stream, _| {
+            while read_frame(&mut stream).is_some() {
+                reading.fetch_add(1, Ordering::SeqCst);
+                if stream.write_all(&acknowledgement()).is_err() {
+                    return;
+                }
+            }
+        });
+        let load =
+            Running::start(&mut command(&format!("message={} -d 1h --json - {options}", server.address)));
+        eventually("messages are sent", || (read.load(Ordering::SeqCst) >= 20).then_some(()));
+        load.signal(Signal::INT);
+        let result = load.wait().result(0);
+        // What was on its way was waited for.
+        let read = read.load(Ordering::SeqCst) as u64;
+        assert_counts(&result, &[("messages/sent", read), ("messages/acknowledged", read)]);
+        assert!(real(&result["duration_seconds"]) < 20.0);
+    }
+}
+
+#[test]
+fn a_second_request_to_stop_ends_the_run_at_once() {
+    let read = Arc::new(AtomicUsize::new(0));
+    let reading = read.clone();
+    let server = Scripted::new(move |mut stream, _| {
+        while read_frame(&mut stream).is_some() {
+            reading.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let words = format!("message={} -c 4 -d 1h --drain-timeout 1h --json -", server.address);
+    let load = Running::start(&mut command(&words));
+    eventually("messages are sent", || (read.load(Ordering::SeqCst) == 4).then_some(()));
+    // Of two kinds, since the system makes one of two that are alike.
+    load.signal(Signal::INT);
+    load.signal(Signal::TERM);
+    let result = load.wait().result(0);
+    assert_counts(&result, &[("messages/sent", 4), ("messages/unanswered", 4)]);
+}
+
+#[test]
+fn opening_can_be_interrupted() {
+    let server = serve("message=0");
+    let words = format!("message={} -c 1000 --open-rate 1 -d 1h --json -", server.address("message"));
+    let load = Running::start(&mut command(&words));
+    load.wait_until_it_takes_signals();
+    load.signal(Signal::INT);
+    let result = load.wait().result(0);
+    assert!(count(&result, "connections/opened") < 1000);
+    assert_counts(&result, &[("connections/asked", 1000), ("messages/sent", 0), ("connections/failed", 0)]);
+    server.stop_well();
+}
+
+#[test]
+fn warming_up_can_be_interrupted_and_took_as_long_as_it_did() {
+    let read = Arc::new(AtomicUsize::new(0));
+    let reading = read.clone();
+    let server = Scripted::new(move |mut stream, _| {
+        while read_frame(&mut stream).is_some() && stream.write_all(&acknowledgement()).is_ok() {
+            reading.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let words = format!("message={} -c 10 --open-rate 10 --warmup 1h -d 1h -r 50 --json -", server.address);
+    let load = Running::start(&mut command(&words));
+    eventually("messages are sent", || (read.load(Ordering::SeqCst) >= 5).then_some(()));
+    load.signal(Signal::INT);
+    let result = load.wait().result(0);
+    // Without the 900 ms that opening took.
+    let opening = real(&result["connections"]["open_seconds"]);
+    assert!(opening >= 0.9, "{result:#}");
+    assert!(real(&result["duration_seconds"]) < 0.9, "{result:#}");
+}
