@@ -58,7 +58,7 @@ const OPTIONS: [&str; 15] = [
 #[must_use]
 pub fn run() -> ExitCode {
     let environment = OPTIONS.into_iter().filter_map(|option| {
-        let name = format!("LOOPLINE_{}", option.to_uppercase().replace('-', "_"));
+        let name = format!("LOOPLINE_{}", option.to_ascii_uppercase().replace('-', "_"));
         Some((option, std::env::var(name).ok()?))
     });
     match parse(environment, lexopt::Parser::from_env()) {
