@@ -1,0 +1,3 @@
+module loopline-bench
+
+go 1.19

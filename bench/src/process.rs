@@ -1,0 +1,209 @@
+//! Servers and drivers while they run, each on processors of its own. None outlives this program: a server is
+//! ended when it is dropped, and by the kernel when this program is.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::kernel;
+use crate::programs::{PortIs, Program};
+
+/// Who runs where.
+#[derive(Debug, Clone)]
+pub(crate) struct Cores {
+    /// Processors of the server, as `taskset` takes them.
+    pub(crate) server: String,
+    /// The processor of the driver.
+    pub(crate) driver: String,
+}
+
+impl Cores {
+    /// What this process may use, shared out: the last processor is the driver's, the others the server's.
+    /// With one processor both have it.
+    pub(crate) fn share_out() -> Result<Self> {
+        let processors: Vec<String> = kernel::processors()?.iter().map(usize::to_string).collect();
+        let (driver, server) = processors.split_last().context("there is no processor")?;
+        let server = if server.is_empty() { std::slice::from_ref(driver) } else { server };
+        Ok(Self { server: server.join(","), driver: driver.clone() })
+    }
+}
+
+/// A command on these processors, that the kernel ends with this program.
+fn pinned(cores: &str, command: impl IntoIterator<Item: AsRef<OsStr>>) -> Command {
+    let mut pinned = Command::new("setpriv");
+    // A group of its own: Ctrl-C is for this program, whose end is theirs.
+    pinned.args(["--pdeathsig", "KILL", "taskset", "-c", cores]).args(command).process_group(0);
+    pinned.stdin(Stdio::null());
+    pinned
+}
+
+fn driver(program: &OsStr, arguments: &[String], cores: &str) -> Command {
+    pinned(cores, [program].into_iter().chain(arguments.iter().map(OsStr::new)))
+}
+
+/// A server that listens.
+pub(crate) struct Server {
+    process: Child,
+    pub(crate) port: u16,
+}
+
+impl Server {
+    pub(crate) fn start(program: &Program, cores: &str) -> Result<Self> {
+        Self::start_under(&[], program, cores)
+    }
+
+    /// Starts it as the argument of another command, which becomes it.
+    pub(crate) fn start_under(wrapper: &[OsString], program: &Program, cores: &str) -> Result<Self> {
+        let mut command = pinned(cores, wrapper.iter().chain(&program.command));
+        // What a server says when it has too much to do is not shown: that it failed is.
+        match program.port {
+            PortIs::Printed => command.stdout(Stdio::piped()).stderr(Stdio::null()),
+            PortIs::Logged => command.stdout(Stdio::null()).stderr(Stdio::piped()),
+        };
+        let process = command.spawn().with_context(|| format!("{command:?}"))?;
+        let mut server = Self { process, port: 0 };
+        let told: Box<dyn Read + Send> = match (server.process.stdout.take(), server.process.stderr.take()) {
+            (Some(output), _) => Box::new(output),
+            (_, log) => Box::new(log.context("the server has no log")?),
+        };
+        let mut lines = BufReader::new(told).lines();
+        let mut last = String::new();
+        while server.port == 0 {
+            let Some(line) = lines.next() else { bail!("{:?} did not start: {last}", program.command) };
+            last = line?;
+            server.port = port(&last, program.port).unwrap_or(0);
+        }
+        // A pipe without a reader would break the server's log: it is drained for as long as it lasts.
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(server)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn end(mut self) -> Result<()> {
+        kill_process(Pid::from_child(&self.process), Signal::TERM)?;
+        self.process.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Whoever has ended already is only waited for.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn port(line: &str, port: PortIs) -> Option<u16> {
+    match port {
+        PortIs::Printed => line.parse().ok(),
+        PortIs::Logged => line.split_once("listening: ")?.1.rsplit(':').next()?.parse().ok(),
+    }
+}
+
+/// What a driver in C says of its run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Driven {
+    pub(crate) messages: f64,
+    seconds: f64,
+    cpu: f64,
+}
+
+impl Driven {
+    /// Messages a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.messages / self.seconds
+    }
+
+    /// Processor time of the servers for a message, in microseconds.
+    pub(crate) fn cpu_us(&self) -> f64 {
+        self.cpu / self.messages * 1e6
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        let mut number = |name| if words.next()? == name { words.next()?.parse().ok() } else { None };
+        Some(Self { messages: number("messages")?, seconds: number("seconds")?, cpu: number("cpu")? })
+    }
+}
+
+/// Runs a driver until it ends.
+pub(crate) fn drive(program: &OsStr, arguments: &[String], cores: &str) -> Result<Driven> {
+    let text = output(program, arguments, cores)?;
+    Driven::parse(&text).with_context(|| format!("the driver said {text:?}"))
+}
+
+/// What a command prints.
+pub(crate) fn output(program: &OsStr, arguments: &[String], cores: &str) -> Result<String> {
+    let mut command = driver(program, arguments, cores);
+    let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?.wait_with_output()?;
+    if !output.status.success() {
+        bail!("{}: {}", program.to_string_lossy(), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// A driver that holds its connections until it is dropped.
+pub(crate) struct Holder(Child);
+
+impl Holder {
+    /// Starts it, and waits until all of them have been answered.
+    pub(crate) fn start(program: &OsStr, arguments: &[String], cores: &str) -> Result<Self> {
+        let mut command = driver(program, arguments, cores);
+        let mut holder =
+            Self(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?);
+        let mut line = String::new();
+        let told = holder.0.stdout.take().context("the driver has no output")?;
+        BufReader::new(told).read_line(&mut line)?;
+        Driven::parse(&line).context("the driver could not open and use its connections")?;
+        Ok(holder)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until something is so, which takes moments.
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) -> Result<()> {
+    for _ in 0..10_000 {
+        if is_so() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    bail!("waited 10 s in vain: {what}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_printed_or_logged() {
+        assert_eq!(port("40123", PortIs::Printed), Some(40123));
+        let line = "INFO  [2026-11-21T12:00:00.000Z loopline::startup] listening: message tcp 127.0.0.1:9999";
+        assert_eq!(port(line, PortIs::Logged), Some(9999));
+        assert_eq!(port("INFO  [… loopline::startup] ready", PortIs::Logged), None);
+    }
+
+    #[test]
+    fn what_a_driver_says_is_read_whole_or_not_at_all() {
+        let driven = Driven::parse("messages 1000 seconds 0.500000000 cpu 0.002000000\n").unwrap();
+        assert!((driven.rate() - 2000.0).abs() < 1e-9 && (driven.cpu_us() - 2.0).abs() < 1e-9);
+        assert_eq!(Driven::parse("messages 1000 seconds 0.5"), None);
+        assert_eq!(Driven::parse("messages many seconds 0.5 cpu 1"), None);
+    }
+}

@@ -1,0 +1,163 @@
+//! The programs that are measured and those that measure: where they are, and how they are built.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// A server, and how it is started.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    pub(crate) name: &'static str,
+    pub(crate) command: Vec<OsString>,
+    pub(crate) port: PortIs,
+}
+
+/// Where a server tells its port.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum PortIs {
+    /// The first line of standard output.
+    Printed,
+    /// In the log on standard error, as `listening: SERVICE tcp|udp ADDRESS:PORT`.
+    Logged,
+}
+
+/// The name of the reference that everything is compared with.
+pub(crate) const BARE_C: &str = "bare C";
+
+/// The name of the program itself.
+pub(crate) const OURS: &str = "loopline";
+
+/// All programs, built.
+pub(crate) struct Programs {
+    root: PathBuf,
+    target: PathBuf,
+    go: Option<PathBuf>,
+}
+
+impl Programs {
+    /// Builds what is not built yet; this program's own package is, since it runs.
+    pub(crate) fn build() -> Result<Self> {
+        let root =
+            Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the package has no parent")?.to_owned();
+        // bench/run puts this program into bench/release/ of the target directory.
+        let own = std::env::current_exe()?;
+        let target =
+            own.ancestors().nth(3).context("this program is not where bench/run puts it")?.to_owned();
+        let mut programs = Self { root, target, go: None };
+        programs.cargo(&["--release", "--bins"], "")?;
+        programs.build_c()?;
+        if is_installed("go") {
+            let server = programs.target.join("bench/go-server");
+            let mut go = Command::new("go");
+            go.current_dir(programs.root.join("bench/go")).env("CGO_ENABLED", "0");
+            run(go.args(["build", "-o"]).arg(&server).arg("."))?;
+            programs.go = Some(server);
+        }
+        Ok(programs)
+    }
+
+    /// Builds the minimal program, and says where it is.
+    pub(crate) fn build_minimal(&self) -> Result<PathBuf> {
+        self.cargo(&["--profile", "minimal", "--no-default-features"], "minimal-build")?;
+        Ok(self.target.join("minimal-build/minimal/loopline"))
+    }
+
+    fn cargo(&self, arguments: &[&str], target: &str) -> Result<()> {
+        let mut cargo = Command::new("cargo");
+        cargo.current_dir(&self.root).args(["build", "--locked", "--quiet"]).args(arguments);
+        run(cargo.arg("--target-dir").arg(self.target.join(target)))
+    }
+
+    fn build_c(&self) -> Result<()> {
+        let folder = self.target.join("bench/c");
+        std::fs::create_dir_all(&folder)?;
+        let native: &[&str] = &["-march=native"];
+        // Valgrind does not know all instructions of newer processors: what it runs is for any.
+        let sources = ["epoll_server", "udp_server", "closed_loop", "storm", "udp_driver"]
+            .map(|name| (name, name, native));
+        for (source, program, flags) in
+            sources.into_iter().chain([("epoll_server", "epoll_server_any", &[][..])])
+        {
+            let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
+            compiler.args(["-O2", "-Wall", "-Wextra"]).args(flags).arg("-o").arg(folder.join(program));
+            run(compiler.arg(self.root.join(format!("bench/c/{source}.c"))))?;
+        }
+        Ok(())
+    }
+
+    /// The program itself.
+    pub(crate) fn loopline(&self) -> PathBuf {
+        self.target.join("release/loopline")
+    }
+
+    /// A driver in C.
+    pub(crate) fn driver(&self, name: &str) -> PathBuf {
+        self.target.join("bench/c").join(name)
+    }
+
+    /// `loopline serve` with what `arguments` say; nothing is recorded.
+    pub(crate) fn serve(&self, name: &'static str, arguments: &[&str]) -> Program {
+        let mut command = vec![self.loopline().into_os_string(), "serve".into()];
+        command.extend(arguments.iter().map(OsString::from));
+        command.extend(["--journal", "none", "--log", "info"].map(OsString::from));
+        Program { name, command, port: PortIs::Logged }
+    }
+
+    pub(crate) fn ours(&self) -> Program {
+        self.serve(OURS, &["message=0"])
+    }
+
+    pub(crate) fn bare_c(&self) -> Program {
+        printed(BARE_C, self.driver("epoll_server"), &[])
+    }
+
+    /// The bare server for valgrind.
+    pub(crate) fn bare_c_for_any(&self) -> Program {
+        printed(BARE_C, self.driver("epoll_server_any"), &[])
+    }
+
+    /// The bare server of datagrams.
+    pub(crate) fn bare_udp(&self, name: &'static str, batch: &str) -> Program {
+        printed(name, self.driver("udp_server"), &[batch])
+    }
+
+    /// All servers of `message`, the bare one first and ours second; and the reason when one is left out.
+    pub(crate) fn message_servers(&self) -> (Vec<Program>, Option<String>) {
+        let own = |name: &str| self.target.join("bench/release").join(name);
+        let mut servers = vec![
+            self.bare_c(),
+            self.ours(),
+            printed("tokio, current thread", own("tokio-server"), &["current"]),
+            printed("tokio, many threads", own("tokio-server"), &["multi"]),
+            self.serve("loopline --model threads", &["message=0", "--model", "threads"]),
+            printed("a thread each", own("threads-server"), &[]),
+        ];
+        servers.extend(self.go.as_ref().map(|go| printed("Go", go.clone(), &[])));
+        (servers, self.go.is_none().then(|| "Go: go is not installed (Debian: golang-go)".into()))
+    }
+}
+
+fn printed(name: &'static str, program: PathBuf, arguments: &[&str]) -> Program {
+    let arguments = arguments.iter().map(OsString::from);
+    Program {
+        name,
+        command: std::iter::once(program.into()).chain(arguments).collect(),
+        port: PortIs::Printed,
+    }
+}
+
+/// Whether there is such a command.
+pub(crate) fn is_installed(command: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| folder.join(command).is_file())
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.stdin(Stdio::null()).status().with_context(|| format!("{command:?}"))?;
+    if !status.success() {
+        bail!("{command:?}: {status}");
+    }
+    Ok(())
+}

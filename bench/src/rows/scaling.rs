@@ -1,0 +1,45 @@
+//! `scaling`: processes that share a port with `--reuse-port`.
+
+use anyhow::Result;
+
+use crate::bench::{Bench, Lasting, Load};
+use crate::kernel::processors;
+use crate::process::{Driven, Server};
+use crate::report::{Cell, Section, Table};
+use crate::turns::{column, in_turn};
+
+const LOAD: Load = Load { connections: 50, in_flight: 1 };
+
+pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
+    let all = in_turn(bench.pairs, &[1, 2], |processes| run(bench, *processes));
+    let all: Vec<Vec<Driven>> = all.into_iter().collect::<Result<_>>()?;
+    let columns = ["messages a second", "two / one", "CPU µs a message, all together"];
+    let mut table = Table::new(LOAD.to_text(), &columns);
+    let one = column(&all[0], Driven::rate);
+    for (name, runs) in ["one process", "two processes"].into_iter().zip(&all) {
+        let rate = column(runs, Driven::rate);
+        let ratio = Cell::of_ratios(&rate, &one);
+        table.line(name, vec![Cell::of(rate), ratio, Cell::of(column(runs, Driven::cpu_us))]);
+    }
+    section.tables.push(table);
+    if processors()?.len() < 3 {
+        section
+            .note("two servers and the driver share two processors here: messages a second cannot grow, and");
+        section.note("what tells is the processor time of a message, which should not grow either");
+    }
+    section.note("the driver is one thread, and the limit once the servers together are faster");
+    Ok(())
+}
+
+/// Each process has a processor of its own, the driver the last one of all.
+fn run(bench: &Bench, processes: usize) -> Result<Driven> {
+    let cores = processors()?;
+    let mut servers: Vec<Server> = Vec::new();
+    for number in 0..processes {
+        let endpoint = format!("message={}", servers.first().map_or(0, |first| first.port));
+        let program = bench.programs.serve("loopline", &[&endpoint, "--reuse-port"]);
+        servers.push(Server::start(&program, &cores[number % cores.len()].to_string())?);
+    }
+    let servers: Vec<&Server> = servers.iter().collect();
+    bench.drive(servers[0].port, LOAD, &Lasting::Seconds(bench.seconds), &servers)
+}

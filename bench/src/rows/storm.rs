@@ -1,0 +1,47 @@
+//! `storm`: connections that are all begun before any is served.
+
+use anyhow::Result;
+
+use crate::bench::Bench;
+use crate::kernel::{backlog_max, listen_overflows};
+use crate::process::{Driven, drive};
+use crate::programs::{OURS, Program};
+use crate::report::{Cell, Section, Table, Target, count};
+use crate::turns::{column, in_turn};
+
+/// A process can have 20,000 descriptors on many machines, and the driver has one for each.
+const CONNECTIONS: usize = 19_000;
+
+pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
+    let connections = bench.many(CONNECTIONS);
+    let programs = [bench.programs.bare_c(), bench.programs.ours()];
+    let all: Vec<Vec<(Driven, f64)>> =
+        in_turn(bench.pairs, &programs, |program| run(bench, program, connections))
+            .into_iter()
+            .collect::<Result<_>>()?;
+    let columns = ["connections a second", "its / bare C's", "CPU µs a connection", "listen overflows"];
+    let title = format!("{} at once, each opened, answered once and closed", count(connections));
+    let mut table = Table::new(title, &columns);
+    let bare = column(&all[0], |(run, _)| run.rate());
+    for (program, runs) in programs.iter().zip(&all) {
+        let target = |target| (program.name == OURS).then_some(target);
+        let rate = column(runs, |(run, _)| run.rate());
+        let more = Cell::of_ratios(&rate, &bare).should_be(target(Target::AtLeast(0.95)));
+        let cpu = Cell::of(column(runs, |(run, _)| run.cpu_us()));
+        let overflows =
+            Cell::of(column(runs, |(_, overflows)| *overflows)).should_be(target(Target::AtMost(0.0)));
+        table.line(program.name, vec![Cell::of(rate), more, cpu, overflows]);
+    }
+    section.tables.push(table);
+    section.note(format!("both ask for a backlog of 4096; net.core.somaxconn allows {}", backlog_max()));
+    section.note("overflows are those of the whole machine while it ran");
+    Ok(())
+}
+
+fn run(bench: &Bench, program: &Program, connections: usize) -> Result<(Driven, f64)> {
+    let server = bench.start(program)?;
+    let before = listen_overflows()?;
+    let arguments = [server.port.to_string(), connections.to_string(), server.pid().to_string()];
+    let driven = drive(bench.programs.driver("storm").as_os_str(), &arguments, &bench.cores.driver)?;
+    Ok((driven, listen_overflows()? - before))
+}

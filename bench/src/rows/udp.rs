@@ -1,0 +1,38 @@
+//! `udp`: `month` against the two bare servers, one datagram at a time and in batches.
+
+use anyhow::Result;
+
+use crate::bench::Bench;
+use crate::process::{Driven, drive};
+use crate::programs::{OURS, Program};
+use crate::report::{Cell, Section, Table, Target};
+use crate::turns::{column, in_turn};
+
+pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
+    let programs = [
+        bench.programs.bare_udp("bare C, one by one", "1"),
+        bench.programs.serve(OURS, &["month=0"]),
+        bench.programs.bare_udp("bare C, batches of 64", "64"),
+    ];
+    let all: Vec<Vec<Driven>> =
+        in_turn(bench.pairs, &programs, |program| run(bench, program)).into_iter().collect::<Result<_>>()?;
+    let columns = ["answers a second", "its / one by one's", "CPU µs an answer", "one by one's / its"];
+    let mut table = Table::new("16 sockets, 16 in flight on each", &columns);
+    let (reference_rate, reference_cpu) = (column(&all[0], Driven::rate), column(&all[0], Driven::cpu_us));
+    for (program, runs) in programs.iter().zip(&all) {
+        let (rate, cpu) = (column(runs, Driven::rate), column(runs, Driven::cpu_us));
+        let target = (program.name == OURS).then_some(Target::AtLeast(1.2));
+        let more = Cell::of_ratios(&rate, &reference_rate).should_be(target);
+        let cheaper = Cell::of_ratios(&reference_cpu, &cpu);
+        table.line(program.name, vec![Cell::of(rate), more, Cell::of(cpu), cheaper]);
+    }
+    section.tables.push(table);
+    Ok(())
+}
+
+fn run(bench: &Bench, program: &Program) -> Result<Driven> {
+    let server = bench.start(program)?;
+    let seconds = bench.seconds.to_string();
+    let arguments = [server.port.to_string(), "16".into(), "16".into(), seconds, server.pid().to_string()];
+    drive(bench.programs.driver("udp_driver").as_os_str(), &arguments, &bench.cores.driver)
+}
