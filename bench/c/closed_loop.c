@@ -6,9 +6,10 @@
 //     closed_loop PORT CONNECTIONS IN_FLIGHT hold ROUNDS [PID]...
 //
 // Each connection sends IN_FLIGHT frames at once, and again when all their replies are in. Replies are
-// counted by their bytes and not looked at; no latency is taken; one clock read a turn. It runs for a time,
-// after a tenth of it that does not count, or until each connection has done so many rounds; `hold` then keeps
-// the connections until its standard input ends. PIDs are the servers whose processor time it tells.
+// counted by their bytes and not looked at; no latency is taken; one clock read a turn. It runs for a time, that
+// counts from when a tenth of it is over and there were as many replies as fit on all connections, or until each
+// connection has done so many rounds; `hold` then keeps the connections until its standard input ends. PIDs are
+// the servers whose processor time it tells.
 #include "driver.h"
 
 enum { EVENTS = 1024, BUFFER = 1 << 16 };
@@ -31,7 +32,7 @@ int main(int argc, char **argv) {
         all[i].left = rounds;
         watch(poller, all[i].fd, i, EPOLLIN);
     }
-    double began = now(), counted = began + seconds / 10, end = counted + seconds, time = began;
+    double began = now(), warm_up = began + seconds / 10, end = 1e300, time = began;
     double cpu = cpu_of(argv + 6);
     long messages = 0, before = 0;
     int warm = !timed;
@@ -40,7 +41,8 @@ int main(int argc, char **argv) {
         int ready = epoll_wait(poller, events, EVENTS, 10000);
         if (ready == 0) return fprintf(stderr, "the server is silent\n"), 1;
         time = now();
-        if (!warm && time >= counted) warm = 1, began = time, before = messages, cpu = cpu_of(argv + 6);
+        if (!warm && time >= warm_up && messages >= (long)connections * in_flight)
+            warm = 1, began = time, end = time + seconds, before = messages, cpu = cpu_of(argv + 6);
         for (int i = 0; i < ready; i++) {
             int number = events[i].data.u64 >> 32, fd = all[number].fd;
             ssize_t got = recv(fd, in, sizeof in, MSG_DONTWAIT);
