@@ -14,6 +14,9 @@ use crate::stats::slope;
 use crate::turns::in_turn;
 
 pub(super) fn rate(bench: &Bench, section: &mut Section) -> Result<()> {
+    // A run ends with all connections in flight, which has to be little of it.
+    let seconds = 4.0 * bench.seconds;
+    let warm_up = format!("{}ms", (bench.seconds * 1000.0).round());
     let columns = ["bare C driver, messages a second", "loopline load", "load / bare C"];
     let mut table = Table::new("closed loop on the bare C server", &columns);
     for (connections, in_flight) in [(50, 1), (1000, 1), (10_000, 1), (50, 16), (50, 64)] {
@@ -25,11 +28,11 @@ pub(super) fn rate(bench: &Bench, section: &mut Section) -> Result<()> {
         let all = in_turn(bench.pairs, &drivers, |driver| {
             let server = bench.start(&bench.programs.bare_c())?;
             if *driver == BARE_C {
-                return Ok(bench.drive(server.port, load, &Lasting::Seconds(bench.seconds), &[])?.rate());
+                return Ok(bench.drive(server.port, load, &Lasting::Seconds(seconds), &[])?.rate());
             }
             let (connections, in_flight) = (load.connections.to_string(), load.in_flight.to_string());
-            let arguments = ["-c", &connections, "--pipeline", &in_flight];
-            number(&run(bench, server.port, bench.seconds, &arguments)?, "/messages/rate")
+            let arguments = ["-c", &connections, "--pipeline", &in_flight, "--warmup", &warm_up];
+            number(&run(bench, server.port, seconds, &arguments)?, "/messages/rate")
         });
         let all: Vec<Vec<f64>> = all.into_iter().collect::<Result<_>>()?;
         let ratio = Cell::of_ratios(&all[1], &all[0]).should_be(Some(Target::AtLeast(0.95)));
