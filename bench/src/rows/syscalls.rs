@@ -24,6 +24,8 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
     let mut table = Table::new("system calls: of a connection, and of a message", &columns);
     for program in [bench.programs.bare_c(), bench.programs.ours()] {
         let server = bench.start(&program)?;
+        // A server that has answered has opened all that it needs for itself: from here on only connections count.
+        let _held = bench.hold(server.port, 1)?;
         let (_, trace) = traced(bench, &server, &[], Load { connections: 1, in_flight: 1 }, 1)?;
         let names = tools::of_a_connection(&tools::names(&trace));
         section.note(format!("{}, a connection of one message: {}", program.name, names.join(", ")));
