@@ -75,7 +75,7 @@ impl Programs {
         std::fs::create_dir_all(&folder)?;
         let native: &[&str] = &["-march=native"];
         // Valgrind does not know all instructions of newer processors: what it runs is for any.
-        let sources = ["epoll_server", "udp_server", "closed_loop", "storm", "udp_driver"]
+        let sources = ["epoll_server", "udp_server", "closed_loop", "storm", "udp_driver", "clock"]
             .map(|name| (name, name, native));
         for (source, program, flags) in
             sources.into_iter().chain([("epoll_server", "epoll_server_any", &[][..])])
