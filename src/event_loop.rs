@@ -15,6 +15,7 @@
 //! in `service/`.
 
 mod accepting;
+mod datagrams;
 mod ending;
 mod gather;
 mod outbox;
@@ -30,7 +31,7 @@ use crate::conn_table::ConnTable;
 use crate::counters::{Counters, Notice, Notices};
 use crate::journal::Journal;
 use crate::limits::Limits;
-use crate::net::{Event, Net, Tick};
+use crate::net::{Datagram, Event, Net, Tick};
 use crate::service::{DatagramService, StreamService};
 use crate::sessions::Sessions;
 use crate::token::{CONNECTIONS_MAX, ConnId, Source};
@@ -58,6 +59,8 @@ pub struct EventLoop<N: Net> {
     outbox: Outbox,
     /// All reads share it. What is left of a read when the visit is over moves to the connection.
     read_buffer: Box<[u8]>,
+    /// Datagrams that lie in it.
+    received: Vec<Datagram>,
     happened: Vec<Event>,
     now: Tick,
     phase: Phase,
@@ -117,6 +120,7 @@ impl<N: Net> EventLoop<N> {
             held: Vec::new(),
             outbox: Outbox::default(),
             read_buffer: vec![0; limits.read_bytes_max.max(1)].into_boxed_slice(),
+            received: Vec::new(),
             happened: Vec::with_capacity(limits.events_per_poll_max),
             now: Tick::default(),
             phase: Phase::Serving,

@@ -5,11 +5,11 @@
 //! simulated clock.
 
 pub mod kernel;
+pub mod one_by_one;
 
 use std::io;
-#[cfg(feature = "cli")]
-use std::net::IpAddr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::time::Duration;
 
 pub use crate::deadlines::Tick;
@@ -88,6 +88,33 @@ pub trait Net {
     /// It was not sent; that concerns this datagram alone.
     fn send(&mut self, socket: &Self::Socket, datagram: &[u8], peer: SocketAddr) -> io::Result<()>;
 
+    /// Receives datagrams, each into `slot_bytes` of `buffer` of its own and cut to that, and appends to
+    /// `received`, which is empty, what they are. Returns whether more may wait: if not, an event will tell
+    /// of the next. An error concerns a datagram that was sent earlier, and is not told.
+    fn receive_batch(
+        &mut self,
+        socket: &Self::Socket,
+        buffer: &mut [u8],
+        slot_bytes: usize,
+        received: &mut Vec<Datagram>,
+    ) -> bool {
+        one_by_one::receive(self, socket, buffer, slot_bytes, received)
+    }
+
+    /// Sends `datagrams`, at least one, whose bytes lie in `bytes`, and says how many of them were sent. What
+    /// comes behind those is to be sent again: the first of it may have failed.
+    ///
+    /// # Errors
+    /// The first was not sent; that concerns this datagram alone, if it is not `Interrupted`.
+    fn send_batch(
+        &mut self,
+        socket: &Self::Socket,
+        datagrams: &[Datagram],
+        bytes: &[u8],
+    ) -> io::Result<usize> {
+        one_by_one::send(self, socket, datagrams, bytes)
+    }
+
     /// Waits until something has happened or `timeout` is over, and appends up to `events_max` events.
     /// `None` waits for ever.
     ///
@@ -156,6 +183,18 @@ pub trait Dial: Net {
         now_ns: u64,
         until_ns: u64,
     ) -> io::Result<()>;
+}
+
+/// A datagram in a batch: where its bytes lie, and between whom it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Datagram {
+    /// Its place in the buffer of the batch.
+    pub bytes: Range<usize>,
+    /// Who has sent it, or is sent it.
+    pub peer: SocketAddr,
+    /// The address of this machine that it was sent to, and that the answer leaves from. `None`: the one
+    /// that the socket is bound to or, where it is bound to all of them, the one that the kernel chooses.
+    pub local: Option<IpAddr>,
 }
 
 /// What the poller says of a source. All of it is a hint: the outcome of reading and writing decides.

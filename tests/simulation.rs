@@ -17,6 +17,7 @@ use loopline::limits::Limits;
 use loopline::service::message::{ACKNOWLEDGEMENT, Message};
 use loopline::service::{greeting::Greeting, reply::Reply};
 
+use sim::datagrams::Parrot;
 use sim::peer::Peer;
 use sim::{Random, SimNet};
 
@@ -28,6 +29,7 @@ fn limits(random: &mut Random) -> Limits {
         visits_per_commit_max: 1 + random.below(8),
         answer_bytes_per_commit_max: 1 + random.below(500),
         accepts_per_turn_max: 1 + random.below(4),
+        datagrams_per_turn_max: 1 + random.below(40),
         read_bytes_max: 1 + random.below(3000),
         unsent_bytes_max: if random.one_in(2) { 5000 } else { random.below(2000) },
         journal_bytes_max: random.below(2000),
@@ -57,6 +59,7 @@ impl Run {
         let journal = Journal::to(Box::new(net.sink()), ack);
         let limits = limits(&mut random);
         net.unsent_bytes_max = limits.unsent_bytes_max;
+        net.datagrams_per_turn_max = limits.datagrams_per_turn_max;
         let full = format!("Error: the server is full, it serves {} connections", limits.connections_max);
         frame::append(&full, &mut net.refusal);
         let mut server = EventLoop::new(net, limits);
@@ -65,6 +68,7 @@ impl Run {
         server.listen(anywhere, Box::new(Message::new(4000))).unwrap();
         server.listen(anywhere, Box::new(Greeting)).unwrap();
         server.listen(anywhere, Box::new(Reply)).unwrap();
+        server.bind(anywhere, Box::new(Parrot)).unwrap();
         let acknowledges_first = ack == Ack::Received;
         Self { server, acknowledges_first, recorded: HashMap::new(), recorded_bytes: 0 }
     }
@@ -245,6 +249,37 @@ fn stopping_ends_in_order(seed: u64) {
     }
 }
 
+/// Datagrams come by the batch while connections are served: each is answered once, from where it was asked
+/// and when it is on record, or its answer is counted as unsent; nobody's failure is another's.
+fn every_datagram_is_accounted_for(seed: u64) {
+    let mut run = Run::new(seed);
+    let asked = 1 + Random(seed).below(500);
+    let mut to_ask = asked;
+    let mut to_come = Random(seed).below(5);
+    let mut turns = 0;
+    while to_ask > 0 || to_come > 0 || !run.server.net().sockets[0].is_empty() || run.server.connections() > 0
+    {
+        let net = run.server.net();
+        if to_come > 0 {
+            to_come -= 1;
+            let peer = Peer::random(net);
+            net.peers.push(peer);
+        }
+        for _ in 0..net.random.below(60).min(to_ask) {
+            to_ask -= 1;
+            net.sockets[0].ask(&mut net.random);
+        }
+        net.is_still = false;
+        run.turn();
+        assert!(!run.server.net().is_still || to_ask > 0, "somebody waits for ever");
+        turns += 1;
+        assert!(turns < 100_000, "somebody waits for ever");
+    }
+    let counters = run.server.counters().clone();
+    assert_eq!((counters.datagrams, counters.datagrams_dropped), (asked as u64, 0));
+    run.server.net().sockets[0].check(asked as u64, counters.datagrams_unsent);
+}
+
 fn for_each_seed(default_count: u64, run: fn(u64)) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let seeds = match (number("LOOPLINE_SEED"), number("LOOPLINE_SEEDS")) {
@@ -268,6 +303,11 @@ fn every_message_is_acknowledged_once_and_nobody_waits_for_ever() {
 #[test]
 fn whatever_goes_wrong_nobody_gets_what_is_not_theirs() {
     for_each_seed(1000, whatever_goes_wrong);
+}
+
+#[test]
+fn every_datagram_is_answered_once_or_counted() {
+    for_each_seed(1000, every_datagram_is_accounted_for);
 }
 
 #[test]

@@ -4,9 +4,8 @@ use std::io;
 
 use crate::conn::{CloseReason, Flags, NO_PENDING, Signal, State, feed};
 use crate::counters::Notice;
-use crate::datagrams::{self, Verdict};
-use crate::event_loop::outbox::{Answer, DatagramAnswer};
-use crate::event_loop::{DatagramSocket, EventLoop};
+use crate::event_loop::EventLoop;
+use crate::event_loop::outbox::Answer;
 use crate::net::Net;
 use crate::service::{Next, Output, Progress};
 use crate::token::ConnId;
@@ -183,45 +182,6 @@ impl<N: Net> EventLoop<N> {
         let recorded = out.recorded();
         self.take_next(key, next, CloseReason::BadInput);
         Visited::Stays { recorded }
-    }
-
-    pub(super) fn receive_datagrams(&mut self) {
-        for place in 0..self.sockets.len() {
-            for _ in 0..self.limits.datagrams_per_turn_max {
-                if !self.sockets[place].ready {
-                    break;
-                }
-                self.receive_datagram(place);
-            }
-        }
-    }
-
-    fn receive_datagram(&mut self, place: usize) {
-        let DatagramSocket { socket, service, sessions, ready, .. } = &mut self.sockets[place];
-        let buffer = &mut self.read_buffer[..=service.datagram_bytes_max()];
-        let (bytes, peer) = match self.net.receive(socket, buffer) {
-            Ok(received) => received,
-            Err(error) => {
-                // Any other error is one peer's, told to us on the way: the next datagram may be fine.
-                *ready = error.kind() != io::ErrorKind::WouldBlock;
-                return;
-            }
-        };
-        self.counters.datagrams += 1;
-        let start = self.outbox.bytes.len();
-        let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
-        let datagram = &self.read_buffer[..bytes];
-        let verdict = datagrams::answer(service.as_ref(), sessions, datagram, peer, &mut out, self.now);
-        let recorded = out.recorded();
-        self.counters.messages += recorded;
-        if verdict == Verdict::Dropped {
-            self.counters.datagrams_dropped += 1;
-        }
-        let bytes = start..self.outbox.bytes.len();
-        if !bytes.is_empty() {
-            let answer = DatagramAnswer { socket: place, to: peer, bytes, recorded: recorded > 0 };
-            self.outbox.datagrams.push(answer);
-        }
     }
 }
 

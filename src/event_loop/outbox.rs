@@ -1,9 +1,9 @@
 //! The answers of a turn, between gather and scatter: one buffer for all of them, and whose is which.
 
-use std::net::SocketAddr;
 use std::ops::Range;
 
 use crate::limits::Limits;
+use crate::net::Datagram;
 use crate::token::ConnId;
 
 /// What waits for the commit.
@@ -12,7 +12,9 @@ pub(super) struct Outbox {
     /// Services append to it.
     pub(super) bytes: Vec<u8>,
     pub(super) answers: Vec<Answer>,
-    pub(super) datagrams: Vec<DatagramAnswer>,
+    /// Answers to datagrams, and what the ones behind each other have in common.
+    pub(super) datagrams: Vec<Datagram>,
+    pub(super) runs: Vec<DatagramRun>,
 }
 
 /// What a connection is owed. An empty range is a reason to look at it all the same: bytes from an earlier
@@ -25,13 +27,13 @@ pub(super) struct Answer {
     pub(super) recorded: bool,
 }
 
-/// What a peer of a datagram endpoint is owed.
+/// Answers that leave by one socket, and depend on the record alike.
 #[derive(Debug, Clone)]
-pub(super) struct DatagramAnswer {
+pub(super) struct DatagramRun {
     pub(super) socket: usize,
-    pub(super) to: SocketAddr,
-    pub(super) bytes: Range<usize>,
     pub(super) recorded: bool,
+    /// Where in the list of them it ends; it begins where the one before it does.
+    pub(super) end: usize,
 }
 
 impl Outbox {
@@ -41,11 +43,21 @@ impl Outbox {
             || self.bytes.len() >= limits.answer_bytes_per_commit_max
     }
 
+    pub(super) fn push_datagram(&mut self, socket: usize, recorded: bool, answer: Datagram) {
+        self.datagrams.push(answer);
+        let end = self.datagrams.len();
+        match self.runs.last_mut() {
+            Some(last) if last.socket == socket && last.recorded == recorded => last.end = end,
+            _ => self.runs.push(DatagramRun { socket, recorded, end }),
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(BYTES_KEPT);
         self.answers.clear();
         self.datagrams.clear();
+        self.runs.clear();
     }
 }
 

@@ -4,9 +4,8 @@ use std::io;
 
 use crate::conn::{CloseReason, Flags, Signal};
 use crate::conn_table::ConnTable;
-use crate::counters::Notice;
 use crate::event_loop::ending::Phase;
-use crate::event_loop::outbox::{Answer, DatagramAnswer};
+use crate::event_loop::outbox::Answer;
 use crate::event_loop::{EventLoop, LoopError};
 use crate::journal::Committed;
 use crate::net::Net;
@@ -32,11 +31,7 @@ impl<N: Net> EventLoop<N> {
             self.send_answer(&answer, committed);
         }
         self.outbox.answers = answers;
-        let mut datagrams = std::mem::take(&mut self.outbox.datagrams);
-        for answer in datagrams.drain(..) {
-            self.send_datagram(&answer, committed);
-        }
-        self.outbox.datagrams = datagrams;
+        self.send_datagrams(committed);
         self.outbox.clear();
         Ok(())
     }
@@ -101,22 +96,6 @@ impl<N: Net> EventLoop<N> {
             self.enqueue(key);
         } else if self.phase.ends_quiet(answered) && self.is_between_frames(key) {
             let _ = self.signal(key, Signal::ServiceEnded) && self.signal(key, Signal::Flushed);
-        }
-    }
-
-    fn send_datagram(&mut self, answer: &DatagramAnswer, committed: Committed) {
-        let DatagramAnswer { socket, to, bytes, recorded } = answer;
-        let endpoint = &self.sockets[*socket];
-        // An answer that would have to wait is lost, as datagrams may be: the peer asks again.
-        let sent = if *recorded && committed == Committed::Waiting {
-            Err(io::ErrorKind::WouldBlock.into())
-        } else {
-            self.net.send(&endpoint.socket, &self.outbox.bytes[bytes.clone()], *to)
-        };
-        if let Err(error) = sent {
-            let address = endpoint.address;
-            self.counters.datagrams_unsent += 1;
-            self.warn(Notice::DatagramUnsent, &format_args!("{address}: no answer to {to}: {error}"));
         }
     }
 }

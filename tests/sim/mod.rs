@@ -6,6 +6,7 @@
 //! drained the socket. All else is made as bad as it can be: reads and writes are cut anywhere and
 //! interrupted, events come late, twice, for nothing, and for connections that are long closed.
 
+pub mod datagrams;
 pub mod peer;
 
 use std::collections::VecDeque;
@@ -16,8 +17,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use loopline::journal::Sink;
-use loopline::net::{Event, Net, Tick, Token};
+use loopline::net::{Datagram, Event, Net, Tick, Token, one_by_one};
 
+use datagrams::SimSocket;
 use peer::Peer;
 
 /// `SplitMix64` (Steele, Lea, Flood 2014).
@@ -181,6 +183,11 @@ pub struct SimNet {
     /// Nothing can happen any more, in the network or at the peers.
     pub is_still: bool,
     listeners: Vec<SimListener>,
+    pub sockets: Vec<SimSocket>,
+    /// The network knows batches.
+    batches: bool,
+    /// What a turn may take of each.
+    pub datagrams_per_turn_max: usize,
     closed_tokens: Vec<Token>,
     /// Polls in a row that did not wait, and after which nothing was done.
     idle_polls: usize,
@@ -203,6 +210,9 @@ impl SimNet {
             stop_requests: 0,
             is_still: false,
             listeners: Vec::new(),
+            sockets: Vec::new(),
+            batches: Random(seed).one_in(2),
+            datagrams_per_turn_max: 0,
             closed_tokens: Vec::new(),
             idle_polls: 0,
             unsent_bytes_max: 0,
@@ -270,6 +280,12 @@ impl SimNet {
                 events.push(Event { token: listener.token, readable: true, writable: false, ended: false });
             }
         }
+        for socket in &mut self.sockets {
+            if (socket.has_edge() || self.random.one_in(16)) && events.len() < events_max {
+                socket.edge = false;
+                events.push(Event { token: socket.token, readable: true, writable: false, ended: false });
+            }
+        }
         // For connections that are gone, whoever has their slot now.
         if !self.closed_tokens.is_empty() && self.random.one_in(2) && events.len() < events_max {
             let token = self.closed_tokens[self.random.below(self.closed_tokens.len())];
@@ -293,13 +309,14 @@ impl SimNet {
     fn has_edges(&self) -> bool {
         self.wires.iter().any(|wire| wire.token.is_some() && (wire.readable || wire.writable))
             || self.listeners.iter().any(SimListener::has_edge)
+            || self.sockets.iter().any(SimSocket::has_edge)
     }
 }
 
 impl Net for SimNet {
     type Listener = Rc<usize>;
     type Stream = usize;
-    type Socket = ();
+    type Socket = usize;
 
     fn listen(&mut self, address: SocketAddr, token: Token) -> io::Result<(Rc<usize>, SocketAddr)> {
         let handle = Rc::new(self.listeners.len());
@@ -308,8 +325,9 @@ impl Net for SimNet {
         Ok((handle, address))
     }
 
-    fn bind(&mut self, _: SocketAddr, _: Token) -> io::Result<((), SocketAddr)> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn bind(&mut self, address: SocketAddr, token: Token) -> io::Result<(usize, SocketAddr)> {
+        self.sockets.push(SimSocket::new(token));
+        Ok((self.sockets.len() - 1, address))
     }
 
     fn accept(&mut self, listener: &Rc<usize>) -> io::Result<(usize, SocketAddr)> {
@@ -403,12 +421,57 @@ impl Net for SimNet {
         self.closed_tokens.extend(wire.token.take());
     }
 
-    fn receive(&mut self, (): &(), _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        Err(io::ErrorKind::WouldBlock.into())
+    fn receive(&mut self, socket: &usize, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.idle_polls = 0;
+        let Datagram { bytes, peer, .. } = self.sockets[*socket].receive(&mut self.random, buffer)?;
+        Ok((bytes.len(), peer))
     }
 
-    fn send(&mut self, (): &(), _: &[u8], _: SocketAddr) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn send(&mut self, socket: &usize, datagram: &[u8], peer: SocketAddr) -> io::Result<()> {
+        let to = Datagram { bytes: 0..datagram.len(), peer, local: None };
+        self.sockets[*socket].send(&mut self.random, &self.disk.lock().unwrap(), datagram, &to)
+    }
+
+    fn receive_batch(
+        &mut self,
+        socket: &usize,
+        buffer: &mut [u8],
+        slot_bytes: usize,
+        received: &mut Vec<Datagram>,
+    ) -> bool {
+        assert!(received.is_empty() && buffer.len() >= slot_bytes, "a batch has room");
+        if !self.batches {
+            return one_by_one::receive(self, socket, buffer, slot_bytes, received);
+        }
+        self.idle_polls = 0;
+        for (place, slot) in buffer.chunks_exact_mut(slot_bytes).enumerate() {
+            match self.sockets[*socket].receive(&mut self.random, slot) {
+                Ok(datagram) => {
+                    let start = place * slot_bytes;
+                    received.push(Datagram { bytes: start..start + datagram.bytes.len(), ..datagram });
+                }
+                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
+        true
+    }
+
+    fn send_batch(&mut self, socket: &usize, datagrams: &[Datagram], bytes: &[u8]) -> io::Result<usize> {
+        assert!(!datagrams.is_empty(), "sending nothing is a wasted system call");
+        if !self.batches {
+            return one_by_one::send(self, socket, datagrams, bytes);
+        }
+        for (sent, datagram) in datagrams.iter().enumerate() {
+            assert!(datagram.local.is_some(), "an answer leaves from where it was asked");
+            let disk = self.disk.lock().unwrap();
+            let answer = &bytes[datagram.bytes.clone()];
+            match self.sockets[*socket].send(&mut self.random, &disk, answer, datagram) {
+                Ok(()) => {}
+                Err(error) if sent == 0 => return Err(error),
+                Err(_) => return Ok(sent),
+            }
+        }
+        Ok(datagrams.len())
     }
 
     fn poll(
@@ -419,6 +482,7 @@ impl Net for SimNet {
     ) -> io::Result<()> {
         self.idle_polls = if timeout == Some(Duration::ZERO) { self.idle_polls + 1 } else { 0 };
         assert!(self.idle_polls < 300, "the loop spins");
+        self.sockets.iter_mut().for_each(|socket| socket.end_turn(self.datagrams_per_turn_max));
         let moved = self.move_peers(false);
         self.collect(events, events_max);
         if !events.is_empty()
