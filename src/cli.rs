@@ -268,7 +268,11 @@ impl From<ServeArguments> for ServeOptions {
                 session_timeout: arguments.session_timeout,
                 ..defaults.limits
             },
-            sockets: SocketOptions { backlog: arguments.backlog, reuse_port: arguments.reuse_port },
+            sockets: SocketOptions {
+                backlog: arguments.backlog,
+                reuse_port: arguments.reuse_port,
+                ..SocketOptions::default()
+            },
         }
     }
 }

@@ -16,11 +16,13 @@ pub struct SocketOptions {
     pub backlog: u16,
     /// Several processes may share the port.
     pub reuse_port: bool,
+    /// Datagrams are received and sent in batches, where the system can and the crate is built with them.
+    pub batches: bool,
 }
 
 impl Default for SocketOptions {
     fn default() -> Self {
-        Self { backlog: 4096, reuse_port: false }
+        Self { backlog: 4096, reuse_port: false, batches: true }
     }
 }
 

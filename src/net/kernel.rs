@@ -2,6 +2,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is where the clocks are read")]
 
+#[cfg(feature = "batches")]
+mod batch;
 #[cfg(feature = "cli")]
 mod dial;
 
@@ -16,6 +18,10 @@ use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Waker};
 
+#[cfg(feature = "batches")]
+use super::Datagram;
+#[cfg(feature = "batches")]
+use super::one_by_one;
 use super::{Event, Net, Tick, Token};
 use crate::sockets::{self, SocketOptions};
 
@@ -33,6 +39,14 @@ pub struct KernelNet {
     signals: Option<signal_hook_mio::v1_0::Signals>,
     #[cfg(feature = "cli")]
     timer: Option<dial::Timer>,
+}
+
+/// A socket for datagrams.
+#[derive(Debug)]
+pub struct DatagramSocket {
+    io: UdpSocket,
+    #[cfg(feature = "batches")]
+    batches: batch::Batches,
 }
 
 /// Asks a running server to stop, from anywhere: once to let it finish what has begun, twice at once.
@@ -110,7 +124,7 @@ impl KernelNet {
 impl Net for KernelNet {
     type Listener = TcpListener;
     type Stream = TcpStream;
-    type Socket = UdpSocket;
+    type Socket = DatagramSocket;
 
     fn listen(&mut self, address: SocketAddr, token: Token) -> io::Result<(TcpListener, SocketAddr)> {
         let listener = sockets::listen(address, self.options)?;
@@ -121,12 +135,19 @@ impl Net for KernelNet {
         Ok((listener, address))
     }
 
-    fn bind(&mut self, address: SocketAddr, token: Token) -> io::Result<(UdpSocket, SocketAddr)> {
+    fn bind(&mut self, address: SocketAddr, token: Token) -> io::Result<(DatagramSocket, SocketAddr)> {
         let socket = sockets::bind(address, self.options)?;
         socket.set_nonblocking(true)?;
-        let mut socket = UdpSocket::from_std(socket);
-        self.poll.registry().register(&mut socket, mio::Token(token.0), Interest::READABLE)?;
-        let address = socket.local_addr()?;
+        let mut io = UdpSocket::from_std(socket);
+        self.poll.registry().register(&mut io, mio::Token(token.0), Interest::READABLE)?;
+        let address = io.local_addr()?;
+        #[cfg(feature = "batches")]
+        let batches = batch::Batches::of(&io, address, self.options);
+        let socket = DatagramSocket {
+            io,
+            #[cfg(feature = "batches")]
+            batches,
+        };
         Ok((socket, address))
     }
 
@@ -162,12 +183,35 @@ impl Net for KernelNet {
         drop(stream);
     }
 
-    fn receive(&mut self, socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        socket.recv_from(buffer)
+    fn receive(&mut self, socket: &DatagramSocket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        socket.io.recv_from(buffer)
     }
 
-    fn send(&mut self, socket: &UdpSocket, datagram: &[u8], peer: SocketAddr) -> io::Result<()> {
-        socket.send_to(datagram, peer).map(drop)
+    fn send(&mut self, socket: &DatagramSocket, datagram: &[u8], peer: SocketAddr) -> io::Result<()> {
+        socket.io.send_to(datagram, peer).map(drop)
+    }
+
+    #[cfg(feature = "batches")]
+    fn receive_batch(
+        &mut self,
+        socket: &DatagramSocket,
+        buffer: &mut [u8],
+        slot_bytes: usize,
+        received: &mut Vec<Datagram>,
+    ) -> bool {
+        let by_batch = socket.batches.receive(&socket.io, buffer, slot_bytes, received);
+        by_batch.unwrap_or_else(|_| one_by_one::receive(self, socket, buffer, slot_bytes, received))
+    }
+
+    #[cfg(feature = "batches")]
+    fn send_batch(
+        &mut self,
+        socket: &DatagramSocket,
+        datagrams: &[Datagram],
+        bytes: &[u8],
+    ) -> io::Result<usize> {
+        let by_batch = socket.batches.send(&socket.io, datagrams, bytes);
+        by_batch.unwrap_or_else(|_| one_by_one::send(self, socket, datagrams, bytes))
     }
 
     fn poll(
@@ -220,3 +264,6 @@ impl std::fmt::Debug for KernelNet {
         f.debug_struct("KernelNet").field("options", &self.options).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

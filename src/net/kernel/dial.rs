@@ -13,7 +13,8 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
-use super::KernelNet;
+use super::batch::Batches;
+use super::{DatagramSocket, KernelNet};
 use crate::net::{Dial, Event, Net, Token};
 use crate::sockets;
 
@@ -41,10 +42,10 @@ impl Dial for KernelNet {
         source: Option<IpAddr>,
         peer: SocketAddr,
         token: Token,
-    ) -> io::Result<UdpSocket> {
-        let mut socket = UdpSocket::from_std(sockets::connect_datagrams(source, peer)?);
-        self.poll.registry().register(&mut socket, mio::Token(token.0), Interest::READABLE)?;
-        Ok(socket)
+    ) -> io::Result<DatagramSocket> {
+        let mut io = UdpSocket::from_std(sockets::connect_datagrams(source, peer)?);
+        self.poll.registry().register(&mut io, mio::Token(token.0), Interest::READABLE)?;
+        Ok(DatagramSocket { io, batches: Batches::none() })
     }
 
     fn now_ns(&mut self) -> u64 {

@@ -1,0 +1,279 @@
+//! Datagrams of the kernel in batches: the only file that knows `quinn-udp`, for `recvmmsg`, and of `rustix`
+//! the half for `sendmmsg`.
+//!
+//! What the kernel glues together of one peer (`UDP_GRO`) is left off: such a batch needs 64 KiB for each
+//! buffer that may as well hold one small question, and on loopback and from many peers nothing is glued.
+
+use std::array;
+use std::cell::Cell;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use libc::{EINVAL, ENETUNREACH, ENOSYS, EOPNOTSUPP, EPERM};
+use nix::sys::socket::{setsockopt, sockopt};
+use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
+use socket2::{Domain, Socket, Type};
+
+use crate::net::Datagram;
+use crate::sockets::SocketOptions;
+
+/// What a socket needs for batches.
+#[derive(Debug)]
+pub(super) struct Batches {
+    /// What `quinn-udp` calls need. `None`: there are no batches.
+    state: Option<UdpSocketState>,
+    /// The kernel has not said yet that it lacks them.
+    usable: Cell<bool>,
+}
+
+/// It is to be done one by one.
+#[derive(Debug)]
+pub(super) struct OneByOne;
+
+impl Batches {
+    /// Of a socket bound to `address`.
+    pub(super) fn of(socket: &impl AsFd, address: SocketAddr, options: SocketOptions) -> Self {
+        let state = if options.batches { prepare(socket, address).ok() } else { None };
+        Self { state, usable: Cell::new(true) }
+    }
+
+    /// Of a socket that is not asked for any.
+    pub(super) fn none() -> Self {
+        Self { state: None, usable: Cell::new(false) }
+    }
+
+    fn state(&self) -> Result<&UdpSocketState, OneByOne> {
+        self.state.as_ref().filter(|_| self.usable.get()).ok_or(OneByOne)
+    }
+
+    /// The kernel lacks them: from now on datagrams go one by one.
+    pub(super) fn give_up(&self) {
+        self.usable.set(false);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_used(&self) -> bool {
+        self.state().is_ok()
+    }
+
+    /// As [`receive_batch`](crate::net::Net::receive_batch). A batch that is not full proves nothing: an
+    /// error ends one, too. So more may wait until the kernel says that it would block.
+    pub(super) fn receive(
+        &self,
+        socket: &impl AsFd,
+        buffer: &mut [u8],
+        slot_bytes: usize,
+        received: &mut Vec<Datagram>,
+    ) -> Result<bool, OneByOne> {
+        let state = self.state()?;
+        let mut chunks = buffer.chunks_exact_mut(slot_bytes);
+        let slots_max = chunks.len().min(quinn_udp::BATCH_SIZE);
+        let mut slots: [IoSliceMut<'_>; quinn_udp::BATCH_SIZE] =
+            array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        let mut metas = [RecvMeta::default(); quinn_udp::BATCH_SIZE];
+        match state.recv(socket.into(), &mut slots[..slots_max], &mut metas) {
+            Ok(count) => {
+                received.extend(metas[..count].iter().enumerate().map(|(place, meta)| Datagram {
+                    bytes: place * slot_bytes..place * slot_bytes + meta.len,
+                    peer: meta.addr,
+                    local: meta.dst_ip,
+                }));
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            // A sandbox that lacks the call, or does not allow it.
+            Err(error) if matches!(error.raw_os_error(), Some(ENOSYS | EOPNOTSUPP | EPERM)) => {
+                self.give_up();
+                Err(OneByOne)
+            }
+            Err(_) => Ok(true),
+        }
+    }
+
+    /// As [`send_batch`](crate::net::Net::send_batch).
+    pub(super) fn send(
+        &self,
+        socket: &impl AsFd,
+        datagrams: &[Datagram],
+        bytes: &[u8],
+    ) -> Result<io::Result<usize>, OneByOne> {
+        let state = self.state()?;
+        let pieces_max = state.max_gso_segments();
+        let mut datagrams = datagrams;
+        let together = in_one_piece(datagrams, pieces_max);
+        if together >= PIECE_MIN {
+            if send_together(state, socket, &datagrams[..together], datagrams[0].local, bytes).is_ok() {
+                return Ok(Ok(together));
+            }
+            // Not all of them may be at fault, and not every device can do it.
+            datagrams = &datagrams[..together];
+        } else {
+            let apart = (1..datagrams.len())
+                .find(|place| in_one_piece(&datagrams[*place..], pieces_max) >= PIECE_MIN);
+            datagrams = &datagrams[..apart.unwrap_or(datagrams.len())];
+        }
+        let is_from_given = datagrams[0].local.is_some();
+        let alike = datagrams.iter().take_while(|one| one.local.is_some() == is_from_given).count();
+        let datagrams = &datagrams[..alike];
+        let sent = match alike {
+            2..=FEW if !is_from_given => send_up_to::<FEW>(socket.as_fd(), datagrams, bytes),
+            2.. if !is_from_given => send_up_to::<MANY>(socket.as_fd(), datagrams, bytes),
+            _ => send_each(state, socket, datagrams, bytes),
+        };
+        match sent {
+            Err(error) if matches!(error.raw_os_error(), Some(ENOSYS | EOPNOTSUPP)) => {
+                self.give_up();
+                Err(OneByOne)
+            }
+            sent => Ok(sent),
+        }
+    }
+}
+
+/// The state is that of a socket which is dropped at once: making it sets what peers of another protocol
+/// want (no fragments, what is glued together, marks of congestion), and receiving needs none of it.
+fn prepare(socket: &impl AsFd, address: SocketAddr) -> io::Result<UdpSocketState> {
+    let state = UdpSocketState::new((&Socket::new(Domain::IPV4, Type::DGRAM, None)?).into())?;
+    // A socket that is bound to one address has been asked there.
+    if address.ip().is_unspecified() {
+        match address {
+            SocketAddr::V4(_) => setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?,
+            SocketAddr::V6(_) => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+        }
+    }
+    Ok(state)
+}
+
+/// How many of `datagrams`, from the first on, the kernel takes in one piece, to cut it up again: of one peer,
+/// one behind the other, and as long as the first, but for the last, which may be shorter.
+fn in_one_piece(datagrams: &[Datagram], count_max: usize) -> usize {
+    let first = &datagrams[0];
+    let segment_bytes = first.bytes.len();
+    if segment_bytes > SEGMENT_BYTES_MAX {
+        return 1;
+    }
+    let goes_on = |(one, next): &(&Datagram, &Datagram)| {
+        one.bytes.len() == segment_bytes
+            && (1..=segment_bytes).contains(&next.bytes.len())
+            && one.bytes.end == next.bytes.start
+            && next.bytes.end - first.bytes.start <= PIECE_BYTES_MAX
+            && (next.peer, next.local) == (first.peer, first.local)
+    };
+    1 + datagrams.iter().zip(&datagrams[1..]).take(count_max - 1).take_while(goes_on).count()
+}
+
+fn send_together(
+    state: &UdpSocketState,
+    socket: &impl AsFd,
+    datagrams: &[Datagram],
+    from: Option<IpAddr>,
+    bytes: &[u8],
+) -> io::Result<()> {
+    let first = &datagrams[0];
+    let end = datagrams[datagrams.len() - 1].bytes.end;
+    let transmit = Transmit {
+        destination: first.peer,
+        ecn: None,
+        contents: &bytes[first.bytes.start..end],
+        segment_size: Some(first.bytes.len()),
+        src_ip: from,
+    };
+    state.try_send(socket.into(), &transmit)
+}
+
+/// One call for each, since no safe one tells the kernel the address of every datagram of a batch.
+fn send_each(
+    state: &UdpSocketState,
+    socket: &impl AsFd,
+    datagrams: &[Datagram],
+    bytes: &[u8],
+) -> io::Result<usize> {
+    for (sent, datagram) in datagrams.iter().enumerate() {
+        let send = |from| send_together(state, socket, &datagrams[sent..=sent], from, bytes);
+        let outcome = match send(datagram.local) {
+            // What was sent to all of a network, or to a group, cannot be answered from there.
+            Err(error)
+                if datagram.local.is_some() && matches!(error.raw_os_error(), Some(EINVAL | ENETUNREACH)) =>
+            {
+                send(None)
+            }
+            outcome => outcome,
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(error) if sent == 0 => return Err(error),
+            Err(_) => return Ok(sent),
+        }
+    }
+    Ok(datagrams.len())
+}
+
+fn send_up_to<const MOST: usize>(
+    socket: BorrowedFd<'_>,
+    datagrams: &[Datagram],
+    bytes: &[u8],
+) -> io::Result<usize> {
+    let count = datagrams.len().min(MOST);
+    let nth = |place: usize| &datagrams[place.min(count - 1)];
+    let peers: [SocketAddrAny; MOST] = array::from_fn(|place| nth(place).peer.into());
+    let contents: [[IoSlice<'_>; 1]; MOST] =
+        array::from_fn(|place| [IoSlice::new(&bytes[nth(place).bytes.clone()])]);
+    let mut controls: [SendAncillaryBuffer<'_, '_, '_>; MOST] =
+        array::from_fn(|_| SendAncillaryBuffer::default());
+    let mut places = 0..MOST;
+    let mut messages = controls.each_mut().map(|control| {
+        let place = places.next().unwrap_or_default();
+        MMsgHdr::new_with_addr(&peers[place], &contents[place], control)
+    });
+    Ok(sendmmsg(socket, &mut messages[..count], SendFlags::empty())?)
+}
+
+/// A batch that is as good as empty need not be laid out for many.
+const FEW: usize = 4;
+
+/// As many as are received at a time.
+const MANY: usize = quinn_udp::BATCH_SIZE;
+
+/// Fewer are cheaper as datagrams of a batch.
+const PIECE_MIN: usize = 3;
+
+/// Longer ones go for themselves: this fits into every path, and what is cut up must not be fragmented.
+const SEGMENT_BYTES_MAX: usize = 1200;
+
+/// What a datagram can hold, and a bit less.
+const PIECE_BYTES_MAX: usize = 65_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// To which peer, and from where to where.
+    fn pieces(datagrams: &[(u16, usize, usize)], count_max: usize) -> usize {
+        let datagrams: Vec<_> = datagrams
+            .iter()
+            .map(|(port, start, end)| Datagram {
+                bytes: *start..*end,
+                peer: SocketAddr::from(([127, 0, 0, 1], *port)),
+                local: None,
+            })
+            .collect();
+        in_one_piece(&datagrams, count_max)
+    }
+
+    #[test]
+    fn what_is_alike_and_to_one_peer_goes_in_one_piece() {
+        assert_eq!(pieces(&[(1, 0, 5)], 64), 1);
+        assert_eq!(pieces(&[(1, 0, 5), (1, 5, 10), (1, 10, 15)], 64), 3);
+        assert_eq!(pieces(&[(1, 0, 5), (1, 5, 10), (1, 10, 15)], 2), 2);
+        assert_eq!(pieces(&[(1, 0, 5), (1, 5, 10), (2, 10, 15)], 64), 2, "another peer");
+        assert_eq!(pieces(&[(1, 0, 5), (1, 5, 9), (1, 9, 13)], 64), 2, "the last may be shorter");
+        assert_eq!(pieces(&[(1, 0, 5), (1, 5, 11)], 64), 1, "but not longer");
+        assert_eq!(pieces(&[(1, 0, 5), (1, 6, 11)], 64), 1, "something lies between");
+        assert_eq!(pieces(&[(1, 0, 5), (1, 5, 5)], 64), 1, "nothing is no piece");
+        assert_eq!(pieces(&[(1, 0, 1201), (1, 1201, 2402)], 64), 1, "too long");
+        let long: Vec<_> = (0..64).map(|place| (1, place * 1200, (place + 1) * 1200)).collect();
+        assert_eq!(pieces(&long, 64), 54, "more than a datagram holds");
+    }
+}

@@ -1,0 +1,278 @@
+//! Datagrams over the kernel, by batches and one by one: the same cases, and the same outcome.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use super::{DatagramSocket, KernelNet};
+use crate::net::{Datagram, Net};
+use crate::sockets::SocketOptions;
+use crate::token::Source;
+
+/// The ways that datagrams go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Path {
+    #[cfg(feature = "batches")]
+    Batches,
+    /// There were batches, until the system turned out to lack them.
+    #[cfg(feature = "batches")]
+    GivenUp,
+    OneByOne,
+}
+
+const PATHS: &[Path] = &[
+    #[cfg(feature = "batches")]
+    Path::Batches,
+    #[cfg(feature = "batches")]
+    Path::GivenUp,
+    Path::OneByOne,
+];
+
+/// More than there is in any batch of the kernel.
+const MANY: usize = 75;
+
+const SLOT_BYTES: usize = 9;
+
+struct Server {
+    net: KernelNet,
+    socket: DatagramSocket,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn at(path: Path, address: &str) -> Self {
+        let options = SocketOptions { batches: path != Path::OneByOne, ..SocketOptions::default() };
+        let mut net = KernelNet::new(options).unwrap();
+        let (socket, address) = net.bind(address.parse().unwrap(), Source::Datagrams(0).into()).unwrap();
+        #[cfg(feature = "batches")]
+        match path {
+            Path::GivenUp => socket.batches.give_up(),
+            Path::Batches | Path::OneByOne => {}
+        }
+        #[cfg(feature = "batches")]
+        assert_eq!(socket.batches.is_used(), path == Path::Batches, "this system has batches");
+        Self { net, socket, address }
+    }
+
+    /// Receives until nothing is left, by batches of up to `slots`, and says what has come.
+    fn receive(&mut self, slots: usize) -> Vec<(Vec<u8>, Datagram)> {
+        let mut all = Vec::new();
+        let mut buffer = vec![0; slots * SLOT_BYTES];
+        loop {
+            let mut received = Vec::new();
+            let more = self.net.receive_batch(&self.socket, &mut buffer, SLOT_BYTES, &mut received);
+            assert!(received.len() <= slots);
+            all.extend(received.into_iter().map(|one| (buffer[one.bytes.clone()].to_vec(), one)));
+            if !more {
+                return all;
+            }
+        }
+    }
+
+    /// Sends all, as the loop does, and says which of them failed.
+    fn send(&mut self, mut datagrams: &[Datagram], bytes: &[u8]) -> Vec<SocketAddr> {
+        let mut failed = Vec::new();
+        while let Some(first) = datagrams.first() {
+            if let Ok(sent) = self.net.send_batch(&self.socket, datagrams, bytes) {
+                assert!(sent > 0, "a batch gets on or says why not");
+                datagrams = &datagrams[sent..];
+            } else {
+                failed.push(first.peer);
+                datagrams = &datagrams[1..];
+            }
+        }
+        failed
+    }
+}
+
+fn peer_at(address: &str) -> UdpSocket {
+    let socket = UdpSocket::bind(address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket
+}
+
+fn heard(peer: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+    let mut buffer = [0; 2048];
+    let (bytes, from) = peer.recv_from(&mut buffer).expect("a datagram comes");
+    (buffer[..bytes].to_vec(), from)
+}
+
+#[test]
+fn datagrams_come_in_order_each_cut_to_its_slot() {
+    for path in PATHS {
+        for slots in [1, 2, 5, MANY] {
+            let mut server = Server::at(*path, "127.0.0.1:0");
+            let peers = [peer_at("127.0.0.1:0"), peer_at("127.0.0.2:0")];
+            let mut said = Vec::new();
+            for (place, peer) in peers.iter().cycle().take(MANY).enumerate() {
+                // From nothing to more than a slot holds.
+                let text = format!("{place:02}{}", "-".repeat(place % 12)).into_bytes();
+                let text = if place % 12 == 1 { Vec::new() } else { text };
+                peer.send_to(&text, server.address).unwrap();
+                said.push((text[..text.len().min(SLOT_BYTES)].to_vec(), peer.local_addr().unwrap()));
+            }
+            let come: Vec<_> =
+                server.receive(slots).into_iter().map(|(text, one)| (text, one.peer)).collect();
+            assert_eq!(come, said, "{path:?}, {slots} slots");
+            assert_eq!(server.receive(slots), []);
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_fails_takes_no_other_with_it() {
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
+    for path in PATHS {
+        for count in [1, 2, 3, 4, 5, 32, 33, MANY] {
+            for failing in [vec![], vec![0], vec![count / 2], vec![count - 1], vec![0, count / 2]] {
+                let mut server = Server::at(*path, "127.0.0.1:0");
+                // Those of one peer behind each other, then of one after the other in turn.
+                let peers = [peer_at("127.0.0.1:0"), peer_at("127.0.0.1:0")];
+                let to = |place: usize| &peers[usize::from(place > count / 2 && place % 2 == 0)];
+                let bytes: Vec<u8> = (0..count).map(|place| u8::try_from(place).unwrap()).collect();
+                let address = |place| to(place).local_addr().unwrap();
+                let peer = |place| if failing.contains(&place) { nobody } else { address(place) };
+                let datagram = |place| Datagram { bytes: place..place + 1, peer: peer(place), local: None };
+                let answers: Vec<_> = (0..count).map(datagram).collect();
+                let failed = server.send(&answers, &bytes);
+                assert_eq!(failed.len(), answers.iter().filter(|answer| answer.peer == nobody).count());
+                for place in (0..count).filter(|place| !failing.contains(place)) {
+                    assert_eq!(heard(to(place)), (vec![bytes[place]], server.address), "{path:?}, {count}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn answers_to_one_peer_arrive_each_for_itself_and_in_order() {
+    let lengths: [&[usize]; 7] = [
+        &[5, 5, 5],
+        &[5, 5, 5, 2, 2],
+        &[1, 2, 3, 3, 3, 3],
+        &[9, 8, 8, 8, 8],
+        &[1200; 60],
+        &[1201; 4],
+        &[7; 150],
+    ];
+    for path in PATHS {
+        for lengths in lengths {
+            let mut server = Server::at(*path, "127.0.0.1:0");
+            let peer = peer_at("127.0.0.1:0");
+            let (mut answers, mut bytes) = (Vec::new(), Vec::new());
+            for (place, length) in (0..).zip(lengths) {
+                let start = bytes.len();
+                bytes.resize(start + length, place);
+                answers.push(Datagram {
+                    bytes: start..bytes.len(),
+                    peer: peer.local_addr().unwrap(),
+                    local: None,
+                });
+            }
+            assert_eq!(server.send(&answers, &bytes), []);
+            for answer in answers {
+                assert_eq!(heard(&peer).0, bytes[answer.bytes], "{path:?}, {lengths:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn both_families_are_answered_at_a_socket_for_both() {
+    if UdpSocket::bind("[::1]:0").is_err() {
+        return;
+    }
+    for path in PATHS {
+        let mut server = Server::at(*path, "[::]:0");
+        let peers = [peer_at("127.0.0.1:0"), peer_at("[::1]:0")];
+        for peer in &peers {
+            let local = SocketAddr::new(peer.local_addr().unwrap().ip(), server.address.port());
+            for text in [b"1", b"2"] {
+                peer.send_to(text, local).unwrap();
+            }
+        }
+        let come = server.receive(MANY);
+        let bytes: Vec<u8> = come.iter().flat_map(|(text, _)| text.clone()).collect();
+        let answers: Vec<_> =
+            (0..).zip(come).map(|(place, (_, one))| Datagram { bytes: place..place + 1, ..one }).collect();
+        assert_eq!(server.send(&answers, &bytes), []);
+        for peer in &peers {
+            assert_eq!([heard(peer).0, heard(peer).0], [b"1", b"2"], "{path:?}");
+        }
+    }
+}
+
+#[cfg(feature = "batches")]
+#[test]
+fn an_answer_leaves_from_the_address_that_was_asked() {
+    let asked = ["127.0.0.5", "127.0.0.6", "127.0.0.5", "127.0.0.7"]
+        .map(|ip| ip.parse::<std::net::IpAddr>().unwrap());
+    for wildcard in ["0.0.0.0:0", "[::]:0"] {
+        if UdpSocket::bind(wildcard).is_err() {
+            continue;
+        }
+        let mut server = Server::at(Path::Batches, wildcard);
+        let peer = peer_at("127.0.0.1:0");
+        for (text, ip) in asked.iter().enumerate() {
+            peer.send_to(&[u8::try_from(text).unwrap()], (*ip, server.address.port())).unwrap();
+        }
+        let come = server.receive(MANY);
+        let locals: Vec<_> = come.iter().map(|(_, one)| one.local.map(|ip| ip.to_canonical())).collect();
+        assert_eq!(locals, asked.map(Some), "{wildcard}");
+        let answers: Vec<_> = come
+            .into_iter()
+            .map(|(text, one)| Datagram { bytes: text[0].into()..usize::from(text[0]) + 1, ..one })
+            .collect();
+        assert_eq!(server.send(&answers, b"abcd"), []);
+        let heard: Vec<_> =
+            asked.iter().map(|_| heard(&peer)).map(|(text, from)| (text, from.ip())).collect();
+        assert_eq!(
+            heard,
+            [b"a", b"b", b"c", b"d"].map(|text| text.to_vec()).into_iter().zip(asked).collect::<Vec<_>>()
+        );
+    }
+}
+
+#[cfg(feature = "batches")]
+#[test]
+fn an_answer_that_fails_takes_none_from_another_address_with_it() {
+    let mut server = Server::at(Path::Batches, "0.0.0.0:0");
+    let peer = peer_at("127.0.0.1:0");
+    let address = peer.local_addr().unwrap();
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
+    let five = Some("127.0.0.5".parse().unwrap());
+    // From the given address, or from the one that the kernel chooses, to somebody, or to nobody.
+    let plan = "f.fF..N.fNfffffF.";
+    let answer = |(place, kind): (usize, char)| Datagram {
+        bytes: place..place + 1,
+        peer: if kind.is_uppercase() { nobody } else { address },
+        local: if kind.eq_ignore_ascii_case(&'f') { five } else { None },
+    };
+    let answers: Vec<_> = plan.chars().enumerate().map(answer).collect();
+    assert_eq!(server.send(&answers, plan.as_bytes()), [nobody; 4]);
+    for kind in plan.chars().filter(|kind| !kind.is_uppercase()) {
+        let from = if kind == 'f' { "127.0.0.5" } else { "127.0.0.1" };
+        let (text, source) = heard(&peer);
+        assert_eq!((text[0].into(), source.ip().to_string().as_str()), (kind, from));
+    }
+}
+
+#[cfg(feature = "batches")]
+#[test]
+fn what_was_sent_to_all_is_answered_from_the_address_that_the_kernel_chooses() {
+    let mut server = Server::at(Path::Batches, "0.0.0.0:0");
+    let peer = peer_at("127.0.0.1:0");
+    peer.set_broadcast(true).unwrap();
+    for _ in 0..4 {
+        peer.send_to(b"?", ("127.255.255.255", server.address.port())).unwrap();
+    }
+    let answers: Vec<_> =
+        server.receive(MANY).into_iter().map(|(_, one)| Datagram { bytes: 0..1, ..one }).collect();
+    assert_eq!(answers.len(), 4);
+    assert_eq!(server.send(&answers, b"!"), []);
+    for _ in 0..4 {
+        assert_eq!(
+            heard(&peer),
+            (b"!".to_vec(), SocketAddr::new([127, 0, 0, 1].into(), server.address.port()))
+        );
+    }
+}
