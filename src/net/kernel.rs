@@ -199,8 +199,13 @@ impl Net for KernelNet {
         slot_bytes: usize,
         received: &mut Vec<Datagram>,
     ) -> bool {
-        let by_batch = socket.batches.receive(&socket.io, buffer, slot_bytes, received);
-        by_batch.unwrap_or_else(|_| one_by_one::receive(self, socket, buffer, slot_bytes, received))
+        if let Ok(more) = socket.batches.receive(&socket.io, buffer, slot_bytes, received) {
+            return more;
+        }
+        let few_bytes = buffer.len().min(batch::FEW * slot_bytes);
+        let more = one_by_one::receive(self, socket, &mut buffer[..few_bytes], slot_bytes, received);
+        socket.batches.note(received.len());
+        more
     }
 
     #[cfg(feature = "batches")]

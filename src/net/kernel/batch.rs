@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use libc::{EINVAL, ENETUNREACH, ENOSYS, EOPNOTSUPP, EPERM};
 use nix::sys::socket::{setsockopt, sockopt};
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
-use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
+use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg, sendto};
 use socket2::{Domain, Socket, Type};
 
 use crate::net::Datagram;
@@ -26,6 +26,10 @@ pub(super) struct Batches {
     state: Option<UdpSocketState>,
     /// The kernel has not said yet that it lacks them.
     usable: Cell<bool>,
+    /// As many as make a batch worth its cost came the last time.
+    expects_many: Cell<bool>,
+    /// Only a batch tells the address that was asked.
+    at_all_addresses: bool,
 }
 
 /// It is to be done one by one.
@@ -36,12 +40,14 @@ impl Batches {
     /// Of a socket bound to `address`.
     pub(super) fn of(socket: &impl AsFd, address: SocketAddr, options: SocketOptions) -> Self {
         let state = if options.batches { prepare(socket, address).ok() } else { None };
-        Self { state, usable: Cell::new(true) }
+        let at_all_addresses = address.ip().is_unspecified();
+        Self { state, usable: Cell::new(true), expects_many: Cell::new(false), at_all_addresses }
     }
 
     /// Of a socket that is not asked for any.
     pub(super) fn none() -> Self {
-        Self { state: None, usable: Cell::new(false) }
+        let no = Cell::new(false);
+        Self { state: None, usable: no.clone(), expects_many: no, at_all_addresses: false }
     }
 
     fn state(&self) -> Result<&UdpSocketState, OneByOne> {
@@ -51,6 +57,11 @@ impl Batches {
     /// The kernel lacks them: from now on datagrams go one by one.
     pub(super) fn give_up(&self) {
         self.usable.set(false);
+    }
+
+    /// So many have come, in a batch or one by one.
+    pub(super) fn note(&self, received: usize) {
+        self.expects_many.set(received >= FEW);
     }
 
     #[cfg(test)]
@@ -68,6 +79,9 @@ impl Batches {
         received: &mut Vec<Datagram>,
     ) -> Result<bool, OneByOne> {
         let state = self.state()?;
+        if !self.expects_many.get() && !self.at_all_addresses {
+            return Err(OneByOne);
+        }
         let mut chunks = buffer.chunks_exact_mut(slot_bytes);
         let slots_max = chunks.len().min(quinn_udp::BATCH_SIZE);
         let mut slots: [IoSliceMut<'_>; quinn_udp::BATCH_SIZE] =
@@ -75,6 +89,7 @@ impl Batches {
         let mut metas = [RecvMeta::default(); quinn_udp::BATCH_SIZE];
         match state.recv(socket.into(), &mut slots[..slots_max], &mut metas) {
             Ok(count) => {
+                self.note(count);
                 received.extend(metas[..count].iter().enumerate().map(|(place, meta)| Datagram {
                     bytes: place * slot_bytes..place * slot_bytes + meta.len,
                     peer: meta.addr,
@@ -120,6 +135,7 @@ impl Batches {
         let sent = match alike {
             2..=FEW if !is_from_given => send_up_to::<FEW>(socket.as_fd(), datagrams, bytes),
             2.. if !is_from_given => send_up_to::<MANY>(socket.as_fd(), datagrams, bytes),
+            1 if !is_from_given => send_one(socket, &datagrams[0], bytes),
             _ => send_each(state, socket, datagrams, bytes),
         };
         match sent {
@@ -183,6 +199,11 @@ fn send_together(
     state.try_send(socket.into(), &transmit)
 }
 
+fn send_one(socket: &impl AsFd, datagram: &Datagram, bytes: &[u8]) -> io::Result<usize> {
+    sendto(socket, &bytes[datagram.bytes.clone()], SendFlags::empty(), &datagram.peer)?;
+    Ok(1)
+}
+
 /// One call for each, since no safe one tells the kernel the address of every datagram of a batch.
 fn send_each(
     state: &UdpSocketState,
@@ -231,7 +252,7 @@ fn send_up_to<const MOST: usize>(
 }
 
 /// A batch that is as good as empty need not be laid out for many.
-const FEW: usize = 4;
+pub(super) const FEW: usize = 4;
 
 /// As many as are received at a time.
 const MANY: usize = quinn_udp::BATCH_SIZE;
