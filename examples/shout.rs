@@ -7,8 +7,8 @@ use std::error::Error;
 use loopline::event_loop::EventLoop;
 use loopline::limits::Limits;
 use loopline::net::kernel::KernelNet;
+use loopline::net::sockets::SocketOptions;
 use loopline::service::{Next, Output, Progress, StreamService};
-use loopline::sockets::SocketOptions;
 
 struct Shout;
 

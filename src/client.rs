@@ -25,9 +25,9 @@ use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::endpoint::Endpoint;
-use crate::escape::escape;
 use crate::frame;
+use crate::journal::escape::escape;
+use crate::service::endpoint::Endpoint;
 use crate::service::greeting::GREETING;
 use crate::service::message::{DISCONNECT, REFUSAL_PREFIX};
 use crate::service::month::{ERROR_PREFIX, INTRODUCTION, Month};
@@ -70,7 +70,7 @@ pub fn run(options: &Options) -> Result<(), ClientError> {
 }
 
 /// Talks to a server: texts that the options lack come from `lines`, replies go to `replies`, one a line,
-/// [escaped](crate::escape), each flushed as soon as it is there.
+/// [escaped](crate::journal::escape), each flushed as soon as it is there.
 ///
 /// # Errors
 /// [`Failure::Usage`] before anything is sent, or else the first thing that went wrong. Replies before it

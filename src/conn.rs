@@ -4,10 +4,18 @@
 //! computed from its state and its unsent bytes, never stored. This file knows bytes and services, not the
 //! poller, the table or the record; whoever calls it acts on what it returns.
 
+pub(crate) mod counters;
+pub(crate) mod deadlines;
+pub(crate) mod peer_addr;
+pub(crate) mod reply_rules;
+pub(crate) mod sessions;
+pub(crate) mod table;
+pub(crate) mod token;
+
 use std::fmt;
 
-use crate::deadlines::Link;
-use crate::peers::PeerKey;
+use crate::conn::deadlines::Link;
+use crate::conn::peer_addr::PeerKey;
 use crate::service::{Next, Progress};
 
 /// Half a cache line for each idle connection: this, and nothing else, is what holding one costs.
@@ -351,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_does_not_take_its_answers_is_not_read_from() {
-        let mut peers = crate::peers::Peers::default();
+        let mut peers = peer_addr::Peers::default();
         let mut conn = Conn {
             stream: (),
             peer: peers.keep(SocketAddr::from(([127, 0, 0, 1], 1))),

@@ -14,29 +14,29 @@
 //! file of its own below `event_loop/`. What a connection is, is written in `conn.rs`, and what answers it
 //! in `service/`.
 
-mod accepting;
+mod accept;
+mod commit;
 mod datagrams;
 mod ending;
-mod gather;
 mod outbox;
-mod scatter;
+mod read;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::conn::counters::{Counters, Notice, Notices};
+use crate::conn::sessions::Sessions;
+use crate::conn::table::ConnTable;
+use crate::conn::token::{CONNECTIONS_MAX, ConnId, Source};
 use crate::conn::{CloseReason, Conn, Flags};
-use crate::conn_table::ConnTable;
-use crate::counters::{Counters, Notice, Notices};
 use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::net::{Datagram, Event, Net, Tick};
 use crate::service::{DatagramService, StreamService};
-use crate::sessions::Sessions;
-use crate::token::{CONNECTIONS_MAX, ConnId, Source};
 
-use accepting::Accepting;
+use accept::Accepting;
 use ending::Phase;
 use outbox::Outbox;
 

@@ -30,7 +30,7 @@
 //! use loopline::limits::Limits;
 //! use loopline::net::kernel::KernelNet;
 //! use loopline::service::greeting::{GREETING, Greeting};
-//! use loopline::sockets::SocketOptions;
+//! use loopline::net::sockets::SocketOptions;
 //! use std::io::Read;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -60,58 +60,26 @@
 #![warn(unreachable_pub)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
-#[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "cli")]
 pub mod client;
 #[cfg(feature = "cli")]
-mod colours;
-#[cfg(feature = "cli")]
-pub mod compare;
+mod compare;
 mod conn;
-mod conn_table;
-mod counters;
-mod datagrams;
-mod deadlines;
-mod descriptors;
-mod destination;
 #[cfg(feature = "cli")]
-pub mod doctor;
-pub mod endpoint;
-pub mod escape;
+mod doctor;
 pub mod event_loop;
-#[cfg(feature = "cli")]
-pub mod figures;
 pub mod frame;
-#[cfg(feature = "cli")]
-pub mod html;
 pub mod journal;
 pub mod limits;
 #[cfg(feature = "cli")]
-pub mod load;
-#[cfg(feature = "cli")]
-mod logger;
-pub mod minimal;
+mod load;
 pub mod net;
-pub mod options;
 #[cfg(feature = "cli")]
-pub mod page;
-mod peers;
-#[cfg(feature = "cli")]
-pub mod plot;
-#[cfg(feature = "cli")]
-pub mod results;
-pub mod server;
+mod report;
+mod server;
 pub mod service;
-mod sessions;
-pub mod sockets;
-mod startup;
-#[cfg(feature = "cli")]
-mod stderr;
-#[cfg(feature = "cli")]
-mod threads;
-mod token;
-pub mod units;
+mod units;
 
 pub use conn::CloseReason;
-pub use counters::Counters;
+pub use conn::counters::Counters;

@@ -2,11 +2,6 @@
 
 use std::process::ExitCode;
 
-#[cfg(feature = "cli")]
-use loopline::cli;
-#[cfg(not(feature = "cli"))]
-use loopline::minimal as cli;
-
 fn main() -> ExitCode {
-    cli::run()
+    loopline::cli::run()
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 /// The longest duration taken. Deadlines count milliseconds in 32 bits and compare them by difference,
 /// which holds for half that range: 24.8 days.
-pub const DURATION_MAX: Duration = Duration::from_secs(24 * 24 * 60 * 60);
+pub(crate) const DURATION_MAX: Duration = Duration::from_secs(24 * 24 * 60 * 60);
 
 /// A duration that can be switched off: `None` is `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeout(pub Option<Duration>);
+pub(crate) struct Timeout(pub Option<Duration>);
 
 impl FromStr for Timeout {
     type Err = String;
@@ -23,7 +23,7 @@ impl FromStr for Timeout {
 ///
 /// # Errors
 /// What is wrong with `text`, in words that follow `invalid value '…': `.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "expected a whole number and a unit (ms, s, m, h, d), for example 250ms or 30s";
     let (number, unit) = split_unit(text).ok_or(EXPECTED)?;
     let unit_ms = match unit {
@@ -45,7 +45,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// What is wrong with `text`, in words that follow `invalid value '…': `.
-pub fn parse_size(text: &str) -> Result<usize, String> {
+pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
     const EXPECTED: &str = "expected a whole number and a unit (B, KiB, MiB, GiB), for example 512 or 64KiB";
     let (number, unit) = split_unit(text).ok_or(EXPECTED)?;
     let shift = match unit {

@@ -12,9 +12,9 @@ use loopline::frame;
 use loopline::journal::{Ack, Journal, open_file};
 use loopline::limits::Limits;
 use loopline::net::kernel::KernelNet;
+use loopline::net::sockets::SocketOptions;
 use loopline::service::message::{ACKNOWLEDGEMENT, Message};
 use loopline::service::month::{INTRODUCTION, Month};
-use loopline::sockets::SocketOptions;
 use tempfile::NamedTempFile;
 
 /// Counted after as many of them as were needed for every buffer to have its size.

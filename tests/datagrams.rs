@@ -12,8 +12,8 @@ use common::{INTRODUCTION, MONTHS, Server};
 use loopline::event_loop::EventLoop;
 use loopline::limits::Limits;
 use loopline::net::kernel::KernelNet;
+use loopline::net::sockets::SocketOptions;
 use loopline::service::month::Month;
-use loopline::sockets::SocketOptions;
 use quinn_udp::{Transmit, UdpSocketState};
 
 fn peer_at(address: &str) -> UdpSocket {

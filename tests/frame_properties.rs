@@ -1,7 +1,7 @@
 //! The frame against a second reading of its grammar, as naive as it can be.
 
-use loopline::escape::{escape, unescape};
 use loopline::frame::{self, BadFrame, HEADER_BYTES};
+use loopline::journal::escape::{escape, unescape};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 

@@ -10,7 +10,7 @@ use common::{
     ACKNOWLEDGEMENT, Caller, End, GREETING, INTRODUCTION, MODELS, MONTHS, Peer, REPLY, Server,
     acknowledgement, frame,
 };
-use loopline::escape::unescape;
+use loopline::journal::escape::unescape;
 
 /// The longest message, in bytes. Beyond it and a little, there is nothing to learn from longer ones.
 const MESSAGE_BYTES_MAX: usize = 4096;

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use loopline::escape::unescape;
 use loopline::event_loop::EventLoop;
 use loopline::frame;
+use loopline::journal::escape::unescape;
 use loopline::journal::{Ack, Journal};
 use loopline::limits::Limits;
 use loopline::service::message::{ACKNOWLEDGEMENT, Message};

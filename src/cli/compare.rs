@@ -8,10 +8,11 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::cli::full::at_least_one;
 use crate::compare::options::{CompareOptions, Count, Workload};
 use crate::compare::result::Comparison;
 use crate::compare::{self, CompareError, Progress};
-use crate::results::{Json, ResultFile, Unwritten};
+use crate::report::output_file::{Json, ResultFile, Unwritten};
 use crate::units::parse_duration;
 
 #[derive(Debug, Args)]
@@ -47,7 +48,7 @@ pub(super) struct CompareArguments {
     rate: Option<u64>,
 
     /// Processors that the server may use [default: all but the one of the generator]
-    #[arg(long, value_name = "N", env = "LOOPLINE_SERVER_CORES", value_parser = super::at_least_one)]
+    #[arg(long, value_name = "N", env = "LOOPLINE_SERVER_CORES", value_parser = at_least_one)]
     server_cores: Option<usize>,
 
     /// Compare less, in under a minute

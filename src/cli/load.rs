@@ -1,6 +1,6 @@
 //! The arguments of `load`.
 
-mod told;
+mod output;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,9 +9,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
-use self::told::Told;
+use self::output::Told;
 use crate::load::options::{Arrivals, LoadOptions, Target, parse_sources};
-use crate::load::threshold::{Threshold, metrics_in_words};
+use crate::load::stats::threshold::{Threshold, metrics_in_words};
 use crate::units::{parse_duration, parse_size};
 
 #[derive(Debug, Args)]
@@ -142,7 +142,7 @@ enum ArrivalsArgument {
 /// Runs it.
 pub(super) fn run(arguments: &LoadArguments) -> ExitCode {
     let Some(target) = arguments.target.clone() else {
-        return told::merge(&arguments.merge, arguments.histogram.as_deref());
+        return output::merge(&arguments.merge, arguments.histogram.as_deref());
     };
     let options = options(arguments, target);
     let told = Told {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::error::Failure;
-use crate::endpoint::Endpoint;
+use crate::service::endpoint::Endpoint;
 
 /// The addresses of `endpoint`, in the order in which the system wants them tried; at least one.
 pub(super) fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Failure> {

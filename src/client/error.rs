@@ -5,9 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::endpoint::Endpoint;
-use crate::escape::escape;
 use crate::frame::BadFrame;
+use crate::journal::escape::escape;
+use crate::service::endpoint::Endpoint;
 
 /// What went wrong, and with which server. It prints as one line, `endpoint: what went wrong`.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::address;
 use super::deadline::Deadline;
 use super::error::{Awaited, Failure, is_passing};
-use crate::endpoint::Endpoint;
 use crate::frame;
+use crate::service::endpoint::Endpoint;
 
 /// A connection, and the bytes that came on it and were not read as a reply yet.
 pub(super) struct Stream {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::plan::model_name;
-use crate::options::Model;
+use crate::server::options::Model;
 
 /// A server that runs.
 pub(super) struct Child {

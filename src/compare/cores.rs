@@ -14,7 +14,7 @@ pub(super) struct Cores {
 
 /// Who runs where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Split {
+pub(crate) struct Split {
     /// Processors of the server.
     pub server: Vec<usize>,
     /// The one of the generator.

@@ -7,15 +7,15 @@ use std::time::Instant;
 use super::CompareError;
 use super::child::{Child, NoChild};
 use super::cores::Cores;
-use super::course::StopRequest;
-use super::gauge::{Gauge, Switches, cpu_us};
 use super::options::{CompareOptions, Workload};
 use super::plan::{Load, Step};
-use crate::endpoint::Endpoint;
+use crate::compare::process_stats::{Gauge, Switches, cpu_us};
+use crate::compare::runner::StopRequest;
 use crate::load::options::{LoadOptions, Target};
-use crate::load::summary::Outcome;
+use crate::load::stats::summary::Outcome;
 use crate::load::{self, Observer};
 use crate::service;
+use crate::service::endpoint::Endpoint;
 
 /// What a run has found. What could not be told is `None`.
 #[derive(Debug, Clone, Default)]

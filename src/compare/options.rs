@@ -8,7 +8,7 @@ use serde::Serialize;
 
 /// What is asked of a comparison.
 #[derive(Debug, Clone)]
-pub struct CompareOptions {
+pub(crate) struct CompareOptions {
     /// What connections do.
     pub workloads: Vec<Workload>,
     /// With how many.
@@ -32,7 +32,7 @@ pub struct CompareOptions {
 impl CompareOptions {
     /// The whole comparison, by `program`.
     #[must_use]
-    pub fn full(program: PathBuf) -> Self {
+    pub(crate) fn full(program: PathBuf) -> Self {
         Self {
             workloads: Workload::ALL.to_vec(),
             connections: [1, 10, 100, 1000, 10_000]
@@ -52,7 +52,7 @@ impl CompareOptions {
 
     /// A first look in less than a minute: fewer connections, fewer and shorter runs.
     #[must_use]
-    pub fn quick(program: PathBuf) -> Self {
+    pub(crate) fn quick(program: PathBuf) -> Self {
         Self {
             connections: [1, 10, 100, 1000].map(Count::Exactly).to_vec(),
             duration: Duration::from_millis(150),
@@ -66,7 +66,7 @@ impl CompareOptions {
 
 /// A number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Count {
+pub(crate) enum Count {
     /// So many.
     Exactly(u32),
     /// As many as this machine can serve and drive.
@@ -89,7 +89,7 @@ impl FromStr for Count {
 /// What connections do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Workload {
+pub(crate) enum Workload {
     /// All of them send.
     AllActive,
     /// One in a hundred sends, the others are idle.
@@ -104,12 +104,12 @@ pub enum Workload {
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::AllActive, Self::FewActive, Self::Churn, Self::LargeBodies, Self::Pipelined];
 
     /// As users write it.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::AllActive => "all-active",
             Self::FewActive => "few-active",
@@ -121,7 +121,7 @@ impl Workload {
 
     /// As people read it.
     #[must_use]
-    pub fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Self::AllActive => "all connections active",
             Self::FewActive => "one connection in a hundred active, the others idle",

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::options::{CompareOptions, Workload};
-use crate::options::Model;
+use crate::server::options::Model;
 
 /// A place of the comparison, where the models stand side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

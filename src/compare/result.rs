@@ -4,12 +4,12 @@ use serde::Serialize;
 
 use super::cores::Split;
 use super::options::Workload;
-use super::stats::Estimate;
-use super::usl::Fit;
+use crate::compare::analysis::scalability::Fit;
+use crate::compare::analysis::statistics::Estimate;
 
 /// What was found.
 #[derive(Debug, Clone, Serialize)]
-pub struct Comparison {
+pub(crate) struct Comparison {
     /// Version of the program.
     pub loopline: &'static str,
     /// Where.
@@ -42,7 +42,7 @@ pub struct Comparison {
 
 /// The machine.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// Name of its processors.
     pub processor: Option<String>,
     /// How many of them this process may use.
@@ -55,7 +55,7 @@ pub struct Machine {
 
 /// What was asked for.
 #[derive(Debug, Clone, Serialize)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Workloads.
     pub workloads: Vec<Workload>,
     /// Numbers of connections.
@@ -75,7 +75,7 @@ pub struct Settings {
 /// A model with a workload and a number of connections. Figures are medians over the runs in which the server
 /// lived to the end.
 #[derive(Debug, Clone, Serialize)]
-pub struct Cell {
+pub(crate) struct Cell {
     /// What connections do.
     pub workload: Workload,
     /// How many were asked for.
@@ -122,7 +122,7 @@ pub struct Cell {
 
 /// The proof that the generator was not the limit, or that it was.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Generator {
+pub(crate) struct Generator {
     /// Share of the time in which it had something to do, 0 to 1.
     pub busy: Option<f64>,
     /// Its processor time in a run, in seconds.
@@ -137,7 +137,7 @@ pub struct Generator {
 
 /// What a workload comes to.
 #[derive(Debug, Clone, Serialize)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// Which.
     pub workload: Workload,
     /// Who does more messages a second from where on, in a sentence.
@@ -150,7 +150,7 @@ pub struct Verdict {
 
 /// What a connection takes of memory, in bytes: the slope over the numbers of connections.
 #[derive(Debug, Clone, Serialize)]
-pub struct Memory {
+pub(crate) struct Memory {
     /// `loop` or `threads`.
     pub model: &'static str,
     /// Of the server's own, after it was used.
@@ -163,7 +163,8 @@ pub struct Memory {
 
 /// Threads with a stack of so many bytes.
 #[derive(Debug, Clone, Serialize)]
-pub struct Stack {
+#[expect(clippy::struct_field_names, reason = "the name of the JSON key")]
+pub(crate) struct Stack {
     /// Bytes of the stack.
     pub stack_bytes: usize,
     /// Connections.
@@ -178,7 +179,7 @@ pub struct Stack {
 
 /// Throughput of a model against connections.
 #[derive(Debug, Clone, Serialize)]
-pub struct Scalability {
+pub(crate) struct Scalability {
     /// `loop` or `threads`.
     pub model: &'static str,
     /// The law that comes closest, if there are enough points for one.

@@ -4,13 +4,13 @@ use serde::Serialize;
 
 use super::limit::{round_up, sysctl};
 use super::machine::{Fact, Machine};
-use super::words::in_bytes;
-use crate::figures::count;
-use crate::sockets::SocketOptions;
+use crate::doctor::text::in_bytes;
+use crate::net::sockets::SocketOptions;
+use crate::report::format::count;
 
 /// A limit that is met in a burst.
 #[derive(Debug, Clone, Serialize)]
-pub struct Burst {
+pub(crate) struct Burst {
     /// What happens at once.
     pub name: &'static str,
     /// How much of it goes well, and what happens above that.
@@ -108,7 +108,7 @@ fn ports_again(machine: &Machine) -> Burst {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::made_up::machine;
+    use crate::doctor::fixtures::machine;
 
     fn commands(changed: &[(&str, Option<&str>)], asked: Option<u64>) -> Vec<String> {
         bursts(&machine(changed), asked).into_iter().filter_map(|burst| burst.command).collect()

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::limit::{Lift, Limit, Role, allowed, left, round_up, sysctl};
 use super::machine::Machine;
-use super::words::limit_of;
-use crate::descriptors::{needed_for_driving, needed_for_serving, room_for_driving, room_for_serving};
-use crate::figures::count;
+use crate::doctor::text::limit_of;
 use crate::limits::Limits;
+use crate::net::fd_limit::{needed_for_driving, needed_for_serving, room_for_driving, room_for_serving};
+use crate::report::format::count;
 use crate::service;
 
 /// `RLIMIT_NOFILE`. What counts is the hard limit: both ends raise the soft one to it. A lower `fs.nr_open`

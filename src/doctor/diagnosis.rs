@@ -12,7 +12,7 @@ use super::{descriptors, memory, ports, threads};
 
 /// What a machine can hold, as `--json` writes it.
 #[derive(Debug, Clone, Serialize)]
-pub struct Diagnosis {
+pub(crate) struct Diagnosis {
     /// Version of the program.
     pub loopline: &'static str,
     /// The connections asked about.
@@ -31,7 +31,7 @@ pub struct Diagnosis {
 
 /// How many connections there can be.
 #[derive(Debug, Clone, Serialize)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// So many, unless no limit is known.
     pub connections: Option<u64>,
     /// The limit that binds first.
@@ -44,7 +44,7 @@ pub struct Verdict {
 
 /// What lifts one limit.
 #[derive(Debug, Clone, Serialize)]
-pub struct LimitLift {
+pub(crate) struct LimitLift {
     /// The limit's name.
     pub limit: &'static str,
     /// Connections that it allows now.
@@ -58,7 +58,7 @@ pub struct LimitLift {
 
 /// What `machine` can hold, and what must change for `asked` connections.
 #[must_use]
-pub fn diagnose(machine: &Machine, asked: Option<u64>) -> Diagnosis {
+pub(crate) fn diagnose(machine: &Machine, asked: Option<u64>) -> Diagnosis {
     let limits = vec![
         descriptors::of_a_process(machine),
         descriptors::of_the_system(machine),
@@ -114,7 +114,7 @@ const A_MILLION: u64 = 1_000_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::made_up::machine;
+    use crate::doctor::fixtures::machine;
 
     /// A file with a narrow limit in it, the limit and the roles that it binds, and as many as it allows.
     type Narrow = (&'static str, &'static str, &'static str, &'static [Role], u64);

@@ -9,7 +9,7 @@ use super::machine::{Fact, Machine};
 /// What a machine does with connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Role {
+pub(crate) enum Role {
     /// `serve`, by one event loop.
     Serve,
     /// `serve --model threads`.
@@ -22,11 +22,11 @@ pub enum Role {
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Serve, Self::ServeThreads, Self::Drive, Self::DriveBeyond];
+    pub(crate) const ALL: [Self; 4] = [Self::Serve, Self::ServeThreads, Self::Drive, Self::DriveBeyond];
 
     /// As people read it.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Serve => "serve",
             Self::ServeThreads => "serve --model threads",
@@ -48,7 +48,7 @@ impl Role {
 
 /// A limit of the machine, as far as it bounds how many connections there can be.
 #[derive(Debug, Clone, Serialize)]
-pub struct Limit {
+pub(crate) struct Limit {
     /// What is limited.
     pub name: &'static str,
     /// What the machine says of it.
@@ -62,7 +62,7 @@ pub struct Limit {
 
 /// What lifts a limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Lift {
+pub(crate) struct Lift {
     /// Commands for a shell, to be run in this order.
     pub commands: Vec<String>,
     /// What else there is to do or to know.

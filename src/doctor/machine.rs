@@ -8,11 +8,11 @@ use std::num::NonZero;
 use std::path::Path;
 use std::str::FromStr;
 
-use super::control_group::{self, Group};
+use crate::doctor::cgroup::{self, Group};
 
 /// Something that was looked for on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fact<T> {
+pub(crate) enum Fact<T> {
     /// It is this.
     Known(T),
     /// This machine has no such thing.
@@ -23,7 +23,7 @@ pub enum Fact<T> {
 
 impl<T> Fact<T> {
     /// The value, if it is known.
-    pub fn known(self) -> Option<T> {
+    pub(crate) fn known(self) -> Option<T> {
         match self {
             Self::Known(value) => Some(value),
             Self::NotThere | Self::Unknown => None,
@@ -51,7 +51,7 @@ impl<T> Fact<T> {
 
 /// A soft and a hard limit of this process; `u64::MAX` is unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProcessLimit {
+pub(crate) struct ProcessLimit {
     /// What holds now.
     pub soft: u64,
     /// What the process may raise it to.
@@ -60,7 +60,7 @@ pub struct ProcessLimit {
 
 /// The ports that the system gives to whoever connects without naming one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ports {
+pub(crate) struct Ports {
     /// The first.
     pub first: u16,
     /// The last.
@@ -71,7 +71,7 @@ pub struct Ports {
 
 /// The facts. Numbers are as the system has them; pages are of [`page_bytes`](Self::page_bytes).
 #[derive(Debug, Clone)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// Whether this process is root's, and so needs no `sudo` to change a setting.
     pub is_root: bool,
     /// Whether this process may raise its hard limits (`CAP_SYS_RESOURCE`).
@@ -128,7 +128,7 @@ pub struct Machine {
 impl Machine {
     /// What the tree of files at `root` says, which is `/` but in tests.
     #[must_use]
-    pub fn read(root: &Path) -> Self {
+    pub(crate) fn read(root: &Path) -> Self {
         let system = |name: &str| number(root, &format!("proc/sys/{name}"));
         let limits = text(root, "proc/self/limits");
         let status = text(root, "proc/self/status").known().unwrap_or_default();
@@ -144,8 +144,8 @@ impl Machine {
             tracked_max: system("net/netfilter/nf_conntrack_max"),
             tracked: system("net/netfilter/nf_conntrack_count"),
             memory_bytes: text(root, "proc/meminfo").and_then(|meminfo| available_bytes(&meminfo)),
-            memory_group: control_group::memory(root),
-            tasks_group: control_group::tasks(root),
+            memory_group: cgroup::memory(root),
+            tasks_group: cgroup::tasks(root),
             threads_max: system("kernel/threads-max"),
             pid_max: system("kernel/pid_max"),
             tasks: text(root, "proc/loadavg").and_then(|load| load.split([' ', '/']).nth(4)?.parse().ok()),
@@ -240,7 +240,7 @@ fn reserved_between(first: u16, last: u16, ranges: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::made_up::machine;
+    use crate::doctor::fixtures::machine;
 
     #[test]
     fn every_fact_of_a_machine_is_read() {

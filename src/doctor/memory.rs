@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::control_group::Group;
 use super::limit::{Lift, Limit, Need, Role, allowed, sudo};
 use super::machine::{Fact, Machine};
-use super::words::in_bytes;
+use crate::doctor::cgroup::Group;
+use crate::doctor::text::in_bytes;
 
 /// Kernel memory of one end of an idle connection, in bytes.
 ///
@@ -36,7 +36,7 @@ const PROCESS_BYTES: u64 = 16 << 20;
 
 /// What an idle connection takes of memory at one end, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct ConnectionBytes {
+pub(crate) struct ConnectionBytes {
     /// Of the kernel's.
     pub kernel: u64,
     /// Of the process's own.
@@ -46,7 +46,7 @@ pub struct ConnectionBytes {
 impl ConnectionBytes {
     /// What it takes of `role`.
     #[must_use]
-    pub fn of(role: Role) -> Self {
+    pub(crate) fn of(role: Role) -> Self {
         match role {
             Role::Serve => Self { kernel: SOCKET_BYTES, user: SERVED_BYTES },
             Role::ServeThreads => Self { kernel: SOCKET_BYTES + THREAD_BYTES, user: SERVED_BY_THREAD_BYTES },

@@ -3,7 +3,7 @@
 
 use super::limit::{Lift, Limit, Role, allowed, left, round_up, sysctl};
 use super::machine::{Fact, Machine, Ports};
-use crate::figures::count;
+use crate::report::format::count;
 
 /// `net.ipv4.ip_local_port_range`. A connection is its two addresses and its two ports, so to one
 /// destination each source address has so many. Serving takes none: all connections share the server's port.

@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use super::diagnosis::{Diagnosis, LimitLift, Verdict};
 use super::limit::Role;
 use super::memory::ConnectionBytes;
-use crate::figures::count;
+use crate::report::format::count;
 
 impl Display for Diagnosis {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

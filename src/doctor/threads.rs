@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::control_group::Group;
 use super::limit::{Lift, Limit, Need, Role, allowed, left, round_up, sysctl};
 use super::machine::{Fact, Machine, ProcessLimit};
 use super::memory::lift_group;
-use super::words::limit_of;
-use crate::figures::count;
+use crate::doctor::cgroup::Group;
+use crate::doctor::text::limit_of;
 use crate::limits::Limits;
+use crate::report::format::count;
 
 /// The threads of `serve --model threads` that serve no connection, those that only tell a peer that the server
 /// is full, and some for the commands around it.
@@ -129,7 +129,7 @@ fn for_threads(available: Option<u64>, need: Need) -> std::collections::BTreeMap
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::made_up::machine;
+    use crate::doctor::fixtures::machine;
 
     #[test]
     fn refusals_are_as_many_as_the_server_has() {

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use crate::counters::Notice;
-use crate::datagrams::{self, Verdict};
+use crate::conn::counters::Notice;
+use crate::conn::reply_rules::{self, Verdict};
 use crate::event_loop::{DatagramSocket, EventLoop};
 use crate::journal::Committed;
 use crate::net::{Datagram, Net};
@@ -45,7 +45,7 @@ impl<N: Net> EventLoop<N> {
         let start = self.outbox.bytes.len();
         let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
         let text = &self.read_buffer[bytes];
-        let verdict = datagrams::answer(service.as_ref(), sessions, text, peer, &mut out, self.now);
+        let verdict = reply_rules::answer(service.as_ref(), sessions, text, peer, &mut out, self.now);
         let recorded = out.recorded();
         self.counters.messages += recorded;
         if verdict == Verdict::Dropped {

@@ -1,9 +1,9 @@
 //! Endings: deadlines that are over, and the end of the server.
 
+use crate::conn::counters::Notice;
+use crate::conn::deadlines::{Tick, milliseconds};
 use crate::conn::{CloseReason, Flags, Signal, State};
-use crate::counters::Notice;
-use crate::deadlines::{Tick, milliseconds};
-use crate::event_loop::accepting::Accepting;
+use crate::event_loop::accept::Accepting;
 use crate::event_loop::{EventLoop, LoopError};
 use crate::journal::unwritten_at_the_end;
 use crate::net::Net;

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use crate::conn::token::ConnId;
 use crate::limits::Limits;
 use crate::net::Datagram;
-use crate::token::ConnId;
 
 /// What waits for the commit.
 #[derive(Debug, Default)]

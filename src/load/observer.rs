@@ -1,10 +1,10 @@
 //! Being told how a run goes, while it goes.
 
-use super::summary::Second;
-use super::tally::Times;
+use crate::load::stats::summary::Second;
+use crate::load::stats::tally::Times;
 
 /// Somebody who is told how a run goes.
-pub trait Observer {
+pub(crate) trait Observer {
     /// Some connections more are open; more than once a second, and only while they are being opened.
     fn opening(&mut self, opened: u64, asked: u64, elapsed_seconds: f64) {
         let _ = (opened, asked, elapsed_seconds);

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::datagrams::IN_FLIGHT_MAX;
-pub use super::schedule::Arrivals;
-use crate::endpoint::Endpoint;
+pub(crate) use super::schedule::Arrivals;
+use crate::load::udp::IN_FLIGHT_MAX;
 use crate::service::Make;
+use crate::service::endpoint::Endpoint;
 use crate::service::reply;
 
 /// What is driven.
 #[derive(Debug, Clone)]
-pub enum Target {
+pub(crate) enum Target {
     /// A service of ours.
     Service(Endpoint),
     /// Any TCP server, on which connections are only opened and held.
@@ -30,7 +30,7 @@ pub enum Target {
 
 /// What is asked of a run.
 #[derive(Debug, Clone)]
-pub struct LoadOptions {
+pub(crate) struct LoadOptions {
     /// What is driven.
     pub target: Target,
     /// Connections.
@@ -65,7 +65,7 @@ pub struct LoadOptions {
 impl LoadOptions {
     /// What is asked for when only the target is said.
     #[must_use]
-    pub fn of(target: Target) -> Self {
+    pub(crate) fn of(target: Target) -> Self {
         Self {
             target,
             connections: 50,
@@ -93,7 +93,7 @@ impl LoadOptions {
     ///
     /// # Errors
     /// One line that names it.
-    pub fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let name = self.target.service_name();
         let refuse = |line: &str| Err(line.to_owned());
         if self.rate.is_some() && self.pipeline > 1 {
@@ -206,7 +206,7 @@ impl fmt::Display for Target {
 ///
 /// # Errors
 /// Names the part that is neither.
-pub fn parse_sources(text: &str) -> Result<Vec<IpNet>, String> {
+pub(crate) fn parse_sources(text: &str) -> Result<Vec<IpNet>, String> {
     let parse = |part: &str| {
         let address = part.parse::<IpAddr>().map(IpNet::from);
         address
@@ -222,7 +222,7 @@ const ENDING: [&str; 3] = ["greeting", "daytime", "reply"];
 const NO_PORT: &str = "port 0 is no place to connect to";
 
 /// Bytes of a message's body unless something else is said.
-pub const BODY_BYTES: usize = 26;
+pub(crate) const BODY_BYTES: usize = 26;
 
 /// A message stands whole in memory.
 const BODY_BYTES_MAX: usize = 1 << 30;

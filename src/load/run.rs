@@ -16,10 +16,10 @@ use std::io;
 use super::observer::Observer;
 use super::options::LoadOptions;
 use super::schedule::{SECOND_NS, Schedule};
-use super::tally::Tally;
 use super::traffic::{Scene, Traffic};
-use super::trouble::Trouble;
-use super::usage;
+use crate::load::error_kind::Trouble;
+use crate::load::stats::kernel;
+use crate::load::stats::tally::Tally;
 use crate::net::{Dial, Token};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +151,7 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
             self.tell(now_ns, observer);
         }
         self.tell_the_rest(observer);
-        self.course.rss_bytes = usage::memory_bytes().0;
+        self.course.rss_bytes = kernel::memory_bytes().0;
         Ok(self.course)
     }
 
@@ -216,7 +216,7 @@ impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
     }
 
     fn elapsed(&self, now_ns: u64) -> f64 {
-        super::tally::seconds(now_ns - self.began_ns)
+        crate::load::stats::tally::seconds(now_ns - self.began_ns)
     }
 }
 

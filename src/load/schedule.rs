@@ -10,7 +10,7 @@ pub(crate) const SECOND_NS: u64 = 1_000_000_000;
 
 /// How messages follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrivals {
+pub(crate) enum Arrivals {
     /// At equal distances.
     Uniform,
     /// As from very many independent senders: the distances are exponentially distributed.

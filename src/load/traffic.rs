@@ -1,7 +1,7 @@
 //! What a run asks of its connections, whatever they are made of.
 
-use super::tally::Tally;
-use super::trouble::Trouble;
+use crate::load::error_kind::Trouble;
+use crate::load::stats::tally::Tally;
 use crate::net::{Dial, Event};
 
 /// What the parts of a run are done with: the network, and the counts.

@@ -5,7 +5,7 @@
 #[cfg(feature = "batches")]
 mod batch;
 #[cfg(feature = "cli")]
-mod dial;
+mod connector;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -20,10 +20,10 @@ use mio::{Events, Interest, Poll, Waker};
 
 #[cfg(feature = "batches")]
 use super::Datagram;
-#[cfg(feature = "batches")]
-use super::one_by_one;
 use super::{Event, Net, Tick, Token};
-use crate::sockets::{self, SocketOptions};
+use crate::net::sockets::{self, SocketOptions};
+#[cfg(feature = "batches")]
+use crate::net::unbatched;
 
 /// Sockets of the kernel, its poller and its clocks.
 pub struct KernelNet {
@@ -38,7 +38,7 @@ pub struct KernelNet {
     #[cfg(feature = "signals")]
     signals: Option<signal_hook_mio::v1_0::Signals>,
     #[cfg(feature = "cli")]
-    timer: Option<dial::Timer>,
+    timer: Option<connector::Timer>,
 }
 
 /// A socket for datagrams.
@@ -203,7 +203,7 @@ impl Net for KernelNet {
             return more;
         }
         let few_bytes = buffer.len().min(batch::FEW * slot_bytes);
-        let more = one_by_one::receive(self, socket, &mut buffer[..few_bytes], slot_bytes, received);
+        let more = unbatched::receive(self, socket, &mut buffer[..few_bytes], slot_bytes, received);
         socket.batches.note(received.len());
         more
     }
@@ -216,7 +216,7 @@ impl Net for KernelNet {
         bytes: &[u8],
     ) -> io::Result<usize> {
         let by_batch = socket.batches.send(&socket.io, datagrams, bytes);
-        by_batch.unwrap_or_else(|_| one_by_one::send(self, socket, datagrams, bytes))
+        by_batch.unwrap_or_else(|_| unbatched::send(self, socket, datagrams, bytes))
     }
 
     fn poll(

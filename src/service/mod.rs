@@ -8,6 +8,7 @@
 //! The five services of the program are in [`ALL`]; to add one is a file and its line there.
 
 pub mod daytime;
+pub mod endpoint;
 pub mod greeting;
 pub mod message;
 pub mod month;
@@ -16,7 +17,7 @@ pub mod reply;
 use std::io::Write;
 use std::net::SocketAddr;
 
-use crate::escape::escape;
+use crate::journal::escape::escape;
 
 /// A service on a stream of bytes (TCP).
 pub trait StreamService: Send + Sync {
@@ -113,7 +114,7 @@ impl<'a> Output<'a> {
         self.answer
     }
 
-    /// Records `text` as one line, `[peer-address:port] text`, [escaped](crate::escape).
+    /// Records `text` as one line, `[peer-address:port] text`, [escaped](crate::journal::escape).
     pub fn record(&mut self, text: &[u8]) {
         self.recorded += 1;
         if self.records.is_some() {

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use loopline::journal::Sink;
-use loopline::net::{Datagram, Event, Net, Tick, Token, one_by_one};
+use loopline::net::{Datagram, Event, Net, Tick, Token, unbatched};
 
 use datagrams::SimSocket;
 use peer::Peer;
@@ -441,7 +441,7 @@ impl Net for SimNet {
     ) -> bool {
         assert!(received.is_empty() && buffer.len() >= slot_bytes, "a batch has room");
         if !self.batches {
-            return one_by_one::receive(self, socket, buffer, slot_bytes, received);
+            return unbatched::receive(self, socket, buffer, slot_bytes, received);
         }
         self.idle_polls = 0;
         for (place, slot) in buffer.chunks_exact_mut(slot_bytes).enumerate() {
@@ -459,7 +459,7 @@ impl Net for SimNet {
     fn send_batch(&mut self, socket: &usize, datagrams: &[Datagram], bytes: &[u8]) -> io::Result<usize> {
         assert!(!datagrams.is_empty(), "sending nothing is a wasted system call");
         if !self.batches {
-            return one_by_one::send(self, socket, datagrams, bytes);
+            return unbatched::send(self, socket, datagrams, bytes);
         }
         for (sent, datagram) in datagrams.iter().enumerate() {
             assert!(datagram.local.is_some(), "an answer leaves from where it was asked");

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{Phase, Run, scene};
 use crate::load::observer::Observer;
 use crate::load::schedule::Schedule;
+use crate::load::stats::kernel;
 use crate::load::traffic::Traffic;
-use crate::load::usage;
 use crate::net::Dial;
 
 impl<N: Dial, T: Traffic<N>> Run<'_, N, T> {
@@ -43,7 +43,7 @@ impl<N: Dial, T: Traffic<N>> Run<'_, N, T> {
         self.phase = Phase::Driving { until_ns: now_ns + nanoseconds(self.options.duration) };
         self.drive_began_ns = now_ns;
         self.course.idle_ns = 0;
-        self.waited_before_ns = usage::scheduled().waited_ns;
+        self.waited_before_ns = kernel::scheduled().waited_ns;
     }
 
     /// The time for sending is over.
@@ -83,7 +83,7 @@ impl<N: Dial, T: Traffic<N>> Run<'_, N, T> {
         }
         self.traffic.stop(&mut scene(&mut self.net, &mut self.course.tally));
         self.course.drive_ns = now_ns - self.drive_began_ns;
-        self.course.waited_ns = usage::scheduled().waited_ns.saturating_sub(self.waited_before_ns);
+        self.course.waited_ns = kernel::scheduled().waited_ns.saturating_sub(self.waited_before_ns);
         self.course.answered = self.course.tally.count.answered;
         self.phase = Phase::Draining { until_ns: now_ns + nanoseconds(self.options.drain_timeout) };
     }

@@ -3,8 +3,8 @@
 use super::{FAILED_IN_A_ROW_MAX, LOOK_NS, Phase, Run, SETTLE_NS, scene};
 use crate::load::observer::Observer;
 use crate::load::schedule::SECOND_NS;
+use crate::load::stats::kernel;
 use crate::load::traffic::Traffic;
-use crate::load::usage;
 use crate::net::Dial;
 
 impl<N: Dial, T: Traffic<N>> Run<'_, N, T> {
@@ -13,7 +13,7 @@ impl<N: Dial, T: Traffic<N>> Run<'_, N, T> {
         self.open(now_ns);
         let opened = self.course.tally.count.opened;
         if self.first_bytes.is_none() && opened >= CONNECTIONS_TO_WEIGH {
-            self.first_bytes = Some((opened, usage::memory_bytes().1));
+            self.first_bytes = Some((opened, kernel::memory_bytes().1));
         }
         if now_ns >= self.next_look_ns {
             self.next_look_ns = now_ns + LOOK_NS;
@@ -62,7 +62,7 @@ impl<N: Dial, T: Traffic<N>> Run<'_, N, T> {
     /// What connections cost beyond the first thousand, which fill pages that are there already.
     pub(super) fn weigh(&mut self, opened: u64) {
         let Some((few, few_bytes)) = self.first_bytes.filter(|(few, _)| opened >= few * 4) else { return };
-        let bytes = usage::memory_bytes().1.saturating_sub(few_bytes);
+        let bytes = kernel::memory_bytes().1.saturating_sub(few_bytes);
         #[expect(clippy::cast_precision_loss, reason = "memory and connections are far below 2^52")]
         let slope = bytes as f64 / (opened - few) as f64;
         self.course.bytes_per_connection = Some(slope);

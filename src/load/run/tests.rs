@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::super::exchange::Exchange;
 use super::super::fake_net::FakeNet;
 use super::super::sources::Sources;
-use super::super::streams::Streams;
 use super::super::traffic::Plan;
 use super::*;
 use crate::frame;
-use crate::load::summary::Second;
-use crate::load::tally::Times;
+use crate::load::protocol::Exchange;
+use crate::load::stats::summary::Second;
+use crate::load::stats::tally::Times;
+use crate::load::tcp::Streams;
 use crate::service::Kind;
 use crate::service::message::ACKNOWLEDGEMENT;
 

@@ -17,7 +17,7 @@ use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmm
 use socket2::{Domain, Socket, Type};
 
 use crate::net::Datagram;
-use crate::sockets::SocketOptions;
+use crate::net::sockets::SocketOptions;
 
 /// What a socket needs for batches.
 #[derive(Debug)]

@@ -4,9 +4,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use super::{DatagramSocket, KernelNet};
+use crate::conn::token::Source;
+use crate::net::sockets::SocketOptions;
 use crate::net::{Datagram, Net};
-use crate::sockets::SocketOptions;
-use crate::token::Source;
 
 /// The ways that datagrams go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,118 @@
+//! The two readers of arguments, clap's and the minimal build's, agree on every option of `serve`.
+
+use super::full;
+use super::minimal::{self, Asked};
+use crate::server::options::ServeOptions;
+
+fn minimal_options(arguments: &[&str]) -> Result<ServeOptions, String> {
+    let arguments = ["serve"].iter().chain(arguments);
+    match minimal::parse(std::iter::empty(), lexopt::Parser::from_args(arguments)) {
+        Ok(Asked::Serve(options, _)) => Ok(*options),
+        Ok(Asked::Print(text)) => panic!("prints {text}"),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+const GOOD: &[&[&str]] = &[
+    &[],
+    &["message"],
+    &["message=0", "message=[::1]:0", "month=0.0.0.0:8091", "daytime=localhost:9999"],
+    &["--model", "loop"],
+    &["--model=threads"],
+    &["--journal", "-"],
+    &["--journal", "none"],
+    &["--journal", "/tmp/journal"],
+    &["--ack", "received"],
+    &["--ack", "written"],
+    &["--ack=synced"],
+    &["--max-connections", "1"],
+    &["--max-message", "64KiB"],
+    &["--max-message=0"],
+    &["--frame-timeout", "250ms", "--idle-timeout", "5m", "--write-timeout", "off"],
+    &["--drain-timeout", "1h"],
+    &["--thread-stack", "64KiB"],
+    &["--model", "threads", "--thread-stack=2MiB"],
+    &["--backlog", "65535"],
+    &["--reuse-port"],
+    &["--max-sessions", "9", "--session-timeout", "1d"],
+    &["message=1", "--reuse-port", "reply=2"],
+    &["--log", "debug"],
+    &["--", "message"],
+];
+
+const BAD: &[&[&str]] = &[
+    &["echo"],
+    &["message=65536"],
+    &["message=::1:1"],
+    &["--model", "processes"],
+    &["--ack", "never"],
+    &["--max-connections", "0"],
+    &["--max-connections", "many"],
+    &["--max-message", "1MB"],
+    &["--frame-timeout", "30"],
+    &["--drain-timeout", "off"],
+    &["--thread-stack", "16KiB"],
+    &["--thread-stack", "big"],
+    &["--backlog", "0"],
+    &["--backlog", "65536"],
+    &["--session-timeout", "25d"],
+    &["--log", "loud"],
+    &["--journal"],
+    &["--no-such-option"],
+    &["-x"],
+];
+
+#[test]
+fn both_read_the_same_options_from_the_same_arguments() {
+    for arguments in GOOD {
+        let clap = full::serve_options(arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+        let lexopt = minimal_options(arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+        assert_eq!(format!("{clap:?}"), format!("{lexopt:?}"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn both_refuse_the_same_arguments_and_name_what_is_wrong() {
+    for arguments in BAD {
+        let wrong = arguments.last().unwrap();
+        for (reader, outcome) in
+            [("clap", full::serve_options(arguments)), ("lexopt", minimal_options(arguments))]
+        {
+            let error = outcome.expect_err(&format!("{reader} takes {arguments:?}"));
+            assert!(error.contains(wrong) || error.contains("expected"), "{reader}, {arguments:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn the_environment_sets_what_arguments_do_not() {
+    let parse = |arguments: &[&str]| {
+        let environment = [("max-message", "2KiB".to_string()), ("reuse-port", "true".to_string())];
+        let arguments = ["serve"].iter().chain(arguments);
+        minimal::parse(environment.into_iter(), lexopt::Parser::from_args(arguments)).unwrap()
+    };
+    let Asked::Serve(options, _) = parse(&[]) else { panic!("it serves") };
+    assert_eq!((options.message_bytes_max, options.sockets.reuse_port), (2048, true));
+    let Asked::Serve(options, _) = parse(&["--max-message", "1KiB"]) else { panic!("it serves") };
+    assert_eq!(options.message_bytes_max, 1024);
+}
+
+#[test]
+fn both_helps_name_the_same_options() {
+    let Asked::Print(help) =
+        minimal::parse(std::iter::empty(), lexopt::Parser::from_args(["--help"])).unwrap()
+    else {
+        panic!("it prints")
+    };
+    let clap = full::serve_options(&["--help"]).unwrap_err();
+    let options = |help: &str| {
+        let mut options: Vec<String> =
+            help.split_whitespace().filter(|word| word.starts_with("--")).map(str::to_owned).collect();
+        options.iter_mut().for_each(|option| *option = option.trim_end_matches(',').to_owned());
+        options.sort();
+        options.dedup();
+        options.retain(|option| option != "--version");
+        options
+    };
+    assert_eq!(options(&help), options(&clap));
+}

@@ -1,0 +1,201 @@
+//! The universal scalability law: what throughput does as more ask for it at once.
+//!
+//! `X(N) = λN / (1 + σ(N − 1) + κN(N − 1))`: each of `N` alone would have `λ`; they wait for what only one can
+//! have (`σ`, contention) and for each other (`κ`, coherence). After N. J. Gunther, *Guerrilla Capacity
+//! Planning*, 2007.
+
+use serde::Serialize;
+
+/// A law that was fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Fit {
+    /// Throughput of one alone.
+    pub lambda: f64,
+    /// Contention, 0 or more.
+    pub sigma: f64,
+    /// Coherence, 0 or more.
+    pub kappa: f64,
+    /// Share of the variance that it explains; 1 is all of it.
+    pub r_squared: f64,
+    /// Points that it was fitted to.
+    pub points: usize,
+}
+
+impl Fit {
+    /// The law that comes closest to `points`, of connections and throughput: by least squares of the relative
+    /// error of `N / X`, which is linear in `1/λ`, `σ/λ` and `κ/λ`. Neither `σ` nor `κ` is below nought.
+    #[must_use]
+    pub(crate) fn of(points: &[(f64, f64)]) -> Option<Self> {
+        let points: Vec<(f64, f64)> = points.iter().copied().filter(|(n, x)| *n >= 1.0 && *x > 0.0).collect();
+        // With a parameter held at nought, the others may be better than what is left of a negative one.
+        let subsets = [[true, true, true], [true, true, false], [true, false, true], [true, false, false]];
+        let fits = subsets.into_iter().filter_map(|free| Some((free, solve(&points, free)?)));
+        let allowed = fits.filter(|(_, [one, sigma, kappa])| *one > 0.0 && *sigma >= 0.0 && *kappa >= 0.0);
+        let errors = allowed.map(|(_, a)| (error(&points, a), a));
+        let (_, [one, sigma, kappa]) = errors.min_by(|(one, _), (other, _)| one.total_cmp(other))?;
+        let fit = Self {
+            lambda: 1.0 / one,
+            sigma: sigma / one,
+            kappa: kappa / one,
+            r_squared: 0.0,
+            points: points.len(),
+        };
+        Some(Self { r_squared: fit.explains(&points), ..fit })
+    }
+
+    /// Throughput of `n`.
+    #[must_use]
+    pub(crate) fn at(&self, n: f64) -> f64 {
+        self.lambda * n / (1.0 + self.sigma * (n - 1.0) + self.kappa * n * (n - 1.0))
+    }
+
+    /// Where throughput is greatest; there is such a place only where they wait for each other.
+    #[must_use]
+    pub(crate) fn peak(&self) -> Option<f64> {
+        (self.kappa > 0.0 && self.sigma < 1.0).then(|| ((1.0 - self.sigma) / self.kappa).sqrt())
+    }
+
+    /// Whether anything may be said by it.
+    #[must_use]
+    pub(crate) fn is_good(&self) -> bool {
+        self.points >= POINTS_MIN && self.r_squared >= R_SQUARED_MIN
+    }
+
+    fn explains(&self, points: &[(f64, f64)]) -> f64 {
+        let mean = points.iter().map(|(_, x)| x).sum::<f64>() / count(points);
+        let all: f64 = points.iter().map(|(_, x)| (x - mean).powi(2)).sum();
+        let left: f64 = points.iter().map(|(n, x)| (x - self.at(*n)).powi(2)).sum();
+        if all > 0.0 { 1.0 - left / all } else { 0.0 }
+    }
+}
+
+/// What the law is linear in, relative to the point.
+fn terms((n, x): (f64, f64)) -> [f64; 3] {
+    [1.0, n - 1.0, n * (n - 1.0)].map(|term| term * x / n)
+}
+
+fn error(points: &[(f64, f64)], a: [f64; 3]) -> f64 {
+    points
+        .iter()
+        .map(|point| (terms(*point).iter().zip(a).map(|(t, a)| t * a).sum::<f64>() - 1.0).powi(2))
+        .sum()
+}
+
+/// Least squares of the terms that are `free`; the others are nought.
+fn solve(points: &[(f64, f64)], free: [bool; 3]) -> Option<[f64; 3]> {
+    if points.len() < free.iter().filter(|free| **free).count() {
+        return None;
+    }
+    // Terms differ by many powers of ten, so each is made as long as the others.
+    let mut scale = [0.0; 3];
+    for point in points {
+        for (scale, term) in scale.iter_mut().zip(terms(*point)) {
+            *scale += term * term;
+        }
+    }
+    let scale = scale.map(|squares: f64| if squares > 0.0 { squares.sqrt() } else { 1.0 });
+    let mut rows = [[0.0; 4]; 3];
+    for point in points {
+        let terms = terms(*point);
+        for (row, i) in rows.iter_mut().zip(0..) {
+            for (cell, j) in row.iter_mut().zip(0..) {
+                let right = if j == 3 { 1.0 } else { terms[j] / scale[j] };
+                *cell += terms[i] / scale[i] * right;
+            }
+        }
+    }
+    for (place, free) in free.into_iter().enumerate() {
+        if !free {
+            rows[place] = [0.0; 4];
+            rows[place][place] = 1.0;
+            for row in rows.iter_mut().enumerate().filter(|(other, _)| *other != place).map(|(_, row)| row) {
+                row[place] = 0.0;
+            }
+        }
+    }
+    let solution = eliminate(rows)?;
+    Some([0, 1, 2].map(|place| solution[place] / scale[place]))
+}
+
+/// Gauss and Jordan, with the greatest of each column first.
+fn eliminate(mut rows: [[f64; 4]; 3]) -> Option<[f64; 3]> {
+    for column in 0..3 {
+        let pivot = (column..3).max_by(|a, b| rows[*a][column].abs().total_cmp(&rows[*b][column].abs()))?;
+        rows.swap(column, pivot);
+        let by = rows[column][column];
+        if by.abs() < 1e-12 {
+            return None;
+        }
+        rows[column] = rows[column].map(|cell| cell / by);
+        let pivot = rows[column];
+        for (_, row) in rows.iter_mut().enumerate().filter(|(place, _)| *place != column) {
+            let by = row[column];
+            row.iter_mut().zip(pivot).for_each(|(cell, pivot)| *cell -= by * pivot);
+        }
+    }
+    Some(rows.map(|row| row[3]))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "points are few")]
+fn count(points: &[(f64, f64)]) -> f64 {
+    points.len() as f64
+}
+
+/// With fewer points, three parameters go through nearly everything.
+const POINTS_MIN: usize = 5;
+
+/// What a fit must explain.
+const R_SQUARED_MIN: f64 = 0.9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COUNTS: [f64; 6] = [1.0, 10.0, 100.0, 1000.0, 10_000.0, 20_000.0];
+
+    fn points(lambda: f64, sigma: f64, kappa: f64) -> Vec<(f64, f64)> {
+        let law = Fit { lambda, sigma, kappa, r_squared: 1.0, points: 0 };
+        COUNTS.iter().map(|n| (*n, law.at(*n))).collect()
+    }
+
+    fn near(found: f64, right: f64) -> bool {
+        (found - right).abs() <= 1e-6 * right.abs() + 1e-15
+    }
+
+    #[test]
+    fn the_law_behind_exact_points_is_found() {
+        for (lambda, sigma, kappa) in
+            [(20_000.0, 0.1, 1e-6), (1.0, 0.0, 0.0), (500.0, 0.5, 0.0), (3.0, 0.0, 1e-8), (9e4, 0.02, 1e-4)]
+        {
+            let fit = Fit::of(&points(lambda, sigma, kappa)).unwrap();
+            let right = near(fit.lambda, lambda) && near(fit.sigma, sigma) && near(fit.kappa, kappa);
+            assert!(right && fit.r_squared > 0.999_999 && fit.is_good(), "{fit:?}");
+        }
+    }
+
+    #[test]
+    fn noise_of_a_few_percent_does_not_matter() {
+        let noise = [1.03, 0.98, 1.01, 0.97, 1.02, 0.99];
+        let disturbed: Vec<_> =
+            points(20_000.0, 0.1, 1e-6).into_iter().zip(noise).map(|((n, x), by)| (n, x * by)).collect();
+        let fit = Fit::of(&disturbed).unwrap();
+        assert!((fit.sigma - 0.1).abs() < 0.02 && (fit.kappa - 1e-6).abs() < 5e-7, "{fit:?}");
+        assert!(fit.is_good(), "{fit:?}");
+        assert!((fit.peak().unwrap() - 950.0).abs() < 250.0, "{fit:?}");
+    }
+
+    #[test]
+    fn nothing_is_claimed_of_few_points_or_of_no_law() {
+        assert!(!Fit::of(&points(1.0, 0.1, 0.0)[..4]).unwrap().is_good());
+        let zigzag: Vec<_> = COUNTS.into_iter().zip([1.0, 9.0, 1.0, 9.0, 1.0, 9.0]).collect();
+        assert!(!Fit::of(&zigzag).unwrap().is_good());
+        assert_eq!(Fit::of(&[]), None);
+    }
+
+    #[test]
+    fn what_grows_beyond_its_number_has_no_negative_contention() {
+        let better: Vec<_> = COUNTS.into_iter().map(|n| (n, n.powf(1.2))).collect();
+        let fit = Fit::of(&better).unwrap();
+        assert!(fit.sigma >= 0.0 && fit.kappa >= 0.0 && fit.peak().is_none(), "{fit:?}");
+    }
+}

@@ -1,0 +1,110 @@
+//! What repeats say together: the median, and how far it can be trusted.
+
+use serde::Serialize;
+
+/// The median of some runs, and the interval that it lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Estimate {
+    /// The middle one, or the mean of the middle two.
+    pub median: f64,
+    /// The lower end of the interval.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+    /// How likely the interval holds the true median, 0 to 1, whatever the runs are distributed like. With
+    /// fewer than five runs it is `None`, and the interval is no more than their range.
+    pub confidence: Option<f64>,
+    /// Runs.
+    pub runs: usize,
+}
+
+impl Estimate {
+    /// What `runs` say; `None` of none.
+    #[must_use]
+    pub(crate) fn of(runs: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut runs: Vec<f64> = runs.into_iter().filter(|run| run.is_finite()).collect();
+        runs.sort_by(f64::total_cmp);
+        let (first, last) = (*runs.first()?, *runs.last()?);
+        let middle = runs.len() / 2;
+        let median = if runs.len() % 2 == 1 { runs[middle] } else { runs[middle - 1].midpoint(runs[middle]) };
+        let whole = Self { median, low: first, high: last, confidence: None, runs: runs.len() };
+        if runs.len() < RUNS_MIN {
+            return Some(whole);
+        }
+        // The narrowest that is confident enough, or else from the least to the greatest.
+        let confident = (0..middle).rev().find(|place| confidence(runs.len(), *place) >= CONFIDENCE);
+        let place = confident.unwrap_or(0);
+        let confidence = Some(confidence(runs.len(), place));
+        Some(Self { low: runs[place], high: runs[runs.len() - 1 - place], confidence, ..whole })
+    }
+
+    /// Whether the two are apart: their intervals have nothing in common.
+    #[must_use]
+    pub(crate) fn is_apart_from(&self, other: &Self) -> bool {
+        self.low > other.high || self.high < other.low
+    }
+}
+
+/// How likely the median is between the `place`-th smallest and the `place`-th greatest of `runs`, counted from
+/// nought: each run is below it or above it like a coin that falls on one side or the other.
+fn confidence(runs: usize, place: usize) -> f64 {
+    let (mut ways, mut outside) = (1.0, 0.0);
+    for below in 0..=place {
+        outside += ways;
+        ways *= small(runs - below) / small(below + 1);
+    }
+    1.0 - 2.0 * outside / 2f64.powf(small(runs))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "runs are few")]
+fn small(number: usize) -> f64 {
+    number as f64
+}
+
+/// With fewer, an interval says little.
+const RUNS_MIN: usize = 5;
+
+const CONFIDENCE: f64 = 0.95;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(Estimate::of([]), None);
+        assert_eq!(Estimate::of([f64::NAN]), None);
+        assert!((Estimate::of([3.0, 1.0, 2.0]).unwrap().median - 2.0).abs() < 1e-9);
+        assert!((Estimate::of([4.0, 1.0, 3.0, 2.0]).unwrap().median - 2.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn of_few_runs_there_is_a_range_and_of_more_an_interval() {
+        let of = |runs: u32| Estimate::of((1..=runs).map(f64::from)).unwrap();
+        assert_eq!((of(4).low, of(4).high, of(4).confidence), (1.0, 4.0, None));
+        // The binomial distribution, as tables of it say.
+        for (runs, low, high, confidence) in
+            [(5, 1.0, 5.0, 0.9375), (6, 1.0, 6.0, 0.968_75), (10, 2.0, 9.0, 0.978_515_625)]
+        {
+            let it = of(runs);
+            assert_eq!((it.low, it.high), (low, high), "{runs}");
+            assert!((it.confidence.unwrap() - confidence).abs() < 1e-9, "{runs}: {it:?}");
+        }
+    }
+
+    #[test]
+    fn one_run_that_was_disturbed_does_not_move_the_median() {
+        let it = Estimate::of([10.0, 11.0, 10.5, 10.2, 400.0]).unwrap();
+        assert!((it.median - 10.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_overlaps_is_not_apart() {
+        let (few, some, many) = (
+            Estimate::of([1.0, 2.0]).unwrap(),
+            Estimate::of([2.0, 3.0]).unwrap(),
+            Estimate::of([4.0]).unwrap(),
+        );
+        assert!(!few.is_apart_from(&some) && some.is_apart_from(&many) && many.is_apart_from(&few));
+    }
+}

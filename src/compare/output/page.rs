@@ -1,0 +1,253 @@
+//! The page that `--report` writes, and the pictures of `--pictures`.
+
+use super::plots::{self, Figure};
+use super::table;
+use crate::compare::analysis::statistics::Estimate;
+use crate::compare::options::Workload;
+use crate::compare::result::{Cell, Comparison};
+use crate::report::format::{NONE, bytes, count, maybe, rate, share, time_us};
+use crate::report::page::{Column, Page, Table, Tone, picture};
+
+/// The page about `comparison`, whole.
+#[must_use]
+pub(crate) fn page(comparison: &Comparison) -> String {
+    let mut page = Page::new("Event loop and threads, compared", &subtitle(comparison));
+    notes(comparison, &mut page);
+    page.section("What it comes to", "");
+    page.table(&verdicts(comparison));
+    page.section("Cost and limits", "With all connections active.");
+    put(&mut page, plots::of_all(comparison));
+    page.tables(&[memory(comparison), stacks(comparison)]);
+    page.table(&scalability(comparison));
+    for workload in &comparison.settings.workloads {
+        page.section(&title(*workload), &sentence(comparison, *workload));
+        put(&mut page, plots::of_workload(*workload, comparison));
+        page.table(&cells(comparison, *workload));
+    }
+    page.section(
+        "How it was measured",
+        "Each run has a server of its own in a child process, with the same services, parser, sockets and backlog, \
+         recording nothing. Models take turns (A B B A …). Figures are medians of the repeats; bars are their \
+         confidence interval, or their range when there are fewer than five.",
+    );
+    if !table::explained(comparison).is_empty() {
+        page.table(&marks(comparison));
+    }
+    page.finish(&format!("Written by loopline {}.", comparison.loopline))
+}
+
+/// Every plot as a file: its name, and what is in it.
+#[must_use]
+pub(crate) fn pictures(comparison: &Comparison) -> Vec<(String, String)> {
+    let of_workloads =
+        comparison.settings.workloads.iter().flat_map(|workload| plots::of_workload(*workload, comparison));
+    let figures = plots::of_all(comparison).into_iter().chain(of_workloads);
+    figures.map(|figure| (format!("{}.svg", figure.name), picture(&figure.plot))).collect()
+}
+
+fn put(page: &mut Page, figures: Vec<Figure>) {
+    let figures: Vec<_> = figures.into_iter().map(|figure| (figure.plot, figure.note)).collect();
+    if !figures.is_empty() {
+        page.plots(&figures);
+    }
+}
+
+fn subtitle(comparison: &Comparison) -> String {
+    let machine = &comparison.machine;
+    let known = [
+        machine.processor.clone(),
+        machine.processors.map(|processors| format!("{processors} processors")),
+        machine.memory_bytes.map(bytes),
+        machine.kernel.as_ref().map(|kernel| format!("Linux {kernel}")),
+        Some(format!("{} runs in {}", count(comparison.done as u64), time_us(comparison.took_seconds * 1e6))),
+    ];
+    known.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+}
+
+fn notes(comparison: &Comparison, page: &mut Page) {
+    if comparison.interrupted {
+        let (done, planned) = (count(comparison.done as u64), count(comparison.planned as u64));
+        page.note(Tone::Warning, "Interrupted.", &format!("{done} of {planned} runs were done."));
+    }
+    let all = comparison.cells.len();
+    let limited = comparison.cells.iter().filter(|cell| cell.generator.was_the_limit).count();
+    if limited == 0 {
+        page.note(Tone::Good, "Valid.", "The generator was the limit of no cell.");
+    } else {
+        let reason = format!(
+            "Of {all} cells, {limited} tell more of the generator, or of what else ran, than of the server. They \
+             are marked G."
+        );
+        page.note(Tone::Warning, "Read with care.", &reason);
+    }
+    if comparison.settings.pinned.is_none() {
+        page.note(Tone::Warning, "One processor.", "Server and generator took time from each other.");
+    }
+}
+
+fn title(workload: Workload) -> String {
+    let words = workload.words();
+    words[..1].to_uppercase() + &words[1..]
+}
+
+fn sentence(comparison: &Comparison, workload: Workload) -> String {
+    let verdict = comparison.verdicts.iter().find(|verdict| verdict.workload == workload);
+    verdict.map_or_else(String::new, |verdict| verdict.sentence.clone())
+}
+
+fn verdicts(comparison: &Comparison) -> Table<'static> {
+    let rows = comparison.verdicts.iter().map(|verdict| {
+        let cost = verdict.cost.clone().unwrap_or_else(|| NONE.into());
+        vec![title(verdict.workload), verdict.sentence.clone(), cost]
+    });
+    Table {
+        title: "Who does more, and what it costs",
+        columns: &[Column::Words("workload"), Column::Words("throughput"), Column::Words("cost")],
+        rows: rows.collect(),
+        note: "",
+    }
+}
+
+fn cells(comparison: &Comparison, workload: Workload) -> Table<'static> {
+    let row = |cell: &Cell| {
+        let time = |estimate: Option<Estimate>| maybe(estimate.map(|it| it.median), time_us);
+        let whole = |estimate: Option<Estimate>| maybe(estimate.map(|it| it.median), table::whole);
+        let offered = cell.offered_rate.map_or_else(|| NONE.into(), count);
+        vec![
+            count(cell.connections.into()),
+            cell.model.into(),
+            offered,
+            maybe(cell.rate.map(|it| it.median), rate),
+            table::range(cell),
+            time(cell.cpu_us_per_message),
+            time(cell.p50_us),
+            time(cell.p99_us),
+            time(cell.p99_9_us),
+            whole(cell.threads),
+            whole(cell.voluntary_switches),
+            whole(cell.involuntary_switches),
+            maybe(cell.user_bytes.map(|it| it.median), table::in_bytes),
+            maybe(cell.generator.busy, share),
+            table::marks(cell),
+        ]
+    };
+    Table {
+        title: "Every cell",
+        columns: &[
+            Column::Numbers("connections"),
+            Column::Words("model"),
+            Column::Numbers("offered"),
+            Column::Numbers("rate"),
+            Column::Numbers("from–to"),
+            Column::Numbers("CPU a message"),
+            Column::Numbers("p50"),
+            Column::Numbers("p99"),
+            Column::Numbers("p99.9"),
+            Column::Numbers("threads"),
+            Column::Numbers("switches/s"),
+            Column::Numbers("forced/s"),
+            Column::Numbers("memory"),
+            Column::Numbers("generator busy"),
+            Column::Words("marks"),
+        ],
+        rows: comparison.cells.iter().filter(|cell| cell.workload == workload).map(row).collect(),
+        note: "Offered: messages a second of the open loop; – is the closed loop. – in place of a time: too few \
+               samples to tell.",
+    }
+}
+
+fn marks(comparison: &Comparison) -> Table<'static> {
+    Table {
+        title: "Marks",
+        columns: &[Column::Words(""), Column::Words("where"), Column::Words("why")],
+        rows: table::explained(comparison).into_iter().map(Vec::from).collect(),
+        note: "G: the generator, or something else that ran, was the limit. !: a run does not count. L: there were \
+               fewer connections than asked for.",
+    }
+}
+
+fn memory(comparison: &Comparison) -> Table<'static> {
+    let row = |it: &crate::compare::result::Memory| {
+        let cells =
+            [it.user_bytes, it.kernel_stack_bytes, it.slab_bytes].map(|it| maybe(it, table::in_bytes));
+        [it.model.to_owned()].into_iter().chain(cells).collect()
+    };
+    Table {
+        title: "A connection takes",
+        columns: &[
+            Column::Words("model"),
+            Column::Numbers("own memory"),
+            Column::Numbers("kernel stacks"),
+            Column::Numbers("sockets, both ends"),
+        ],
+        rows: comparison.memory.iter().map(row).collect(),
+        note: "The slope over the numbers of connections, from 100 on.",
+    }
+}
+
+fn stacks(comparison: &Comparison) -> Table<'static> {
+    let row = |it: &crate::compare::result::Stack| {
+        let each = maybe(it.user_bytes_per_connection, table::in_bytes);
+        vec![bytes(it.stack_bytes as u64), each, maybe(it.rate, rate)]
+    };
+    Table {
+        title: "Threads by the size of their stacks",
+        columns: &[Column::Numbers("stack"), Column::Numbers("own memory of each"), Column::Numbers("rate")],
+        rows: comparison.stacks.iter().map(row).collect(),
+        note: "With 1,000 connections. Of a larger stack no more is touched.",
+    }
+}
+
+fn scalability(comparison: &Comparison) -> Table<'static> {
+    let row = |it: &crate::compare::result::Scalability| vec![it.model.to_owned(), it.sentence.clone()];
+    Table {
+        title: "Universal scalability law, all connections active",
+        columns: &[Column::Words("model"), Column::Words("fit")],
+        rows: comparison.scalability.iter().map(row).collect(),
+        note: "X(N) = λN / (1 + σ(N − 1) + κN(N − 1)); nothing is claimed of fewer than 5 points or below 90 %.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::fixtures;
+    use crate::report::html::unbalanced;
+    use crate::report::page::leave;
+
+    #[test]
+    fn the_page_says_what_the_result_says() {
+        let page = page(&fixtures::comparison());
+        leave("compare.html", &page);
+        assert_eq!(unbalanced(&page), None);
+        for part in
+            ["Read with care.", "killed from outside by signal 9", "from about", "memory maps", "64 KiB"]
+        {
+            assert!(page.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn a_comparison_that_was_ended_at_once_has_a_page_too() {
+        let mut nothing = fixtures::comparison();
+        nothing.cells.clear();
+        nothing.latency_by_rate.clear();
+        nothing.stacks.clear();
+        nothing.interrupted = true;
+        let page = page(&nothing);
+        leave("compare-nothing.html", &page);
+        assert_eq!(unbalanced(&page), None);
+        assert!(page.contains("Interrupted."));
+    }
+
+    #[test]
+    fn every_plot_has_a_picture_of_its_own_name() {
+        let pictures = pictures(&fixtures::comparison());
+        let mut names: Vec<&String> = pictures.iter().map(|(name, _)| name).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), pictures.len());
+        assert!(names.contains(&&"latency-by-rate.svg".to_owned()), "{names:?}");
+        assert!(pictures.iter().all(|(_, svg)| !svg.contains("nothing was measured")));
+    }
+}

@@ -1,0 +1,165 @@
+//! The plots of a comparison, each with a name for its file.
+
+use crate::compare::analysis::findings::pairs;
+use crate::compare::analysis::statistics::Estimate;
+use crate::compare::options::Workload;
+use crate::compare::plan::{MODELS, model_name};
+use crate::compare::result::{Cell, Comparison};
+use crate::report::format::{short, time_us};
+use crate::report::plot::{Axis, Plot, Point, Scale, Series, Stroke};
+
+/// A plot, what to know with it, and the name of its file.
+pub(crate) struct Figure {
+    pub(crate) name: String,
+    pub(crate) plot: Plot,
+    pub(crate) note: &'static str,
+}
+
+/// What is plotted of every workload.
+pub(crate) fn of_workload(workload: Workload, comparison: &Comparison) -> Vec<Figure> {
+    let cells = &comparison.cells;
+    let closed = pairs(workload, "closed", cells);
+    let open = pairs(workload, "open", cells);
+    let title = |what: &str| format!("{what}, {}", workload.words());
+    let name = |what: &str| format!("{}-{what}", workload.name());
+    let rate = against_connections(title("Throughput"), RATE, &closed, |cell| cell.rate);
+    let cpu = against_connections(title("Processor time of a message"), TIME, &closed, |cell| {
+        cell.cpu_us_per_message
+    });
+    let mut figures = vec![
+        Figure { name: name("throughput"), plot: rate, note: "As much as is answered. " },
+        Figure {
+            name: name("cpu"),
+            plot: cpu,
+            note: "Of the server, while it was sent as much as it answers.",
+        },
+    ];
+    let p99 = against_connections(title("p99 of response times"), TIME, &closed, |cell| cell.p99_us);
+    let note = "In the closed loop: the more connections there are, the longer each waits for its turn.";
+    figures.push(Figure { name: name("p99-closed"), plot: p99, note });
+    if !open.is_empty() {
+        let p99 = against_connections(title("p99 at the same rate"), TIME, &open, |cell| cell.p99_us);
+        let note =
+            "In the open loop, both models at the same rate: half of what the slower does, or as asked for.";
+        figures.push(Figure { name: name("p99-open"), plot: p99, note });
+    }
+    figures
+}
+
+/// What is plotted of all connections being active, and of memory.
+pub(crate) fn of_all(comparison: &Comparison) -> Vec<Figure> {
+    let closed = pairs(Workload::AllActive, "closed", &comparison.cells);
+    let memory = |title: &str, pick| against_connections(title.into(), BYTES, &closed, pick);
+    let mut figures = Vec::new();
+    if !closed.is_empty() {
+        figures.push(Figure {
+            name: "memory".into(),
+            plot: memory("Memory of the server", |cell| cell.user_bytes),
+            note: "Its own, with all connections open and used (RssAnon).",
+        });
+        figures.push(Figure {
+            name: "kernel-stacks".into(),
+            plot: memory("Kernel stacks", |cell| cell.kernel_stack_bytes),
+            note: "As they grew while connections were opened, in the whole machine.",
+        });
+        figures.push(Figure {
+            name: "threads".into(),
+            plot: against_connections("Threads of the server".into(), COUNT, &closed, |cell| cell.threads),
+            note: "",
+        });
+        figures.push(Figure {
+            name: "switches".into(),
+            plot: against_connections("Context switches".into(), A_SECOND, &closed, |cell| {
+                cell.voluntary_switches
+            }),
+            note: "A second, because a thread waited.",
+        });
+        figures.push(Figure {
+            name: "scalability".into(),
+            plot: scalability(comparison),
+            note: "Marks are measured; a broken line is the law, where it explains them.",
+        });
+    }
+    if !comparison.latency_by_rate.is_empty() {
+        figures.push(Figure {
+            name: "latency-by-rate".into(),
+            plot: latency_by_rate(&comparison.latency_by_rate),
+            note: "In the open loop, from when a message was due.",
+        });
+    }
+    figures
+}
+
+fn against_connections(
+    title: String,
+    y: Axis,
+    pairs: &[(u32, [Option<&Cell>; 2])],
+    pick: fn(&Cell) -> Option<Estimate>,
+) -> Plot {
+    let line = |side: usize| {
+        let points = pairs.iter().map(|(connections, sides)| {
+            let estimate = sides[side].and_then(pick).filter(|estimate| estimate.median > 0.0);
+            point(f64::from(*connections), estimate)
+        });
+        Series { name: model_name(MODELS[side]).into(), points: points.collect(), stroke: Stroke::Marked }
+    };
+    Plot { title, x: CONNECTIONS, y, series: vec![line(0), line(1)] }
+}
+
+fn point(x: f64, estimate: Option<Estimate>) -> Point {
+    let spread = estimate.map(|it| (it.low, it.high)).filter(|(low, high)| *low > 0.0 && low < high);
+    Point { x, y: estimate.map(|it| it.median), spread }
+}
+
+fn scalability(comparison: &Comparison) -> Plot {
+    let measured = pairs(Workload::AllActive, "closed", &comparison.cells);
+    let mut plot = against_connections("Scalability".into(), RATE, &measured, |cell| cell.rate);
+    let most = measured.iter().map(|(connections, _)| *connections).max().unwrap_or(1);
+    for it in &comparison.scalability {
+        let Some(fit) = it.fit.filter(crate::compare::analysis::scalability::Fit::is_good) else { continue };
+        let points = (0..=STEPS).map(|step| {
+            let n = f64::from(most).powf(f64::from(step) / f64::from(STEPS));
+            (n, Some(fit.at(n)))
+        });
+        plot.series.push(Series::new(&format!("{}, by the law", it.model), points).drawn(Stroke::Dashed));
+    }
+    plot
+}
+
+fn latency_by_rate(cells: &[Cell]) -> Plot {
+    let line = |model: &str, percentile: &str, pick: fn(&Cell) -> Option<Estimate>, stroke| {
+        let of_model = cells.iter().filter(|cell| cell.model == model);
+        #[expect(clippy::cast_precision_loss, reason = "rates are far below 2^52")]
+        let points = of_model.filter_map(|cell| Some(point(cell.offered_rate? as f64, pick(cell))));
+        Series { name: format!("{model}, {percentile}"), points: points.collect(), stroke }
+    };
+    let [by_loop, by_threads] = MODELS.map(model_name);
+    let n = cells.first().map_or(0, |cell| cell.connections);
+    Plot {
+        title: format!("Latency against rate, {n} connections"),
+        x: Axis { label: "messages a second", scale: Scale::Linear, show: short },
+        y: TIME,
+        series: vec![
+            line(by_loop, "p99", |cell| cell.p99_us, Stroke::Marked),
+            line(by_threads, "p99", |cell| cell.p99_us, Stroke::Marked),
+            line(by_loop, "p50", |cell| cell.p50_us, Stroke::Dashed),
+            line(by_threads, "p50", |cell| cell.p50_us, Stroke::Dashed),
+        ],
+    }
+}
+
+/// Points of a law.
+const STEPS: u32 = 60;
+
+const CONNECTIONS: Axis = Axis { label: "connections", scale: Scale::Log, show: short };
+const RATE: Axis = Axis { label: "messages a second", scale: Scale::Log, show: short };
+const TIME: Axis = Axis { label: "time", scale: Scale::Log, show: time_us };
+const BYTES: Axis = Axis { label: "bytes", scale: Scale::Log, show: in_bytes };
+const COUNT: Axis = Axis { label: "threads", scale: Scale::Log, show: short };
+const A_SECOND: Axis = Axis { label: "a second", scale: Scale::Log, show: short };
+
+/// Ticks stand at powers of ten, so their units are decimal.
+fn in_bytes(number: f64) -> String {
+    let number = short(number);
+    if number.ends_with(|last: char| last.is_ascii_digit()) { number + " B" } else { number + "B" }
+}

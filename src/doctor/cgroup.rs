@@ -1,0 +1,138 @@
+//! Limits of control groups, of version 2 and of version 1: a container's, or a unit's of systemd.
+
+use std::path::Path;
+
+use super::machine::{Fact, text};
+
+/// A limit that a control group sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Group {
+    /// The file that holds it.
+    pub file: String,
+    /// The limit.
+    pub max: u64,
+    /// What is used of it. Memory in clean caches does not count: it is given up when it is needed.
+    pub used: u64,
+}
+
+impl Group {
+    /// What is left.
+    #[must_use]
+    pub(crate) fn left(&self) -> u64 {
+        self.max.saturating_sub(self.used)
+    }
+}
+
+impl Fact<Group> {
+    /// The group, if one sets a limit.
+    pub(super) fn as_known(&self) -> Option<&Group> {
+        match self {
+            Self::Known(group) => Some(group),
+            Self::NotThere | Self::Unknown => None,
+        }
+    }
+}
+
+/// The group that leaves the least memory to this process.
+pub(super) fn memory(root: &Path) -> Fact<Group> {
+    let two = ("memory.max", "memory.current");
+    let one = ("memory.limit_in_bytes", "memory.usage_in_bytes");
+    narrowest(root, "memory", two, one)
+}
+
+/// The group that leaves the fewest tasks to this process.
+pub(super) fn tasks(root: &Path) -> Fact<Group> {
+    narrowest(root, "pids", ("pids.max", "pids.current"), ("pids.max", "pids.current"))
+}
+
+/// Every group limits all below it, so each on the way up is looked at.
+fn narrowest(root: &Path, controller: &str, two: (&str, &str), one: (&str, &str)) -> Fact<Group> {
+    let memberships = match text(root, "proc/self/cgroup") {
+        Fact::Known(memberships) => memberships,
+        Fact::NotThere => return Fact::NotThere,
+        Fact::Unknown => return Fact::Unknown,
+    };
+    // `ID:CONTROLLERS:PATH`, and version 2 names no controllers.
+    let mut groups = Vec::new();
+    for line in memberships.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { return Fact::Unknown };
+        let (mount, (max, used)) = match controllers {
+            "" => ("sys/fs/cgroup".to_owned(), two),
+            _ if controllers.split(',').any(|name| name == controller) => {
+                (format!("sys/fs/cgroup/{controller}"), one)
+            }
+            _ => continue,
+        };
+        for folder in Path::new(path.trim_start_matches('/')).ancestors() {
+            let folder = Path::new(&mount).join(folder);
+            groups.extend(read(root, &folder, max, used));
+        }
+    }
+    groups.into_iter().min_by_key(Group::left).map_or(Fact::NotThere, Fact::Known)
+}
+
+/// The limit that the group in `folder` sets itself.
+fn read(root: &Path, folder: &Path, max: &str, used: &str) -> Option<Group> {
+    let known = |name: &str| text(root, folder.join(name).to_str()?).known();
+    let number = |name: &str| known(name)?.trim().parse::<u64>().ok();
+    // Without a limit it is "max" in version 2, and in version 1 the largest number of whole pages.
+    let limit = number(max).filter(|max| *max < u64::MAX / 4)?;
+    let caches = if used.starts_with("memory") { known("memory.stat") } else { None };
+    let clean = caches.as_deref().map_or(0, clean_cache_bytes);
+    let file = format!("/{}", folder.join(max).display());
+    Some(Group { file, max: limit, used: number(used).unwrap_or(0).saturating_sub(clean) })
+}
+
+/// `inactive_file`, which version 1 has with and without what is below the group.
+fn clean_cache_bytes(stat: &str) -> u64 {
+    let field = |name: &str| {
+        let mut lines = stat.lines().filter_map(|line| line.split_once(' '));
+        lines.find(|(field, _)| *field == name).and_then(|(_, bytes)| bytes.trim().parse().ok())
+    };
+    field("total_inactive_file").or_else(|| field("inactive_file")).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::fixtures::machine;
+
+    fn group(file: &str, max: u64, used: u64) -> Fact<Group> {
+        Fact::Known(Group { file: file.into(), max, used })
+    }
+
+    #[test]
+    fn the_group_that_leaves_least_counts_however_far_up_it_is() {
+        let machine = machine(&[
+            ("sys/fs/cgroup/made/up/memory.max", Some("8000\n")),
+            ("sys/fs/cgroup/made/memory.max", Some("9000\n")),
+            ("sys/fs/cgroup/made/memory.current", Some("5000\n")),
+            ("sys/fs/cgroup/made/memory.stat", Some("anon 1\ninactive_file 1500\n")),
+            ("sys/fs/cgroup/pids.max", Some("100\n")),
+        ]);
+        assert_eq!(machine.memory_group, group("/sys/fs/cgroup/made/memory.max", 9000, 3500));
+        assert_eq!(machine.tasks_group, group("/sys/fs/cgroup/pids.max", 100, 0));
+    }
+
+    #[test]
+    fn version_1_is_read_where_it_is_mounted() {
+        let machine = machine(&[
+            ("proc/self/cgroup", Some("8:pids:/\n4:memory:/box\n1:cpu,cpuacct:/\n0::/\n")),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", Some("9223372036854771712\n")),
+            ("sys/fs/cgroup/memory/box/memory.limit_in_bytes", Some("1000000\n")),
+            ("sys/fs/cgroup/memory/box/memory.usage_in_bytes", Some("1000\n")),
+            ("sys/fs/cgroup/pids/pids.max", Some("max\n")),
+        ]);
+        let file = "/sys/fs/cgroup/memory/box/memory.limit_in_bytes";
+        assert_eq!(machine.memory_group, group(file, 1_000_000, 1000));
+        assert_eq!(machine.tasks_group, Fact::NotThere);
+    }
+
+    #[test]
+    fn without_a_limit_there_is_none() {
+        assert_eq!(machine(&[]).memory_group, Fact::NotThere);
+        assert_eq!(machine(&[("proc/self/cgroup", None)]).memory_group, Fact::NotThere);
+        assert_eq!(machine(&[("proc/self/cgroup", Some("what\n"))]).tasks_group, Fact::Unknown);
+    }
+}

@@ -1,0 +1,52 @@
+//! A result for the tests of what is made of results.
+
+use crate::load::stats::summary::{
+    Bytes, Connections, Generator, Lag, Latencies, Latency, LoadModel, Messages, Summary,
+};
+
+impl Summary {
+    /// A run of a closed loop, without a fault.
+    pub(crate) fn sample() -> Self {
+        let response = Latency {
+            p50: Some(870.4),
+            p90: Some(1240.0),
+            p99: Some(2400.0),
+            p99_9: Some(4100.0),
+            p99_99: None,
+            max: Some(7204.0),
+            mean: Some(912.5),
+            count: 50_000,
+        };
+        Self {
+            loopline: "0.1.0",
+            endpoint: "message=127.0.0.1:9999".into(),
+            connections: Connections {
+                asked: 10_000,
+                opened: 10_000,
+                open_seconds: 0.42,
+                open_rate: 23_809.5,
+                ..Connections::default()
+            },
+            messages: Messages { sent: 50_000, acknowledged: 50_000, rate: 5000.0, ..Messages::default() },
+            datagrams: None,
+            latency_us: Latencies {
+                service: response.clone(),
+                connect: Latency { count: 10_000, ..response.clone() },
+                response,
+            },
+            schedule_lag_us: Lag::default(),
+            bytes: Bytes { sent: 4_500_000, received: 4_800_000 },
+            generator: Generator {
+                cpu_seconds: 3.25,
+                rss_bytes: 12 << 20,
+                bytes_per_connection: Some(48.0),
+                busy: 0.325,
+            },
+            duration_seconds: 10.0,
+            load_model: LoadModel::Closed,
+            valid: true,
+            why_invalid: None,
+            failures: Vec::new(),
+        }
+    }
+}

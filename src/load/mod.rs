@@ -1,0 +1,146 @@
+//! `load`: drives any number of connections to a server, and tells the truth about it.
+//!
+//! One thread, on the same network seam and with the same frames as the server. In a closed loop a
+//! connection sends when its reply is in; in an open loop messages are sent on schedule whatever the server
+//! does, and latency runs from when a message was due.
+
+mod conn_table;
+mod error_kind;
+#[cfg(test)]
+mod fake_net;
+#[cfg(test)]
+pub(crate) mod fixtures;
+mod observer;
+pub(crate) mod options;
+pub(crate) mod output;
+mod protocol;
+mod run;
+mod schedule;
+mod sources;
+pub(crate) mod stats;
+mod tcp;
+mod traffic;
+mod udp;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub(crate) use self::observer::Observer;
+use self::options::{LoadOptions, Target};
+use self::protocol::Exchange;
+use self::run::{Course, Run};
+use self::sources::Sources;
+use self::stats::outcome::Before;
+use self::stats::summary::Outcome;
+pub(crate) use self::stats::tally::Times;
+use self::tcp::Streams;
+use self::traffic::Plan;
+use self::udp::Datagrams;
+use crate::net::fd_limit;
+use crate::net::kernel::KernelNet;
+use crate::net::sockets::SocketOptions;
+
+/// Drives the target as `options` say, until it is done or SIGINT or SIGTERM ends it early. Whatever the
+/// target does is a result; only what is wrong here is an error.
+///
+/// # Errors
+/// See [`LoadError`].
+pub(crate) fn run(options: &LoadOptions, observer: &mut dyn Observer) -> Result<Outcome, LoadError> {
+    let target = resolve(options)?;
+    let connections = options.connections.min(fd_limit::room_for_client());
+    let before = Before::now(target.port());
+    let mut net = KernelNet::new(SocketOptions::default()).map_err(LoadError::Network)?;
+    net.take_signals().map_err(LoadError::Network)?;
+    let course = drive(options, net, target, connections, observer).map_err(LoadError::Network)?;
+    Ok(stats::outcome::outcome(options, course, &before))
+}
+
+/// Whether there can be such a run; nothing is driven.
+///
+/// # Errors
+/// See [`LoadError`].
+pub(crate) fn check(options: &LoadOptions) -> Result<(), LoadError> {
+    resolve(options).map(drop)
+}
+
+fn resolve(options: &LoadOptions) -> Result<SocketAddr, LoadError> {
+    options.check().map_err(LoadError::Usage)?;
+    let target = &options.target;
+    let address = target.resolve().map_err(|error| LoadError::Unresolved(target.clone(), error))?;
+    let reaches = |source: &IpNet| source.addr().is_ipv4() == address.is_ipv4();
+    if !options.sources.is_empty() && !options.sources.iter().any(reaches) {
+        let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+        return Err(LoadError::Usage(format!("{target}: --source has no {family} address")));
+    }
+    Ok(address)
+}
+
+fn drive(
+    options: &LoadOptions,
+    net: KernelNet,
+    target: SocketAddr,
+    connections: u32,
+    observer: &mut dyn Observer,
+) -> io::Result<Course> {
+    let (exchange, timeout) = match &options.target {
+        Target::Service(_) if options.target.is_datagrams() => (None, DATAGRAM_TIMEOUT),
+        Target::Service(endpoint) => {
+            (Some(Exchange::of(endpoint.service, options.body_bytes)), CONNECT_TIMEOUT)
+        }
+        Target::Hold { .. } => (Some(Exchange::silence()), CONNECT_TIMEOUT),
+    };
+    let is_held = matches!(options.target, Target::Hold { .. });
+    let timeout_ns = options.timeout.unwrap_or(timeout).as_nanos();
+    let plan = Plan {
+        active: if is_held { 0 } else { options.active.unwrap_or(options.connections) },
+        pipeline: options.rate.is_none().then_some(options.pipeline),
+        one_shot: options.is_one_shot(),
+        timeout_ns: u64::try_from(timeout_ns).unwrap_or(u64::MAX),
+    };
+    // Connections of one message leave their ports behind for a while, and need many more than are open.
+    let wanted = if plan.one_shot { ONE_SHOT_SOURCES } else { Sources::wanted(connections) };
+    let sources = Sources::new(&options.sources, target, wanted);
+    match exchange {
+        Some(exchange) => {
+            let streams = Streams::new(plan, target, sources, exchange, connections as usize);
+            Run::new(options, net, streams, connections).go(observer)
+        }
+        None => Run::new(options, net, Datagrams::new(plan, target, sources), connections).go(observer),
+    }
+}
+
+/// Source addresses that connections of one message each are spread over on loopback.
+const ONE_SHOT_SOURCES: usize = 64;
+
+/// How long a connection may take to be there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// After how long the answer to a datagram is late.
+const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why nothing was driven.
+#[derive(Debug)]
+pub(crate) enum LoadError {
+    /// The options can not be had together.
+    Usage(String),
+    /// The host has no address.
+    Unresolved(Target, io::Error),
+    /// The poller does not work here.
+    Network(io::Error),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(line) => f.write_str(line),
+            Self::Unresolved(target, error) => write!(f, "{target}: the host does not resolve: {error}"),
+            Self::Network(error) => write!(f, "the poller does not work: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}

@@ -1,0 +1,218 @@
+//! The live line: how a run is going, once a second, on a terminal and nowhere else.
+//!
+//! It is drawn only when it is told something; nothing here starts a thread. A terminal that is gone, or
+//! that takes nothing (Ctrl-S), misses lines: a run never waits for it. There are no colours in it, so
+//! `NO_COLOR` has nothing to switch off.
+
+use std::fmt;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::load::stats::summary::Second;
+use crate::report::format;
+use crate::report::stderr::takes_a_line;
+
+/// The line, on standard error. It is cleared when this is dropped.
+pub(crate) struct Live {
+    /// `None` when standard error is no terminal.
+    bar: Option<ProgressBar>,
+    asked: u64,
+    duration: Duration,
+    /// When the opening was drawn last, in seconds from its beginning.
+    drawn_seconds: f64,
+    is_driving: bool,
+    /// Of the run, once it is driving.
+    elapsed_seconds: f64,
+    errors: u64,
+}
+
+impl Live {
+    /// A line for a run that opens as many connections as `asked` and then sends messages for `duration`;
+    /// nothing is shown unless standard error `is_terminal`.
+    #[must_use]
+    pub(crate) fn new(is_terminal: bool, asked: u64, duration: Duration) -> Self {
+        let bar = is_terminal.then(|| {
+            let bar = ProgressBar::with_draw_target(Some(asked), ProgressDrawTarget::stderr());
+            bar.with_style(style("opening [{bar:16}] {wide_msg}"))
+        });
+        let (drawn_seconds, elapsed_seconds) = (f64::NEG_INFINITY, 0.0);
+        Self { bar, asked, duration, drawn_seconds, is_driving: false, elapsed_seconds, errors: 0 }
+    }
+
+    /// So many connections are open, so long after the first was asked for. It may be called as often as
+    /// that changes.
+    pub(crate) fn opening(&mut self, opened: u64, elapsed_seconds: f64) {
+        if self.bar.is_none() || elapsed_seconds - self.drawn_seconds < OPENING_EVERY_SECONDS {
+            return;
+        }
+        self.drawn_seconds = elapsed_seconds;
+        self.draw(|bar| {
+            bar.set_position(opened);
+            bar.set_message(opening_in_words(opened, self.asked, elapsed_seconds));
+        });
+    }
+
+    /// Connections are open, and messages are sent from now on.
+    pub(crate) fn driving(&mut self) {
+        self.is_driving = true;
+    }
+
+    /// A second is over, be it of the opening or of the run.
+    pub(crate) fn second(&mut self, second: &Second) {
+        self.errors += second.errors;
+        if !self.is_driving {
+            return;
+        }
+        // What comes in after the last message was sent takes no more of the duration.
+        self.elapsed_seconds =
+            (self.elapsed_seconds + second.length_seconds).min(self.duration.as_secs_f64());
+        self.draw(|bar| {
+            bar.set_style(style("{wide_msg}"));
+            bar.set_message(second_in_words(second, self.elapsed_seconds, self.duration, self.errors));
+        });
+    }
+
+    /// Clears the line, for what is printed next.
+    pub(crate) fn finish(self) {
+        drop(self);
+    }
+
+    fn draw(&self, change: impl FnOnce(&ProgressBar)) {
+        if let Some(bar) = self.bar.as_ref().filter(|_| takes_a_line()) {
+            change(bar);
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.draw(ProgressBar::finish_and_clear);
+        // A bar that is not finished would draw itself once more, whether the terminal takes it or not.
+        if let Some(bar) = self.bar.as_ref().filter(|bar| !bar.is_finished()) {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+    }
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live")
+            .field("asked", &self.asked)
+            .field("duration", &self.duration)
+            .finish_non_exhaustive()
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "three digits of it are shown")]
+fn opening_in_words(opened: u64, asked: u64, elapsed_seconds: f64) -> String {
+    let rate = opened as f64 / elapsed_seconds;
+    let left_us = asked.saturating_sub(opened) as f64 / rate * 1e6;
+    format!(
+        "{} of {}, {}, {} left",
+        format::count(opened),
+        format::count(asked),
+        format::rate(rate),
+        format::maybe(Some(left_us), format::time_us), // no number while none is open
+    )
+}
+
+fn second_in_words(second: &Second, elapsed_seconds: f64, duration: Duration, errors: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "a count is far below 2^52")]
+    let rate = second.answered as f64 / second.length_seconds;
+    let lag = second.lag_us.p99.map(|lag| format!(", lag {}", format::time_us(lag)));
+    format!(
+        "{}/{} s, {} open, {}, p50 {}, p99 {}, errors {}{}",
+        tenths(elapsed_seconds),
+        tenths(duration.as_secs_f64()),
+        format::count(second.open),
+        format::rate(rate),
+        format::maybe(second.response_us.p50, format::time_us),
+        format::maybe(second.response_us.p99, format::time_us),
+        format::count(errors),
+        lag.unwrap_or_default(),
+    )
+}
+
+/// Tenths of a second, if there are any.
+fn tenths(seconds: f64) -> f64 {
+    (seconds * 10.0).round() / 10.0
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is one of two above").progress_chars("=> ")
+}
+
+/// A terminal shows no more than that to anybody.
+const OPENING_EVERY_SECONDS: f64 = 0.1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::stats::summary::Spread;
+
+    fn a_second() -> Second {
+        Second {
+            length_seconds: 1.0,
+            open: 10_000,
+            answered: 123_456,
+            errors: 2,
+            response_us: Spread { p50: Some(870.4), p99: Some(1240.0), max: Some(7200.0) },
+            ..Second::default()
+        }
+    }
+
+    #[test]
+    fn opening_says_how_long_it_will_take() {
+        let line = opening_in_words(4000, 10_000, 0.5);
+        assert_eq!(line, "4,000 of 10,000, 8,000/s, 750 ms left");
+        assert_eq!(opening_in_words(0, 10, 1.0), "0 of 10, 0/s, – left");
+        assert_eq!(opening_in_words(0, 10, 0.0), "0 of 10, –, – left");
+        assert_eq!(opening_in_words(10, 10, 1.0), "10 of 10, 10/s, 0 µs left");
+    }
+
+    #[test]
+    fn a_second_of_a_closed_loop_has_no_lag() {
+        let line = second_in_words(&a_second(), 12.0, Duration::from_secs(30), 3);
+        assert_eq!(line, "12/30 s, 10,000 open, 123,456/s, p50 870 µs, p99 1.24 ms, errors 3");
+    }
+
+    #[test]
+    fn a_second_of_an_open_loop_tells_its_lag() {
+        let lag_us = Spread { p99: Some(12.0), ..Spread::default() };
+        let line = second_in_words(&Second { lag_us, ..a_second() }, 1.0, Duration::from_millis(1500), 0);
+        assert!(line.starts_with("1/1.5 s, "), "{line}");
+        assert!(line.ends_with(", errors 0, lag 12 µs"), "{line}");
+    }
+
+    #[test]
+    fn a_line_fits_a_terminal_of_eighty_columns() {
+        let lag_us = Spread { p99: Some(1240.0), ..Spread::default() };
+        let second = Second { lag_us, ..a_second() };
+        let line = second_in_words(&second, 12.0, Duration::from_secs(30), 3);
+        assert!(line.chars().count() < 80, "{line}");
+    }
+
+    #[test]
+    fn without_a_terminal_there_is_no_line() {
+        let mut live = Live::new(false, 10, Duration::from_secs(1));
+        live.opening(5, 1.0);
+        live.driving();
+        live.second(&a_second());
+        assert!(live.bar.is_none());
+        live.finish();
+    }
+
+    #[test]
+    fn errors_count_from_the_beginning_and_time_once_messages_are_sent() {
+        let second = |live: &mut Live| {
+            live.second(&Second { length_seconds: 1.5, ..a_second() });
+            (live.elapsed_seconds.to_string(), live.errors)
+        };
+        let mut live = Live::new(false, 10, Duration::from_secs(2));
+        assert_eq!(second(&mut live), ("0".into(), 2));
+        live.driving();
+        assert_eq!(second(&mut live), ("1.5".into(), 4));
+        assert_eq!(second(&mut live), ("2".into(), 6));
+    }
+}

@@ -1,0 +1,115 @@
+//! The plots of a run.
+
+use hdrhistogram::Histogram;
+
+use crate::load::stats::summary::{Outcome, Second, Spread, percentile_us};
+use crate::report::format::{short, time_us};
+use crate::report::plot::{Axis, Plot, Scale, Series, Stroke};
+
+/// Connections and rate, second by second.
+pub(super) fn activity(seconds: &[Second]) -> [(Plot, &'static str); 2] {
+    [
+        (connections(seconds), "Open at the end of each second."),
+        (rates(seconds), "Where the lines part, the server was behind, or messages failed."),
+    ]
+}
+
+/// Latencies, second by second and from the fastest to the slowest.
+pub(super) fn latency(outcome: &Outcome) -> [(Plot, &'static str); 2] {
+    let response = percentiles("response", &outcome.response);
+    let service = percentiles("service", &outcome.service).drawn(Stroke::Dashed);
+    [
+        (
+            spreads("Response time over time", &outcome.seconds, |second| &second.response_us),
+            "Each second by itself. The p99 of a second needs 1,000 messages in it.",
+        ),
+        (
+            times("Latency by percentile", Axis::nines("of messages"), vec![response, service]),
+            "Each nine has the same width. The lines end where fewer than ten messages are slower.",
+        ),
+    ]
+}
+
+/// How late messages were sent, in the same two ways.
+pub(super) fn lag(outcome: &Outcome) -> [(Plot, &'static str); 2] {
+    let lag = percentiles("lag", &outcome.lag);
+    [
+        (spreads("Schedule lag over time", &outcome.seconds, |second| &second.lag_us), ""),
+        (times("Schedule lag by percentile", Axis::nines("of messages"), vec![lag]), ""),
+    ]
+}
+
+fn connections(seconds: &[Second]) -> Plot {
+    let counted = seconds.iter().map(|second| (second.at_seconds, Some(number(second.open))));
+    let none_at_first = seconds.first().map(|_| (0.0, Some(0.0)));
+    Plot {
+        title: "Connections over time".into(),
+        x: Axis::time("since the start"),
+        y: Axis { label: "open", scale: Scale::Whole, show: short },
+        series: vec![Series::new("open connections", none_at_first.into_iter().chain(counted))],
+    }
+}
+
+fn rates(seconds: &[Second]) -> Plot {
+    let per_second = |name: &str, of: fn(&Second) -> u64| {
+        let rate = |second: &Second| {
+            let enough = second.length_seconds >= INTERVAL_MIN;
+            enough.then(|| number(of(second)) / second.length_seconds)
+        };
+        across(name, seconds, rate)
+    };
+    Plot {
+        title: "Rate over time".into(),
+        x: Axis::time("since the start"),
+        y: Axis { label: "messages a second", scale: Scale::Linear, show: short },
+        series: vec![
+            per_second("answered", |second| second.answered),
+            per_second("sent", |second| second.sent).drawn(Stroke::Dashed),
+        ],
+    }
+}
+
+fn spreads(title: &str, seconds: &[Second], of: fn(&Second) -> &Spread) -> Plot {
+    let line = |name: &str, pick: fn(&Spread) -> Option<f64>| {
+        across(name, seconds, |second| pick(of(second)).map(drawable))
+    };
+    let lines = [line("p50", |of| of.p50), line("p99", |of| of.p99), line("largest", |of| of.max)];
+    let shown = lines.into_iter().filter(|line| !line.is_empty()).collect();
+    times(title, Axis::time("since the start"), shown)
+}
+
+/// A line of what is so of each interval as a whole: it stands in its middle. The axis ends where the run
+/// does, as that of the connections.
+fn across(name: &str, seconds: &[Second], value: impl Fn(&Second) -> Option<f64>) -> Series {
+    let end = seconds.last().map(|last| (last.at_seconds, None));
+    let middles = seconds.iter().map(|s| (s.at_seconds - s.length_seconds / 2.0, value(s)));
+    Series::new(name, middles.chain(end))
+}
+
+fn times(title: &str, x: Axis, series: Vec<Series>) -> Plot {
+    let y = Axis { label: "time, logarithmic", scale: Scale::Log, show: time_us };
+    Plot { title: title.into(), x, y, series }
+}
+
+/// The curve of `nanoseconds` from its fastest to where there are too few samples to tell.
+fn percentiles(name: &str, nanoseconds: &Histogram<u64>) -> Series {
+    let shares = (0u32..).map(|step| 1.0 - 10f64.powf(-f64::from(step) / POINTS_A_NINE));
+    let told = shares.map_while(|share| percentile_us(nanoseconds, 100.0 * share).map(|us| (share, us)));
+    Series::new(name, told.map(|(share, us)| (share, Some(drawable(us)))))
+}
+
+/// On a logarithmic axis there is no place for zero. Below a tenth of a microsecond nothing is told apart.
+fn drawable(us: f64) -> f64 {
+    us.max(0.1)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a plot shows three digits at most")]
+fn number(of: u64) -> f64 {
+    of as f64
+}
+
+/// Seconds that an interval needs for a rate that means anything; the last may be shorter.
+const INTERVAL_MIN: f64 = 0.1;
+
+/// Points of the curve for each nine of the axis.
+const POINTS_A_NINE: f64 = 60.0;

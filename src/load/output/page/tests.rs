@@ -1,0 +1,216 @@
+//! What a page must show, and must bear.
+
+use hdrhistogram::Histogram;
+
+use super::*;
+use crate::load::stats::summary::{
+    Bytes, Connections, DatagramDrops, Datagrams, Failure, Generator, Lag, Latencies, Latency, Messages,
+    Second, Spread,
+};
+use crate::report::html::unbalanced;
+use crate::report::page::leave;
+
+/// A run of which nothing is known.
+fn nothing() -> Outcome {
+    let histogram = || Histogram::new(3).unwrap();
+    Outcome {
+        summary: Summary {
+            loopline: "0.0.0",
+            endpoint: "message=127.0.0.1:9999".into(),
+            connections: Connections::default(),
+            messages: Messages::default(),
+            datagrams: None,
+            latency_us: Latencies::default(),
+            schedule_lag_us: Lag::default(),
+            bytes: Bytes::default(),
+            generator: Generator::default(),
+            duration_seconds: 0.0,
+            load_model: LoadModel::Closed,
+            valid: false,
+            why_invalid: None,
+            failures: vec![],
+        },
+        is_interrupted: false,
+        seconds: vec![],
+        response: histogram(),
+        service: histogram(),
+        lag: histogram(),
+    }
+}
+
+/// A second of [`sample`], with a stall in one of them.
+fn second(n: u32, random: &mut Random, outcome: &mut Outcome) -> Second {
+    const RATE: u32 = 40_000;
+    let opening = n < 2;
+    let stalled = n == 21;
+    let mut of_second = [Histogram::new(3).unwrap(), Histogram::new(3).unwrap()];
+    for _ in 0..if opening { 0 } else { RATE } {
+        let service = 90_000.0 * (1.0 + random.exponential() * 0.6);
+        let service = if random.uniform() < 0.002 { service * 9.0 } else { service };
+        let lag = 1_500.0 + random.exponential() * 900.0;
+        let waited = if stalled { 180e6 * random.uniform() * random.uniform() } else { 0.0 };
+        let [service, lag, response] =
+            [service, lag, service + lag + waited].map(|time| format!("{time:.0}").parse::<u64>().unwrap());
+        outcome.service.record(service).unwrap();
+        outcome.response.record(response).unwrap();
+        outcome.lag.record(lag).unwrap();
+        of_second[0].record(response).unwrap();
+        of_second[1].record(lag).unwrap();
+    }
+    let sent = if opening { 0 } else { u64::from(RATE) };
+    let answered = if stalled { sent - 7_900 } else { sent.saturating_sub(u64::from(n % 3) * 40) };
+    Second {
+        at_seconds: f64::from(n + 1),
+        length_seconds: 1.0,
+        open: if n == 0 { 6_200 } else { 10_000 - u64::from(n / 12) },
+        sent,
+        answered,
+        errors: u64::from(n % 12 == 0),
+        response_us: Spread::of(&of_second[0]),
+        lag_us: Spread::of(&of_second[1]),
+    }
+}
+
+/// Numbers that are the same each time.
+struct Random(u64);
+
+impl Random {
+    fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        f64::from(u32::try_from(self.0 >> 32).unwrap()) / f64::from(u32::MAX)
+    }
+
+    fn exponential(&mut self) -> f64 {
+        -(self.uniform().max(1e-9)).ln()
+    }
+}
+
+/// A run as they often are: open loop, most went well.
+fn sample() -> Outcome {
+    let mut outcome = nothing();
+    let mut random = Random(7);
+    for n in 0..32 {
+        let second = second(n, &mut random, &mut outcome);
+        outcome.seconds.push(second);
+    }
+    let mut connect = Histogram::<u64>::new(3).unwrap();
+    (1..10_000u64).for_each(|n| connect.record(40_000 + n * 37).unwrap());
+    let summary = &mut outcome.summary;
+    summary.latency_us = Latencies {
+        response: Latency::of(&outcome.response),
+        service: Latency::of(&outcome.service),
+        connect: Latency::of(&connect),
+    };
+    summary.schedule_lag_us = Lag::of(&outcome.lag);
+    summary.connections = Connections {
+        asked: 10_000,
+        opened: 10_000,
+        failed: 0,
+        lost: 2,
+        slow: 31,
+        open_seconds: 1.63,
+        open_rate: 6_134.0,
+        limited_by: None,
+    };
+    summary.messages = Messages {
+        sent: 1_200_000,
+        acknowledged: 1_199_986,
+        failed: 2,
+        unanswered: 12,
+        rate: 39_999.2,
+        offered_rate: Some(40_000.0),
+    };
+    summary.bytes = Bytes { sent: 108_000_000, received: 116_398_642 };
+    summary.generator =
+        Generator { cpu_seconds: 17.25, rss_bytes: 9_437_184, bytes_per_connection: Some(71.6), busy: 0.575 };
+    summary.duration_seconds = 30.0;
+    summary.load_model = LoadModel::Open;
+    summary.valid = true;
+    summary.failures = vec![Failure {
+        reason: "connection reset",
+        count: 2,
+        first: "127.0.0.1:40386, 12.1 s after the start, with one message unanswered".into(),
+    }];
+    outcome
+}
+
+/// The run of [`sample`] with all that can go wrong, over datagrams.
+fn spoiled() -> Outcome {
+    let mut outcome = sample();
+    outcome.is_interrupted = true;
+    let summary = &mut outcome.summary;
+    summary.endpoint = "month=[::1]:8091".into();
+    summary.valid = false;
+    summary.why_invalid =
+        Some("the generator was busy 99 % of the time: the server may do more than it asked for".into());
+    summary.connections.opened = 9_502;
+    summary.connections.failed = 498;
+    summary.connections.limited_by = Some("descriptors");
+    summary.datagrams = Some(Datagrams {
+        sent: 1_200_000,
+        answered: 1_199_000,
+        late: 400,
+        lost: 600,
+        duplicate: 3,
+        kernel: DatagramDrops { receive_buffer: 512, own_receive_buffer: 12, ..DatagramDrops::default() },
+    });
+    let first = format!("<script>alert(1)</script> {}", "long".repeat(60));
+    summary.failures.push(Failure { reason: "answered wrongly", count: 1, first });
+    outcome
+}
+
+#[test]
+fn a_page_shows_every_figure_and_loads_nothing() {
+    let outcome = sample();
+    let page = page(&outcome);
+    assert_eq!(unbalanced(&page), None);
+    assert_eq!(page.matches("<svg ").count(), 6);
+    let Latencies { response, service, connect } = &outcome.summary.latency_us;
+    for latency in [response, service, connect] {
+        let Latency { p50, p90, p99, p99_9, p99_99, max, mean, .. } = *latency;
+        for value in [p50, p90, p99, p99_9, p99_99, max, mean] {
+            assert!(page.contains(&format!(">{}</td>", maybe(value, time_us))), "{value:?}");
+        }
+    }
+    for shown in ["Valid.", "10,000", "1,199,986", "39,999/s", "72 B", "&gt; 99.9 %"] {
+        assert!(page.contains(shown), "{shown}");
+    }
+    for loads in ["http:", "https:", "src=", "href=", "url(", "<script"] {
+        assert!(!page.contains(loads), "{loads}");
+    }
+    leave("sample.html", &page);
+}
+
+#[test]
+fn what_spoils_a_run_stands_on_top() {
+    let page = page(&spoiled());
+    assert_eq!(unbalanced(&page), None);
+    assert!(page.find("The generator was busy 99 % of the time") < page.find("<dl"));
+    assert!(page.find("9,502 of 10,000 connections were opened.") < page.find("<dl"));
+    assert!(page.find("Interrupted.") < page.find("<dl"));
+    assert!(page.contains("What limited it: descriptors."));
+    assert!(page.contains("sent = answered + late + lost"));
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    assert!(!page.contains("Valid."));
+    leave("spoiled.html", &page);
+}
+
+#[test]
+fn a_run_that_found_nothing_has_a_page_too() {
+    let page = page(&nothing());
+    assert_eq!(unbalanced(&page), None);
+    assert_eq!(page.matches("nothing was measured").count(), 4);
+    assert!(page.contains("The generator was what limited the run."));
+    assert!(!page.contains("NaN"));
+    leave("nothing.html", &page);
+}
+
+#[test]
+fn a_closed_loop_has_no_schedule_to_lag_behind() {
+    let mut outcome = sample();
+    outcome.summary.load_model = LoadModel::Closed;
+    outcome.summary.messages.offered_rate = None;
+    let page = page(&outcome);
+    assert_eq!(page.matches("<svg ").count(), 4);
+    assert!(!page.contains("chedule lag"));
+}

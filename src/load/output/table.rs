@@ -1,0 +1,327 @@
+//! What a run has found, for people: the tables at its end, and those of merged logs.
+//!
+//! Columns are parted by spaces, and rows and columns are always the same, so that a pipe gets what a
+//! terminal shows; programs are better served by `--json`.
+
+use comfy_table::{CellAlignment, ContentArrangement, Row, Table, presets};
+
+use crate::journal::escape::escape;
+use crate::load::stats::histogram_log::{LAG, Merged, RESPONSE, SERVICE};
+use crate::load::stats::summary::{Failure, Lag, Latency, LoadModel, Summary};
+use crate::report::format;
+use facts::{facts, is_held, seconds};
+
+mod facts;
+
+/// The result of a run: what was asked, what became of it, and in the last line whether it counts.
+/// Lines are wrapped at `width`, if there is one.
+#[must_use]
+pub(crate) fn summary(summary: &Summary, width: Option<u16>, colours: bool) -> String {
+    let look = Look { width, colours };
+    let latency = &summary.latency_us;
+    let mut times = vec![times_row("connect", &latency.connect)];
+    if !is_held(summary) {
+        let rows = [("response", &latency.response), ("service", &latency.service)];
+        times.splice(..0, rows.map(|(name, of)| times_row(name, of)));
+    }
+    if summary.load_model == LoadModel::Open {
+        times.push(times_row("lag", &of_lag(&summary.schedule_lag_us)));
+    }
+    let mut parts = vec![look.bold(&title(summary)), look.pairs(facts(summary)), look.times(times)];
+    if !summary.failures.is_empty() {
+        parts.push(look.failures(&summary.failures));
+    }
+    parts.push(look.verdict(summary));
+    parts.join("\n\n") + "\n"
+}
+
+/// What logs add up to.
+#[must_use]
+pub(crate) fn merged(merged: &Merged, width: Option<u16>, colours: bool) -> String {
+    let look = Look { width, colours };
+    let title = format!(
+        "{} of {} over {}",
+        counted(merged.intervals, "interval"),
+        counted(merged.files as u64, "log"),
+        seconds(merged.span().as_secs_f64()),
+    );
+    let known = [RESPONSE, SERVICE, LAG];
+    let others = merged.histograms.keys().map(String::as_str).filter(|tag| !known.contains(tag));
+    let rows = known.into_iter().chain(others).filter_map(|tag| {
+        let histogram = merged.histograms.get(tag)?;
+        Some(times_row(&escaped(tag), &Latency::of(histogram)))
+    });
+    format!("{}\n\n{}\n", look.bold(&title), look.times(rows.collect()))
+}
+
+fn title(summary: &Summary) -> String {
+    let model = match summary.load_model {
+        LoadModel::Open => "open loop",
+        LoadModel::Closed if is_held(summary) => "held",
+        LoadModel::Closed => "closed loop",
+    };
+    format!("{}, {model}, {}", summary.endpoint, seconds(summary.duration_seconds))
+}
+
+/// How tables look.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    width: Option<u16>,
+    colours: bool,
+}
+
+impl Look {
+    fn pairs(self, facts: Vec<(&'static str, String)>) -> String {
+        let rows = facts.into_iter().map(|(name, words)| Row::from([name.to_owned(), words]));
+        wrapped(rows, self.width)
+    }
+
+    /// Not wrapped: a number in two lines is none.
+    fn times(self, rows: Vec<Row>) -> String {
+        let header = ["latency", "p50", "p90", "p99", "p99.9", "p99.99", "max", "mean", "samples"];
+        let mut table = table([Row::from(header)].into_iter().chain(rows));
+        table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+        self.headed(&table.trim_fmt())
+    }
+
+    fn failures(self, failures: &[Failure]) -> String {
+        let header = Row::from(["failures", "count", "the first"]);
+        let rows = failures.iter().map(|failure| {
+            Row::from([failure.reason.to_owned(), format::count(failure.count), escaped(&failure.first)])
+        });
+        self.headed(&wrapped([header].into_iter().chain(rows), self.width))
+    }
+
+    /// `table` with its first line in bold.
+    fn headed(self, table: &str) -> String {
+        match table.split_once('\n') {
+            Some((header, rows)) => format!("{}\n{rows}", self.bold(header)),
+            None => table.into(),
+        }
+    }
+
+    fn verdict(self, summary: &Summary) -> String {
+        if summary.valid {
+            return self.painted("valid", GREEN);
+        }
+        let why = summary.why_invalid.as_deref().unwrap_or("no reason is known");
+        self.painted(&format!("not valid: {why}"), RED)
+    }
+
+    fn bold(self, text: &str) -> String {
+        self.painted(text, BOLD)
+    }
+
+    fn painted(self, text: &str, code: &str) -> String {
+        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
+    }
+}
+
+/// Columns with spaces between them, and nothing else.
+fn table(rows: impl IntoIterator<Item = Row>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, COLUMN_GAP));
+    }
+    table
+}
+
+fn wrapped(rows: impl IntoIterator<Item = Row>, width: Option<u16>) -> String {
+    let mut table = table(rows);
+    if let Some(width) = width {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    }
+    table.trim_fmt()
+}
+
+/// A row of the table of latencies.
+fn times_row(name: &str, of: &Latency) -> Row {
+    let times = [of.p50, of.p90, of.p99, of.p99_9, of.p99_99, of.max, of.mean];
+    let times = times.into_iter().map(|time| format::maybe(time, format::time_us));
+    let samples = if of.count == 0 { format::NONE.into() } else { format::count(of.count) };
+    Row::from([name.to_owned()].into_iter().chain(times).chain([samples]).collect::<Vec<_>>())
+}
+
+/// Lag is told in fewer points.
+fn of_lag(lag: &Lag) -> Latency {
+    Latency { p50: lag.p50, p99: lag.p99, p99_9: lag.p99_9, max: lag.max, ..Latency::default() }
+}
+
+fn counted(count: u64, of: &str) -> String {
+    format!("{} {of}{}", format::count(count), if count == 1 { "" } else { "s" })
+}
+
+/// What failed may have come from a peer, in its own words.
+fn escaped(text: &str) -> String {
+    let mut line = Vec::new();
+    escape(text.as_bytes(), &mut line);
+    String::from_utf8_lossy(&line).into_owned()
+}
+
+const COLUMN_GAP: u16 = 2;
+
+const BOLD: &str = "1";
+const GREEN: &str = "32";
+const RED: &str = "31";
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::load::stats::histogram_log::{Interval, IntervalLog, read};
+    use crate::load::stats::summary::{DatagramDrops, Datagrams};
+    use hdrhistogram::Histogram;
+
+    fn plain(of: &Summary) -> String {
+        summary(of, None, false)
+    }
+
+    fn assert_contains(table: &str, line: &str) {
+        assert!(table.lines().any(|found| found == line), "{line}\nis not in\n{table}");
+    }
+
+    #[test]
+    fn a_run_is_told_in_lines() {
+        let expected = "\
+message=127.0.0.1:9999, closed loop, 10 s
+
+connections  10,000 asked: 10,000 opened, 0 failed; 0 lost; opened in 420 ms, 23,810/s
+messages     50,000 sent: 50,000 acknowledged, 0 failed, 0 unanswered
+rate         5,000/s acknowledged
+bytes        4.29 MiB (439 KiB/s) sent, 4.58 MiB (469 KiB/s) received
+generator    3.25 s of CPU, busy 32.5 %, 12 MiB of memory, 48 B a connection
+
+latency      p50      p90     p99   p99.9  p99.99     max    mean  samples
+response  870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   50,000
+service   870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   50,000
+connect   870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   10,000
+
+valid
+";
+        assert_eq!(plain(&Summary::sample()), expected);
+    }
+
+    #[test]
+    fn what_only_some_runs_have_has_lines_of_its_own() {
+        let table = plain(&troubled());
+        for line in [
+            "message=127.0.0.1:9999, open loop, 10 s",
+            "connections  10,000 asked: 9,998 opened, 2 failed; 0 lost; opened in 420 ms, 23,810/s; limited by backlog",
+            "rate         5,000/s acknowledged, 5,100/s offered",
+            "datagrams    1,000 sent: 990 answered, 3 late, 7 lost; 1 duplicate",
+            "lag        12 µs        –  140 µs       –       –  2.4 ms       –        –",
+            "failures     count  the first",
+            "wrong reply  1,234  expected 'a', got '\\u{1b}[2J\\n'",
+            "timeout      3      127.0.0.1:9999: no reply within 10 s",
+        ] {
+            assert_contains(&table, line);
+        }
+        assert!(table.ends_with("\n\nnot valid: the generator was busy for 99 % of the time\n"));
+    }
+
+    #[test]
+    fn a_narrow_terminal_wraps_words_and_no_numbers() {
+        let table = summary(&troubled(), Some(60), false);
+        assert_contains(&table, "             opened in 420 ms, 23,810/s; limited by");
+        assert_contains(&table, "connect   870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   10,000");
+        let facts = table.lines().take_while(|line| !line.starts_with("latency"));
+        assert!(facts.into_iter().all(|line| line.chars().count() <= 60), "{table}");
+    }
+
+    #[test]
+    fn colours_only_add_to_the_text_and_no_line_ends_in_a_space() {
+        let coloured = summary(&troubled(), None, true);
+        assert!(coloured.contains("\x1b[31mnot valid: "));
+        let codes = ["\x1b[0m", "\x1b[1m", "\x1b[31m"];
+        let stripped = codes.iter().fold(coloured, |text, code| text.replace(code, ""));
+        assert_eq!(stripped, plain(&troubled()));
+        assert!(stripped.lines().all(|line| line == line.trim_end()));
+    }
+
+    #[test]
+    fn of_connections_that_are_only_held_nothing_is_told_about_messages() {
+        let mut of = Summary::sample();
+        of.endpoint = "hold=192.0.2.1:443".into();
+        let expected = "\
+hold=192.0.2.1:443, held, 10 s
+
+connections  10,000 asked: 10,000 opened, 0 failed; 0 lost; opened in 420 ms, 23,810/s
+generator    3.25 s of CPU, busy 32.5 %, 12 MiB of memory, 48 B a connection
+
+latency     p50      p90     p99   p99.9  p99.99     max    mean  samples
+connect  870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   10,000
+
+valid
+";
+        assert_eq!(plain(&of), expected);
+    }
+
+    #[test]
+    fn a_run_that_sent_nothing_has_a_table_too() {
+        let mut of = Summary::sample();
+        of.latency_us = crate::load::stats::summary::Latencies::default();
+        of.duration_seconds = 0.0;
+        of.generator.bytes_per_connection = None;
+        let table = plain(&of);
+        assert_contains(&table, "response    –    –    –      –       –    –     –        –");
+        assert_contains(&table, "bytes        4.29 MiB sent, 4.58 MiB received");
+        assert_contains(&table, "generator    3.25 s of CPU, busy 32.5 %, 12 MiB of memory");
+    }
+
+    #[test]
+    fn merged_logs_have_a_row_for_each_tag() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.hlog");
+        let mut histogram = Histogram::new(3).unwrap();
+        histogram.record_n(2_000_000, 1000).unwrap();
+        let mut file = Vec::new();
+        let mut log = IntervalLog::new(&mut file, UNIX_EPOCH).unwrap();
+        let length = Duration::from_secs(1);
+        let (response, service) = (&histogram, &histogram);
+        log.append(&Interval { start: Duration::ZERO, length, response, service, lag: None }).unwrap();
+        let other = String::from_utf8(file).unwrap().replace("Tag=service", "Tag=a\u{1b}z");
+        std::fs::File::create(&path).unwrap().write_all(other.as_bytes()).unwrap();
+        let expected = "\
+2 intervals of 1 log over 1 s
+
+latency    p50   p90   p99  p99.9  p99.99   max  mean  samples
+response  2 ms  2 ms  2 ms      –       –  2 ms  2 ms    1,000
+a\\u{1b}z  2 ms  2 ms  2 ms      –       –  2 ms  2 ms    1,000
+";
+        assert_eq!(merged(&read(&path).unwrap(), None, false), expected);
+    }
+
+    fn troubled() -> Summary {
+        let mut of = Summary::sample();
+        of.load_model = LoadModel::Open;
+        of.messages.offered_rate = Some(5100.0);
+        of.connections.failed = 2;
+        of.connections.opened = 9998;
+        of.connections.limited_by = Some("backlog");
+        of.schedule_lag_us = Lag { p50: Some(12.0), p99: Some(140.0), p99_9: None, max: Some(2400.0) };
+        of.datagrams = Some(Datagrams {
+            sent: 1000,
+            answered: 990,
+            late: 3,
+            lost: 7,
+            duplicate: 1,
+            kernel: DatagramDrops {
+                receive_buffer: 5,
+                own_receive_buffer: 2,
+                server_receive_buffer: 3,
+                send_buffer: 0,
+                no_port: 1,
+            },
+        });
+        of.failures = vec![
+            Failure { reason: "wrong reply", count: 1234, first: "expected 'a', got '\x1b[2J\n'".into() },
+            Failure { reason: "timeout", count: 3, first: "127.0.0.1:9999: no reply within 10 s".into() },
+        ];
+        of.valid = false;
+        of.why_invalid = Some("the generator was busy for 99 % of the time".into());
+        of
+    }
+}

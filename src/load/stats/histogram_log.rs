@@ -1,0 +1,216 @@
+//! The histogram log of a run: an interval log, which the tools of `HdrHistogram` read, plot and merge.
+//!
+//! ```text
+//! #[Histogram log format version 1.3]
+//! #[StartTime: 1797854400.000 (seconds since epoch)]
+//! #[BaseTime: 1797854400.000 (seconds since epoch)]
+//! #[MaxValueDivisor: 1000000.000]
+//! "StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"
+//! Tag=response,0.000,1.000,7.201,HISTFAAAAC…
+//! Tag=service,0.000,1.000,1.113,HISTFAAAAC…
+//! Tag=response,1.000,1.000,6.990,HISTFAAAAC…
+//! ```
+//!
+//! A line is what one second added to one distribution: its beginning in seconds after `BaseTime`, its
+//! length, its maximum, and all its counts. Values are nanoseconds, the maximum is in milliseconds, as the
+//! tools expect it. Since a line has counts and not percentiles, logs of several generators [merge](merge()) exactly.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+
+mod decode;
+mod merge;
+
+#[cfg(test)]
+pub(crate) use merge::read;
+pub(crate) use merge::{Merged, merge};
+
+/// From when a message was due to its reply. Intervals without a tag, which other tools write, count as such.
+pub(crate) const RESPONSE: &str = "response";
+
+/// From when a message was sent to its reply.
+pub(crate) const SERVICE: &str = "service";
+
+/// From when a message was due to when it was sent.
+pub(crate) const LAG: &str = "lag";
+
+/// A log that is being written.
+pub(crate) struct IntervalLog<W> {
+    to: W,
+    serializer: V2DeflateSerializer,
+    histogram: Vec<u8>,
+    lines: String,
+}
+
+/// What happened in one second, in nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Interval<'a> {
+    /// Its beginning, from the beginning of the run.
+    pub start: Duration,
+    /// How long it was.
+    pub length: Duration,
+    /// From when messages were due to their replies.
+    pub response: &'a Histogram<u64>,
+    /// From when messages were sent to their replies.
+    pub service: &'a Histogram<u64>,
+    /// How late messages were sent; `None` in a closed loop.
+    pub lag: Option<&'a Histogram<u64>>,
+}
+
+impl IntervalLog<File> {
+    /// Begins a log at `path`, in place of what was there, of a run that began at `started`.
+    ///
+    /// # Errors
+    /// The file cannot be created or written.
+    pub(crate) fn create(path: &Path, started: SystemTime) -> io::Result<Self> {
+        Self::new(File::create(path)?, started)
+    }
+}
+
+impl<W: Write> IntervalLog<W> {
+    /// Begins a log of a run that began at `started`. It is not buffered: `to` gets whole lines only.
+    ///
+    /// # Errors
+    /// The header cannot be written.
+    pub(crate) fn new(mut to: W, started: SystemTime) -> io::Result<Self> {
+        let mut serializer = V2DeflateSerializer::new();
+        let mut header = Vec::new();
+        IntervalLogWriterBuilder::new()
+            .add_comment("[Histogram log format version 1.3]")
+            .with_start_time(started)
+            .with_base_time(started)
+            .with_max_value_divisor(NANOSECONDS_A_MILLISECOND)
+            .begin_log_with(&mut header, &mut serializer)?;
+        header.extend_from_slice(LEGEND.as_bytes());
+        to.write_all(&header)?;
+        Ok(Self { to, serializer, histogram: Vec::new(), lines: String::new() })
+    }
+
+    /// Appends an interval, in one write: of a generator that is killed, at most the last line is torn.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn append(&mut self, interval: &Interval<'_>) -> io::Result<()> {
+        let Interval { start, length, response, service, lag } = *interval;
+        self.add_line(RESPONSE, start, length, response)?;
+        self.add_line(SERVICE, start, length, service)?;
+        if let Some(lag) = lag {
+            self.add_line(LAG, start, length, lag)?;
+        }
+        self.flush()
+    }
+
+    /// Not by the writer of `hdrhistogram`: that borrows its file for as long as it lives, and begins every
+    /// log that has a divisor with a line about it.
+    fn add_line(
+        &mut self,
+        tag: &str,
+        start: Duration,
+        length: Duration,
+        histogram: &Histogram<u64>,
+    ) -> io::Result<()> {
+        self.histogram.clear();
+        self.serializer.serialize(histogram, &mut self.histogram).map_err(io::Error::other)?;
+        let (start, length) = (start.as_secs_f64(), length.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "three decimals of it are written")]
+        let max = histogram.max() as f64 / NANOSECONDS_A_MILLISECOND;
+        let numbers = format!("Tag={tag},{start:.3},{length:.3},{max:.3},");
+        self.lines.push_str(&numbers);
+        STANDARD.encode_string(&self.histogram, &mut self.lines);
+        self.lines.push('\n');
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let written = self.to.write_all(self.lines.as_bytes());
+        self.lines.clear();
+        written
+    }
+}
+
+const LEGEND: &str =
+    "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n";
+
+const NANOSECONDS_A_MILLISECOND: f64 = 1_000_000.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::UNIX_EPOCH;
+
+    fn histogram(nanoseconds: &[u64]) -> Histogram<u64> {
+        let mut histogram = Histogram::new(3).unwrap();
+        nanoseconds.iter().for_each(|value| histogram.record(*value).unwrap());
+        histogram
+    }
+
+    fn written(lag: Option<&Histogram<u64>>) -> String {
+        let started = UNIX_EPOCH + Duration::from_millis(1_797_854_400_250);
+        let mut file = Vec::new();
+        let mut log = IntervalLog::new(&mut file, started).unwrap();
+        let (response, service) = (histogram(&[7_200_000, 800_000]), histogram(&[700_000]));
+        for second in 0..2 {
+            let (start, length) = (Duration::from_secs(second), Duration::from_secs(1));
+            let interval = Interval { start, length, response: &response, service: &service, lag };
+            log.append(&interval).unwrap();
+        }
+        String::from_utf8(file).unwrap()
+    }
+
+    #[test]
+    fn it_begins_as_the_format_says() {
+        let text = written(None);
+        let header: Vec<&str> = text.lines().take(5).collect();
+        assert_eq!(
+            header,
+            [
+                "#[Histogram log format version 1.3]",
+                "#[StartTime: 1797854400.250 (seconds since epoch)]",
+                "#[BaseTime: 1797854400.250 (seconds since epoch)]",
+                "#[MaxValueDivisor: 1000000.000]",
+                "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_line_is_tag_start_length_maximum_in_milliseconds_and_histogram() {
+        let text = written(Some(&histogram(&[1000])));
+        let lines: Vec<Vec<&str>> = text.lines().skip(5).map(|line| line.split(',').collect()).collect();
+        let beginnings: Vec<&[&str]> = lines.iter().map(|line| &line[..4]).collect();
+        assert_eq!(beginnings[0], ["Tag=response", "0.000", "1.000", "7.201"]);
+        assert_eq!(beginnings[1], ["Tag=service", "0.000", "1.000", "0.700"]);
+        assert_eq!(beginnings[2], ["Tag=lag", "0.000", "1.000", "0.001"]);
+        assert_eq!(beginnings[3], ["Tag=response", "1.000", "1.000", "7.201"]);
+        assert_eq!(lines.len(), 6);
+        // The cookie of a compressed histogram of version 2, in base64.
+        assert!(lines.iter().all(|line| line.len() == 5 && line[4].starts_with("HISTFAAA")));
+    }
+
+    #[test]
+    fn a_closed_loop_has_no_lag() {
+        assert!(!written(None).contains(LAG));
+    }
+
+    #[test]
+    fn a_full_disk_is_told() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        assert_eq!(IntervalLog::new(Full, UNIX_EPOCH).err().unwrap().kind(), io::ErrorKind::StorageFull);
+    }
+}

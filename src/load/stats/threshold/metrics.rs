@@ -1,0 +1,265 @@
+//! What a threshold can be about: the metrics, in two tables, and how each is read and written.
+
+use super::super::summary::{Latency, LoadModel, Summary};
+
+/// A metric of the tables below.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Metric {
+    /// A point of a distribution, in microseconds.
+    Time(&'static Distribution, Point),
+    /// A number.
+    Number(&'static Number),
+}
+
+/// A distribution of times: `service_` and its points make `service_p50`, `service_p99` and so on.
+#[derive(Debug)]
+pub(super) struct Distribution {
+    prefix: &'static str,
+    about: &'static str,
+    points: &'static [(&'static str, Point)],
+    of: fn(&Summary) -> Result<Latency, &'static str>,
+}
+
+type Point = fn(&Latency) -> Option<f64>;
+
+#[derive(Debug)]
+pub(super) struct Number {
+    name: &'static str,
+    about: &'static str,
+    of: fn(&Summary) -> Result<f64, &'static str>,
+}
+
+const DISTRIBUTIONS: &[Distribution] = &[
+    Distribution {
+        prefix: "",
+        about: "response time, from when a message was due to its reply",
+        points: ALL_POINTS,
+        of: |summary| Ok(summary.latency_us.response.clone()),
+    },
+    Distribution {
+        prefix: "service_",
+        about: "service time, from when a message was sent to its reply",
+        points: ALL_POINTS,
+        of: |summary| Ok(summary.latency_us.service.clone()),
+    },
+    Distribution {
+        prefix: "connect_",
+        about: "from asking for a connection to having it",
+        points: ALL_POINTS,
+        of: |summary| Ok(summary.latency_us.connect.clone()),
+    },
+    Distribution {
+        prefix: "lag_",
+        about: "how late messages were sent, with --rate",
+        points: &[
+            ("p50", |times| times.p50),
+            ("p99", |times| times.p99),
+            ("p99.9", |times| times.p99_9),
+            ("max", |times| times.max),
+        ],
+        of: lag,
+    },
+];
+
+const ALL_POINTS: &[(&str, Point)] = &[
+    ("p50", |times| times.p50),
+    ("p90", |times| times.p90),
+    ("p99", |times| times.p99),
+    ("p99.9", |times| times.p99_9),
+    ("p99.99", |times| times.p99_99),
+    ("max", |times| times.max),
+    ("mean", |times| times.mean),
+];
+
+const NUMBERS: &[Number] = &[
+    Number { name: "rate", about: "messages acknowledged a second", of: |summary| Ok(summary.messages.rate) },
+    Number {
+        name: "errors",
+        about: "messages failed or unanswered (or datagrams lost), connections failed or lost",
+        of: |summary| Ok(float(errors(summary))),
+    },
+    Number {
+        name: "failed",
+        about: "messages answered wrongly, or on a connection that broke before the answer",
+        of: |summary| Ok(float(summary.messages.failed)),
+    },
+    Number {
+        name: "unanswered",
+        about: "messages without an answer when the run was over",
+        of: |summary| Ok(float(summary.messages.unanswered)),
+    },
+    Number {
+        name: "invalid",
+        about: "1 where the generator was the limit and not the server, else 0",
+        of: |summary| Ok(if summary.valid { 0.0 } else { 1.0 }),
+    },
+    Number {
+        name: "opened",
+        about: "connections that were open at some time",
+        of: |summary| Ok(float(summary.connections.opened)),
+    },
+    Number {
+        name: "open_rate",
+        about: "connections opened a second",
+        of: |summary| Ok(summary.connections.open_rate),
+    },
+    Number {
+        name: "failed_connections",
+        about: "connections that could not be opened",
+        of: |summary| Ok(float(summary.connections.failed)),
+    },
+    Number {
+        name: "lost_connections",
+        about: "connections that were closed by the server or broke before the run was over",
+        of: |summary| Ok(float(summary.connections.lost)),
+    },
+    Number {
+        name: "lost_datagrams",
+        about: "datagrams that were not answered before the run was over",
+        of: |summary| summary.datagrams.as_ref().map(|of| float(of.lost)).ok_or(NO_DATAGRAMS),
+    },
+    Number {
+        name: "late_datagrams",
+        about: "datagrams that were answered after the timeout",
+        of: |summary| summary.datagrams.as_ref().map(|of| float(of.late)).ok_or(NO_DATAGRAMS),
+    },
+];
+
+const NO_DATAGRAMS: &str = "no datagrams were sent";
+
+fn lag(summary: &Summary) -> Result<Latency, &'static str> {
+    if summary.load_model == LoadModel::Closed {
+        return Err("a closed loop has no schedule");
+    }
+    let lag = &summary.schedule_lag_us;
+    Ok(Latency { p50: lag.p50, p99: lag.p99, p99_9: lag.p99_9, max: lag.max, ..Latency::default() })
+}
+
+/// A datagram that was lost is a message that failed or is without an answer, and counts once.
+fn errors(summary: &Summary) -> u64 {
+    let lost_datagrams = summary.datagrams.as_ref().map_or(0, |datagrams| datagrams.lost);
+    let without_success = (summary.messages.failed + summary.messages.unanswered).max(lost_datagrams);
+    without_success + summary.connections.failed + summary.connections.lost
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count is far below 2^52")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+/// Every metric, to stand in `--help`.
+#[must_use]
+pub(crate) fn metrics_in_words() -> String {
+    let times = DISTRIBUTIONS.iter().map(|Distribution { prefix, about, points, .. }| {
+        let names: Vec<String> = points.iter().map(|(point, _)| format!("{prefix}{point}")).collect();
+        format!("  {}\n{:22}{about}\n", names.join(", "), "")
+    });
+    let numbers = NUMBERS.iter().map(|Number { name, about, .. }| format!("  {name:20}{about}\n"));
+    times.chain(numbers).collect()
+}
+
+impl Metric {
+    /// The metric called `name`.
+    pub(super) fn named(name: &str) -> Result<Self, String> {
+        let time = DISTRIBUTIONS.iter().find_map(|distribution| {
+            let point = name.strip_prefix(distribution.prefix)?;
+            let (_, point) = distribution.points.iter().find(|(name, _)| *name == point)?;
+            Some(Self::Time(distribution, *point))
+        });
+        let number = || NUMBERS.iter().find(|number| number.name == name).map(Self::Number);
+        time.or_else(number).ok_or_else(|| {
+            let alike: Vec<String> =
+                names().filter(|known| !name.is_empty() && known.contains(name)).collect();
+            if alike.is_empty() {
+                let known: Vec<String> = names().collect();
+                return format!("there is no metric '{name}': expected one of {}", known.join(", "));
+            }
+            format!("there is no metric '{name}': did you mean {}?", alike.join(", "))
+        })
+    }
+
+    /// The value that `text` stands for, or what was expected.
+    pub(super) fn parse(self, text: &str) -> Result<f64, &'static str> {
+        match self {
+            Self::Time(..) => parse_time(text).ok_or("expected a time such as 800us, 1.5ms or 2s"),
+            Self::Number(_) => parse_decimal(text).ok_or("expected a number such as 0 or 99.5"),
+        }
+    }
+
+    /// Its value, or why it has none.
+    pub(super) fn of(self, summary: &Summary) -> Result<f64, &'static str> {
+        match self {
+            Self::Time(distribution, point) => {
+                point(&(distribution.of)(summary)?).ok_or("there are too few samples")
+            }
+            Self::Number(number) => (number.of)(summary),
+        }
+    }
+
+    /// The value `found`, not rounded as in the table: `5 ms, over 5ms` would be no answer.
+    pub(super) fn in_words(self, found: f64) -> String {
+        let (found, unit) = match self {
+            Self::Number(_) => (found, ""),
+            Self::Time(..) if found < 1e3 => (found, " µs"),
+            Self::Time(..) if found < 1e6 => (found / 1e3, " ms"),
+            Self::Time(..) => (found / 1e6, " s"),
+        };
+        format!("{}{unit}", (found * 1e6).round() / 1e6)
+    }
+}
+
+fn names() -> impl Iterator<Item = String> {
+    let points =
+        |of: &'static Distribution| of.points.iter().map(|(point, _)| format!("{}{point}", of.prefix));
+    DISTRIBUTIONS.iter().flat_map(points).chain(NUMBERS.iter().map(|number| number.name.into()))
+}
+
+/// Microseconds. A limit may be finer than what [`crate::units::parse_duration`] takes.
+fn parse_time(text: &str) -> Option<f64> {
+    let (number, unit) = text.split_at(text.find(|character: char| character.is_ascii_alphabetic())?);
+    let unit_ns = match unit {
+        "us" => 1e3,
+        "ms" => 1e6,
+        "s" => 1e9,
+        _ => return None,
+    };
+    // By way of whole nanoseconds, as a time of the summary: 1.1 times 1000 would be a bit over 1100.
+    Some((parse_decimal(number)? * unit_ns).round() / 1e3)
+}
+
+/// Digits, with a point between them or without; no sign, no exponent, no infinity.
+fn parse_decimal(text: &str) -> Option<f64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let are_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    (are_digits(whole) && are_digits(fraction)).then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_has_a_name_of_its_own_and_stands_in_the_help() {
+        let names: Vec<String> = names().collect();
+        let help = metrics_in_words();
+        for name in &names {
+            assert!(Metric::named(name).is_ok(), "{name}");
+            assert_eq!(names.iter().filter(|other| *other == name).count(), 1, "{name}");
+            let words = help.split([' ', ',', '\n']);
+            assert!(words.into_iter().any(|word| word == name), "{name}");
+        }
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    }
+
+    #[test]
+    fn times_are_decimal_numbers_and_a_unit() {
+        assert_eq!(parse_time("800us"), Some(800.0));
+        assert_eq!(parse_time("1.5ms"), Some(1500.0));
+        assert_eq!(parse_time("1.1ms"), Some(1100.0));
+        assert_eq!(parse_time("2s"), Some(2_000_000.0));
+        assert_eq!(parse_time("0s"), Some(0.0));
+        for text in ["", "5", "s", "1.s", ".5s", "+1s", "1m", "1µs", "1msec", "1 s", "٣s"] {
+            assert_eq!(parse_time(text), None, "{text}");
+        }
+    }
+}

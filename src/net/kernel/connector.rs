@@ -1,0 +1,115 @@
+//! What only a load generator asks of the kernel's network: to connect, and to wake up on time.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use mio::Interest;
+use mio::net::{TcpStream, UdpSocket};
+use mio::unix::SourceFd;
+use nix::time::ClockId;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+
+use super::batch::Batches;
+use super::{DatagramSocket, KernelNet};
+use crate::net::sockets;
+use crate::net::{Dial, Event, Net, Token};
+
+impl Dial for KernelNet {
+    fn connect(&mut self, source: Option<IpAddr>, peer: SocketAddr, token: Token) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::from_std(sockets::connect(source, peer)?);
+        self.register(&mut stream, token)?;
+        Ok(stream)
+    }
+
+    fn connected(&mut self, stream: &TcpStream) -> io::Result<bool> {
+        if let Some(error) = self.failure(stream) {
+            return Err(error);
+        }
+        match stream.peer_addr() {
+            Ok(peer) if stream.local_addr()? == peer => Err(io::ErrorKind::AddrInUse.into()),
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn connect_socket(
+        &mut self,
+        source: Option<IpAddr>,
+        peer: SocketAddr,
+        token: Token,
+    ) -> io::Result<DatagramSocket> {
+        let mut io = UdpSocket::from_std(sockets::connect_datagrams(source, peer)?);
+        self.poll.registry().register(&mut io, mio::Token(token.0), Interest::READABLE)?;
+        Ok(DatagramSocket { io, batches: Batches::none() })
+    }
+
+    fn now_ns(&mut self) -> u64 {
+        // A message's time is taken twice, and `Instant` does more than is needed for it.
+        let now = ClockId::CLOCK_MONOTONIC.now().expect("the monotonic clock is always there");
+        let part = |number: i64| u64::try_from(number).unwrap_or(0);
+        part(now.tv_sec()) * 1_000_000_000 + part(now.tv_nsec())
+    }
+
+    fn poll_until(
+        &mut self,
+        events: &mut Vec<Event>,
+        events_max: usize,
+        now_ns: u64,
+        until_ns: u64,
+    ) -> io::Result<()> {
+        let wait_ns = until_ns.saturating_sub(now_ns);
+        // Waking up takes longer than this, so the rest is not slept.
+        if wait_ns <= SPIN_NS {
+            return self.poll(events, events_max, Some(Duration::ZERO));
+        }
+        self.wake_at(until_ns - SPIN_NS)?;
+        self.poll(events, events_max, None)
+    }
+}
+
+impl KernelNet {
+    /// Lets an event come at `at_ns`. A poll's own timeout is in whole milliseconds, which is too coarse
+    /// for a schedule.
+    fn wake_at(&mut self, at_ns: u64) -> io::Result<()> {
+        if self.timer.as_ref().is_some_and(|timer| timer.set_to_ns == at_ns) {
+            return Ok(());
+        }
+        let mut timer = match self.timer.take() {
+            Some(timer) => timer,
+            None => self.timer()?,
+        };
+        timer.set_to_ns = at_ns;
+        let wait = Duration::from_nanos(at_ns.saturating_sub(self.now_ns()).max(1));
+        let once = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: wait.try_into().map_err(|_| io::ErrorKind::InvalidInput)?,
+        };
+        // Setting it anew also takes back that it has gone off, so it is never read.
+        timerfd_settime(&timer.descriptor, TimerfdTimerFlags::empty(), &once)?;
+        self.timer = Some(timer);
+        Ok(())
+    }
+
+    fn timer(&mut self) -> io::Result<Timer> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let descriptor = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let token = mio::Token(Token::TIMER.0);
+        self.poll.registry().register(&mut SourceFd(&descriptor.as_raw_fd()), token, Interest::READABLE)?;
+        Ok(Timer { descriptor, set_to_ns: 0 })
+    }
+}
+
+/// Wakes the poller up.
+pub(super) struct Timer {
+    descriptor: OwnedFd,
+    set_to_ns: u64,
+}
+
+/// Before a moment on schedule the poller is asked without waiting for so long, in nanoseconds. It is what
+/// waking up takes on a machine that is not too busy.
+const SPIN_NS: u64 = 60_000;

@@ -1,0 +1,192 @@
+//! Numbers as people read them: `1.24 ms`, `1,234,567`, `64 KiB`. Used wherever results are shown to people;
+//! machines get them as they are.
+
+/// A time given in microseconds, to three digits: `870 µs`, `1.24 ms`, `3.1 s`.
+#[must_use]
+pub(crate) fn time_us(us: f64) -> String {
+    if us == 0.0 {
+        return "0 µs".into();
+    }
+    scaled(us, &[(1e6, "s"), (1e3, "ms"), (1.0, "µs"), (1e-3, "ns")])
+}
+
+/// A count, in groups of three digits: `1,234,567`.
+#[must_use]
+pub(crate) fn count(n: u64) -> String {
+    grouped(&n.to_string())
+}
+
+/// So many a second: `124,035/s`; to three digits below a hundred: `0.5/s`.
+#[must_use]
+pub(crate) fn rate(per_second: f64) -> String {
+    if !per_second.is_finite() {
+        return NONE.into();
+    }
+    format!("{}/s", three_digits(per_second))
+}
+
+/// A number of bytes, to three digits: `26 B`, `64 KiB`, `1.5 GiB`.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "three digits of it are shown")]
+pub(crate) fn bytes(n: u64) -> String {
+    let units = [(1u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];
+    scaled(n as f64, &units.map(|(size, unit)| (size as f64, unit)))
+}
+
+/// A share of 0 to 1, to three digits: `87.5 %`. Only nothing is 0 %, and only all is 100 %.
+#[must_use]
+pub(crate) fn share(of_one: f64) -> String {
+    match of_one * 100.0 {
+        few if few > 0.0 && few < 0.01 => "< 0.01 %".into(),
+        most if most < 100.0 && most > 99.9 => "> 99.9 %".into(),
+        percent => scaled(percent, &[(1.0, "%")]),
+    }
+}
+
+/// A large number in little room, to three digits: `950`, `12 k`, `1.5 M`. For the ticks of an axis.
+#[must_use]
+pub(crate) fn short(n: f64) -> String {
+    scaled(n, &[(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")])
+}
+
+/// `value` as `show` writes it, or `–` when there is none.
+#[must_use]
+pub(crate) fn maybe(value: Option<f64>, show: fn(f64) -> String) -> String {
+    value.map_or_else(|| NONE.into(), show)
+}
+
+/// What stands where there is no number.
+pub(crate) const NONE: &str = "–";
+
+/// `value` in the largest of `units` in which it is at least one, or else in the last.
+fn scaled(value: f64, units: &[(f64, &str)]) -> String {
+    if !value.is_finite() {
+        return NONE.into();
+    }
+    // From here on three digits round up to the unit: 999.6 µs is 1 ms, not 1000 µs.
+    let fits = |size: f64| value.abs() >= 0.9995 * size;
+    let unit = units.iter().find(|(size, _)| fits(*size)).or(units.last());
+    let &(size, name) = unit.unwrap_or(&(1.0, ""));
+    let number = three_digits(value / size);
+    if name.is_empty() { number } else { format!("{number} {name}") }
+}
+
+/// Three digits, all digits of whole numbers, and no zeros at the end of a fraction.
+fn three_digits(value: f64) -> String {
+    let decimals = match value.abs() {
+        below if below < 9.995 => 2,
+        below if below < 99.95 => 1,
+        _ => 0,
+    };
+    let number = format!("{value:.decimals$}");
+    if decimals == 0 {
+        return grouped(&number);
+    }
+    match number.trim_end_matches('0').trim_end_matches('.') {
+        "-0" => "0".into(),
+        trimmed => trimmed.into(),
+    }
+}
+
+/// A comma between each three digits of a whole number.
+fn grouped(number: &str) -> String {
+    let (sign, digits) = number.split_at(usize::from(number.starts_with('-')));
+    let mut grouped = String::from(sign);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_three_digits_and_the_unit_that_fits() {
+        let times = [
+            (0.0, "0 µs"),
+            (0.25, "250 ns"),
+            (1.0, "1 µs"),
+            (87.46, "87.5 µs"),
+            (870.4, "870 µs"),
+            (999.6, "1 ms"),
+            (1_240.0, "1.24 ms"),
+            (99_960.0, "100 ms"),
+            (3_100_000.0, "3.1 s"),
+            (12_345_678_901.0, "12,346 s"),
+            (-1_500.0, "-1.5 ms"),
+            (f64::NAN, "–"),
+            (f64::INFINITY, "–"),
+        ];
+        for (us, text) in times {
+            assert_eq!(time_us(us), text);
+        }
+    }
+
+    #[test]
+    fn counts_are_grouped() {
+        let counts = [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")];
+        for (n, text) in counts {
+            assert_eq!(count(n), text);
+        }
+        assert_eq!(count(u64::MAX), "18,446,744,073,709,551,615");
+    }
+
+    #[test]
+    fn rates_say_that_they_are_a_second() {
+        let rates = [(0.0, "0/s"), (0.5, "0.5/s"), (12.34, "12.3/s"), (124_035.4, "124,035/s")];
+        for (per_second, text) in rates {
+            assert_eq!(rate(per_second), text);
+        }
+        assert_eq!(rate(f64::NAN), "–");
+    }
+
+    #[test]
+    fn bytes_are_in_binary_units() {
+        let sizes = [
+            (0, "0 B"),
+            (26, "26 B"),
+            (1_023, "1,023 B"),
+            (1 << 16, "64 KiB"),
+            ((1 << 20) - 1, "1 MiB"),
+            (3 << 29, "1.5 GiB"),
+        ];
+        for (n, text) in sizes {
+            assert_eq!(bytes(n), text);
+        }
+    }
+
+    #[test]
+    fn ticks_are_short() {
+        let ticks = [(0.0, "0"), (0.5, "0.5"), (950.0, "950"), (12_000.0, "12 k"), (1.5e6, "1.5 M")];
+        for (n, text) in ticks {
+            assert_eq!(short(n), text);
+        }
+    }
+
+    #[test]
+    fn only_nothing_is_none_of_it_and_only_all_is_all() {
+        let shares = [
+            (0.0, "0 %"),
+            (0.000_01, "< 0.01 %"),
+            (0.875, "87.5 %"),
+            (0.998, "99.8 %"),
+            (0.999_99, "> 99.9 %"),
+            (1.0, "100 %"),
+            (f64::NAN, "–"),
+        ];
+        for (of_one, text) in shares {
+            assert_eq!(share(of_one), text);
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_a_dash() {
+        assert_eq!(maybe(None, time_us), "–");
+        assert_eq!(maybe(Some(2.0), time_us), "2 µs");
+    }
+}

@@ -1,0 +1,99 @@
+//! A plot as a file of its own: a picture for documents, light or dark as the reader's system is.
+
+use super::style;
+use crate::report::html::{element, text};
+use crate::report::plot::{COLOURS, Plot, Stroke};
+
+/// The drawing of `plot` with its title and legend above it, as a whole SVG file.
+#[must_use]
+pub(crate) fn picture(plot: &Plot) -> String {
+    let svg = plot.svg();
+    // The drawing begins with an element that says how large it is, and is put into a larger one.
+    let (start, drawn) = svg.split_once('>').unwrap_or(("", ""));
+    let size = start.split_once("viewBox=\"0 0 ").and_then(|(_, size)| size.split_once('"'));
+    let size = size.and_then(|(size, _)| size.split_once(' '));
+    let (width, height) = size.and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?))).unwrap_or((0, 0));
+    let (width, height): (usize, usize) = (width + 2 * MARGIN, height + TOP + MARGIN);
+    let label = text(&plot.title);
+    let rules = format!(
+        "{}.plot text, svg > text {{ font-family: sans-serif; font-size: {TEXT}px; fill: var(--plot-text); }}\n\
+         svg > .title {{ font-weight: 600; fill: var(--text); }}\n\
+         svg * {{ vector-effect: non-scaling-stroke; stroke-linejoin: round; }}\n\
+         svg .dashed {{ stroke-dasharray: 5 5; }}\n",
+        style::colours()
+    );
+    let ground = format!("<rect width=\"{width}\" height=\"{height}\" rx=\"40\" fill=\"var(--surface)\"/>\n");
+    let title = element(&format!("text class=\"title\" x=\"{MARGIN}\" y=\"{}\"", MARGIN + TEXT), &label);
+    let drawn = element(&format!("g class=\"plot\" transform=\"translate({MARGIN} {TOP})\""), {
+        drawn.trim_end().trim_end_matches("</svg>")
+    });
+    let inside = [element("style", &rules), ground, title, legend(plot), drawn].join("\n");
+    let start = format!(
+        "svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{}\" height=\"{}\" \
+         role=\"img\" aria-label=\"{label}\"",
+        width / FINENESS,
+        height / FINENESS
+    );
+    element(&start, &inside) + "\n"
+}
+
+/// The names of the lines, side by side.
+fn legend(plot: &Plot) -> String {
+    let mut x = MARGIN;
+    let y = MARGIN + 3 * TEXT;
+    let entries = plot.series.iter().enumerate().map(|(number, series)| {
+        let dashed = if series.stroke == Stroke::Dashed { " class=\"dashed\"" } else { "" };
+        let colour = number % COLOURS + 1;
+        let (from, to, middle) = (x, x + KEY, y - TEXT / 3);
+        let key = format!(
+            "<path{dashed} d=\"M{from} {middle}H{to}\" fill=\"none\" stroke=\"var(--series-{colour})\" stroke-width=\"3\"/>"
+        );
+        let name = element(&format!("text x=\"{}\" y=\"{y}\"", to + TEXT / 2), &text(&series.name));
+        // Letters are about half as wide as they are high.
+        x = to + 2 * TEXT + series.name.chars().count() * TEXT * 11 / 20;
+        key + &name
+    });
+    entries.collect()
+}
+
+/// As many units of the drawing are a pixel.
+const FINENESS: usize = 4;
+
+/// Around the drawing.
+const MARGIN: usize = 60;
+
+/// Above the drawing, for title and legend.
+const TOP: usize = 290;
+
+/// Height of letters.
+const TEXT: usize = 54;
+
+/// Length of the line that shows how a series is drawn.
+const KEY: usize = 80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::format;
+    use crate::report::html::unbalanced;
+    use crate::report::plot::{Axis, Scale, Series};
+
+    #[test]
+    fn a_picture_has_its_title_its_legend_and_its_colours() {
+        let y = Axis { label: "y", scale: Scale::Linear, show: format::short };
+        let series = vec![
+            Series::new("one & all", [(0.0, Some(1.0)), (1.0, Some(2.0))]),
+            Series::new("other", [(0.0, Some(2.0)), (1.0, Some(1.0))]).drawn(Stroke::Dashed),
+        ];
+        let svg = picture(&Plot { title: "a <title>".into(), x: Axis::time("x"), y, series });
+        assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 2360 "), "{svg}");
+        for part in
+            ["a &lt;title&gt;</text>", ">one &amp; all</text>", "--series-1: #", "prefers-color-scheme: dark"]
+        {
+            assert!(svg.contains(part), "{part}: {svg}");
+        }
+        assert_eq!(svg.matches("<svg").count(), 1, "{svg}");
+        assert_eq!(svg.matches("</svg>").count(), 1, "{svg}");
+        assert_eq!(unbalanced(&svg), None, "{svg}");
+    }
+}

@@ -1,0 +1,236 @@
+//! An axis: where a value is on it, which values have a tick, and what is written there.
+
+use std::ops::Range;
+
+use crate::report::format;
+
+/// An axis of a plot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Axis {
+    /// What it counts, written at its end.
+    pub label: &'static str,
+    /// How values are spread over it.
+    pub scale: Scale,
+    /// What is written at a tick. [`Scale::Time`] and [`Scale::Nines`] write their own.
+    pub show: fn(f64) -> String,
+}
+
+/// How values are spread over an axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scale {
+    /// Evenly, from zero.
+    Linear,
+    /// Evenly, from zero, with ticks at whole numbers only.
+    Whole,
+    /// Seconds, evenly, from zero, with ticks at whole minutes and hours when there are many.
+    Time,
+    /// By their logarithm. What is not above zero cannot be shown.
+    Log,
+    /// Shares of all, 0 to 1, by the share that is left: 90 % is as far from 99 % as that is from 99.9 %.
+    Nines,
+}
+
+/// What an axis is for the values that it has to show, in its own even coordinate.
+#[derive(Debug)]
+pub(super) struct Frame {
+    /// From end to end.
+    pub(super) range: Range<f64>,
+    /// The ticks, and what is written there.
+    pub(super) ticks: Vec<(f64, String)>,
+}
+
+impl Axis {
+    /// Seconds since the beginning.
+    #[must_use]
+    pub(crate) fn time(label: &'static str) -> Self {
+        Self { label, scale: Scale::Time, show: format::short }
+    }
+
+    /// Percentiles, each nine as long as the one before.
+    #[must_use]
+    pub(crate) fn nines(label: &'static str) -> Self {
+        Self { label, scale: Scale::Nines, show: format::short }
+    }
+
+    /// The axis for `values`.
+    pub(super) fn frame(&self, values: impl Iterator<Item = f64>) -> Frame {
+        let (low, high) = values
+            .filter(|value| self.scale.place(*value).is_some())
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+        let (low, high) = if low <= high { (low, high) } else { (1.0, 1.0) };
+        match self.scale {
+            Scale::Linear => self.even(low, high, 0.0),
+            Scale::Whole => self.even(low, high, 1.0),
+            Scale::Log => self.logarithmic(low, high),
+            Scale::Time => seconds(high),
+            Scale::Nines => nines(self.scale.place(high).unwrap_or(0.0)),
+        }
+    }
+
+    /// From zero (or below, for what is below) to the first tick that is not below `high`.
+    fn even(&self, low: f64, high: f64, step_min: f64) -> Frame {
+        let (low, high) = (low.min(0.0), high.max(0.0));
+        let length = if high - low < LENGTH_MIN { 1.0 } else { high - low };
+        let step = nice(length / TICKS).max(step_min);
+        let high = if high - low < LENGTH_MIN { low + 1.0 } else { high };
+        let (first, last) = ((low / step).floor(), (high / step - ROUNDING).ceil());
+        let ticks = (0u32..).map(|n| first + f64::from(n)).take_while(|n| *n <= last);
+        let ticks = ticks.map(|n| (n * step, if n == 0.0 { "0".into() } else { (self.show)(n * step) }));
+        Frame { range: first * step..last * step, ticks: ticks.collect() }
+    }
+
+    /// From 1, 2 or 5 times a power of ten to another. They all have a tick when they are few, or else the
+    /// powers of ten, or some of those.
+    fn logarithmic(&self, low: f64, high: f64) -> Frame {
+        let (low, high) = (low.log10(), high.log10());
+        let decade = |place: f64| [1.0, 2.0, 5.0].map(|step: f64| place.floor() + step.log10());
+        let after =
+            decade(high).into_iter().chain([high.floor() + 1.0]).find(|place| *place >= high - ROUNDING);
+        let before = decade(low).into_iter().rfind(|place| *place <= low + ROUNDING);
+        let (start, end) = (before.unwrap_or(low), after.unwrap_or(high));
+        // One value alone is shown in the middle.
+        let (start, end) = if end - start < ROUNDING { (start - 1.0, end + 1.0) } else { (start, end) };
+        let few = end - start <= 2.0 + ROUNDING;
+        let every = ((end - start) / TICKS_MAX).ceil().max(1.0);
+        let decades =
+            (0u32..).map(|n| start.floor() + every * f64::from(n)).take_while(|place| *place <= end);
+        let places = decades.flat_map(|at| if few { decade(at).to_vec() } else { vec![at.floor()] });
+        let shown = places.filter(|place| *place >= start - ROUNDING && *place <= end + ROUNDING);
+        let ticks = shown.map(|place| (place, (self.show)(10f64.powf(place)))).collect();
+        Frame { range: start..end, ticks }
+    }
+}
+
+impl Scale {
+    /// Where `value` is in the even coordinate of the axis, if it can be shown at all.
+    pub(super) fn place(self, value: f64) -> Option<f64> {
+        let place = match self {
+            Self::Linear | Self::Whole | Self::Time => value,
+            Self::Log if value > 0.0 => value.log10(),
+            Self::Nines if (0.0..1.0).contains(&value) => -(1.0 - value).log10(),
+            Self::Log | Self::Nines => return None,
+        };
+        place.is_finite().then_some(place)
+    }
+}
+
+/// Zero to `high` seconds, with ticks where a clock has them.
+fn seconds(high: f64) -> Frame {
+    const MINUTE: f64 = 60.0;
+    const HOUR: f64 = 60.0 * MINUTE;
+    const DAY: f64 = 24.0 * HOUR;
+    let high = if high < LENGTH_MIN { 1.0 } else { high };
+    let clock = [1.0, 2.0, 5.0, 10.0, 15.0, 30.0]
+        .into_iter()
+        .chain([1.0, 2.0, 5.0, 10.0, 15.0, 30.0].map(|minutes| minutes * MINUTE))
+        .chain([1.0, 2.0, 6.0, 12.0, 24.0].map(|hours| hours * HOUR));
+    let step = match high / TICKS_WIDE {
+        least if least < 1.0 => nice(least),
+        least => clock.into_iter().find(|step| *step >= least).unwrap_or_else(|| nice(least / DAY) * DAY),
+    };
+    let (unit, name) = match high {
+        short if short < 2.0 * MINUTE => (1.0, "s"),
+        short if short < 2.0 * HOUR => (MINUTE, "min"),
+        short if short < 2.0 * DAY => (HOUR, "h"),
+        _ => (DAY, "d"),
+    };
+    let places = (0u32..).map(|n| f64::from(n) * step).take_while(|place| *place <= high * (1.0 + ROUNDING));
+    let text = |place: f64| {
+        if place == 0.0 { "0".into() } else { format!("{} {name}", format::short(place / unit)) }
+    };
+    Frame { range: 0.0..high, ticks: places.map(|place| (place, text(place))).collect() }
+}
+
+/// Up to `high` nines, at least one. Many of them have a tick at every other.
+fn nines(high: f64) -> Frame {
+    let high = high.max(1.0);
+    let every = if high > TICKS_WIDE { 2 } else { 1 };
+    let nines = (1usize..16).step_by(every).map(|nines| match nines {
+        1 => (1.0, "90%".into()),
+        2 => (2.0, "99%".into()),
+        more => (f64::from(u8::try_from(more).unwrap_or(u8::MAX)), format!("99.{}%", "9".repeat(more - 2))),
+    });
+    let half = Scale::Nines.place(0.5).map(|place| (place, "50%".into()));
+    Frame {
+        range: 0.0..high,
+        ticks: half.into_iter().chain(nines).filter(|(place, _)| *place <= high + ROUNDING).collect(),
+    }
+}
+
+/// The least of 1, 2 and 5 times a power of ten that is not below `least`.
+fn nice(least: f64) -> f64 {
+    let power = 10f64.powf(least.log10().floor());
+    let steps = [1.0, 2.0, 5.0, 10.0];
+    steps.iter().map(|step| step * power).find(|step| *step >= least * (1.0 - ROUNDING)).unwrap_or(least)
+}
+
+/// Spaces between ticks that an even axis has about.
+const TICKS: f64 = 5.0;
+
+/// Spaces between ticks that there is room for at the left.
+const TICKS_MAX: f64 = 8.0;
+
+/// The same at the bottom, where labels stand beside each other.
+const TICKS_WIDE: f64 = 6.0;
+
+/// What is shorter is shown as if it were nothing.
+const LENGTH_MIN: f64 = 1e-9;
+
+/// What arithmetic in floating point may be off by, relative.
+const ROUNDING: f64 = 1e-9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(axis: Axis, values: &[f64]) -> String {
+        let frame = axis.frame(values.iter().copied());
+        frame.ticks.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(" ")
+    }
+
+    fn axis(scale: Scale, show: fn(f64) -> String) -> Axis {
+        Axis { label: "", scale, show }
+    }
+
+    #[test]
+    fn an_even_axis_begins_at_zero_and_ends_with_a_tick() {
+        let linear = axis(Scale::Linear, format::short);
+        assert_eq!(labels(linear, &[90_000.0, 118_000.0]), "0 50 k 100 k 150 k");
+        assert_eq!(labels(linear, &[0.3]), "0 0.1 0.2 0.3");
+        assert_eq!(labels(linear, &[]), labels(linear, &[1.0]));
+        let whole = axis(Scale::Whole, format::short);
+        assert_eq!(labels(whole, &[1.0]), "0 1");
+        assert_eq!(labels(whole, &[50.0]), "0 10 20 30 40 50");
+    }
+
+    #[test]
+    fn time_has_ticks_where_a_clock_has_them() {
+        let time = Axis::time("");
+        assert_eq!(labels(time, &[10.2]), "0 2 s 4 s 6 s 8 s 10 s");
+        assert_eq!(labels(time, &[100.0]), "0 30 s 60 s 90 s");
+        assert_eq!(labels(time, &[200.0]), "0 1 min 2 min 3 min");
+        assert_eq!(labels(time, &[3.0 * 86_400.0]), "0 0.5 d 1 d 1.5 d 2 d 2.5 d 3 d");
+    }
+
+    #[test]
+    fn a_logarithmic_axis_has_few_ticks() {
+        let log = axis(Scale::Log, format::time_us);
+        assert_eq!(labels(log, &[130.0, 4_200.0]), "100 µs 200 µs 500 µs 1 ms 2 ms 5 ms");
+        assert_eq!(labels(log, &[3.0, 2e6]), "10 µs 100 µs 1 ms 10 ms 100 ms 1 s");
+        assert_eq!(labels(log, &[1_000.0]), "100 µs 200 µs 500 µs 1 ms 2 ms 5 ms 10 ms");
+        assert_eq!(labels(axis(Scale::Log, format::short), &[1.0, 10_000.0]), "1 10 100 1 k 10 k");
+        assert_eq!(labels(log, &[0.0, -1.0]), labels(log, &[1.0]));
+    }
+
+    #[test]
+    fn each_nine_is_as_long_as_the_one_before() {
+        let nines = Axis::nines("");
+        assert_eq!(labels(nines, &[0.9995]), "50% 90% 99% 99.9%");
+        assert_eq!(labels(nines, &[0.3, 1.0]), "50% 90%");
+        assert_eq!(labels(nines, &[0.999_999_95]), "50% 90% 99.9% 99.999% 99.99999%");
+        let places = [0.9, 0.99, 0.999].map(|share| Scale::Nines.place(share).unwrap());
+        for (place, nines) in places.into_iter().zip([1.0, 2.0, 3.0]) {
+            assert!((place - nines).abs() < 1e-9, "{places:?}");
+        }
+    }
+}
