@@ -282,7 +282,7 @@ impl<N: Net> EventLoop<N> {
         } else if event.ended && is_held {
             // Nothing is read or written of it until the record goes on, so nothing else would tell that
             // the connection is broken, and its slot would be lost to others.
-            if let Some(error) = self.net.failure(&self.table.conn(key).stream) {
+            if let Some(error) = self.net.take_error(&self.table.conn(key).stream) {
                 self.close(key, CloseReason::of(&error));
             }
         }

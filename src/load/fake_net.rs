@@ -4,9 +4,8 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
-use crate::net::{Dial, Event, Net, Tick, Token};
+use crate::net::{Connect, DatagramIo, Event, PreciseTime, StopRequests, StreamIo, Token};
 
 /// The network, and the server at its other end.
 #[derive(Debug, Default)]
@@ -62,26 +61,8 @@ impl FakeNet {
     }
 }
 
-impl Net for FakeNet {
-    type Listener = ();
+impl StreamIo for FakeNet {
     type Stream = usize;
-    type Socket = ();
-
-    fn listen(&mut self, _: SocketAddr, _: Token) -> io::Result<((), SocketAddr)> {
-        unreachable!("the generator listens nowhere")
-    }
-
-    fn bind(&mut self, _: SocketAddr, _: Token) -> io::Result<((), SocketAddr)> {
-        unreachable!("the generator listens nowhere")
-    }
-
-    fn accept(&mut self, (): &()) -> io::Result<(usize, SocketAddr)> {
-        unreachable!("the generator listens nowhere")
-    }
-
-    fn register(&mut self, _: &mut usize, _: Token) -> io::Result<()> {
-        Ok(())
-    }
 
     fn read(&mut self, pipe: &usize, buffer: &mut [u8]) -> io::Result<usize> {
         let incoming = &mut self.pipes[*pipe].incoming;
@@ -118,13 +99,17 @@ impl Net for FakeNet {
         Ok(())
     }
 
-    fn failure(&mut self, _: &usize) -> Option<io::Error> {
+    fn take_error(&mut self, _: &usize) -> Option<io::Error> {
         None
     }
 
     fn close(&mut self, pipe: usize) {
         self.pipes[pipe].is_closed = true;
     }
+}
+
+impl DatagramIo for FakeNet {
+    type Socket = ();
 
     fn receive(&mut self, (): &(), _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         Err(io::ErrorKind::WouldBlock.into())
@@ -133,25 +118,15 @@ impl Net for FakeNet {
     fn send(&mut self, (): &(), _: &[u8], _: SocketAddr) -> io::Result<()> {
         Ok(())
     }
+}
 
-    fn poll(&mut self, _: &mut Vec<Event>, _: usize, _: Option<Duration>) -> io::Result<()> {
-        unreachable!("the generator says until when it waits")
-    }
-
+impl StopRequests for FakeNet {
     fn stop_requests(&mut self) -> u32 {
         1
     }
-
-    fn now(&mut self) -> Tick {
-        unreachable!("the generator's clock is finer")
-    }
-
-    fn unix_seconds(&mut self) -> i64 {
-        0
-    }
 }
 
-impl Dial for FakeNet {
+impl Connect for FakeNet {
     fn connect(&mut self, _: Option<IpAddr>, _: SocketAddr, token: Token) -> io::Result<usize> {
         self.pipes.push(Pipe {
             token,
@@ -173,7 +148,9 @@ impl Dial for FakeNet {
     fn connect_socket(&mut self, _: Option<IpAddr>, _: SocketAddr, _: Token) -> io::Result<()> {
         Ok(())
     }
+}
 
+impl PreciseTime for FakeNet {
     fn now_ns(&mut self) -> u64 {
         self.now_ns
     }

@@ -20,7 +20,7 @@ use super::traffic::{Scene, Traffic};
 use crate::load::error_kind::Trouble;
 use crate::load::stats::kernel;
 use crate::load::stats::tally::Tally;
-use crate::net::{Dial, Token};
+use crate::net::{ClientNet, Token};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -79,7 +79,7 @@ pub(crate) struct Run<'a, N, T> {
     first_bytes: Option<(u64, u64)>,
 }
 
-impl<'a, N: Dial, T: Traffic<N>> Run<'a, N, T> {
+impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
     pub(crate) fn new(options: &'a LoadOptions, mut net: N, traffic: T, connections: u32) -> Self {
         let began_ns = net.now_ns();
         let course = Course {

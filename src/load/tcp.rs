@@ -19,10 +19,10 @@ use crate::conn::token::{ConnId, Source};
 use crate::load::conn_table::{Batch, Conns, State};
 use crate::load::error_kind::Trouble;
 use crate::load::protocol::{Exchange, READ_BYTES_MAX};
-use crate::net::{Dial, Event, Token};
+use crate::net::{ClientNet, Event, Token};
 
 /// The connections of a run.
-pub(crate) struct Streams<N: Dial> {
+pub(crate) struct Streams<N: ClientNet> {
     plan: Plan,
     target: SocketAddr,
     sources: Sources,
@@ -49,7 +49,7 @@ pub(crate) struct Streams<N: Dial> {
     buffer: Box<[u8]>,
 }
 
-impl<N: Dial> Streams<N> {
+impl<N: ClientNet> Streams<N> {
     pub(crate) fn new(
         plan: Plan,
         target: SocketAddr,
@@ -79,7 +79,7 @@ impl<N: Dial> Streams<N> {
     }
 }
 
-impl<N: Dial> Traffic<N> for Streams<N> {
+impl<N: ClientNet> Traffic<N> for Streams<N> {
     fn open_next(&mut self, scene: &mut Scene<'_, N>) -> Option<Trouble> {
         let key = self.conns.add();
         let now_ns = scene.net.now_ns();
@@ -184,7 +184,7 @@ impl<N: Dial> Traffic<N> for Streams<N> {
     }
 }
 
-impl<N: Dial> Streams<N> {
+impl<N: ClientNet> Streams<N> {
     fn active(&self) -> u32 {
         self.plan.active.min(self.conns.len())
     }

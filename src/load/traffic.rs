@@ -2,7 +2,7 @@
 
 use crate::load::error_kind::Trouble;
 use crate::load::stats::tally::Tally;
-use crate::net::{Dial, Event};
+use crate::net::{ClientNet, Event};
 
 /// What the parts of a run are done with: the network, and the counts.
 pub(crate) struct Scene<'a, N> {
@@ -24,7 +24,7 @@ pub(crate) struct Plan {
 }
 
 /// The connections of a run.
-pub(crate) trait Traffic<N: Dial> {
+pub(crate) trait Traffic<N: ClientNet> {
     /// Asks for one more connection. Returns the reason if there can be no further one either.
     fn open_next(&mut self, scene: &mut Scene<'_, N>) -> Option<Trouble>;
 

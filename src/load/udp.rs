@@ -15,7 +15,7 @@ use crate::conn::token::{ConnId, Source};
 use crate::load::conn_table::Batch;
 use crate::load::error_kind::Trouble;
 use crate::load::stats::tally::Tally;
-use crate::net::{Dial, Event};
+use crate::net::{ClientNet, Event};
 use crate::service::month::{ERROR_PREFIX, INTRODUCTION, MONTHS};
 
 /// A socket of the generator. It is larger than a connection, since answers come in any order.
@@ -56,7 +56,7 @@ enum Awaited {
 }
 
 /// The sockets of a run.
-pub(crate) struct Datagrams<N: Dial> {
+pub(crate) struct Datagrams<N: ClientNet> {
     plan: Plan,
     target: SocketAddr,
     sources: Sources,
@@ -91,7 +91,7 @@ impl<S> Peer<S> {
     }
 }
 
-impl<N: Dial> Datagrams<N> {
+impl<N: ClientNet> Datagrams<N> {
     pub(crate) fn new(plan: Plan, target: SocketAddr, sources: Sources) -> Self {
         Self {
             plan,
@@ -299,7 +299,7 @@ impl<N: Dial> Datagrams<N> {
     }
 }
 
-impl<N: Dial> Traffic<N> for Datagrams<N> {
+impl<N: ClientNet> Traffic<N> for Datagrams<N> {
     fn open_next(&mut self, scene: &mut Scene<'_, N>) -> Option<Trouble> {
         let key = u32::try_from(self.peers.len()).expect("sockets are counted in 32 bits");
         let now_ns = scene.net.now_ns();

@@ -20,7 +20,7 @@ use mio::{Events, Interest, Poll, Waker};
 
 #[cfg(feature = "batches")]
 use super::Datagram;
-use super::{Event, Net, Tick, Token};
+use super::{Clock, DatagramIo, Event, Listen, Poller, StopRequests, StreamIo, Tick, Token};
 use crate::net::sockets::{self, SocketOptions};
 #[cfg(feature = "batches")]
 use crate::net::unbatched;
@@ -121,46 +121,8 @@ impl KernelNet {
     }
 }
 
-impl Net for KernelNet {
-    type Listener = TcpListener;
+impl StreamIo for KernelNet {
     type Stream = TcpStream;
-    type Socket = DatagramSocket;
-
-    fn listen(&mut self, address: SocketAddr, token: Token) -> io::Result<(TcpListener, SocketAddr)> {
-        let listener = sockets::listen(address, self.options)?;
-        listener.set_nonblocking(true)?;
-        let mut listener = TcpListener::from_std(listener);
-        self.poll.registry().register(&mut listener, mio::Token(token.0), Interest::READABLE)?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    }
-
-    fn bind(&mut self, address: SocketAddr, token: Token) -> io::Result<(DatagramSocket, SocketAddr)> {
-        let socket = sockets::bind(address, self.options)?;
-        socket.set_nonblocking(true)?;
-        let mut io = UdpSocket::from_std(socket);
-        self.poll.registry().register(&mut io, mio::Token(token.0), Interest::READABLE)?;
-        let address = io.local_addr()?;
-        #[cfg(feature = "batches")]
-        let batches = batch::Batches::of(&io, address, self.options);
-        let socket = DatagramSocket {
-            io,
-            #[cfg(feature = "batches")]
-            batches,
-        };
-        Ok((socket, address))
-    }
-
-    fn accept(&mut self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-        listener.accept()
-    }
-
-    fn register(&mut self, stream: &mut TcpStream, token: Token) -> io::Result<()> {
-        let all = Interest::READABLE | Interest::WRITABLE;
-        #[cfg(target_os = "linux")]
-        let all = all | Interest::PRIORITY;
-        self.poll.registry().register(stream, mio::Token(token.0), all)
-    }
 
     fn read(&mut self, mut stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
         stream.read(buffer)
@@ -174,7 +136,7 @@ impl Net for KernelNet {
         stream.shutdown(Shutdown::Write)
     }
 
-    fn failure(&mut self, stream: &TcpStream) -> Option<io::Error> {
+    fn take_error(&mut self, stream: &TcpStream) -> Option<io::Error> {
         stream.take_error().unwrap_or_else(Some)
     }
 
@@ -182,6 +144,10 @@ impl Net for KernelNet {
         // Closing takes it out of the poller, whose descriptor for it nobody else has.
         drop(stream);
     }
+}
+
+impl DatagramIo for KernelNet {
+    type Socket = DatagramSocket;
 
     fn receive(&mut self, socket: &DatagramSocket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         socket.io.recv_from(buffer)
@@ -218,7 +184,49 @@ impl Net for KernelNet {
         let by_batch = socket.batches.send(&socket.io, datagrams, bytes);
         by_batch.unwrap_or_else(|_| unbatched::send(self, socket, datagrams, bytes))
     }
+}
 
+impl Listen for KernelNet {
+    type Listener = TcpListener;
+
+    fn listen(&mut self, address: SocketAddr, token: Token) -> io::Result<(TcpListener, SocketAddr)> {
+        let listener = sockets::listen(address, self.options)?;
+        listener.set_nonblocking(true)?;
+        let mut listener = TcpListener::from_std(listener);
+        self.poll.registry().register(&mut listener, mio::Token(token.0), Interest::READABLE)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    }
+
+    fn bind(&mut self, address: SocketAddr, token: Token) -> io::Result<(DatagramSocket, SocketAddr)> {
+        let socket = sockets::bind(address, self.options)?;
+        socket.set_nonblocking(true)?;
+        let mut io = UdpSocket::from_std(socket);
+        self.poll.registry().register(&mut io, mio::Token(token.0), Interest::READABLE)?;
+        let address = io.local_addr()?;
+        #[cfg(feature = "batches")]
+        let batches = batch::Batches::of(&io, address, self.options);
+        let socket = DatagramSocket {
+            io,
+            #[cfg(feature = "batches")]
+            batches,
+        };
+        Ok((socket, address))
+    }
+
+    fn accept(&mut self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        listener.accept()
+    }
+
+    fn register(&mut self, stream: &mut TcpStream, token: Token) -> io::Result<()> {
+        let all = Interest::READABLE | Interest::WRITABLE;
+        #[cfg(target_os = "linux")]
+        let all = all | Interest::PRIORITY;
+        self.poll.registry().register(stream, mio::Token(token.0), all)
+    }
+}
+
+impl Poller for KernelNet {
     fn poll(
         &mut self,
         events: &mut Vec<Event>,
@@ -244,7 +252,9 @@ impl Net for KernelNet {
         }));
         Ok(())
     }
+}
 
+impl StopRequests for KernelNet {
     fn stop_requests(&mut self) -> u32 {
         let asked = self.stop_requests.swap(0, Ordering::SeqCst);
         #[cfg(feature = "signals")]
@@ -253,7 +263,9 @@ impl Net for KernelNet {
         }
         asked
     }
+}
 
+impl Clock for KernelNet {
     fn now(&mut self) -> Tick {
         Tick::after(self.started.elapsed())
     }

@@ -1,9 +1,18 @@
-//! The seam to the network: all that the event loop asks of a kernel, as a trait.
+//! The interface to the network: all that the event loop and the load generator ask of a kernel, as traits.
 //!
-//! The real one is [`kernel::KernelNet`], on `mio`; the loop is compiled for it without indirection. Tests
-//! put a simulated network in its place. Time comes through the same seam, since a simulated network has a
-//! simulated clock.
+//! | trait | concern |
+//! |---|---|
+//! | [`StreamIo`], [`DatagramIo`] | reading and writing |
+//! | [`Listen`] | accepting connections, receiving from any peer |
+//! | [`Poller`] | waiting for events |
+//! | [`StopRequests`] | signals and other requests to stop |
+//! | [`Clock`] | the monotonic clock and the wall clock |
+//!
+//! [`Net`] is all of them, which is what a server needs. The real one is [`kernel::KernelNet`], on `mio`; the
+//! loop is compiled for it without indirection. Tests use a simulated network, which has a simulated clock.
 
+#[cfg(feature = "cli")]
+mod connect;
 pub(crate) mod fd_limit;
 pub mod kernel;
 pub mod sockets;
@@ -16,43 +25,22 @@ use std::time::Duration;
 
 pub use crate::conn::deadlines::Tick;
 pub use crate::conn::token::Token;
+#[cfg(feature = "cli")]
+pub(crate) use connect::{ClientNet, Connect, PreciseTime};
 
-/// A network, its poller and its clocks.
+/// A network that a server can run on.
 ///
-/// Every source is registered once, for reading and writing, edge-triggered: an event tells that something
-/// has changed, and none follows until an operation has said [`io::ErrorKind::WouldBlock`] or has moved
-/// fewer bytes than it was asked to. Nothing blocks but `poll`.
-pub trait Net {
-    /// Accepts connections.
-    type Listener;
-    /// A connection's stream of bytes.
+/// Every source is registered once, for reading and writing, edge-triggered: an event reports that something
+/// has changed, and none follows until an operation has returned [`io::ErrorKind::WouldBlock`] or has moved
+/// fewer bytes than requested. Nothing blocks but [`poll`](Poller::poll).
+pub trait Net: Listen + Poller + StopRequests + Clock {}
+
+impl<N: Listen + Poller + StopRequests + Clock> Net for N {}
+
+/// Reads and writes streams of bytes.
+pub trait StreamIo {
+    /// A connection's stream.
     type Stream;
-    /// Sends and receives datagrams.
-    type Socket;
-
-    /// Listens at `address`; returns the address with the port that was really taken.
-    ///
-    /// # Errors
-    /// The address can not be listened at.
-    fn listen(&mut self, address: SocketAddr, token: Token) -> io::Result<(Self::Listener, SocketAddr)>;
-
-    /// Receives datagrams at `address`; returns the address with the port that was really taken.
-    ///
-    /// # Errors
-    /// The address can not be bound.
-    fn bind(&mut self, address: SocketAddr, token: Token) -> io::Result<(Self::Socket, SocketAddr)>;
-
-    /// Takes the next connection that waits.
-    ///
-    /// # Errors
-    /// `WouldBlock` when none waits; else what [`AcceptFailure::of`] makes of it.
-    fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Stream, SocketAddr)>;
-
-    /// Lets events of `stream` come, with `token`.
-    ///
-    /// # Errors
-    /// The poller has no room.
-    fn register(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;
 
     /// Reads; 0 is the end of the peer's side.
     ///
@@ -60,7 +48,7 @@ pub trait Net {
     /// `WouldBlock`, `Interrupted`, or the end of the connection.
     fn read(&mut self, stream: &Self::Stream, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes, and says how many bytes were taken.
+    /// Writes, and returns how many bytes were taken.
     ///
     /// # Errors
     /// `WouldBlock`, `Interrupted`, or the end of the connection.
@@ -72,11 +60,17 @@ pub trait Net {
     /// The connection is gone.
     fn half_close(&mut self, stream: &Self::Stream) -> io::Result<()>;
 
-    /// The error that has ended the connection, if one has.
-    fn failure(&mut self, stream: &Self::Stream) -> Option<io::Error>;
+    /// Takes the error that has ended the connection, if there is one.
+    fn take_error(&mut self, stream: &Self::Stream) -> Option<io::Error>;
 
-    /// Closes the stream. No event of it comes with a later poll.
+    /// Closes the stream. No later poll returns an event of it.
     fn close(&mut self, stream: Self::Stream);
+}
+
+/// Receives and sends datagrams.
+pub trait DatagramIo {
+    /// A socket for datagrams.
+    type Socket;
 
     /// Receives a datagram, cut to the length of `buffer`.
     ///
@@ -90,9 +84,9 @@ pub trait Net {
     /// It was not sent; that concerns this datagram alone.
     fn send(&mut self, socket: &Self::Socket, datagram: &[u8], peer: SocketAddr) -> io::Result<()>;
 
-    /// Receives datagrams, each into `slot_bytes` of `buffer` of its own and cut to that, and appends to
-    /// `received`, which is empty, what they are. Returns whether more may wait: if not, an event will tell
-    /// of the next. An error concerns a datagram that was sent earlier, and is not told.
+    /// Receives datagrams, each into `slot_bytes` of `buffer` of its own and cut to that, and appends a
+    /// description of each to `received`, which is empty. Returns whether more may wait: if not, an event
+    /// will report the next. An error concerns a datagram that was sent earlier, and is not reported.
     fn receive_batch(
         &mut self,
         socket: &Self::Socket,
@@ -103,11 +97,11 @@ pub trait Net {
         unbatched::receive(self, socket, buffer, slot_bytes, received)
     }
 
-    /// Sends `datagrams`, at least one, whose bytes lie in `bytes`, and says how many of them were sent. What
-    /// comes behind those is to be sent again: the first of it may have failed.
+    /// Sends `datagrams`, at least one, whose bytes lie in `bytes`, and returns how many were sent. The rest is
+    /// to be sent again: the first of it may have failed.
     ///
     /// # Errors
-    /// The first was not sent; that concerns this datagram alone, if it is not `Interrupted`.
+    /// The first was not sent; that concerns this datagram alone, unless it is `Interrupted`.
     fn send_batch(
         &mut self,
         socket: &Self::Socket,
@@ -116,9 +110,42 @@ pub trait Net {
     ) -> io::Result<usize> {
         unbatched::send(self, socket, datagrams, bytes)
     }
+}
 
-    /// Waits until something has happened or `timeout` is over, and appends up to `events_max` events.
-    /// `None` waits for ever.
+/// Opens the sockets of a server.
+pub trait Listen: StreamIo + DatagramIo {
+    /// Accepts connections.
+    type Listener;
+
+    /// Listens at `address`; returns the address with the port that was really taken.
+    ///
+    /// # Errors
+    /// The address cannot be listened at.
+    fn listen(&mut self, address: SocketAddr, token: Token) -> io::Result<(Self::Listener, SocketAddr)>;
+
+    /// Receives datagrams at `address`; returns the address with the port that was really taken.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    fn bind(&mut self, address: SocketAddr, token: Token) -> io::Result<(Self::Socket, SocketAddr)>;
+
+    /// Takes the next waiting connection.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none waits; otherwise see [`AcceptFailure::of`].
+    fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Stream, SocketAddr)>;
+
+    /// Makes the poller report events of `stream`, with `token`.
+    ///
+    /// # Errors
+    /// The poller has no room.
+    fn register(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;
+}
+
+/// Waits for events.
+pub trait Poller {
+    /// Waits until an event is there or `timeout` is over, and appends up to `events_max` events. `None`
+    /// waits without a limit.
     ///
     /// # Errors
     /// The poller is broken; an interrupted wait is not an error.
@@ -128,78 +155,36 @@ pub trait Net {
         events_max: usize,
         timeout: Option<Duration>,
     ) -> io::Result<()>;
+}
 
-    /// How often the server was asked to stop since the last call.
+/// Receives requests to stop, such as SIGTERM.
+pub trait StopRequests {
+    /// The number of requests since the last call. An event with [`Token::STOP`] precedes it.
     fn stop_requests(&mut self) -> u32;
+}
 
+/// The clocks of a server.
+pub trait Clock {
     /// The monotonic clock.
     fn now(&mut self) -> Tick;
 
-    /// The clock of the wall: seconds since the epoch.
+    /// The wall clock: seconds since the epoch.
     fn unix_seconds(&mut self) -> i64;
 }
 
-/// What a client of very many connections asks of a network besides: to connect, and a clock that is finer
-/// than the deadlines'.
-#[cfg(feature = "cli")]
-pub trait Dial: Net {
-    /// Asks for a connection to `peer`, from `source` if one is given, and lets its events come. It is
-    /// there once [`connected`](Self::connected) says so, to be asked when an event has come.
-    ///
-    /// # Errors
-    /// `AddrNotAvailable` when no port of the source is free; out of descriptors or memory; refused, or
-    /// unreachable, as far as that is known at once.
-    fn connect(&mut self, source: Option<IpAddr>, peer: SocketAddr, token: Token)
-    -> io::Result<Self::Stream>;
-
-    /// Whether the connection is there.
-    ///
-    /// # Errors
-    /// Why there will be none. `AddrInUse`: it has reached itself, since nobody listens and the port it was
-    /// given is the one it asked for.
-    fn connected(&mut self, stream: &Self::Stream) -> io::Result<bool>;
-
-    /// A socket for datagrams to and from `peer` only, with events of `token`.
-    ///
-    /// # Errors
-    /// As for [`connect`](Self::connect).
-    fn connect_socket(
-        &mut self,
-        source: Option<IpAddr>,
-        peer: SocketAddr,
-        token: Token,
-    ) -> io::Result<Self::Socket>;
-
-    /// The monotonic clock, in nanoseconds.
-    fn now_ns(&mut self) -> u64;
-
-    /// Waits as [`poll`](Net::poll) does, from `now_ns` until `until_ns` at the latest and some microseconds
-    /// after it at most.
-    ///
-    /// # Errors
-    /// The poller is broken.
-    fn poll_until(
-        &mut self,
-        events: &mut Vec<Event>,
-        events_max: usize,
-        now_ns: u64,
-        until_ns: u64,
-    ) -> io::Result<()>;
-}
-
-/// A datagram in a batch: where its bytes lie, and between whom it goes.
+/// A datagram in a batch: where its bytes lie, and its addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Datagram {
-    /// Its place in the buffer of the batch.
+    /// Its bytes in the buffer of the batch.
     pub bytes: Range<usize>,
-    /// Who has sent it, or is sent it.
+    /// The sender, or the receiver.
     pub peer: SocketAddr,
     /// The address of this machine that it was sent to, and that the answer leaves from. `None`: the one
     /// that the socket is bound to or, where it is bound to all of them, the one that the kernel chooses.
     pub local: Option<IpAddr>,
 }
 
-/// What the poller says of a source. All of it is a hint: the outcome of reading and writing decides.
+/// What the poller reports of a source. All of it is a hint: the outcome of reading and writing decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {
     /// The source.

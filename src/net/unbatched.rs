@@ -2,20 +2,20 @@
 
 use std::io;
 
-use super::{Datagram, Net};
+use super::{Datagram, DatagramIo};
 
-/// As [`Net::receive_batch`].
-pub fn receive<N: Net + ?Sized>(
+/// As [`DatagramIo::receive_batch`].
+pub fn receive<N: DatagramIo + ?Sized>(
     net: &mut N,
     socket: &N::Socket,
     buffer: &mut [u8],
     slot_bytes: usize,
     received: &mut Vec<Datagram>,
 ) -> bool {
-    for (place, slot) in buffer.chunks_exact_mut(slot_bytes).enumerate() {
+    for (index, slot) in buffer.chunks_exact_mut(slot_bytes).enumerate() {
         match net.receive(socket, slot) {
             Ok((bytes, peer)) => {
-                let start = place * slot_bytes;
+                let start = index * slot_bytes;
                 received.push(Datagram { bytes: start..start + bytes, peer, local: None });
             }
             Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
@@ -24,11 +24,11 @@ pub fn receive<N: Net + ?Sized>(
     true
 }
 
-/// As [`Net::send_batch`].
+/// As [`DatagramIo::send_batch`].
 ///
 /// # Errors
-/// Those of [`Net::send_batch`].
-pub fn send<N: Net + ?Sized>(
+/// Those of [`DatagramIo::send_batch`].
+pub fn send<N: DatagramIo + ?Sized>(
     net: &mut N,
     socket: &N::Socket,
     datagrams: &[Datagram],

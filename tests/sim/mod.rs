@@ -17,7 +17,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use loopline::journal::Sink;
-use loopline::net::{Datagram, Event, Net, Tick, Token, unbatched};
+use loopline::net::{
+    Clock, Datagram, DatagramIo, Event, Listen, Poller, StopRequests, StreamIo, Tick, Token, unbatched,
+};
 
 use datagrams::SimSocket;
 use peer::Peer;
@@ -313,44 +315,8 @@ impl SimNet {
     }
 }
 
-impl Net for SimNet {
-    type Listener = Rc<usize>;
+impl StreamIo for SimNet {
     type Stream = usize;
-    type Socket = usize;
-
-    fn listen(&mut self, address: SocketAddr, token: Token) -> io::Result<(Rc<usize>, SocketAddr)> {
-        let handle = Rc::new(self.listeners.len());
-        let server = Rc::downgrade(&handle);
-        self.listeners.push(SimListener { token, waiting: VecDeque::new(), edge: false, server });
-        Ok((handle, address))
-    }
-
-    fn bind(&mut self, address: SocketAddr, token: Token) -> io::Result<(usize, SocketAddr)> {
-        self.sockets.push(SimSocket::new(token));
-        Ok((self.sockets.len() - 1, address))
-    }
-
-    fn accept(&mut self, listener: &Rc<usize>) -> io::Result<(usize, SocketAddr)> {
-        self.idle_polls = 0;
-        match self.random.below(16) {
-            0 => return Err(io::Error::from_raw_os_error(libc_number::ECONNABORTED)),
-            1 => return Err(io::Error::from_raw_os_error(libc_number::EMFILE)),
-            2 => return Err(io::ErrorKind::Interrupted.into()),
-            _ => {}
-        }
-        let place = self.listeners[**listener].waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
-        Ok((place, self.wires[place].address.unwrap()))
-    }
-
-    fn register(&mut self, stream: &mut usize, token: Token) -> io::Result<()> {
-        if self.random.one_in(self.register_fails_one_in) {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        let wire = &mut self.wires[*stream];
-        wire.token = Some(token);
-        wire.writable = true;
-        Ok(())
-    }
 
     fn read(&mut self, stream: &usize, buffer: &mut [u8]) -> io::Result<usize> {
         self.idle_polls = 0;
@@ -407,7 +373,7 @@ impl Net for SimNet {
         if wire.reset { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
     }
 
-    fn failure(&mut self, stream: &usize) -> Option<io::Error> {
+    fn take_error(&mut self, stream: &usize) -> Option<io::Error> {
         self.wires[*stream].reset.then(|| io::ErrorKind::ConnectionReset.into())
     }
 
@@ -420,6 +386,10 @@ impl Net for SimNet {
         }
         self.closed_tokens.extend(wire.token.take());
     }
+}
+
+impl DatagramIo for SimNet {
+    type Socket = usize;
 
     fn receive(&mut self, socket: &usize, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.idle_polls = 0;
@@ -473,7 +443,47 @@ impl Net for SimNet {
         }
         Ok(datagrams.len())
     }
+}
 
+impl Listen for SimNet {
+    type Listener = Rc<usize>;
+
+    fn listen(&mut self, address: SocketAddr, token: Token) -> io::Result<(Rc<usize>, SocketAddr)> {
+        let handle = Rc::new(self.listeners.len());
+        let server = Rc::downgrade(&handle);
+        self.listeners.push(SimListener { token, waiting: VecDeque::new(), edge: false, server });
+        Ok((handle, address))
+    }
+
+    fn bind(&mut self, address: SocketAddr, token: Token) -> io::Result<(usize, SocketAddr)> {
+        self.sockets.push(SimSocket::new(token));
+        Ok((self.sockets.len() - 1, address))
+    }
+
+    fn accept(&mut self, listener: &Rc<usize>) -> io::Result<(usize, SocketAddr)> {
+        self.idle_polls = 0;
+        match self.random.below(16) {
+            0 => return Err(io::Error::from_raw_os_error(libc_number::ECONNABORTED)),
+            1 => return Err(io::Error::from_raw_os_error(libc_number::EMFILE)),
+            2 => return Err(io::ErrorKind::Interrupted.into()),
+            _ => {}
+        }
+        let place = self.listeners[**listener].waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        Ok((place, self.wires[place].address.unwrap()))
+    }
+
+    fn register(&mut self, stream: &mut usize, token: Token) -> io::Result<()> {
+        if self.random.one_in(self.register_fails_one_in) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let wire = &mut self.wires[*stream];
+        wire.token = Some(token);
+        wire.writable = true;
+        Ok(())
+    }
+}
+
+impl Poller for SimNet {
     fn poll(
         &mut self,
         events: &mut Vec<Event>,
@@ -507,11 +517,15 @@ impl Net for SimNet {
         }
         Ok(())
     }
+}
 
+impl StopRequests for SimNet {
     fn stop_requests(&mut self) -> u32 {
         std::mem::take(&mut self.stop_requests)
     }
+}
 
+impl Clock for SimNet {
     fn now(&mut self) -> Tick {
         // Near the end of what a tick counts, so that it wraps in every run.
         Tick::after(Duration::from_millis(u64::from(u32::MAX) - 3000 + self.now_ms))

@@ -7,9 +7,9 @@ use crate::load::observer::Observer;
 use crate::load::schedule::Schedule;
 use crate::load::stats::kernel;
 use crate::load::traffic::Traffic;
-use crate::net::Dial;
+use crate::net::ClientNet;
 
-impl<N: Dial, T: Traffic<N>> Run<'_, N, T> {
+impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
     /// Connections are open: messages may be sent.
     pub(super) fn begin(&mut self, now_ns: u64, observer: &mut dyn Observer) {
         let opened = self.course.tally.count.opened;

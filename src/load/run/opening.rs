@@ -5,9 +5,9 @@ use crate::load::observer::Observer;
 use crate::load::schedule::SECOND_NS;
 use crate::load::stats::kernel;
 use crate::load::traffic::Traffic;
-use crate::net::Dial;
+use crate::net::ClientNet;
 
-impl<N: Dial, T: Traffic<N>> Run<'_, N, T> {
+impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
     /// Opens some more, until all are there or cannot be.
     pub(super) fn go_on_opening(&mut self, now_ns: u64, observer: &mut dyn Observer) {
         self.open(now_ns);

@@ -4,12 +4,12 @@ use super::Streams;
 use crate::load::conn_table::{Batch, State};
 use crate::load::error_kind::Trouble;
 use crate::load::traffic::Scene;
-use crate::net::Dial;
+use crate::net::ClientNet;
 
 /// Connections that are begun in one turn where each message has its own.
 const BEGUN_PER_TURN_MAX: u32 = 256;
 
-impl<N: Dial> Streams<N> {
+impl<N: ClientNet> Streams<N> {
     /// Asks for a connection at the place `key`; says what is wrong if that is known at once.
     pub(super) fn ask(&mut self, scene: &mut Scene<'_, N>, key: u32, now_ns: u64) -> Option<Trouble> {
         self.conns.begin(key, now_ns);

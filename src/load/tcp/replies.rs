@@ -9,7 +9,7 @@ use crate::load::conn_table::{Batch, State};
 use crate::load::error_kind::Trouble;
 use crate::load::protocol::Wrong;
 use crate::load::traffic::Scene;
-use crate::net::{Dial, Event};
+use crate::net::{ClientNet, Event};
 use crate::service::message::REFUSAL_PREFIX;
 
 /// Reads of one connection in one turn; what is left waits until others had theirs.
@@ -18,7 +18,7 @@ const READS_PER_TURN_MAX: usize = 16;
 /// Bytes of an unexpected text that are shown.
 const TEXT_SHOWN_BYTES: usize = 120;
 
-impl<N: Dial> Streams<N> {
+impl<N: ClientNet> Streams<N> {
     /// Reads what has come, until nothing is left.
     pub(super) fn read(&mut self, scene: &mut Scene<'_, N>, key: u32, event: Event) {
         for _ in 0..READS_PER_TURN_MAX {

@@ -69,7 +69,7 @@ impl Batches {
         self.state().is_ok()
     }
 
-    /// As [`receive_batch`](crate::net::Net::receive_batch). A batch that is not full proves nothing: an
+    /// As [`receive_batch`](crate::net::DatagramIo::receive_batch). A batch that is not full proves nothing: an
     /// error ends one, too. So more may wait until the kernel says that it would block.
     pub(super) fn receive(
         &self,
@@ -107,7 +107,7 @@ impl Batches {
         }
     }
 
-    /// As [`send_batch`](crate::net::Net::send_batch).
+    /// As [`send_batch`](crate::net::DatagramIo::send_batch).
     pub(super) fn send(
         &self,
         socket: &impl AsFd,

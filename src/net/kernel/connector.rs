@@ -16,9 +16,9 @@ use rustix::time::{
 use super::batch::Batches;
 use super::{DatagramSocket, KernelNet};
 use crate::net::sockets;
-use crate::net::{Dial, Event, Net, Token};
+use crate::net::{Connect, Event, Listen, Poller, PreciseTime, StreamIo, Token};
 
-impl Dial for KernelNet {
+impl Connect for KernelNet {
     fn connect(&mut self, source: Option<IpAddr>, peer: SocketAddr, token: Token) -> io::Result<TcpStream> {
         let mut stream = TcpStream::from_std(sockets::connect(source, peer)?);
         self.register(&mut stream, token)?;
@@ -26,7 +26,7 @@ impl Dial for KernelNet {
     }
 
     fn connected(&mut self, stream: &TcpStream) -> io::Result<bool> {
-        if let Some(error) = self.failure(stream) {
+        if let Some(error) = self.take_error(stream) {
             return Err(error);
         }
         match stream.peer_addr() {
@@ -47,7 +47,9 @@ impl Dial for KernelNet {
         self.poll.registry().register(&mut io, mio::Token(token.0), Interest::READABLE)?;
         Ok(DatagramSocket { io, batches: Batches::none() })
     }
+}
 
+impl PreciseTime for KernelNet {
     fn now_ns(&mut self) -> u64 {
         // A message's time is taken twice, and `Instant` does more than is needed for it.
         let now = ClockId::CLOCK_MONOTONIC.now().expect("the monotonic clock is always there");

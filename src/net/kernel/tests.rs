@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{DatagramSocket, KernelNet};
 use crate::conn::token::Source;
 use crate::net::sockets::SocketOptions;
-use crate::net::{Datagram, Net};
+use crate::net::{Datagram, DatagramIo, Listen};
 
 /// The ways that datagrams go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

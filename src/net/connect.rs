@@ -1,0 +1,61 @@
+//! What the load generator asks of a network besides: to connect, and a clock and a poller that are finer than
+//! a millisecond.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use super::{DatagramIo, Event, StopRequests, StreamIo, Token};
+
+/// A network that a client of very many connections can run on.
+pub(crate) trait ClientNet: Connect + PreciseTime + StopRequests {}
+
+impl<N: Connect + PreciseTime + StopRequests> ClientNet for N {}
+
+/// Opens the sockets of a client.
+pub(crate) trait Connect: StreamIo + DatagramIo {
+    /// Begins to connect to `peer`, from `source` if one is given, and makes the poller report its events. It
+    /// is open once [`connected`](Self::connected) returns true, which is worth asking after an event.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable` when no port of the source is free; out of descriptors or memory; refused, or
+    /// unreachable, as far as that is known at once.
+    fn connect(&mut self, source: Option<IpAddr>, peer: SocketAddr, token: Token)
+    -> io::Result<Self::Stream>;
+
+    /// Whether the connection is open.
+    ///
+    /// # Errors
+    /// Why it will not be. `AddrInUse`: it is connected to itself, since no process listens at the port and
+    /// the local port chosen is the same.
+    fn connected(&mut self, stream: &Self::Stream) -> io::Result<bool>;
+
+    /// A socket for datagrams to and from `peer` only, with events of `token`.
+    ///
+    /// # Errors
+    /// As for [`connect`](Self::connect).
+    fn connect_socket(
+        &mut self,
+        source: Option<IpAddr>,
+        peer: SocketAddr,
+        token: Token,
+    ) -> io::Result<Self::Socket>;
+}
+
+/// A clock and a poller for a schedule.
+pub(crate) trait PreciseTime {
+    /// The monotonic clock, in nanoseconds.
+    fn now_ns(&mut self) -> u64;
+
+    /// Waits as [`Poller::poll`](super::Poller::poll) does, from `now_ns` until `until_ns`, and at most some
+    /// microseconds longer.
+    ///
+    /// # Errors
+    /// The poller is broken.
+    fn poll_until(
+        &mut self,
+        events: &mut Vec<Event>,
+        events_max: usize,
+        now_ns: u64,
+        until_ns: u64,
+    ) -> io::Result<()>;
+}
