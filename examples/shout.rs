@@ -8,7 +8,7 @@ use loopline::event_loop::EventLoop;
 use loopline::limits::Limits;
 use loopline::net::kernel::KernelNet;
 use loopline::net::sockets::SocketOptions;
-use loopline::service::{Next, Output, Progress, StreamService};
+use loopline::service::{Action, Output, Progress, StreamService};
 
 struct Shout;
 
@@ -18,9 +18,9 @@ impl StreamService for Shout {
         let lines = unread.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         out.send(&unread[..lines].to_ascii_uppercase());
         if unread.len() - lines > 1000 {
-            return Progress { consumed: lines, next: Next::Refuse("the line is too long".into()) };
+            return Progress { consumed: lines, action: Action::Refuse("the line is too long".into()) };
         }
-        Progress { consumed: lines, next: Next::Continue }
+        Progress { consumed: lines, action: Action::Continue }
     }
 
     fn refused(&self, reason: &str, out: &mut Output<'_>) {

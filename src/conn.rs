@@ -16,7 +16,7 @@ use std::fmt;
 
 use crate::conn::deadlines::Link;
 use crate::conn::peer_addr::PeerKey;
-use crate::service::{Next, Progress};
+use crate::service::{Action, Progress};
 
 /// Half a cache line for each idle connection: this, and nothing else, is what holding one costs.
 #[derive(Debug)]
@@ -310,7 +310,7 @@ pub(crate) fn feed(unread: &mut Vec<u8>, fresh: &[u8], receive: impl FnOnce(&[u8
         }
         progress
     };
-    if !matches!(progress.next, Next::Continue) {
+    if !matches!(progress.action, Action::Continue) {
         *unread = Vec::new();
     }
     progress
@@ -427,7 +427,7 @@ mod tests {
     #[test]
     fn whole_frames_leave_no_memory_behind_and_a_long_one_none_to_the_next() {
         let keep = |unread: &mut Vec<u8>, fresh: &[u8], consumed| {
-            feed(unread, fresh, |_| Progress { consumed, next: Next::Continue });
+            feed(unread, fresh, |_| Progress { consumed, action: Action::Continue });
         };
         let mut unread = Vec::new();
         keep(&mut unread, &[1; 100], 100);
@@ -442,9 +442,9 @@ mod tests {
 
     #[test]
     fn what_follows_the_end_of_the_stream_is_not_kept() {
-        for next in [Next::End, Next::Refuse(String::new())] {
+        for action in [Action::End, Action::Refuse(String::new())] {
             let mut unread = vec![1];
-            feed(&mut unread, &[2, 3], |_| Progress { consumed: 1, next });
+            feed(&mut unread, &[2, 3], |_| Progress { consumed: 1, action });
             assert!(unread.is_empty());
         }
     }

@@ -4,7 +4,7 @@
 //!
 //! ```
 //! use loopline::frame;
-//! use loopline::service::{Next, Output, Progress, StreamService, message::Message};
+//! use loopline::service::{Action, Output, Progress, StreamService, message::Message};
 //!
 //! let (mut answer, mut records) = (Vec::new(), Vec::new());
 //! let peer = "192.0.2.1:4000".parse().unwrap();
@@ -16,7 +16,7 @@
 //! unread.extend_from_slice(b"12");
 //!
 //! let progress = Message::new(1024).received(&unread, false, &mut out);
-//! assert_eq!(progress, Progress { consumed: 64 + 5, next: Next::Continue });
+//! assert_eq!(progress, Progress { consumed: 64 + 5, action: Action::Continue });
 //! assert_eq!(records, b"[192.0.2.1:4000] hello\n");
 //! let reply = frame::parse(&answer, 1024).unwrap().unwrap();
 //! assert_eq!(reply.text(), "Message received successfully....");

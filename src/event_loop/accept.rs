@@ -11,7 +11,7 @@ use crate::conn::deadlines::{Tick, milliseconds};
 use crate::conn::token::Source;
 use crate::event_loop::EventLoop;
 use crate::net::{AcceptFailure, Net};
-use crate::service::{Next, Output};
+use crate::service::{Action, Output};
 
 /// Whether connections are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,17 +97,20 @@ impl<N: Net> EventLoop<N> {
         let start = self.outbox.bytes.len();
         let service = &self.listeners[place].service;
         let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
-        let next = if is_full {
-            Next::Refuse(format!("the server is full, it serves {} connections", self.limits.connections_max))
+        let action = if is_full {
+            Action::Refuse(format!(
+                "the server is full, it serves {} connections",
+                self.limits.connections_max
+            ))
         } else {
             service.opened(unix_seconds, &mut out)
         };
-        if let Next::Refuse(reason) = &next {
+        if let Action::Refuse(reason) = &action {
             service.refused(reason, &mut out);
         }
-        let recorded = out.recorded();
+        let recorded = out.journal_lines();
         self.refusals += usize::from(is_full);
-        self.take_next(id.key, next, if is_full { CloseReason::Full } else { CloseReason::BadInput });
+        self.apply(id.key, action, if is_full { CloseReason::Full } else { CloseReason::BadInput });
         self.table.renew_idle(id.key, self.now);
         self.post(id.key, start, recorded);
     }

@@ -46,7 +46,7 @@ impl<N: Net> EventLoop<N> {
         let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
         let text = &self.read_buffer[bytes];
         let verdict = reply_rules::answer(service.as_ref(), sessions, text, peer, &mut out, self.now);
-        let recorded = out.recorded();
+        let recorded = out.journal_lines();
         self.counters.messages += recorded;
         if verdict == Verdict::Dropped {
             self.counters.datagrams_dropped += 1;

@@ -8,7 +8,7 @@ use crate::conn::{CloseReason, Flags, NO_PENDING, Signal, State, feed};
 use crate::event_loop::EventLoop;
 use crate::event_loop::outbox::Answer;
 use crate::net::Net;
-use crate::service::{Next, Output, Progress};
+use crate::service::{Action, Output, Progress};
 
 impl<N: Net> EventLoop<N> {
     /// Looks after one connection: reads once, if it is of use, and leaves a note in the outbox if
@@ -56,11 +56,11 @@ impl<N: Net> EventLoop<N> {
     }
 
     /// Takes over what a service wants to become of the stream.
-    pub(super) fn take_next(&mut self, key: u32, next: Next, if_refused: CloseReason) {
-        match next {
-            Next::Continue => return,
-            Next::End => {}
-            Next::Refuse(reason) => {
+    pub(super) fn apply(&mut self, key: u32, action: Action, if_refused: CloseReason) {
+        match action {
+            Action::Continue => return,
+            Action::End => {}
+            Action::Refuse(reason) => {
                 self.table.conn_mut(key).reason = if_refused;
                 if if_refused == CloseReason::BadInput {
                     let peer = self.table.peer(key);
@@ -129,13 +129,13 @@ impl<N: Net> EventLoop<N> {
             place => self.table.pendings[place as usize].unread(),
         };
         let was_between_frames = unread.is_empty();
-        let Progress { consumed, next } =
+        let Progress { consumed, action } =
             feed(unread, fresh, |unread| service.received(unread, false, &mut out));
         let is_in_frame = !unread.is_empty();
-        if let Next::Refuse(reason) = &next {
+        if let Action::Refuse(reason) = &action {
             service.refused(reason, &mut out);
         }
-        let recorded = out.recorded();
+        let recorded = out.journal_lines();
         self.table.renew_idle(key, self.now);
         self.table.keep_unread(key, left);
         if is_in_frame && (was_between_frames || consumed > 0) {
@@ -143,8 +143,8 @@ impl<N: Net> EventLoop<N> {
         } else if !is_in_frame && !was_between_frames {
             self.table.end_frame(key);
         }
-        if !matches!(next, Next::Continue) {
-            self.take_next(key, next, CloseReason::BadInput);
+        if !matches!(action, Action::Continue) {
+            self.apply(key, action, CloseReason::BadInput);
         }
         Visited::Stays { recorded }
     }
@@ -175,12 +175,12 @@ impl<N: Net> EventLoop<N> {
         let conn = self.table.conn(key);
         let service = &self.listeners[usize::from(conn.endpoint)].service;
         let mut out = Output::new(self.table.peer(key), &mut self.outbox.bytes, self.journal.lines());
-        let Progress { next, .. } = service.received(&[], true, &mut out);
-        if let Next::Refuse(reason) = &next {
+        let Progress { action, .. } = service.received(&[], true, &mut out);
+        if let Action::Refuse(reason) = &action {
             service.refused(reason, &mut out);
         }
-        let recorded = out.recorded();
-        self.take_next(key, next, CloseReason::BadInput);
+        let recorded = out.journal_lines();
+        self.apply(key, action, CloseReason::BadInput);
         Visited::Stays { recorded }
     }
 }

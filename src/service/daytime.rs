@@ -4,7 +4,7 @@ use std::io::Write;
 
 use tz::{TimeZone, UtcDateTime};
 
-use super::{Kind, Make, Next, Output, Progress, StreamService};
+use super::{Action, Kind, Make, Output, Progress, StreamService};
 
 pub(super) const KIND: Kind = Kind {
     name: "daytime",
@@ -27,13 +27,13 @@ impl Daytime {
 }
 
 impl StreamService for Daytime {
-    fn opened(&self, unix_seconds: i64, out: &mut Output<'_>) -> Next {
+    fn opened(&self, unix_seconds: i64, out: &mut Output<'_>) -> Action {
         append_local_time(unix_seconds, &self.time_zone, out.answer());
-        Next::End
+        Action::End
     }
 
     fn received(&self, unread: &[u8], _ended: bool, _out: &mut Output<'_>) -> Progress {
-        Progress { consumed: unread.len(), next: Next::End }
+        Progress { consumed: unread.len(), action: Action::End }
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
     fn told(unix_seconds: i64, zone: &str) -> String {
         let daytime = Daytime::new(TimeZone::from_posix_tz(zone).unwrap());
         let said = ask(|out| daytime.opened(unix_seconds, out));
-        assert_eq!(said.returned, Next::End);
+        assert_eq!(said.returned, Action::End);
         said.answer
     }
 

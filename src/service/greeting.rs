@@ -1,6 +1,6 @@
 //! `greeting`: one greeting to whoever connects, then the end of the stream.
 
-use super::{Kind, Make, Next, Output, Progress, StreamService};
+use super::{Action, Kind, Make, Output, Progress, StreamService};
 
 /// What is sent.
 pub const GREETING: &str = "Thank you for connecting !";
@@ -13,13 +13,13 @@ pub(super) const KIND: Kind =
 pub struct Greeting;
 
 impl StreamService for Greeting {
-    fn opened(&self, _unix_seconds: i64, out: &mut Output<'_>) -> Next {
+    fn opened(&self, _unix_seconds: i64, out: &mut Output<'_>) -> Action {
         out.send(GREETING.as_bytes());
-        Next::End
+        Action::End
     }
 
     fn received(&self, unread: &[u8], _ended: bool, _out: &mut Output<'_>) -> Progress {
-        Progress { consumed: unread.len(), next: Next::End }
+        Progress { consumed: unread.len(), action: Action::End }
     }
 }
 
@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn the_greeting_is_sent_at_once_and_ends_the_stream() {
         let said = ask(|out| Greeting.opened(0, out));
-        assert_eq!((said.returned, said.answer.as_str()), (Next::End, GREETING));
+        assert_eq!((said.returned, said.answer.as_str()), (Action::End, GREETING));
         assert_eq!(said.records, "");
     }
 }

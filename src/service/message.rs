@@ -1,6 +1,6 @@
 //! `message`: frames in, each recorded and acknowledged with a frame.
 
-use super::{Kind, Make, Next, Output, Progress, StreamService};
+use super::{Action, Kind, Make, Output, Progress, StreamService};
 use crate::frame;
 
 /// The body of every acknowledgement.
@@ -51,9 +51,9 @@ const SENT_AT_ONCE: usize = 16;
 impl StreamService for Message {
     fn received(&self, unread: &[u8], _ended: bool, out: &mut Output<'_>) -> Progress {
         let (mut consumed, mut messages) = (0, 0);
-        let next = loop {
+        let action = loop {
             if consumed == unread.len() {
-                break Next::Continue;
+                break Action::Continue;
             }
             match frame::parse(&unread[consumed..], self.message_bytes_max) {
                 Ok(Some(frame)) => {
@@ -61,16 +61,16 @@ impl StreamService for Message {
                     messages += 1;
                     out.record(frame.body);
                     if frame.body == DISCONNECT.as_bytes() {
-                        break Next::End;
+                        break Action::End;
                     }
                 }
-                Ok(None) => break Next::Continue,
+                Ok(None) => break Action::Continue,
                 // Where the next frame would begin is unknown from here on: nothing is guessed.
-                Err(bad_frame) => break Next::Refuse(bad_frame.to_string()),
+                Err(bad_frame) => break Action::Refuse(bad_frame.to_string()),
             }
         };
         self.acknowledge(messages, out);
-        Progress { consumed, next }
+        Progress { consumed, action }
     }
 
     fn refused(&self, reason: &str, out: &mut Output<'_>) {
@@ -99,7 +99,7 @@ mod tests {
     fn each_message_is_recorded_and_acknowledged_in_order() {
         let wire = wire(&["one", "", "two"]);
         let said = receive(&wire);
-        assert_eq!(said.returned, Progress { consumed: wire.len(), next: Next::Continue });
+        assert_eq!(said.returned, Progress { consumed: wire.len(), action: Action::Continue });
         assert_eq!(said.records, "[127.0.0.1:4000] one\n[127.0.0.1:4000] \n[127.0.0.1:4000] two\n");
         let one = format!("{:<64}{ACKNOWLEDGEMENT}", 33);
         assert_eq!(said.answer, one.repeat(3));
@@ -110,14 +110,14 @@ mod tests {
         let whole = wire(&["one", "two"]);
         for cut in 0..64 + 3 {
             let said = receive(&whole[..64 + 3 + cut]);
-            assert_eq!(said.returned, Progress { consumed: 64 + 3, next: Next::Continue }, "{cut}");
+            assert_eq!(said.returned, Progress { consumed: 64 + 3, action: Action::Continue }, "{cut}");
         }
     }
 
     #[test]
     fn disconnect_is_acknowledged_and_ends_the_stream() {
         let said = receive(&wire(&[DISCONNECT, "never read"]));
-        assert_eq!(said.returned, Progress { consumed: 64 + 12, next: Next::End });
+        assert_eq!(said.returned, Progress { consumed: 64 + 12, action: Action::End });
         assert_eq!(said.records, "[127.0.0.1:4000] Disconnect !\n");
     }
 
@@ -127,7 +127,7 @@ mod tests {
         input.extend_from_slice(b"12x");
         let said = receive(&input);
         let reason = "header byte 2 is 'x', expected a digit or a space";
-        assert_eq!(said.returned, Progress { consumed: 67, next: Next::Refuse(reason.into()) });
+        assert_eq!(said.returned, Progress { consumed: 67, action: Action::Refuse(reason.into()) });
         assert_eq!(said.records, "[127.0.0.1:4000] one\n");
         assert_eq!(said.answer.len(), 64 + ACKNOWLEDGEMENT.len());
     }

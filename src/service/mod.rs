@@ -22,9 +22,9 @@ use crate::journal::escape::escape;
 /// A service on a stream of bytes (TCP).
 pub trait StreamService: Send + Sync {
     /// A peer has connected at `unix_seconds`. Services that speak first do so here.
-    fn opened(&self, unix_seconds: i64, out: &mut Output<'_>) -> Next {
+    fn opened(&self, unix_seconds: i64, out: &mut Output<'_>) -> Action {
         let _ = (unix_seconds, out);
-        Next::Continue
+        Action::Continue
     }
 
     /// `unread` is all that the peer has sent and the service has not consumed yet: at least one byte, or
@@ -58,7 +58,7 @@ pub trait DatagramService: Send + Sync {
 
 /// What becomes of the stream after the service has spoken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
+pub enum Action {
     /// More may come.
     Continue,
     /// The last answer is given: the stream ends once it is sent.
@@ -74,7 +74,7 @@ pub struct Progress {
     /// Bytes consumed, from the beginning.
     pub consumed: usize,
     /// What becomes of the stream.
-    pub next: Next,
+    pub action: Action,
 }
 
 /// Whether a peer of a datagram service has a session.
@@ -133,7 +133,7 @@ impl<'a> Output<'a> {
 
     /// How many times [`record`](Self::record) was called.
     #[must_use]
-    pub fn recorded(&self) -> u64 {
+    pub fn journal_lines(&self) -> u64 {
         self.recorded
     }
 }
@@ -228,7 +228,7 @@ mod tests {
         let said = asked::ask(|out| {
             out.record(b"one\ntwo");
             out.record(b"");
-            out.recorded()
+            out.journal_lines()
         });
         assert_eq!(said.returned, 2);
         assert_eq!(said.records, "[127.0.0.1:4000] one\\ntwo\n[127.0.0.1:4000] \n");
@@ -239,6 +239,6 @@ mod tests {
         let mut answer = Vec::new();
         let mut out = Output::new(SocketAddr::from(([127, 0, 0, 1], 1)), &mut answer, None);
         out.record(b"text");
-        assert_eq!(out.recorded(), 1);
+        assert_eq!(out.journal_lines(), 1);
     }
 }

@@ -1,6 +1,6 @@
 //! `reply`: one request, recorded and answered once, then the end of the stream.
 
-use super::{Kind, Make, Next, Output, Progress, StreamService};
+use super::{Action, Kind, Make, Output, Progress, StreamService};
 
 /// What every request is answered with.
 pub const REPLY: &str = "Thanks for connecting";
@@ -22,7 +22,7 @@ impl StreamService for Reply {
             out.record(&unread[..unread.len().min(REQUEST_BYTES_MAX)]);
         }
         out.send(REPLY.as_bytes());
-        Progress { consumed: unread.len(), next: Next::End }
+        Progress { consumed: unread.len(), action: Action::End }
     }
 }
 
@@ -31,7 +31,8 @@ mod tests {
     use super::super::asked::ask;
     use super::*;
 
-    const ALL_CONSUMED: fn(&[u8]) -> Progress = |unread| Progress { consumed: unread.len(), next: Next::End };
+    const ALL_CONSUMED: fn(&[u8]) -> Progress =
+        |unread| Progress { consumed: unread.len(), action: Action::End };
 
     #[test]
     fn the_first_bytes_are_the_request() {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::shared::{Admitted, Connection, Shared};
 use crate::conn::{CloseReason, feed};
-use crate::service::{Next, Output, Progress, StreamService};
+use crate::service::{Action, Output, Progress, StreamService};
 
 /// Bytes read at once, to begin with: most of what an idle connection holds, stack apart.
 const READ_BYTES: usize = 1024;
@@ -38,7 +38,7 @@ impl Blocking<'_> {
     fn serve(&mut self, service: &dyn StreamService, is_full: bool) -> Result<CloseReason, CloseReason> {
         let first = if is_full {
             let most = self.shared.limits.connections_max;
-            Next::Refuse(format!("the server is full, it serves {most} connections"))
+            Action::Refuse(format!("the server is full, it serves {most} connections"))
         } else {
             service.opened(unix_seconds(), &mut self.output())
         };
@@ -67,11 +67,11 @@ impl Blocking<'_> {
             }
             self.connection.begin();
             let was_between_frames = unread.is_empty();
-            let Progress { consumed, next } = {
+            let Progress { consumed, action } = {
                 let mut out = self.output();
                 feed(&mut unread, &buffer[..bytes], |unread| service.received(unread, false, &mut out))
             };
-            if let Some(reason) = self.answer(service, &next, CloseReason::BadInput)? {
+            if let Some(reason) = self.answer(service, &action, CloseReason::BadInput)? {
                 self.linger();
                 return Ok(reason);
             }
@@ -100,21 +100,21 @@ impl Blocking<'_> {
         if self.shared.is_draining() {
             return Ok(CloseReason::Stopped);
         }
-        let Progress { next, .. } = service.received(&[], true, &mut self.output());
-        Ok(self.answer(service, &next, CloseReason::BadInput)?.unwrap_or(CloseReason::Served))
+        let Progress { action, .. } = service.received(&[], true, &mut self.output());
+        Ok(self.answer(service, &action, CloseReason::BadInput)?.unwrap_or(CloseReason::Served))
     }
 
     /// Records and sends what the service said; the reason to close, if the stream is to end.
     fn answer(
         &mut self,
         service: &dyn StreamService,
-        next: &Next,
+        action: &Action,
         if_refused: CloseReason,
     ) -> Result<Option<CloseReason>, CloseReason> {
-        let end = match next {
-            Next::Continue => None,
-            Next::End => Some(CloseReason::Served),
-            Next::Refuse(reason) => {
+        let end = match action {
+            Action::Continue => None,
+            Action::End => Some(CloseReason::Served),
+            Action::Refuse(reason) => {
                 service.refused(reason, &mut self.output());
                 let peer = self.connection.peer;
                 self.shared.warn(if_refused, format_args!("{peer} refused: {reason}"));
