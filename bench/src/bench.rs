@@ -6,8 +6,7 @@ use anyhow::Result;
 
 use crate::process::{Cores, Driven, Holder, Server, drive};
 use crate::programs::{Program, Programs};
-use crate::report::{Section, count};
-use crate::rows::Row;
+use crate::report::count;
 
 pub(crate) struct Bench {
     pub(crate) programs: Programs,
@@ -22,15 +21,6 @@ impl Bench {
         rlimit::increase_nofile_limit(u64::MAX)?;
         let (pairs, seconds) = if quick { (1, 0.05) } else { (pairs.into(), seconds) };
         Ok(Self { programs: Programs::build()?, cores: Cores::share_out()?, pairs, seconds, quick })
-    }
-
-    /// Measures a row. That it could not is part of what it found.
-    pub(crate) fn measure(&self, row: &Row) -> Section {
-        let mut section = Section::new(row.name, row.about);
-        if let Err(error) = (row.measure)(self, &mut section) {
-            section.failures.push(format!("{error:#}"));
-        }
-        section
     }
 
     /// So many, or a tenth of it when only that it works is asked.

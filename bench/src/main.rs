@@ -79,7 +79,7 @@ fn measure(arguments: &Arguments) -> Result<bool> {
     }
     let mut sections = Vec::new();
     for row in rows {
-        let section = bench.measure(row);
+        let section = row.run(&bench);
         println!("{}", section.to_text());
         sections.push(section);
     }

@@ -194,7 +194,8 @@ mod tests {
     #[test]
     fn a_port_is_printed_or_logged() {
         assert_eq!(port("40123", PortIs::Printed), Some(40123));
-        let line = "INFO  [2026-11-21T12:00:00.000Z loopline::server::bind] listening: message tcp 127.0.0.1:9999";
+        let line =
+            "INFO  [2026-11-21T12:00:00.000Z loopline::server::bind] listening: message tcp 127.0.0.1:9999";
         assert_eq!(port(line, PortIs::Logged), Some(9999));
         assert_eq!(port("INFO  [… loopline::server::bind] ready", PortIs::Logged), None);
     }

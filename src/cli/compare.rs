@@ -9,9 +9,10 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::full::at_least_one;
+use crate::compare::error::CompareError;
 use crate::compare::options::{CompareOptions, Count, Workload};
 use crate::compare::result::Comparison;
-use crate::compare::{self, CompareError, Progress};
+use crate::compare::{self, Progress};
 use crate::report::output_file::{Json, ResultFile, Unwritten};
 use crate::units::parse_duration;
 

@@ -4,13 +4,13 @@
 
 use std::time::Instant;
 
-use super::CompareError;
 use super::child::{Child, NoChild};
 use super::cores::Cores;
+use super::error::CompareError;
 use super::options::{CompareOptions, Workload};
 use super::plan::{Load, Step};
-use crate::compare::process_stats::{Gauge, Switches, cpu_us};
-use crate::compare::runner::StopRequest;
+use super::process_stats::{Gauge, Switches, cpu_us};
+use super::stop_request::StopRequest;
 use crate::load::options::{LoadOptions, Target};
 use crate::load::stats::summary::Outcome;
 use crate::load::{self, Observer};
@@ -61,7 +61,7 @@ pub(super) fn measure(
     rate: Option<u64>,
     options: &CompareOptions,
     cores: &Cores,
-    ending: &StopRequest,
+    stop: &StopRequest,
 ) -> Result<Measured, CompareError> {
     let stack_bytes = match step.cell.load {
         Load::Stack(bytes) => Some(bytes),
@@ -76,7 +76,7 @@ pub(super) fn measure(
         Err(NoChild::Cannot(line)) => return Err(CompareError::NoServer(line)),
     };
     // From here on the load listens for itself.
-    if ending.is_asked_for() {
+    if stop.is_requested() {
         return Ok(Measured::Interrupted);
     }
     let pid = child.pid();

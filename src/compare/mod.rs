@@ -6,6 +6,7 @@
 pub(crate) mod analysis;
 mod child;
 mod cores;
+pub(crate) mod error;
 #[cfg(test)]
 mod fixtures;
 mod limiting;
@@ -16,18 +17,16 @@ mod plan;
 mod process_stats;
 pub(crate) mod result;
 mod runner;
-
-use std::fmt;
-use std::io;
+mod stop_request;
 
 use self::cores::Cores;
+use self::error::CompareError;
 use self::limiting::Limits;
 use self::options::{CompareOptions, Count};
 pub(crate) use self::output::page::{page, pictures};
 pub(crate) use self::output::table::table;
 use self::result::Comparison;
 pub(crate) use self::runner::Progress;
-use crate::load::LoadError;
 
 /// Compares the models as `options` say, until that is done or SIGINT, SIGTERM or SIGHUP ends it early. What is
 /// done by then is the result.
@@ -62,37 +61,3 @@ fn counts(options: &CompareOptions, limits: &Limits) -> Vec<u32> {
 
 const NOTHING_TO_DO: &str = "nothing to compare: few-active needs 100 connections or more, churn, large-bodies and pipelined 1,000 or \
      fewer";
-
-/// Why nothing was compared.
-#[derive(Debug)]
-pub(crate) enum CompareError {
-    /// The options can not be had together.
-    Usage(String),
-    /// A server cannot be started.
-    NoServer(String),
-    /// The load generator cannot run.
-    NoLoad(LoadError),
-    /// Processors cannot be asked for.
-    Unpinned(io::Error),
-    /// Signals cannot be taken over.
-    Signals(io::Error),
-}
-
-impl From<LoadError> for CompareError {
-    fn from(error: LoadError) -> Self {
-        Self::NoLoad(error)
-    }
-}
-
-impl fmt::Display for CompareError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Usage(line) | Self::NoServer(line) => f.write_str(line),
-            Self::NoLoad(error) => error.fmt(f),
-            Self::Unpinned(error) => write!(f, "the processors are not told: {error}"),
-            Self::Signals(error) => write!(f, "signals could not be taken over: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for CompareError {}

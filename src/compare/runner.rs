@@ -3,19 +3,14 @@
 #![expect(clippy::disallowed_methods, reason = "people are told how long it still takes")]
 
 use std::collections::BTreeMap;
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use signal_hook::SigId;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-
-use super::CompareError;
 use super::cores::Cores;
+use super::error::CompareError;
 use super::measure::{Measured, Sample, measure};
 use super::options::CompareOptions;
 use super::plan::{Cell, Load, MODELS, Step};
+use super::stop_request::StopRequest;
 use crate::compare::analysis::statistics::Estimate;
 use crate::server::options::Model;
 
@@ -59,7 +54,7 @@ pub(super) fn go(
     // Both models have as many runs in a cell, so it is decided once for both.
     let mut decided = None;
     for step in steps {
-        if stop.is_asked_for() {
+        if stop.is_requested() {
             course.is_interrupted = true;
             break;
         }
@@ -131,34 +126,6 @@ impl Course {
         };
         let [one, other] = MODELS.map(rate);
         Some(one?.min(other?)).filter(|rate| *rate > 0.0)
-    }
-}
-
-/// Ctrl-C, a request to end, or a terminal that is gone.
-pub(super) struct StopRequest {
-    asked: Arc<AtomicBool>,
-    listening: Vec<SigId>,
-}
-
-impl StopRequest {
-    fn listen() -> io::Result<Self> {
-        let mut this = Self { asked: Arc::default(), listening: Vec::new() };
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            this.listening.push(signal_hook::flag::register(signal, this.asked.clone())?);
-        }
-        Ok(this)
-    }
-
-    pub(super) fn is_asked_for(&self) -> bool {
-        self.asked.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for StopRequest {
-    fn drop(&mut self) {
-        for id in self.listening.drain(..) {
-            signal_hook::low_level::unregister(id);
-        }
     }
 }
 

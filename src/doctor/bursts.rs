@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use super::fact::Fact;
 use super::limit::{round_up, sysctl};
-use super::machine::{Fact, Machine};
+use super::machine::Machine;
 use crate::doctor::text::in_bytes;
 use crate::net::sockets::SocketOptions;
 use crate::report::format::count;

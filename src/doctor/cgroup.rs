@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::machine::{Fact, text};
+use super::fact::{Fact, text};
 
 /// A limit that a control group sets.
 #[derive(Debug, Clone, PartialEq, Eq)]

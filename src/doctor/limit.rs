@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::machine::{Fact, Machine};
+use super::fact::Fact;
+use super::machine::Machine;
 
 /// What a machine does with connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use super::fact::Fact;
 use super::limit::{Lift, Limit, Need, Role, allowed, sudo};
-use super::machine::{Fact, Machine};
+use super::machine::Machine;
 use crate::doctor::cgroup::Group;
 use crate::doctor::text::in_bytes;
 

@@ -7,6 +7,7 @@ mod bursts;
 mod cgroup;
 mod descriptors;
 mod diagnosis;
+mod fact;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod limit;

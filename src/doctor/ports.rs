@@ -1,8 +1,9 @@
 //! What a connection takes of the network besides memory: a port of its source, and an entry where
 //! connections are tracked.
 
+use super::fact::Fact;
 use super::limit::{Lift, Limit, Role, allowed, left, round_up, sysctl};
-use super::machine::{Fact, Machine, Ports};
+use super::machine::{Machine, Ports};
 use crate::report::format::count;
 
 /// `net.ipv4.ip_local_port_range`. A connection is its two addresses and its two ports, so to one

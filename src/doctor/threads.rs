@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::fact::Fact;
 use super::limit::{Lift, Limit, Need, Role, allowed, left, round_up, sysctl};
-use super::machine::{Fact, Machine, ProcessLimit};
+use super::machine::{Machine, ProcessLimit};
 use super::memory::lift_group;
 use crate::doctor::cgroup::Group;
 use crate::doctor::text::limit_of;

@@ -58,14 +58,6 @@ pub(crate) enum Stroke {
     Marked,
 }
 
-impl Plot {
-    /// The drawing, to be put into a page. It is as wide as it is let be.
-    #[must_use]
-    pub(crate) fn svg(&self) -> String {
-        draw::svg(self)
-    }
-}
-
 impl Series {
     /// A line through `points`, broken where there is no value.
     pub(crate) fn new(name: &str, points: impl IntoIterator<Item = (f64, Option<f64>)>) -> Self {

@@ -19,7 +19,18 @@ mod udp;
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
-    pub(crate) measure: fn(&Bench, &mut Section) -> Result<()>,
+    measure: fn(&Bench, &mut Section) -> Result<()>,
+}
+
+impl Row {
+    /// Measures the row. An error becomes a line of the section.
+    pub(crate) fn run(&self, bench: &Bench) -> Section {
+        let mut section = Section::new(self.name, self.about);
+        if let Err(error) = (self.measure)(bench, &mut section) {
+            section.failures.push(format!("{error:#}"));
+        }
+        section
+    }
 }
 
 /// All of them.

@@ -36,22 +36,25 @@ const BOTTOM: i32 = 48;
 /// Room for the half of the last label at the bottom.
 const RIGHT: i32 = 28;
 
-/// The drawing of `plot`.
-pub(super) fn svg(plot: &Plot) -> String {
-    let mut svg = String::new();
-    let size = (SIZE.0 * FINENESS, SIZE.1 * FINENESS);
-    let area = SVGBackend::with_string(&mut svg, (size.0.unsigned_abs(), size.1.unsigned_abs()));
-    draw(plot, &area.into_drawing_area()).expect("a string takes whatever is drawn");
-    let names: Vec<&str> = plot.series.iter().map(|series| series.name.as_str()).collect();
-    let label = format!("{}: {}", plot.title, names.join(", "));
-    let start = format!(
-        "<svg class=\"plot\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">",
-        size.0,
-        size.1,
-        html::text(&label)
-    );
-    let drawn = svg.split_once('>').map_or("", |(_, drawn)| drawn);
-    coloured(start + drawn)
+impl Plot {
+    /// The drawing, as an SVG element that is as wide as the page lets it be.
+    #[must_use]
+    pub(crate) fn svg(&self) -> String {
+        let mut svg = String::new();
+        let size = (SIZE.0 * FINENESS, SIZE.1 * FINENESS);
+        let area = SVGBackend::with_string(&mut svg, (size.0.unsigned_abs(), size.1.unsigned_abs()));
+        draw(self, &area.into_drawing_area()).expect("a string takes whatever is drawn");
+        let names: Vec<&str> = self.series.iter().map(|series| series.name.as_str()).collect();
+        let label = format!("{}: {}", self.title, names.join(", "));
+        let start = format!(
+            "<svg class=\"plot\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">",
+            size.0,
+            size.1,
+            html::text(&label)
+        );
+        let drawn = svg.split_once('>').map_or("", |(_, drawn)| drawn);
+        coloured(start + drawn)
+    }
 }
 
 fn draw(plot: &Plot, area: &Area<'_>) -> Drawn {
