@@ -1,4 +1,4 @@
-//! The arguments of the whole program, by `clap`, and what is done with them.
+//! The command line of the full build, parsed by `clap`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,8 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use log::LevelFilter;
 
-use crate::cli::logger;
-use crate::cli::{compare, load};
+use crate::cli::{at_least_one, compare, load, logger};
 use crate::client;
 use crate::doctor;
 use crate::journal::Ack;
@@ -20,7 +19,7 @@ use crate::server::options::{JournalTo, Model, ServeOptions, parse_thread_stack}
 use crate::service::endpoint::Endpoint;
 use crate::units::{Timeout, parse_duration, parse_size};
 
-/// Serve very many TCP and UDP clients from one thread, and talk to them.
+/// A single-threaded TCP and UDP server, with a client, a load generator and diagnostics
 #[derive(Debug, Parser)]
 #[command(name = "loopline", version, arg_required_else_help = true, max_term_width = 100)]
 #[command(after_help = ENDPOINT_HELP)]
@@ -28,36 +27,36 @@ struct Arguments {
     #[command(subcommand)]
     command: Command,
 
-    /// Log this and above, to standard error
+    /// Log messages of this level and above to standard error
     #[arg(long, global = true, value_name = "LEVEL", default_value = "info", env = "LOOPLINE_LOG")]
-    #[arg(display_order = LAST)]
+    #[arg(display_order = LAST_DISPLAY_ORDER)]
     #[arg(value_parser = PossibleValuesParser::new(["off", "error", "warn", "info", "debug", "trace"])
-        .map(|level| level.parse::<LevelFilter>().expect("it is one of the levels")))]
+        .map(|level| level.parse::<LevelFilter>().expect("clap accepts only levels")))]
     log: LevelFilter,
 }
 
-/// Where `--log` stands in the help: behind what a sub-command has of its own.
-const LAST: usize = 500;
+/// Lists `--log` after the options of the sub-command.
+const LAST_DISPLAY_ORDER: usize = 500;
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve endpoints until SIGINT or SIGTERM
     Serve(ServeArguments),
-    /// Talk to an endpoint: replies go to standard output, one a line
+    /// Send messages to an endpoint and print the replies, one per line
     Client(ClientArguments),
-    /// Drive a server with very many connections, and measure
+    /// Generate load on a server and measure how it responds
     Load(Box<load::LoadArguments>),
     /// Compare the event loop with a thread per connection on this machine
     Compare(Box<compare::CompareArguments>),
-    /// Tell how many connections this machine can serve and drive, and which limit binds first
+    /// Report how many connections this machine can serve and drive, and which limit binds first
     Doctor(DoctorArguments),
 }
 
 const ENDPOINT_HELP: &str = "\
 An endpoint is SERVICE[=[HOST:]PORT], for example message, message=9999, message=0.0.0.0:9999, \
-month=[::1]:8091. The host is 127.0.0.1 unless given; port 0 takes a free one. Services and ports:
-  message   tcp  9999  framed messages, each recorded and acknowledged
-  greeting  tcp 12345  one greeting to whoever connects
+month=[::1]:8091. HOST defaults to 127.0.0.1; port 0 selects a free port. Services and default ports:
+  message   tcp  9999  framed messages, each journaled and acknowledged
+  greeting  tcp 12345  a greeting for each connection
   daytime   tcp  9998  the local date and time
   reply     tcp  8080  one request, one reply
   month     udp  8091  month names for the numbers 1 to 12";
@@ -65,70 +64,71 @@ month=[::1]:8091. The host is 127.0.0.1 unless given; port 0 takes a free one. S
 #[derive(Debug, Args)]
 #[command(after_help = ENDPOINT_HELP)]
 struct ServeArguments {
-    /// What to serve where [default: all five services on their ports, on loopback]
+    /// Endpoints to serve [default: all five services on their default ports, on loopback]
     #[arg(value_name = "ENDPOINT")]
     endpoints: Vec<Endpoint>,
 
-    /// One event loop for all connections, or a thread for each
+    /// Use one event loop for all connections, or a thread per connection
     #[arg(long, value_enum, default_value = "loop", env = "LOOPLINE_MODEL")]
     model: ModelArgument,
 
-    /// Where messages are recorded: '-' is standard output, a file is appended to, 'none' is nowhere
+    /// Journal messages to standard output ('-'), to a file (appended to), or not at all ('none')
     #[arg(long, value_name = "-|FILE|none", default_value = "-", env = "LOOPLINE_JOURNAL")]
     #[arg(allow_hyphen_values = true)]
     journal: String,
 
-    /// When a message is acknowledged: at once, after the write that records it, or after that has
-    /// reached the disk
+    /// Acknowledge a message on receipt, after it is written to the journal, or after it is synced
+    /// to disk
     #[arg(long, value_enum, default_value = "written", env = "LOOPLINE_ACK")]
     ack: AckArgument,
 
-    /// Connections served at once [default: what the descriptor limit allows]
+    /// Maximum number of open connections [default: what the descriptor limit allows]
     #[arg(long, value_name = "N", env = "LOOPLINE_MAX_CONNECTIONS", value_parser = at_least_one)]
     max_connections: Option<usize>,
 
-    /// Bytes of the longest message, as in 64KiB or 1MiB
+    /// Maximum size of a message, for example 64KiB or 1MiB
     #[arg(long, value_name = "SIZE", default_value = "1MiB", env = "LOOPLINE_MAX_MESSAGE")]
     #[arg(value_parser = parse_size)]
     max_message: usize,
 
-    /// A frame must be whole so long after its first byte, as in 250ms, 30s, 5m or off
+    /// Maximum time to receive a whole frame, for example 250ms, 30s, 5m or off
     #[arg(long, value_name = "DUR", default_value = "30s", env = "LOOPLINE_FRAME_TIMEOUT")]
     frame_timeout: Timeout,
 
-    /// A peer that begins no frame for so long is dropped; off holds it for ever
+    /// Close a connection on which no frame begins for this time, or off
     #[arg(long, value_name = "DUR", default_value = "off", env = "LOOPLINE_IDLE_TIMEOUT")]
     idle_timeout: Timeout,
 
-    /// A peer that takes nothing of its answers for so long is dropped, or off
+    /// Close a connection whose peer accepts no reply bytes for this time, or off
     #[arg(long, value_name = "DUR", default_value = "30s", env = "LOOPLINE_WRITE_TIMEOUT")]
     write_timeout: Timeout,
 
-    /// At SIGTERM or SIGINT, for frames that have begun; a second signal stops at once
+    /// How long to wait at SIGTERM or SIGINT for frames that have begun; a second signal stops at
+    /// once
     #[arg(long, value_name = "DUR", default_value = "10s", env = "LOOPLINE_DRAIN_TIMEOUT")]
     #[arg(value_parser = parse_duration)]
     drain_timeout: Duration,
 
-    /// With a thread for each connection, the stack of each, 64KiB or more
+    /// Stack size of each thread with --model threads, at least 64KiB
     #[arg(long, value_name = "SIZE", default_value = "64KiB", env = "LOOPLINE_THREAD_STACK")]
     #[arg(value_parser = parse_thread_stack)]
     thread_stack: usize,
 
-    /// Connections that may wait to be accepted
+    /// Maximum number of connections waiting to be accepted
     #[arg(long, value_name = "N", default_value = "4096", env = "LOOPLINE_BACKLOG")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     backlog: u16,
 
-    /// Let several processes share the ports
+    /// Allow several processes to listen on the same ports
     #[arg(long, env = "LOOPLINE_REUSE_PORT")]
     reuse_port: bool,
 
-    /// Sessions of each udp endpoint
+    /// Maximum number of sessions of each UDP endpoint
     #[arg(long, value_name = "N", default_value = "65536", env = "LOOPLINE_MAX_SESSIONS")]
     #[arg(value_parser = at_least_one)]
     max_sessions: usize,
 
-    /// After which a udp peer that sends nothing is forgotten
+    /// Forget a UDP peer after this idle time
     #[arg(long, value_name = "DUR", default_value = "5m", env = "LOOPLINE_SESSION_TIMEOUT")]
     #[arg(value_parser = parse_duration)]
     session_timeout: Duration,
@@ -150,20 +150,20 @@ enum AckArgument {
 #[derive(Debug, Args)]
 #[command(after_help = ENDPOINT_HELP)]
 struct ClientArguments {
-    /// Whom to talk to
+    /// Endpoint to connect to
     #[arg(value_name = "ENDPOINT")]
     endpoint: Endpoint,
 
-    /// What to say, one message each; greeting and daytime take none [default: lines of standard input]
+    /// Messages to send; greeting and daytime take none [default: lines of standard input]
     #[arg(value_name = "TEXT", allow_negative_numbers = true)]
     texts: Vec<String>,
 
-    /// For connecting, and for each reply
+    /// Maximum time to connect, and to wait for each reply
     #[arg(long, value_name = "DUR", default_value = "10s", env = "LOOPLINE_TIMEOUT")]
     #[arg(value_parser = parse_duration)]
     timeout: Duration,
 
-    /// How often a datagram without an answer is sent again
+    /// Maximum number of times a UDP request without a reply is resent
     #[arg(long, value_name = "N", default_value = "3", env = "LOOPLINE_RETRIES")]
     retries: u32,
 }
@@ -171,24 +171,24 @@ struct ClientArguments {
 #[derive(Debug, Args)]
 #[command(after_help = DOCTOR_HELP)]
 struct DoctorArguments {
-    /// Tell whether so many fit, and the commands that make them fit
+    /// Check whether N connections fit, and print the commands that raise the limits
     #[arg(short, long, value_name = "N", env = "LOOPLINE_CONNECTIONS", value_parser = at_least_one)]
     connections: Option<usize>,
 
-    /// Write the result as JSON: to a file, or '-' for standard output instead of the text
+    /// Write the result as JSON to a file, or to standard output ('-') instead of the text
     #[arg(long, value_name = "FILE|-", env = "LOOPLINE_JSON", allow_hyphen_values = true)]
     json: Option<PathBuf>,
 }
 
 const DOCTOR_HELP: &str = "\
-Exit status: 0 the connections asked for fit, or none were; 1 they cannot all be served, or driven on \
-loopback; 2 wrong usage. It changes nothing: the commands are for you to run.";
+Exit status: 0 the connections fit, or --connections was not given; 1 they cannot all be served, or \
+driven on loopback; 2 usage error. The commands are printed, not run.";
 
-/// Runs the program with the arguments it was started with. Wrong usage ends it with status 2.
+/// Runs the program with the arguments of the process. A usage error exits with status 2.
 #[must_use]
 pub fn run() -> ExitCode {
     let Arguments { command, log } = Arguments::parse();
-    logger::start(log);
+    logger::init(log);
     let (error, status) = match command {
         Command::Serve(arguments) => match server::serve(arguments.into()) {
             Ok(()) => return ExitCode::SUCCESS,
@@ -197,7 +197,7 @@ pub fn run() -> ExitCode {
         Command::Client(ClientArguments { endpoint, texts, timeout, retries }) => {
             match client::run(&client::Options { endpoint, texts, timeout, retries }) {
                 Ok(()) => return ExitCode::SUCCESS,
-                // Whoever reads the replies has seen enough.
+                // The reader has closed standard output: an error message would be noise.
                 Err(error) if error.is_reader_gone() => return ExitCode::FAILURE,
                 Err(error) => (error.to_string(), if error.is_usage() { 2 } else { 1 }),
             }
@@ -215,14 +215,14 @@ pub fn run() -> ExitCode {
             }
         }
     };
-    logger::last_words(&error);
+    logger::print_error(&error);
     ExitCode::from(status)
 }
 
-/// What `loopline serve` followed by `arguments` asks for, the environment apart.
+/// Parses `loopline serve` followed by `arguments`.
 ///
 /// # Errors
-/// What is wrong with them, as it is told to the user.
+/// The message that the user would see.
 #[cfg(test)]
 pub(super) fn serve_options(arguments: &[&str]) -> Result<ServeOptions, String> {
     let arguments = ["loopline", "serve"].iter().chain(arguments);
@@ -230,14 +230,6 @@ pub(super) fn serve_options(arguments: &[&str]) -> Result<ServeOptions, String> 
         Ok(Arguments { command: Command::Serve(arguments), .. }) => Ok(arguments.into()),
         Ok(_) => unreachable!("the command is serve"),
         Err(error) => Err(error.to_string()),
-    }
-}
-
-pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("it must be at least 1".into()),
-        Ok(number) => Ok(number),
-        Err(_) => Err("expected a whole number".into()),
     }
 }
 

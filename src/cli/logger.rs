@@ -1,7 +1,7 @@
-//! A log that cannot hurt: `simple_logger` with a guard before it.
+//! The log of the full build: `simple_logger`, made safe against a broken standard error.
 //!
-//! By itself it panics when standard error is gone, and waits when standard error is a pipe that nobody
-//! reads. Here such a line is dropped instead, and counted into the next one that gets through.
+//! `simple_logger` panics when standard error is closed and blocks when it is a full pipe. This logger drops
+//! such a line instead, and reports the number of dropped lines with the next one.
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,44 +16,39 @@ use tz::UtcDateTime;
 use crate::report::color;
 use crate::report::stderr::takes_a_line;
 
-/// A pipe that is ready takes this many bytes without waiting (`PIPE_BUF`); a longer line is cut.
+/// A pipe that is ready accepts this many bytes without blocking (`PIPE_BUF`); longer lines are truncated.
 const LINE_BYTES_MAX: usize = 4096;
 
-/// Of a line, what time, level and module may take.
+/// Bytes reserved in a line for the time, the level and the module.
 const PREFIX_BYTES: usize = 96;
 
-/// Begins to log lines of `level` and above to standard error.
-pub(crate) fn start(level: LevelFilter) {
+/// Starts to log lines of `level` and above to standard error.
+pub(crate) fn init(level: LevelFilter) {
     let colors = color::are_wanted(&std::io::stderr());
     let inner = SimpleLogger::new().with_level(level).with_colors(colors);
-    // A second start keeps the first logger, which is as good.
-    if log::set_boxed_logger(Box::new(Guarded {
-        inner,
-        dropped: AtomicU64::new(0),
-        one_at_a_time: Mutex::new(()),
-    }))
-    .is_ok()
-    {
+    let logger = GuardedLogger { inner, dropped_lines: AtomicU64::new(0), write_lock: Mutex::new(()) };
+    // It fails if a logger is set already, which then stays.
+    if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(level);
     }
 }
 
-/// Says on standard error why the process ends, whatever the level of the log.
-pub(crate) fn last_words(error: &str) {
+/// Prints an error message to standard error, whatever the level of the log.
+pub(crate) fn print_error(error: &str) {
     if takes_a_line() {
-        // Nobody is left to tell if even this fails.
+        // If this fails, there is nowhere to report it.
         let _ = writeln!(std::io::stderr(), "loopline: {error}");
     }
 }
 
-struct Guarded {
+struct GuardedLogger {
     inner: SimpleLogger,
-    dropped: AtomicU64,
-    /// Whoever has asked whether a line is taken writes it before another asks.
-    one_at_a_time: Mutex<()>,
+    dropped_lines: AtomicU64,
+    /// Held from the check that standard error is writable to the write, so that the check still holds.
+    write_lock: Mutex<()>,
 }
 
-impl Log for Guarded {
+impl Log for GuardedLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         self.inner.enabled(metadata)
     }
@@ -62,13 +57,13 @@ impl Log for Guarded {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let _one = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.write_lock.lock().unwrap_or_else(PoisonError::into_inner);
         if !takes_a_line() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.dropped_lines.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let mut line = record.args().to_string();
-        match self.dropped.swap(0, Ordering::Relaxed) {
+        match self.dropped_lines.swap(0, Ordering::Relaxed) {
             0 => {}
             dropped => line.insert_str(0, &format!("({dropped} lines before this one were dropped) ")),
         }
@@ -76,22 +71,22 @@ impl Log for Guarded {
             line.pop();
         }
         let write = || {
-            // The place and the moment go into the brackets that simple_logger puts the place into.
+            // simple_logger prints the target in brackets: time and module go there together.
             let target = format!("{} {}", utc(), record.target());
             let mut dated = Record::builder();
             dated.level(record.level()).target(&target);
             self.inner.log(&dated.args(format_args!("{line}")).build());
         };
-        // What is left to go wrong, such as a full disk, makes it panic: silently, and only here.
+        // simple_logger panics on the remaining errors, such as a full disk. The panic ends here.
         if catch_unwind(AssertUnwindSafe(write)).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.dropped_lines.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     fn flush(&self) {}
 }
 
-#[expect(clippy::disallowed_methods, reason = "a log tells when")]
+#[expect(clippy::disallowed_methods, reason = "log lines have a time")]
 fn utc() -> String {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);

@@ -1,9 +1,11 @@
-//! The arguments of the minimal build, which is `serve` alone: by `lexopt`, with the same options, values
-//! and environment as the whole program has, and a log of forty lines.
+//! The command line of the minimal build, which has `serve` alone, parsed by `lexopt`.
+//!
+//! Options, values and environment variables are those of the full build.
 
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::cli::{at_least_one, plain_logger};
 use crate::journal::Ack;
 use crate::server;
 use crate::server::options::{JournalTo, Model, ServeOptions, parse_thread_stack};
@@ -14,26 +16,26 @@ const HELP: &str = "\
 Usage: loopline serve [OPTIONS] [ENDPOINT]...
 
 An endpoint is SERVICE[=[HOST:]PORT]; services are message, greeting, daytime, reply and month.
-Without any, all five are served on loopback.
+Without endpoints, all five services are served on their default ports, on loopback.
 
-      --model loop              the event loop is the only one in this build
-      --journal -|FILE|none     where messages are recorded [default: -, standard output]
-      --ack received|written|synced
-      --max-connections N
-      --max-message SIZE        [default: 1MiB]
-      --frame-timeout DUR       [default: 30s]
-      --idle-timeout DUR        [default: off]
-      --write-timeout DUR       [default: 30s]
-      --drain-timeout DUR       [default: 10s]
-      --thread-stack SIZE       [default: 64KiB]
-      --backlog N               [default: 4096]
-      --reuse-port
-      --max-sessions N          [default: 65536]
-      --session-timeout DUR     [default: 5m]
+      --model loop              use one event loop; this build has no other model
+      --journal -|FILE|none     journal to standard output, to a file, or not at all [default: -]
+      --ack WHEN                acknowledge when received, written or synced [default: written]
+      --max-connections N       maximum number of open connections
+      --max-message SIZE        maximum size of a message [default: 1MiB]
+      --frame-timeout DUR       maximum time to receive a whole frame [default: 30s]
+      --idle-timeout DUR        maximum time between frames [default: off]
+      --write-timeout DUR       maximum time a peer accepts no reply bytes [default: 30s]
+      --drain-timeout DUR       maximum time to finish frames when stopping [default: 10s]
+      --thread-stack SIZE       accepted for compatibility with the full build [default: 64KiB]
+      --backlog N               maximum number of connections waiting to be accepted [default: 4096]
+      --reuse-port              allow several processes to listen on the same ports
+      --max-sessions N          maximum number of sessions of each UDP endpoint [default: 65536]
+      --session-timeout DUR     forget a UDP peer after this idle time [default: 5m]
       --log LEVEL               off, error, warn, info, debug or trace [default: info]
   -h, --help
   -V, --version
-Each option can be given by environment too, as in LOOPLINE_MAX_CONNECTIONS.
+Each option has an environment variable, for example LOOPLINE_MAX_CONNECTIONS.
 ";
 
 const OPTIONS: [&str; 15] = [
@@ -54,7 +56,7 @@ const OPTIONS: [&str; 15] = [
     "log",
 ];
 
-/// Runs the program with the arguments it was started with. Wrong usage ends it with status 2.
+/// Runs the program with the arguments of the process. A usage error exits with status 2.
 #[must_use]
 pub fn run() -> ExitCode {
     let environment = OPTIONS.into_iter().filter_map(|option| {
@@ -62,51 +64,50 @@ pub fn run() -> ExitCode {
         Some((option, std::env::var(name).ok()?))
     });
     match parse(environment, lexopt::Parser::from_env()) {
-        Ok(Asked::Serve(options, level)) => {
-            start_log(level);
+        Ok(Command::Serve(options, level)) => {
+            plain_logger::init(level);
             match server::serve(*options) {
                 Ok(()) => ExitCode::SUCCESS,
-                Err(error) => end(&error, error.exit_status()),
+                Err(error) => fail(&error, error.exit_status()),
             }
         }
-        Ok(Asked::Print(text)) => {
+        Ok(Command::Print(text)) => {
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
-        Err(error) => end(&format_args!("{error}\n\nFor more information, try '--help'."), 2),
+        Err(error) => fail(&format_args!("{error}\n\nFor more information, try '--help'."), 2),
     }
 }
 
-/// What the arguments ask for.
 #[derive(Debug)]
-pub(super) enum Asked {
-    /// To serve, logging lines of the level and above.
+pub(super) enum Command {
+    /// Serve with these options, and log lines of this level and above.
     Serve(Box<ServeOptions>, log::LevelFilter),
-    /// To print this.
+    /// Print this text: the help or the version.
     Print(String),
 }
 
-/// Reads the arguments, after what the environment has set.
+/// Parses the arguments. They take precedence over `environment`, which is a list of options and values.
 ///
 /// # Errors
-/// What is wrong with them, in a line.
+/// The message that the user sees, in one line.
 pub(super) fn parse<'a>(
     environment: impl Iterator<Item = (&'a str, String)>,
     mut parser: lexopt::Parser,
-) -> Result<Asked, lexopt::Error> {
+) -> Result<Command, lexopt::Error> {
     use lexopt::{Arg, ValueExt};
     let mut options = ServeOptions::default();
     let mut level = log::LevelFilter::Info;
     for (option, value) in environment {
-        set(&mut options, &mut level, option, &value)?;
+        set_option(&mut options, &mut level, option, &value)?;
     }
     let mut endpoints = Vec::new();
     let mut command = None;
     while let Some(argument) = parser.next()? {
         match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Asked::Print(HELP.into())),
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Print(HELP.into())),
             Arg::Short('V') | Arg::Long("version") => {
-                return Ok(Asked::Print(concat!("loopline ", env!("CARGO_PKG_VERSION"), "\n").into()));
+                return Ok(Command::Print(concat!("loopline ", env!("CARGO_PKG_VERSION"), "\n").into()));
             }
             Arg::Long("reuse-port") => options.sockets.reuse_port = true,
             Arg::Long(name) => {
@@ -114,7 +115,7 @@ pub(super) fn parse<'a>(
                     return Err(argument.unexpected());
                 };
                 let value = parser.value()?.string()?;
-                set(&mut options, &mut level, option, &value)?;
+                set_option(&mut options, &mut level, option, &value)?;
             }
             Arg::Value(value) if command.is_none() => command = Some(value.string()?),
             Arg::Value(value) => {
@@ -127,16 +128,18 @@ pub(super) fn parse<'a>(
     }
     match command.as_deref() {
         Some("serve") => {}
-        Some(other) => return Err(format!("unrecognized subcommand '{other}', this build has serve").into()),
+        Some(other) => {
+            return Err(format!("unrecognized subcommand '{other}', this build has serve only").into());
+        }
         None => return Err("a subcommand is required: serve".into()),
     }
     if !endpoints.is_empty() {
         options.endpoints = endpoints;
     }
-    Ok(Asked::Serve(Box::new(options), level))
+    Ok(Command::Serve(Box::new(options), level))
 }
 
-fn set(
+fn set_option(
     options: &mut ServeOptions,
     level: &mut log::LevelFilter,
     option: &str,
@@ -175,8 +178,8 @@ fn set(
     outcome.map_err(|error| invalid(value, &format!("--{option}"), &error))
 }
 
-fn invalid(value: &str, what: &str, error: &str) -> String {
-    format!("invalid value '{value}' for '{what}': {error}")
+fn invalid(value: &str, argument: &str, error: &str) -> String {
+    format!("invalid value '{value}' for '{argument}': {error}")
 }
 
 fn one_of<T: Copy>(value: &str, values: &[(&str, T)]) -> Result<T, String> {
@@ -187,38 +190,7 @@ fn one_of<T: Copy>(value: &str, values: &[(&str, T)]) -> Result<T, String> {
     })
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("it must be at least 1".into()),
-        Ok(number) => Ok(number),
-        Err(_) => Err("expected a whole number".into()),
-    }
-}
-
-fn end(error: &dyn std::fmt::Display, status: u8) -> ExitCode {
+fn fail(error: &dyn std::fmt::Display, status: u8) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "loopline: {error}");
     ExitCode::from(status)
-}
-
-/// Lines of the log, as they come.
-struct Lines;
-
-impl log::Log for Lines {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        // One write a line. Whether it was taken is of no interest to whoever logs.
-        let line = format!("{:<5} {}\n", record.level(), record.args());
-        let _ = std::io::stderr().write_all(line.as_bytes());
-    }
-
-    fn flush(&self) {}
-}
-
-fn start_log(level: log::LevelFilter) {
-    if log::set_logger(&Lines).is_ok() {
-        log::set_max_level(level);
-    }
 }

@@ -1,4 +1,4 @@
-//! The command line: arguments in, exit status out.
+//! The command line: parses arguments, runs a sub-command, and returns the exit status.
 
 #[cfg(feature = "cli")]
 mod compare;
@@ -11,9 +11,11 @@ mod logger;
 #[cfg(any(test, not(feature = "cli")))]
 #[cfg_attr(
     feature = "cli",
-    expect(dead_code, unreachable_pub, reason = "only its parser is used, by the tests")
+    expect(dead_code, unreachable_pub, reason = "the tests compare its parser with the full build's")
 )]
 mod minimal;
+#[cfg(any(test, not(feature = "cli")))]
+mod plain_logger;
 #[cfg(all(test, feature = "cli"))]
 mod tests;
 
@@ -21,3 +23,12 @@ mod tests;
 pub use full::run;
 #[cfg(not(feature = "cli"))]
 pub use minimal::run;
+
+/// Parses a positive number, for options such as `--max-connections`.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be at least 1".into()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("expected a whole number".into()),
+    }
+}

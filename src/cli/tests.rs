@@ -1,14 +1,14 @@
-//! The two readers of arguments, clap's and the minimal build's, agree on every option of `serve`.
+//! The parsers of the full and the minimal build agree on every option of `serve`.
 
 use super::full;
-use super::minimal::{self, Asked};
+use super::minimal::{self, Command};
 use crate::server::options::ServeOptions;
 
 fn minimal_options(arguments: &[&str]) -> Result<ServeOptions, String> {
     let arguments = ["serve"].iter().chain(arguments);
     match minimal::parse(std::iter::empty(), lexopt::Parser::from_args(arguments)) {
-        Ok(Asked::Serve(options, _)) => Ok(*options),
-        Ok(Asked::Print(text)) => panic!("prints {text}"),
+        Ok(Command::Serve(options, _)) => Ok(*options),
+        Ok(Command::Print(text)) => panic!("prints {text}"),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -63,7 +63,7 @@ const BAD: &[&[&str]] = &[
 ];
 
 #[test]
-fn both_read_the_same_options_from_the_same_arguments() {
+fn both_parsers_read_the_same_options() {
     for arguments in GOOD {
         let clap = full::serve_options(arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
         let lexopt = minimal_options(arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
@@ -72,34 +72,34 @@ fn both_read_the_same_options_from_the_same_arguments() {
 }
 
 #[test]
-fn both_refuse_the_same_arguments_and_name_what_is_wrong() {
+fn both_parsers_reject_the_same_arguments_and_name_the_wrong_value() {
     for arguments in BAD {
         let wrong = arguments.last().unwrap();
-        for (reader, outcome) in
+        for (parser, outcome) in
             [("clap", full::serve_options(arguments)), ("lexopt", minimal_options(arguments))]
         {
-            let error = outcome.expect_err(&format!("{reader} takes {arguments:?}"));
-            assert!(error.contains(wrong) || error.contains("expected"), "{reader}, {arguments:?}: {error}");
+            let error = outcome.expect_err(&format!("{parser} accepts {arguments:?}"));
+            assert!(error.contains(wrong) || error.contains("expected"), "{parser}, {arguments:?}: {error}");
         }
     }
 }
 
 #[test]
-fn the_environment_sets_what_arguments_do_not() {
+fn arguments_take_precedence_over_the_environment() {
     let parse = |arguments: &[&str]| {
         let environment = [("max-message", "2KiB".to_string()), ("reuse-port", "true".to_string())];
         let arguments = ["serve"].iter().chain(arguments);
         minimal::parse(environment.into_iter(), lexopt::Parser::from_args(arguments)).unwrap()
     };
-    let Asked::Serve(options, _) = parse(&[]) else { panic!("it serves") };
+    let Command::Serve(options, _) = parse(&[]) else { panic!("it serves") };
     assert_eq!((options.message_bytes_max, options.sockets.reuse_port), (2048, true));
-    let Asked::Serve(options, _) = parse(&["--max-message", "1KiB"]) else { panic!("it serves") };
+    let Command::Serve(options, _) = parse(&["--max-message", "1KiB"]) else { panic!("it serves") };
     assert_eq!(options.message_bytes_max, 1024);
 }
 
 #[test]
-fn both_helps_name_the_same_options() {
-    let Asked::Print(help) =
+fn both_help_texts_list_the_same_options() {
+    let Command::Print(help) =
         minimal::parse(std::iter::empty(), lexopt::Parser::from_args(["--help"])).unwrap()
     else {
         panic!("it prints")

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use crate::cli::logger::last_words;
+use crate::cli::logger::print_error;
 use crate::load;
 use crate::load::LoadError;
 use crate::load::Observer;
@@ -59,7 +59,7 @@ impl Told<'_> {
     fn judge(&self, options: &LoadOptions, outcome: &Outcome) -> ExitCode {
         let summary = &outcome.summary;
         if let Some(line) = nothing_opened(options, summary).filter(|_| !outcome.is_interrupted) {
-            last_words(&line);
+            print_error(&line);
             return ExitCode::FAILURE;
         }
         let broken: Vec<String> = self
@@ -67,7 +67,7 @@ impl Told<'_> {
             .iter()
             .filter_map(|threshold| Some(format!("--fail-if {threshold}: {}", threshold.judge(summary)?)))
             .collect();
-        broken.iter().for_each(|line| last_words(line));
+        broken.iter().for_each(|line| print_error(line));
         if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(THRESHOLD) }
     }
 }
@@ -91,7 +91,7 @@ pub(super) fn merge(paths: &[PathBuf], to: Option<&Path>) -> ExitCode {
 
 fn print_merged(paths: &[PathBuf], to: Option<&Path>) -> Result<(), Failure> {
     let merged = histogram_log::merge(paths).map_err(|error| Failure::Line(error.to_string()))?;
-    merged.warnings.iter().for_each(|warning| last_words(warning));
+    merged.warnings.iter().for_each(|warning| print_error(warning));
     print(&table::merged(&merged, width(), has_colours()))?;
     let Some(path) = to else { return Ok(()) };
     let written = File::create(path).and_then(|file| merged.write(file));
@@ -202,7 +202,7 @@ impl Failure {
             Self::Line(line) => (line, 1),
             Self::Usage(line) => (line, 2),
         };
-        last_words(&line);
+        print_error(&line);
         ExitCode::from(status)
     }
 }
