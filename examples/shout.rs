@@ -1,6 +1,6 @@
-//! A service of one's own on the event loop: every line comes back in capitals.
+//! A custom service on the event loop: it returns every line in upper case.
 //!
-//! `cargo run --example shout`, then for instance `nc 127.0.0.1 7777`. Ctrl-C ends it.
+//! Run `cargo run --example shout`, then for example `nc 127.0.0.1 7777`. Ctrl-C stops it.
 
 use std::error::Error;
 
@@ -14,7 +14,7 @@ struct Shout;
 
 impl StreamService for Shout {
     fn received(&self, unread: &[u8], _ended: bool, out: &mut Output<'_>) -> Progress {
-        // A line that is not whole stays unconsumed, and comes again with more behind it.
+        // An incomplete line stays unconsumed and is passed again when more bytes have arrived.
         let lines = unread.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         out.send(&unread[..lines].to_ascii_uppercase());
         if unread.len() - lines > 1000 {
