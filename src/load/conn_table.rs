@@ -66,14 +66,14 @@ impl Batch {
 
 /// All connections of a run, by number.
 #[derive(Debug)]
-pub(crate) struct Conns<S> {
+pub(crate) struct ConnTable<S> {
     slots: Vec<Conn<S>>,
     later: Slab<VecDeque<Batch>>,
     /// Queues that were used and are empty, to be used again.
     spare: Vec<VecDeque<Batch>>,
 }
 
-impl<S> Conns<S> {
+impl<S> ConnTable<S> {
     /// Room for `count` connections, none of them open.
     pub(crate) fn new(count: usize) -> Self {
         let mut slots = Vec::new();
@@ -202,6 +202,37 @@ impl<S> Conns<S> {
         conn.state = State::Closed;
         (conn.stream.take(), in_flight)
     }
+
+    /// The number of connections whose state `is` what is asked.
+    pub(crate) fn count(&self, is: impl Fn(State) -> bool) -> u64 {
+        self.slots.iter().filter(|conn| is(conn.state)).count() as u64
+    }
+
+    /// Messages in flight on all connections.
+    pub(crate) fn in_flight(&self) -> u64 {
+        let oldest = self.slots.iter().map(|conn| &conn.oldest);
+        let later = self.later.iter().flat_map(|(_, queue)| queue);
+        oldest.chain(later).map(|batch| u64::from(batch.count)).sum()
+    }
+
+    /// Asserts, in debug builds, what holds of each connection between two turns.
+    pub(crate) fn check(&self) {
+        let mut queues = 0;
+        for conn in &self.slots {
+            let queue = self.later.get(conn.later as usize);
+            queues += usize::from(queue.is_some());
+            debug_assert_eq!(conn.state == State::Closed, conn.stream.is_none());
+            debug_assert_eq!(conn.later == NONE, queue.is_none());
+            debug_assert!(queue.is_none_or(|queue| !queue.is_empty() && conn.oldest.count > 0));
+            if conn.state == State::Closed {
+                debug_assert_eq!(
+                    (conn.oldest.count, conn.reply_bytes, conn.unsent, conn.written),
+                    (0, 0, 0, 0)
+                );
+            }
+        }
+        debug_assert_eq!(queues, self.later.len(), "a queue belongs to one connection");
+    }
 }
 
 /// No place.
@@ -219,8 +250,8 @@ mod tests {
         Batch { sent_ns, lag_us: 0, count }
     }
 
-    fn one() -> (Conns<()>, u32) {
-        let mut conns = Conns::new(1);
+    fn one() -> (ConnTable<()>, u32) {
+        let mut conns = ConnTable::new(1);
         let key = conns.add();
         (conns, key)
     }

@@ -4,7 +4,7 @@ use std::io;
 
 /// A reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum ErrorKind {
     /// No descriptor is left for one more connection.
     Descriptors,
     /// No port of the source addresses is free.
@@ -18,7 +18,7 @@ pub(crate) enum Trouble {
     /// There is no way there.
     Unreachable,
     /// A connection was asked for, and nothing came back in time.
-    NoConnection,
+    ConnectTimeout,
     /// The server closed the connection before anything was sent on it: it has enough.
     ServerCap,
     /// The server ended the stream.
@@ -30,14 +30,14 @@ pub(crate) enum Trouble {
     /// The server said why it does not go on.
     ServerRefuses,
     /// A datagram was not answered in time.
-    NoAnswer,
+    ReplyTimeout,
     /// A message was due, and no connection was free to take it.
-    NoPlace,
+    NoFreeConnection,
     /// Anything else that the network says.
     Network,
 }
 
-impl Trouble {
+impl ErrorKind {
     /// The reason in words, as in a table of them.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -47,14 +47,14 @@ impl Trouble {
             Self::Memory => "out of memory",
             Self::Refused => "connection refused",
             Self::Unreachable => "unreachable",
-            Self::NoConnection => "no connection in time",
+            Self::ConnectTimeout => "no connection in time",
             Self::ServerCap => "closed at once by the server",
             Self::Closed => "closed by the server",
             Self::Reset => "reset by the server",
             Self::WrongReply => "wrong reply",
             Self::ServerRefuses => "refused by the server",
-            Self::NoAnswer => "no answer in time",
-            Self::NoPlace => "never sent, no free connection",
+            Self::ReplyTimeout => "no answer in time",
+            Self::NoFreeConnection => "never sent, no free connection",
             Self::Network => "network error",
         }
     }
@@ -69,10 +69,12 @@ impl Trouble {
             Self::Memory => "memory",
             Self::Refused => "refused",
             // Whoever has answered before and does not now has no room left for those who wait.
-            Self::NoConnection if others_opened => "backlog",
-            Self::NoConnection | Self::Unreachable | Self::Network | Self::NoAnswer | Self::NoPlace => {
-                "unreachable"
-            }
+            Self::ConnectTimeout if others_opened => "backlog",
+            Self::ConnectTimeout
+            | Self::Unreachable
+            | Self::Network
+            | Self::ReplyTimeout
+            | Self::NoFreeConnection => "unreachable",
             Self::ServerCap | Self::Closed | Self::Reset | Self::WrongReply | Self::ServerRefuses => {
                 "server_cap"
             }
@@ -95,7 +97,7 @@ impl Trouble {
             // The connection has reached itself: nobody listens there.
             (Kind::ConnectionRefused | Kind::AddrInUse, _) => Self::Refused,
             (Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe, _) => Self::Reset,
-            (Kind::TimedOut, _) => Self::NoConnection,
+            (Kind::TimedOut, _) => Self::ConnectTimeout,
             (Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown, _) => Self::Unreachable,
             _ => Self::Network,
         }
@@ -108,53 +110,53 @@ mod tests {
 
     #[test]
     fn every_error_of_connect_read_and_write_has_its_reason() {
-        for (errno, trouble) in [
-            (libc::EMFILE, Trouble::Descriptors),
-            (libc::ENFILE, Trouble::Descriptors),
-            (libc::ENOBUFS, Trouble::Memory),
-            (libc::ENOMEM, Trouble::Memory),
-            (libc::ENOSPC, Trouble::Memory),
-            (libc::EADDRNOTAVAIL, Trouble::Ports),
-            (libc::EAGAIN, Trouble::Ports),
-            (libc::ECONNREFUSED, Trouble::Refused),
-            (libc::EADDRINUSE, Trouble::Refused),
-            (libc::ECONNRESET, Trouble::Reset),
-            (libc::ECONNABORTED, Trouble::Reset),
-            (libc::EPIPE, Trouble::Reset),
-            (libc::ETIMEDOUT, Trouble::NoConnection),
-            (libc::EHOSTUNREACH, Trouble::Unreachable),
-            (libc::ENETUNREACH, Trouble::Unreachable),
-            (libc::ENETDOWN, Trouble::Unreachable),
-            (libc::EACCES, Trouble::Network),
-            (libc::EPERM, Trouble::Network),
-            (libc::EINVAL, Trouble::Network),
-            (libc::EMSGSIZE, Trouble::Network),
+        for (errno, kind) in [
+            (libc::EMFILE, ErrorKind::Descriptors),
+            (libc::ENFILE, ErrorKind::Descriptors),
+            (libc::ENOBUFS, ErrorKind::Memory),
+            (libc::ENOMEM, ErrorKind::Memory),
+            (libc::ENOSPC, ErrorKind::Memory),
+            (libc::EADDRNOTAVAIL, ErrorKind::Ports),
+            (libc::EAGAIN, ErrorKind::Ports),
+            (libc::ECONNREFUSED, ErrorKind::Refused),
+            (libc::EADDRINUSE, ErrorKind::Refused),
+            (libc::ECONNRESET, ErrorKind::Reset),
+            (libc::ECONNABORTED, ErrorKind::Reset),
+            (libc::EPIPE, ErrorKind::Reset),
+            (libc::ETIMEDOUT, ErrorKind::ConnectTimeout),
+            (libc::EHOSTUNREACH, ErrorKind::Unreachable),
+            (libc::ENETUNREACH, ErrorKind::Unreachable),
+            (libc::ENETDOWN, ErrorKind::Unreachable),
+            (libc::EACCES, ErrorKind::Network),
+            (libc::EPERM, ErrorKind::Network),
+            (libc::EINVAL, ErrorKind::Network),
+            (libc::EMSGSIZE, ErrorKind::Network),
         ] {
             let error = io::Error::from_raw_os_error(errno);
-            assert_eq!(Trouble::of(&error), trouble, "{error}");
+            assert_eq!(ErrorKind::of(&error), kind, "{error}");
         }
     }
 
     #[test]
     fn whoever_has_answered_others_has_no_room_left() {
-        assert_eq!(Trouble::NoConnection.limit(true), "backlog");
-        assert_eq!(Trouble::NoConnection.limit(false), "unreachable");
-        assert_eq!(Trouble::Refused.limit(true), "refused");
-        assert_eq!(Trouble::Unreachable.limit(true), "unreachable");
-        for trouble in [Trouble::ServerCap, Trouble::Closed, Trouble::Reset, Trouble::ServerRefuses] {
-            assert_eq!(trouble.limit(true), "server_cap");
+        assert_eq!(ErrorKind::ConnectTimeout.limit(true), "backlog");
+        assert_eq!(ErrorKind::ConnectTimeout.limit(false), "unreachable");
+        assert_eq!(ErrorKind::Refused.limit(true), "refused");
+        assert_eq!(ErrorKind::Unreachable.limit(true), "unreachable");
+        for kind in [ErrorKind::ServerCap, ErrorKind::Closed, ErrorKind::Reset, ErrorKind::ServerRefuses] {
+            assert_eq!(kind.limit(true), "server_cap");
         }
     }
 
     #[test]
     fn only_what_is_short_here_stops_the_opening_at_once() {
-        let finals = [Trouble::Descriptors, Trouble::Memory, Trouble::Ports];
-        for (trouble, limit) in finals.into_iter().zip(["descriptors", "memory", "ports"]) {
-            assert!(trouble.is_final());
-            assert_eq!(trouble.limit(true), limit);
+        let finals = [ErrorKind::Descriptors, ErrorKind::Memory, ErrorKind::Ports];
+        for (kind, limit) in finals.into_iter().zip(["descriptors", "memory", "ports"]) {
+            assert!(kind.is_final());
+            assert_eq!(kind.limit(true), limit);
         }
-        for trouble in [Trouble::Refused, Trouble::Reset, Trouble::NoConnection, Trouble::Network] {
-            assert!(!trouble.is_final());
+        for kind in [ErrorKind::Refused, ErrorKind::Reset, ErrorKind::ConnectTimeout, ErrorKind::Network] {
+            assert!(!kind.is_final());
         }
     }
 }

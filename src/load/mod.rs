@@ -32,14 +32,14 @@ use ipnet::IpNet;
 pub(crate) use self::observer::Observer;
 use self::options::{LoadOptions, Target};
 use self::protocol::Exchange;
-use self::run::{Course, Run};
+use self::run::{Measurements, Run};
 use self::sources::Sources;
 use self::stats::outcome::Before;
 use self::stats::summary::Outcome;
 pub(crate) use self::stats::tally::Times;
-use self::tcp::Streams;
+use self::tcp::TcpTraffic;
 use self::traffic::Plan;
-use self::udp::Datagrams;
+use self::udp::UdpTraffic;
 use crate::net::fd_limit;
 use crate::net::kernel::KernelNet;
 use crate::net::sockets::SocketOptions;
@@ -55,8 +55,8 @@ pub(crate) fn run(options: &LoadOptions, observer: &mut dyn Observer) -> Result<
     let before = Before::now(target.port());
     let mut net = KernelNet::new(SocketOptions::default()).map_err(LoadError::Network)?;
     net.take_signals().map_err(LoadError::Network)?;
-    let course = drive(options, net, target, connections, observer).map_err(LoadError::Network)?;
-    Ok(stats::outcome::outcome(options, course, &before))
+    let measurements = drive(options, net, target, connections, observer).map_err(LoadError::Network)?;
+    Ok(stats::outcome::outcome(options, measurements, &before))
 }
 
 /// Whether there can be such a run; nothing is driven.
@@ -85,7 +85,7 @@ fn drive(
     target: SocketAddr,
     connections: u32,
     observer: &mut dyn Observer,
-) -> io::Result<Course> {
+) -> io::Result<Measurements> {
     let (exchange, timeout) = match &options.target {
         Target::Service(_) if options.target.is_datagrams() => (None, DATAGRAM_TIMEOUT),
         Target::Service(endpoint) => {
@@ -106,10 +106,10 @@ fn drive(
     let sources = Sources::new(&options.sources, target, wanted);
     match exchange {
         Some(exchange) => {
-            let streams = Streams::new(plan, target, sources, exchange, connections as usize);
-            Run::new(options, net, streams, connections).go(observer)
+            let traffic = TcpTraffic::new(plan, target, sources, exchange, connections as usize);
+            Run::new(options, net, traffic, connections).go(observer)
         }
-        None => Run::new(options, net, Datagrams::new(plan, target, sources), connections).go(observer),
+        None => Run::new(options, net, UdpTraffic::new(plan, target, sources), connections).go(observer),
     }
 }
 

@@ -16,8 +16,8 @@ use std::io;
 use super::observer::Observer;
 use super::options::LoadOptions;
 use super::schedule::{SECOND_NS, Schedule};
-use super::traffic::{Scene, Traffic};
-use crate::load::error_kind::Trouble;
+use super::traffic::{Context, Traffic};
+use crate::load::error_kind::ErrorKind;
 use crate::load::stats::kernel;
 use crate::load::stats::tally::Tally;
 use crate::net::{ClientNet, Token};
@@ -33,7 +33,7 @@ enum Phase {
 }
 
 /// What is known of a run once it is over.
-pub(crate) struct Course {
+pub(crate) struct Measurements {
     pub(crate) tally: Tally,
     /// Time that opening took, in nanoseconds.
     pub(crate) open_ns: u64,
@@ -48,7 +48,7 @@ pub(crate) struct Course {
     /// Somebody has asked to stop.
     pub(crate) is_interrupted: bool,
     /// What stopped opening before all connections were asked for.
-    pub(crate) stopped_opening: Option<Trouble>,
+    pub(crate) stopped_opening: Option<ErrorKind>,
     /// Time in which this process was ready to run and had no processor.
     pub(crate) waited_ns: u64,
     /// Own memory of each further connection, in bytes.
@@ -63,7 +63,7 @@ pub(crate) struct Run<'a, N, T> {
     net: N,
     traffic: T,
     phase: Phase,
-    course: Course,
+    measurements: Measurements,
     schedule: Option<Schedule>,
     asked_for: u32,
     /// Connections to be asked for: what the options say, or what there are descriptors for.
@@ -74,7 +74,7 @@ pub(crate) struct Run<'a, N, T> {
     next_look_ns: u64,
     waited_before_ns: u64,
     /// Connections that could not be opened, when that was last looked at.
-    not_opened: u64,
+    open_failed: u64,
     /// With so many connections, so many bytes of own memory.
     first_bytes: Option<(u64, u64)>,
 }
@@ -82,7 +82,7 @@ pub(crate) struct Run<'a, N, T> {
 impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
     pub(crate) fn new(options: &'a LoadOptions, mut net: N, traffic: T, connections: u32) -> Self {
         let began_ns = net.now_ns();
-        let course = Course {
+        let measurements = Measurements {
             tally: Tally::new(began_ns, options.rate.is_none()),
             open_ns: 0,
             drive_ns: 0,
@@ -90,7 +90,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             answered: 0,
             never_sent: 0,
             is_interrupted: false,
-            stopped_opening: (connections < options.connections).then_some(Trouble::Descriptors),
+            stopped_opening: (connections < options.connections).then_some(ErrorKind::Descriptors),
             waited_ns: 0,
             bytes_per_connection: None,
             rss_bytes: 0,
@@ -102,7 +102,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             net,
             traffic,
             phase: Phase::Opening,
-            course,
+            measurements,
             schedule: None,
             asked_for,
             connections,
@@ -111,19 +111,20 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             next_second_ns: began_ns + SECOND_NS,
             next_look_ns: began_ns,
             waited_before_ns: 0,
-            not_opened: 0,
+            open_failed: 0,
             first_bytes: None,
         }
     }
 
     /// Runs to the end.
-    pub(crate) fn go(mut self, observer: &mut dyn Observer) -> io::Result<Course> {
+    pub(crate) fn go(mut self, observer: &mut dyn Observer) -> io::Result<Measurements> {
         let mut events = Vec::with_capacity(EVENTS_PER_TURN_MAX);
         let mut now_ns = self.net.now_ns();
         while self.phase != Phase::Over {
-            let (began_ns, sent) = (now_ns, self.course.tally.count.sent);
+            let (began_ns, sent) = (now_ns, self.measurements.tally.counts().sent);
             self.advance(now_ns, observer);
-            let overdue_ns = self.traffic.expire(&mut scene(&mut self.net, &mut self.course.tally), now_ns);
+            let overdue_ns =
+                self.traffic.expire(&mut context(&mut self.net, &mut self.measurements.tally), now_ns);
             let until_ns = self.wait_until(now_ns, overdue_ns);
             // In an open loop, sending what was due has taken its time.
             let asked_ns = if self.schedule.is_some() { self.net.now_ns() } else { now_ns };
@@ -134,34 +135,37 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
                     self.stop_early(observer);
                 }
             }
-            let mut scene = scene(&mut self.net, &mut self.course.tally);
+            let mut context = context(&mut self.net, &mut self.measurements.tally);
             for event in events.drain(..) {
-                self.traffic.ready(&mut scene, event);
+                self.traffic.on_event(&mut context, event);
             }
-            self.traffic.go_on(&mut scene);
+            self.traffic.resume(&mut context);
             now_ns = self.net.now_ns();
             if self.is_sending() {
                 // A turn in which nothing came and nothing was sent has only looked at the clock.
-                let is_idle = is_quiet && sent == self.course.tally.count.sent;
-                self.course.idle_ns += if is_idle { now_ns - began_ns } else { polled_ns - asked_ns };
+                let is_idle = is_quiet && sent == self.measurements.tally.counts().sent;
+                self.measurements.idle_ns += if is_idle { now_ns - began_ns } else { polled_ns - asked_ns };
             }
-            if self.is_sending() && self.traffic.failed_in_a_row() >= FAILED_IN_A_ROW_MAX {
+            if self.is_sending() && self.traffic.consecutive_failures() >= CONSECUTIVE_FAILURES_MAX {
                 self.stop_sending(now_ns, observer);
             }
             self.tell(now_ns, observer);
+            if cfg!(debug_assertions) {
+                self.check();
+            }
         }
         self.tell_the_rest(observer);
-        self.course.rss_bytes = kernel::memory_bytes().0;
-        Ok(self.course)
+        self.measurements.rss_bytes = kernel::memory_bytes().0;
+        Ok(self.measurements)
     }
 
     /// Does what is due now, and goes on to the next phase where this one is over.
     fn advance(&mut self, now_ns: u64, observer: &mut dyn Observer) {
         match self.phase {
             Phase::Opening => self.go_on_opening(now_ns, observer),
-            Phase::Settling { .. } if self.course.tally.count.not_opened != self.not_opened => {
+            Phase::Settling { .. } if self.measurements.tally.counts().open_failed != self.open_failed => {
                 // There may be more that the server does not want.
-                self.not_opened = self.course.tally.count.not_opened;
+                self.open_failed = self.measurements.tally.counts().open_failed;
                 self.phase = Phase::Settling { until_ns: now_ns + SETTLE_NS };
             }
             Phase::Settling { until_ns } if now_ns >= until_ns => self.begin(now_ns, observer),
@@ -169,7 +173,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             Phase::Driving { until_ns } if now_ns >= until_ns => self.end_driving(now_ns, until_ns, observer),
             Phase::Warming { .. } | Phase::Driving { .. } => self.send_due(now_ns),
             Phase::Draining { until_ns } => {
-                if now_ns >= until_ns || self.traffic.is_quiet(&self.course.tally) {
+                if now_ns >= until_ns || self.traffic.is_drained(&self.measurements.tally) {
                     self.phase = Phase::Over;
                 }
             }
@@ -185,10 +189,10 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             Phase::Warming { until_ns } | Phase::Driving { until_ns } => {
                 self.schedule.as_ref().map_or(until_ns, |schedule| schedule.next_ns().min(until_ns))
             }
-            Phase::Draining { until_ns } if !self.traffic.is_quiet(&self.course.tally) => until_ns,
+            Phase::Draining { until_ns } if !self.traffic.is_drained(&self.measurements.tally) => until_ns,
             Phase::Draining { .. } | Phase::Over => now_ns,
         };
-        let more_ns = if self.traffic.has_more() { now_ns } else { u64::MAX };
+        let more_ns = if self.traffic.has_pending_work() { now_ns } else { u64::MAX };
         phase_ns.min(self.next_second_ns).min(overdue_ns.unwrap_or(u64::MAX)).min(more_ns)
     }
 
@@ -200,19 +204,28 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         while self.next_second_ns <= now_ns {
             self.next_second_ns += SECOND_NS;
         }
-        let (second, times) = self.course.tally.close_interval(now_ns);
+        let (second, times) = self.measurements.tally.close_interval(now_ns);
         observer.second(second, times);
-        self.course.tally.begin_interval();
-        if self.options.target.service_name().is_some() && self.is_sending() && !self.traffic.is_usable() {
+        self.measurements.tally.begin_interval();
+        if self.options.target.service_name().is_some() && self.is_sending() && !self.traffic.can_send() {
             self.stop_sending(now_ns, observer);
         }
     }
 
     fn tell_the_rest(&mut self, observer: &mut dyn Observer) {
         let now_ns = self.net.now_ns();
-        let (second, times) = self.course.tally.close_interval(now_ns);
+        let (second, times) = self.measurements.tally.close_interval(now_ns);
         observer.second(second, times);
         observer.over();
+    }
+
+    /// Asserts, in debug builds, what holds after each turn.
+    fn check(&self) {
+        let counts = self.measurements.tally.counts();
+        counts.check();
+        self.traffic.check(&self.measurements.tally);
+        let known = counts.opened + counts.open_failed + u64::from(self.traffic.connecting());
+        debug_assert!(self.options.is_one_shot() || known == u64::from(self.asked_for), "{counts:?}");
     }
 
     fn elapsed(&self, now_ns: u64) -> f64 {
@@ -220,15 +233,15 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
     }
 }
 
-fn scene<'a, N>(net: &'a mut N, tally: &'a mut Tally) -> Scene<'a, N> {
-    Scene { net, tally }
+fn context<'a, N>(net: &'a mut N, tally: &'a mut Tally) -> Context<'a, N> {
+    Context { net, tally }
 }
 
 /// Events taken from the poller at once.
 const EVENTS_PER_TURN_MAX: usize = 1024;
 
 /// After so many failures to connect in a row, no further connection is tried.
-const FAILED_IN_A_ROW_MAX: u32 = 100;
+const CONSECUTIVE_FAILURES_MAX: u32 = 100;
 
 /// How long the server is given to close connections that it has accepted and does not want; from the last
 /// one on, since a server that closes one will close more.

@@ -41,7 +41,7 @@ impl Sources {
     }
 
     /// The source of the next connection.
-    pub(crate) fn take_turn(&mut self) -> Option<IpAddr> {
+    pub(crate) fn next_address(&mut self) -> Option<IpAddr> {
         let source = self.addresses.get(self.turn_of).copied();
         self.turn_of = (self.turn_of + 1) % self.count();
         source
@@ -91,7 +91,7 @@ mod tests {
     }
 
     fn first(sources: &mut Sources, count: usize) -> Vec<String> {
-        (0..count).map(|_| sources.take_turn().map_or("any".into(), |source| source.to_string())).collect()
+        (0..count).map(|_| sources.next_address().map_or("any".into(), |source| source.to_string())).collect()
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! What a run asks of its connections, whatever they are made of.
 
-use crate::load::error_kind::Trouble;
+use crate::load::error_kind::ErrorKind;
 use crate::load::stats::tally::Tally;
 use crate::net::{ClientNet, Event};
 
 /// What the parts of a run are done with: the network, and the counts.
-pub(crate) struct Scene<'a, N> {
+pub(crate) struct Context<'a, N> {
     pub(crate) net: &'a mut N,
     pub(crate) tally: &'a mut Tally,
 }
@@ -26,44 +26,47 @@ pub(crate) struct Plan {
 /// The connections of a run.
 pub(crate) trait Traffic<N: ClientNet> {
     /// Asks for one more connection. Returns the reason if there can be no further one either.
-    fn open_next(&mut self, scene: &mut Scene<'_, N>) -> Option<Trouble>;
+    fn open_next(&mut self, context: &mut Context<'_, N>) -> Option<ErrorKind>;
 
     /// Connections asked for that are not there yet.
     fn connecting(&self) -> u32;
 
     /// Failures to connect since the last success.
-    fn failed_in_a_row(&self) -> u32;
+    fn consecutive_failures(&self) -> u32;
 
     /// Messages may be sent from now on; in a closed loop the first are.
-    fn start(&mut self, scene: &mut Scene<'_, N>);
+    fn start(&mut self, context: &mut Context<'_, N>);
 
     /// No message is sent any more.
-    fn stop(&mut self, scene: &mut Scene<'_, N>);
+    fn stop(&mut self, context: &mut Context<'_, N>);
 
     /// Whether a message can still be sent, now or later.
-    fn is_usable(&self) -> bool;
+    fn can_send(&self) -> bool;
 
     /// Sends a message that was due at `due_ns`, on the connection whose turn it is.
-    fn send_due(&mut self, scene: &mut Scene<'_, N>, due_ns: u64, now_ns: u64);
+    fn send_due(&mut self, context: &mut Context<'_, N>, due_ns: u64, now_ns: u64);
 
     /// Something has happened to a connection.
-    fn ready(&mut self, scene: &mut Scene<'_, N>, event: Event);
+    fn on_event(&mut self, context: &mut Context<'_, N>, event: Event);
 
     /// Whether there is something to do that no event will tell of.
-    fn has_more(&self) -> bool {
+    fn has_pending_work(&self) -> bool {
         false
     }
 
     /// Does what was left of the turn before.
-    fn go_on(&mut self, scene: &mut Scene<'_, N>) {
-        let _ = scene;
+    fn resume(&mut self, context: &mut Context<'_, N>) {
+        let _ = context;
     }
 
     /// Gives up what has taken too long, and says when the next will have.
-    fn expire(&mut self, scene: &mut Scene<'_, N>, now_ns: u64) -> Option<u64>;
+    fn expire(&mut self, context: &mut Context<'_, N>, now_ns: u64) -> Option<u64>;
 
     /// Whether no answer is waited for.
-    fn is_quiet(&self, tally: &Tally) -> bool {
-        tally.count.in_flight() == 0
+    fn is_drained(&self, tally: &Tally) -> bool {
+        tally.counts().in_flight() == 0
     }
+
+    /// Asserts, in debug builds, that the connections agree with each other and with what is counted.
+    fn check(&self, tally: &Tally);
 }

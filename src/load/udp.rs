@@ -10,10 +10,10 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::sources::Sources;
-use super::traffic::{Plan, Scene, Traffic};
+use super::traffic::{Context, Plan, Traffic};
 use crate::conn::token::{ConnId, Source};
 use crate::load::conn_table::Batch;
-use crate::load::error_kind::Trouble;
+use crate::load::error_kind::ErrorKind;
 use crate::load::stats::tally::Tally;
 use crate::net::{ClientNet, Event};
 use crate::service::month::{ERROR_PREFIX, INTRODUCTION, MONTHS};
@@ -56,7 +56,7 @@ enum Awaited {
 }
 
 /// The sockets of a run.
-pub(crate) struct Datagrams<N: ClientNet> {
+pub(crate) struct UdpTraffic<N: ClientNet> {
     plan: Plan,
     target: SocketAddr,
     sources: Sources,
@@ -66,7 +66,7 @@ pub(crate) struct Datagrams<N: ClientNet> {
     greeting: u32,
     turn_of: u32,
     sending: bool,
-    failed_in_a_row: u32,
+    consecutive_failures: u32,
 }
 
 impl<S> Peer<S> {
@@ -91,7 +91,7 @@ impl<S> Peer<S> {
     }
 }
 
-impl<N: ClientNet> Datagrams<N> {
+impl<N: ClientNet> UdpTraffic<N> {
     pub(crate) fn new(plan: Plan, target: SocketAddr, sources: Sources) -> Self {
         Self {
             plan,
@@ -102,7 +102,7 @@ impl<N: ClientNet> Datagrams<N> {
             greeting: 0,
             turn_of: 0,
             sending: false,
-            failed_in_a_row: 0,
+            consecutive_failures: 0,
         }
     }
 
@@ -115,29 +115,29 @@ impl<N: ClientNet> Datagrams<N> {
     }
 
     /// Asks for a session. The service answers whatever comes first from a new peer.
-    fn greet(&mut self, scene: &mut Scene<'_, N>, key: u32) {
-        let now_ns = scene.net.now_ns();
+    fn greet(&mut self, context: &mut Context<'_, N>, key: u32) {
+        let now_ns = context.net.now_ns();
         self.awaited.push_back((now_ns, key, Awaited::Introduction));
-        self.transmit(scene, key, b"hello");
+        self.transmit(context, key, b"hello");
     }
 
-    fn transmit(&mut self, scene: &mut Scene<'_, N>, key: u32, datagram: &[u8]) {
+    fn transmit(&mut self, context: &mut Context<'_, N>, key: u32, datagram: &[u8]) {
         let target = self.target;
         let Some(socket) = &self.peer(key).socket else { return };
-        match scene.net.send(socket, datagram, target) {
-            Ok(()) => scene.tally.count.sent_bytes += datagram.len() as u64,
+        match context.net.send(socket, datagram, target) {
+            Ok(()) => context.tally.wrote(datagram.len()),
             // It was not sent, and will not be answered. Nothing is wrong with the socket.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                scene.tally.trouble(Trouble::Memory, 1, || {
+                context.tally.error(ErrorKind::Memory, 1, || {
                     format!("socket {}: there was no room to send", u64::from(key) + 1)
                 });
             }
-            Err(error) => self.broken(scene, key, &error),
+            Err(error) => self.broken(context, key, &error),
         }
     }
 
     /// Asks for the next month.
-    fn ask(&mut self, scene: &mut Scene<'_, N>, key: u32, batch: Batch) {
+    fn ask(&mut self, context: &mut Context<'_, N>, key: u32, batch: Batch) {
         let peer = self.peer(key);
         let place = peer.next_place();
         peer.last = place;
@@ -145,50 +145,50 @@ impl<N: ClientNet> Datagrams<N> {
             Question::Asked(_) => peer.later.push_back((place, batch)),
             question @ (Question::Answered | Question::Overdue(_)) => *question = Question::Asked(batch),
         }
-        scene.tally.count.sent += 1;
+        context.tally.sent(1);
         self.awaited.push_back((batch.sent_ns, key, Awaited::Month(place)));
         let number = place + 1;
         let digits = [b'0' + number / 10, b'0' + number % 10];
-        self.transmit(scene, key, if number < 10 { &digits[1..] } else { &digits });
+        self.transmit(context, key, if number < 10 { &digits[1..] } else { &digits });
     }
 
-    fn ask_now(&mut self, scene: &mut Scene<'_, N>, key: u32) {
-        let sent_ns = scene.net.now_ns();
-        self.ask(scene, key, Batch { sent_ns, lag_us: 0, count: 1 });
+    fn ask_now(&mut self, context: &mut Context<'_, N>, key: u32) {
+        let sent_ns = context.net.now_ns();
+        self.ask(context, key, Batch { sent_ns, lag_us: 0, count: 1 });
     }
 
     /// Receives all that has come.
-    fn receive(&mut self, scene: &mut Scene<'_, N>, key: u32) {
+    fn receive(&mut self, context: &mut Context<'_, N>, key: u32) {
         let mut buffer = [0; DATAGRAM_BYTES_MAX];
         for _ in 0..RECEIVED_PER_TURN_MAX {
             let Some(socket) = &self.peers[key as usize].socket else { return };
-            match scene.net.receive(socket, &mut buffer) {
+            match context.net.receive(socket, &mut buffer) {
                 Ok((bytes, _)) => {
-                    scene.tally.count.received_bytes += bytes as u64;
-                    self.received(scene, key, &buffer[..bytes]);
+                    context.tally.read(bytes);
+                    self.received(context, key, &buffer[..bytes]);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    self.broken(scene, key, &error);
+                    self.broken(context, key, &error);
                 }
             }
         }
     }
 
-    fn received(&mut self, scene: &mut Scene<'_, N>, key: u32, datagram: &[u8]) {
-        let now_ns = scene.net.now_ns();
+    fn received(&mut self, context: &mut Context<'_, N>, key: u32, datagram: &[u8]) {
+        let now_ns = context.net.now_ns();
         if datagram == INTRODUCTION.as_bytes() || self.is_greeting(key) {
             if self.is_greeting(key) {
                 // A session that somebody before had at this port answers with an error, and is as good.
                 let is_ours = datagram.starts_with(ERROR_PREFIX.as_bytes()) || is_month(datagram).is_some();
                 if datagram == INTRODUCTION.as_bytes() || is_ours {
-                    self.introduced(scene, key, now_ns);
+                    self.introduced(context, key, now_ns);
                 } else {
-                    Self::wrong(scene, key, datagram);
+                    Self::wrong(context, key, datagram);
                 }
             } else {
-                scene.tally.count.duplicate += 1;
+                context.tally.duplicate();
             }
             return;
         }
@@ -196,24 +196,22 @@ impl<N: ClientNet> Datagrams<N> {
             // What asked for a session a second time was no number.
             if datagram.starts_with(ERROR_PREFIX.as_bytes()) {
                 *introductions -= 1;
-                scene.tally.count.duplicate += 1;
+                context.tally.duplicate();
                 return;
             }
         }
-        let Some(place) = is_month(datagram) else { return Self::wrong(scene, key, datagram) };
+        let Some(place) = is_month(datagram) else { return Self::wrong(context, key, datagram) };
         let peer = self.peer(key);
         match std::mem::replace(&mut peer.questions[usize::from(place)], Question::Answered) {
-            Question::Answered => scene.tally.count.duplicate += 1,
+            Question::Answered => context.tally.duplicate(),
             Question::Overdue(batch) => {
-                scene.tally.count.overdue -= 1;
-                scene.tally.count.late += 1;
-                scene.tally.answered(batch, now_ns);
+                context.tally.answered_late(batch, now_ns);
             }
             Question::Asked(batch) => {
                 peer.take_later(place);
-                scene.tally.answered(batch, now_ns);
+                context.tally.answered(batch, now_ns);
                 if self.sending && self.plan.pipeline.is_some() {
-                    self.ask_now(scene, key);
+                    self.ask_now(context, key);
                 }
             }
         }
@@ -223,7 +221,7 @@ impl<N: ClientNet> Datagrams<N> {
         matches!(self.peers[key as usize].state, State::Greeting { .. })
     }
 
-    fn introduced(&mut self, scene: &mut Scene<'_, N>, key: u32, now_ns: u64) {
+    fn introduced(&mut self, context: &mut Context<'_, N>, key: u32, now_ns: u64) {
         let peer = self.peer(key);
         let introductions = match peer.state {
             State::Greeting { tries } => tries - 1,
@@ -236,47 +234,47 @@ impl<N: ClientNet> Datagrams<N> {
         };
         peer.questions[0] = Question::Answered;
         self.greeting -= 1;
-        self.failed_in_a_row = 0;
-        scene.tally.opened(now_ns.saturating_sub(begun_ns));
+        self.consecutive_failures = 0;
+        context.tally.opened(now_ns.saturating_sub(begun_ns));
     }
 
-    fn wrong(scene: &mut Scene<'_, N>, key: u32, datagram: &[u8]) {
+    fn wrong(context: &mut Context<'_, N>, key: u32, datagram: &[u8]) {
         let text = String::from_utf8_lossy(&datagram[..datagram.len().min(TEXT_SHOWN_BYTES)]).into_owned();
-        scene.tally.trouble(Trouble::WrongReply, 1, || {
+        context.tally.error(ErrorKind::WrongReply, 1, || {
             format!("socket {}: expected the name of a month, got {text:?}", u64::from(key) + 1)
         });
     }
 
     /// The kernel tells of an earlier datagram, or of this one: what it is about will not be answered.
-    fn broken(&mut self, scene: &mut Scene<'_, N>, key: u32, error: &io::Error) {
-        let trouble = Trouble::of(error);
+    fn broken(&mut self, context: &mut Context<'_, N>, key: u32, error: &io::Error) {
+        let kind = ErrorKind::of(error);
         if self.is_greeting(key) {
-            self.not_opened(scene, key, trouble, &error.to_string());
+            self.open_failed(context, key, kind, &error.to_string());
         } else {
-            scene.tally.trouble(trouble, 1, || format!("socket {}: {error}", u64::from(key) + 1));
+            context.tally.error(kind, 1, || format!("socket {}: {error}", u64::from(key) + 1));
         }
     }
 
-    fn not_opened(&mut self, scene: &mut Scene<'_, N>, key: u32, trouble: Trouble, what: &str) {
+    fn open_failed(&mut self, context: &mut Context<'_, N>, key: u32, kind: ErrorKind, what: &str) {
         let peer = self.peer(key);
         peer.state = State::Closed;
         peer.socket = None;
         self.greeting -= 1;
-        self.failed_in_a_row += 1;
-        scene.tally.not_opened(trouble, || format!("socket {}: {what}", u64::from(key) + 1));
+        self.consecutive_failures += 1;
+        context.tally.open_failed(kind, || format!("socket {}: {what}", u64::from(key) + 1));
     }
 
     /// The time of what was sent at `sent_ns` is over.
-    fn overdue(&mut self, scene: &mut Scene<'_, N>, key: u32, awaited: Awaited, sent_ns: u64) {
+    fn overdue(&mut self, context: &mut Context<'_, N>, key: u32, awaited: Awaited, sent_ns: u64) {
         match awaited {
             Awaited::Introduction => match self.peer(key).state {
                 State::Greeting { tries } if tries < GREETINGS_MAX => {
                     self.peer(key).state = State::Greeting { tries: tries + 1 };
-                    self.greet(scene, key);
+                    self.greet(context, key);
                 }
                 State::Greeting { tries } => {
                     let what = format!("no answer after {tries} tries");
-                    self.not_opened(scene, key, Trouble::NoAnswer, &what);
+                    self.open_failed(context, key, ErrorKind::ReplyTimeout, &what);
                 }
                 State::Open { .. } | State::Closed => {}
             },
@@ -288,9 +286,9 @@ impl<N: ClientNet> Datagrams<N> {
                         if !peer.take_later(place) {
                             peer.questions[usize::from(place)] = Question::Overdue(batch);
                         }
-                        scene.tally.count.overdue += 1;
+                        context.tally.overdue();
                         if self.sending && self.plan.pipeline.is_some() {
-                            self.ask_now(scene, key);
+                            self.ask_now(context, key);
                         }
                     }
                 }
@@ -299,11 +297,11 @@ impl<N: ClientNet> Datagrams<N> {
     }
 }
 
-impl<N: ClientNet> Traffic<N> for Datagrams<N> {
-    fn open_next(&mut self, scene: &mut Scene<'_, N>) -> Option<Trouble> {
+impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
+    fn open_next(&mut self, context: &mut Context<'_, N>) -> Option<ErrorKind> {
         let key = u32::try_from(self.peers.len()).expect("sockets are counted in 32 bits");
-        let now_ns = scene.net.now_ns();
-        let source = self.sources.take_turn();
+        let now_ns = context.net.now_ns();
+        let source = self.sources.next_address();
         let token = Source::Conn(ConnId { key, generation: 0 }).into();
         let mut questions = [Question::Answered; MONTHS.len()];
         questions[0] = Question::Asked(Batch { sent_ns: now_ns, lag_us: 0, count: 1 });
@@ -315,18 +313,18 @@ impl<N: ClientNet> Traffic<N> for Datagrams<N> {
             later: VecDeque::new(),
         };
         self.greeting += 1;
-        match scene.net.connect_socket(source, self.target, token) {
+        match context.net.connect_socket(source, self.target, token) {
             Ok(socket) => {
                 peer.socket = Some(socket);
                 self.peers.push(peer);
-                self.greet(scene, key);
+                self.greet(context, key);
                 None
             }
             Err(error) => {
                 self.peers.push(peer);
-                let trouble = Trouble::of(&error);
-                self.not_opened(scene, key, trouble, &error.to_string());
-                trouble.is_final().then_some(trouble)
+                let kind = ErrorKind::of(&error);
+                self.open_failed(context, key, kind, &error.to_string());
+                kind.is_final().then_some(kind)
             }
         }
     }
@@ -335,64 +333,73 @@ impl<N: ClientNet> Traffic<N> for Datagrams<N> {
         self.greeting
     }
 
-    fn failed_in_a_row(&self) -> u32 {
-        self.failed_in_a_row
+    fn consecutive_failures(&self) -> u32 {
+        self.consecutive_failures
     }
 
-    fn start(&mut self, scene: &mut Scene<'_, N>) {
+    fn start(&mut self, context: &mut Context<'_, N>) {
         self.sending = true;
         // What went wrong with opening says nothing of what comes now.
-        self.failed_in_a_row = 0;
+        self.consecutive_failures = 0;
         let Some(pipeline) = self.plan.pipeline else { return };
         for key in 0..self.active() {
             for _ in 0..pipeline {
                 if self.peer(key).is_open() {
-                    self.ask_now(scene, key);
+                    self.ask_now(context, key);
                 }
             }
         }
     }
 
-    fn stop(&mut self, _: &mut Scene<'_, N>) {
+    fn stop(&mut self, _: &mut Context<'_, N>) {
         self.sending = false;
     }
 
-    fn is_usable(&self) -> bool {
+    fn can_send(&self) -> bool {
         let active = self.active() as usize;
         self.peers[..active].iter().any(Peer::is_open)
     }
 
-    fn send_due(&mut self, scene: &mut Scene<'_, N>, due_ns: u64, now_ns: u64) {
+    fn send_due(&mut self, context: &mut Context<'_, N>, due_ns: u64, now_ns: u64) {
         for _ in 0..self.active() {
             let key = self.turn_of % self.active();
             self.turn_of = key + 1;
             if self.peer(key).is_open() {
-                return self.ask(scene, key, Batch::due(due_ns, now_ns, 1));
+                return self.ask(context, key, Batch::due(due_ns, now_ns, 1));
             }
         }
-        scene.tally.trouble(Trouble::NoPlace, 1, || "a message was due, and no socket was left".into());
+        context
+            .tally
+            .error(ErrorKind::NoFreeConnection, 1, || "a message was due, and no socket was left".into());
     }
 
-    fn ready(&mut self, scene: &mut Scene<'_, N>, event: Event) {
+    fn on_event(&mut self, context: &mut Context<'_, N>, event: Event) {
         if let Source::Conn(id) = event.token.into() {
-            self.receive(scene, id.key);
+            self.receive(context, id.key);
         }
     }
 
-    fn expire(&mut self, scene: &mut Scene<'_, N>, now_ns: u64) -> Option<u64> {
+    fn expire(&mut self, context: &mut Context<'_, N>, now_ns: u64) -> Option<u64> {
         while let Some((sent_ns, key, awaited)) = self.awaited.front().copied() {
             let over_ns = sent_ns + self.plan.timeout_ns;
             if now_ns < over_ns {
                 return Some(over_ns);
             }
             self.awaited.pop_front();
-            self.overdue(scene, key, awaited, sent_ns);
+            self.overdue(context, key, awaited, sent_ns);
         }
         None
     }
 
-    fn is_quiet(&self, tally: &Tally) -> bool {
-        tally.count.in_flight() <= tally.count.overdue
+    fn is_drained(&self, tally: &Tally) -> bool {
+        tally.counts().in_flight() <= tally.counts().overdue
+    }
+
+    fn check(&self, tally: &Tally) {
+        let count = |is: fn(State) -> bool| self.peers.iter().filter(|peer| is(peer.state)).count() as u64;
+        let greeting = count(|state| matches!(state, State::Greeting { .. }));
+        debug_assert_eq!(greeting, u64::from(self.greeting));
+        debug_assert_eq!(count(|state| matches!(state, State::Open { .. })), tally.counts().open);
     }
 }
 
@@ -410,7 +417,7 @@ pub(crate) const IN_FLIGHT_MAX: u32 = MONTHS_COUNT as u32;
 /// How often a session is asked for.
 const GREETINGS_MAX: u8 = 3;
 
-/// Datagrams received from one socket at once: more than the kernel keeps for it.
+/// UdpTraffic received from one socket at once: more than the kernel keeps for it.
 const RECEIVED_PER_TURN_MAX: usize = 4096;
 
 /// Bytes of the longest answer, and one more.

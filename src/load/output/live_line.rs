@@ -149,7 +149,7 @@ const OPENING_EVERY_SECONDS: f64 = 0.1;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::stats::summary::Spread;
+    use crate::load::stats::summary::Percentiles;
 
     fn a_second() -> Second {
         Second {
@@ -157,7 +157,7 @@ mod tests {
             open: 10_000,
             answered: 123_456,
             errors: 2,
-            response_us: Spread { p50: Some(870.4), p99: Some(1240.0), max: Some(7200.0) },
+            response_us: Percentiles { p50: Some(870.4), p99: Some(1240.0), max: Some(7200.0) },
             ..Second::default()
         }
     }
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_second_of_an_open_loop_tells_its_lag() {
-        let lag_us = Spread { p99: Some(12.0), ..Spread::default() };
+        let lag_us = Percentiles { p99: Some(12.0), ..Percentiles::default() };
         let line = second_in_words(&Second { lag_us, ..a_second() }, 1.0, Duration::from_millis(1500), 0);
         assert!(line.starts_with("1/1.5 s, "), "{line}");
         assert!(line.ends_with(", errors 0, lag 12 µs"), "{line}");
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_line_fits_a_terminal_of_eighty_columns() {
-        let lag_us = Spread { p99: Some(1240.0), ..Spread::default() };
+        let lag_us = Percentiles { p99: Some(1240.0), ..Percentiles::default() };
         let second = Second { lag_us, ..a_second() };
         let line = second_in_words(&second, 12.0, Duration::from_secs(30), 3);
         assert!(line.chars().count() < 80, "{line}");

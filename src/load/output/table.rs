@@ -206,7 +206,7 @@ valid
 
     #[test]
     fn what_only_some_runs_have_has_lines_of_its_own() {
-        let table = plain(&troubled());
+        let table = plain(&with_failures());
         for line in [
             "message=127.0.0.1:9999, open loop, 10 s",
             "connections  10,000 asked: 9,998 opened, 2 failed; 0 lost; opened in 420 ms, 23,810/s; limited by backlog",
@@ -224,7 +224,7 @@ valid
 
     #[test]
     fn a_narrow_terminal_wraps_words_and_no_numbers() {
-        let table = summary(&troubled(), Some(60), false);
+        let table = summary(&with_failures(), Some(60), false);
         assert_contains(&table, "             opened in 420 ms, 23,810/s; limited by");
         assert_contains(&table, "connect   870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   10,000");
         let facts = table.lines().take_while(|line| !line.starts_with("latency"));
@@ -233,11 +233,11 @@ valid
 
     #[test]
     fn colours_only_add_to_the_text_and_no_line_ends_in_a_space() {
-        let coloured = summary(&troubled(), None, true);
+        let coloured = summary(&with_failures(), None, true);
         assert!(coloured.contains("\x1b[31mnot valid: "));
         let codes = ["\x1b[0m", "\x1b[1m", "\x1b[31m"];
         let stripped = codes.iter().fold(coloured, |text, code| text.replace(code, ""));
-        assert_eq!(stripped, plain(&troubled()));
+        assert_eq!(stripped, plain(&with_failures()));
         assert!(stripped.lines().all(|line| line == line.trim_end()));
     }
 
@@ -294,7 +294,7 @@ a\\u{1b}z  2 ms  2 ms  2 ms      –       –  2 ms  2 ms    1,000
         assert_eq!(merged(&read(&path).unwrap(), None, false), expected);
     }
 
-    fn troubled() -> Summary {
+    fn with_failures() -> Summary {
         let mut of = Summary::sample();
         of.load_model = LoadModel::Open;
         of.messages.offered_rate = Some(5100.0);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Phase, Run, scene};
+use super::{Phase, Run, context};
 use crate::load::observer::Observer;
 use crate::load::schedule::Schedule;
 use crate::load::stats::kernel;
@@ -12,7 +12,7 @@ use crate::net::ClientNet;
 impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
     /// Connections are open: messages may be sent.
     pub(super) fn begin(&mut self, now_ns: u64, observer: &mut dyn Observer) {
-        let opened = self.course.tally.count.opened;
+        let opened = self.measurements.tally.counts().opened;
         self.weigh(opened);
         observer.driving();
         if opened == 0 && !self.options.is_one_shot() {
@@ -21,7 +21,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         }
         let warmup_ns = nanoseconds(self.options.warmup);
         self.schedule = self.options.rate.map(|rate| Schedule::new(now_ns, rate, self.options.arrivals));
-        self.traffic.start(&mut scene(&mut self.net, &mut self.course.tally));
+        self.traffic.start(&mut context(&mut self.net, &mut self.measurements.tally));
         if warmup_ns > 0 {
             self.drive_began_ns = now_ns;
             self.phase = Phase::Warming { until_ns: now_ns + warmup_ns };
@@ -31,9 +31,9 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
     }
 
     pub(super) fn begin_to_measure(&mut self, now_ns: u64, observer: &mut dyn Observer) {
-        self.course.tally.forget_messages();
+        self.measurements.tally.discard_messages();
         if self.options.is_one_shot() {
-            self.course.tally.forget_connections();
+            self.measurements.tally.discard_connections();
         }
         self.drive(now_ns, observer);
     }
@@ -42,7 +42,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         observer.measuring();
         self.phase = Phase::Driving { until_ns: now_ns + nanoseconds(self.options.duration) };
         self.drive_began_ns = now_ns;
-        self.course.idle_ns = 0;
+        self.measurements.idle_ns = 0;
         self.waited_before_ns = kernel::scheduled().waited_ns;
     }
 
@@ -67,9 +67,9 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
             schedule.take();
             // The message before may have taken its time.
             let now_ns = self.net.now_ns();
-            let mut scene = scene(&mut self.net, &mut self.course.tally);
-            scene.tally.lagged(now_ns.saturating_sub(due_ns));
-            self.traffic.send_due(&mut scene, due_ns, now_ns);
+            let mut context = context(&mut self.net, &mut self.measurements.tally);
+            context.tally.record_lag(now_ns.saturating_sub(due_ns));
+            self.traffic.send_due(&mut context, due_ns, now_ns);
         }
     }
 
@@ -78,23 +78,23 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         if let (Some(schedule), Phase::Driving { until_ns }) = (&mut self.schedule, self.phase) {
             while schedule.next_ns() < until_ns && schedule.next_ns() < now_ns {
                 schedule.take();
-                self.course.never_sent += 1;
+                self.measurements.never_sent += 1;
             }
         }
-        self.traffic.stop(&mut scene(&mut self.net, &mut self.course.tally));
-        self.course.drive_ns = now_ns - self.drive_began_ns;
-        self.course.waited_ns = kernel::scheduled().waited_ns.saturating_sub(self.waited_before_ns);
-        self.course.answered = self.course.tally.count.answered;
+        self.traffic.stop(&mut context(&mut self.net, &mut self.measurements.tally));
+        self.measurements.drive_ns = now_ns - self.drive_began_ns;
+        self.measurements.waited_ns = kernel::scheduled().waited_ns.saturating_sub(self.waited_before_ns);
+        self.measurements.answered = self.measurements.tally.counts().answered;
         self.phase = Phase::Draining { until_ns: now_ns + nanoseconds(self.options.drain_timeout) };
     }
 
     /// Somebody asks to stop: once to let what is on its way come, twice at once.
     pub(super) fn stop_early(&mut self, observer: &mut dyn Observer) {
         let now_ns = self.net.now_ns();
-        self.course.is_interrupted = true;
+        self.measurements.is_interrupted = true;
         match self.phase {
             Phase::Opening | Phase::Settling { .. } => {
-                self.course.open_ns = now_ns - self.began_ns;
+                self.measurements.open_ns = now_ns - self.began_ns;
                 self.phase = Phase::Over;
             }
             Phase::Warming { .. } | Phase::Driving { .. } => self.stop_sending(now_ns, observer),

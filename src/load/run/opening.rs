@@ -1,6 +1,6 @@
 //! Opening connections: as many at once as a server's backlog takes, and as fast as the rate allows.
 
-use super::{FAILED_IN_A_ROW_MAX, LOOK_NS, Phase, Run, SETTLE_NS, scene};
+use super::{CONSECUTIVE_FAILURES_MAX, LOOK_NS, Phase, Run, SETTLE_NS, context};
 use crate::load::observer::Observer;
 use crate::load::schedule::SECOND_NS;
 use crate::load::stats::kernel;
@@ -11,7 +11,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
     /// Opens some more, until all are there or cannot be.
     pub(super) fn go_on_opening(&mut self, now_ns: u64, observer: &mut dyn Observer) {
         self.open(now_ns);
-        let opened = self.course.tally.count.opened;
+        let opened = self.measurements.tally.counts().opened;
         if self.first_bytes.is_none() && opened >= CONNECTIONS_TO_WEIGH {
             self.first_bytes = Some((opened, kernel::memory_bytes().1));
         }
@@ -21,9 +21,9 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
             observer.opening(opened, asked, self.elapsed(now_ns));
         }
         if self.is_opened() {
-            self.course.open_ns = now_ns - self.began_ns;
+            self.measurements.open_ns = now_ns - self.began_ns;
             let settle_ns = if self.options.is_one_shot() { 0 } else { SETTLE_NS };
-            self.not_opened = self.course.tally.count.not_opened;
+            self.open_failed = self.measurements.tally.counts().open_failed;
             self.phase = Phase::Settling { until_ns: now_ns + settle_ns };
         }
     }
@@ -42,14 +42,16 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
                 return;
             }
             self.asked_for += 1;
-            let stopped =
-                self.traffic.open_next(&mut scene(&mut self.net, &mut self.course.tally)).or_else(|| {
+            let stopped = self
+                .traffic
+                .open_next(&mut context(&mut self.net, &mut self.measurements.tally))
+                .or_else(|| {
                     // So many in a row will go on failing.
-                    let is_hopeless = self.traffic.failed_in_a_row() >= FAILED_IN_A_ROW_MAX;
-                    is_hopeless.then(|| self.course.tally.not_opened_for()).flatten()
+                    let is_hopeless = self.traffic.consecutive_failures() >= CONSECUTIVE_FAILURES_MAX;
+                    is_hopeless.then(|| self.measurements.tally.main_open_error()).flatten()
                 });
             if stopped.is_some() {
-                self.course.stopped_opening = stopped;
+                self.measurements.stopped_opening = stopped;
                 self.connections = self.asked_for;
             }
         }
@@ -65,7 +67,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         let bytes = kernel::memory_bytes().1.saturating_sub(few_bytes);
         #[expect(clippy::cast_precision_loss, reason = "memory and connections are far below 2^52")]
         let slope = bytes as f64 / (opened - few) as f64;
-        self.course.bytes_per_connection = Some(slope);
+        self.measurements.bytes_per_connection = Some(slope);
     }
 
     /// When there is more to do about opening than events bring.

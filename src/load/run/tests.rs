@@ -10,7 +10,7 @@ use crate::frame;
 use crate::load::protocol::Exchange;
 use crate::load::stats::summary::Second;
 use crate::load::stats::tally::Times;
-use crate::load::tcp::Streams;
+use crate::load::tcp::TcpTraffic;
 use crate::service::Kind;
 use crate::service::message::ACKNOWLEDGEMENT;
 
@@ -29,11 +29,11 @@ fn net() -> FakeNet {
     FakeNet { request_bytes: 90, reply, ..FakeNet::default() }
 }
 
-fn course(options: &LoadOptions, net: FakeNet) -> Course {
-    course_seen_by(&mut (), options, net)
+fn measurements(options: &LoadOptions, net: FakeNet) -> Measurements {
+    measurements_seen_by(&mut (), options, net)
 }
 
-fn course_seen_by(observer: &mut dyn Observer, options: &LoadOptions, net: FakeNet) -> Course {
+fn measurements_seen_by(observer: &mut dyn Observer, options: &LoadOptions, net: FakeNet) -> Measurements {
     let target = "127.0.0.1:9".parse().unwrap();
     let plan = Plan {
         active: options.connections,
@@ -43,18 +43,18 @@ fn course_seen_by(observer: &mut dyn Observer, options: &LoadOptions, net: FakeN
     };
     let exchange = Exchange::of(Kind::named("message").unwrap(), options.body_bytes);
     let sources = Sources::new(&[], target, 1);
-    let streams = Streams::new(plan, target, sources, exchange, options.connections as usize);
-    Run::new(options, net, streams, options.connections).go(observer).unwrap()
+    let traffic = TcpTraffic::new(plan, target, sources, exchange, options.connections as usize);
+    Run::new(options, net, traffic, options.connections).go(observer).unwrap()
 }
 
 #[test]
 fn messages_are_sent_when_they_are_due_while_the_server_stalls() {
     let options = options(|it| it.rate = Some(1000));
     let stall_ns = (500 * MS, 1500 * MS);
-    let course = course(&options, FakeNet { stall_ns, ..net() });
-    let count = course.tally.count;
-    assert_eq!((count.sent, count.answered, course.never_sent), (2000, 2000, 0));
-    let (_, times, ..) = course.tally.into_parts();
+    let measurements = measurements(&options, FakeNet { stall_ns, ..net() });
+    let count = *measurements.tally.counts();
+    assert_eq!((count.sent, count.answered, measurements.never_sent), (2000, 2000, 0));
+    let (_, times, ..) = measurements.tally.into_parts();
     assert_eq!(times.lag.len(), 2000);
     assert!(times.lag.max() < 1000, "{}", times.lag.max());
     // As many as were due in the stall have waited for its end, one longer than the next.
@@ -66,9 +66,9 @@ fn messages_are_sent_when_they_are_due_while_the_server_stalls() {
 #[test]
 fn a_generator_that_slept_sends_late_and_says_so() {
     let options = options(|it| it.rate = Some(1000));
-    let course = course(&options, FakeNet { sleep_ns: Some((500 * MS, 1500 * MS)), ..net() });
-    assert_eq!((course.tally.count.sent, course.never_sent), (2000, 0));
-    let (_, times, ..) = course.tally.into_parts();
+    let measurements = measurements(&options, FakeNet { sleep_ns: Some((500 * MS, 1500 * MS)), ..net() });
+    assert_eq!((measurements.tally.counts().sent, measurements.never_sent), (2000, 0));
+    let (_, times, ..) = measurements.tally.into_parts();
     assert!(times.lag.max().abs_diff(1000 * MS) <= MS, "{}", times.lag.max());
     // Nobody but the generator was slow.
     assert!(times.service.max() < MS, "{}", times.service.max());
@@ -78,10 +78,10 @@ fn a_generator_that_slept_sends_late_and_says_so() {
 #[test]
 fn what_was_due_long_before_the_end_and_can_not_be_sent_is_counted() {
     let options = options(|it| it.rate = Some(1000));
-    let course = course(&options, FakeNet { sleep_ns: Some((500 * MS, 3000 * MS)), ..net() });
+    let measurements = measurements(&options, FakeNet { sleep_ns: Some((500 * MS, 3000 * MS)), ..net() });
     // What one turn sends is sent all the same.
-    let sent = course.tally.count.sent;
-    assert!(sent < 2000 && sent + course.never_sent == 2000, "{sent}, {}", course.never_sent);
+    let sent = measurements.tally.counts().sent;
+    assert!(sent < 2000 && sent + measurements.never_sent == 2000, "{sent}, {}", measurements.never_sent);
 }
 
 #[test]
@@ -97,9 +97,9 @@ fn a_closed_loop_waits_for_a_server_that_stalls() {
     // The clock of this network goes on only when nothing is to be done, so it has to stall all along.
     let mut slow = Slow::default();
     let stall_ns = (0, 80 * MS);
-    let course =
-        course_seen_by(&mut slow, &options, FakeNet { stall_ns, stop_at_ns: Some(80 * MS), ..net() });
-    assert_eq!((course.tally.count.answered, course.tally.count.in_flight()), (2, 0));
+    let measurements =
+        measurements_seen_by(&mut slow, &options, FakeNet { stall_ns, stop_at_ns: Some(80 * MS), ..net() });
+    assert_eq!((measurements.tally.counts().answered, measurements.tally.counts().in_flight()), (2, 0));
     assert_eq!(slow.0, 2);
 }
 
@@ -119,11 +119,11 @@ fn the_warm_up_counts_for_nothing() {
         (it.rate, it.warmup) = (Some(1000), Duration::from_millis(700));
     });
     let mut told = Told::default();
-    let course = course_seen_by(&mut told, &options, net());
-    let count = course.tally.count;
+    let measurements = measurements_seen_by(&mut told, &options, net());
+    let count = *measurements.tally.counts();
     assert_eq!((count.sent, count.answered), (2000, 2000));
-    assert_eq!((course.answered, course.drive_ns / MS), (2000, 2000));
-    assert_eq!(course.tally.into_parts().1.response.len(), 2000);
+    assert_eq!((measurements.answered, measurements.drive_ns / MS), (2000, 2000));
+    assert_eq!(measurements.tally.into_parts().1.response.len(), 2000);
     assert_eq!(told.0, ["driving", "measuring"]);
 }
 
@@ -132,19 +132,19 @@ fn stopping_while_it_warms_up_tells_how_long_that_took() {
     let options = options(|it| {
         (it.rate, it.warmup, it.open_rate) = (Some(1000), Duration::from_secs(9), Some(2));
     });
-    let course = course(&options, FakeNet { stop_at_ns: Some(2000 * MS), ..net() });
+    let measurements = measurements(&options, FakeNet { stop_at_ns: Some(2000 * MS), ..net() });
     // Four connections at two a second, and the time given to those that are not wanted.
-    assert_eq!(course.open_ns / MS, 1500);
-    assert_eq!(course.drive_ns.div_ceil(MS), 450);
-    assert!(course.is_interrupted);
+    assert_eq!(measurements.open_ns / MS, 1500);
+    assert_eq!(measurements.drive_ns.div_ceil(MS), 450);
+    assert!(measurements.is_interrupted);
 }
 
 #[test]
 fn replies_that_do_not_come_are_waited_for_until_the_drain_timeout() {
     let options = options(|it| it.duration = Duration::from_secs(1));
     let mut told = Seconds::default();
-    let course = course_seen_by(&mut told, &options, FakeNet::default());
-    assert_eq!((course.tally.count.sent, course.tally.count.in_flight()), (4, 4));
+    let measurements = measurements_seen_by(&mut told, &options, FakeNet::default());
+    assert_eq!((measurements.tally.counts().sent, measurements.tally.counts().in_flight()), (4, 4));
     // Settling, driving and draining, in seconds that are told one by one.
     let lengths: f64 = told.0.iter().sum();
     assert!((lengths - 3.05).abs() < 1e-6, "{:?}", told.0);

@@ -6,7 +6,7 @@ use super::summary::{
 };
 use super::tally::seconds;
 use crate::load::options::LoadOptions;
-use crate::load::run::Course;
+use crate::load::run::Measurements;
 use crate::load::stats::kernel;
 
 /// What was read of the kernel before the run.
@@ -29,14 +29,14 @@ impl Before {
 }
 
 /// The result of a run.
-pub(crate) fn outcome(options: &LoadOptions, course: Course, before: &Before) -> Outcome {
-    let waited = seconds(course.waited_ns);
-    let generator = generator(&course, before);
-    let connections = connections(options, &course);
-    let datagrams = options.target.is_datagrams().then(|| datagrams(&course, before));
-    let messages = messages(options, &course);
-    let Course { tally, drive_ns, never_sent, is_interrupted, .. } = course;
-    let bytes = Bytes { sent: tally.count.sent_bytes, received: tally.count.received_bytes };
+pub(crate) fn outcome(options: &LoadOptions, measurements: Measurements, before: &Before) -> Outcome {
+    let waited = seconds(measurements.waited_ns);
+    let generator = generator(&measurements, before);
+    let connections = connections(options, &measurements);
+    let datagrams = options.target.is_datagrams().then(|| datagrams(&measurements, before));
+    let messages = messages(options, &measurements);
+    let Measurements { tally, drive_ns, never_sent, is_interrupted, .. } = measurements;
+    let bytes = Bytes { sent: tally.counts().sent_bytes, received: tally.counts().received_bytes };
     let (seconds_told, times, connect, failures) = tally.into_parts();
     let mut summary = Summary {
         loopline: env!("CARGO_PKG_VERSION"),
@@ -70,41 +70,41 @@ pub(crate) fn outcome(options: &LoadOptions, course: Course, before: &Before) ->
     }
 }
 
-fn connections(options: &LoadOptions, course: &Course) -> Connections {
-    let count = &course.tally.count;
-    let open_seconds = seconds(course.open_ns);
+fn connections(options: &LoadOptions, measurements: &Measurements) -> Connections {
+    let count = measurements.tally.counts();
+    let open_seconds = seconds(measurements.open_ns);
     // Where each message has a connection of its own, each has asked for one, and those that did not get it
     // have failed as messages.
     let asked = if options.is_one_shot() { count.sent } else { options.connections.into() };
-    let open_ns = if options.is_one_shot() { course.drive_ns } else { course.open_ns };
-    let cause = course.stopped_opening.or_else(|| course.tally.not_opened_for());
+    let open_ns = if options.is_one_shot() { measurements.drive_ns } else { measurements.open_ns };
+    let cause = measurements.stopped_opening.or_else(|| measurements.tally.main_open_error());
     Connections {
         asked,
         opened: count.opened,
-        failed: count.not_opened,
+        failed: count.open_failed,
         lost: count.lost,
         slow: count.slow,
         open_seconds,
         open_rate: rate(count.opened, open_ns),
-        limited_by: cause.filter(|_| count.opened < asked).map(|trouble| trouble.limit(count.opened > 0)),
+        limited_by: cause.filter(|_| count.opened < asked).map(|kind| kind.limit(count.opened > 0)),
     }
 }
 
-fn messages(options: &LoadOptions, course: &Course) -> Messages {
-    let count = &course.tally.count;
+fn messages(options: &LoadOptions, measurements: &Measurements) -> Messages {
+    let count = measurements.tally.counts();
     Messages {
         sent: count.sent,
         acknowledged: count.answered,
         failed: count.failed,
         unanswered: count.in_flight(),
-        rate: rate(course.answered, course.drive_ns),
+        rate: rate(measurements.answered, measurements.drive_ns),
         #[expect(clippy::cast_precision_loss, reason = "rates are far below 2^52")]
         offered_rate: options.rate.map(|rate| rate as f64),
     }
 }
 
-fn datagrams(course: &Course, before: &Before) -> Datagrams {
-    let count = &course.tally.count;
+fn datagrams(measurements: &Measurements, before: &Before) -> Datagrams {
+    let count = measurements.tally.counts();
     Datagrams {
         sent: count.sent,
         answered: count.answered - count.late,
@@ -115,12 +115,16 @@ fn datagrams(course: &Course, before: &Before) -> Datagrams {
     }
 }
 
-fn generator(course: &Course, before: &Before) -> Generator {
-    let idle = if course.drive_ns == 0 { 1.0 } else { seconds(course.idle_ns) / seconds(course.drive_ns) };
+fn generator(measurements: &Measurements, before: &Before) -> Generator {
+    let idle = if measurements.drive_ns == 0 {
+        1.0
+    } else {
+        seconds(measurements.idle_ns) / seconds(measurements.drive_ns)
+    };
     Generator {
         cpu_seconds: seconds(kernel::scheduled().ran_ns.saturating_sub(before.ran_ns)),
-        rss_bytes: course.rss_bytes,
-        bytes_per_connection: course.bytes_per_connection,
+        rss_bytes: measurements.rss_bytes,
+        bytes_per_connection: measurements.bytes_per_connection,
         busy: (1.0 - idle).clamp(0.0, 1.0),
     }
 }

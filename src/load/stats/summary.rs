@@ -36,14 +36,14 @@ pub(crate) struct Second {
     /// Connections that failed to open or were lost in it, and messages that failed.
     pub errors: u64,
     /// Response times of the messages answered in it, in microseconds.
-    pub response_us: Spread,
+    pub response_us: Percentiles,
     /// How late messages were sent in it, in microseconds.
-    pub lag_us: Spread,
+    pub lag_us: Percentiles,
 }
 
 /// Some percentiles of an interval.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
-pub(crate) struct Spread {
+pub(crate) struct Percentiles {
     /// Median.
     pub p50: Option<f64>,
     /// 99th percentile.
@@ -276,7 +276,7 @@ impl Lag {
     }
 }
 
-impl Spread {
+impl Percentiles {
     /// The distribution of `nanoseconds`, without what there are too few samples for. It is asked for while
     /// messages are due, and each percentile looks through all counts: there are no more than are shown.
     #[must_use]

@@ -2,14 +2,15 @@
 
 use hdrhistogram::Histogram;
 
-use super::summary::{Failure, Second, Spread};
+use super::summary::{Failure, Percentiles, Second};
 use crate::load::conn_table::Batch;
-use crate::load::error_kind::Trouble;
+use crate::load::error_kind::ErrorKind;
 
 /// Counts and times.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    pub(crate) count: Counts,
+    /// Changed by the methods of this type only.
+    counts: Counts,
     /// Times of the second that runs.
     interval: Times,
     /// Those of the seconds before.
@@ -17,9 +18,9 @@ pub(crate) struct Tally {
     /// From asking for a connection to having it.
     connect: Histogram<u64>,
     seconds: Vec<Second>,
-    failures: Vec<(Trouble, Failure)>,
+    failures: Vec<(ErrorKind, Failure)>,
     /// Why connections could not be opened, and how many.
-    not_opened: Vec<(Trouble, u64)>,
+    open_failed: Vec<(ErrorKind, u64)>,
     began_ns: u64,
     interval_began_ns: u64,
     at_interval: Counts,
@@ -30,23 +31,26 @@ pub(crate) struct Tally {
 /// What is counted, since the beginning.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {
-    /// Connections that are there.
+    /// Connections that are open now.
     pub(crate) open: u64,
-    /// Connections that were there.
+    /// Connections that were opened.
     pub(crate) opened: u64,
     /// Connections that could not be opened.
-    pub(crate) not_opened: u64,
-    /// Connections that were there and broke.
+    pub(crate) open_failed: u64,
+    /// Connections that were closed together with the end of their one message.
+    pub(crate) closed: u64,
+    /// Connections that were opened and ended before the run did.
     pub(crate) lost: u64,
-    /// Connections that were there only after a second or more.
+    /// Connections that took about a second or more to open.
     pub(crate) slow: u64,
     pub(crate) sent: u64,
     pub(crate) answered: u64,
     pub(crate) failed: u64,
-    /// Datagrams whose answer came after its time.
+    /// Datagrams that were answered after the timeout.
     pub(crate) late: u64,
-    /// Datagrams whose time for an answer is over.
+    /// Datagrams that are not answered although their timeout is over.
     pub(crate) overdue: u64,
+    /// Answers that were received before.
     pub(crate) duplicate: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) received_bytes: u64,
@@ -89,20 +93,30 @@ impl Counts {
     }
 
     fn errors(&self) -> u64 {
-        self.not_opened + self.lost + self.failed
+        self.open_failed + self.lost + self.failed
+    }
+
+    /// Asserts, in debug builds, the sums that hold at any time. `sent = answered + failed + in flight`
+    /// defines what is in flight; [`Traffic::check`] compares that with the messages there are.
+    ///
+    /// [`Traffic::check`]: crate::load::traffic::Traffic::check
+    pub(crate) fn check(&self) {
+        debug_assert_eq!(self.opened, self.open + self.closed + self.lost, "{self:?}");
+        debug_assert!(self.answered + self.failed <= self.sent, "{self:?}");
+        debug_assert!(self.late <= self.answered && self.overdue <= self.in_flight(), "{self:?}");
     }
 }
 
 impl Tally {
     pub(crate) fn new(began_ns: u64, closed_loop: bool) -> Self {
         Self {
-            count: Counts::default(),
+            counts: Counts::default(),
             interval: Times::new(),
             total: Times::new(),
             connect: histogram(),
             seconds: Vec::new(),
             failures: Vec::new(),
-            not_opened: Vec::new(),
+            open_failed: Vec::new(),
             began_ns,
             interval_began_ns: began_ns,
             at_interval: Counts::default(),
@@ -110,17 +124,73 @@ impl Tally {
         }
     }
 
-    /// A connection is there, `connect_ns` after it was asked for.
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// A connection is open, `connect_ns` after it was requested.
     pub(crate) fn opened(&mut self, connect_ns: u64) {
-        self.count.open += 1;
-        self.count.opened += 1;
-        self.count.slow += u64::from(connect_ns >= SYN_RETRY_NS);
+        self.counts.open += 1;
+        self.counts.opened += 1;
+        self.counts.slow += u64::from(connect_ns >= SYN_RETRY_NS);
         record(&mut self.connect, connect_ns, 1);
+    }
+
+    /// A connection is closed together with the end of its one message.
+    pub(crate) fn closed(&mut self) {
+        self.counts.open -= 1;
+        self.counts.closed += 1;
+    }
+
+    /// An open connection has ended before the run.
+    pub(crate) fn lost(&mut self) {
+        self.counts.open -= 1;
+        self.counts.lost += 1;
+    }
+
+    /// The server has closed a connection before anything was sent on it: it counts as not opened.
+    pub(crate) fn rejected(&mut self, kind: ErrorKind, what: impl FnOnce() -> String) {
+        self.counts.open -= 1;
+        self.counts.opened -= 1;
+        self.open_failed(kind, what);
+    }
+
+    pub(crate) fn sent(&mut self, messages: u32) {
+        self.counts.sent += u64::from(messages);
+    }
+
+    pub(crate) fn failed(&mut self, messages: u64) {
+        self.counts.failed += messages;
+    }
+
+    pub(crate) fn wrote(&mut self, bytes: usize) {
+        self.counts.sent_bytes += bytes as u64;
+    }
+
+    pub(crate) fn read(&mut self, bytes: usize) {
+        self.counts.received_bytes += bytes as u64;
+    }
+
+    /// The timeout of a datagram is over; its answer may still come.
+    pub(crate) fn overdue(&mut self) {
+        self.counts.overdue += 1;
+    }
+
+    /// An overdue datagram is answered.
+    pub(crate) fn answered_late(&mut self, batch: Batch, now_ns: u64) {
+        self.counts.overdue -= 1;
+        self.counts.late += 1;
+        self.answered(batch, now_ns);
+    }
+
+    /// An answer was received a second time.
+    pub(crate) fn duplicate(&mut self) {
+        self.counts.duplicate += 1;
     }
 
     /// The messages of `batch` are answered.
     pub(crate) fn answered(&mut self, batch: Batch, now_ns: u64) {
-        self.count.answered += u64::from(batch.count);
+        self.counts.answered += u64::from(batch.count);
         let service_ns = now_ns.saturating_sub(batch.sent_ns);
         record(&mut self.interval.service, service_ns, batch.count);
         if !self.closed_loop {
@@ -130,31 +200,31 @@ impl Tally {
     }
 
     /// A message was sent so long after it was due.
-    pub(crate) fn lagged(&mut self, lag_ns: u64) {
+    pub(crate) fn record_lag(&mut self, lag_ns: u64) {
         record(&mut self.interval.lag, lag_ns, 1);
     }
 
     /// A connection could not be opened.
-    pub(crate) fn not_opened(&mut self, trouble: Trouble, what: impl FnOnce() -> String) {
-        self.count.not_opened += 1;
-        self.unconnected(trouble, what);
+    pub(crate) fn open_failed(&mut self, kind: ErrorKind, what: impl FnOnce() -> String) {
+        self.counts.open_failed += 1;
+        self.message_unconnected(kind, what);
     }
 
     /// A message got no connection.
-    pub(crate) fn unconnected(&mut self, trouble: Trouble, what: impl FnOnce() -> String) {
-        match self.not_opened.iter_mut().find(|(known, _)| *known == trouble) {
+    pub(crate) fn message_unconnected(&mut self, kind: ErrorKind, what: impl FnOnce() -> String) {
+        match self.open_failed.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, count)) => *count += 1,
-            None => self.not_opened.push((trouble, 1)),
+            None => self.open_failed.push((kind, 1)),
         }
-        self.trouble(trouble, 1, what);
+        self.error(kind, 1, what);
     }
 
     /// Something went wrong, `count` times; `what` says it in words, for the first of its kind.
-    pub(crate) fn trouble(&mut self, trouble: Trouble, count: u64, what: impl FnOnce() -> String) {
-        if let Some((_, failure)) = self.failures.iter_mut().find(|(known, _)| *known == trouble) {
+    pub(crate) fn error(&mut self, kind: ErrorKind, count: u64, what: impl FnOnce() -> String) {
+        if let Some((_, failure)) = self.failures.iter_mut().find(|(known, _)| *known == kind) {
             failure.count += count;
         } else {
-            self.failures.push((trouble, Failure { reason: trouble.name(), count, first: what() }));
+            self.failures.push((kind, Failure { reason: kind.name(), count, first: what() }));
         }
     }
 
@@ -164,7 +234,7 @@ impl Tally {
             // A message is due when it is sent, so the two times are one.
             self.interval.response.set_to(&self.interval.service).expect("a histogram that resizes");
         }
-        let (now, before) = (self.count, self.at_interval);
+        let (now, before) = (self.counts, self.at_interval);
         self.seconds.push(Second {
             at_seconds: seconds(now_ns - self.began_ns),
             length_seconds: seconds(now_ns - self.interval_began_ns),
@@ -172,8 +242,8 @@ impl Tally {
             sent: now.sent - before.sent,
             answered: now.answered - before.answered,
             errors: now.errors().saturating_sub(before.errors()),
-            response_us: Spread::of(&self.interval.response),
-            lag_us: Spread::of(&self.interval.lag),
+            response_us: Percentiles::of(&self.interval.response),
+            lag_us: Percentiles::of(&self.interval.lag),
         });
         self.total.add(&self.interval);
         self.at_interval = now;
@@ -187,27 +257,28 @@ impl Tally {
     }
 
     /// Forgets what messages have taken so far; what is in flight counts as sent now.
-    pub(crate) fn forget_messages(&mut self) {
-        let Counts { open, opened, not_opened, lost, slow, overdue, .. } = self.count;
-        let sent = self.count.in_flight();
-        self.count = Counts { open, opened, not_opened, lost, slow, sent, overdue, ..Counts::default() };
-        self.at_interval = self.count;
+    pub(crate) fn discard_messages(&mut self) {
+        let Counts { open, opened, open_failed, closed, lost, slow, overdue, .. } = self.counts;
+        let sent = self.counts.in_flight();
+        self.counts =
+            Counts { open, opened, open_failed, closed, lost, slow, sent, overdue, ..Counts::default() };
+        self.at_interval = self.counts;
         self.interval.reset();
         self.total.reset();
     }
 
     /// Forgets connections as well, where each belongs to a message; those that are there count as opened
     /// now.
-    pub(crate) fn forget_connections(&mut self) {
-        self.count.opened = self.count.open;
-        self.count.slow = 0;
+    pub(crate) fn discard_connections(&mut self) {
+        self.counts.opened = self.counts.open + self.counts.lost;
+        (self.counts.closed, self.counts.slow) = (0, 0);
         self.connect.reset();
-        self.at_interval = self.count;
+        self.at_interval = self.counts;
     }
 
     /// What kept most of the connections that could not be opened from it.
-    pub(crate) fn not_opened_for(&self) -> Option<Trouble> {
-        self.not_opened.iter().max_by_key(|(_, count)| *count).map(|(trouble, _)| *trouble)
+    pub(crate) fn main_open_error(&self) -> Option<ErrorKind> {
+        self.open_failed.iter().max_by_key(|(_, count)| *count).map(|(kind, _)| *kind)
     }
 
     /// The end: what the seconds were, all times, times of connecting, and what went wrong.
@@ -246,7 +317,7 @@ mod tests {
     #[test]
     fn response_runs_from_when_a_message_was_due_and_service_from_when_it_was_sent() {
         let mut tally = Tally::new(0, false);
-        tally.count.sent = 2;
+        tally.counts.sent = 2;
         tally.answered(batch(5_000_000, 3000, 2), 6_000_000);
         tally.close_interval(SECOND);
         let (_, times, ..) = tally.into_parts();
@@ -258,7 +329,7 @@ mod tests {
     #[test]
     fn in_a_closed_loop_the_two_are_one() {
         let mut tally = Tally::new(0, true);
-        tally.count.sent = 1;
+        tally.counts.sent = 1;
         tally.answered(batch(5_000_000, 0, 1), 6_000_000);
         let (second, times) = tally.close_interval(SECOND);
         assert_eq!((second.answered, times.response.len()), (1, 1));
@@ -270,9 +341,9 @@ mod tests {
         let mut tally = Tally::new(100, false);
         for (second, messages) in [(1, 5), (2, 7)] {
             tally.opened(0);
-            tally.count.sent += messages + 1;
+            tally.counts.sent += messages + 1;
             tally.answered(batch(0, 0, u32::try_from(messages).unwrap()), 1000);
-            tally.count.failed += 1;
+            tally.counts.failed += 1;
             let at_ns = 100 + second * SECOND;
             let (told, times) = tally.close_interval(at_ns);
             assert_eq!(
@@ -291,15 +362,15 @@ mod tests {
     fn what_is_forgotten_is_not_what_is_in_flight() {
         let mut tally = Tally::new(0, false);
         (0..3).for_each(|_| tally.opened(0));
-        (tally.count.sent, tally.count.failed, tally.count.lost) = (10, 2, 1);
-        (tally.count.overdue, tally.count.duplicate, tally.count.sent_bytes) = (2, 4, 900);
+        (tally.counts.sent, tally.counts.failed, tally.counts.lost) = (10, 2, 1);
+        (tally.counts.overdue, tally.counts.duplicate, tally.counts.sent_bytes) = (2, 4, 900);
         tally.answered(batch(0, 0, 5), 1000);
-        tally.lagged(1000);
+        tally.record_lag(1000);
         tally.close_interval(SECOND);
         tally.begin_interval();
-        tally.lagged(1000);
-        tally.forget_messages();
-        let count = tally.count;
+        tally.record_lag(1000);
+        tally.discard_messages();
+        let count = tally.counts;
         assert_eq!((count.sent, count.answered, count.failed, count.in_flight()), (3, 0, 0, 3));
         assert_eq!((count.opened, count.lost, count.overdue), (3, 1, 2));
         assert_eq!((count.duplicate, count.sent_bytes), (0, 0));
@@ -315,19 +386,19 @@ mod tests {
     fn connections_of_messages_are_forgotten_with_them() {
         let mut tally = Tally::new(0, false);
         (0..9).for_each(|_| tally.opened(SECOND));
-        tally.count.open = 2;
-        tally.forget_messages();
-        tally.forget_connections();
-        assert_eq!((tally.count.opened, tally.count.open, tally.count.slow), (2, 2, 0));
+        tally.counts.open = 2;
+        tally.discard_messages();
+        tally.discard_connections();
+        assert_eq!((tally.counts.opened, tally.counts.open, tally.counts.slow), (2, 2, 0));
         assert_eq!(tally.into_parts().2.len(), 0);
     }
 
     #[test]
     fn what_went_wrong_is_told_by_reason_with_the_first_in_words() {
         let mut tally = Tally::new(0, false);
-        tally.trouble(Trouble::Reset, 1, || "one".into());
-        tally.trouble(Trouble::Closed, 5, || "two".into());
-        tally.trouble(Trouble::Reset, 2, || unreachable!("only the first is put into words"));
+        tally.error(ErrorKind::Reset, 1, || "one".into());
+        tally.error(ErrorKind::Closed, 5, || "two".into());
+        tally.error(ErrorKind::Reset, 2, || unreachable!("only the first is put into words"));
         let (.., failures) = tally.into_parts();
         let told: Vec<_> = failures.iter().map(|it| (it.reason, it.count, it.first.as_str())).collect();
         assert_eq!(told, [("closed by the server", 5, "two"), ("reset by the server", 3, "one")]);
@@ -336,13 +407,13 @@ mod tests {
     #[test]
     fn most_of_the_connections_that_failed_say_for_what() {
         let mut tally = Tally::new(0, false);
-        assert_eq!(tally.not_opened_for(), None);
-        tally.not_opened(Trouble::Refused, String::new);
-        (0..2).for_each(|_| tally.not_opened(Trouble::Ports, String::new));
-        assert_eq!((tally.not_opened_for(), tally.count.not_opened), (Some(Trouble::Ports), 3));
+        assert_eq!(tally.main_open_error(), None);
+        tally.open_failed(ErrorKind::Refused, String::new);
+        (0..2).for_each(|_| tally.open_failed(ErrorKind::Ports, String::new));
+        assert_eq!((tally.main_open_error(), tally.counts.open_failed), (Some(ErrorKind::Ports), 3));
         // Messages that got no connection say so too, and are no connections.
-        (0..3).for_each(|_| tally.unconnected(Trouble::Refused, String::new));
-        assert_eq!((tally.not_opened_for(), tally.count.not_opened), (Some(Trouble::Refused), 3));
+        (0..3).for_each(|_| tally.message_unconnected(ErrorKind::Refused, String::new));
+        assert_eq!((tally.main_open_error(), tally.counts.open_failed), (Some(ErrorKind::Refused), 3));
     }
 
     #[test]
@@ -350,7 +421,7 @@ mod tests {
         let mut tally = Tally::new(0, false);
         tally.opened(SYN_RETRY_NS - 1);
         tally.opened(SYN_RETRY_NS);
-        assert_eq!(tally.count.slow, 1);
+        assert_eq!(tally.counts.slow, 1);
     }
 
     const SECOND: u64 = 1_000_000_000;

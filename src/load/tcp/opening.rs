@@ -1,34 +1,34 @@
 //! Opening connections, and what may come instead of one.
 
-use super::Streams;
+use super::TcpTraffic;
 use crate::load::conn_table::{Batch, State};
-use crate::load::error_kind::Trouble;
-use crate::load::traffic::Scene;
+use crate::load::error_kind::ErrorKind;
+use crate::load::traffic::Context;
 use crate::net::ClientNet;
 
 /// Connections that are begun in one turn where each message has its own.
 const BEGUN_PER_TURN_MAX: u32 = 256;
 
-impl<N: ClientNet> Streams<N> {
+impl<N: ClientNet> TcpTraffic<N> {
     /// Asks for a connection at the place `key`; says what is wrong if that is known at once.
-    pub(super) fn ask(&mut self, scene: &mut Scene<'_, N>, key: u32, now_ns: u64) -> Option<Trouble> {
+    pub(super) fn ask(&mut self, context: &mut Context<'_, N>, key: u32, now_ns: u64) -> Option<ErrorKind> {
         self.conns.begin(key, now_ns);
         let (token, target) = (self.token(key), self.target);
         // A source may be short of ports, for whatever else it is used; the next may not.
         let tries = self.sources.count().min(SOURCES_TRIED_MAX);
         for further in (0..tries).rev() {
-            match scene.net.connect(self.sources.take_turn(), target, token) {
+            match context.net.connect(self.sources.next_address(), target, token) {
                 Ok(stream) => {
                     self.conns.get_mut(key).stream = Some(stream);
                     self.opening.push_back((now_ns, self.conns.id(key)));
                     self.connecting += 1;
                     return None;
                 }
-                Err(error) if further > 0 && Trouble::of(&error) == Trouble::Ports => {}
+                Err(error) if further > 0 && ErrorKind::of(&error) == ErrorKind::Ports => {}
                 Err(error) => {
-                    let trouble = Trouble::of(&error);
-                    self.not_opened(scene, key, trouble, &error.to_string());
-                    return Some(trouble);
+                    let kind = ErrorKind::of(&error);
+                    self.open_failed(context, key, kind, &error.to_string());
+                    return Some(kind);
                 }
             }
         }
@@ -36,32 +36,32 @@ impl<N: ClientNet> Streams<N> {
     }
 
     /// An event has come for a connection that was asked for. Returns whether it is there.
-    pub(super) fn finish_connecting(&mut self, scene: &mut Scene<'_, N>, key: u32) -> bool {
+    pub(super) fn finish_connecting(&mut self, context: &mut Context<'_, N>, key: u32) -> bool {
         let Some(stream) = &self.conns.get(key).stream else { return false };
-        match scene.net.connected(stream) {
+        match context.net.connected(stream) {
             Ok(false) => return false,
             Ok(true) => {}
             Err(error) => {
                 self.connecting -= 1;
-                let trouble = Trouble::of(&error);
+                let kind = ErrorKind::of(&error);
                 // Whoever has reached itself has found nobody.
                 let is_itself = error.kind() == std::io::ErrorKind::AddrInUse;
                 let what = if is_itself { "nobody listens there".into() } else { error.to_string() };
-                self.not_opened(scene, key, trouble, &what);
+                self.open_failed(context, key, kind, &what);
                 return false;
             }
         }
         self.connecting -= 1;
-        self.failed_in_a_row = 0;
-        let now_ns = scene.net.now_ns();
-        scene.tally.opened(now_ns.saturating_sub(self.conns.begun_ns(key)));
+        self.consecutive_failures = 0;
+        let now_ns = context.net.now_ns();
+        context.tally.opened(now_ns.saturating_sub(self.conns.begun_ns(key)));
         let conn = self.conns.get_mut(key);
         conn.state = State::Open;
-        conn.unsent == 0 || self.flush(scene, key)
+        conn.unsent == 0 || self.flush(context, key)
     }
 
     /// Gives up connections that have taken too long, and says when the next one will have.
-    pub(super) fn expire_opening(&mut self, scene: &mut Scene<'_, N>, now_ns: u64) -> Option<u64> {
+    pub(super) fn expire_opening(&mut self, context: &mut Context<'_, N>, now_ns: u64) -> Option<u64> {
         while let Some((begun_ns, id)) = self.opening.front().copied() {
             let over_ns = begun_ns + self.plan.timeout_ns;
             // A place that has had many connections meanwhile may have one of the same name.
@@ -73,7 +73,7 @@ impl<N: ClientNet> Streams<N> {
                 Some(key) => {
                     self.connecting -= 1;
                     let what = format!("nothing came back from {}", self.target);
-                    self.not_opened(scene, key, Trouble::NoConnection, &what);
+                    self.open_failed(context, key, ErrorKind::ConnectTimeout, &what);
                 }
                 None => {}
             }
@@ -85,20 +85,20 @@ impl<N: ClientNet> Streams<N> {
     }
 
     /// The connection will not be there, nor the message that was to have it.
-    fn not_opened(&mut self, scene: &mut Scene<'_, N>, key: u32, trouble: Trouble, what: &str) {
+    fn open_failed(&mut self, context: &mut Context<'_, N>, key: u32, kind: ErrorKind, what: &str) {
         let (stream, in_flight) = self.conns.end(key);
         if let Some(stream) = stream {
-            scene.net.close(stream);
+            context.net.close(stream);
         }
-        self.failed_in_a_row += 1;
+        self.consecutive_failures += 1;
         let what = || format!("connection {}: {what}", u64::from(key) + 1);
         if self.plan.one_shot {
             // It is the message that has failed, and the next one may have the place.
-            scene.tally.count.failed += in_flight;
-            scene.tally.unconnected(trouble, what);
+            context.tally.failed(in_flight);
+            context.tally.message_unconnected(kind, what);
             self.free.push(key);
         } else {
-            scene.tally.not_opened(trouble, what);
+            context.tally.open_failed(kind, what);
         }
     }
 
@@ -108,9 +108,9 @@ impl<N: ClientNet> Streams<N> {
     }
 
     /// Lets messages take free places: those that wait, or, in a closed loop, the next.
-    pub(super) fn begin_messages(&mut self, scene: &mut Scene<'_, N>) {
+    pub(super) fn begin_messages(&mut self, context: &mut Context<'_, N>) {
         for _ in 0..BEGUN_PER_TURN_MAX {
-            let now_ns = scene.net.now_ns();
+            let now_ns = context.net.now_ns();
             let due_ns = match self.plan.pipeline {
                 Some(_) => now_ns,
                 None if self.free.is_empty() => return,
@@ -121,10 +121,10 @@ impl<N: ClientNet> Streams<N> {
             };
             let Some(key) = self.free.pop() else { return };
             let batch = Batch::due(due_ns, now_ns, 1);
-            scene.tally.count.sent += 1;
+            context.tally.sent(1);
             // The message is in flight from when its connection is asked for.
             self.conns.reserve(key, batch);
-            self.ask(scene, key, now_ns);
+            self.ask(context, key, now_ns);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-use crate::load::stats::summary::{Outcome, Second, Spread, percentile_us};
+use crate::load::stats::summary::{Outcome, Percentiles, Second, percentile_us};
 use crate::report::format::{short, time_us};
 use crate::report::plot::{Axis, Plot, Scale, Series, Stroke};
 
@@ -69,8 +69,8 @@ fn rates(seconds: &[Second]) -> Plot {
     }
 }
 
-fn spreads(title: &str, seconds: &[Second], of: fn(&Second) -> &Spread) -> Plot {
-    let line = |name: &str, pick: fn(&Spread) -> Option<f64>| {
+fn spreads(title: &str, seconds: &[Second], of: fn(&Second) -> &Percentiles) -> Plot {
+    let line = |name: &str, pick: fn(&Percentiles) -> Option<f64>| {
         across(name, seconds, |second| pick(of(second)).map(drawable))
     };
     let lines = [line("p50", |of| of.p50), line("p99", |of| of.p99), line("largest", |of| of.max)];

@@ -5,7 +5,7 @@ use hdrhistogram::Histogram;
 use super::*;
 use crate::load::stats::summary::{
     Bytes, Connections, DatagramDrops, Datagrams, Failure, Generator, Lag, Latencies, Latency, Messages,
-    Second, Spread,
+    Percentiles, Second,
 };
 use crate::report::html::unbalanced;
 use crate::report::page::leave;
@@ -66,8 +66,8 @@ fn second(n: u32, random: &mut Random, outcome: &mut Outcome) -> Second {
         sent,
         answered,
         errors: u64::from(n % 12 == 0),
-        response_us: Spread::of(&of_second[0]),
-        lag_us: Spread::of(&of_second[1]),
+        response_us: Percentiles::of(&of_second[0]),
+        lag_us: Percentiles::of(&of_second[1]),
     }
 }
 
