@@ -1,0 +1,177 @@
+//! The checks. Each returns its violations as sentences.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::parse::{Source, identifiers};
+use crate::tree::{Target, Tree};
+
+pub(crate) type Floor = &'static [&'static str];
+pub(crate) type Unit = &'static [&'static str];
+
+/// Paths of other crates, and which modules may use what begins with them.
+pub(crate) struct Facility {
+    pub(crate) paths: &'static [&'static str],
+    pub(crate) users: &'static [&'static str],
+}
+
+/// A pair of files, the first of which imports from the second.
+pub(crate) type Edge = (&'static str, &'static str);
+
+pub(crate) fn floors(tree: &Tree, floors: &[Floor], except: &[Edge]) -> Vec<String> {
+    let rank = |file: &str| rank(file, floors);
+    let mut violations = Vec::new();
+    for file in tree.files() {
+        if rank(file).is_none() {
+            violations.push(format!("{file} is on no floor"));
+        }
+    }
+    for entry in floors.iter().copied().flatten() {
+        if !tree.files().iter().any(|file| covers(entry, file)) {
+            violations.push(format!("a floor names {entry}, which does not exist"));
+        }
+    }
+    for (from, to) in tree.edges() {
+        if rank(from) < rank(&to) && !except.contains(&(from, &to)) {
+            violations.push(format!("{from} imports {to}, which is above it"));
+        }
+    }
+    violations
+}
+
+/// The floor of a file, and its entry there: the longest that covers it.
+fn rank(file: &str, floors: &[Floor]) -> Option<(usize, usize)> {
+    let entries = floors.iter().enumerate().flat_map(|(floor, entries)| {
+        entries.iter().enumerate().map(move |(index, entry)| (*entry, (floor, index)))
+    });
+    entries
+        .filter(|(entry, _)| covers(entry, file))
+        .max_by_key(|(entry, _)| entry.len())
+        .map(|(_, rank)| rank)
+}
+
+/// Whether `file` is the file of the module `entry`, or of a module in it.
+fn covers(entry: &str, file: &str) -> bool {
+    file.strip_prefix(entry).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+}
+
+pub(crate) fn cycles(tree: &Tree, units: &[Unit], except: &[Edge]) -> Vec<String> {
+    let unit = |file: &str| -> String {
+        let unit = units.iter().find(|unit| unit.contains(&file));
+        unit.map_or(file, |unit| unit[0]).to_owned()
+    };
+    let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (from, to) in tree.edges().into_iter().filter(|(from, to)| !except.contains(&(*from, to))) {
+        let (from, to) = (unit(from), unit(&to));
+        if from != to {
+            graph.entry(from).or_default().insert(to);
+        }
+    }
+    let mut violations = BTreeMap::new();
+    for start in graph.keys() {
+        if let Some(cycle) = shortest_cycle(&graph, start) {
+            let members: BTreeSet<String> = cycle.iter().cloned().collect();
+            violations.entry(members).or_insert_with(|| cycle.join(" -> "));
+        }
+    }
+    violations.into_values().map(|cycle| format!("a cycle of imports: {cycle}")).collect()
+}
+
+fn shortest_cycle(graph: &BTreeMap<String, BTreeSet<String>>, start: &String) -> Option<Vec<String>> {
+    let mut paths = vec![vec![start.clone()]];
+    let mut seen = BTreeSet::new();
+    while !paths.is_empty() {
+        let mut longer = Vec::new();
+        for path in paths {
+            for next in graph.get(path.last().unwrap()).into_iter().flatten() {
+                let mut path = path.clone();
+                path.push(next.clone());
+                if next == start {
+                    return Some(path);
+                }
+                if seen.insert(next.clone()) {
+                    longer.push(path);
+                }
+            }
+        }
+        paths = longer;
+    }
+    None
+}
+
+pub(crate) fn units(tree: &Tree, units: &[Unit]) -> Vec<String> {
+    let mut violations = Vec::new();
+    for unit in units {
+        for file in &unit[1..] {
+            if !tree.extended(file).contains(&Target::Item(unit[0].to_owned())) {
+                violations.push(format!("{file} adds no method to a type of {}", unit[0]));
+            }
+        }
+    }
+    violations
+}
+
+pub(crate) fn facilities(tree: &Tree, facilities: &[Facility]) -> Vec<String> {
+    let mut violations = Vec::new();
+    for (file, target) in tree.uses() {
+        let Target::External(path) = target else { continue };
+        let path = path.join("::");
+        for facility in facilities {
+            let is_user = facility.users.iter().any(|user| covers(user, file));
+            if !is_user && facility.paths.iter().any(|name| begins_with(&path, name)) {
+                violations.push(format!("{file} uses {path}"));
+            }
+        }
+    }
+    for facility in facilities {
+        for user in facility.users {
+            if !tree.files().iter().any(|file| covers(user, file)) {
+                violations.push(format!("{user}, which may use {}, does not exist", facility.paths[0]));
+            }
+        }
+    }
+    violations
+}
+
+fn begins_with(path: &str, name: &str) -> bool {
+    path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+pub(crate) fn unsafe_code(sources: &[Source]) -> Vec<String> {
+    let is_unsafe = |source: &&Source| identifiers(&source.text).iter().any(|name| name == "unsafe");
+    sources.iter().filter(is_unsafe).map(|source| format!("{} has unsafe code", source.path)).collect()
+}
+
+pub(crate) fn first_line(sources: &[Source]) -> Vec<String> {
+    let lacks_it = |source: &&Source| !source.text.starts_with("//! ");
+    sources
+        .iter()
+        .filter(lacks_it)
+        .map(|source| format!("{} does not begin with `//! `", source.path))
+        .collect()
+}
+
+pub(crate) fn length(sources: &[Source], lines_max: usize) -> Vec<String> {
+    let lines = sources.iter().map(|source| (&source.path, source.text.lines().count()));
+    let long = lines.filter(|(_, lines)| *lines > lines_max);
+    long.map(|(path, lines)| format!("{path} has {lines} lines, more than {lines_max}")).collect()
+}
+
+/// Files and folders directly in the source folder.
+pub(crate) fn entries(sources: &[Source], entries_max: usize) -> Vec<String> {
+    let entries: BTreeSet<&str> =
+        sources.iter().map(|source| source.path.split('/').next().unwrap()).collect();
+    let count = entries.len();
+    let too_many = count > entries_max;
+    too_many.then(|| format!("{count} entries, more than {entries_max}: {entries:?}")).into_iter().collect()
+}
+
+/// `exists` is whether a file is in the project, by its path from the root.
+pub(crate) fn map(map: &str, sources: &[Source], exists: impl Fn(&str) -> bool) -> Vec<String> {
+    let named: BTreeSet<&str> = map.split('`').skip(1).step_by(2).collect();
+    let files: BTreeSet<&str> = sources.iter().map(|source| source.path.as_str()).collect();
+    let missing = files.iter().filter(|file| !named.contains(*file));
+    let missing = missing.map(|file| format!("ARCHITECTURE.md does not name `{file}`"));
+    let is_gone = |name: &&&str| name.ends_with(".rs") && !files.contains(*name) && !exists(name);
+    let gone = named.iter().filter(is_gone);
+    missing.chain(gone.map(|name| format!("ARCHITECTURE.md names `{name}`, which does not exist"))).collect()
+}

@@ -1,0 +1,227 @@
+//! The rules of the code base that the compiler does not check: floors, import cycles, which file may use
+//! which system facility, and the map in ARCHITECTURE.md. Each check is a function of file names and texts
+//! (`checks.rs`), which `samples.rs` runs on code that violates it. This file holds the rules.
+
+mod checks;
+mod parse;
+mod samples;
+mod tree;
+
+use std::fs;
+use std::path::Path;
+
+use checks::{Facility, Floor, Unit};
+use parse::Source;
+use tree::Tree;
+
+/// A file imports from floors below its own, and on its own floor from entries before its own. An entry is a
+/// module, with the modules in it that no other entry names.
+const FLOORS: [Floor; 6] = [
+    // Bytes and numbers: no I/O, no clock, no log.
+    &["limits", "frame", "units", "journal/escape", "conn/token", "conn/deadlines", "conn/peer_addr"],
+    // Services.
+    &["service"],
+    // The session, the network, the journal.
+    &["conn", "net", "journal"],
+    // The turn.
+    &["event_loop"],
+    // The sub-commands.
+    &["report", "doctor", "server", "client", "load", "compare"],
+    // The process.
+    &["cli", "lib", "main"],
+];
+
+/// Files that together define one type: the first has the type, the others add methods to it.
+const UNITS: &[Unit] = &[
+    &[
+        "event_loop.rs",
+        "event_loop/accept.rs",
+        "event_loop/read.rs",
+        "event_loop/datagrams.rs",
+        "event_loop/commit.rs",
+        "event_loop/ending.rs",
+    ],
+    &["load/run.rs", "load/run/opening.rs", "load/run/driving.rs"],
+    &["load/tcp.rs", "load/tcp/opening.rs", "load/tcp/replies.rs"],
+    &["net/kernel.rs", "net/kernel/connector.rs"],
+];
+
+/// What only the named modules, and those in them, may use.
+const FACILITIES: &[Facility] = &[
+    Facility { paths: &["mio", "signal_hook_mio"], users: &["net/kernel"] },
+    Facility {
+        paths: &[
+            "std::net::TcpListener",
+            "std::net::TcpStream",
+            "std::net::UdpSocket",
+            "std::os::unix::net",
+            "socket2",
+            "quinn_udp",
+            "nix::sys::socket",
+            "rustix::net",
+        ],
+        users: &["net", "journal/sink", "server/threads", "client", "load/conn_table"],
+    },
+    Facility {
+        paths: &[
+            "std::time::Instant",
+            "std::time::SystemTime",
+            "rustix::time",
+            "nix::time",
+            "tz::UtcDateTime::now",
+        ],
+        users: &[
+            "net/kernel",
+            "server/threads",
+            "client/deadline",
+            "load/stats/histogram_log",
+            "compare/child",
+            "compare/measure",
+            "compare/process_stats",
+            "compare/runner",
+            "cli/load/output",
+            "cli/logger",
+        ],
+    },
+    Facility {
+        paths: &["std::thread::spawn", "std::thread::Builder", "std::thread::scope", "std::thread::sleep"],
+        users: &["server/threads"],
+    },
+    Facility { paths: &["std::process::Command"], users: &["compare/child"] },
+    Facility {
+        paths: &["std::fs"],
+        users: &["journal", "net", "report", "server", "client", "load", "compare", "doctor", "cli"],
+    },
+    Facility {
+        paths: &["log"],
+        users: &[
+            "journal",
+            "net",
+            "event_loop",
+            "report",
+            "server",
+            "client",
+            "load",
+            "compare",
+            "doctor",
+            "cli",
+        ],
+    },
+];
+
+/// Imports that are still to be removed.
+const REMAINING: &[(&str, &str)] = &[
+    ("journal/sink.rs", "server/options.rs"),
+    ("cli/compare.rs", "cli/full.rs"),
+    ("client/error.rs", "client/input.rs"),
+    ("compare/measure.rs", "compare/mod.rs"),
+    ("compare/measure.rs", "compare/runner.rs"),
+    ("compare/runner.rs", "compare/mod.rs"),
+    ("doctor/cgroup.rs", "doctor/machine.rs"),
+    ("net/mod.rs", "net/unbatched.rs"),
+    ("report/plot/draw.rs", "report/plot.rs"),
+    ("report/plot/thin.rs", "report/plot.rs"),
+    ("server/threads/shared.rs", "server/threads.rs"),
+    ("service/mod.rs", "service/daytime.rs"),
+    ("service/mod.rs", "service/greeting.rs"),
+    ("service/mod.rs", "service/message.rs"),
+    ("service/mod.rs", "service/month.rs"),
+    ("service/mod.rs", "service/reply.rs"),
+    ("bench.rs", "rows/mod.rs"),
+];
+
+const ENTRIES_MAX: usize = 20;
+const LINES_MAX: usize = 400;
+/// Files that are still to be split.
+const LONG: &[&str] = &["conn.rs", "load/udp.rs"];
+
+/// The `.rs` files of a folder and of all folders in it.
+fn sources(folder: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut folders = vec![root.clone()];
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let inside = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+                sources.push(Source { path: inside, text: fs::read_to_string(&path).unwrap() });
+            }
+        }
+    }
+    assert!(!sources.is_empty(), "{folder} has no sources");
+    sources.sort_by(|a, b| a.path.cmp(&b.path));
+    sources
+}
+
+fn program() -> Tree {
+    Tree::new(&["lib.rs", "main.rs"], "loopline", &sources("src"))
+}
+
+#[track_caller]
+fn assert_none(violations: &[String]) {
+    assert!(violations.is_empty(), "\n{}", violations.join("\n"));
+}
+
+#[test]
+fn a_file_imports_only_from_floors_below() {
+    assert_none(&checks::floors(&program(), &FLOORS, REMAINING));
+}
+
+#[test]
+fn imports_have_no_cycle() {
+    assert_none(&checks::cycles(&program(), UNITS, REMAINING));
+}
+
+#[test]
+fn imports_of_the_benchmark_have_no_cycle() {
+    assert_none(&checks::cycles(&Tree::new(&["main.rs"], "", &sources("bench/src")), &[], REMAINING));
+}
+
+#[test]
+fn a_file_of_a_unit_adds_methods_to_the_type_of_its_first_file() {
+    assert_none(&checks::units(&program(), UNITS));
+}
+
+#[test]
+fn a_system_facility_is_used_only_by_its_files() {
+    assert_none(&checks::facilities(&program(), FACILITIES));
+}
+
+#[test]
+fn each_file_belongs_to_the_crate() {
+    assert_none(&program().unreached());
+}
+
+#[test]
+fn no_file_has_unsafe_code() {
+    assert_none(&checks::unsafe_code(&sources("src")));
+}
+
+#[test]
+fn a_file_begins_with_what_it_is() {
+    for folder in ["src", "tests", "examples", "bench/src"] {
+        assert_none(&checks::first_line(&sources(folder)));
+    }
+}
+
+#[test]
+fn no_file_is_long() {
+    let mut sources = sources("src");
+    sources.retain(|source| !LONG.contains(&source.path.as_str()));
+    assert_none(&checks::length(&sources, LINES_MAX));
+}
+
+#[test]
+fn the_source_folder_is_short() {
+    assert_none(&checks::entries(&sources("src"), ENTRIES_MAX));
+}
+
+#[test]
+fn the_map_names_each_file_and_no_other() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let map = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    assert_none(&checks::map(&map, &sources("src"), |name| root.join(name).exists()));
+}

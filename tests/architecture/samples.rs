@@ -1,0 +1,1 @@
+//! Code that violates each check.
