@@ -9,7 +9,7 @@ use super::cores::Cores;
 use super::error::CompareError;
 use super::options::{CompareOptions, Workload};
 use super::plan::{Load, Step};
-use super::process_stats::{Gauge, Switches, cpu_us};
+use super::process_stats::{ProcessStats, Switches, cpu_us};
 use super::stop_request::StopRequest;
 use crate::load::options::{LoadOptions, Target};
 use crate::load::stats::summary::Outcome;
@@ -117,22 +117,22 @@ fn load_options(step: &Step, rate: Option<u64>, options: &CompareOptions, child:
 /// The server, looked at when it matters.
 struct Watch {
     pid: u32,
-    before: Gauge,
+    before: ProcessStats,
     driving: Option<(Instant, Switches)>,
     cpu_us: [Option<f64>; 2],
-    over: Option<(Instant, Gauge)>,
+    over: Option<(Instant, ProcessStats)>,
 }
 
 impl Watch {
     fn of(pid: u32) -> Self {
-        Self { pid, before: Gauge::of(pid), driving: None, cpu_us: [None; 2], over: None }
+        Self { pid, before: ProcessStats::read(pid), driving: None, cpu_us: [None; 2], over: None }
     }
 }
 
 impl Observer for Watch {
     fn driving(&mut self) {
-        let gauge = Gauge::of(self.pid);
-        self.driving = Some((Instant::now(), gauge.switches));
+        let stats = ProcessStats::read(self.pid);
+        self.driving = Some((Instant::now(), stats.switches));
     }
 
     // In between nothing is looked at that takes time, for messages are on their way.
@@ -146,24 +146,24 @@ impl Observer for Watch {
 
     fn over(&mut self) {
         let at = Instant::now();
-        self.over = Some((at, Gauge::of(self.pid)));
+        self.over = Some((at, ProcessStats::read(self.pid)));
     }
 }
 
 fn sample(step: &Step, outcome: &Outcome, watch: &Watch) -> Sample {
     let summary = &outcome.summary;
     let response = &summary.latency_us.response;
-    let over = watch.over.map(|(_, gauge)| gauge).unwrap_or_default();
-    let more = |of: fn(&Gauge) -> Option<f64>| Some(of(&over)? - of(&watch.before)?);
+    let over = watch.over.map(|(_, stats)| stats).unwrap_or_default();
+    let more = |of: fn(&ProcessStats) -> Option<f64>| Some(of(&over)? - of(&watch.before)?);
     let messages = summary.messages.rate * summary.duration_seconds;
     let [began, ended] = watch.cpu_us;
     let used_us = ended.zip(began).map(|(ended, began)| ended - began);
     // Of threads that have ended nobody knows how often they were switched.
     let switches = watch.driving.zip(watch.over).filter(|_| step.cell.workload != Workload::Churn);
     let a_second = |of: fn(&Switches) -> f64| {
-        let ((began, before), (over, gauge)) = switches?;
+        let ((began, before), (over, stats)) = switches?;
         let seconds = over.saturating_duration_since(began).as_secs_f64();
-        (seconds > 0.0).then(|| (of(&gauge.switches) - of(&before)) / seconds)
+        (seconds > 0.0).then(|| (of(&stats.switches) - of(&before)) / seconds)
     };
     Sample {
         rate: summary.messages.rate,
@@ -172,8 +172,8 @@ fn sample(step: &Step, outcome: &Outcome, watch: &Watch) -> Sample {
         p99: response.p99,
         p99_9: response.p99_9,
         user_bytes: over.user_bytes,
-        kernel_stack_bytes: more(|gauge| gauge.kernel_stack_bytes),
-        slab_bytes: more(|gauge| gauge.slab_bytes),
+        kernel_stack_bytes: more(|stats| stats.kernel_stack_bytes),
+        slab_bytes: more(|stats| stats.slab_bytes),
         threads: over.threads,
         voluntary: a_second(|switches| switches.voluntary),
         involuntary: a_second(|switches| switches.involuntary),

@@ -1,55 +1,54 @@
-//! What the kernel says of a server while it runs.
-
-use std::fs;
+//! Memory, threads, context switches and processor time of a server, from `/proc`.
 
 use nix::time::ClockId;
 use nix::unistd::Pid;
+use procfs::process::Process;
+use procfs::{Current, Meminfo};
 
-/// A server at a moment. What the kernel did not tell is `None`.
+/// A server at a moment. A value that cannot be read is `None`.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Gauge {
+pub(super) struct ProcessStats {
     /// Its own memory, in bytes (`RssAnon`).
     pub(super) user_bytes: Option<f64>,
     pub(super) threads: Option<f64>,
     pub(super) switches: Switches,
     /// Kernel stacks of all processes, in bytes.
     pub(super) kernel_stack_bytes: Option<f64>,
-    /// Small objects of the kernel, sockets above all, of all processes, in bytes.
+    /// Slab memory of the kernel, sockets above all, of all processes, in bytes.
     pub(super) slab_bytes: Option<f64>,
 }
 
-/// Context switches of all threads that there are.
+/// Context switches, summed over the threads that exist.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Switches {
     pub(super) voluntary: f64,
     pub(super) involuntary: f64,
 }
 
-impl Gauge {
-    /// The server `pid` now. Its threads are looked at one by one.
-    pub(super) fn of(pid: u32) -> Self {
-        let status = read(&format!("/proc/{pid}/status"));
-        let memory = read("/proc/meminfo");
-        let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+impl ProcessStats {
+    /// Reads the statistics of `pid`, and of each of its threads.
+    pub(super) fn read(pid: u32) -> Self {
+        let process = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok());
+        let status = process.as_ref().and_then(|process| process.status().ok());
+        let memory = Meminfo::current().ok();
         let mut switches = Switches::default();
-        for task in tasks {
-            // A thread may be gone by now.
-            let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
-            switches.voluntary += field(&status, "voluntary_ctxt_switches").unwrap_or(0.0);
-            switches.involuntary += field(&status, "nonvoluntary_ctxt_switches").unwrap_or(0.0);
+        let tasks = process.as_ref().and_then(|process| process.tasks().ok()).into_iter().flatten();
+        // A thread may end in between.
+        for status in tasks.filter_map(|task| task.ok()?.status().ok()) {
+            switches.voluntary += number(status.voluntary_ctxt_switches.unwrap_or(0));
+            switches.involuntary += number(status.nonvoluntary_ctxt_switches.unwrap_or(0));
         }
-        let kib = |text: &str, name: &str| field(text, name).map(|kib| kib * 1024.0);
         Self {
-            user_bytes: kib(&status, "RssAnon"),
-            threads: field(&status, "Threads"),
+            user_bytes: status.as_ref().and_then(|status| Some(number(status.rssanon? * 1024))),
+            threads: status.map(|status| number(status.threads)),
             switches,
-            kernel_stack_bytes: kib(&memory, "KernelStack"),
-            slab_bytes: kib(&memory, "Slab"),
+            kernel_stack_bytes: memory.as_ref().and_then(|memory| memory.kernel_stack).map(number),
+            slab_bytes: memory.map(|memory| number(memory.slab)),
         }
     }
 }
 
-/// Processor time that `pid` has used, threads that have ended included, in microseconds.
+/// Processor time of `pid`, including threads that have ended, in microseconds.
 pub(super) fn cpu_us(pid: u32) -> Option<f64> {
     let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(pid).ok()?)).ok()?;
     let time = clock.now().ok()?;
@@ -58,14 +57,9 @@ pub(super) fn cpu_us(pid: u32) -> Option<f64> {
     Some(us)
 }
 
-fn read(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default()
-}
-
-/// The number behind `name:` at the beginning of a line.
-fn field(text: &str, name: &str) -> Option<f64> {
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    value.split_whitespace().next()?.parse().ok()
+#[expect(clippy::cast_precision_loss, reason = "counts and sizes are far below 2^52")]
+fn number(value: u64) -> f64 {
+    value as f64
 }
 
 #[cfg(test)]
@@ -73,27 +67,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_found_by_their_whole_name() {
-        let status = "Threads:\t7\nnonvoluntary_ctxt_switches:\t3\nvoluntary_ctxt_switches:\t12\n";
-        assert_eq!(field(status, "Threads"), Some(7.0));
-        assert_eq!(field(status, "voluntary_ctxt_switches"), Some(12.0));
-        assert_eq!(field(status, "Thread"), None);
-    }
-
-    #[test]
-    fn a_process_that_runs_has_used_something() {
+    fn a_running_process_uses_memory_and_processor_time() {
         let own = std::process::id();
-        let gauge = Gauge::of(own);
-        assert!(gauge.user_bytes.unwrap() > 0.0 && gauge.threads.unwrap() >= 1.0);
-        assert!(gauge.kernel_stack_bytes.unwrap() > 0.0 && gauge.slab_bytes.unwrap() > 0.0);
+        let stats = ProcessStats::read(own);
+        assert!(stats.user_bytes.unwrap() > 0.0 && stats.threads.unwrap() >= 1.0);
+        assert!(stats.kernel_stack_bytes.unwrap() > 0.0 && stats.slab_bytes.unwrap() > 0.0);
         assert!(cpu_us(own).unwrap() > 0.0);
     }
 
     #[test]
-    fn of_a_process_that_is_gone_nothing_is_known() {
-        let gauge = Gauge::of(u32::MAX);
-        assert!(gauge.user_bytes.is_none() && gauge.threads.is_none());
-        assert_eq!(gauge.switches, Switches::default());
+    fn a_process_that_has_ended_has_no_statistics() {
+        let stats = ProcessStats::read(u32::MAX);
+        assert!(stats.user_bytes.is_none() && stats.threads.is_none());
+        assert_eq!(stats.switches, Switches::default());
         assert_eq!(cpu_us(u32::MAX), None);
     }
 }

@@ -37,7 +37,7 @@ fn connects(machine: &Machine) -> Burst {
     let narrow = machine.accept_queue.known().is_some_and(|max| max < backlog);
     Burst {
         name: "connects that wait to be accepted (somaxconn)",
-        says: machine.accept_queue.say(|max| {
+        says: machine.accept_queue.describe(|max| {
             let cut = if narrow { format!(", which cuts the backlog of {backlog}") } else { String::new() };
             format!("{}{cut}; above that a connect takes a second more", count(max.min(backlog)))
         }),
@@ -50,10 +50,10 @@ fn handshakes(machine: &Machine) -> Burst {
     let cookies = machine.syn_cookies.known().is_some_and(|cookies| cookies > 0);
     Burst {
         name: "handshakes that have begun (tcp_max_syn_backlog)",
-        says: machine.syn_backlog.say(|max| match machine.syn_cookies {
+        says: machine.syn_backlog.describe(|max| match machine.syn_cookies {
             Fact::Known(0) => format!("{}, without cookies: above that connects are dropped", count(max)),
             Fact::Known(_) => format!("{}; above that cookies are sent and all goes on", count(max)),
-            Fact::NotThere | Fact::Unknown => count(max),
+            Fact::Absent | Fact::Unknown => count(max),
         }),
         command: (!cookies).then(|| sysctl(machine, "net.ipv4.tcp_syncookies", 1)),
     }
@@ -66,7 +66,7 @@ fn buffers(machine: &Machine, asked: Option<u64>) -> Burst {
     let wanted = asked.filter(|asked| limit.is_some_and(|limit| limit < *asked));
     Burst {
         name: "connections with bytes in buffers (tcp_mem)",
-        says: machine.tcp_pages.say(|[_, _, limit]| {
+        says: machine.tcp_pages.describe(|[_, _, limit]| {
             let bytes = in_bytes(limit.saturating_mul(page_bytes));
             format!("{} with one page each, {bytes} in all; an idle one holds none", count(limit))
         }),
@@ -85,7 +85,7 @@ fn orphans(machine: &Machine, asked: Option<u64>) -> Burst {
     let wanted = asked.filter(|asked| max.known().is_some_and(|max| max < *asked));
     Burst {
         name: "closed with bytes on their way (tcp_max_orphans)",
-        says: max.say(|max| format!("{}; above that they are reset", count(max))),
+        says: max.describe(|max| format!("{}; above that they are reset", count(max))),
         command: wanted.map(|asked| sysctl(machine, "net.ipv4.tcp_max_orphans", round_up(asked))),
     }
 }
@@ -94,7 +94,7 @@ fn orphans(machine: &Machine, asked: Option<u64>) -> Burst {
 fn ports_again(machine: &Machine) -> Burst {
     Burst {
         name: "ports of connections just closed (tcp_tw_reuse)",
-        says: machine.port_reuse.say(|reuse| {
+        says: machine.port_reuse.describe(|reuse| {
             let when = match reuse {
                 0 => "free again after a minute",
                 1 => "free again after a second",

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::fact::{Fact, text};
+use procfs::{ProcessCGroup, ProcessCGroups};
+
+use super::fact::{Fact, parsed, text};
 
 /// A limit that a control group sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +30,7 @@ impl Fact<Group> {
     pub(super) fn as_known(&self) -> Option<&Group> {
         match self {
             Self::Known(group) => Some(group),
-            Self::NotThere | Self::Unknown => None,
+            Self::Absent | Self::Unknown => None,
         }
     }
 }
@@ -47,29 +49,27 @@ pub(super) fn tasks(root: &Path) -> Fact<Group> {
 
 /// Every group limits all below it, so each on the way up is looked at.
 fn narrowest(root: &Path, controller: &str, two: (&str, &str), one: (&str, &str)) -> Fact<Group> {
-    let memberships = match text(root, "proc/self/cgroup") {
+    let memberships = match parsed::<ProcessCGroups>(root, "proc/self/cgroup") {
         Fact::Known(memberships) => memberships,
-        Fact::NotThere => return Fact::NotThere,
+        Fact::Absent => return Fact::Absent,
         Fact::Unknown => return Fact::Unknown,
     };
-    // `ID:CONTROLLERS:PATH`, and version 2 names no controllers.
     let mut groups = Vec::new();
-    for line in memberships.lines() {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { return Fact::Unknown };
-        let (mount, (max, used)) = match controllers {
-            "" => ("sys/fs/cgroup".to_owned(), two),
-            _ if controllers.split(',').any(|name| name == controller) => {
-                (format!("sys/fs/cgroup/{controller}"), one)
-            }
-            _ => continue,
+    for ProcessCGroup { controllers, pathname, .. } in memberships {
+        // Version 2 names no controllers.
+        let (mount, (max, used)) = if controllers.is_empty() {
+            ("sys/fs/cgroup".to_owned(), two)
+        } else if controllers.iter().any(|name| name == controller) {
+            (format!("sys/fs/cgroup/{controller}"), one)
+        } else {
+            continue;
         };
-        for folder in Path::new(path.trim_start_matches('/')).ancestors() {
+        for folder in Path::new(pathname.trim_start_matches('/')).ancestors() {
             let folder = Path::new(&mount).join(folder);
             groups.extend(read(root, &folder, max, used));
         }
     }
-    groups.into_iter().min_by_key(Group::left).map_or(Fact::NotThere, Fact::Known)
+    groups.into_iter().min_by_key(Group::left).map_or(Fact::Absent, Fact::Known)
 }
 
 /// The limit that the group in `folder` sets itself.
@@ -126,13 +126,13 @@ mod tests {
         ]);
         let file = "/sys/fs/cgroup/memory/box/memory.limit_in_bytes";
         assert_eq!(machine.memory_group, group(file, 1_000_000, 1000));
-        assert_eq!(machine.tasks_group, Fact::NotThere);
+        assert_eq!(machine.tasks_group, Fact::Absent);
     }
 
     #[test]
     fn without_a_limit_there_is_none() {
-        assert_eq!(machine(&[]).memory_group, Fact::NotThere);
-        assert_eq!(machine(&[("proc/self/cgroup", None)]).memory_group, Fact::NotThere);
+        assert_eq!(machine(&[]).memory_group, Fact::Absent);
+        assert_eq!(machine(&[("proc/self/cgroup", None)]).memory_group, Fact::Absent);
         assert_eq!(machine(&[("proc/self/cgroup", Some("what\n"))]).tasks_group, Fact::Unknown);
     }
 }

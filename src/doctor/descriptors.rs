@@ -18,7 +18,7 @@ pub(super) fn of_a_process(machine: &Machine) -> Limit {
         name: "descriptors of a process",
         says: machine
             .descriptors
-            .say(|limit| format!("soft {}, hard {}", limit_of(limit.soft), limit_of(limit.hard))),
+            .describe(|limit| format!("soft {}, hard {}", limit_of(limit.soft), limit_of(limit.hard))),
         allows: rooms(machine.descriptors.known().map(|limit| limit.hard.min(raisable))),
         lift: lift_of_a_process,
     }
@@ -50,10 +50,10 @@ fn lift_of_a_process(machine: &Machine, role: Role, connections: u64) -> Lift {
 
 /// `fs.file-max`. Privileged processes may exceed it, but nobody else could open a file then.
 pub(super) fn of_the_system(machine: &Machine) -> Limit {
-    let in_use = || machine.files.say(|files| format!(", {} in use", count(files)));
+    let in_use = || machine.files.describe(|files| format!(", {} in use", count(files)));
     Limit {
         name: "open files of the system",
-        says: machine.files_max.say(|max| limit_of(max) + &in_use()),
+        says: machine.files_max.describe(|max| limit_of(max) + &in_use()),
         allows: rooms(left(machine.files_max, machine.files)),
         lift: |machine, role, connections| {
             let files = needed(role, connections).saturating_add(machine.files.known().unwrap_or(0));

@@ -6,8 +6,11 @@
 use std::num::NonZero;
 use std::path::Path;
 
+use procfs::process::{Limit, LimitValue, Limits, Status};
+use procfs::{LoadAverage, Meminfo};
+
 use super::cgroup::{self, Group};
-use super::fact::{Fact, number, numbers, text};
+use super::fact::{Fact, number, numbers, parsed, text};
 
 /// A soft and a hard limit of this process; `u64::MAX` is unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,12 +93,12 @@ impl Machine {
     #[must_use]
     pub(crate) fn read(root: &Path) -> Self {
         let system = |name: &str| number(root, &format!("proc/sys/{name}"));
-        let limits = text(root, "proc/self/limits");
-        let status = text(root, "proc/self/status").known().unwrap_or_default();
+        let limits: Fact<Limits> = parsed(root, "proc/self/limits");
+        let status = parsed::<Status>(root, "proc/self/status").known();
         Self {
-            is_root: is_of_root(&status),
-            raises_limits: raises_limits(&status),
-            descriptors: limits.clone().and_then(|limits| process_limit(&limits, "Max open files")),
+            is_root: status.as_ref().is_some_and(|status| status.euid == 0),
+            raises_limits: status.is_some_and(|status| status.capeff >> CAP_SYS_RESOURCE & 1 == 1),
+            descriptors: limits.clone().and_then(|limits| Some(limits.max_open_files.into())),
             descriptors_raisable: system("fs/nr_open"),
             files_max: system("fs/file-max"),
             files: numbers(root, "proc/sys/fs/file-nr")
@@ -103,13 +106,13 @@ impl Machine {
             ports: ports(root),
             tracked_max: system("net/netfilter/nf_conntrack_max"),
             tracked: system("net/netfilter/nf_conntrack_count"),
-            memory_bytes: text(root, "proc/meminfo").and_then(|meminfo| available_bytes(&meminfo)),
+            memory_bytes: parsed::<Meminfo>(root, "proc/meminfo").and_then(|meminfo| meminfo.mem_available),
             memory_group: cgroup::memory(root),
             tasks_group: cgroup::tasks(root),
             threads_max: system("kernel/threads-max"),
             pid_max: system("kernel/pid_max"),
-            tasks: text(root, "proc/loadavg").and_then(|load| load.split([' ', '/']).nth(4)?.parse().ok()),
-            user_tasks: limits.and_then(|limits| process_limit(&limits, "Max processes")),
+            tasks: parsed::<LoadAverage>(root, "proc/loadavg").and_then(|load| Some(load.max.into())),
+            user_tasks: limits.and_then(|limits| Some(limits.max_processes.into())),
             maps_max: system("vm/max_map_count"),
             accept_queue: system("net/core/somaxconn"),
             syn_backlog: system("net/ipv4/tcp_max_syn_backlog"),
@@ -123,40 +126,21 @@ impl Machine {
     }
 }
 
-/// The line of `/proc/self/limits` that begins with `name`.
-fn process_limit(limits: &str, name: &str) -> Option<ProcessLimit> {
-    let mut words = limits.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace();
-    let mut number = || match words.next()? {
-        "unlimited" => Some(u64::MAX),
-        word => word.parse().ok(),
-    };
-    Some(ProcessLimit { soft: number()?, hard: number()? })
-}
-
-/// The second number after `Uid:` is the effective user.
-fn is_of_root(status: &str) -> bool {
-    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"));
-    users.and_then(|users| users.split_whitespace().nth(1)) == Some("0")
-}
-
-/// The effective capabilities are one hexadecimal number, a bit each.
-fn raises_limits(status: &str) -> bool {
-    const CAP_SYS_RESOURCE: u32 = 24;
-    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let bits = capabilities.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
-    bits.is_some_and(|bits| bits >> CAP_SYS_RESOURCE & 1 == 1)
-}
-
-fn available_bytes(meminfo: &str) -> Option<u64> {
-    let kib = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    kib.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+impl From<Limit> for ProcessLimit {
+    fn from(limit: Limit) -> Self {
+        let number = |value| match value {
+            LimitValue::Unlimited => u64::MAX,
+            LimitValue::Value(value) => value,
+        };
+        Self { soft: number(limit.soft_limit), hard: number(limit.hard_limit) }
+    }
 }
 
 fn ports(root: &Path) -> Fact<Ports> {
     let reserved = match text(root, "proc/sys/net/ipv4/ip_local_reserved_ports") {
         Fact::Known(list) => list,
         // Nothing is known to be reserved.
-        Fact::NotThere | Fact::Unknown => String::new(),
+        Fact::Absent | Fact::Unknown => String::new(),
     };
     numbers(root, "proc/sys/net/ipv4/ip_local_port_range").and_then(|[first, last]: [u16; 2]| {
         let reserved = reserved_between(first, last, &reserved)?;
@@ -175,6 +159,9 @@ fn reserved_between(first: u16, last: u16, ranges: &str) -> Option<u64> {
     }
     Some(reserved)
 }
+
+/// The bit of this capability, from `linux/capability.h`.
+const CAP_SYS_RESOURCE: u32 = 24;
 
 #[cfg(test)]
 mod tests {
@@ -201,12 +188,12 @@ mod tests {
             ("proc/sys/net/netfilter/nf_conntrack_max", None),
             ("proc/sys/fs/nr_open", Some("many\n")),
             ("proc/sys/fs/file-nr", Some("1 2\n")),
-            ("proc/self/limits", Some("Max open files            some\n")),
+            ("proc/self/limits", Some("Max open files 1 files\n")),
             ("proc/sys/net/ipv4/ip_local_port_range", Some("60999 32768\n")),
-            ("proc/meminfo", Some("")),
+            ("proc/meminfo", Some("MemTotal: many kB\n")),
             ("proc/loadavg", Some("0.82")),
         ]);
-        assert_eq!(machine.tracked_max, Fact::NotThere);
+        assert_eq!(machine.tracked_max, Fact::Absent);
         assert_eq!(machine.descriptors_raisable, Fact::Unknown);
         assert_eq!(machine.files, Fact::Unknown);
         assert_eq!(machine.descriptors, Fact::Unknown);
@@ -220,6 +207,6 @@ mod tests {
         let nowhere = tempfile::tempdir().unwrap();
         let machine = Machine::read(nowhere.path());
         assert!(!machine.is_root && !machine.raises_limits);
-        assert_eq!((machine.descriptors, machine.memory_bytes), (Fact::NotThere, Fact::NotThere));
+        assert_eq!((machine.descriptors, machine.memory_bytes), (Fact::Absent, Fact::Absent));
     }
 }

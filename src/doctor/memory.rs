@@ -65,7 +65,7 @@ fn need(role: Role) -> Need {
 pub(super) fn of_the_machine(machine: &Machine) -> Limit {
     Limit {
         name: "memory",
-        says: machine.memory_bytes.say(|bytes| format!("{} available", in_bytes(bytes))),
+        says: machine.memory_bytes.describe(|bytes| format!("{} available", in_bytes(bytes))),
         allows: allowed(machine.memory_bytes.known(), |role, bytes| Some(need(role).connections(bytes))),
         lift: |machine, role, connections| {
             let missing =
@@ -82,7 +82,7 @@ pub(super) fn of_the_group(machine: &Machine) -> Limit {
         name: "memory of the control group",
         says: match &machine.memory_group {
             Fact::Known(group) => format!("{} left of {}", in_bytes(group.left()), in_bytes(group.max)),
-            Fact::NotThere => "no limit".into(),
+            Fact::Absent => "no limit".into(),
             Fact::Unknown => "unknown".into(),
         },
         allows: allowed(group.map(Group::left), |role, bytes| Some(need(role).connections(bytes))),

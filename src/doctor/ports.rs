@@ -11,7 +11,7 @@ use crate::report::format::count;
 pub(super) fn ports(machine: &Machine) -> Limit {
     Limit {
         name: "ports of a source address",
-        says: machine.ports.say(|Ports { first, last, reserved }| {
+        says: machine.ports.describe(|Ports { first, last, reserved }| {
             let reserved = if reserved > 0 { format!(", {reserved} reserved") } else { String::new() };
             format!("{first} to {last}{reserved}")
         }),
@@ -50,10 +50,10 @@ pub(super) fn tracked(machine: &Machine) -> Limit {
     let tracks = tracked != Fact::Known(0);
     Limit {
         name: "tracked connections (conntrack)",
-        says: max.say(|max| match tracked {
+        says: max.describe(|max| match tracked {
             Fact::Known(0) => format!("{}, but nothing is tracked", count(max)),
             Fact::Known(tracked) => format!("{}, {} in use", count(max), count(tracked)),
-            Fact::NotThere | Fact::Unknown => count(max),
+            Fact::Absent | Fact::Unknown => count(max),
         }),
         allows: allowed(left(max, tracked).filter(|_| tracks), |_, left| Some(left)),
         lift: |machine, _, connections| {

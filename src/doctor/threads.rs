@@ -59,8 +59,9 @@ fn tasks_of_the_system(machine: &Machine) -> Limit {
     let tasks = left(narrower, machine.tasks);
     Limit {
         name: "tasks of the system",
-        says: narrower
-            .say(|max| count(max) + &machine.tasks.say(|tasks| format!(", {} in use", count(tasks)))),
+        says: narrower.describe(|max| {
+            count(max) + &machine.tasks.describe(|tasks| format!(", {} in use", count(tasks)))
+        }),
         allows: for_threads(tasks, TASKS),
         lift: |machine, _, connections| {
             let tasks = TASKS.of(connections).saturating_add(machine.tasks.known().unwrap_or(0));
@@ -77,9 +78,9 @@ fn tasks_of_the_user(machine: &Machine) -> Limit {
     let holds = !machine.is_root;
     Limit {
         name: "tasks of the user",
-        says: machine
-            .user_tasks
-            .say(|ProcessLimit { soft, .. }| limit_of(soft) + if holds { "" } else { ", but not for root" }),
+        says: machine.user_tasks.describe(|ProcessLimit { soft, .. }| {
+            limit_of(soft) + if holds { "" } else { ", but not for root" }
+        }),
         allows: for_threads(machine.user_tasks.known().filter(|_| holds).map(|limit| limit.soft), TASKS),
         lift: |machine, _, connections| {
             let tasks = round_up(TASKS.of(connections));
@@ -101,7 +102,7 @@ fn tasks_of_the_group(machine: &Machine) -> Limit {
         name: "tasks of the control group",
         says: match &machine.tasks_group {
             Fact::Known(group) => format!("{}, {} in use", count(group.max), count(group.used)),
-            Fact::NotThere => "no limit".into(),
+            Fact::Absent => "no limit".into(),
             Fact::Unknown => "unknown".into(),
         },
         allows: for_threads(group.map(Group::left), TASKS),
@@ -115,7 +116,7 @@ fn tasks_of_the_group(machine: &Machine) -> Limit {
 fn maps(machine: &Machine) -> Limit {
     Limit {
         name: "memory maps of a process",
-        says: machine.maps_max.say(|max| format!("{}, {} a thread", count(max), MAPS.each)),
+        says: machine.maps_max.describe(|max| format!("{}, {} a thread", count(max), MAPS.each)),
         allows: for_threads(machine.maps_max.known(), MAPS),
         lift: |machine, _, connections| {
             Lift::by(sysctl(machine, "vm.max_map_count", round_up(MAPS.of(connections))))

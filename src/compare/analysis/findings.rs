@@ -1,6 +1,6 @@
 //! From runs to findings: medians, slopes, sentences.
 
-use std::path::Path;
+use procfs::{CpuInfo, Current, Meminfo};
 
 use super::crossover::{Place, crossover};
 use crate::compare::analysis::scalability::Fit;
@@ -253,20 +253,14 @@ fn scalability(model: &'static str, cells: &[Cell]) -> Scalability {
     Scalability { model, fit, sentence }
 }
 
-/// What the machine says of itself.
+/// The machine that this process runs on.
 pub(crate) fn machine() -> Machine {
-    let read = |path: &str| std::fs::read_to_string(Path::new("/proc").join(path)).ok();
-    let field = |text: String, name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix(':'))?;
-        Some(line.trim().to_owned())
-    };
-    let memory = read("meminfo").and_then(|text| field(text, "MemTotal"));
-    let kib = memory.and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease");
     Machine {
-        processor: read("cpuinfo").and_then(|text| field(text, "model name")),
+        processor: CpuInfo::current().ok().and_then(|info| Some(info.model_name(0)?.to_owned())),
         processors: std::thread::available_parallelism().ok().map(std::num::NonZero::get),
-        memory_bytes: kib.map(|kib| kib * 1024),
-        kernel: read("sys/kernel/osrelease").map(|text| text.trim().to_owned()),
+        memory_bytes: Meminfo::current().ok().map(|memory| memory.mem_total),
+        kernel: release.ok().map(|release| release.trim().to_owned()),
     }
 }
 
