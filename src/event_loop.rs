@@ -368,7 +368,7 @@ impl<N: Net> fmt::Debug for EventLoop<N> {
 /// vacant slot is told by a value that no state has. (With assertions on, mio's sockets are larger.)
 #[cfg(not(debug_assertions))]
 const _: () = {
-    type Conn = crate::conn::Conn<<crate::net::kernel::KernelNet as Net>::Stream>;
+    type Conn = crate::conn::Conn<<crate::net::kernel::KernelNet as crate::net::StreamIo>::Stream>;
     enum SlabEntry {
         #[expect(dead_code, reason = "the layout is what matters")]
         Vacant(usize),
