@@ -110,6 +110,10 @@ pub(crate) fn units(tree: &Tree, units: &[Unit]) -> Vec<String> {
     violations
 }
 
+pub(crate) fn unreached(tree: &Tree) -> Vec<String> {
+    tree.unreached().map(|file| format!("no `mod` declares {file}")).collect()
+}
+
 pub(crate) fn facilities(tree: &Tree, facilities: &[Facility]) -> Vec<String> {
     let mut violations = Vec::new();
     for (file, target) in tree.uses() {
@@ -117,7 +121,7 @@ pub(crate) fn facilities(tree: &Tree, facilities: &[Facility]) -> Vec<String> {
         let path = path.join("::");
         for facility in facilities {
             let is_user = facility.users.iter().any(|user| covers(user, file));
-            if !is_user && facility.paths.iter().any(|name| begins_with(&path, name)) {
+            if !is_user && facility.paths.iter().any(|name| concerns(&path, name)) {
                 violations.push(format!("{file} uses {path}"));
             }
         }
@@ -132,8 +136,10 @@ pub(crate) fn facilities(tree: &Tree, facilities: &[Facility]) -> Vec<String> {
     violations
 }
 
-fn begins_with(path: &str, name: &str) -> bool {
-    path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+/// Whether `path` is `name`, something in it, or a glob that brings it.
+fn concerns(path: &str, name: &str) -> bool {
+    let is_in = path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
+    is_in || path.strip_suffix('*').is_some_and(|source| name.starts_with(source))
 }
 
 pub(crate) fn unsafe_code(sources: &[Source]) -> Vec<String> {

@@ -1,10 +1,11 @@
 //! From the text of a file to what it defines, imports and names, without the code of tests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
-use syn::{Attribute, Item, Meta, UseTree, Visibility};
+use syn::{Attribute, ImplItem, Item, Meta, UseTree, Visibility};
 
 /// A file, by its path in its source folder.
 pub(crate) struct Source {
@@ -12,10 +13,12 @@ pub(crate) struct Source {
     pub(crate) text: String,
 }
 
-/// A path as it is written: `crate::net::Net` is `["crate", "net", "Net"]`. A glob ends in `*`.
+/// A path as it is written: `crate::net::Net` is `["crate", "net", "Net"]`.
+/// That of a glob import ends in `*`, which is also the import's name.
 pub(crate) type Segments = Vec<String>;
 
 pub(crate) struct Import {
+    pub(crate) name: String,
     pub(crate) path: Segments,
     /// `pub use`: the name is there for other modules.
     pub(crate) is_reexport: bool,
@@ -24,8 +27,7 @@ pub(crate) struct Import {
 /// A module: a file, or a `mod` block in it.
 #[derive(Default)]
 pub(crate) struct Module {
-    pub(crate) imports: BTreeMap<String, Import>,
-    pub(crate) globs: Vec<Import>,
+    pub(crate) imports: Vec<Import>,
     /// Names that are defined here.
     pub(crate) items: BTreeSet<String>,
     /// Paths in the code, but for `use`.
@@ -68,29 +70,27 @@ impl Reader<'_> {
                 self.import(before, &path.tree, is_reexport);
                 before.pop();
             }
-            UseTree::Name(name) => self.import_as(before, &name.ident.to_string(), None, is_reexport),
+            UseTree::Name(name) => self.import_as(before, &name.ident, None, is_reexport),
             UseTree::Rename(rename) => {
-                let name = rename.rename.to_string();
-                self.import_as(before, &rename.ident.to_string(), Some(name), is_reexport);
+                self.import_as(before, &rename.ident, Some(&rename.rename), is_reexport)
             }
-            UseTree::Glob(_) => self.module.globs.push(Import { path: before.clone(), is_reexport }),
+            UseTree::Glob(_) => {
+                let path = before.iter().cloned().chain(["*".to_owned()]).collect();
+                self.module.imports.push(Import { name: "*".to_owned(), path, is_reexport });
+            }
             UseTree::Group(group) => {
                 group.items.iter().for_each(|tree| self.import(before, tree, is_reexport))
             }
         }
     }
 
-    fn import_as(&mut self, before: &[String], last: &str, name: Option<String>, is_reexport: bool) {
+    fn import_as(&mut self, before: &[String], last: &Ident, name: Option<&Ident>, is_reexport: bool) {
         let mut path = before.to_vec();
-        if last != "self" || path.is_empty() {
-            path.push(last.to_owned());
+        if last != "self" {
+            path.push(last.to_string());
         }
-        let mut name = name.unwrap_or_else(|| path.last().unwrap().clone());
-        // Several imports `as _` are several imports, and one name may be a function here and a type there.
-        while self.module.imports.get(&name).is_some_and(|other| other.path != path) {
-            name.push('\'');
-        }
-        self.module.imports.insert(name, Import { path, is_reexport });
+        let name = name.map_or_else(|| path.last().cloned().unwrap_or_default(), Ident::to_string);
+        self.module.imports.push(Import { name, path, is_reexport });
     }
 
     fn define(&mut self, item: &Item) {
@@ -113,29 +113,7 @@ impl Reader<'_> {
     }
 }
 
-/// Visits `$node` unless it is only there for tests.
-macro_rules! unless_for_tests {
-    ($($visit:ident, $node:ident, $attributes:expr;)*) => {
-        $(fn $visit(&mut self, node: &'ast syn::$node) {
-            let attributes: fn(&syn::$node) -> &[Attribute] = $attributes;
-            if !is_for_tests(attributes(node)) {
-                visit::$visit(self, node);
-            }
-        })*
-    };
-}
-
 impl<'ast> Visit<'ast> for Reader<'_> {
-    unless_for_tests! {
-        visit_impl_item, ImplItem, attributes_of_impl_item;
-        visit_trait_item, TraitItem, attributes_of_trait_item;
-        visit_stmt, Stmt, attributes_of_statement;
-        visit_arm, Arm, |arm| &arm.attrs;
-        visit_field, Field, |field| &field.attrs;
-        visit_field_value, FieldValue, |field| &field.attrs;
-        visit_variant, Variant, |variant| &variant.attrs;
-    }
-
     fn visit_item(&mut self, item: &'ast Item) {
         if is_for_tests(attributes_of_item(item)) {
             if let Item::Mod(module) = item {
@@ -147,13 +125,19 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         visit::visit_item(self, item);
     }
 
+    fn visit_impl_item(&mut self, item: &'ast ImplItem) {
+        if !is_for_tests(attributes_of_impl_item(item)) {
+            visit::visit_impl_item(self, item);
+        }
+    }
+
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
         let is_reexport = !matches!(item.vis, Visibility::Inherited);
         self.import(&mut Vec::new(), &item.tree, is_reexport);
     }
 
     fn visit_item_extern_crate(&mut self, item: &'ast syn::ItemExternCrate) {
-        self.import_as(&[], &item.ident.to_string(), None, false);
+        self.import_as(&[], &item.ident, item.rename.as_ref().map(|(_, name)| name), false);
     }
 
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
@@ -212,7 +196,7 @@ fn paths_of_tokens(tokens: TokenStream, paths: &mut Vec<Segments>) {
         match token {
             TokenTree::Ident(name) => {
                 if colons < 2 {
-                    paths.extend((!path.is_empty()).then(|| std::mem::take(&mut path)));
+                    paths.extend((!path.is_empty()).then(|| mem::take(&mut path)));
                 }
                 if !is_member {
                     path.push(name.to_string());
@@ -221,11 +205,10 @@ fn paths_of_tokens(tokens: TokenStream, paths: &mut Vec<Segments>) {
             }
             TokenTree::Punct(mark) if mark.as_char() == ':' => colons += 1,
             other => {
-                paths.extend((!path.is_empty()).then(|| std::mem::take(&mut path)));
+                paths.extend((!path.is_empty()).then(|| mem::take(&mut path)));
                 colons = 0;
                 is_member = matches!(&other, TokenTree::Punct(mark) if mark.as_char() == '.');
                 if let TokenTree::Group(group) = other {
-                    debug_assert!(group.delimiter() != Delimiter::None || true);
                     paths_of_tokens(group.stream(), paths);
                 }
             }
@@ -277,36 +260,12 @@ fn attributes_of_item(item: &Item) -> &[Attribute] {
     }
 }
 
-fn attributes_of_impl_item(item: &syn::ImplItem) -> &[Attribute] {
+fn attributes_of_impl_item(item: &ImplItem) -> &[Attribute] {
     match item {
-        syn::ImplItem::Const(item) => &item.attrs,
-        syn::ImplItem::Fn(item) => &item.attrs,
-        syn::ImplItem::Type(item) => &item.attrs,
-        syn::ImplItem::Macro(item) => &item.attrs,
-        _ => &[],
-    }
-}
-
-fn attributes_of_trait_item(item: &syn::TraitItem) -> &[Attribute] {
-    match item {
-        syn::TraitItem::Const(item) => &item.attrs,
-        syn::TraitItem::Fn(item) => &item.attrs,
-        syn::TraitItem::Type(item) => &item.attrs,
-        syn::TraitItem::Macro(item) => &item.attrs,
-        _ => &[],
-    }
-}
-
-/// Of the expressions, those that stand as a statement under an attribute: blocks, calls, macros.
-fn attributes_of_statement(statement: &syn::Stmt) -> &[Attribute] {
-    match statement {
-        syn::Stmt::Local(local) => &local.attrs,
-        syn::Stmt::Macro(call) => &call.attrs,
-        syn::Stmt::Expr(syn::Expr::Block(block), _) => &block.attrs,
-        syn::Stmt::Expr(syn::Expr::Call(call), _) => &call.attrs,
-        syn::Stmt::Expr(syn::Expr::MethodCall(call), _) => &call.attrs,
-        syn::Stmt::Expr(syn::Expr::If(choice), _) => &choice.attrs,
-        syn::Stmt::Expr(syn::Expr::Assign(assign), _) => &assign.attrs,
+        ImplItem::Const(item) => &item.attrs,
+        ImplItem::Fn(item) => &item.attrs,
+        ImplItem::Type(item) => &item.attrs,
+        ImplItem::Macro(item) => &item.attrs,
         _ => &[],
     }
 }
