@@ -4,6 +4,8 @@
 //! connection sends when its reply is in; in an open loop messages are sent on schedule whatever the server
 //! does, and latency runs from when a message was due.
 
+mod batch;
+mod conn;
 mod conn_table;
 mod error_kind;
 #[cfg(test)]
@@ -12,6 +14,7 @@ mod fake_net;
 pub(crate) mod fixtures;
 mod observer;
 pub(crate) mod options;
+mod outcome;
 pub(crate) mod output;
 mod protocol;
 mod run;
@@ -31,10 +34,10 @@ use ipnet::IpNet;
 
 pub(crate) use self::observer::Observer;
 use self::options::{LoadOptions, Target};
+use self::outcome::Baseline;
 use self::protocol::Exchange;
 use self::run::{Measurements, Run};
 use self::sources::Sources;
-use self::stats::outcome::Before;
 use self::stats::summary::Outcome;
 pub(crate) use self::stats::tally::Times;
 use self::tcp::TcpTraffic;
@@ -52,11 +55,11 @@ use crate::net::sockets::SocketOptions;
 pub(crate) fn run(options: &LoadOptions, observer: &mut dyn Observer) -> Result<Outcome, LoadError> {
     let target = resolve(options)?;
     let connections = options.connections.min(fd_limit::room_for_client());
-    let before = Before::now(target.port());
+    let before = Baseline::now(target.port());
     let mut net = KernelNet::new(SocketOptions::default()).map_err(LoadError::Network)?;
     net.take_signals().map_err(LoadError::Network)?;
     let measurements = drive(options, net, target, connections, observer).map_err(LoadError::Network)?;
-    Ok(stats::outcome::outcome(options, measurements, &before))
+    Ok(outcome::outcome(options, measurements, &before))
 }
 
 /// Whether there can be such a run; nothing is driven.
@@ -107,9 +110,9 @@ fn drive(
     match exchange {
         Some(exchange) => {
             let traffic = TcpTraffic::new(plan, target, sources, exchange, connections as usize);
-            Run::new(options, net, traffic, connections).go(observer)
+            Run::new(options, net, traffic, connections).run(observer)
         }
-        None => Run::new(options, net, UdpTraffic::new(plan, target, sources), connections).go(observer),
+        None => Run::new(options, net, UdpTraffic::new(plan, target, sources), connections).run(observer),
     }
 }
 

@@ -18,7 +18,7 @@ use super::options::LoadOptions;
 use super::schedule::{SECOND_NS, Schedule};
 use super::traffic::{Context, Traffic};
 use crate::load::error_kind::ErrorKind;
-use crate::load::stats::kernel;
+use crate::load::stats::kernel_counters;
 use crate::load::stats::tally::Tally;
 use crate::net::{ClientNet, Token};
 
@@ -117,7 +117,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
     }
 
     /// Runs to the end.
-    pub(crate) fn go(mut self, observer: &mut dyn Observer) -> io::Result<Measurements> {
+    pub(crate) fn run(mut self, observer: &mut dyn Observer) -> io::Result<Measurements> {
         let mut events = Vec::with_capacity(EVENTS_PER_TURN_MAX);
         let mut now_ns = self.net.now_ns();
         while self.phase != Phase::Over {
@@ -155,7 +155,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             }
         }
         self.tell_the_rest(observer);
-        self.measurements.rss_bytes = kernel::memory_bytes().0;
+        self.measurements.rss_bytes = kernel_counters::memory_bytes().0;
         Ok(self.measurements)
     }
 

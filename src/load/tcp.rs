@@ -1,8 +1,8 @@
-//! The connections of a run over TCP: opened, written to, read from, judged.
+//! The traffic of a run over TCP: opens connections, sends messages, checks replies.
 //!
-//! There are two ways to use them. Standing connections are opened first and stay; messages go over them.
-//! With services that end the stream behind their reply, and where each connection is to carry one message
-//! only, a message takes a free place, opens a connection there and gives the place back.
+//! Connections are used in one of two ways. Persistent connections are opened first and carry messages until
+//! the end of the run. With one-shot connections, each message takes a free slot, opens a connection in it,
+//! and frees it with the reply: for services that end the stream after their reply, and on request.
 
 mod opening;
 mod replies;
@@ -13,13 +13,15 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 
+use super::batch::Batch;
+use super::conn::{ConnEvent, State};
+use super::conn_table::ConnTable;
+use super::error_kind::ErrorKind;
+use super::protocol::{Exchange, READ_BYTES_MAX};
 use super::sources::Sources;
+use super::stats::tally::Tally;
 use super::traffic::{Context, Plan, Traffic};
 use crate::conn::token::{ConnId, Source};
-use crate::load::conn_table::{Batch, ConnTable, State};
-use crate::load::error_kind::ErrorKind;
-use crate::load::protocol::{Exchange, READ_BYTES_MAX};
-use crate::load::stats::tally::Tally;
 use crate::net::{ClientNet, Event, Token};
 
 /// The connections of a run.
@@ -29,23 +31,22 @@ pub(crate) struct TcpTraffic<N: ClientNet> {
     sources: Sources,
     exchange: Exchange,
     conns: ConnTable<N::Stream>,
-    /// Connections that were asked for, the longest waiting first; some may be there by now.
-    opening: VecDeque<(u64, ConnId)>,
-    /// Of them, how many are not there.
+    /// Requested connections and when they were requested, oldest first; some are established by now.
+    requested: VecDeque<(u64, ConnId)>,
+    /// How many of them are not established.
     connecting: u32,
-    /// Places without a connection, where each message has its own.
+    /// One-shot: slots without a connection.
     free: Vec<u32>,
-    /// When messages were due that wait for a free place.
+    /// One-shot: when the messages were due that wait for a free slot.
     waiting: VecDeque<u64>,
-    /// The connection that sent last, in an open loop.
-    turn_of: u32,
-    /// Messages may be sent.
-    sending: bool,
-    /// Messages might be sent at some time: opening is over.
-    started: bool,
-    /// Failures to connect in a row.
+    /// Open loop: the connection that sends next.
+    next_sender: u32,
+    /// Whether messages may be sent now.
+    is_sending: bool,
+    /// Whether sending has started: opening is over.
+    is_started: bool,
     consecutive_failures: u32,
-    /// Connections that had more to read than one turn takes.
+    /// Events of connections that had more to read than one turn allows.
     unfinished: Vec<Event>,
     buffer: Box<[u8]>,
 }
@@ -66,13 +67,13 @@ impl<N: ClientNet> TcpTraffic<N> {
             sources,
             exchange,
             conns,
-            opening: VecDeque::new(),
+            requested: VecDeque::new(),
             connecting: 0,
             free,
             waiting: VecDeque::new(),
-            turn_of: 0,
-            sending: false,
-            started: false,
+            next_sender: 0,
+            is_sending: false,
+            is_started: false,
             consecutive_failures: 0,
             unfinished: Vec::new(),
             buffer: vec![0; READ_BYTES_MAX].into(),
@@ -84,8 +85,7 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
     fn open_next(&mut self, context: &mut Context<'_, N>) -> Option<ErrorKind> {
         let key = self.conns.add();
         let now_ns = context.net.now_ns();
-        let kind = self.ask(context, key, now_ns)?;
-        kind.is_final().then_some(kind)
+        self.connect(context, key, now_ns).filter(|kind| kind.is_final())
     }
 
     fn expire(&mut self, context: &mut Context<'_, N>, now_ns: u64) -> Option<u64> {
@@ -101,35 +101,30 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
     }
 
     fn start(&mut self, context: &mut Context<'_, N>) {
-        (self.sending, self.started) = (true, true);
-        // What went wrong with opening says nothing of what comes now.
+        (self.is_sending, self.is_started) = (true, true);
+        // Failures of the opening do not count against one-shot connections.
         self.consecutive_failures = 0;
-        if self.plan.one_shot {
-            return;
-        }
-        if let Some(pipeline) = self.plan.pipeline {
-            for key in 0..self.active() {
-                if self.conns.get(key).state == State::Closed {
-                    continue;
-                }
-                let sent_ns = context.net.now_ns();
-                self.send(context, key, Batch { sent_ns, lag_us: 0, count: pipeline });
+        let Some(pipeline) = self.plan.pipeline.filter(|_| !self.plan.one_shot) else { return };
+        for key in 0..self.active() {
+            if self.conns.get(key).state().can_send() {
+                let now_ns = context.net.now_ns();
+                self.send(context, key, Batch::on_time(now_ns, pipeline));
             }
         }
     }
 
     fn stop(&mut self, context: &mut Context<'_, N>) {
-        self.sending = false;
+        self.is_sending = false;
         let unsent = std::mem::take(&mut self.waiting).len() as u64;
         if unsent > 0 {
-            let places = self.conns.len();
-            let what = || format!("messages were due, and each of {places} connections had one already");
+            let slots = self.conns.len();
+            let what = || format!("messages were due while all {slots} connections were in use");
             context.tally.error(ErrorKind::NoFreeConnection, unsent, what);
         }
     }
 
     fn can_send(&self) -> bool {
-        self.plan.one_shot || (0..self.active()).any(|key| self.conns.get(key).state != State::Closed)
+        self.plan.one_shot || (0..self.active()).any(|key| self.conns.get(key).state().can_send())
     }
 
     fn send_due(&mut self, context: &mut Context<'_, N>, due_ns: u64, now_ns: u64) {
@@ -138,51 +133,44 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
             return;
         }
         for _ in 0..self.active() {
-            let key = self.turn_of % self.active();
-            self.turn_of = key + 1;
-            if self.conns.get(key).state != State::Closed {
-                self.send(context, key, Batch::due(due_ns, now_ns, 1));
+            let key = self.next_sender % self.active();
+            self.next_sender = key + 1;
+            if self.conns.get(key).state().can_send() {
+                self.send(context, key, Batch::due(due_ns, now_ns));
                 return;
             }
         }
-        context
-            .tally
-            .error(ErrorKind::NoFreeConnection, 1, || "a message was due, and no connection was left".into());
+        let what = || "a message was due, and no connection was left".into();
+        context.tally.error(ErrorKind::NoFreeConnection, 1, what);
     }
 
     fn on_event(&mut self, context: &mut Context<'_, N>, event: Event) {
         let Source::Conn(id) = event.token.into() else { return };
         let Some(key) = self.conns.find(id) else { return };
-        match self.conns.get(key).state {
-            State::Closed => return,
-            State::Connecting => {
-                if !self.finish_connecting(context, key) {
-                    return;
-                }
-            }
+        let is_open = match self.conns.get(key).state() {
+            State::Closed => false,
+            State::Connecting => self.finish_connecting(context, key),
             State::Blocked if event.writable => {
-                self.conns.get_mut(key).state = State::Open;
-                if !self.flush(context, key) {
-                    return;
-                }
+                self.conns.apply(key, ConnEvent::Writable);
+                self.flush(context, key)
             }
-            State::Open | State::Blocked | State::Broken => {}
-        }
-        if event.readable || event.ended {
+            State::Open | State::Blocked | State::Broken => true,
+        };
+        if is_open && (event.readable || event.ended) {
             self.read(context, key, event);
         }
     }
 
     fn has_pending_work(&self) -> bool {
-        !self.unfinished.is_empty() || (self.sending && self.plan.one_shot && self.can_begin())
+        !self.unfinished.is_empty() || (self.is_sending && self.plan.one_shot && self.can_start_message())
     }
 
     fn resume(&mut self, context: &mut Context<'_, N>) {
         for event in std::mem::take(&mut self.unfinished) {
             self.on_event(context, event);
         }
-        if self.plan.one_shot && self.sending {
-            self.begin_messages(context);
+        if self.plan.one_shot && self.is_sending {
+            self.start_messages(context);
         }
     }
 
@@ -202,18 +190,18 @@ impl<N: ClientNet> TcpTraffic<N> {
         self.plan.active.min(self.conns.len())
     }
 
-    /// Sends messages behind those in flight.
+    /// Sends messages after those in flight.
     fn send(&mut self, context: &mut Context<'_, N>, key: u32, batch: Batch) {
         context.tally.sent(batch.count);
         self.conns.push(key, batch);
         let conn = self.conns.get_mut(key);
         conn.unsent += batch.count;
-        if conn.state == State::Open {
+        if conn.state() == State::Open {
             self.flush(context, key);
         }
     }
 
-    /// Hands to the kernel what it takes. Returns whether the connection is still there.
+    /// Writes until nothing is left or the send buffer is full. Returns whether the connection is still open.
     fn flush(&mut self, context: &mut Context<'_, N>, key: u32) -> bool {
         loop {
             let conn = self.conns.get_mut(key);
@@ -228,30 +216,31 @@ impl<N: ClientNet> TcpTraffic<N> {
                     let is_short = taken < bytes.len();
                     (conn.unsent, conn.written) = self.exchange.left(conn.unsent, conn.written, taken);
                     if is_short {
-                        conn.state = State::Blocked;
+                        self.conns.apply(key, ConnEvent::SendBufferFull);
+                        return true;
                     }
-                    if is_short || conn.unsent == 0 {
+                    if conn.unsent == 0 {
                         return true;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    conn.state = State::Blocked;
+                    self.conns.apply(key, ConnEvent::SendBufferFull);
                     return true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    self.broken(context, key, &error);
+                    self.on_write_error(context, key, &error);
                     return false;
                 }
             }
         }
     }
 
-    /// The connection takes no more bytes; what has come before may tell why.
+    /// A write has failed. Bytes that arrived before may say why.
     #[cold]
-    fn broken(&mut self, context: &mut Context<'_, N>, key: u32, error: &io::Error) {
-        self.conns.get_mut(key).state = State::Broken;
-        if self.hear_out(context, key) {
+    fn on_write_error(&mut self, context: &mut Context<'_, N>, key: u32, error: &io::Error) {
+        self.conns.apply(key, ConnEvent::WriteFailed);
+        if self.drain_reads(context, key) {
             self.fail(context, key, ErrorKind::of(error), || error.to_string());
         }
     }
@@ -266,21 +255,20 @@ impl<N: ClientNet> TcpTraffic<N> {
         what: impl FnOnce() -> String,
     ) {
         let in_flight = self.close(context, key);
-        context.tally.failed(in_flight);
         let what = || format!("connection {}: {}", u64::from(key) + 1, what());
         if self.plan.one_shot {
             context.tally.closed();
             context.tally.error(kind, in_flight, what);
-        } else if self.started || kind == ErrorKind::WrongReply {
+        } else if self.is_started || kind == ErrorKind::WrongReply {
             context.tally.lost();
             context.tally.error(kind, in_flight.max(1), what);
         } else {
-            let is_closing = matches!(kind, ErrorKind::Closed | ErrorKind::Reset);
-            context.tally.rejected(if is_closing { ErrorKind::ServerCap } else { kind }, what);
+            let is_closed = matches!(kind, ErrorKind::Closed | ErrorKind::Reset);
+            context.tally.rejected(if is_closed { ErrorKind::ServerCap } else { kind }, what);
         }
     }
 
-    /// Closes an open connection. Returns the number of messages in flight on it.
+    /// Closes a connection, established or not. The messages in flight on it have failed; returns how many.
     fn close(&mut self, context: &mut Context<'_, N>, key: u32) -> u64 {
         let (stream, in_flight) = self.conns.end(key);
         if let Some(stream) = stream {
@@ -289,6 +277,7 @@ impl<N: ClientNet> TcpTraffic<N> {
         if self.plan.one_shot {
             self.free.push(key);
         }
+        context.tally.failed(in_flight);
         in_flight
     }
 

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use super::sources::Sources;
 use super::traffic::{Context, Plan, Traffic};
 use crate::conn::token::{ConnId, Source};
-use crate::load::conn_table::Batch;
+use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
 use crate::load::stats::tally::Tally;
 use crate::net::{ClientNet, Event};
@@ -154,7 +154,7 @@ impl<N: ClientNet> UdpTraffic<N> {
 
     fn ask_now(&mut self, context: &mut Context<'_, N>, key: u32) {
         let sent_ns = context.net.now_ns();
-        self.ask(context, key, Batch { sent_ns, lag_us: 0, count: 1 });
+        self.ask(context, key, Batch::on_time(sent_ns, 1));
     }
 
     /// Receives all that has come.
@@ -304,7 +304,7 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
         let source = self.sources.next_address();
         let token = Source::Conn(ConnId { key, generation: 0 }).into();
         let mut questions = [Question::Answered; MONTHS.len()];
-        questions[0] = Question::Asked(Batch { sent_ns: now_ns, lag_us: 0, count: 1 });
+        questions[0] = Question::Asked(Batch::on_time(now_ns, 1));
         let mut peer = Peer {
             socket: None,
             state: State::Greeting { tries: 1 },
@@ -365,7 +365,7 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
             let key = self.turn_of % self.active();
             self.turn_of = key + 1;
             if self.peer(key).is_open() {
-                return self.ask(context, key, Batch::due(due_ns, now_ns, 1));
+                return self.ask(context, key, Batch::due(due_ns, now_ns));
             }
         }
         context

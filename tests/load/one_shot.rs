@@ -37,7 +37,7 @@ fn messages_that_found_no_free_connection_are_told() {
     let words = format!("greeting={} -c 2 -r 100 -d 500ms --drain-timeout 100ms", server.address);
     let result = result(&words);
     assert_counts(&result, &[("messages/sent", 2), ("messages/unanswered", 2)]);
-    let said = "messages were due, and each of 2 connections had one already";
+    let said = "messages were due while all 2 connections were in use";
     assert_eq!(failure(&result, "never sent, no free connection"), (48, said.into()));
 }
 

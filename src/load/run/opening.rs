@@ -3,7 +3,7 @@
 use super::{CONSECUTIVE_FAILURES_MAX, LOOK_NS, Phase, Run, SETTLE_NS, context};
 use crate::load::observer::Observer;
 use crate::load::schedule::SECOND_NS;
-use crate::load::stats::kernel;
+use crate::load::stats::kernel_counters;
 use crate::load::traffic::Traffic;
 use crate::net::ClientNet;
 
@@ -13,7 +13,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         self.open(now_ns);
         let opened = self.measurements.tally.counts().opened;
         if self.first_bytes.is_none() && opened >= CONNECTIONS_TO_WEIGH {
-            self.first_bytes = Some((opened, kernel::memory_bytes().1));
+            self.first_bytes = Some((opened, kernel_counters::memory_bytes().1));
         }
         if now_ns >= self.next_look_ns {
             self.next_look_ns = now_ns + LOOK_NS;
@@ -64,7 +64,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
     /// What connections cost beyond the first thousand, which fill pages that are there already.
     pub(super) fn weigh(&mut self, opened: u64) {
         let Some((few, few_bytes)) = self.first_bytes.filter(|(few, _)| opened >= few * 4) else { return };
-        let bytes = kernel::memory_bytes().1.saturating_sub(few_bytes);
+        let bytes = kernel_counters::memory_bytes().1.saturating_sub(few_bytes);
         #[expect(clippy::cast_precision_loss, reason = "memory and connections are far below 2^52")]
         let slope = bytes as f64 / (opened - few) as f64;
         self.measurements.bytes_per_connection = Some(slope);

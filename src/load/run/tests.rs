@@ -44,7 +44,7 @@ fn measurements_seen_by(observer: &mut dyn Observer, options: &LoadOptions, net:
     let exchange = Exchange::of(Kind::named("message").unwrap(), options.body_bytes);
     let sources = Sources::new(&[], target, 1);
     let traffic = TcpTraffic::new(plan, target, sources, exchange, options.connections as usize);
-    Run::new(options, net, traffic, options.connections).go(observer).unwrap()
+    Run::new(options, net, traffic, options.connections).run(observer).unwrap()
 }
 
 #[test]

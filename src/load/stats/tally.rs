@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 
 use super::summary::{Failure, Percentiles, Second};
-use crate::load::conn_table::Batch;
+use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
 
 /// Counts and times.

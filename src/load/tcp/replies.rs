@@ -1,34 +1,34 @@
-//! Reading replies, and what may come instead of one.
+//! Reading and checking replies.
 
 use std::io;
 
 use super::TcpTraffic;
 use crate::frame;
 use crate::journal::escape::escape;
-use crate::load::conn_table::{Batch, State};
+use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
 use crate::load::protocol::Wrong;
 use crate::load::traffic::Context;
 use crate::net::{ClientNet, Event};
 use crate::service::message::REFUSAL_PREFIX;
 
-/// Reads of one connection in one turn; what is left waits until others had theirs.
+/// Reads of one connection in one turn. The rest is read after the other connections' turns.
 const READS_PER_TURN_MAX: usize = 16;
 
-/// Bytes of an unexpected text that are shown.
-const TEXT_SHOWN_BYTES: usize = 120;
+/// Bytes of an unexpected reply that are shown.
+const SHOWN_BYTES_MAX: usize = 120;
 
 impl<N: ClientNet> TcpTraffic<N> {
-    /// Reads what has come, until nothing is left.
+    /// Reads what has arrived, until nothing is left.
     pub(super) fn read(&mut self, context: &mut Context<'_, N>, key: u32, event: Event) {
         for _ in 0..READS_PER_TURN_MAX {
             let Some(stream) = &self.conns.get(key).stream else { return };
             match context.net.read(stream, &mut self.buffer) {
-                Ok(0) => return self.ended(context, key),
+                Ok(0) => return self.on_end_of_stream(context, key),
                 Ok(bytes) => {
                     context.tally.read(bytes);
-                    let is_open = self.received(context, key, bytes);
-                    // A short read has emptied the socket, unless the end of the stream is behind it.
+                    let is_open = self.on_bytes(context, key, bytes);
+                    // A short read has emptied the socket, unless the end of the stream follows.
                     if !is_open || (bytes < self.buffer.len() && !event.ended) {
                         return;
                     }
@@ -41,15 +41,15 @@ impl<N: ClientNet> TcpTraffic<N> {
         self.unfinished.push(event);
     }
 
-    /// Judges what came before the connection broke: it may tell why. Returns whether it tells nothing, and
-    /// the connection is still to be ended.
-    pub(super) fn hear_out(&mut self, context: &mut Context<'_, N>, key: u32) -> bool {
+    /// Reads what arrived before writing failed: it may contain the server's reason, which ends the
+    /// connection. Returns whether the connection still has to be ended.
+    pub(super) fn drain_reads(&mut self, context: &mut Context<'_, N>, key: u32) -> bool {
         for _ in 0..READS_PER_TURN_MAX {
             let Some(stream) = &self.conns.get(key).stream else { return false };
             match context.net.read(stream, &mut self.buffer) {
                 Ok(bytes @ 1..) => {
                     context.tally.read(bytes);
-                    if !self.received(context, key, bytes) {
+                    if !self.on_bytes(context, key, bytes) {
                         return false;
                     }
                 }
@@ -60,13 +60,13 @@ impl<N: ClientNet> TcpTraffic<N> {
         true
     }
 
-    /// Judges the first `bytes` of the buffer. Returns whether the connection is still there.
-    fn received(&mut self, context: &mut Context<'_, N>, key: u32, bytes: usize) -> bool {
+    /// Checks the first `bytes` of the buffer. Returns whether the connection is still open.
+    fn on_bytes(&mut self, context: &mut Context<'_, N>, key: u32, bytes: usize) -> bool {
         let partial_bytes = self.conns.get(key).reply_bytes;
         let found = match self.exchange.check(partial_bytes, &self.buffer[..bytes]) {
             Ok(found) => found,
             Err(wrong) => {
-                self.wrong(context, key, &wrong, bytes);
+                self.on_wrong_reply(context, key, &wrong, bytes);
                 return false;
             }
         };
@@ -75,9 +75,9 @@ impl<N: ClientNet> TcpTraffic<N> {
             return true;
         }
         let now_ns = context.net.now_ns();
-        let answered = self.answered(context, key, found.replies, now_ns);
+        let answered = self.answer(context, key, found.replies, now_ns);
         if answered < found.replies {
-            self.unasked(context, key);
+            self.on_unexpected_reply(context, key);
             return false;
         }
         if self.plan.one_shot {
@@ -85,27 +85,25 @@ impl<N: ClientNet> TcpTraffic<N> {
             context.tally.closed();
             return false;
         }
-        let is_broken = self.conns.get(key).state == State::Broken;
-        if self.sending && self.plan.pipeline.is_some() && !is_broken {
-            self.send(context, key, Batch { sent_ns: now_ns, lag_us: 0, count: answered });
+        if self.is_sending && self.plan.pipeline.is_some() && self.conns.get(key).state().can_send() {
+            self.send(context, key, Batch::on_time(now_ns, answered));
         }
         true
     }
 
-    /// The first `bytes` of the buffer are not the reply that they should be.
     #[cold]
-    fn wrong(&mut self, context: &mut Context<'_, N>, key: u32, wrong: &Wrong, bytes: usize) {
+    fn on_wrong_reply(&mut self, context: &mut Context<'_, N>, key: u32, wrong: &Wrong, bytes: usize) {
         let (kind, what) = explain(wrong, &self.buffer[..bytes]);
         self.fail(context, key, kind, || what);
     }
 
     #[cold]
-    fn unasked(&mut self, context: &mut Context<'_, N>, key: u32) {
-        self.fail(context, key, ErrorKind::WrongReply, || "a reply came that nobody has asked for".into());
+    fn on_unexpected_reply(&mut self, context: &mut Context<'_, N>, key: u32) {
+        self.fail(context, key, ErrorKind::WrongReply, || "received a reply without a request".into());
     }
 
-    /// The oldest messages in flight are answered; returns how many of `replies` there were messages for.
-    fn answered(&mut self, context: &mut Context<'_, N>, key: u32, replies: u32, now_ns: u64) -> u32 {
+    /// Counts the oldest messages in flight as answered. Returns how many of `replies` have a message.
+    fn answer(&mut self, context: &mut Context<'_, N>, key: u32, replies: u32, now_ns: u64) -> u32 {
         let mut answered = 0;
         while answered < replies {
             let Some(batch) = self.conns.pop(key, replies - answered) else { break };
@@ -115,12 +113,12 @@ impl<N: ClientNet> TcpTraffic<N> {
         answered
     }
 
-    /// The server has ended the stream.
-    fn ended(&mut self, context: &mut Context<'_, N>, key: u32) {
+    /// The server has ended the stream: that completes a reply, or is an error.
+    fn on_end_of_stream(&mut self, context: &mut Context<'_, N>, key: u32) {
         let reply_bytes = self.conns.get(key).reply_bytes;
         if self.exchange.is_whole(reply_bytes) {
             let now_ns = context.net.now_ns();
-            self.answered(context, key, 1, now_ns);
+            self.answer(context, key, 1, now_ns);
             self.close(context, key);
             context.tally.closed();
             return;
@@ -133,21 +131,20 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 }
 
-/// What came instead of a reply, in words.
+/// The kind and the description of a wrong reply in `bytes`.
 fn explain(wrong: &Wrong, bytes: &[u8]) -> (ErrorKind, String) {
-    let begins = wrong.reply_begins_at.unwrap_or(0);
-    let text = &bytes[begins..];
-    if let Ok(Some(frame)) = frame::parse(text, TEXT_SHOWN_BYTES * 4) {
+    let reply = &bytes[wrong.reply_begins_at.unwrap_or(0)..];
+    if let Ok(Some(frame)) = frame::parse(reply, SHOWN_BYTES_MAX * 4) {
         if frame.body.starts_with(REFUSAL_PREFIX.as_bytes()) {
-            return (ErrorKind::ServerRefuses, format!("the server said: {}", shown(frame.body)));
+            return (ErrorKind::ServerRefuses, format!("the server replied: {}", shown(frame.body)));
         }
     }
-    (ErrorKind::WrongReply, format!("{wrong}; what came begins with: {}", shown(text)))
+    (ErrorKind::WrongReply, format!("{wrong}; received: {}", shown(reply)))
 }
 
-/// As much of `text` as fits on a line, escaped.
+/// The beginning of `text`, escaped.
 fn shown(text: &[u8]) -> String {
     let mut line = Vec::new();
-    escape(&text[..text.len().min(TEXT_SHOWN_BYTES)], &mut line);
+    escape(&text[..text.len().min(SHOWN_BYTES_MAX)], &mut line);
     String::from_utf8_lossy(&line).into_owned()
 }

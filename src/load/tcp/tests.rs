@@ -36,7 +36,10 @@ impl Scenery {
     }
 
     fn with<T>(&mut self, act: impl FnOnce(&mut TcpTraffic<FakeNet>, &mut Context<'_, FakeNet>) -> T) -> T {
-        act(&mut self.traffic, &mut Context { net: &mut self.net, tally: &mut self.tally })
+        let result = act(&mut self.traffic, &mut Context { net: &mut self.net, tally: &mut self.tally });
+        self.tally.counts().check();
+        self.traffic.check(&self.tally);
+        result
     }
 
     fn ready(&mut self, event: Event) {
@@ -84,7 +87,7 @@ fn replies_that_are_cut_at_any_byte_are_judged_as_if_they_were_not() {
     for cut in 1..replies.len() {
         let mut it = Scenery::open(1, |plan| plan.pipeline = Some(3));
         it.with(TcpTraffic::start);
-        it.traffic.stop(&mut Context { net: &mut it.net, tally: &mut it.tally });
+        it.with(TcpTraffic::stop);
         for part in [&replies[..cut], &replies[cut..]] {
             it.net.bring(0, part);
             it.ready(it.net.event(0));
@@ -133,7 +136,7 @@ fn an_event_of_a_connection_that_is_over_does_not_reach_the_next_at_its_place() 
 fn one_connection_does_not_get_more_than_its_share_of_a_turn() {
     let mut it = Scenery::open(1, |plan| plan.pipeline = Some(50_000));
     it.with(TcpTraffic::start);
-    it.traffic.stop(&mut Context { net: &mut it.net, tally: &mut it.tally });
+    it.with(TcpTraffic::stop);
     it.net.bring(0, &acknowledgements(50_000));
     it.ready(it.net.event(0));
     let (_, answered, _) = it.messages();
@@ -178,7 +181,7 @@ fn what_a_server_says_before_it_closes_is_heard_though_writing_fails() {
     assert_eq!((count.answered, count.in_flight(), count.lost), (1, 0, 1));
     let (.., failures) = it.tally.into_parts();
     assert_eq!((failures.len(), failures[0].reason), (1, "refused by the server"));
-    assert!(failures[0].first.ends_with("the server said: Error: no more"), "{failures:?}");
+    assert!(failures[0].first.ends_with("the server replied: Error: no more"), "{failures:?}");
 }
 
 #[test]
@@ -212,7 +215,7 @@ fn a_connection_is_given_up_when_its_time_is_over_and_not_for_the_one_before_it(
     let mut it = Scenery::open(2, |plan| plan.one_shot = true);
     it.with(TcpTraffic::start);
     // One waits for its connection while the other place has 256 others.
-    it.with(TcpTraffic::begin_messages);
+    it.with(TcpTraffic::start_messages);
     let first = 0;
     for number in 1..=256 {
         it.net.now_ns = 1;

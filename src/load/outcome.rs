@@ -1,35 +1,35 @@
 //! From what was counted to what is told: the summary, and whether it tells of the server.
 
-use super::summary::{
+use super::stats::summary::{
     Bytes, Connections, DatagramDrops, Datagrams, Generator, Lag, Latencies, Latency, LoadModel, Messages,
     Outcome, Summary,
 };
-use super::tally::seconds;
+use super::stats::tally::seconds;
 use crate::load::options::LoadOptions;
 use crate::load::run::Measurements;
-use crate::load::stats::kernel;
+use crate::load::stats::kernel_counters;
 
 /// What was read of the kernel before the run.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Before {
+pub(crate) struct Baseline {
     ran_ns: u64,
     drops: DatagramDrops,
     port: u16,
 }
 
-impl Before {
+impl Baseline {
     /// Now, before the run.
     pub(crate) fn now(server_port: u16) -> Self {
         Self {
-            ran_ns: kernel::scheduled().ran_ns,
-            drops: kernel::datagram_drops(server_port),
+            ran_ns: kernel_counters::scheduled().ran_ns,
+            drops: kernel_counters::datagram_drops(server_port),
             port: server_port,
         }
     }
 }
 
 /// The result of a run.
-pub(crate) fn outcome(options: &LoadOptions, measurements: Measurements, before: &Before) -> Outcome {
+pub(crate) fn outcome(options: &LoadOptions, measurements: Measurements, before: &Baseline) -> Outcome {
     let waited = seconds(measurements.waited_ns);
     let generator = generator(&measurements, before);
     let connections = connections(options, &measurements);
@@ -103,7 +103,7 @@ fn messages(options: &LoadOptions, measurements: &Measurements) -> Messages {
     }
 }
 
-fn datagrams(measurements: &Measurements, before: &Before) -> Datagrams {
+fn datagrams(measurements: &Measurements, before: &Baseline) -> Datagrams {
     let count = measurements.tally.counts();
     Datagrams {
         sent: count.sent,
@@ -111,18 +111,18 @@ fn datagrams(measurements: &Measurements, before: &Before) -> Datagrams {
         late: count.late,
         lost: count.sent - count.answered,
         duplicate: count.duplicate,
-        kernel: kernel::datagram_drops(before.port).since(before.drops),
+        kernel: kernel_counters::datagram_drops(before.port).since(before.drops),
     }
 }
 
-fn generator(measurements: &Measurements, before: &Before) -> Generator {
+fn generator(measurements: &Measurements, before: &Baseline) -> Generator {
     let idle = if measurements.drive_ns == 0 {
         1.0
     } else {
         seconds(measurements.idle_ns) / seconds(measurements.drive_ns)
     };
     Generator {
-        cpu_seconds: seconds(kernel::scheduled().ran_ns.saturating_sub(before.ran_ns)),
+        cpu_seconds: seconds(kernel_counters::scheduled().ran_ns.saturating_sub(before.ran_ns)),
         rss_bytes: measurements.rss_bytes,
         bytes_per_connection: measurements.bytes_per_connection,
         busy: (1.0 - idle).clamp(0.0, 1.0),

@@ -1,0 +1,26 @@
+//! Messages that were sent together, as long as they are in flight.
+
+/// Messages of one connection that were due and sent at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Batch {
+    /// When they were sent.
+    pub(crate) sent_ns: u64,
+    /// How long before that they were due, in microseconds: rounded up, so that no response looks faster
+    /// than it was.
+    pub(crate) lag_us: u32,
+    /// Number of messages.
+    pub(crate) count: u32,
+}
+
+impl Batch {
+    /// Messages that are sent when they are due.
+    pub(crate) fn on_time(now_ns: u64, count: u32) -> Self {
+        Self { sent_ns: now_ns, lag_us: 0, count }
+    }
+
+    /// A message that was due at `due_ns` and is sent at `now_ns`.
+    pub(crate) fn due(due_ns: u64, now_ns: u64) -> Self {
+        let lag_us = now_ns.saturating_sub(due_ns).div_ceil(1000);
+        Self { sent_ns: now_ns, lag_us: u32::try_from(lag_us).unwrap_or(u32::MAX), count: 1 }
+    }
+}
