@@ -1,6 +1,6 @@
-//! A server as a child process: started, asked for its address, watched, and gone when this is.
+//! A server as a child process, which ends when its value is dropped.
 
-#![expect(clippy::disallowed_methods, reason = "a child that does not come up is given up after a while")]
+#![expect(clippy::disallowed_methods, reason = "a child that is not ready in time has failed")]
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -14,28 +14,32 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::plan::model_name;
 use crate::server::options::Model;
 
-/// A server that runs.
+/// A running server.
 pub(super) struct Child {
     process: std::process::Child,
-    /// Its log. Nobody reads it while the server runs: a log that finds its pipe full goes on without it.
+    /// Its log. It is not read while the server runs, since the logger drops lines if the pipe is full.
     log: ChildStderr,
     pub(super) address: SocketAddr,
 }
 
-/// Why there is no server.
+/// Why a server did not start.
 #[derive(Debug)]
-pub(super) enum NoChild {
-    /// A signal from outside has ended it.
+pub(super) enum StartError {
+    /// A signal ended it.
     Killed(String),
-    /// It cannot start; one line that says why.
-    Cannot(String),
+    /// One line with the reason.
+    Failed(String),
 }
 
 impl Child {
-    /// Starts `program serve` and waits until it is ready. It runs where this thread may run.
-    pub(super) fn start(program: &Path, model: Model, stack_bytes: Option<usize>) -> Result<Self, NoChild> {
+    /// Starts `program serve` and waits until it is ready. It inherits the CPU affinity of this thread.
+    pub(super) fn start(
+        program: &Path,
+        model: Model,
+        stack_bytes: Option<usize>,
+    ) -> Result<Self, StartError> {
         let mut command = Command::new(program);
-        // What the environment says is meant for this process.
+        // The environment is meant for this process.
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {
             command.env_remove(name);
         }
@@ -44,46 +48,47 @@ impl Child {
         if let Some(bytes) = stack_bytes {
             command.arg("--thread-stack").arg(format!("{}KiB", bytes >> 10));
         }
-        // Ctrl-C is for this process alone, which ends the server when it has seen it.
+        // Ctrl-C is for this process only, which then ends the server.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let cannot = |what: String| NoChild::Cannot(format!("{}: {what}", program.display()));
+        let failed = |what: String| StartError::Failed(format!("{}: {what}", program.display()));
         let mut process =
-            command.spawn().map_err(|error| cannot(format!("the server cannot be started: {error}")))?;
-        let Some(log) = process.stderr.take() else { return Err(cannot("it has no log".into())) };
+            command.spawn().map_err(|error| failed(format!("cannot start the server: {error}")))?;
+        let Some(log) = process.stderr.take() else { return Err(failed("the server has no log".into())) };
         let mut child = Self { process, log, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         child.wait_until_ready()?;
         Ok(child)
     }
 
-    fn wait_until_ready(&mut self) -> Result<(), NoChild> {
+    fn wait_until_ready(&mut self) -> Result<(), StartError> {
         let began = Instant::now();
         let mut text = String::new();
         while !text.contains("] ready\n") {
-            let cannot = |why: &str| {
+            let failed = |why: &str| {
                 let last = text.lines().last().unwrap_or_default();
-                NoChild::Cannot(format!("the server {why}: {last}"))
+                StartError::Failed(format!("the server {why}: {last}"))
             };
-            if began.elapsed() > PATIENCE {
-                return Err(cannot("is not ready after 10 s"));
+            if began.elapsed() > READY_TIMEOUT {
+                return Err(failed("is not ready after 10 s"));
             }
             match self.read_log(Duration::from_millis(100)) {
                 Some(more) if more.is_empty() => {
-                    let status = self.process.wait().map_err(|error| cannot(&error.to_string()))?;
-                    return Err(killed_by(status).map_or_else(|| cannot("could not start"), NoChild::Killed));
+                    let status = self.process.wait().map_err(|error| failed(&error.to_string()))?;
+                    return Err(
+                        killed_by(status).map_or_else(|| failed("could not start"), StartError::Killed)
+                    );
                 }
                 more => text += &more.unwrap_or_default(),
             }
         }
         let address =
             text.lines().find_map(|line| line.split_once("listening: message tcp ")?.1.parse().ok());
-        self.address =
-            address.ok_or_else(|| NoChild::Cannot("the server does not say where it is".into()))?;
+        self.address = address.ok_or_else(|| StartError::Failed("the server logged no address".into()))?;
         Ok(())
     }
 
-    /// What the log says now, if that is anything within `patience`; nothing at its end.
-    fn read_log(&mut self, patience: Duration) -> Option<String> {
-        let timeout = Timespec { tv_sec: 0, tv_nsec: patience.subsec_nanos().into() };
+    /// What the server has logged; `None` if there is nothing within `timeout`, empty at the end of the log.
+    fn read_log(&mut self, timeout: Duration) -> Option<String> {
+        let timeout = Timespec { tv_sec: 0, tv_nsec: timeout.subsec_nanos().into() };
         let ready = poll(&mut [PollFd::new(&self.log, PollFlags::IN)], Some(&timeout));
         if !ready.is_ok_and(|ready| ready > 0) {
             return None;
@@ -97,22 +102,22 @@ impl Child {
         self.process.id()
     }
 
-    /// What has ended it, if it has ended by itself or by somebody else.
-    pub(super) fn ended(&mut self) -> Option<String> {
+    /// How the server ended, if it has.
+    pub(super) fn exit_reason(&mut self) -> Option<String> {
         let status = self.process.try_wait().ok()??;
         let last = self.read_log(Duration::ZERO).unwrap_or_default();
         let last = last.lines().last().unwrap_or_default().to_owned();
         Some(match killed_by(status) {
             Some(by) if last.is_empty() => by,
             Some(by) => format!("{by}: {last}"),
-            None => format!("ended by itself ({status}): {last}"),
+            None => format!("exited ({status}): {last}"),
         })
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // Whoever has ended already is only waited for.
+        // A process that has ended already only needs the wait.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -120,9 +125,9 @@ impl Drop for Child {
 
 fn killed_by(status: ExitStatus) -> Option<String> {
     status.signal().map(|signal| match signal {
-        // What the standard library does when a thread cannot begin.
+        // The standard library aborts if a thread fails to start.
         libc::SIGABRT => "aborted (signal 6)".into(),
-        _ => format!("killed from outside by signal {signal}"),
+        _ => format!("killed by signal {signal}"),
     })
 }
 
@@ -130,5 +135,5 @@ fn is_ours(name: &std::ffi::OsStr) -> bool {
     name.to_string_lossy().starts_with("LOOPLINE_")
 }
 
-/// For a server to be ready, which takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time for a server to be ready, which usually takes milliseconds.
+const READY_TIMEOUT: Duration = Duration::from_secs(10);

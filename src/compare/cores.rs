@@ -1,48 +1,48 @@
-//! Which processors the server and the generator run on, so that neither takes time from the other.
+//! The processors of the server and of the generator, so that they do not compete.
 
 use std::io;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
 
-/// The processors of both. What this thread may run on, a child that it starts may too; so it moves to the
-/// server's before it starts one, and back to its own. In the end it may run everywhere it could before.
+/// The CPU affinity of this thread. A child inherits it, so this thread moves to the processors of the server
+/// before it starts one, and then to that of the generator. Dropping it restores the original affinity.
 pub(super) struct Cores {
-    before: CpuSet,
+    original: CpuSet,
     split: Option<Split>,
 }
 
-/// Who runs where.
+/// The processors of each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Split {
-    /// Processors of the server.
+    /// The processors of the server.
     pub server: Vec<usize>,
-    /// The one of the generator.
+    /// The processor of the generator.
     pub generator: usize,
 }
 
 impl Cores {
-    /// What this thread may use, shared out: the last processor is the generator's, and of the others as many
-    /// the server's as it should have.
-    pub(super) fn share_out(server_cores: Option<usize>) -> io::Result<Self> {
-        let before = sched_getaffinity(None)?;
-        let allowed = (0..CpuSet::MAX_CPU).filter(|processor| before.is_set(*processor)).collect();
-        Ok(Self { before, split: split(allowed, server_cores) })
+    /// Divides the processors of this thread: the last is for the generator, the others for the server, at most
+    /// `server_cores`.
+    pub(super) fn assign(server_cores: Option<usize>) -> io::Result<Self> {
+        let original = sched_getaffinity(None)?;
+        let allowed = (0..CpuSet::MAX_CPU).filter(|processor| original.is_set(*processor)).collect();
+        Ok(Self { original, split: split(allowed, server_cores) })
     }
 
-    /// Who runs where; `None` when there is only one processor.
+    /// The processors of each; `None` if there is only one processor.
     pub(super) fn split(&self) -> Option<&Split> {
         self.split.as_ref()
     }
 
-    /// Moves to where the server is to run.
+    /// Moves this thread to the processors of the server.
     pub(super) fn as_server(&self) {
         if let Some(split) = &self.split {
             let _ = sched_setaffinity(None, &set(&split.server));
         }
     }
 
-    /// Moves to where the generator runs.
+    /// Moves this thread to the processor of the generator.
     pub(super) fn as_generator(&self) {
         if let Some(split) = &self.split {
             let _ = sched_setaffinity(None, &set(&[split.generator]));
@@ -52,7 +52,7 @@ impl Cores {
 
 impl Drop for Cores {
     fn drop(&mut self) {
-        let _ = sched_setaffinity(None, &self.before);
+        let _ = sched_setaffinity(None, &self.original);
     }
 }
 
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_generator_has_one_and_the_server_the_others() {
+    fn the_generator_has_one_processor_and_the_server_the_others() {
         let split = |allowed: &[usize], cores| split(allowed.to_vec(), cores);
         assert_eq!(split(&[0, 1], None), Some(Split { server: vec![0], generator: 1 }));
         assert_eq!(split(&[2, 3, 5, 7], None), Some(Split { server: vec![2, 3, 5], generator: 7 }));

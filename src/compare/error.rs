@@ -15,7 +15,7 @@ pub(crate) enum CompareError {
     /// The load generator cannot run.
     NoLoad(LoadError),
     /// The CPU affinity cannot be read.
-    Unpinned(io::Error),
+    Affinity(io::Error),
     /// Signals cannot be handled.
     Signals(io::Error),
 }
@@ -31,7 +31,7 @@ impl fmt::Display for CompareError {
         match self {
             Self::Usage(line) | Self::NoServer(line) => f.write_str(line),
             Self::NoLoad(error) => error.fmt(f),
-            Self::Unpinned(error) => write!(f, "cannot read the CPU affinity: {error}"),
+            Self::Affinity(error) => write!(f, "cannot read the CPU affinity: {error}"),
             Self::Signals(error) => write!(f, "cannot handle signals: {error}"),
         }
     }

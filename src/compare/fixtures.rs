@@ -1,4 +1,4 @@
-//! A comparison that a test makes up: threads do more with few connections, the loop with many.
+//! A comparison for tests: threads are faster with few connections, the loop with many.
 
 use super::cores::Split;
 use super::measure::Sample;
@@ -6,55 +6,56 @@ use super::options::{CompareOptions, Workload};
 use super::plan::{Load, steps};
 use super::result::{Comparison, Machine};
 use crate::compare::analysis::findings;
-use crate::compare::limiting::Limits;
-use crate::compare::runner::Course;
-use crate::doctor::{Role, Verdict};
+use crate::compare::capacities::Capacities;
+use crate::compare::runner::Runs;
+use crate::doctor::{Capacity, Role};
+use crate::load::error_kind::OpenLimit;
+use crate::load::stats::invalid::InvalidReason;
 use crate::server::options::Model;
 
-/// With all that one can have: marks, a limit, a server that was killed.
+/// A result with all marks: the generator as a limit, a limit of connections, a server that was killed.
 pub(super) fn comparison() -> Comparison {
     let options = CompareOptions::full("loopline".into());
     let connections = [1, 10, 100, 1000, 10_000, 19_899];
     let steps = steps(&options, &connections);
-    let mut course = Course { planned: steps.len(), done: steps.len(), ..Course::default() };
+    let mut runs = Runs { planned: steps.len(), done: steps.len(), ..Runs::default() };
     for (number, step) in (0u32..).zip(&steps) {
-        let sample = sample(step.cell.connections, step.model, step.cell.workload, f64::from(number % 5));
-        course.samples.entry((step.cell, step.model)).or_default().push(sample);
-        match step.cell.load {
-            Load::Open => drop(course.rates.insert(step.cell, 20_000)),
-            Load::Percent(percent) => drop(course.rates.insert(step.cell, 900 * u64::from(percent))),
+        let sample =
+            sample(step.scenario.connections, step.model, step.scenario.workload, f64::from(number % 5));
+        runs.samples.entry((step.scenario, step.model)).or_default().push(sample);
+        match step.scenario.load {
+            Load::Open => drop(runs.rates.insert(step.scenario, 20_000)),
+            Load::Percent(percent) => drop(runs.rates.insert(step.scenario, 900 * u64::from(percent))),
             Load::Closed | Load::Stack(_) => {}
         }
     }
     let all = Workload::AllActive;
-    for ((cell, model), samples) in &mut course.samples {
-        if cell.workload == all && cell.connections == 10 && *model == Model::Threads {
-            samples[0] =
-                Sample { ended: Some("killed from outside by signal 9".into()), ..Sample::default() };
+    for ((scenario, model), samples) in &mut runs.samples {
+        if scenario.workload == all && scenario.connections == 10 && *model == Model::Threads {
+            samples[0] = Sample { server_ended: Some("killed by signal 9".into()), ..Sample::default() };
         }
-        if cell.workload == all && cell.connections == 100 && *model == Model::Loop {
-            let why = "the generator was busy 97 % of the time";
-            samples.iter_mut().for_each(|sample| sample.generator_was_the_limit = Some(why.into()));
+        if scenario.workload == all && scenario.connections == 100 && *model == Model::Loop {
+            samples.iter_mut().for_each(|sample| sample.invalid = Some(InvalidReason::Busy(0.97)));
         }
     }
     let split = Split { server: vec![0], generator: 1 };
     let machine = Machine { processors: Some(2), ..Machine::default() };
-    findings::comparison(&options, machine, &connections, &course, Some(&split), &limits())
+    findings::comparison(&options, machine, &connections, &runs, Some(&split), &capacities())
 }
 
-fn limits() -> Limits {
-    let verdict = |connections, name| Verdict {
+fn capacities() -> Capacities {
+    let capacity = |connections, name| Capacity {
         connections: Some(connections),
         limited_by: Some(name),
         fits: None,
-        lifts: Vec::new(),
+        remedies: Vec::new(),
     };
-    let verdicts = [
-        (Role::Serve, verdict(19_899, "descriptors of a process")),
-        (Role::ServeThreads, verdict(16_278, "memory maps of a process")),
-        (Role::Drive, verdict(19_968, "descriptors of a process")),
+    let by_role = [
+        (Role::Serve, capacity(19_899, "descriptors of a process")),
+        (Role::ServeThreads, capacity(16_278, "memory maps of a process")),
+        (Role::Drive, capacity(19_968, "descriptors of a process")),
     ];
-    Limits { verdicts: verdicts.into() }
+    Capacities { by_role: by_role.into() }
 }
 
 fn sample(connections: u32, model: Model, workload: Workload, noise: f64) -> Sample {
@@ -63,10 +64,10 @@ fn sample(connections: u32, model: Model, workload: Workload, noise: f64) -> Sam
         Model::Loop => (20_000.0, 0.15, 1e-7, 44.0, 1.0),
         Model::Threads => (26_000.0, 0.25, 3e-6, 11_000.0, n + 3.0),
     };
-    let heavier = if workload == Workload::LargeBodies { 8.0 } else { 1.0 };
+    let slowdown = if workload == Workload::LargeBodies { 8.0 } else { 1.0 };
     let rate =
-        lambda * n / (1.0 + sigma * (n - 1.0) + kappa * n * (n - 1.0)) / heavier * (1.0 + noise / 200.0);
-    let is_over = model == Model::Threads && connections > 16_278;
+        lambda * n / (1.0 + sigma * (n - 1.0) + kappa * n * (n - 1.0)) / slowdown * (1.0 + noise / 200.0);
+    let is_limited = model == Model::Threads && connections > 16_278;
     Sample {
         rate,
         cpu_us_per_message: Some(0.9e6 / rate),
@@ -79,8 +80,8 @@ fn sample(connections: u32, model: Model, workload: Workload, noise: f64) -> Sam
         threads: Some(threads),
         voluntary: Some(rate / 2.0),
         involuntary: Some(20.0 + noise),
-        opened: if is_over { 16_278 } else { connections.into() },
-        limited_by: is_over.then_some("server_cap"),
+        opened: if is_limited { 16_278 } else { connections.into() },
+        limited_by: is_limited.then_some(OpenLimit::ServerCap),
         generator_busy: 0.7,
         generator_cpu_seconds: 0.3,
         lag_p99: Some(12.0),

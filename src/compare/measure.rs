@@ -1,23 +1,25 @@
-//! One run: a server, the load on it, and what both say of it.
+//! One run: a server, the load on it, and the measurements of both.
 
-#![expect(clippy::disallowed_methods, reason = "context switches are counted over a time")]
+#![expect(clippy::disallowed_methods, reason = "context switches are counted per second")]
 
 use std::time::Instant;
 
-use super::child::{Child, NoChild};
+use super::child::{Child, StartError};
 use super::cores::Cores;
 use super::error::CompareError;
 use super::options::{CompareOptions, Workload};
 use super::plan::{Load, Step};
 use super::process_stats::{ProcessStats, Switches, cpu_us};
 use super::stop_request::StopRequest;
+use crate::load::error_kind::OpenLimit;
 use crate::load::options::{LoadOptions, Target};
+use crate::load::stats::invalid::InvalidReason;
 use crate::load::stats::summary::Outcome;
 use crate::load::{self, Observer};
 use crate::service;
 use crate::service::endpoint::Endpoint;
 
-/// What a run has found. What could not be told is `None`.
+/// The measurements of a run. A value that could not be measured is `None`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sample {
     pub(super) rate: f64,
@@ -28,7 +30,7 @@ pub(super) struct Sample {
     pub(super) p99_9: Option<f64>,
     /// Memory with all connections open, in bytes.
     pub(super) user_bytes: Option<f64>,
-    /// What the kernel took more than before they were opened, in bytes.
+    /// Growth of kernel memory since before they were opened, in bytes.
     pub(super) kernel_stack_bytes: Option<f64>,
     pub(super) slab_bytes: Option<f64>,
     pub(super) threads: Option<f64>,
@@ -37,25 +39,25 @@ pub(super) struct Sample {
     pub(super) involuntary: Option<f64>,
     pub(super) opened: u64,
     pub(super) failed: u64,
-    pub(super) limited_by: Option<&'static str>,
+    pub(super) limited_by: Option<OpenLimit>,
     pub(super) generator_busy: f64,
     pub(super) generator_cpu_seconds: f64,
     pub(super) lag_p99: Option<f64>,
-    /// Why it tells more of the generator than of the server.
-    pub(super) generator_was_the_limit: Option<String>,
-    /// What has ended the server before its time. There is nothing else to be believed then.
-    pub(super) ended: Option<String>,
+    /// Why the results describe the generator and not the server.
+    pub(super) invalid: Option<InvalidReason>,
+    /// How the server ended, if it ended before the run; the other values mean nothing then.
+    pub(super) server_ended: Option<String>,
 }
 
-/// What came of a step.
+/// The result of a step.
 pub(super) enum Measured {
-    /// This was found.
+    /// The run was completed.
     Sample(Box<Sample>),
-    /// Somebody ended it before it was over.
+    /// A signal ended the run.
     Interrupted,
 }
 
-/// Does `step`, with so many messages a second if it is about an open loop.
+/// Runs `step`, at `rate` messages a second in an open loop.
 pub(super) fn measure(
     step: &Step,
     rate: Option<u64>,
@@ -63,7 +65,7 @@ pub(super) fn measure(
     cores: &Cores,
     stop: &StopRequest,
 ) -> Result<Measured, CompareError> {
-    let stack_bytes = match step.cell.load {
+    let stack_bytes = match step.scenario.load {
         Load::Stack(bytes) => Some(bytes),
         Load::Closed | Load::Open | Load::Percent(_) => None,
     };
@@ -72,32 +74,32 @@ pub(super) fn measure(
     cores.as_generator();
     let mut child = match child {
         Ok(child) => child,
-        Err(NoChild::Killed(by)) => return Ok(Measured::Sample(Box::new(Sample::ended(by)))),
-        Err(NoChild::Cannot(line)) => return Err(CompareError::NoServer(line)),
+        Err(StartError::Killed(by)) => return Ok(Measured::Sample(Box::new(Sample::server_ended(by)))),
+        Err(StartError::Failed(line)) => return Err(CompareError::NoServer(line)),
     };
-    // From here on the load listens for itself.
+    // From here on, the load generator handles the signals.
     if stop.is_requested() {
         return Ok(Measured::Interrupted);
     }
     let pid = child.pid();
-    let mut watch = Watch::of(pid);
-    let outcome = load::run(&load_options(step, rate, options, &child), &mut watch)?;
+    let mut observer = ServerObserver::of(pid);
+    let outcome = load::run(&load_options(step, rate, options, &child), &mut observer)?;
     if outcome.is_interrupted {
         return Ok(Measured::Interrupted);
     }
-    let ended = child.ended();
-    let sample = Sample { ended, ..sample(step, &outcome, &watch) };
+    let sample = Sample { server_ended: child.exit_reason(), ..sample(step, &outcome, &observer) };
     Ok(Measured::Sample(Box::new(sample)))
 }
 
 fn load_options(step: &Step, rate: Option<u64>, options: &CompareOptions, child: &Child) -> LoadOptions {
-    let message = service::ALL.iter().find(|service| service.name == "message").expect("it is served");
+    let message =
+        service::ALL.iter().find(|service| service.name == "message").expect("the table of services has it");
     let endpoint = Endpoint {
         host: child.address.ip().to_string(),
         port: child.address.port(),
         ..Endpoint::of(message)
     };
-    let connections = step.cell.connections;
+    let connections = step.scenario.connections;
     let all = LoadOptions {
         connections,
         duration: options.duration,
@@ -105,7 +107,7 @@ fn load_options(step: &Step, rate: Option<u64>, options: &CompareOptions, child:
         rate,
         ..LoadOptions::of(Target::Service(endpoint))
     };
-    match step.cell.workload {
+    match step.scenario.workload {
         Workload::AllActive => all,
         Workload::FewActive => LoadOptions { active: Some((connections / 100).max(1)), ..all },
         Workload::Churn => LoadOptions { one_shot: true, ..all },
@@ -114,8 +116,8 @@ fn load_options(step: &Step, rate: Option<u64>, options: &CompareOptions, child:
     }
 }
 
-/// The server, looked at when it matters.
-struct Watch {
+/// Reads the statistics of the server at the phases of a run.
+struct ServerObserver {
     pid: u32,
     before: ProcessStats,
     driving: Option<(Instant, Switches)>,
@@ -123,19 +125,19 @@ struct Watch {
     over: Option<(Instant, ProcessStats)>,
 }
 
-impl Watch {
+impl ServerObserver {
     fn of(pid: u32) -> Self {
         Self { pid, before: ProcessStats::read(pid), driving: None, cpu_us: [None; 2], over: None }
     }
 }
 
-impl Observer for Watch {
+impl Observer for ServerObserver {
     fn driving(&mut self) {
         let stats = ProcessStats::read(self.pid);
         self.driving = Some((Instant::now(), stats.switches));
     }
 
-    // In between nothing is looked at that takes time, for messages are on their way.
+    // Between these two, nothing slow may run, since messages are in flight.
     fn measuring(&mut self) {
         self.cpu_us[0] = cpu_us(self.pid);
     }
@@ -150,17 +152,17 @@ impl Observer for Watch {
     }
 }
 
-fn sample(step: &Step, outcome: &Outcome, watch: &Watch) -> Sample {
+fn sample(step: &Step, outcome: &Outcome, observer: &ServerObserver) -> Sample {
     let summary = &outcome.summary;
     let response = &summary.latency_us.response;
-    let over = watch.over.map(|(_, stats)| stats).unwrap_or_default();
-    let more = |of: fn(&ProcessStats) -> Option<f64>| Some(of(&over)? - of(&watch.before)?);
+    let over = observer.over.map(|(_, stats)| stats).unwrap_or_default();
+    let growth = |of: fn(&ProcessStats) -> Option<f64>| Some(of(&over)? - of(&observer.before)?);
     let messages = summary.messages.rate * summary.duration_seconds;
-    let [began, ended] = watch.cpu_us;
+    let [began, ended] = observer.cpu_us;
     let used_us = ended.zip(began).map(|(ended, began)| ended - began);
-    // Of threads that have ended nobody knows how often they were switched.
-    let switches = watch.driving.zip(watch.over).filter(|_| step.cell.workload != Workload::Churn);
-    let a_second = |of: fn(&Switches) -> f64| {
+    // The switches of threads that have ended are not known.
+    let switches = observer.driving.zip(observer.over).filter(|_| step.scenario.workload != Workload::Churn);
+    let per_second = |of: fn(&Switches) -> f64| {
         let ((began, before), (over, stats)) = switches?;
         let seconds = over.saturating_duration_since(began).as_secs_f64();
         (seconds > 0.0).then(|| (of(&stats.switches) - of(&before)) / seconds)
@@ -172,14 +174,14 @@ fn sample(step: &Step, outcome: &Outcome, watch: &Watch) -> Sample {
         p99: response.p99,
         p99_9: response.p99_9,
         user_bytes: over.user_bytes,
-        kernel_stack_bytes: more(|stats| stats.kernel_stack_bytes),
-        slab_bytes: more(|stats| stats.slab_bytes),
+        kernel_stack_bytes: growth(|stats| stats.kernel_stack_bytes),
+        slab_bytes: growth(|stats| stats.slab_bytes),
         threads: over.threads,
-        voluntary: a_second(|switches| switches.voluntary),
-        involuntary: a_second(|switches| switches.involuntary),
-        opened: match step.cell.workload {
+        voluntary: per_second(|switches| switches.voluntary),
+        involuntary: per_second(|switches| switches.involuntary),
+        opened: match step.scenario.workload {
             Workload::Churn => summary.connections.opened,
-            // Who is told that the server is full had a connection for a moment.
+            // A refused connection was open for a moment.
             Workload::AllActive | Workload::FewActive | Workload::LargeBodies | Workload::Pipelined => {
                 summary.connections.opened.saturating_sub(summary.connections.lost)
             }
@@ -189,19 +191,19 @@ fn sample(step: &Step, outcome: &Outcome, watch: &Watch) -> Sample {
         generator_busy: summary.generator.busy,
         generator_cpu_seconds: summary.generator.cpu_seconds,
         lag_p99: summary.schedule_lag_us.p99,
-        generator_was_the_limit: summary.why_invalid.clone(),
-        ended: None,
+        invalid: summary.why_invalid,
+        server_ended: None,
     }
 }
 
 impl Sample {
-    fn ended(by: String) -> Self {
-        Self { ended: Some(by), ..Self::default() }
+    fn server_ended(how: String) -> Self {
+        Self { server_ended: Some(how), ..Self::default() }
     }
 }
 
 /// Bytes of a large body.
 const LARGE_BYTES: usize = 64 << 10;
 
-/// Messages in flight on a connection that pipelines.
+/// Messages in flight on a pipelined connection.
 const PIPELINE: u32 = 16;

@@ -1,15 +1,15 @@
-//! `compare`: which model wins where, at what cost, and which limit stops it, on this machine.
+//! `compare`: the event loop and a thread per connection on this machine: throughput, cost, and limits.
 //!
-//! Each run has a server of its own, as a child process, and the load generator in this process. Models take
-//! turns, so that whatever else the machine does meets both.
+//! Each run starts a server as a child process and runs the load generator in this process. The models alternate,
+//! so that other work on the machine affects both.
 
 pub(crate) mod analysis;
+mod capacities;
 mod child;
 mod cores;
 pub(crate) mod error;
 #[cfg(test)]
 mod fixtures;
-mod limiting;
 mod measure;
 pub(crate) mod options;
 mod output;
@@ -19,39 +19,38 @@ pub(crate) mod result;
 mod runner;
 mod stop_request;
 
+use self::capacities::Capacities;
 use self::cores::Cores;
 use self::error::CompareError;
-use self::limiting::Limits;
 use self::options::{CompareOptions, Count};
 pub(crate) use self::output::page::{page, pictures};
 pub(crate) use self::output::table::table;
 use self::result::Comparison;
 pub(crate) use self::runner::Progress;
 
-/// Compares the models as `options` say, until that is done or SIGINT, SIGTERM or SIGHUP ends it early. What is
-/// done by then is the result.
+/// Compares the models, until that is done or SIGINT, SIGTERM or SIGHUP ends it early, with the result so far.
 ///
 /// # Errors
 /// See [`CompareError`]. Nothing is left running.
 pub(crate) fn run(options: &CompareOptions, progress: &mut dyn Progress) -> Result<Comparison, CompareError> {
-    let limits = Limits::read();
-    let connections = counts(options, &limits);
+    let capacities = Capacities::read();
+    let connections = counts(options, &capacities);
     let steps = plan::steps(options, &connections);
     if steps.is_empty() {
         return Err(CompareError::Usage(NOTHING_TO_DO.into()));
     }
-    // Before this process is confined to one of its processors.
+    // Before this process is pinned to one processor.
     let machine = analysis::findings::machine();
-    let cores = Cores::share_out(options.server_cores).map_err(CompareError::Unpinned)?;
-    let course = runner::go(&steps, options, &cores, progress)?;
-    Ok(analysis::findings::comparison(options, machine, &connections, &course, cores.split(), &limits))
+    let cores = Cores::assign(options.server_cores).map_err(CompareError::Affinity)?;
+    let runs = runner::run(&steps, options, &cores, progress)?;
+    Ok(analysis::findings::comparison(options, machine, &connections, &runs, cores.split(), &capacities))
 }
 
 /// The numbers of connections, each once and in order.
-fn counts(options: &CompareOptions, limits: &Limits) -> Vec<u32> {
+fn counts(options: &CompareOptions, capacities: &Capacities) -> Vec<u32> {
     let count = |count: &Count| match count {
         Count::Exactly(connections) => Some(*connections),
-        Count::Max => limits.most(),
+        Count::Max => capacities.connections_max(),
     };
     let mut connections: Vec<u32> = options.connections.iter().filter_map(count).collect();
     connections.sort_unstable();

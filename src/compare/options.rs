@@ -1,4 +1,4 @@
-//! What a user can ask of `compare`.
+//! The options of `compare`.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -6,31 +6,31 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// What is asked of a comparison.
+/// The options of a comparison.
 #[derive(Debug, Clone)]
 pub(crate) struct CompareOptions {
-    /// What connections do.
+    /// The workloads.
     pub workloads: Vec<Workload>,
-    /// With how many.
+    /// The numbers of connections.
     pub connections: Vec<Count>,
-    /// How long messages are measured in each run.
+    /// The measured time of each run.
     pub duration: Duration,
-    /// How long they are sent before that.
+    /// The time before it, in which messages are sent and not measured.
     pub warmup: Duration,
-    /// Runs of each model in each cell.
+    /// Runs of each model in each scenario.
     pub repeats: u32,
-    /// Messages a second in the open loop; `None` is half of what the slower model does in the closed one.
+    /// Messages a second in the open loop; `None` is half the rate of the slower model in the closed loop.
     pub rate: Option<u64>,
-    /// Processors that the server may run on; all but the generator's if `None`.
+    /// The number of processors for the server; `None` is all except the generator's.
     pub server_cores: Option<usize>,
-    /// When it should be over. Where it will not be, repeats are left out, but for two.
+    /// The time limit. Repeats after the second are skipped to meet it.
     pub budget: Option<Duration>,
-    /// The program that serves: this one.
+    /// The program that serves, which is this one.
     pub program: PathBuf,
 }
 
 impl CompareOptions {
-    /// The whole comparison, by `program`.
+    /// The defaults.
     #[must_use]
     pub(crate) fn full(program: PathBuf) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl CompareOptions {
         }
     }
 
-    /// A first look in less than a minute: fewer connections, fewer and shorter runs.
+    /// The defaults of `--quick`: fewer connections, fewer and shorter runs.
     #[must_use]
     pub(crate) fn quick(program: PathBuf) -> Self {
         Self {
@@ -67,9 +67,9 @@ impl CompareOptions {
 /// A number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Count {
-    /// So many.
+    /// This number.
     Exactly(u32),
-    /// As many as this machine can serve and drive.
+    /// The most that this machine can serve and drive.
     Max,
 }
 
@@ -90,24 +90,24 @@ impl FromStr for Count {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Workload {
-    /// All of them send.
+    /// All connections send.
     AllActive,
-    /// One in a hundred sends, the others are idle.
+    /// One connection in a hundred sends, the others are idle.
     FewActive,
     /// Connect, one message, close, and again.
     Churn,
-    /// All send messages of 64 KiB.
+    /// All connections send messages of 64 KiB.
     LargeBodies,
-    /// All send, with 16 messages in flight each.
+    /// All connections send, with 16 messages in flight.
     Pipelined,
 }
 
 impl Workload {
-    /// All of them.
+    /// All workloads.
     pub(crate) const ALL: [Self; 5] =
         [Self::AllActive, Self::FewActive, Self::Churn, Self::LargeBodies, Self::Pipelined];
 
-    /// As users write it.
+    /// The name, as in `--workload`.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -119,9 +119,9 @@ impl Workload {
         }
     }
 
-    /// As people read it.
+    /// The description for tables and pages.
     #[must_use]
-    pub(crate) fn words(self) -> &'static str {
+    pub(crate) fn description(self) -> &'static str {
         match self {
             Self::AllActive => "all connections active",
             Self::FewActive => "one connection in a hundred active, the others idle",
@@ -131,9 +131,9 @@ impl Workload {
         }
     }
 
-    /// The numbers of connections at which it is a workload of its own and does not measure something else:
-    /// the generator's memory, or ports in `TIME_WAIT`.
-    pub(super) fn takes(self, connections: u32) -> bool {
+    /// Whether the workload measures the server with this number of connections, and not the memory of the
+    /// generator or ports in `TIME_WAIT`.
+    pub(super) fn allows(self, connections: u32) -> bool {
         match self {
             Self::AllActive => true,
             Self::FewActive => connections >= 100,
@@ -158,14 +158,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_numbers_or_all_there_can_be() {
+    fn a_count_is_a_number_or_max() {
         assert_eq!("10".parse(), Ok(Count::Exactly(10)));
         assert_eq!("max".parse(), Ok(Count::Max));
         assert!("0".parse::<Count>().is_err() && "many".parse::<Count>().is_err());
     }
 
     #[test]
-    fn workloads_are_known_by_their_names() {
+    fn workloads_are_parsed_from_their_names() {
         for workload in Workload::ALL {
             assert_eq!(workload.name().parse(), Ok(workload));
         }

@@ -1,94 +1,100 @@
 //! The result of a comparison, as `--json` writes it. Times are in microseconds, rates a second.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
 
 use super::cores::Split;
 use super::options::Workload;
 use crate::compare::analysis::scalability::Fit;
 use crate::compare::analysis::statistics::Estimate;
+use crate::load::stats::invalid::InvalidReason;
+use crate::load::stats::summary::LoadModel;
+use crate::server::options::Model;
 
-/// What was found.
+/// The result of `compare`.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Comparison {
     /// Version of the program.
     pub loopline: &'static str,
-    /// Where.
+    /// The machine.
     pub machine: Machine,
-    /// What was asked for.
+    /// The options.
     pub settings: Settings,
-    /// Runs that were to be done.
+    /// Runs planned.
     pub planned: usize,
-    /// Of these, done.
+    /// Runs completed.
     pub done: usize,
-    /// Repeats that were left out, to be over in time, and open loops for whose rate nothing was measured.
-    pub left_out: usize,
-    /// Somebody has ended it early; what is here is what was done.
+    /// Repeats skipped for lack of time, and open loops without a measured rate.
+    #[serde(rename = "left_out")]
+    pub skipped: usize,
+    /// Whether a signal ended it early.
     pub interrupted: bool,
-    /// Time that it took.
-    pub took_seconds: f64,
-    /// For each workload, what it comes to.
+    /// Time of the whole comparison.
+    #[serde(rename = "took_seconds")]
+    pub elapsed_seconds: f64,
+    /// The verdict on each workload.
     pub verdicts: Vec<Verdict>,
-    /// Every workload with every number of connections, for each model.
+    /// The measurements of each scenario, for each model.
     pub cells: Vec<Cell>,
-    /// What a connection takes of memory.
+    /// Memory per connection.
     pub memory: Vec<Memory>,
-    /// The same of threads with stacks of other sizes.
+    /// Memory of threads by the size of their stacks.
     pub stacks: Vec<Stack>,
-    /// Latency at rates that both models were asked for.
+    /// Latency at the same rates for both models.
     pub latency_by_rate: Vec<Cell>,
     /// Throughput against connections, by the universal scalability law.
     pub scalability: Vec<Scalability>,
 }
 
-/// The machine.
+/// The machine of the comparison.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Machine {
-    /// Name of its processors.
+    /// The name of its processors.
     pub processor: Option<String>,
-    /// How many of them this process may use.
+    /// The processors that this process may use.
     pub processors: Option<usize>,
-    /// Memory.
+    /// Total memory.
     pub memory_bytes: Option<u64>,
-    /// Release of the kernel.
+    /// The kernel release.
     pub kernel: Option<String>,
 }
 
-/// What was asked for.
+/// The options of the comparison.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Settings {
-    /// Workloads.
+    /// The workloads.
     pub workloads: Vec<Workload>,
-    /// Numbers of connections.
+    /// The numbers of connections.
     pub connections: Vec<u32>,
-    /// Of each run, what is measured.
+    /// The measured time of each run.
     pub duration_seconds: f64,
-    /// Of each run, what comes before.
+    /// The time before it.
     pub warmup_seconds: f64,
     /// Runs of each model.
     pub repeats: u32,
-    /// Who ran on which processors; `None` when there is only one.
+    /// The processors of server and generator; `None` if there is only one processor.
     pub pinned: Option<Split>,
-    /// Messages a second in the open loop, if that was asked for.
+    /// Messages a second in the open loop, if given.
     pub rate: Option<u64>,
 }
 
-/// A model with a workload and a number of connections. Figures are medians over the runs in which the server
-/// lived to the end.
+/// One model in one scenario. The values are medians over the runs that the server completed.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Cell {
-    /// What connections do.
+    /// The workload.
     pub workload: Workload,
-    /// How many were asked for.
+    /// The connections asked for.
     pub connections: u32,
-    /// `loop` or `threads`.
-    pub model: &'static str,
-    /// `closed`, or `open`: sent on schedule.
-    pub load: &'static str,
+    /// The server.
+    pub model: Model,
+    /// Whether messages were sent on schedule.
+    pub load: LoadModel,
     /// Messages a second on the schedule.
     pub offered_rate: Option<u64>,
     /// Messages acknowledged a second.
     pub rate: Option<Estimate>,
-    /// Processor time of the server for a message.
+    /// Processor time of the server per message.
     pub cpu_us_per_message: Option<Estimate>,
     /// Median response time.
     pub p50_us: Option<Estimate>,
@@ -98,92 +104,116 @@ pub(crate) struct Cell {
     pub p99_9_us: Option<Estimate>,
     /// Memory of the server with all connections open (`RssAnon`).
     pub user_bytes: Option<Estimate>,
-    /// Kernel stacks, as they grew.
+    /// Growth of kernel stacks.
     pub kernel_stack_bytes: Option<Estimate>,
-    /// Small objects of the kernel, as they grew: the sockets of both ends, and what else the machine did.
+    /// Growth of slab memory of the kernel: the sockets of both ends, and other activity of the machine.
     pub slab_bytes: Option<Estimate>,
     /// Threads of the server.
     pub threads: Option<Estimate>,
-    /// Context switches a second because a thread waited.
+    /// Voluntary context switches a second: a thread waited.
     pub voluntary_switches: Option<Estimate>,
-    /// Context switches a second because another was due.
+    /// Involuntary context switches a second: a thread was preempted.
     pub involuntary_switches: Option<Estimate>,
-    /// Connections that were open to the end, or all there were where each message has its own, in the median run.
+    /// Connections open at the end, in the median run; with a connection per message, all that were opened.
     pub opened: Option<f64>,
     /// Messages that failed or were not answered, in all runs.
     pub failed: u64,
-    /// What kept the model from having more connections.
+    /// The limit that kept the model from more connections.
     pub limited_by: Option<String>,
-    /// What the generator did meanwhile.
+    /// The load generator.
     pub generator: Generator,
-    /// What to know before believing the figures.
-    pub marks: Vec<String>,
+    /// Reasons to distrust the values.
+    pub marks: Vec<Mark>,
 }
 
-/// The proof that the generator was not the limit, or that it was.
+/// A reason to distrust a cell.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Mark {
+    /// A server ended before its run did; how.
+    ServerEnded(String),
+    /// The generator was the limit in most runs.
+    GeneratorLimited(InvalidReason),
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ServerEnded(how) => f.write_str(how),
+            Self::GeneratorLimited(why) => why.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Mark {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Whether the generator was the limit.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Generator {
-    /// Share of the time in which it had something to do, 0 to 1.
+    /// Share of the time in which it was busy, 0 to 1.
     pub busy: Option<f64>,
     /// Its processor time in a run, in seconds.
     pub cpu_seconds: Option<f64>,
-    /// How late it sent messages that were due, 99th percentile.
+    /// How late messages were sent, 99th percentile.
     pub lag_p99_us: Option<f64>,
-    /// Whether most runs tell more of the generator than of the server.
+    /// Whether the generator was the limit in most runs.
     pub was_the_limit: bool,
-    /// Why.
-    pub why: Option<String>,
+    /// The reason in the first of these runs.
+    pub why: Option<InvalidReason>,
 }
 
-/// What a workload comes to.
+/// The verdict on a workload.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Verdict {
-    /// Which.
+    /// The workload.
     pub workload: Workload,
-    /// Who does more messages a second from where on, in a sentence.
+    /// Which model handles more messages a second, and from how many connections, in a sentence.
     pub sentence: String,
-    /// The number of connections at which one overtakes the other, if there is one.
+    /// The number of connections at which one model overtakes the other, if there is one.
     pub crossover: Option<f64>,
-    /// What a message costs in processor time, in a sentence.
+    /// The processor time per message, in a sentence.
     pub cost: Option<String>,
 }
 
-/// What a connection takes of memory, in bytes: the slope over the numbers of connections.
+/// Memory per connection, in bytes: the slope over the numbers of connections.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Memory {
-    /// `loop` or `threads`.
-    pub model: &'static str,
-    /// Of the server's own, after it was used.
+    /// The server.
+    pub model: Model,
+    /// Memory of the server, after messages were sent.
     pub user_bytes: Option<f64>,
-    /// Of kernel stacks.
+    /// Kernel stacks.
     pub kernel_stack_bytes: Option<f64>,
-    /// Of small objects of the kernel, the sockets of both ends.
+    /// Slab memory of the kernel: the sockets of both ends.
     pub slab_bytes: Option<f64>,
 }
 
-/// Threads with a stack of so many bytes.
+/// Threads with one size of stack.
 #[derive(Debug, Clone, Serialize)]
 #[expect(clippy::struct_field_names, reason = "the name of the JSON key")]
 pub(crate) struct Stack {
-    /// Bytes of the stack.
+    /// The size of the stack.
     pub stack_bytes: usize,
     /// Connections.
     pub connections: u32,
-    /// Memory of the server for each, in bytes.
+    /// Memory of the server per connection.
     pub user_bytes_per_connection: Option<f64>,
     /// Messages a second.
     pub rate: Option<f64>,
-    /// What to know before believing it.
-    pub marks: Vec<String>,
+    /// Reasons to distrust the values.
+    pub marks: Vec<Mark>,
 }
 
-/// Throughput of a model against connections.
+/// The throughput of a model by connections.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Scalability {
-    /// `loop` or `threads`.
-    pub model: &'static str,
-    /// The law that comes closest, if there are enough points for one.
+    /// The server.
+    pub model: Model,
+    /// The fit, if there are enough points.
     pub fit: Option<Fit>,
-    /// What it says, or why it says nothing.
+    /// The fit in a sentence, or why there is none.
     pub sentence: String,
 }

@@ -1,6 +1,6 @@
-//! The comparison under way: one step after the other, until all are done or somebody ends it.
+//! Runs the steps one after the other, until all are done or a signal ends the comparison.
 
-#![expect(clippy::disallowed_methods, reason = "people are told how long it still takes")]
+#![expect(clippy::disallowed_methods, reason = "the live line shows the remaining time")]
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,119 +9,120 @@ use super::cores::Cores;
 use super::error::CompareError;
 use super::measure::{Measured, Sample, measure};
 use super::options::CompareOptions;
-use super::plan::{Cell, Load, MODELS, Step};
+use super::plan::{Load, MODELS, Scenario, Step};
 use super::stop_request::StopRequest;
 use crate::compare::analysis::statistics::Estimate;
 use crate::server::options::Model;
 
-/// Somebody who is told how it goes.
+/// Receives the progress of a comparison.
 pub(crate) trait Progress {
-    /// A run begins: `done` of `planned` are over, and all will be after about `left`.
+    /// A run begins: `done` of `planned` are complete, and the rest takes about `left`.
     fn step(&mut self, what: &str, done: usize, planned: usize, left: Duration);
 }
 
-/// Nobody.
+/// Ignores the progress.
 impl Progress for () {
     fn step(&mut self, _: &str, _: usize, _: usize, _: Duration) {}
 }
 
-/// Everything that was measured.
+/// All measurements.
 #[derive(Debug, Default)]
-pub(crate) struct Course {
-    pub(super) samples: BTreeMap<(Cell, Model), Vec<Sample>>,
-    /// Messages a second that were asked for in open loops.
-    pub(super) rates: BTreeMap<Cell, u64>,
+pub(crate) struct Runs {
+    pub(super) samples: BTreeMap<(Scenario, Model), Vec<Sample>>,
+    /// The rates of the open loops, in messages a second.
+    pub(super) rates: BTreeMap<Scenario, u64>,
     pub(super) done: usize,
-    /// Repeats that were left out, to be over in time.
-    pub(super) left_out: usize,
+    /// Repeats skipped for lack of time, and open loops without a rate.
+    pub(super) skipped: usize,
     pub(super) planned: usize,
     pub(super) is_interrupted: bool,
-    pub(super) took: Duration,
+    pub(super) elapsed: Duration,
 }
 
-/// Goes through `steps`.
-pub(super) fn go(
+/// Runs `steps`.
+pub(super) fn run(
     steps: &[Step],
     options: &CompareOptions,
     cores: &Cores,
     progress: &mut dyn Progress,
-) -> Result<Course, CompareError> {
+) -> Result<Runs, CompareError> {
     let stop = StopRequest::listen().map_err(CompareError::Signals)?;
     let began = Instant::now();
-    let mut course = Course { planned: steps.len(), ..Course::default() };
+    let mut runs = Runs { planned: steps.len(), ..Runs::default() };
     let mut left: Duration = steps.iter().map(|step| step.estimate(options)).sum();
     let mut estimated = Duration::ZERO;
-    // Both models have as many runs in a cell, so it is decided once for both.
+    // Both models have the same number of runs in a scenario, so a pair is skipped as a whole.
     let mut decided = None;
     for step in steps {
         if stop.is_requested() {
-            course.is_interrupted = true;
+            runs.is_interrupted = true;
             break;
         }
         let pace = pace(began.elapsed(), estimated);
-        progress.step(&step.to_string(), course.done, course.planned, left.mul_f64(pace));
+        progress.step(&step.to_string(), runs.done, runs.planned, left.mul_f64(pace));
         let estimate = step.estimate(options);
         left = left.saturating_sub(estimate);
         let is_late = options.budget.is_some_and(|budget| began.elapsed() + left.mul_f64(pace) > budget);
-        let pair = (step.cell, step.repeat);
-        let is_left_out = match decided {
-            Some((of, is_left_out)) if of == pair => is_left_out,
-            _ => is_late && step.repeat >= KEPT,
+        let pair = (step.scenario, step.repeat);
+        let is_skipped = match decided {
+            Some((of, is_skipped)) if of == pair => is_skipped,
+            _ => is_late && step.repeat >= REPEATS_MIN,
         };
-        decided = Some((pair, is_left_out));
-        if is_left_out || !course.can_be_done(step, options) {
-            course.left_out += 1;
+        decided = Some((pair, is_skipped));
+        if is_skipped || !runs.find_rate(step, options) {
+            runs.skipped += 1;
             continue;
         }
         estimated += estimate;
-        let rate = course.rates.get(&step.cell).copied();
+        let rate = runs.rates.get(&step.scenario).copied();
         match measure(step, rate, options, cores, &stop)? {
             Measured::Sample(sample) => {
-                course.samples.entry((step.cell, step.model)).or_default().push(*sample);
+                runs.samples.entry((step.scenario, step.model)).or_default().push(*sample);
             }
             Measured::Interrupted => {
-                course.is_interrupted = true;
+                runs.is_interrupted = true;
                 break;
             }
         }
-        course.done += 1;
+        runs.done += 1;
     }
-    course.took = began.elapsed();
-    Ok(course)
+    runs.elapsed = began.elapsed();
+    Ok(runs)
 }
 
-/// How much longer things take than it was thought.
-fn pace(took: Duration, estimated: Duration) -> f64 {
-    if estimated < TRUSTED { 1.0 } else { took.as_secs_f64() / estimated.as_secs_f64() }
+/// The ratio of the time spent to the estimate.
+fn pace(elapsed: Duration, estimated: Duration) -> f64 {
+    if estimated < PACE_MIN { 1.0 } else { elapsed.as_secs_f64() / estimated.as_secs_f64() }
 }
 
-impl Course {
-    /// Whether all is there that `step` needs: the rate of an open loop follows from the closed one.
-    fn can_be_done(&mut self, step: &Step, options: &CompareOptions) -> bool {
-        let Cell { load, .. } = step.cell;
+impl Runs {
+    /// Finds the rate of an open loop, which follows from the closed loop; `false` if there is none.
+    fn find_rate(&mut self, step: &Step, options: &CompareOptions) -> bool {
+        let Scenario { load, .. } = step.scenario;
         let percent = match load {
             Load::Closed | Load::Stack(_) => return true,
             Load::Open if options.rate.is_some() => {
-                self.rates.extend(options.rate.map(|rate| (step.cell, rate)));
+                self.rates.extend(options.rate.map(|rate| (step.scenario, rate)));
                 return true;
             }
             Load::Open => OPEN_PERCENT,
             Load::Percent(percent) => percent,
         };
-        if !self.rates.contains_key(&step.cell) {
-            let Some(slower) = self.slower(step.cell) else { return false };
+        if !self.rates.contains_key(&step.scenario) {
+            let Some(slower) = self.slower_rate(step.scenario) else { return false };
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, rounded")]
             let rate = (slower * f64::from(percent) / 100.0).round() as u64;
-            self.rates.insert(step.cell, rate.max(1));
+            self.rates.insert(step.scenario, rate.max(1));
         }
         true
     }
 
-    /// Messages a second of the slower model in the closed loop.
-    fn slower(&self, cell: Cell) -> Option<f64> {
-        let closed = Cell { load: Load::Closed, ..cell };
+    /// The rate of the slower model in the closed loop.
+    fn slower_rate(&self, scenario: Scenario) -> Option<f64> {
+        let closed = Scenario { load: Load::Closed, ..scenario };
         let rate = |model| {
-            let samples = self.samples.get(&(closed, model))?.iter().filter(|sample| sample.ended.is_none());
+            let samples =
+                self.samples.get(&(closed, model))?.iter().filter(|sample| sample.server_ended.is_none());
             Some(Estimate::of(samples.map(|sample| sample.rate))?.median)
         };
         let [one, other] = MODELS.map(rate);
@@ -129,60 +130,60 @@ impl Course {
     }
 }
 
-/// Of what the slower model does in the closed loop, what is asked of both in the open one, in percent.
+/// The rate of the open loop, in percent of the rate of the slower model in the closed loop.
 pub(super) const OPEN_PERCENT: u32 = 50;
 
-/// Repeats that are never left out.
-const KEPT: u32 = 2;
+/// Repeats that are never skipped.
+const REPEATS_MIN: u32 = 2;
 
-/// After so much the pace is known.
-const TRUSTED: Duration = Duration::from_secs(2);
+/// Estimated time of the completed runs from which the pace is reliable.
+const PACE_MIN: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::compare::options::Workload;
 
-    fn cell(load: Load) -> Cell {
-        Cell { workload: Workload::AllActive, connections: 10, load }
+    fn scenario(load: Load) -> Scenario {
+        Scenario { workload: Workload::AllActive, connections: 10, load }
     }
 
     fn step(load: Load) -> Step {
-        Step { cell: cell(load), model: Model::Loop, repeat: 0 }
+        Step { scenario: scenario(load), model: Model::Loop, repeat: 0 }
     }
 
-    fn measured(rates: [f64; 2]) -> Course {
+    fn measured(rates: [f64; 2]) -> Runs {
         let sample = |rate| vec![Sample { rate, ..Sample::default() }];
         let samples = MODELS.into_iter().zip(rates);
-        let samples = samples.map(|(model, rate)| ((cell(Load::Closed), model), sample(rate))).collect();
-        Course { samples, ..Course::default() }
+        let samples = samples.map(|(model, rate)| ((scenario(Load::Closed), model), sample(rate))).collect();
+        Runs { samples, ..Runs::default() }
     }
 
     #[test]
-    fn the_rate_of_an_open_loop_is_half_of_what_the_slower_model_does() {
+    fn the_rate_of_an_open_loop_is_half_that_of_the_slower_model() {
         let options = CompareOptions::full("loopline".into());
-        let mut course = measured([3000.0, 1000.0]);
-        assert!(course.can_be_done(&step(Load::Open), &options));
-        assert!(course.can_be_done(&step(Load::Percent(80)), &options));
-        assert_eq!(course.rates[&cell(Load::Open)], 500);
-        assert_eq!(course.rates[&cell(Load::Percent(80))], 800);
-        let asked = CompareOptions { rate: Some(7), ..options };
-        let mut course = measured([3000.0, 1000.0]);
-        assert!(course.can_be_done(&step(Load::Open), &asked));
-        assert_eq!(course.rates[&cell(Load::Open)], 7);
+        let mut runs = measured([3000.0, 1000.0]);
+        assert!(runs.find_rate(&step(Load::Open), &options));
+        assert!(runs.find_rate(&step(Load::Percent(80)), &options));
+        assert_eq!(runs.rates[&scenario(Load::Open)], 500);
+        assert_eq!(runs.rates[&scenario(Load::Percent(80))], 800);
+        let with_rate = CompareOptions { rate: Some(7), ..options };
+        let mut runs = measured([3000.0, 1000.0]);
+        assert!(runs.find_rate(&step(Load::Open), &with_rate));
+        assert_eq!(runs.rates[&scenario(Load::Open)], 7);
     }
 
     #[test]
-    fn without_a_rate_there_is_no_open_loop() {
+    fn an_open_loop_without_a_rate_is_skipped() {
         let options = CompareOptions::full("loopline".into());
-        assert!(!measured([3000.0, 0.0]).can_be_done(&step(Load::Open), &options));
-        assert!(!Course::default().can_be_done(&step(Load::Open), &options));
+        assert!(!measured([3000.0, 0.0]).find_rate(&step(Load::Open), &options));
+        assert!(!Runs::default().find_rate(&step(Load::Open), &options));
     }
 
     #[test]
-    fn time_left_follows_from_the_time_that_was_needed() {
+    fn the_remaining_time_follows_from_the_pace_so_far() {
         let seconds = Duration::from_secs;
         assert!((pace(seconds(30), seconds(10)) - 3.0).abs() < 1e-9);
-        assert!((pace(seconds(30), seconds(1)) - 1.0).abs() < 1e-9, "that is too early to tell");
+        assert!((pace(seconds(30), seconds(1)) - 1.0).abs() < 1e-9, "too early");
     }
 }

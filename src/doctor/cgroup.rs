@@ -1,4 +1,4 @@
-//! Limits of control groups, of version 2 and of version 1: a container's, or a unit's of systemd.
+//! Limits of control groups, version 2 and version 1, as containers and systemd units set them.
 
 use std::path::Path;
 
@@ -6,19 +6,19 @@ use procfs::{ProcessCGroup, ProcessCGroups};
 
 use super::fact::{Fact, parsed, text};
 
-/// A limit that a control group sets.
+/// A control group with a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Group {
-    /// The file that holds it.
+    /// The file of the limit.
     pub file: String,
     /// The limit.
     pub max: u64,
-    /// What is used of it. Memory in clean caches does not count: it is given up when it is needed.
+    /// The used part. Clean page cache does not count, since the kernel frees it when needed.
     pub used: u64,
 }
 
 impl Group {
-    /// What is left.
+    /// The unused part.
     #[must_use]
     pub(crate) fn left(&self) -> u64 {
         self.max.saturating_sub(self.used)
@@ -26,7 +26,7 @@ impl Group {
 }
 
 impl Fact<Group> {
-    /// The group, if one sets a limit.
+    /// The group, if there is a limit.
     pub(super) fn as_known(&self) -> Option<&Group> {
         match self {
             Self::Known(group) => Some(group),
@@ -39,16 +39,16 @@ impl Fact<Group> {
 pub(super) fn memory(root: &Path) -> Fact<Group> {
     let two = ("memory.max", "memory.current");
     let one = ("memory.limit_in_bytes", "memory.usage_in_bytes");
-    narrowest(root, "memory", two, one)
+    tightest(root, "memory", two, one)
 }
 
 /// The group that leaves the fewest tasks to this process.
 pub(super) fn tasks(root: &Path) -> Fact<Group> {
-    narrowest(root, "pids", ("pids.max", "pids.current"), ("pids.max", "pids.current"))
+    tightest(root, "pids", ("pids.max", "pids.current"), ("pids.max", "pids.current"))
 }
 
-/// Every group limits all below it, so each on the way up is looked at.
-fn narrowest(root: &Path, controller: &str, two: (&str, &str), one: (&str, &str)) -> Fact<Group> {
+/// The group that leaves least. A group limits all groups below it, so the search goes up to the root.
+fn tightest(root: &Path, controller: &str, two: (&str, &str), one: (&str, &str)) -> Fact<Group> {
     let memberships = match parsed::<ProcessCGroups>(root, "proc/self/cgroup") {
         Fact::Known(memberships) => memberships,
         Fact::Absent => return Fact::Absent,
@@ -72,11 +72,11 @@ fn narrowest(root: &Path, controller: &str, two: (&str, &str), one: (&str, &str)
     groups.into_iter().min_by_key(Group::left).map_or(Fact::Absent, Fact::Known)
 }
 
-/// The limit that the group in `folder` sets itself.
+/// The limit in `folder`.
 fn read(root: &Path, folder: &Path, max: &str, used: &str) -> Option<Group> {
     let known = |name: &str| text(root, folder.join(name).to_str()?).known();
     let number = |name: &str| known(name)?.trim().parse::<u64>().ok();
-    // Without a limit it is "max" in version 2, and in version 1 the largest number of whole pages.
+    // Without a limit, the file has "max" in version 2, and the largest number of whole pages in version 1.
     let limit = number(max).filter(|max| *max < u64::MAX / 4)?;
     let caches = if used.starts_with("memory") { known("memory.stat") } else { None };
     let clean = caches.as_deref().map_or(0, clean_cache_bytes);
@@ -84,7 +84,7 @@ fn read(root: &Path, folder: &Path, max: &str, used: &str) -> Option<Group> {
     Some(Group { file, max: limit, used: number(used).unwrap_or(0).saturating_sub(clean) })
 }
 
-/// `inactive_file`, which version 1 has with and without what is below the group.
+/// `inactive_file`; in version 1, `total_inactive_file` includes the groups below.
 fn clean_cache_bytes(stat: &str) -> u64 {
     let field = |name: &str| {
         let mut lines = stat.lines().filter_map(|line| line.split_once(' '));
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_group_that_leaves_least_counts_however_far_up_it_is() {
+    fn the_group_that_leaves_least_is_found_at_any_level() {
         let machine = machine(&[
             ("sys/fs/cgroup/made/up/memory.max", Some("8000\n")),
             ("sys/fs/cgroup/made/memory.max", Some("9000\n")),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn version_1_is_read_where_it_is_mounted() {
+    fn version_1_is_read_below_its_own_mount() {
         let machine = machine(&[
             ("proc/self/cgroup", Some("8:pids:/\n4:memory:/box\n1:cpu,cpuacct:/\n0::/\n")),
             ("sys/fs/cgroup/memory/memory.limit_in_bytes", Some("9223372036854771712\n")),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_there_is_none() {
+    fn a_group_without_a_limit_is_absent() {
         assert_eq!(machine(&[]).memory_group, Fact::Absent);
         assert_eq!(machine(&[("proc/self/cgroup", None)]).memory_group, Fact::Absent);
         assert_eq!(machine(&[("proc/self/cgroup", Some("what\n"))]).tasks_group, Fact::Unknown);

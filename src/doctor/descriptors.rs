@@ -1,30 +1,30 @@
-//! Descriptors of one process, and open files of the whole system.
+//! Limits of descriptors: of one process, and of the whole system.
 
 use std::collections::BTreeMap;
 
-use super::limit::{Lift, Limit, Role, allowed, left, round_up, sysctl};
+use super::limit::{Limit, Remedy, Role, allowed, left, round_up, sysctl};
 use super::machine::Machine;
-use crate::doctor::text::limit_of;
+use super::text::limit_of;
 use crate::limits::Limits;
 use crate::net::fd_limit::{needed_for_driving, needed_for_serving, room_for_driving, room_for_serving};
 use crate::report::format::count;
 use crate::service;
 
-/// `RLIMIT_NOFILE`. What counts is the hard limit: both ends raise the soft one to it. A lower `fs.nr_open`
-/// holds too, which happens when it was lowered later.
+/// `RLIMIT_NOFILE`. The hard limit counts, since server and generator raise the soft limit to it. `fs.nr_open`
+/// also counts: it may have been lowered below the hard limit later.
 pub(super) fn of_a_process(machine: &Machine) -> Limit {
     let raisable = machine.descriptors_raisable.known().unwrap_or(u64::MAX);
     Limit {
         name: "descriptors of a process",
-        says: machine
+        description: machine
             .descriptors
             .describe(|limit| format!("soft {}, hard {}", limit_of(limit.soft), limit_of(limit.hard))),
-        allows: rooms(machine.descriptors.known().map(|limit| limit.hard.min(raisable))),
-        lift: lift_of_a_process,
+        allows: connections_for(machine.descriptors.known().map(|limit| limit.hard.min(raisable))),
+        remedy: process_remedy,
     }
 }
 
-fn lift_of_a_process(machine: &Machine, role: Role, connections: u64) -> Lift {
+fn process_remedy(machine: &Machine, role: Role, connections: u64) -> Remedy {
     let exact = needed(role, connections);
     let raisable = machine.descriptors_raisable.known().unwrap_or(u64::MAX);
     let mut commands = Vec::new();
@@ -40,29 +40,28 @@ fn lift_of_a_process(machine: &Machine, role: Role, connections: u64) -> Lift {
         format!("sudo prlimit --pid $$ --nofile={needed}:{needed}")
     });
     if machine.is_root && !machine.raises_limits {
-        let advice =
-            "refused in here, for want of CAP_SYS_RESOURCE: run it in what starts this container or shell";
-        return Lift { commands, advice: None }.advice(advice);
+        let advice = "fails here without CAP_SYS_RESOURCE: run it where this container or shell is started";
+        return Remedy { commands, advice: None }.with_advice(advice);
     }
-    Lift { commands, advice: None }
-        .advice(format!("in the shell that starts it; in a unit of systemd LimitNOFILE={needed}"))
+    Remedy { commands, advice: None }
+        .with_advice(format!("in the shell that starts loopline; in a systemd unit: LimitNOFILE={needed}"))
 }
 
-/// `fs.file-max`. Privileged processes may exceed it, but nobody else could open a file then.
+/// `fs.file-max`. Privileged processes may exceed it, but then no other process could open a file.
 pub(super) fn of_the_system(machine: &Machine) -> Limit {
     let in_use = || machine.files.describe(|files| format!(", {} in use", count(files)));
     Limit {
         name: "open files of the system",
-        says: machine.files_max.describe(|max| limit_of(max) + &in_use()),
-        allows: rooms(left(machine.files_max, machine.files)),
-        lift: |machine, role, connections| {
+        description: machine.files_max.describe(|max| limit_of(max) + &in_use()),
+        allows: connections_for(left(machine.files_max, machine.files)),
+        remedy: |machine, role, connections| {
             let files = needed(role, connections).saturating_add(machine.files.known().unwrap_or(0));
-            Lift::by(sysctl(machine, "fs.file-max", round_up(files)))
+            Remedy::command(sysctl(machine, "fs.file-max", round_up(files)))
         },
     }
 }
 
-fn rooms(descriptors: Option<u64>) -> BTreeMap<Role, u64> {
+fn connections_for(descriptors: Option<u64>) -> BTreeMap<Role, u64> {
     allowed(descriptors, |role, descriptors| {
         Some(match role {
             Role::Serve | Role::ServeThreads => {

@@ -1,62 +1,65 @@
-//! From what a machine says to how many connections it holds: a pure function, and its result.
+//! From the settings of a machine to the connections that it allows: a pure function, and its result.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::bursts::{Burst, bursts};
-use super::limit::{Lift, Limit, Role};
+use super::burst_limits::{BurstLimit, burst_limits};
+use super::limit::{Limit, Remedy, Role};
 use super::machine::Machine;
 use super::memory::ConnectionBytes;
 use super::{descriptors, memory, ports, threads};
 
-/// What a machine can hold, as `--json` writes it.
+/// The result of `doctor`, as `--json` writes it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Diagnosis {
     /// Version of the program.
     pub loopline: &'static str,
-    /// The connections asked about.
+    /// The connections of `--connections`.
     pub asked: Option<u64>,
-    /// For each role, how many connections there can be.
-    pub verdicts: BTreeMap<Role, Verdict>,
-    /// The limits that bound how many there are.
+    /// The capacity for each role.
+    #[serde(rename = "verdicts")]
+    pub capacities: BTreeMap<Role, Capacity>,
+    /// The limits on the number of connections.
     pub limits: Vec<Limit>,
-    /// For each role, what an idle connection takes of memory.
+    /// The memory of an idle connection, for each role.
     pub bytes_per_connection: BTreeMap<Role, ConnectionBytes>,
-    /// The limits that bound how many do something at once.
-    pub bursts: Vec<Burst>,
-    /// Processors. One process uses one, and `--reuse-port` lets several share a port.
+    /// The limits on simultaneous activity.
+    #[serde(rename = "bursts")]
+    pub burst_limits: Vec<BurstLimit>,
+    /// Processors of this process.
     pub processors: Option<usize>,
 }
 
-/// How many connections there can be.
+/// The connections that are possible for a role.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Verdict {
-    /// So many, unless no limit is known.
+pub(crate) struct Capacity {
+    /// The most connections; `None` if no limit is known.
     pub connections: Option<u64>,
-    /// The limit that binds first.
+    /// The lowest limit.
     pub limited_by: Option<&'static str>,
-    /// Whether as many fit as were asked for.
+    /// Whether the connections of `--connections` fit.
     pub fits: Option<bool>,
-    /// What to do: about each limit below what was asked, or else about the one that binds first.
-    pub lifts: Vec<LimitLift>,
+    /// How to raise each limit that is too low for `--connections`; without it, the lowest limit.
+    #[serde(rename = "lifts")]
+    pub remedies: Vec<LimitRemedy>,
 }
 
-/// What lifts one limit.
+/// How to raise one limit.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct LimitLift {
+pub(crate) struct LimitRemedy {
     /// The limit's name.
     pub limit: &'static str,
     /// Connections that it allows now.
     pub allows: u64,
-    /// Connections that it allows then.
+    /// Connections that it allows afterward.
     pub target: u64,
     /// How.
     #[serde(flatten)]
-    pub lift: Lift,
+    pub remedy: Remedy,
 }
 
-/// What `machine` can hold, and what must change for `asked` connections.
+/// The connections that `machine` allows, and how to raise its limits to `asked`.
 #[must_use]
 pub(crate) fn diagnose(machine: &Machine, asked: Option<u64>) -> Diagnosis {
     let limits = vec![
@@ -71,39 +74,39 @@ pub(crate) fn diagnose(machine: &Machine, asked: Option<u64>) -> Diagnosis {
     Diagnosis {
         loopline: env!("CARGO_PKG_VERSION"),
         asked,
-        verdicts: Role::ALL.map(|role| (role, verdict(machine, &limits, role, asked))).into(),
+        capacities: Role::ALL.map(|role| (role, capacity(machine, &limits, role, asked))).into(),
         bytes_per_connection: Role::ALL.map(|role| (role, ConnectionBytes::of(role))).into(),
-        bursts: bursts(machine, asked),
+        burst_limits: burst_limits(machine, asked),
         processors: machine.processors,
         limits,
     }
 }
 
-fn verdict(machine: &Machine, limits: &[Limit], role: Role, asked: Option<u64>) -> Verdict {
+fn capacity(machine: &Machine, limits: &[Limit], role: Role, asked: Option<u64>) -> Capacity {
     let mut binding: Vec<(&Limit, u64)> =
         limits.iter().filter_map(|limit| Some((limit, *limit.allows.get(&role)?))).collect();
     binding.sort_by_key(|(_, allows)| *allows);
     let first = binding.first().copied();
-    let lifted = match asked {
+    let raised = match asked {
         Some(asked) => binding.iter().take_while(|(_, allows)| *allows < asked).count(),
         None => 1.min(binding.len()),
     };
-    let lifts = binding[..lifted].iter().map(|(limit, allows)| {
-        let target = asked.unwrap_or_else(|| worthwhile(*allows, &binding));
-        let lift = (limit.lift)(machine, role, target);
-        LimitLift { limit: limit.name, allows: *allows, target, lift }
+    let remedies = binding[..raised].iter().map(|(limit, allows)| {
+        let target = asked.unwrap_or_else(|| default_target(*allows, &binding));
+        let remedy = (limit.remedy)(machine, role, target);
+        LimitRemedy { limit: limit.name, allows: *allows, target, remedy }
     });
-    Verdict {
+    Capacity {
         connections: first.map(|(_, allows)| allows),
         limited_by: first.map(|(limit, _)| limit.name),
         fits: asked.zip(first).map(|(asked, (_, allows))| asked <= allows),
-        lifts: lifts.collect(),
+        remedies: remedies.collect(),
     }
 }
 
-/// What to lift a limit to when nobody said how many connections are wanted: to the next limit, or to what
-/// systems let a process have without more ado, whichever is less.
-fn worthwhile(allows: u64, binding: &[(&Limit, u64)]) -> u64 {
+/// The target for a limit that allows `allows`, without `--connections`: the next limit, or a million, whichever
+/// is lower.
+fn default_target(allows: u64, binding: &[(&Limit, u64)]) -> u64 {
     let next = binding.iter().map(|(_, other)| *other).find(|other| *other > allows);
     let enough = if allows < A_MILLION { A_MILLION } else { allows.saturating_mul(2) };
     next.unwrap_or(enough).min(enough)
@@ -116,8 +119,9 @@ mod tests {
     use super::*;
     use crate::doctor::fixtures::machine;
 
-    /// A file with a narrow limit in it, the limit and the roles that it binds, and as many as it allows.
-    type Narrow = (&'static str, &'static str, &'static str, &'static [Role], u64);
+    /// A file with a low limit, the name of the limit, the roles that it limits, and the connections that it
+    /// allows.
+    type Low = (&'static str, &'static str, &'static str, &'static [Role], u64);
 
     const LIMITS: &str = "proc/self/limits";
     const GROUP: &str = "sys/fs/cgroup/made/up";
@@ -126,8 +130,8 @@ mod tests {
     const DRIVING: &[Role] = &[Role::Drive, Role::DriveBeyond];
     const THREADS: &[Role] = &[Role::ServeThreads];
 
-    const NARROW: &[Narrow] = &[
-        // 300 are 18 for refusals, 32 kept and 5 endpoints.
+    const LOW: &[Low] = &[
+        // Of 300, 18 are for refusals, 32 are reserved, and 5 are for endpoints.
         (LIMITS, "Max open files  100  300  files\n", "descriptors of a process", SERVING, 245),
         (LIMITS, "Max open files  100  300  files\n", "descriptors of a process", DRIVING, 268),
         ("proc/sys/fs/nr_open", "2048\n", "descriptors of a process", SERVING, 2048 - 101),
@@ -151,40 +155,40 @@ mod tests {
     const GROUP_TASKS: &str = "sys/fs/cgroup/made/up/pids.max";
 
     #[test]
-    fn each_limit_binds_where_it_is_the_narrowest() {
-        for (file, text, limit, roles, allows) in NARROW {
+    fn the_lowest_limit_is_the_capacity() {
+        for (file, text, limit, roles, allows) in LOW {
             let diagnosis = diagnose(&machine(&[(file, Some(text))]), None);
             for role in *roles {
-                let verdict = &diagnosis.verdicts[role];
-                let found = (verdict.limited_by, verdict.connections);
+                let capacity = &diagnosis.capacities[role];
+                let found = (capacity.limited_by, capacity.connections);
                 assert_eq!(found, (Some(*limit), Some(*allows)), "{role:?} with {file}: {text}");
-                assert_eq!(verdict.lifts.len(), 1, "{role:?} with {file}: {text}");
+                assert_eq!(capacity.remedies.len(), 1, "{role:?} with {file}: {text}");
             }
         }
     }
 
     #[test]
-    fn whoever_obeys_the_commands_has_what_was_asked_for() {
-        for (file, text, limit, roles, allows) in NARROW.iter().filter(|narrow| narrow.2 != "memory") {
+    fn the_commands_raise_the_limits_to_the_connections_asked_for() {
+        for (file, text, limit, roles, allows) in LOW.iter().filter(|low| low.2 != "memory") {
             for (role, asked) in roles.iter().flat_map(|role| [(role, allows + 1), (role, 60_000)]) {
                 let before = diagnose(&machine(&[(file, Some(text))]), Some(asked));
-                let verdict = &before.verdicts[role];
-                assert_eq!(verdict.fits, Some(false), "{asked} {role:?} with {file}: {text}");
-                let obeyed: Vec<_> =
-                    verdict.lifts.iter().flat_map(|lift| &lift.lift.commands).map(|it| obey(it)).collect();
-                assert!(!obeyed.is_empty(), "{limit}");
+                let capacity = &before.capacities[role];
+                assert_eq!(capacity.fits, Some(false), "{asked} {role:?} with {file}: {text}");
+                let applied: Vec<_> =
+                    capacity.remedies.iter().flat_map(|it| &it.remedy.commands).map(|it| apply(it)).collect();
+                assert!(!applied.is_empty(), "{limit}");
                 let mut changed = vec![(*file, Some(*text))];
-                changed.extend(obeyed.iter().map(|(file, text)| (file.as_str(), Some(text.as_str()))));
+                changed.extend(applied.iter().map(|(file, text)| (file.as_str(), Some(text.as_str()))));
                 let after = diagnose(&machine(&changed), Some(asked));
-                let verdict = &after.verdicts[role];
-                assert_eq!(verdict.fits, Some(true), "{asked} {role:?} with {changed:?}: {verdict:?}");
-                assert!(verdict.lifts.is_empty());
+                let capacity = &after.capacities[role];
+                assert_eq!(capacity.fits, Some(true), "{asked} {role:?} with {changed:?}: {capacity:?}");
+                assert!(capacity.remedies.is_empty());
             }
         }
     }
 
-    /// The file that a command writes, and what to.
-    fn obey(command: &str) -> (String, String) {
+    /// The file that a command writes, and its new text.
+    fn apply(command: &str) -> (String, String) {
         if let Some(setting) = command.strip_prefix("sysctl -w ") {
             let (name, value) = setting.split_once('=').unwrap();
             (format!("proc/sys/{}", name.replace('.', "/")), value.replace('"', "") + "\n")
@@ -198,58 +202,58 @@ mod tests {
     }
 
     #[test]
-    fn more_ports_than_there_are_take_more_addresses() {
+    fn more_connections_than_ports_need_more_addresses() {
         let diagnosis = diagnose(&machine(&[]), Some(200_000));
-        let Lift { commands, advice } = &diagnosis.verdicts[&Role::DriveBeyond].lifts[0].lift;
+        let Remedy { commands, advice } = &diagnosis.capacities[&Role::DriveBeyond].remedies[0].remedy;
         assert_eq!(commands, &["sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\""]);
         assert!(advice.as_ref().unwrap().contains("over 4 addresses"), "{advice:?}");
-        assert_eq!(diagnosis.verdicts[&Role::Drive].fits, Some(true), "loopback has addresses enough");
+        assert_eq!(diagnosis.capacities[&Role::Drive].fits, Some(true), "loopback has addresses enough");
     }
 
     #[test]
-    fn who_may_not_raise_a_limit_is_told_who_may() {
+    fn without_privileges_a_command_uses_sudo() {
         let low = (LIMITS, Some("Max processes 50 50 processes\nMax open files 300 300 files\n"));
-        let lifts = |status: &str| {
+        let remedies = |status: &str| {
             let machine = machine(&[low, ("proc/self/status", Some(status))]);
             let mut diagnosis = diagnose(&machine, Some(400));
-            diagnosis.verdicts.remove(&Role::ServeThreads).unwrap().lifts
+            diagnosis.capacities.remove(&Role::ServeThreads).unwrap().remedies
         };
-        let user = lifts("Uid:\t1000\t1000\t1000\t1000\nCapEff:\t0000000000000000\n");
+        let user = remedies("Uid:\t1000\t1000\t1000\t1000\nCapEff:\t0000000000000000\n");
         let commands: Vec<&str> =
-            user.iter().flat_map(|lift| &lift.lift.commands).map(String::as_str).collect();
+            user.iter().flat_map(|it| &it.remedy.commands).map(String::as_str).collect();
         assert_eq!(
             commands,
             ["sudo prlimit --pid $$ --nproc=512:512", "sudo prlimit --pid $$ --nofile=512:512"]
         );
-        // In a container, root may have been denied it. The number of tasks does not hold for root.
-        let [contained] = &lifts("Uid:\t0\t0\t0\t0\nCapEff:\t000001fffeffffff\n")[..] else { panic!() };
-        assert!(contained.lift.advice.as_ref().unwrap().contains("CAP_SYS_RESOURCE"));
+        // In a container, root may lack the capability. The limit of tasks does not apply to root.
+        let [contained] = &remedies("Uid:\t0\t0\t0\t0\nCapEff:\t000001fffeffffff\n")[..] else { panic!() };
+        assert!(contained.remedy.advice.as_ref().unwrap().contains("CAP_SYS_RESOURCE"));
     }
 
     #[test]
-    fn a_process_gets_more_than_systems_let_it_have_when_both_are_raised() {
+    fn above_nr_open_both_settings_are_raised() {
         let machine = machine(&[("proc/sys/fs/nr_open", Some("1048576\n"))]);
         let diagnosis = diagnose(&machine, Some(2_000_000));
-        let lift = &diagnosis.verdicts[&Role::Serve].lifts[0].lift;
-        assert_eq!(lift.commands, ["sysctl -w fs.nr_open=2097152", "ulimit -n 2097152"]);
-        let advice = "in the shell that starts it; in a unit of systemd LimitNOFILE=2097152";
-        assert_eq!(lift.advice.as_deref(), Some(advice));
+        let remedy = &diagnosis.capacities[&Role::Serve].remedies[0].remedy;
+        assert_eq!(remedy.commands, ["sysctl -w fs.nr_open=2097152", "ulimit -n 2097152"]);
+        let advice = "in the shell that starts loopline; in a systemd unit: LimitNOFILE=2097152";
+        assert_eq!(remedy.advice.as_deref(), Some(advice));
     }
 
     #[test]
-    fn missing_memory_is_told_and_no_command_is_made_up() {
+    fn missing_memory_has_no_command() {
         let machine = machine(&[("proc/meminfo", Some("MemAvailable:  20480 kB\n"))]);
-        let lift = &diagnose(&machine, Some(100_000)).verdicts[&Role::Serve].lifts[0].lift;
-        assert!(lift.commands.is_empty());
-        assert_eq!(lift.advice.as_deref(), Some("no setting gives memory: 399.5 MiB more are needed"));
+        let remedy = &diagnose(&machine, Some(100_000)).capacities[&Role::Serve].remedies[0].remedy;
+        assert!(remedy.commands.is_empty());
+        assert_eq!(remedy.advice.as_deref(), Some("no setting adds memory: 399.5 MiB more are needed"));
     }
 
     #[test]
-    fn what_is_not_known_binds_nothing() {
+    fn an_unknown_limit_limits_nothing() {
         let nothing = Machine::read(std::path::Path::new("/nowhere"));
         let diagnosis = diagnose(&nothing, Some(1000));
-        for verdict in diagnosis.verdicts.values() {
-            assert_eq!((verdict.connections, verdict.limited_by, verdict.fits), (None, None, None));
+        for capacity in diagnosis.capacities.values() {
+            assert_eq!((capacity.connections, capacity.limited_by, capacity.fits), (None, None, None));
         }
         assert!(diagnosis.to_string().contains("\nserve: unknown\n"));
     }

@@ -1,9 +1,9 @@
-//! A machine that a test makes up: a tree of files that says what the test wants.
+//! A machine for tests: a tree of files.
 
 use super::machine::Machine;
 
-/// A machine on which nothing binds below a hundred million, but for the files of `changed`: a path and
-/// its text, or `None` for a file that does not exist. In `limits`, `status` and `meminfo`, each line of the text
+/// A machine that allows a hundred million connections, except for the files of `changed`: a path and its text,
+/// or `None` for a file that does not exist. In `limits`, `status` and `meminfo`, each line of the text
 /// replaces the line of the same name.
 pub(super) fn machine(changed: &[(&str, Option<&str>)]) -> Machine {
     let root = tempfile::tempdir().unwrap();

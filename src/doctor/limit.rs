@@ -1,4 +1,4 @@
-//! What every limit is: a fact, the connections that it allows to each role, and what lifts it.
+//! A limit of the machine: its value, the connections that it allows each role, and how to raise it.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::fact::Fact;
 use super::machine::Machine;
 
-/// What a machine does with connections.
+/// A way to use connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Role {
@@ -15,17 +15,17 @@ pub(crate) enum Role {
     Serve,
     /// `serve --model threads`.
     ServeThreads,
-    /// Opening them to one address and port on loopback, where sources are spread over 127.0.0.0/8.
+    /// Opening connections to one address and port on loopback, from all of 127.0.0.0/8.
     Drive,
-    /// Opening them to one address and port elsewhere, from one source address.
+    /// Opening connections to one address and port elsewhere, from one source address.
     DriveBeyond,
 }
 
 impl Role {
-    /// All of them.
+    /// All roles.
     pub(crate) const ALL: [Self; 4] = [Self::Serve, Self::ServeThreads, Self::Drive, Self::DriveBeyond];
 
-    /// As people read it.
+    /// The name in a sentence.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -36,7 +36,7 @@ impl Role {
         }
     }
 
-    /// As it stands above a column.
+    /// The name above a column.
     pub(super) fn short_name(self) -> &'static str {
         match self {
             Self::Serve => "serve",
@@ -47,60 +47,61 @@ impl Role {
     }
 }
 
-/// A limit of the machine, as far as it bounds how many connections there can be.
+/// A limit of the machine on the number of connections.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Limit {
     /// What is limited.
     pub name: &'static str,
-    /// What the machine says of it.
-    pub says: String,
-    /// Connections that it allows to each role that it bounds.
+    /// Its value on this machine.
+    #[serde(rename = "says")]
+    pub description: String,
+    /// The connections that it allows each role that it limits.
     pub allows: BTreeMap<Role, u64>,
-    /// What makes it allow so many to a role.
+    /// How to raise it to a number of connections of a role.
     #[serde(skip)]
-    pub(super) lift: fn(&Machine, Role, u64) -> Lift,
+    pub(super) remedy: fn(&Machine, Role, u64) -> Remedy,
 }
 
-/// What lifts a limit.
+/// How to raise a limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Lift {
+pub(crate) struct Remedy {
     /// Commands for a shell, to be run in this order.
     pub commands: Vec<String>,
-    /// What else there is to do or to know.
+    /// What else to do.
     pub advice: Option<String>,
 }
 
-impl Lift {
-    pub(super) fn by(command: String) -> Self {
+impl Remedy {
+    pub(super) fn command(command: String) -> Self {
         Self { commands: vec![command], advice: None }
     }
 
-    pub(super) fn advice(mut self, advice: impl Into<String>) -> Self {
+    pub(super) fn with_advice(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
         self
     }
 }
 
-/// What a role needs of something: so much to begin with, and so much for each connection.
+/// An amount that grows with the number of connections.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Need {
     pub(super) base: u64,
-    pub(super) each: u64,
+    pub(super) per_connection: u64,
 }
 
 impl Need {
-    /// Connections for which there is enough in `available`.
+    /// The connections for which `available` is enough.
     pub(super) fn connections(self, available: u64) -> u64 {
-        available.saturating_sub(self.base) / self.each
+        available.saturating_sub(self.base) / self.per_connection
     }
 
-    /// What so many connections take.
+    /// The amount for `connections`.
     pub(super) fn of(self, connections: u64) -> u64 {
-        connections.saturating_mul(self.each).saturating_add(self.base)
+        connections.saturating_mul(self.per_connection).saturating_add(self.base)
     }
 }
 
-/// What `available` allows to each role that needs some of it.
+/// The connections that `available` allows each role; `connections` returns `None` for a role without a limit.
 pub(super) fn allowed(
     available: Option<u64>,
     connections: impl Fn(Role, u64) -> Option<u64>,
@@ -109,12 +110,12 @@ pub(super) fn allowed(
     available.into_iter().flat_map(allowed).flatten().collect()
 }
 
-/// What is left of a limit of which some may be used already.
+/// The unused part of a limit.
 pub(super) fn left(max: Fact<u64>, used: Fact<u64>) -> Option<u64> {
     max.known().map(|max| max.saturating_sub(used.known().unwrap_or(0)))
 }
 
-/// `sysctl -w`, as whoever runs this may run it.
+/// A `sysctl -w` command, with `sudo` unless this process runs as root.
 pub(super) fn sysctl(machine: &Machine, name: &str, value: impl std::fmt::Display) -> String {
     let value = value.to_string();
     let quote = if value.contains(' ') { "\"" } else { "" };
@@ -125,7 +126,7 @@ pub(super) fn sudo(machine: &Machine) -> &'static str {
     if machine.is_root { "" } else { "sudo " }
 }
 
-/// Settings are commonly powers of two.
+/// The next power of two, as is usual for settings.
 pub(super) fn round_up(number: u64) -> u64 {
     number.checked_next_power_of_two().unwrap_or(number)
 }

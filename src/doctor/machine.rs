@@ -1,7 +1,7 @@
-//! What the machine says about itself, read from `/proc` and `/sys`.
+//! The settings and the state of the machine, read from `/proc` and `/sys`.
 //!
-//! It knows paths and formats, and nothing of what a number means for connections. The root is an argument,
-//! so that a test can make up a machine.
+//! This file knows paths and formats, not what a value means for connections. The root is an argument, so that
+//! a test can read files of its own.
 
 use std::num::NonZero;
 use std::path::Path;
@@ -15,72 +15,71 @@ use super::fact::{Fact, number, numbers, parsed, text};
 /// A soft and a hard limit of this process; `u64::MAX` is unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProcessLimit {
-    /// What holds now.
+    /// The limit in force.
     pub soft: u64,
-    /// What the process may raise it to.
+    /// The highest value that the process may set.
     pub hard: u64,
 }
 
-/// The ports that the system gives to whoever connects without naming one.
+/// The ports that the system assigns to outgoing connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ports {
     /// The first.
     pub first: u16,
     /// The last.
     pub last: u16,
-    /// As many of these are reserved, and not given out.
+    /// The number of reserved ports among these, which are not assigned.
     pub reserved: u64,
 }
 
-/// The facts. Numbers are as the system has them; pages are of [`page_bytes`](Self::page_bytes).
+/// Settings and state; pages are of [`page_bytes`](Self::page_bytes).
 #[derive(Debug, Clone)]
 pub(crate) struct Machine {
-    /// Whether this process is root's, and so needs no `sudo` to change a setting.
+    /// Whether this process runs as root, and needs no `sudo` to change a setting.
     pub is_root: bool,
     /// Whether this process may raise its hard limits (`CAP_SYS_RESOURCE`).
     pub raises_limits: bool,
     /// Descriptors of this process (`RLIMIT_NOFILE`).
     pub descriptors: Fact<ProcessLimit>,
-    /// What the limit of descriptors of any process can be raised to (`fs.nr_open`).
+    /// The highest descriptor limit that a process may have (`fs.nr_open`).
     pub descriptors_raisable: Fact<u64>,
     /// Open files of all processes together (`fs.file-max`).
     pub files_max: Fact<u64>,
-    /// Of these, allocated now (`fs.file-nr`).
+    /// Open files now (`fs.file-nr`).
     pub files: Fact<u64>,
     /// Ports for connecting (`net.ipv4.ip_local_port_range`, `ip_local_reserved_ports`).
     pub ports: Fact<Ports>,
-    /// Tracked connections (`net.netfilter.nf_conntrack_max`).
+    /// The most connections that are tracked (`net.netfilter.nf_conntrack_max`).
     pub tracked_max: Fact<u64>,
-    /// Of these, tracked now (`nf_conntrack_count`).
+    /// Connections tracked now (`nf_conntrack_count`).
     pub tracked: Fact<u64>,
-    /// Bytes that can be had without swapping (`MemAvailable`).
+    /// Memory available without swapping, in bytes (`MemAvailable`).
     pub memory_bytes: Fact<u64>,
-    /// The narrowest limit of memory that a control group sets, in bytes.
+    /// The control group that leaves the least memory; in bytes.
     pub memory_group: Fact<Group>,
-    /// The narrowest limit of tasks that a control group sets.
+    /// The control group that leaves the fewest tasks.
     pub tasks_group: Fact<Group>,
-    /// Tasks of the system (`kernel.threads-max`, `kernel.pid_max`).
+    /// The most tasks of the system (`kernel.threads-max`).
     pub threads_max: Fact<u64>,
     /// The largest task number (`kernel.pid_max`).
     pub pid_max: Fact<u64>,
-    /// Tasks there are now.
+    /// Tasks of the system now.
     pub tasks: Fact<u64>,
-    /// Tasks of this user (`RLIMIT_NPROC`).
+    /// The most tasks of this user (`RLIMIT_NPROC`).
     pub user_tasks: Fact<ProcessLimit>,
-    /// Memory maps of a process (`vm.max_map_count`).
+    /// The most memory maps of a process (`vm.max_map_count`).
     pub maps_max: Fact<u64>,
-    /// Connections that may wait to be accepted (`net.core.somaxconn`).
+    /// The most connections waiting to be accepted (`net.core.somaxconn`).
     pub accept_queue: Fact<u64>,
-    /// Half-open connections, without cookies (`net.ipv4.tcp_max_syn_backlog`).
+    /// The most half-open connections without SYN cookies (`net.ipv4.tcp_max_syn_backlog`).
     pub syn_backlog: Fact<u64>,
-    /// Whether a full queue answers with cookies: 0 no, 1 when needed, 2 always (`tcp_syncookies`).
+    /// Whether SYN cookies are sent: 0 never, 1 if the queue is full, 2 always (`tcp_syncookies`).
     pub syn_cookies: Fact<u64>,
-    /// Pages in buffers of all TCP sockets: no care, pressure, limit (`net.ipv4.tcp_mem`).
+    /// Pages in the buffers of all TCP sockets: low, pressure, limit (`net.ipv4.tcp_mem`).
     pub tcp_pages: Fact<[u64; 3]>,
-    /// Whether ports of closed connections are taken again at once: 0 no, 1 yes, 2 on loopback
-    /// (`net.ipv4.tcp_tw_reuse`).
+    /// Whether ports in `TIME_WAIT` are reused: 0 no, 1 yes, 2 on loopback (`net.ipv4.tcp_tw_reuse`).
     pub port_reuse: Fact<u64>,
-    /// Closed sockets whose bytes are still on their way (`net.ipv4.tcp_max_orphans`).
+    /// The most closed sockets with unsent data (`net.ipv4.tcp_max_orphans`).
     pub orphans_max: Fact<u64>,
     /// Processors that this process may run on.
     pub processors: Option<usize>,
@@ -89,7 +88,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// What the tree of files at `root` says, which is `/` but in tests.
+    /// Reads the files below `root`, which is `/` except in tests.
     #[must_use]
     pub(crate) fn read(root: &Path) -> Self {
         let system = |name: &str| number(root, &format!("proc/sys/{name}"));
@@ -139,7 +138,6 @@ impl From<Limit> for ProcessLimit {
 fn ports(root: &Path) -> Fact<Ports> {
     let reserved = match text(root, "proc/sys/net/ipv4/ip_local_reserved_ports") {
         Fact::Known(list) => list,
-        // Nothing is known to be reserved.
         Fact::Absent | Fact::Unknown => String::new(),
     };
     numbers(root, "proc/sys/net/ipv4/ip_local_port_range").and_then(|[first, last]: [u16; 2]| {
@@ -148,7 +146,7 @@ fn ports(root: &Path) -> Fact<Ports> {
     })
 }
 
-/// How many ports from `first` to `last` are in `ranges`, which are written as `8080,9000-9100`.
+/// The number of ports from `first` to `last` in `ranges`, such as `8080,9000-9100`.
 fn reserved_between(first: u16, last: u16, ranges: &str) -> Option<u64> {
     let mut reserved = 0;
     for part in ranges.trim().split(',').filter(|part| !part.is_empty()) {
@@ -169,7 +167,7 @@ mod tests {
     use crate::doctor::fixtures::machine;
 
     #[test]
-    fn every_fact_of_a_machine_is_read() {
+    fn every_value_is_read() {
         let machine =
             machine(&[("proc/sys/net/ipv4/ip_local_reserved_ports", Some("80,32768-32770,60999-61001\n"))]);
         assert!(machine.is_root && machine.raises_limits);
@@ -183,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_and_what_makes_no_sense_are_told_apart() {
+    fn an_absent_file_and_an_unreadable_file_are_distinguished() {
         let machine = machine(&[
             ("proc/sys/net/netfilter/nf_conntrack_max", None),
             ("proc/sys/fs/nr_open", Some("many\n")),
@@ -203,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_machine_that_says_nothing_nothing_is_known() {
+    fn an_empty_root_gives_no_values() {
         let nowhere = tempfile::tempdir().unwrap();
         let machine = Machine::read(nowhere.path());
         assert!(!machine.is_root && !machine.raises_limits);

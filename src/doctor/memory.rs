@@ -1,20 +1,19 @@
-//! Memory: of the machine, and of the control group that this process is in.
+//! Limits of memory: of the machine, and of the control group of this process.
 
 use serde::Serialize;
 
+use super::cgroup::Group;
 use super::fact::Fact;
-use super::limit::{Lift, Limit, Need, Role, allowed, sudo};
+use super::limit::{Limit, Need, Remedy, Role, allowed, sudo};
 use super::machine::Machine;
-use crate::doctor::cgroup::Group;
-use crate::doctor::text::in_bytes;
+use super::text::in_bytes;
 
 /// Kernel memory of one end of an idle connection, in bytes.
 ///
 /// Measured on Linux 6.18, `x86_64`, as the slope of `Slab` in `/proc/meminfo` from 2,000 to 12,000 idle
 /// connections on loopback, both ends edge-triggered in an `epoll`: 8,260 bytes for two ends. Of one end,
-/// `/proc/slabinfo` tells 2,520 as `TCP`, 865 `sock_inode_cache`, 195 `filp`, 195 `dentry`, 190 of `epoll`,
-/// and the rest for ports and labels. To that come 8 to 24 bytes of the descriptor table. An idle socket
-/// holds no buffers.
+/// `/proc/slabinfo` shows 2,520 as `TCP`, 865 `sock_inode_cache`, 195 `filp`, 195 `dentry`, 190 of `epoll`,
+/// and the rest for ports and labels. The descriptor table adds 8 to 24 bytes. An idle socket has no buffers.
 const SOCKET_BYTES: u64 = 4200;
 
 /// Kernel memory of a thread, in bytes, measured in the same way from 500 to 5,500 connections of
@@ -25,27 +24,27 @@ const THREAD_BYTES: u64 = 25_000;
 /// Memory of `serve` for an idle connection, in bytes: its entry in the table.
 const SERVED_BYTES: u64 = 32;
 
-/// Memory of `serve --model threads` for an idle connection, in bytes: what its thread has touched of its
-/// stack, and its entry in the list. Measured as the slope of `VmRSS` of the release build: 10,960 and more.
+/// Memory of `serve --model threads` for an idle connection, in bytes: the used part of its thread's stack,
+/// and its entry in the list. Measured as the slope of `VmRSS` of the release build: 10,960 and more.
 const SERVED_BY_THREAD_BYTES: u64 = 11_100;
 
 /// Memory of the load generator for a connection, in bytes, at most.
 const DRIVEN_BYTES: u64 = 48;
 
-/// What a process of either kind takes before the first connection, in bytes, generously.
+/// Memory of a process without connections, in bytes; an upper bound.
 const PROCESS_BYTES: u64 = 16 << 20;
 
-/// What an idle connection takes of memory at one end, in bytes.
+/// Memory of one end of an idle connection, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct ConnectionBytes {
-    /// Of the kernel's.
+    /// In the kernel.
     pub kernel: u64,
-    /// Of the process's own.
+    /// In the process.
     pub user: u64,
 }
 
 impl ConnectionBytes {
-    /// What it takes of `role`.
+    /// The memory of a connection of `role`.
     #[must_use]
     pub(crate) fn of(role: Role) -> Self {
         match role {
@@ -58,45 +57,46 @@ impl ConnectionBytes {
 
 fn need(role: Role) -> Need {
     let ConnectionBytes { kernel, user } = ConnectionBytes::of(role);
-    Need { base: PROCESS_BYTES, each: kernel + user }
+    Need { base: PROCESS_BYTES, per_connection: kernel + user }
 }
 
-/// `MemAvailable`. Connections whose bytes are on the way need more; that is bounded by `tcp_mem`.
+/// `MemAvailable`. Connections with buffered data need more, which `tcp_mem` limits.
 pub(super) fn of_the_machine(machine: &Machine) -> Limit {
     Limit {
         name: "memory",
-        says: machine.memory_bytes.describe(|bytes| format!("{} available", in_bytes(bytes))),
+        description: machine.memory_bytes.describe(|bytes| format!("{} available", in_bytes(bytes))),
         allows: allowed(machine.memory_bytes.known(), |role, bytes| Some(need(role).connections(bytes))),
-        lift: |machine, role, connections| {
+        remedy: |machine, role, connections| {
             let missing =
                 need(role).of(connections).saturating_sub(machine.memory_bytes.known().unwrap_or(0));
-            Lift::default().advice(format!("no setting gives memory: {} more are needed", in_bytes(missing)))
+            Remedy::default()
+                .with_advice(format!("no setting adds memory: {} more are needed", in_bytes(missing)))
         },
     }
 }
 
-/// `memory.max`, which counts the kernel's share as well.
+/// `memory.max`, which includes kernel memory.
 pub(super) fn of_the_group(machine: &Machine) -> Limit {
     let group = machine.memory_group.as_known();
     Limit {
         name: "memory of the control group",
-        says: match &machine.memory_group {
+        description: match &machine.memory_group {
             Fact::Known(group) => format!("{} left of {}", in_bytes(group.left()), in_bytes(group.max)),
             Fact::Absent => "no limit".into(),
             Fact::Unknown => "unknown".into(),
         },
         allows: allowed(group.map(Group::left), |role, bytes| Some(need(role).connections(bytes))),
-        lift: |machine, role, connections| {
-            lift_group(machine, machine.memory_group.as_known(), need(role).of(connections))
+        remedy: |machine, role, connections| {
+            group_remedy(machine, machine.memory_group.as_known(), need(role).of(connections))
         },
     }
 }
 
-/// Makes a group leave `needed`.
-pub(super) fn lift_group(machine: &Machine, group: Option<&Group>, needed: u64) -> Lift {
-    group.map_or_else(Lift::default, |group| {
+/// Raises the limit of a group so that `needed` is left.
+pub(super) fn group_remedy(machine: &Machine, group: Option<&Group>, needed: u64) -> Remedy {
+    group.map_or_else(Remedy::default, |group| {
         let max = needed.saturating_add(group.used);
-        Lift::by(format!("echo {max} | {}tee {}", sudo(machine), group.file))
-            .advice("or give it to whatever made the group: a container's or a unit's setting")
+        Remedy::command(format!("echo {max} | {}tee {}", sudo(machine), group.file))
+            .with_advice("or change the setting of the container or systemd unit that created the group")
     })
 }

@@ -1,9 +1,9 @@
-//! `doctor`: how many connections this machine can serve and drive, which limit binds first, what lifts it.
+//! `doctor`: how many connections this machine can serve and drive, which limit is lowest, how to raise it.
 //!
-//! It reads, reckons and prints; it changes nothing. `machine.rs` reads the facts, each file of limits says
-//! what a fact means for connections and which command changes it, `diagnosis.rs` puts them together.
+//! It changes nothing. `machine.rs` reads the settings, each file of limits converts a setting into connections
+//! and knows the command that changes it, `diagnosis.rs` combines them.
 
-mod bursts;
+mod burst_limits;
 mod cgroup;
 mod descriptors;
 mod diagnosis;
@@ -24,24 +24,25 @@ use std::path::{Path, PathBuf};
 use crate::report::format::count;
 use crate::report::output_file::{Json, Unwritten};
 
-pub(crate) use diagnosis::{Diagnosis, Verdict, diagnose};
+pub(crate) use diagnosis::{Capacity, Diagnosis, diagnose};
 pub(crate) use limit::Role;
 pub(crate) use machine::Machine;
 pub(crate) use threads::fit as fit_threads;
 
-/// What to tell, and how.
+/// The arguments of `doctor`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
-    /// Whether so many connections fit.
+    /// Check whether this number of connections fits.
     pub connections: Option<usize>,
-    /// Where the result is written as JSON; `-` is standard output, instead of the text.
+    /// The file for the result as JSON; `-` is standard output, instead of the text.
     pub json: Option<PathBuf>,
 }
 
-/// Tells on standard output what this machine can hold.
+/// Prints how many connections this machine allows.
 ///
 /// # Errors
-/// The connections asked for do not fit, which is told only after the rest; or the result cannot be written.
+/// The connections asked for do not fit, in which case the result is printed all the same; or the result cannot
+/// be written.
 pub(crate) fn run(options: &Options) -> Result<(), DoctorError> {
     let json = Json::open(options.json.as_deref()).map_err(DoctorError::Unwritten)?;
     let asked = options.connections.map(|connections| connections as u64);
@@ -54,12 +55,13 @@ pub(crate) fn run(options: &Options) -> Result<(), DoctorError> {
 }
 
 impl Diagnosis {
-    /// Why as many connections as were asked for cannot be served by the event loop, or driven on loopback.
-    /// What is not known to bind does not count.
+    /// Why the connections asked for cannot be served by the event loop, or driven on loopback. An unknown limit
+    /// does not count.
     fn misfit(&self) -> Option<String> {
         let asked = count(self.asked?);
         let no = [(Role::Serve, "serve"), (Role::Drive, "drive")].into_iter().filter_map(|(role, verb)| {
-            let Verdict { connections, limited_by, fits: Some(false), .. } = self.verdicts.get(&role)? else {
+            let Capacity { connections, limited_by, fits: Some(false), .. } = self.capacities.get(&role)?
+            else {
                 return None;
             };
             Some(format!(
@@ -76,14 +78,14 @@ impl Diagnosis {
 /// Why `doctor` fails.
 #[derive(Debug)]
 pub(crate) enum DoctorError {
-    /// The connections asked for do not fit; one line that says why.
+    /// The connections asked for do not fit; one line with the reason.
     DoesNotFit(String),
     /// The result could not be written.
     Unwritten(Unwritten),
 }
 
 impl DoctorError {
-    /// Whether nobody reads the result any more.
+    /// Whether the reader of the result has gone, which needs no error message.
     #[must_use]
     pub(crate) fn is_reader_gone(&self) -> bool {
         matches!(self, Self::Unwritten(unwritten) if unwritten.is_reader_gone())

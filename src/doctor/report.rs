@@ -1,10 +1,10 @@
-//! The diagnosis as text: a table of the limits, and what follows from them.
+//! The diagnosis as text: a table of the limits, the capacities, and how to raise them.
 
 use std::fmt::{self, Display, Formatter};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use super::diagnosis::{Diagnosis, LimitLift, Verdict};
+use super::diagnosis::{Capacity, Diagnosis, LimitRemedy};
 use super::limit::Role;
 use super::memory::ConnectionBytes;
 use crate::report::format::count;
@@ -14,38 +14,44 @@ impl Display for Diagnosis {
         for line in self.limits().lines() {
             writeln!(f, "{}", line.trim_end())?;
         }
-        writeln!(f, "\nat once")?;
-        for burst in &self.bursts {
-            writeln!(f, "  {}: {}", burst.name, burst.says)?;
-            burst.command.iter().try_for_each(|command| writeln!(f, "    {command}"))?;
+        writeln!(f, "\nlimits on simultaneous activity")?;
+        for limit in &self.burst_limits {
+            writeln!(f, "  {}: {}", limit.name, limit.description)?;
+            limit.command.iter().try_for_each(|command| writeln!(f, "    {command}"))?;
         }
-        writeln!(f, "\nbytes of memory an idle connection takes, of the kernel's and of the process's")?;
+        writeln!(f, "\nmemory of an idle connection, in bytes")?;
         for role in [Role::Serve, Role::ServeThreads, Role::Drive] {
             if let Some(ConnectionBytes { kernel, user }) = self.bytes_per_connection.get(&role) {
-                writeln!(f, "  {}: {} and {}", role.short_name(), count(*kernel), count(*user))?;
+                writeln!(
+                    f,
+                    "  {}: {} in the kernel, {} in the process",
+                    role.short_name(),
+                    count(*kernel),
+                    count(*user)
+                )?;
             }
         }
         writeln!(f, "\n{NOTES}")?;
         if let Some(processors) = self.processors {
             writeln!(
                 f,
-                "Processors: {processors}. A process uses one; with --reuse-port several share a port."
+                "Processors: {processors}. A process uses one; with --reuse-port, several processes share a port."
             )?;
         }
         writeln!(f)?;
-        for (role, verdict) in &self.verdicts {
-            writeln!(f, "{}: {}", role.name(), verdict.in_words(self.asked))?;
+        for (role, capacity) in &self.capacities {
+            writeln!(f, "{}: {}", role.name(), capacity.sentence(self.asked))?;
         }
-        self.say_lifts(f)
+        self.write_remedies(f)
     }
 }
 
 const NOTES: &str = "\
-At start the soft limit of descriptors is raised to the hard one. With both ends on this machine, they share
-its memory and its open files.";
+The soft limit of descriptors is raised to the hard limit at startup. A server and a load generator on the same
+machine share its memory and its open files.";
 
 impl Diagnosis {
-    /// Without lines, so that it is the same on a terminal and in a pipe.
+    /// The table of limits, without borders, so that it is the same on a terminal and in a pipe.
     fn limits(&self) -> String {
         let mut table = Table::new();
         table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -54,7 +60,7 @@ impl Diagnosis {
         for limit in &self.limits {
             let allows = |role| limit.allows.get(&role).map_or_else(|| "-".into(), |number| count(*number));
             let numbers = Role::ALL.map(allows);
-            table.add_row([limit.name.into(), limit.says.clone()].into_iter().chain(numbers));
+            table.add_row([limit.name.into(), limit.description.clone()].into_iter().chain(numbers));
         }
         for column in table.column_iter_mut() {
             let is_number = column.index >= 2;
@@ -64,32 +70,31 @@ impl Diagnosis {
         table.to_string()
     }
 
-    /// What lifts a limit for several roles is said once.
-    fn say_lifts(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let mut lifts: Vec<(&LimitLift, Vec<&str>)> = Vec::new();
-        for (role, verdict) in &self.verdicts {
-            for lift in &verdict.lifts {
-                // Nobody asked for a number, so one is enough.
-                let same = |one: &LimitLift| {
-                    one.limit == lift.limit && (self.asked.is_none() || one.lift == lift.lift)
+    /// A remedy that several roles share is written once.
+    fn write_remedies(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut remedies: Vec<(&LimitRemedy, Vec<&str>)> = Vec::new();
+        for (role, capacity) in &self.capacities {
+            for remedy in &capacity.remedies {
+                let same = |one: &LimitRemedy| {
+                    one.limit == remedy.limit && (self.asked.is_none() || one.remedy == remedy.remedy)
                 };
-                match lifts.iter_mut().find(|(one, _)| same(one)) {
+                match remedies.iter_mut().find(|(one, _)| same(one)) {
                     Some((_, roles)) => roles.push(role.short_name()),
-                    None => lifts.push((lift, vec![role.short_name()])),
+                    None => remedies.push((remedy, vec![role.short_name()])),
                 }
             }
         }
-        for (LimitLift { limit, target, lift, .. }, roles) in lifts {
-            writeln!(f, "\nto lift {limit} to {} connections ({}):", count(*target), roles.join(", "))?;
-            lift.commands.iter().try_for_each(|command| writeln!(f, "  {command}"))?;
-            lift.advice.iter().try_for_each(|advice| writeln!(f, "  ({advice})"))?;
+        for (LimitRemedy { limit, target, remedy, .. }, roles) in remedies {
+            writeln!(f, "\nto raise {limit} to {} connections ({}):", count(*target), roles.join(", "))?;
+            remedy.commands.iter().try_for_each(|command| writeln!(f, "  {command}"))?;
+            remedy.advice.iter().try_for_each(|advice| writeln!(f, "  ({advice})"))?;
         }
         Ok(())
     }
 }
 
-impl Verdict {
-    fn in_words(&self, asked: Option<u64>) -> String {
+impl Capacity {
+    fn sentence(&self, asked: Option<u64>) -> String {
         let (Some(connections), Some(limit)) = (self.connections, self.limited_by) else {
             return "unknown".into();
         };

@@ -1,13 +1,13 @@
-//! Numbers as people read them.
+//! Limits and sizes as text.
 
 use crate::report::format::count;
 
-/// A limit that may be none: systems write that as the largest number they have.
+/// A limit; the largest numbers mean that there is none.
 pub(super) fn limit_of(number: u64) -> String {
     if number >= i64::MAX as u64 { "unlimited".into() } else { count(number) }
 }
 
-/// Bytes in the unit that leaves one to four digits, and a tenth: `22.9 GiB`.
+/// Bytes in the largest unit below them, with one decimal: `22.9 GiB`.
 pub(super) fn in_bytes(bytes: u64) -> String {
     for (unit, shift) in [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)] {
         let whole = bytes >> shift;

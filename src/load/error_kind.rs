@@ -1,6 +1,9 @@
 //! What can go wrong with a connection or a message, by reason.
 
+use std::fmt;
 use std::io;
+
+use serde::Serialize;
 
 /// A reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,24 +62,24 @@ impl ErrorKind {
         }
     }
 
-    /// The limit that keeps connections from being opened, as scripts read it. `others_opened`: some of the
+    /// The limit that keeps connections from being opened. `others_opened`: some of the
     /// same run were.
-    pub(crate) fn limit(self, others_opened: bool) -> &'static str {
+    pub(crate) fn limit(self, others_opened: bool) -> OpenLimit {
         match self {
-            Self::Descriptors => "descriptors",
-            Self::Ports => "ports",
-            Self::Source => "source",
-            Self::Memory => "memory",
-            Self::Refused => "refused",
+            Self::Descriptors => OpenLimit::Descriptors,
+            Self::Ports => OpenLimit::Ports,
+            Self::Source => OpenLimit::Source,
+            Self::Memory => OpenLimit::Memory,
+            Self::Refused => OpenLimit::Refused,
             // Whoever has answered before and does not now has no room left for those who wait.
-            Self::ConnectTimeout if others_opened => "backlog",
+            Self::ConnectTimeout if others_opened => OpenLimit::Backlog,
             Self::ConnectTimeout
             | Self::Unreachable
             | Self::Network
             | Self::ReplyTimeout
-            | Self::NoFreeConnection => "unreachable",
+            | Self::NoFreeConnection => OpenLimit::Unreachable,
             Self::ServerCap | Self::Closed | Self::Reset | Self::WrongReply | Self::ServerRefuses => {
-                "server_cap"
+                OpenLimit::ServerCap
             }
         }
     }
@@ -101,6 +104,27 @@ impl ErrorKind {
             (Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown, _) => Self::Unreachable,
             _ => Self::Network,
         }
+    }
+}
+
+/// What kept connections from being opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OpenLimit {
+    Descriptors,
+    Ports,
+    Source,
+    Memory,
+    Refused,
+    Backlog,
+    Unreachable,
+    /// The connections that the server allows.
+    ServerCap,
+}
+
+impl fmt::Display for OpenLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 
@@ -139,19 +163,21 @@ mod tests {
 
     #[test]
     fn whoever_has_answered_others_has_no_room_left() {
-        assert_eq!(ErrorKind::ConnectTimeout.limit(true), "backlog");
-        assert_eq!(ErrorKind::ConnectTimeout.limit(false), "unreachable");
-        assert_eq!(ErrorKind::Refused.limit(true), "refused");
-        assert_eq!(ErrorKind::Unreachable.limit(true), "unreachable");
+        assert_eq!(ErrorKind::ConnectTimeout.limit(true), OpenLimit::Backlog);
+        assert_eq!(ErrorKind::ConnectTimeout.limit(false), OpenLimit::Unreachable);
+        assert_eq!(ErrorKind::Refused.limit(true), OpenLimit::Refused);
+        assert_eq!(ErrorKind::Unreachable.limit(true), OpenLimit::Unreachable);
         for kind in [ErrorKind::ServerCap, ErrorKind::Closed, ErrorKind::Reset, ErrorKind::ServerRefuses] {
-            assert_eq!(kind.limit(true), "server_cap");
+            assert_eq!(kind.limit(true), OpenLimit::ServerCap);
         }
     }
 
     #[test]
     fn only_what_is_short_here_stops_the_opening_at_once() {
         let finals = [ErrorKind::Descriptors, ErrorKind::Memory, ErrorKind::Ports];
-        for (kind, limit) in finals.into_iter().zip(["descriptors", "memory", "ports"]) {
+        for (kind, limit) in
+            finals.into_iter().zip([OpenLimit::Descriptors, OpenLimit::Memory, OpenLimit::Ports])
+        {
             assert!(kind.is_final());
             assert_eq!(kind.limit(true), limit);
         }

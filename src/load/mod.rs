@@ -7,7 +7,7 @@
 mod batch;
 mod conn;
 mod conn_table;
-mod error_kind;
+pub(crate) mod error_kind;
 #[cfg(test)]
 mod fake_net;
 #[cfg(test)]

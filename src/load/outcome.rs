@@ -1,5 +1,6 @@
 //! From what was counted to what is told: the summary, and whether it tells of the server.
 
+use super::stats::invalid::InvalidReason;
 use super::stats::summary::{
     Bytes, Connections, DatagramDrops, Datagrams, Generator, Lag, Latencies, Latency, LoadModel, Messages,
     Outcome, Summary,
@@ -130,33 +131,25 @@ fn generator(measurements: &Measurements, before: &Baseline) -> Generator {
 }
 
 /// Why the figures tell more of the generator than of the server, if they do.
-fn why_invalid(summary: &Summary, never_sent: u64, waited_seconds: f64) -> Option<String> {
-    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+fn why_invalid(summary: &Summary, never_sent: u64, waited_seconds: f64) -> Option<InvalidReason> {
     if summary.connections.opened == 0 {
-        return Some("no connection was there".into());
+        return Some(InvalidReason::NoConnection);
     }
     let busy = summary.generator.busy;
     if summary.messages.sent > 0 && busy > BUSY_MAX {
-        let busy = percent(busy);
-        return Some(format!(
-            "the generator was busy {busy} of the time: the server may do more than it asked for"
-        ));
+        return Some(InvalidReason::Busy(busy));
     }
-    if summary.duration_seconds > 0.0 && waited_seconds / summary.duration_seconds > WAITED_MAX {
-        let waited = percent(waited_seconds / summary.duration_seconds);
-        return Some(format!(
-            "the generator waited for a processor {waited} of the time: something else ran"
-        ));
+    let waited = waited_seconds / summary.duration_seconds;
+    if summary.duration_seconds > 0.0 && waited > WAITED_MAX {
+        return Some(InvalidReason::Waited(waited));
     }
     if never_sent > 0 {
-        return Some(format!(
-            "the generator could not keep up: {never_sent} messages were due and never sent"
-        ));
+        return Some(InvalidReason::NeverSent(never_sent));
     }
     match (summary.schedule_lag_us.p99, summary.latency_us.response.p99) {
-        (Some(lag), Some(response)) if lag > LAG_MAX_US && lag > response / 10.0 => Some(format!(
-            "messages were sent late, p99 by {lag:.0} µs: that is more than a tenth of the response time"
-        )),
+        (Some(lag), Some(response)) if lag > LAG_MAX_US && lag > response / 10.0 => {
+            Some(InvalidReason::Late(lag))
+        }
         _ => None,
     }
 }
@@ -179,19 +172,18 @@ const LAG_MAX_US: f64 = 100.0;
 mod tests {
     use super::*;
 
-    fn why(change: impl FnOnce(&mut Summary)) -> Option<String> {
+    fn why(change: impl FnOnce(&mut Summary)) -> Option<InvalidReason> {
         why_with(change, 0, 0.0)
     }
 
-    fn why_with(change: impl FnOnce(&mut Summary), never_sent: u64, waited_seconds: f64) -> Option<String> {
+    fn why_with(
+        change: impl FnOnce(&mut Summary),
+        never_sent: u64,
+        waited_seconds: f64,
+    ) -> Option<InvalidReason> {
         let mut summary = Summary::sample();
         change(&mut summary);
         why_invalid(&summary, never_sent, waited_seconds)
-    }
-
-    fn says(why: Option<String>, what: &str) {
-        let why = why.expect("it is not valid");
-        assert!(why.contains(what), "{why}");
     }
 
     #[test]
@@ -201,13 +193,13 @@ mod tests {
 
     #[test]
     fn without_a_connection_nothing_is_known() {
-        says(why(|it| it.connections.opened = 0), "no connection was there");
+        assert_eq!(why(|it| it.connections.opened = 0), Some(InvalidReason::NoConnection));
         assert_eq!(why(|it| it.connections.opened = 1), None);
     }
 
     #[test]
     fn a_generator_at_its_limit_says_nothing_of_the_server() {
-        says(why(|it| it.generator.busy = 0.951), "busy 95 %");
+        assert_eq!(why(|it| it.generator.busy = 0.951), Some(InvalidReason::Busy(0.951)));
         assert_eq!(why(|it| it.generator.busy = 0.95), None);
         // Whoever only holds connections may read as much as comes.
         assert_eq!(why(|it| (it.generator.busy, it.messages.sent) = (1.0, 0)), None);
@@ -215,14 +207,14 @@ mod tests {
 
     #[test]
     fn a_generator_that_had_no_processor_was_not_alone() {
-        says(why_with(|_| {}, 0, 1.01), "waited for a processor 10 % of the time");
+        assert_eq!(why_with(|_| {}, 0, 1.01), Some(InvalidReason::Waited(0.101)));
         assert_eq!(why_with(|_| {}, 0, 1.0), None);
         assert_eq!(why_with(|it| it.duration_seconds = 0.0, 0, 1.0), None);
     }
 
     #[test]
     fn messages_that_were_never_sent_are_the_generators_fault() {
-        says(why_with(|_| {}, 7, 0.0), "7 messages were due and never sent");
+        assert_eq!(why_with(|_| {}, 7, 0.0), Some(InvalidReason::NeverSent(7)));
     }
 
     #[test]
@@ -233,11 +225,11 @@ mod tests {
                 it.latency_us.response.p99 = Some(response);
             })
         };
-        says(lag(240.1, 2400.0), "p99 by 240 µs");
+        assert_eq!(lag(240.1, 2400.0), Some(InvalidReason::Late(240.1)));
         assert_eq!(lag(239.9, 2400.0), None);
         // Less than a tenth of a millisecond matters to nobody.
         assert_eq!(lag(100.0, 200.0), None);
-        says(lag(100.1, 200.0), "p99 by 100 µs");
+        assert_eq!(lag(100.1, 200.0), Some(InvalidReason::Late(100.1)));
         assert_eq!(why(|it| it.schedule_lag_us.p99 = None), None);
     }
 }

@@ -1,5 +1,5 @@
-//! Numbers as people read them: `1.24 ms`, `1,234,567`, `64 KiB`. Used wherever results are shown to people;
-//! machines get them as they are.
+//! Numbers with units and three significant digits: `1.24 ms`, `1,234,567`, `64 KiB`. For text and pages; JSON
+//! has the numbers themselves.
 
 /// A time given in microseconds, to three digits: `870 µs`, `1.24 ms`, `3.1 s`.
 #[must_use]
@@ -16,13 +16,16 @@ pub(crate) fn count(n: u64) -> String {
     grouped(&n.to_string())
 }
 
-/// So many a second: `124,035/s`; to three digits below a hundred: `0.5/s`.
+/// A rate per second: `124,035/s`; to three digits below a hundred: `0.5/s`.
 #[must_use]
 pub(crate) fn rate(per_second: f64) -> String {
-    if !per_second.is_finite() {
-        return NONE.into();
-    }
-    format!("{}/s", three_digits(per_second))
+    if per_second.is_finite() { number(per_second) + "/s" } else { NONE.into() }
+}
+
+/// A number without a unit: `124,035`; to three digits below a hundred: `0.5`.
+#[must_use]
+pub(crate) fn number(value: f64) -> String {
+    if value.is_finite() { three_digits(value) } else { NONE.into() }
 }
 
 /// A number of bytes, to three digits: `26 B`, `64 KiB`, `1.5 GiB`.
@@ -33,7 +36,7 @@ pub(crate) fn bytes(n: u64) -> String {
     scaled(n as f64, &units.map(|(size, unit)| (size as f64, unit)))
 }
 
-/// A share of 0 to 1, to three digits: `87.5 %`. Only nothing is 0 %, and only all is 100 %.
+/// A share of 0 to 1, to three digits: `87.5 %`. Only 0 is `0 %`, and only 1 is `100 %`.
 #[must_use]
 pub(crate) fn share(of_one: f64) -> String {
     match of_one * 100.0 {
@@ -43,27 +46,27 @@ pub(crate) fn share(of_one: f64) -> String {
     }
 }
 
-/// A large number in little room, to three digits: `950`, `12 k`, `1.5 M`. For the ticks of an axis.
+/// A number with an SI prefix, to three digits: `950`, `12 k`, `1.5 M`. For the ticks of an axis.
 #[must_use]
-pub(crate) fn short(n: f64) -> String {
+pub(crate) fn with_prefix(n: f64) -> String {
     scaled(n, &[(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")])
 }
 
-/// `value` as `show` writes it, or `–` when there is none.
+/// `value` formatted by `show`, or `–` if there is none.
 #[must_use]
-pub(crate) fn maybe(value: Option<f64>, show: fn(f64) -> String) -> String {
+pub(crate) fn optional(value: Option<f64>, show: fn(f64) -> String) -> String {
     value.map_or_else(|| NONE.into(), show)
 }
 
-/// What stands where there is no number.
+/// The text for a missing number.
 pub(crate) const NONE: &str = "–";
 
-/// `value` in the largest of `units` in which it is at least one, or else in the last.
+/// `value` in the largest of `units` in which it is at least one, or in the last.
 fn scaled(value: f64, units: &[(f64, &str)]) -> String {
     if !value.is_finite() {
         return NONE.into();
     }
-    // From here on three digits round up to the unit: 999.6 µs is 1 ms, not 1000 µs.
+    // From here on, three digits round up to the unit: 999.6 µs is 1 ms, not 1000 µs.
     let fits = |size: f64| value.abs() >= 0.9995 * size;
     let unit = units.iter().find(|(size, _)| fits(*size)).or(units.last());
     let &(size, name) = unit.unwrap_or(&(1.0, ""));
@@ -71,7 +74,7 @@ fn scaled(value: f64, units: &[(f64, &str)]) -> String {
     if name.is_empty() { number } else { format!("{number} {name}") }
 }
 
-/// Three digits, all digits of whole numbers, and no zeros at the end of a fraction.
+/// Three significant digits, all digits of whole numbers, no trailing zeros of a fraction.
 fn three_digits(value: f64) -> String {
     let decimals = match value.abs() {
         below if below < 9.995 => 2,
@@ -88,12 +91,12 @@ fn three_digits(value: f64) -> String {
     }
 }
 
-/// A comma between each three digits of a whole number.
+/// A whole number with commas between groups of three digits.
 fn grouped(number: &str) -> String {
     let (sign, digits) = number.split_at(usize::from(number.starts_with('-')));
     let mut grouped = String::from(sign);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -106,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_have_three_digits_and_the_unit_that_fits() {
+    fn times_have_three_digits_and_a_fitting_unit() {
         let times = [
             (0.0, "0 µs"),
             (0.25, "250 ns"),
@@ -137,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_say_that_they_are_a_second() {
+    fn rates_end_in_per_second() {
         let rates = [(0.0, "0/s"), (0.5, "0.5/s"), (12.34, "12.3/s"), (124_035.4, "124,035/s")];
         for (per_second, text) in rates {
             assert_eq!(rate(per_second), text);
@@ -161,15 +164,15 @@ mod tests {
     }
 
     #[test]
-    fn ticks_are_short() {
+    fn ticks_have_a_prefix() {
         let ticks = [(0.0, "0"), (0.5, "0.5"), (950.0, "950"), (12_000.0, "12 k"), (1.5e6, "1.5 M")];
         for (n, text) in ticks {
-            assert_eq!(short(n), text);
+            assert_eq!(with_prefix(n), text);
         }
     }
 
     #[test]
-    fn only_nothing_is_none_of_it_and_only_all_is_all() {
+    fn only_zero_is_0_percent_and_only_one_is_100_percent() {
         let shares = [
             (0.0, "0 %"),
             (0.000_01, "< 0.01 %"),
@@ -185,8 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_a_dash() {
-        assert_eq!(maybe(None, time_us), "–");
-        assert_eq!(maybe(Some(2.0), time_us), "2 µs");
+    fn a_missing_number_is_a_dash() {
+        assert_eq!(optional(None, time_us), "–");
+        assert_eq!(optional(Some(2.0), time_us), "2 µs");
     }
 }

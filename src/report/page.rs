@@ -28,7 +28,7 @@ pub(crate) struct Card {
     pub note: String,
 }
 
-/// A table. The first column says what a row is, the others are numbers unless they are [`Column::Words`].
+/// A table. The first column says what a row is, the others are numbers unless they are [`Column::Text`].
 #[derive(Debug)]
 pub(crate) struct Table<'a> {
     /// What it shows.
@@ -47,13 +47,13 @@ pub(crate) enum Column<'a> {
     /// Numbers, with the digits of one row under those of another.
     Numbers(&'a str),
     /// Text.
-    Words(&'a str),
+    Text(&'a str),
 }
 
 impl Column<'_> {
     fn name(&self) -> &str {
         match self {
-            Self::Numbers(name) | Self::Words(name) => name,
+            Self::Numbers(name) | Self::Text(name) => name,
         }
     }
 }
@@ -149,12 +149,12 @@ impl Page {
 fn table(table: &Table<'_>) -> String {
     let head = |column: &Column<'_>| match column {
         Column::Numbers(name) => of_text("th scope=\"col\" class=\"number\"", name),
-        Column::Words(name) => of_text("th scope=\"col\"", name),
+        Column::Text(name) => of_text("th scope=\"col\"", name),
     };
     let cell = |(place, (cell, column)): (usize, (&String, &Column<'_>))| match column {
         _ if place == 0 => of_text("th scope=\"row\"", cell),
         Column::Numbers(_) => of_text("td class=\"number\"", cell),
-        Column::Words(_) => of_text("td class=\"words\"", cell),
+        Column::Text(_) => of_text("td class=\"words\"", cell),
     };
     let row = |cells: &Vec<String>| {
         let cells: String = cells.iter().zip(table.columns).enumerate().map(cell).collect();
@@ -205,10 +205,10 @@ mod tests {
         page.note(Tone::Warning, "Not \"valid\".", "<script>alert(1)</script>");
         page.cards(&[Card { name: "rate", value: "1 < 2".into(), note: "'".into() }]);
         page.section("Plots", "");
-        let y = Axis { label: "y", scale: Scale::Linear, show: format::short };
+        let y = Axis { label: "y", scale: Scale::Linear, show: format::with_prefix };
         let series = vec![Series::new("<name>", [(0.0, Some(1.0)), (1.0, Some(2.0))])];
         page.plots(&[(Plot { title: "p".into(), x: Axis::time("x"), y, series }, "<note>")]);
-        let columns = [Column::Words("what"), Column::Numbers("n<"), Column::Words("why")];
+        let columns = [Column::Text("what"), Column::Numbers("n<"), Column::Text("why")];
         let rows = vec![vec!["<td>".into(), "1".into(), "&amp;".into()]];
         page.table(&Table { title: "<caption>", columns: &columns, rows, note: "" });
         page.finish("<footer>")
@@ -233,10 +233,10 @@ mod tests {
             });
             Series { name: name.into(), points: rates.to_vec(), stroke: Stroke::Marked }
         };
-        let connections = Axis { label: "connections", scale: Scale::Log, show: format::short };
+        let connections = Axis { label: "connections", scale: Scale::Log, show: format::with_prefix };
         let mut page = Page::new("two servers", "as connections grow");
         let plots = [Scale::Log, Scale::Linear].map(|scale| {
-            let y = Axis { label: "messages a second", scale, show: format::short };
+            let y = Axis { label: "messages a second", scale, show: format::with_prefix };
             let mut series = vec![server("loop", 1e-5), server("threads", 4e-4)];
             series[1].points.pop();
             (Plot { title: "Throughput".into(), x: connections, y, series }, "")

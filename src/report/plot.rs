@@ -84,7 +84,7 @@ mod tests {
     use crate::report::format;
 
     fn plot(y: Scale, series: Vec<Series>) -> Plot {
-        let y = Axis { label: "value", scale: y, show: format::short };
+        let y = Axis { label: "value", scale: y, show: format::with_prefix };
         Plot { title: "a <plot>".into(), x: Axis::time("time"), y, series }
     }
 

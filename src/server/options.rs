@@ -57,6 +57,7 @@ impl Default for ServeOptions {
 
 /// Who serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 pub(crate) enum Model {
     /// One thread, for all connections.
     Loop,

@@ -1,33 +1,33 @@
-//! The universal scalability law: what throughput does as more ask for it at once.
+//! The universal scalability law: throughput by the number of concurrent connections.
 //!
-//! `X(N) = λN / (1 + σ(N − 1) + κN(N − 1))`: each of `N` alone would have `λ`; they wait for what only one can
-//! have (`σ`, contention) and for each other (`κ`, coherence). After N. J. Gunther, *Guerrilla Capacity
+//! `X(N) = λN / (1 + σ(N − 1) + κN(N − 1))`: `λ` is the throughput of one connection, `σ` the share of work that is
+//! serialized (contention), `κ` the cost of coordination between pairs (coherence). After N. J. Gunther, *Guerrilla Capacity
 //! Planning*, 2007.
 
 use serde::Serialize;
 
-/// A law that was fitted.
+/// A fitted law.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Fit {
-    /// Throughput of one alone.
+    /// Throughput of one connection.
     pub lambda: f64,
     /// Contention, 0 or more.
     pub sigma: f64,
     /// Coherence, 0 or more.
     pub kappa: f64,
-    /// Share of the variance that it explains; 1 is all of it.
+    /// Share of the variance that it explains, up to 1.
     pub r_squared: f64,
-    /// Points that it was fitted to.
+    /// The number of points.
     pub points: usize,
 }
 
 impl Fit {
-    /// The law that comes closest to `points`, of connections and throughput: by least squares of the relative
-    /// error of `N / X`, which is linear in `1/λ`, `σ/λ` and `κ/λ`. Neither `σ` nor `κ` is below nought.
+    /// Fits the law to `points` of connections and throughput, by least squares of the relative error of `N / X`,
+    /// which is linear in `1/λ`, `σ/λ` and `κ/λ`. Neither `σ` nor `κ` is negative.
     #[must_use]
     pub(crate) fn of(points: &[(f64, f64)]) -> Option<Self> {
         let points: Vec<(f64, f64)> = points.iter().copied().filter(|(n, x)| *n >= 1.0 && *x > 0.0).collect();
-        // With a parameter held at nought, the others may be better than what is left of a negative one.
+        // Where a parameter would be negative, it is held at zero and the others are fitted again.
         let subsets = [[true, true, true], [true, true, false], [true, false, true], [true, false, false]];
         let fits = subsets.into_iter().filter_map(|free| Some((free, solve(&points, free)?)));
         let allowed = fits.filter(|(_, [one, sigma, kappa])| *one > 0.0 && *sigma >= 0.0 && *kappa >= 0.0);
@@ -43,19 +43,19 @@ impl Fit {
         Some(Self { r_squared: fit.explains(&points), ..fit })
     }
 
-    /// Throughput of `n`.
+    /// Throughput of `n` connections.
     #[must_use]
     pub(crate) fn at(&self, n: f64) -> f64 {
         self.lambda * n / (1.0 + self.sigma * (n - 1.0) + self.kappa * n * (n - 1.0))
     }
 
-    /// Where throughput is greatest; there is such a place only where they wait for each other.
+    /// The number of connections with the greatest throughput; `None` without coherence cost.
     #[must_use]
     pub(crate) fn peak(&self) -> Option<f64> {
         (self.kappa > 0.0 && self.sigma < 1.0).then(|| ((1.0 - self.sigma) / self.kappa).sqrt())
     }
 
-    /// Whether anything may be said by it.
+    /// Whether there are enough points, and the law explains enough of their variance.
     #[must_use]
     pub(crate) fn is_good(&self) -> bool {
         self.points >= POINTS_MIN && self.r_squared >= R_SQUARED_MIN
@@ -69,7 +69,7 @@ impl Fit {
     }
 }
 
-/// What the law is linear in, relative to the point.
+/// The terms in which the law is linear, relative to the point.
 fn terms((n, x): (f64, f64)) -> [f64; 3] {
     [1.0, n - 1.0, n * (n - 1.0)].map(|term| term * x / n)
 }
@@ -81,12 +81,12 @@ fn error(points: &[(f64, f64)], a: [f64; 3]) -> f64 {
         .sum()
 }
 
-/// Least squares of the terms that are `free`; the others are nought.
+/// Least squares of the terms that are `free`; the others are zero.
 fn solve(points: &[(f64, f64)], free: [bool; 3]) -> Option<[f64; 3]> {
     if points.len() < free.iter().filter(|free| **free).count() {
         return None;
     }
-    // Terms differ by many powers of ten, so each is made as long as the others.
+    // The terms differ by many powers of ten, so each is scaled to the same length.
     let mut scale = [0.0; 3];
     for point in points {
         for (scale, term) in scale.iter_mut().zip(terms(*point)) {
@@ -104,20 +104,20 @@ fn solve(points: &[(f64, f64)], free: [bool; 3]) -> Option<[f64; 3]> {
             }
         }
     }
-    for (place, free) in free.into_iter().enumerate() {
+    for (index, free) in free.into_iter().enumerate() {
         if !free {
-            rows[place] = [0.0; 4];
-            rows[place][place] = 1.0;
-            for row in rows.iter_mut().enumerate().filter(|(other, _)| *other != place).map(|(_, row)| row) {
-                row[place] = 0.0;
+            rows[index] = [0.0; 4];
+            rows[index][index] = 1.0;
+            for row in rows.iter_mut().enumerate().filter(|(other, _)| *other != index).map(|(_, row)| row) {
+                row[index] = 0.0;
             }
         }
     }
     let solution = eliminate(rows)?;
-    Some([0, 1, 2].map(|place| solution[place] / scale[place]))
+    Some([0, 1, 2].map(|index| solution[index] / scale[index]))
 }
 
-/// Gauss and Jordan, with the greatest of each column first.
+/// Gauss-Jordan elimination with partial pivoting.
 fn eliminate(mut rows: [[f64; 4]; 3]) -> Option<[f64; 3]> {
     for column in 0..3 {
         let pivot = (column..3).max_by(|a, b| rows[*a][column].abs().total_cmp(&rows[*b][column].abs()))?;
@@ -128,7 +128,7 @@ fn eliminate(mut rows: [[f64; 4]; 3]) -> Option<[f64; 3]> {
         }
         rows[column] = rows[column].map(|cell| cell / by);
         let pivot = rows[column];
-        for (_, row) in rows.iter_mut().enumerate().filter(|(place, _)| *place != column) {
+        for (_, row) in rows.iter_mut().enumerate().filter(|(index, _)| *index != column) {
             let by = row[column];
             row.iter_mut().zip(pivot).for_each(|(cell, pivot)| *cell -= by * pivot);
         }
@@ -141,10 +141,10 @@ fn count(points: &[(f64, f64)]) -> f64 {
     points.len() as f64
 }
 
-/// With fewer points, three parameters go through nearly everything.
+/// With fewer points, three parameters fit nearly anything.
 const POINTS_MIN: usize = 5;
 
-/// What a fit must explain.
+/// The share of the variance that a fit must explain.
 const R_SQUARED_MIN: f64 = 0.9;
 
 #[cfg(test)]
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_of_a_few_percent_does_not_matter() {
+    fn a_few_percent_of_noise_hardly_change_the_fit() {
         let noise = [1.03, 0.98, 1.01, 0.97, 1.02, 0.99];
         let disturbed: Vec<_> =
             points(20_000.0, 0.1, 1e-6).into_iter().zip(noise).map(|((n, x), by)| (n, x * by)).collect();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_claimed_of_few_points_or_of_no_law() {
+    fn few_points_or_scattered_points_are_no_good_fit() {
         assert!(!Fit::of(&points(1.0, 0.1, 0.0)[..4]).unwrap().is_good());
         let zigzag: Vec<_> = COUNTS.into_iter().zip([1.0, 9.0, 1.0, 9.0, 1.0, 9.0]).collect();
         assert!(!Fit::of(&zigzag).unwrap().is_good());
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_beyond_its_number_has_no_negative_contention() {
+    fn superlinear_growth_has_no_negative_contention() {
         let better: Vec<_> = COUNTS.into_iter().map(|n| (n, n.powf(1.2))).collect();
         let fit = Fit::of(&better).unwrap();
         assert!(fit.sigma >= 0.0 && fit.kappa >= 0.0 && fit.peak().is_none(), "{fit:?}");

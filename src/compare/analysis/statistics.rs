@@ -1,25 +1,25 @@
-//! What repeats say together: the median, and how far it can be trusted.
+//! The median of repeated runs, and its confidence interval.
 
 use serde::Serialize;
 
-/// The median of some runs, and the interval that it lies in.
+/// The median of some runs, and its interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Estimate {
-    /// The middle one, or the mean of the middle two.
+    /// The middle value, or the mean of the middle two.
     pub median: f64,
     /// The lower end of the interval.
     pub low: f64,
     /// The upper end.
     pub high: f64,
-    /// How likely the interval holds the true median, 0 to 1, whatever the runs are distributed like. With
-    /// fewer than five runs it is `None`, and the interval is no more than their range.
+    /// The probability that the interval contains the true median, 0 to 1, for any distribution. With fewer than
+    /// five runs it is `None`, and the interval is their range.
     pub confidence: Option<f64>,
-    /// Runs.
+    /// The number of runs.
     pub runs: usize,
 }
 
 impl Estimate {
-    /// What `runs` say; `None` of none.
+    /// The estimate from `runs`; `None` if there are none.
     #[must_use]
     pub(crate) fn of(runs: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut runs: Vec<f64> = runs.into_iter().filter(|run| run.is_finite()).collect();
@@ -31,25 +31,25 @@ impl Estimate {
         if runs.len() < RUNS_MIN {
             return Some(whole);
         }
-        // The narrowest that is confident enough, or else from the least to the greatest.
-        let confident = (0..middle).rev().find(|place| confidence(runs.len(), *place) >= CONFIDENCE);
-        let place = confident.unwrap_or(0);
-        let confidence = Some(confidence(runs.len(), place));
-        Some(Self { low: runs[place], high: runs[runs.len() - 1 - place], confidence, ..whole })
+        // The narrowest interval that is confident enough, or else the whole range.
+        let confident = (0..middle).rev().find(|rank| confidence(runs.len(), *rank) >= CONFIDENCE);
+        let rank = confident.unwrap_or(0);
+        let confidence = Some(confidence(runs.len(), rank));
+        Some(Self { low: runs[rank], high: runs[runs.len() - 1 - rank], confidence, ..whole })
     }
 
-    /// Whether the two are apart: their intervals have nothing in common.
+    /// Whether the intervals of both do not overlap.
     #[must_use]
     pub(crate) fn is_apart_from(&self, other: &Self) -> bool {
         self.low > other.high || self.high < other.low
     }
 }
 
-/// How likely the median is between the `place`-th smallest and the `place`-th greatest of `runs`, counted from
-/// nought: each run is below it or above it like a coin that falls on one side or the other.
-fn confidence(runs: usize, place: usize) -> f64 {
+/// The probability that the median lies between the `rank`-th smallest and the `rank`-th largest of `runs`,
+/// counted from zero: each run is below or above it with equal probability.
+fn confidence(runs: usize, rank: usize) -> f64 {
     let (mut ways, mut outside) = (1.0, 0.0);
-    for below in 0..=place {
+    for below in 0..=rank {
         outside += ways;
         ways *= small(runs - below) / small(below + 1);
     }
@@ -61,7 +61,7 @@ fn small(number: usize) -> f64 {
     number as f64
 }
 
-/// With fewer, an interval says little.
+/// With fewer runs, an interval means little.
 const RUNS_MIN: usize = 5;
 
 const CONFIDENCE: f64 = 0.95;
@@ -79,10 +79,10 @@ mod tests {
     }
 
     #[test]
-    fn of_few_runs_there_is_a_range_and_of_more_an_interval() {
+    fn few_runs_give_a_range_and_more_runs_an_interval() {
         let of = |runs: u32| Estimate::of((1..=runs).map(f64::from)).unwrap();
         assert_eq!((of(4).low, of(4).high, of(4).confidence), (1.0, 4.0, None));
-        // The binomial distribution, as tables of it say.
+        // From tables of the binomial distribution.
         for (runs, low, high, confidence) in
             [(5, 1.0, 5.0, 0.9375), (6, 1.0, 6.0, 0.968_75), (10, 2.0, 9.0, 0.978_515_625)]
         {
@@ -93,13 +93,13 @@ mod tests {
     }
 
     #[test]
-    fn one_run_that_was_disturbed_does_not_move_the_median() {
+    fn one_outlier_does_not_move_the_median() {
         let it = Estimate::of([10.0, 11.0, 10.5, 10.2, 400.0]).unwrap();
         assert!((it.median - 10.5).abs() < 1e-9);
     }
 
     #[test]
-    fn what_overlaps_is_not_apart() {
+    fn overlapping_intervals_are_not_apart() {
         let (few, some, many) = (
             Estimate::of([1.0, 2.0]).unwrap(),
             Estimate::of([2.0, 3.0]).unwrap(),

@@ -1,19 +1,20 @@
-//! The page that `--report` writes, and the pictures of `--pictures`.
+//! The page of `--report`, and the pictures of `--pictures`.
 
 use super::plots::{self, Figure};
 use super::table;
 use crate::compare::analysis::statistics::Estimate;
 use crate::compare::options::Workload;
+use crate::compare::plan::model_name;
 use crate::compare::result::{Cell, Comparison};
-use crate::report::format::{NONE, bytes, count, maybe, rate, share, time_us};
+use crate::report::format::{NONE, bytes, count, optional, rate, share, time_us};
 use crate::report::page::{Column, Page, Table, Tone, picture};
 
-/// The page about `comparison`, whole.
+/// The whole page.
 #[must_use]
 pub(crate) fn page(comparison: &Comparison) -> String {
     let mut page = Page::new("Event loop and threads, compared", &subtitle(comparison));
     notes(comparison, &mut page);
-    page.section("What it comes to", "");
+    page.section("Results", "");
     page.table(&verdicts(comparison));
     page.section("Cost and limits", "With all connections active.");
     put(&mut page, plots::of_all(comparison));
@@ -26,17 +27,17 @@ pub(crate) fn page(comparison: &Comparison) -> String {
     }
     page.section(
         "How it was measured",
-        "Each run has a server of its own in a child process, with the same services, parser, sockets and backlog, \
-         recording nothing. Models take turns (A B B A …). Figures are medians of the repeats; bars are their \
-         confidence interval, or their range when there are fewer than five.",
+        "Each run starts a server in a child process, with the same services, parser, sockets and backlog, without \
+         a journal. The models alternate (A B B A …). Values are medians of the repeats; bars are their confidence \
+         interval, or their range with fewer than five.",
     );
-    if !table::explained(comparison).is_empty() {
+    if !table::explanations(comparison).is_empty() {
         page.table(&marks(comparison));
     }
     page.finish(&format!("Written by loopline {}.", comparison.loopline))
 }
 
-/// Every plot as a file: its name, and what is in it.
+/// Every plot as a file: its name, and its content.
 #[must_use]
 pub(crate) fn pictures(comparison: &Comparison) -> Vec<(String, String)> {
     let of_workloads =
@@ -59,7 +60,11 @@ fn subtitle(comparison: &Comparison) -> String {
         machine.processors.map(|processors| format!("{processors} processors")),
         machine.memory_bytes.map(bytes),
         machine.kernel.as_ref().map(|kernel| format!("Linux {kernel}")),
-        Some(format!("{} runs in {}", count(comparison.done as u64), time_us(comparison.took_seconds * 1e6))),
+        Some(format!(
+            "{} runs in {}",
+            count(comparison.done as u64),
+            time_us(comparison.elapsed_seconds * 1e6)
+        )),
     ];
     known.into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
@@ -67,27 +72,26 @@ fn subtitle(comparison: &Comparison) -> String {
 fn notes(comparison: &Comparison, page: &mut Page) {
     if comparison.interrupted {
         let (done, planned) = (count(comparison.done as u64), count(comparison.planned as u64));
-        page.note(Tone::Warning, "Interrupted.", &format!("{done} of {planned} runs were done."));
+        page.note(Tone::Warning, "Interrupted.", &format!("{done} of {planned} runs were completed."));
     }
     let all = comparison.cells.len();
     let limited = comparison.cells.iter().filter(|cell| cell.generator.was_the_limit).count();
     if limited == 0 {
-        page.note(Tone::Good, "Valid.", "The generator was the limit of no cell.");
+        page.note(Tone::Good, "Valid.", "The generator was not the limit in any cell.");
     } else {
         let reason = format!(
-            "Of {all} cells, {limited} tell more of the generator, or of what else ran, than of the server. They \
-             are marked G."
+            "In {limited} of {all} cells, marked G, the generator or other programs were the limit, not the server."
         );
         page.note(Tone::Warning, "Read with care.", &reason);
     }
     if comparison.settings.pinned.is_none() {
-        page.note(Tone::Warning, "One processor.", "Server and generator took time from each other.");
+        page.note(Tone::Warning, "One processor.", "Server and generator share it.");
     }
 }
 
 fn title(workload: Workload) -> String {
-    let words = workload.words();
-    words[..1].to_uppercase() + &words[1..]
+    let description = workload.description();
+    description[..1].to_uppercase() + &description[1..]
 }
 
 fn sentence(comparison: &Comparison, workload: Workload) -> String {
@@ -101,8 +105,8 @@ fn verdicts(comparison: &Comparison) -> Table<'static> {
         vec![title(verdict.workload), verdict.sentence.clone(), cost]
     });
     Table {
-        title: "Who does more, and what it costs",
-        columns: &[Column::Words("workload"), Column::Words("throughput"), Column::Words("cost")],
+        title: "Throughput and cost",
+        columns: &[Column::Text("workload"), Column::Text("throughput"), Column::Text("cost")],
         rows: rows.collect(),
         note: "",
     }
@@ -110,14 +114,14 @@ fn verdicts(comparison: &Comparison) -> Table<'static> {
 
 fn cells(comparison: &Comparison, workload: Workload) -> Table<'static> {
     let row = |cell: &Cell| {
-        let time = |estimate: Option<Estimate>| maybe(estimate.map(|it| it.median), time_us);
-        let whole = |estimate: Option<Estimate>| maybe(estimate.map(|it| it.median), table::whole);
+        let time = |estimate: Option<Estimate>| optional(estimate.map(|it| it.median), time_us);
+        let whole = |estimate: Option<Estimate>| optional(estimate.map(|it| it.median), table::whole);
         let offered = cell.offered_rate.map_or_else(|| NONE.into(), count);
         vec![
             count(cell.connections.into()),
-            cell.model.into(),
+            model_name(cell.model).into(),
             offered,
-            maybe(cell.rate.map(|it| it.median), rate),
+            optional(cell.rate.map(|it| it.median), rate),
             table::range(cell),
             time(cell.cpu_us_per_message),
             time(cell.p50_us),
@@ -126,20 +130,20 @@ fn cells(comparison: &Comparison, workload: Workload) -> Table<'static> {
             whole(cell.threads),
             whole(cell.voluntary_switches),
             whole(cell.involuntary_switches),
-            maybe(cell.user_bytes.map(|it| it.median), table::in_bytes),
-            maybe(cell.generator.busy, share),
-            table::marks(cell),
+            optional(cell.user_bytes.map(|it| it.median), table::in_bytes),
+            optional(cell.generator.busy, share),
+            table::signs(cell),
         ]
     };
     Table {
-        title: "Every cell",
+        title: "All cells",
         columns: &[
             Column::Numbers("connections"),
-            Column::Words("model"),
+            Column::Text("model"),
             Column::Numbers("offered"),
             Column::Numbers("rate"),
             Column::Numbers("from–to"),
-            Column::Numbers("CPU a message"),
+            Column::Numbers("CPU per message"),
             Column::Numbers("p50"),
             Column::Numbers("p99"),
             Column::Numbers("p99.9"),
@@ -148,35 +152,35 @@ fn cells(comparison: &Comparison, workload: Workload) -> Table<'static> {
             Column::Numbers("forced/s"),
             Column::Numbers("memory"),
             Column::Numbers("generator busy"),
-            Column::Words("marks"),
+            Column::Text("marks"),
         ],
         rows: comparison.cells.iter().filter(|cell| cell.workload == workload).map(row).collect(),
-        note: "Offered: messages a second of the open loop; – is the closed loop. – in place of a time: too few \
-               samples to tell.",
+        note: "Offered: messages a second of the open loop; – is the closed loop. A time is – if there are too few \
+               samples.",
     }
 }
 
 fn marks(comparison: &Comparison) -> Table<'static> {
     Table {
         title: "Marks",
-        columns: &[Column::Words(""), Column::Words("where"), Column::Words("why")],
-        rows: table::explained(comparison).into_iter().map(Vec::from).collect(),
-        note: "G: the generator, or something else that ran, was the limit. !: a run does not count. L: there were \
-               fewer connections than asked for.",
+        columns: &[Column::Text(""), Column::Text("cell"), Column::Text("reason")],
+        rows: table::explanations(comparison).into_iter().map(Vec::from).collect(),
+        note: "G: the generator or another program was the limit. !: a run does not count. L: fewer connections were \
+               open than asked for.",
     }
 }
 
 fn memory(comparison: &Comparison) -> Table<'static> {
     let row = |it: &crate::compare::result::Memory| {
         let cells =
-            [it.user_bytes, it.kernel_stack_bytes, it.slab_bytes].map(|it| maybe(it, table::in_bytes));
-        [it.model.to_owned()].into_iter().chain(cells).collect()
+            [it.user_bytes, it.kernel_stack_bytes, it.slab_bytes].map(|it| optional(it, table::in_bytes));
+        [model_name(it.model).to_owned()].into_iter().chain(cells).collect()
     };
     Table {
-        title: "A connection takes",
+        title: "Memory per connection",
         columns: &[
-            Column::Words("model"),
-            Column::Numbers("own memory"),
+            Column::Text("model"),
+            Column::Numbers("process memory"),
             Column::Numbers("kernel stacks"),
             Column::Numbers("sockets, both ends"),
         ],
@@ -187,24 +191,25 @@ fn memory(comparison: &Comparison) -> Table<'static> {
 
 fn stacks(comparison: &Comparison) -> Table<'static> {
     let row = |it: &crate::compare::result::Stack| {
-        let each = maybe(it.user_bytes_per_connection, table::in_bytes);
-        vec![bytes(it.stack_bytes as u64), each, maybe(it.rate, rate)]
+        let each = optional(it.user_bytes_per_connection, table::in_bytes);
+        vec![bytes(it.stack_bytes as u64), each, optional(it.rate, rate)]
     };
     Table {
-        title: "Threads by the size of their stacks",
-        columns: &[Column::Numbers("stack"), Column::Numbers("own memory of each"), Column::Numbers("rate")],
+        title: "Threads by stack size",
+        columns: &[Column::Numbers("stack"), Column::Numbers("memory per thread"), Column::Numbers("rate")],
         rows: comparison.stacks.iter().map(row).collect(),
-        note: "With 1,000 connections. Of a larger stack no more is touched.",
+        note: "With 1,000 connections. A larger stack takes no more memory, since only used pages count.",
     }
 }
 
 fn scalability(comparison: &Comparison) -> Table<'static> {
-    let row = |it: &crate::compare::result::Scalability| vec![it.model.to_owned(), it.sentence.clone()];
+    let row =
+        |it: &crate::compare::result::Scalability| vec![model_name(it.model).to_owned(), it.sentence.clone()];
     Table {
         title: "Universal scalability law, all connections active",
-        columns: &[Column::Words("model"), Column::Words("fit")],
+        columns: &[Column::Text("model"), Column::Text("fit")],
         rows: comparison.scalability.iter().map(row).collect(),
-        note: "X(N) = λN / (1 + σ(N − 1) + κN(N − 1)); nothing is claimed of fewer than 5 points or below 90 %.",
+        note: "X(N) = λN / (1 + σ(N − 1) + κN(N − 1)); a fit needs 5 points and must explain 90 % of the variance.",
     }
 }
 
@@ -216,19 +221,17 @@ mod tests {
     use crate::report::page::leave;
 
     #[test]
-    fn the_page_says_what_the_result_says() {
+    fn the_page_shows_the_result() {
         let page = page(&fixtures::comparison());
         leave("compare.html", &page);
         assert_eq!(unbalanced(&page), None);
-        for part in
-            ["Read with care.", "killed from outside by signal 9", "from about", "memory maps", "64 KiB"]
-        {
+        for part in ["Read with care.", "killed by signal 9", "from about", "memory maps", "64 KiB"] {
             assert!(page.contains(part), "{part}");
         }
     }
 
     #[test]
-    fn a_comparison_that_was_ended_at_once_has_a_page_too() {
+    fn a_comparison_that_was_interrupted_at_once_has_a_page() {
         let mut nothing = fixtures::comparison();
         nothing.cells.clear();
         nothing.latency_by_rate.clear();
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn every_plot_has_a_picture_of_its_own_name() {
+    fn every_plot_has_a_picture_with_its_own_name() {
         let pictures = pictures(&fixtures::comparison());
         let mut names: Vec<&String> = pictures.iter().map(|(name, _)| name).collect();
         names.sort();

@@ -1,66 +1,64 @@
-//! The plots of a comparison, each with a name for its file.
+//! The plots of a comparison, each with the name of its file.
 
 use crate::compare::analysis::findings::pairs;
 use crate::compare::analysis::statistics::Estimate;
 use crate::compare::options::Workload;
 use crate::compare::plan::{MODELS, model_name};
 use crate::compare::result::{Cell, Comparison};
-use crate::report::format::{short, time_us};
+use crate::load::stats::summary::LoadModel;
+use crate::report::format::{time_us, with_prefix};
 use crate::report::plot::{Axis, Plot, Point, Scale, Series, Stroke};
+use crate::server::options::Model;
 
-/// A plot, what to know with it, and the name of its file.
+/// A plot, a note below it, and the name of its file.
 pub(crate) struct Figure {
     pub(crate) name: String,
     pub(crate) plot: Plot,
     pub(crate) note: &'static str,
 }
 
-/// What is plotted of every workload.
+/// The plots of a workload.
 pub(crate) fn of_workload(workload: Workload, comparison: &Comparison) -> Vec<Figure> {
     let cells = &comparison.cells;
-    let closed = pairs(workload, "closed", cells);
-    let open = pairs(workload, "open", cells);
-    let title = |what: &str| format!("{what}, {}", workload.words());
+    let closed = pairs(workload, LoadModel::Closed, cells);
+    let open = pairs(workload, LoadModel::Open, cells);
+    let title = |what: &str| format!("{what}, {}", workload.description());
     let name = |what: &str| format!("{}-{what}", workload.name());
     let rate = against_connections(title("Throughput"), RATE, &closed, |cell| cell.rate);
-    let cpu = against_connections(title("Processor time of a message"), TIME, &closed, |cell| {
+    let cpu = against_connections(title("Processor time per message"), TIME, &closed, |cell| {
         cell.cpu_us_per_message
     });
     let mut figures = vec![
-        Figure { name: name("throughput"), plot: rate, note: "As much as is answered. " },
-        Figure {
-            name: name("cpu"),
-            plot: cpu,
-            note: "Of the server, while it was sent as much as it answers.",
-        },
+        Figure { name: name("throughput"), plot: rate, note: "In the closed loop." },
+        Figure { name: name("cpu"), plot: cpu, note: "Of the server, in the closed loop." },
     ];
     let p99 = against_connections(title("p99 of response times"), TIME, &closed, |cell| cell.p99_us);
-    let note = "In the closed loop: the more connections there are, the longer each waits for its turn.";
+    let note = "In the closed loop: the more connections, the longer each one waits.";
     figures.push(Figure { name: name("p99-closed"), plot: p99, note });
     if !open.is_empty() {
         let p99 = against_connections(title("p99 at the same rate"), TIME, &open, |cell| cell.p99_us);
         let note =
-            "In the open loop, both models at the same rate: half of what the slower does, or as asked for.";
+            "In the open loop, at the same rate for both models: half that of the slower model, or --rate.";
         figures.push(Figure { name: name("p99-open"), plot: p99, note });
     }
     figures
 }
 
-/// What is plotted of all connections being active, and of memory.
+/// The plots of memory, threads and scalability, with all connections active.
 pub(crate) fn of_all(comparison: &Comparison) -> Vec<Figure> {
-    let closed = pairs(Workload::AllActive, "closed", &comparison.cells);
+    let closed = pairs(Workload::AllActive, LoadModel::Closed, &comparison.cells);
     let memory = |title: &str, pick| against_connections(title.into(), BYTES, &closed, pick);
     let mut figures = Vec::new();
     if !closed.is_empty() {
         figures.push(Figure {
             name: "memory".into(),
             plot: memory("Memory of the server", |cell| cell.user_bytes),
-            note: "Its own, with all connections open and used (RssAnon).",
+            note: "Anonymous memory (RssAnon), with all connections open and used.",
         });
         figures.push(Figure {
             name: "kernel-stacks".into(),
             plot: memory("Kernel stacks", |cell| cell.kernel_stack_bytes),
-            note: "As they grew while connections were opened, in the whole machine.",
+            note: "Growth while connections were opened, in the whole machine.",
         });
         figures.push(Figure {
             name: "threads".into(),
@@ -72,19 +70,19 @@ pub(crate) fn of_all(comparison: &Comparison) -> Vec<Figure> {
             plot: against_connections("Context switches".into(), A_SECOND, &closed, |cell| {
                 cell.voluntary_switches
             }),
-            note: "A second, because a thread waited.",
+            note: "Voluntary switches a second.",
         });
         figures.push(Figure {
             name: "scalability".into(),
             plot: scalability(comparison),
-            note: "Marks are measured; a broken line is the law, where it explains them.",
+            note: "Marks: measured. Dashed line: the fitted law.",
         });
     }
     if !comparison.latency_by_rate.is_empty() {
         figures.push(Figure {
             name: "latency-by-rate".into(),
             plot: latency_by_rate(&comparison.latency_by_rate),
-            note: "In the open loop, from when a message was due.",
+            note: "In the open loop, from the time a message was due.",
         });
     }
     figures
@@ -112,7 +110,7 @@ fn point(x: f64, estimate: Option<Estimate>) -> Point {
 }
 
 fn scalability(comparison: &Comparison) -> Plot {
-    let measured = pairs(Workload::AllActive, "closed", &comparison.cells);
+    let measured = pairs(Workload::AllActive, LoadModel::Closed, &comparison.cells);
     let mut plot = against_connections("Scalability".into(), RATE, &measured, |cell| cell.rate);
     let most = measured.iter().map(|(connections, _)| *connections).max().unwrap_or(1);
     for it in &comparison.scalability {
@@ -121,23 +119,24 @@ fn scalability(comparison: &Comparison) -> Plot {
             let n = f64::from(most).powf(f64::from(step) / f64::from(STEPS));
             (n, Some(fit.at(n)))
         });
-        plot.series.push(Series::new(&format!("{}, by the law", it.model), points).drawn(Stroke::Dashed));
+        plot.series
+            .push(Series::new(&format!("{}, fitted", model_name(it.model)), points).drawn(Stroke::Dashed));
     }
     plot
 }
 
 fn latency_by_rate(cells: &[Cell]) -> Plot {
-    let line = |model: &str, percentile: &str, pick: fn(&Cell) -> Option<Estimate>, stroke| {
+    let line = |model: Model, percentile: &str, pick: fn(&Cell) -> Option<Estimate>, stroke| {
         let of_model = cells.iter().filter(|cell| cell.model == model);
         #[expect(clippy::cast_precision_loss, reason = "rates are far below 2^52")]
         let points = of_model.filter_map(|cell| Some(point(cell.offered_rate? as f64, pick(cell))));
-        Series { name: format!("{model}, {percentile}"), points: points.collect(), stroke }
+        Series { name: format!("{}, {percentile}", model_name(model)), points: points.collect(), stroke }
     };
-    let [by_loop, by_threads] = MODELS.map(model_name);
+    let [by_loop, by_threads] = MODELS;
     let n = cells.first().map_or(0, |cell| cell.connections);
     Plot {
         title: format!("Latency against rate, {n} connections"),
-        x: Axis { label: "messages a second", scale: Scale::Linear, show: short },
+        x: Axis { label: "messages a second", scale: Scale::Linear, show: with_prefix },
         y: TIME,
         series: vec![
             line(by_loop, "p99", |cell| cell.p99_us, Stroke::Marked),
@@ -148,18 +147,18 @@ fn latency_by_rate(cells: &[Cell]) -> Plot {
     }
 }
 
-/// Points of a law.
+/// Points of the curve of a law.
 const STEPS: u32 = 60;
 
-const CONNECTIONS: Axis = Axis { label: "connections", scale: Scale::Log, show: short };
-const RATE: Axis = Axis { label: "messages a second", scale: Scale::Log, show: short };
+const CONNECTIONS: Axis = Axis { label: "connections", scale: Scale::Log, show: with_prefix };
+const RATE: Axis = Axis { label: "messages a second", scale: Scale::Log, show: with_prefix };
 const TIME: Axis = Axis { label: "time", scale: Scale::Log, show: time_us };
 const BYTES: Axis = Axis { label: "bytes", scale: Scale::Log, show: in_bytes };
-const COUNT: Axis = Axis { label: "threads", scale: Scale::Log, show: short };
-const A_SECOND: Axis = Axis { label: "a second", scale: Scale::Log, show: short };
+const COUNT: Axis = Axis { label: "threads", scale: Scale::Log, show: with_prefix };
+const A_SECOND: Axis = Axis { label: "a second", scale: Scale::Log, show: with_prefix };
 
-/// Ticks stand at powers of ten, so their units are decimal.
+/// Ticks are at powers of ten, so their units are decimal.
 fn in_bytes(number: f64) -> String {
-    let number = short(number);
+    let number = with_prefix(number);
     if number.ends_with(|last: char| last.is_ascii_digit()) { number + " B" } else { number + "B" }
 }

@@ -1,16 +1,20 @@
-//! The result as text: the sentences, then a table for each workload.
+//! The result as text: a table for each workload, then the verdicts.
 
 use std::fmt::Write;
+use std::mem::discriminant;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use crate::compare::analysis::findings::pairs;
 use crate::compare::analysis::statistics::Estimate;
 use crate::compare::options::Workload;
-use crate::compare::result::{Cell, Comparison};
-use crate::report::format::{NONE, bytes, count, maybe, rate, time_us};
+use crate::compare::plan::model_name;
+use crate::compare::result::{Cell, Comparison, Mark};
+use crate::load::stats::invalid::InvalidReason;
+use crate::load::stats::summary::LoadModel;
+use crate::report::format::{NONE, bytes, count, number, optional, rate, time_us};
 
-/// The whole result, for a terminal or a file.
+/// The whole result.
 #[must_use]
 pub(crate) fn table(comparison: &Comparison) -> String {
     let mut text = String::new();
@@ -19,17 +23,20 @@ pub(crate) fn table(comparison: &Comparison) -> String {
             let pairs = pairs(*workload, load, &comparison.cells);
             pairs.into_iter().flat_map(|(_, sides)| sides).flatten().collect::<Vec<&Cell>>()
         };
-        let (all, words) = (closed(&of("closed")), workload.words());
-        append(&mut text, format_args!("{}: {words}, as much as is answered\n{all}\n", workload.name()));
-        let open = of("open");
+        let (closed, description) = (closed(&of(LoadModel::Closed)), workload.description());
+        append(&mut text, format_args!("{}: {description}, closed loop\n{closed}\n", workload.name()));
+        let open = of(LoadModel::Open);
         if !open.is_empty() {
-            let same = same_rate(&open);
-            append(&mut text, format_args!("{}: the same rate for both\n{same}\n", workload.name()));
+            let open = same_rate(&open);
+            append(
+                &mut text,
+                format_args!("{}: open loop, the same rate for both\n{open}\n", workload.name()),
+            );
         }
     }
-    append(&mut text, format_args!("a connection takes\n{}\n", memory(comparison)));
+    append(&mut text, format_args!("memory per connection\n{}\n", memory(comparison)));
     if !comparison.stacks.is_empty() {
-        append(&mut text, format_args!("threads by the size of their stacks\n{}\n", stacks(comparison)));
+        append(&mut text, format_args!("threads by stack size\n{}\n", stacks(comparison)));
     }
     append(&mut text, format_args!("{}", notes(comparison)));
     for verdict in &comparison.verdicts {
@@ -40,14 +47,14 @@ pub(crate) fn table(comparison: &Comparison) -> String {
     }
     for it in &comparison.scalability {
         let all = Workload::AllActive.name();
-        append(&mut text, format_args!("{all}, scalability of {}: {}\n", it.model, it.sentence));
+        append(&mut text, format_args!("{all}, scalability of {}: {}\n", model_name(it.model), it.sentence));
     }
     let (done, planned) = (count(comparison.done as u64), count(comparison.planned as u64));
-    let took = time_us(comparison.took_seconds * 1e6);
+    let took = time_us(comparison.elapsed_seconds * 1e6);
     let how = if comparison.interrupted { "interrupted: " } else { "" };
-    let rest = match comparison.left_out {
+    let rest = match comparison.skipped {
         0 => String::new(),
-        out => format!(", {} left out to be over in time", count(out as u64)),
+        skipped => format!(", {} skipped", count(skipped as u64)),
     };
     append(&mut text, format_args!("{how}{done} of {planned} runs in {took}{rest}\n"));
     text
@@ -72,18 +79,18 @@ fn closed(cells: &[&Cell]) -> Table {
     for cell in cells {
         table.add_row([
             count(cell.connections.into()),
-            cell.model.into(),
-            maybe(median(cell.rate), rate),
+            model_name(cell.model).into(),
+            optional(median(cell.rate), rate),
             range(cell),
-            maybe(median(cell.cpu_us_per_message), time_us),
-            maybe(median(cell.p50_us), time_us),
-            maybe(median(cell.p99_us), time_us),
-            maybe(median(cell.p99_9_us), time_us),
-            maybe(median(cell.threads), whole),
-            maybe(median(cell.voluntary_switches), whole),
-            maybe(median(cell.involuntary_switches), whole),
-            maybe(median(cell.user_bytes), in_bytes),
-            marks(cell),
+            optional(median(cell.cpu_us_per_message), time_us),
+            optional(median(cell.p50_us), time_us),
+            optional(median(cell.p99_us), time_us),
+            optional(median(cell.p99_9_us), time_us),
+            optional(median(cell.threads), whole),
+            optional(median(cell.voluntary_switches), whole),
+            optional(median(cell.involuntary_switches), whole),
+            optional(median(cell.user_bytes), in_bytes),
+            signs(cell),
         ]);
     }
     aligned(table, &[0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
@@ -94,14 +101,14 @@ fn same_rate(cells: &[&Cell]) -> Table {
     for cell in cells {
         table.add_row([
             count(cell.connections.into()),
-            cell.model.into(),
+            model_name(cell.model).into(),
             cell.offered_rate.map_or_else(|| NONE.into(), |offered| format!("{}/s", count(offered))),
-            maybe(median(cell.rate), rate),
-            maybe(median(cell.cpu_us_per_message), time_us),
-            maybe(median(cell.p50_us), time_us),
-            maybe(median(cell.p99_us), time_us),
-            maybe(median(cell.p99_9_us), time_us),
-            marks(cell),
+            optional(median(cell.rate), rate),
+            optional(median(cell.cpu_us_per_message), time_us),
+            optional(median(cell.p50_us), time_us),
+            optional(median(cell.p99_us), time_us),
+            optional(median(cell.p99_9_us), time_us),
+            signs(cell),
         ]);
     }
     aligned(table, &[0, 2, 3, 4, 5, 6, 7])
@@ -114,72 +121,80 @@ fn median(estimate: Option<Estimate>) -> Option<f64> {
 /// The interval of the rate.
 pub(crate) fn range(cell: &Cell) -> String {
     let ends = |it: Estimate| {
-        let [low, high] = [it.low, it.high].map(|end| rate(end).trim_end_matches("/s").to_owned());
+        let [low, high] = [it.low, it.high].map(number);
         format!("{low}–{high}")
     };
     cell.rate.map_or_else(|| NONE.into(), ends)
 }
 
-/// Signs that stand behind a row; [`explained`] says what they mean.
-pub(crate) fn marks(cell: &Cell) -> String {
-    let mut marks = Vec::new();
+/// The signs at the end of a row; [`explanations`] has their meaning.
+pub(crate) fn signs(cell: &Cell) -> String {
+    let mut signs = Vec::new();
     if cell.generator.was_the_limit {
-        marks.push("G".to_owned());
+        signs.push("G".to_owned());
     }
-    if is_disturbed(cell) {
-        marks.push("!".into());
+    if end_of_server(cell).is_some() {
+        signs.push("!".into());
     }
     if cell.limited_by.is_some() {
-        marks.push("L".into());
+        signs.push("L".into());
     }
     if cell.failed > 0 {
-        marks.push(format!("{} failed", count(cell.failed)));
+        signs.push(format!("{} failed", count(cell.failed)));
     }
-    marks.join(" ")
+    signs.join(" ")
 }
 
-/// Whether something is to be known of it besides that the generator was the limit.
-fn is_disturbed(cell: &Cell) -> bool {
-    cell.marks.len() > usize::from(cell.generator.was_the_limit)
+/// How a server of the cell ended, if one ended before its run.
+fn end_of_server(cell: &Cell) -> Option<&String> {
+    cell.marks.iter().find_map(|mark| match mark {
+        Mark::ServerEnded(how) => Some(how),
+        Mark::GeneratorLimited(_) => None,
+    })
 }
 
-/// What the signs mean: the sign, where it stands, and why.
-pub(crate) fn explained(comparison: &Comparison) -> Vec<[String; 3]> {
-    let all = || comparison.cells.iter().chain(&comparison.latency_by_rate);
-    let place = |cell: &Cell| {
-        let Cell { workload, connections, model, load, .. } = cell;
-        format!("{}, {} connections, {model}, {load} loop", workload.name(), count((*connections).into()))
-    };
-    let mut lines = Vec::new();
-    for why in ["busy", "waited", ""] {
-        let is = |cell: &&Cell| {
-            let said = cell.generator.why.as_deref().unwrap_or_default();
-            let known = ["busy", "waited"].into_iter().find(|why| said.contains(*why)).unwrap_or_default();
-            cell.generator.was_the_limit && known == why
+/// The meaning of the signs: the sign, the cell, and the reason. Cells with the same kind of reason share a line.
+pub(crate) fn explanations(comparison: &Comparison) -> Vec<[String; 3]> {
+    let cells = || comparison.cells.iter().chain(&comparison.latency_by_rate);
+    let name = |cell: &Cell| {
+        let load = match cell.load {
+            LoadModel::Open => "open loop",
+            LoadModel::Closed => "closed loop",
         };
-        let of = all().filter(is).count();
-        if let Some(first) = all().find(is) {
-            let place =
-                if of == 1 { place(first) } else { format!("{of} cells, the first {}", place(first)) };
-            lines.push(["G".into(), place, first.generator.why.clone().unwrap_or_default()]);
+        let (connections, model) = (count(cell.connections.into()), model_name(cell.model));
+        format!("{}, {connections} connections, {model}, {load}", cell.workload.name())
+    };
+    let mut kinds: Vec<(InvalidReason, &Cell, usize)> = Vec::new();
+    for (why, cell) in cells().filter_map(|cell| Some((cell.generator.why?, cell))) {
+        match kinds.iter_mut().find(|(other, ..)| discriminant(other) == discriminant(&why)) {
+            Some((.., count)) => *count += 1,
+            None => kinds.push((why, cell, 1)),
         }
     }
-    for cell in all().filter(|cell| is_disturbed(cell)) {
-        lines.push(["!".into(), place(cell), cell.marks[0].clone()]);
-    }
-    for cell in all() {
-        if let Some(limit) = &cell.limited_by {
-            let opened = maybe(cell.opened, whole);
-            lines.push(["L".into(), place(cell), format!("{opened} were open, limited by {limit}")]);
-        }
-    }
-    lines
+    let limited = kinds.into_iter().map(|(why, first, count)| {
+        let first = name(first);
+        [
+            "G".into(),
+            if count == 1 { first } else { format!("{count} cells, the first {first}") },
+            why.to_string(),
+        ]
+    });
+    let ended = cells().filter_map(|cell| Some(["!".into(), name(cell), end_of_server(cell)?.clone()]));
+    let stopped = cells().filter_map(|cell| {
+        let limit = cell.limited_by.as_ref()?;
+        Some([
+            "L".into(),
+            name(cell),
+            format!("{} were open, limited by {limit}", optional(cell.opened, whole)),
+        ])
+    });
+    limited.chain(ended).chain(stopped).collect()
 }
 
 fn notes(comparison: &Comparison) -> String {
     let mut text = String::new();
-    for [sign, place, why] in explained(comparison) {
-        append(&mut text, format_args!("{sign}  {place}: {why}\n"));
+    for [sign, cell, why] in explanations(comparison) {
+        append(&mut text, format_args!("{sign}  {cell}: {why}\n"));
     }
     match &comparison.settings.pinned {
         Some(split) => {
@@ -187,29 +202,29 @@ fn notes(comparison: &Comparison) -> String {
             let (server, generator) = (server.join(", "), split.generator);
             append(&mut text, format_args!("server on processor {server}, generator on {generator}\n"));
         }
-        None => text += "one processor: server and generator share it, and take time from each other\n",
+        None => text += "one processor: server and generator share it\n",
     }
     text + "\n"
 }
 
 fn memory(comparison: &Comparison) -> Table {
-    let mut table = empty(&["model", "own memory", "kernel stacks", "sockets of both ends"]);
+    let mut table = empty(&["model", "process memory", "kernel stacks", "sockets of both ends"]);
     for it in &comparison.memory {
-        let cells = [it.user_bytes, it.kernel_stack_bytes, it.slab_bytes].map(|it| maybe(it, in_bytes));
-        table.add_row([it.model.to_owned()].into_iter().chain(cells));
+        let cells = [it.user_bytes, it.kernel_stack_bytes, it.slab_bytes].map(|it| optional(it, in_bytes));
+        table.add_row([model_name(it.model).to_owned()].into_iter().chain(cells));
     }
     aligned(table, &[1, 2, 3])
 }
 
 fn stacks(comparison: &Comparison) -> Table {
-    let mut table = empty(&["stack", "connections", "own memory of each", "rate", ""]);
+    let mut table = empty(&["stack", "connections", "memory per thread", "rate", ""]);
     for it in &comparison.stacks {
         table.add_row([
             bytes(it.stack_bytes as u64),
             count(it.connections.into()),
-            maybe(it.user_bytes_per_connection, in_bytes),
-            maybe(it.rate, rate),
-            it.marks.join(", "),
+            optional(it.user_bytes_per_connection, in_bytes),
+            optional(it.rate, rate),
+            it.marks.iter().map(Mark::to_string).collect::<Vec<_>>().join(", "),
         ]);
     }
     aligned(table, &[0, 1, 2, 3])
@@ -234,7 +249,7 @@ fn aligned(mut table: Table, numbers: &[usize]) -> Table {
 }
 
 fn append(text: &mut String, what: std::fmt::Arguments<'_>) {
-    text.write_fmt(what).expect("a string takes whatever is written");
+    text.write_fmt(what).expect("writing to a string does not fail");
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, shown whole")]
@@ -253,13 +268,13 @@ mod tests {
     use crate::compare::fixtures;
 
     #[test]
-    fn a_table_says_what_was_found_and_what_to_know_with_it() {
+    fn the_table_has_the_verdicts_and_the_explanations_of_its_signs() {
         let text = table(&fixtures::comparison());
         for part in [
             "all-active: from about",
-            "threads end at 16,278 connections (memory maps of a process)",
+            "threads stop at 16,278 connections (memory maps of a process)",
             "G  7 cells, the first all-active, 100 connections, loop, closed loop: the generator was busy 97 %",
-            "!  all-active, 10 connections, threads, closed loop: killed from outside by signal 9",
+            "!  all-active, 10 connections, threads, closed loop: killed by signal 9",
             "server on processor 0, generator on 1",
         ] {
             assert!(text.contains(part), "{part}: {text}");

@@ -113,7 +113,7 @@ fn opening_in_words(opened: u64, asked: u64, elapsed_seconds: f64) -> String {
         format::count(opened),
         format::count(asked),
         format::rate(rate),
-        format::maybe(Some(left_us), format::time_us), // no number while none is open
+        format::optional(Some(left_us), format::time_us), // no number while none is open
     )
 }
 
@@ -127,8 +127,8 @@ fn second_in_words(second: &Second, elapsed_seconds: f64, duration: Duration, er
         tenths(duration.as_secs_f64()),
         format::count(second.open),
         format::rate(rate),
-        format::maybe(second.response_us.p50, format::time_us),
-        format::maybe(second.response_us.p99, format::time_us),
+        format::optional(second.response_us.p50, format::time_us),
+        format::optional(second.response_us.p99, format::time_us),
         format::count(errors),
         lag.unwrap_or_default(),
     )

@@ -4,7 +4,7 @@ mod plots;
 mod tables;
 
 use crate::load::stats::summary::{LoadModel, Outcome, Summary};
-use crate::report::format::{count, maybe, rate, share, time_us};
+use crate::report::format::{count, optional, rate, share, time_us};
 use crate::report::page::{Card, Page, Tone};
 
 /// The page about `outcome`, whole.
@@ -58,8 +58,8 @@ fn notes(outcome: &Outcome, page: &mut Page) {
     if summary.valid {
         page.note(Tone::Good, "Valid.", "The generator kept up: these figures tell of the server.");
     } else {
-        let why = summary.why_invalid.as_deref().unwrap_or("the generator was what limited the run");
-        let reason = format!("{}. Do not take these figures for the server’s.", sentence(why));
+        let why = summary.why_invalid.map_or_else(String::new, |why| why.to_string());
+        let reason = format!("{}. Do not take these figures for the server’s.", sentence(&why));
         page.note(Tone::Warning, "Not valid.", &reason);
     }
     if outcome.is_interrupted {
@@ -92,7 +92,7 @@ fn cards(summary: &Summary) -> [Card; 8] {
     );
     let in_words = |failed: &str| format!("{} failed, {failed} unanswered", count(messages.failed));
     let time = |name, value: Option<f64>, note: &str| {
-        card(name, maybe(value, time_us), if value.is_some() { note } else { "too few messages to tell" })
+        card(name, optional(value, time_us), if value.is_some() { note } else { "too few messages to tell" })
     };
     let opened_in =
         format!("of {}, in {}", count(connections.asked), time_us(connections.open_seconds * 1e6));
@@ -117,7 +117,7 @@ fn generator_card(summary: &Summary) -> Card {
     let busy = share(summary.generator.busy);
     match summary.load_model {
         LoadModel::Open => {
-            let lag = maybe(summary.schedule_lag_us.max, time_us);
+            let lag = optional(summary.schedule_lag_us.max, time_us);
             card("schedule lag, largest", lag, &format!("generator busy {busy}"))
         }
         LoadModel::Closed => card("generator busy", busy, "of the time"),

@@ -101,11 +101,10 @@ impl Look {
     }
 
     fn verdict(self, summary: &Summary) -> String {
-        if summary.valid {
-            return self.painted("valid", GREEN);
+        match summary.why_invalid {
+            None => self.painted("valid", GREEN),
+            Some(why) => self.painted(&format!("not valid: {why}"), RED),
         }
-        let why = summary.why_invalid.as_deref().unwrap_or("no reason is known");
-        self.painted(&format!("not valid: {why}"), RED)
     }
 
     fn bold(self, text: &str) -> String {
@@ -138,7 +137,7 @@ fn wrapped(rows: impl IntoIterator<Item = Row>, width: Option<u16>) -> String {
 /// A row of the table of latencies.
 fn times_row(name: &str, of: &Latency) -> Row {
     let times = [of.p50, of.p90, of.p99, of.p99_9, of.p99_99, of.max, of.mean];
-    let times = times.into_iter().map(|time| format::maybe(time, format::time_us));
+    let times = times.into_iter().map(|time| format::optional(time, format::time_us));
     let samples = if of.count == 0 { format::NONE.into() } else { format::count(of.count) };
     Row::from([name.to_owned()].into_iter().chain(times).chain([samples]).collect::<Vec<_>>())
 }
@@ -171,7 +170,9 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
+    use crate::load::error_kind::OpenLimit;
     use crate::load::stats::histogram_log::{Interval, IntervalLog, read};
+    use crate::load::stats::invalid::InvalidReason;
     use crate::load::stats::summary::{DatagramDrops, Datagrams};
     use hdrhistogram::Histogram;
 
@@ -219,7 +220,7 @@ valid
         ] {
             assert_contains(&table, line);
         }
-        assert!(table.ends_with("\n\nnot valid: the generator was busy for 99 % of the time\n"));
+        assert!(table.ends_with("\n\nnot valid: the generator was busy 99 % of the time: the server may do more than it asked for\n"));
     }
 
     #[test]
@@ -300,7 +301,7 @@ a\\u{1b}z  2 ms  2 ms  2 ms      –       –  2 ms  2 ms    1,000
         of.messages.offered_rate = Some(5100.0);
         of.connections.failed = 2;
         of.connections.opened = 9998;
-        of.connections.limited_by = Some("backlog");
+        of.connections.limited_by = Some(OpenLimit::Backlog);
         of.schedule_lag_us = Lag { p50: Some(12.0), p99: Some(140.0), p99_9: None, max: Some(2400.0) };
         of.datagrams = Some(Datagrams {
             sent: 1000,
@@ -321,7 +322,7 @@ a\\u{1b}z  2 ms  2 ms  2 ms      –       –  2 ms  2 ms    1,000
             Failure { reason: "timeout", count: 3, first: "127.0.0.1:9999: no reply within 10 s".into() },
         ];
         of.valid = false;
-        of.why_invalid = Some("the generator was busy for 99 % of the time".into());
+        of.why_invalid = Some(InvalidReason::Busy(0.99));
         of
     }
 }

@@ -1,6 +1,7 @@
 //! What a run of `load` is measured by: counts, latencies, the result and the thresholds on it.
 
 pub(crate) mod histogram_log;
+pub(crate) mod invalid;
 pub(crate) mod kernel_counters;
 pub(crate) mod summary;
 pub(crate) mod tally;

@@ -3,6 +3,9 @@
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::invalid::InvalidReason;
+use crate::load::error_kind::OpenLimit;
+
 /// A run, whole: the summary, and what the plots are drawn from.
 #[derive(Debug)]
 pub(crate) struct Outcome {
@@ -81,7 +84,7 @@ pub(crate) struct Summary {
     /// Whether the figures tell of the server: false when the generator was what limited them.
     pub valid: bool,
     /// Why not.
-    pub why_invalid: Option<String>,
+    pub why_invalid: Option<InvalidReason>,
     /// What went wrong, by reason, the most frequent first.
     pub failures: Vec<Failure>,
 }
@@ -103,9 +106,8 @@ pub(crate) struct Connections {
     pub open_seconds: f64,
     /// Connections opened a second.
     pub open_rate: f64,
-    /// What kept the rest from being opened: `descriptors`, `ports`, `source`, `memory`, `backlog`,
-    /// `refused`, `server_cap`, `unreachable`.
-    pub limited_by: Option<&'static str>,
+    /// What kept the rest from being opened.
+    pub limited_by: Option<OpenLimit>,
 }
 
 /// What became of the messages: `sent = acknowledged + failed + unanswered`.

@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_picture_has_its_title_its_legend_and_its_colours() {
-        let y = Axis { label: "y", scale: Scale::Linear, show: format::short };
+        let y = Axis { label: "y", scale: Scale::Linear, show: format::with_prefix };
         let series = vec![
             Series::new("one & all", [(0.0, Some(1.0)), (1.0, Some(2.0))]),
             Series::new("other", [(0.0, Some(2.0)), (1.0, Some(1.0))]).drawn(Stroke::Dashed),

@@ -43,13 +43,13 @@ impl Axis {
     /// Seconds since the beginning.
     #[must_use]
     pub(crate) fn time(label: &'static str) -> Self {
-        Self { label, scale: Scale::Time, show: format::short }
+        Self { label, scale: Scale::Time, show: format::with_prefix }
     }
 
     /// Percentiles, each nine as long as the one before.
     #[must_use]
     pub(crate) fn nines(label: &'static str) -> Self {
-        Self { label, scale: Scale::Nines, show: format::short }
+        Self { label, scale: Scale::Nines, show: format::with_prefix }
     }
 
     /// The axis for `values`.
@@ -136,7 +136,7 @@ fn seconds(high: f64) -> Frame {
     };
     let places = (0u32..).map(|n| f64::from(n) * step).take_while(|place| *place <= high * (1.0 + ROUNDING));
     let text = |place: f64| {
-        if place == 0.0 { "0".into() } else { format!("{} {name}", format::short(place / unit)) }
+        if place == 0.0 { "0".into() } else { format!("{} {name}", format::with_prefix(place / unit)) }
     };
     Frame { range: 0.0..high, ticks: places.map(|place| (place, text(place))).collect() }
 }
@@ -194,11 +194,11 @@ mod tests {
 
     #[test]
     fn an_even_axis_begins_at_zero_and_ends_with_a_tick() {
-        let linear = axis(Scale::Linear, format::short);
+        let linear = axis(Scale::Linear, format::with_prefix);
         assert_eq!(labels(linear, &[90_000.0, 118_000.0]), "0 50 k 100 k 150 k");
         assert_eq!(labels(linear, &[0.3]), "0 0.1 0.2 0.3");
         assert_eq!(labels(linear, &[]), labels(linear, &[1.0]));
-        let whole = axis(Scale::Whole, format::short);
+        let whole = axis(Scale::Whole, format::with_prefix);
         assert_eq!(labels(whole, &[1.0]), "0 1");
         assert_eq!(labels(whole, &[50.0]), "0 10 20 30 40 50");
     }
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(labels(log, &[130.0, 4_200.0]), "100 µs 200 µs 500 µs 1 ms 2 ms 5 ms");
         assert_eq!(labels(log, &[3.0, 2e6]), "10 µs 100 µs 1 ms 10 ms 100 ms 1 s");
         assert_eq!(labels(log, &[1_000.0]), "100 µs 200 µs 500 µs 1 ms 2 ms 5 ms 10 ms");
-        assert_eq!(labels(axis(Scale::Log, format::short), &[1.0, 10_000.0]), "1 10 100 1 k 10 k");
+        assert_eq!(labels(axis(Scale::Log, format::with_prefix), &[1.0, 10_000.0]), "1 10 100 1 k 10 k");
         assert_eq!(labels(log, &[0.0, -1.0]), labels(log, &[1.0]));
     }
 

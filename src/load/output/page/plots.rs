@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 
 use crate::load::stats::summary::{Outcome, Percentiles, Second, percentile_us};
-use crate::report::format::{short, time_us};
+use crate::report::format::{time_us, with_prefix};
 use crate::report::plot::{Axis, Plot, Scale, Series, Stroke};
 
 /// Connections and rate, second by second.
@@ -45,7 +45,7 @@ fn connections(seconds: &[Second]) -> Plot {
     Plot {
         title: "Connections over time".into(),
         x: Axis::time("since the start"),
-        y: Axis { label: "open", scale: Scale::Whole, show: short },
+        y: Axis { label: "open", scale: Scale::Whole, show: with_prefix },
         series: vec![Series::new("open connections", none_at_first.into_iter().chain(counted))],
     }
 }
@@ -61,7 +61,7 @@ fn rates(seconds: &[Second]) -> Plot {
     Plot {
         title: "Rate over time".into(),
         x: Axis::time("since the start"),
-        y: Axis { label: "messages a second", scale: Scale::Linear, show: short },
+        y: Axis { label: "messages a second", scale: Scale::Linear, show: with_prefix },
         series: vec![
             per_second("answered", |second| second.answered),
             per_second("sent", |second| second.sent).drawn(Stroke::Dashed),

@@ -1,7 +1,7 @@
 //! The tables of a run.
 
 use crate::load::stats::summary::{Bytes, Datagrams, Failure, Generator, Latency, LoadModel, Summary};
-use crate::report::format::{NONE, bytes, count, maybe, rate, share, time_us};
+use crate::report::format::{NONE, bytes, count, optional, rate, share, time_us};
 use crate::report::page::{Column, Table};
 
 /// Every percentile of every latency.
@@ -9,7 +9,7 @@ pub(super) fn latencies(summary: &Summary) -> Table<'static> {
     let row = |name: &str, latency: &Latency| {
         let Latency { p50, p90, p99, p99_9, p99_99, max, mean, count: samples } = *latency;
         let mut row = vec![name.to_owned()];
-        row.extend([p50, p90, p99, p99_9, p99_99, max, mean].map(|value| maybe(value, time_us)));
+        row.extend([p50, p90, p99, p99_9, p99_99, max, mean].map(|value| optional(value, time_us)));
         row.push(count(samples));
         row
     };
@@ -23,14 +23,14 @@ pub(super) fn latencies(summary: &Summary) -> Table<'static> {
         let lag = &summary.schedule_lag_us;
         let mut row = vec!["schedule lag".to_owned()];
         let percentiles = [lag.p50, None, lag.p99, lag.p99_9, None, lag.max, None];
-        row.extend(percentiles.map(|value| maybe(value, time_us)));
+        row.extend(percentiles.map(|value| optional(value, time_us)));
         row.push(NONE.into());
         rows.push(row);
     }
     Table {
         title: "Latencies",
         columns: &[
-            Column::Words(""),
+            Column::Text(""),
             Column::Numbers("p50"),
             Column::Numbers("p90"),
             Column::Numbers("p99"),
@@ -103,7 +103,10 @@ pub(super) fn connections(summary: &Summary) -> Table<'static> {
             row("slow to open, a second or more", connections.slow),
             beside("opened in", time_us(connections.open_seconds * 1e6)),
             beside("opened a second", rate(connections.open_rate)),
-            beside("limited by", connections.limited_by.unwrap_or(NONE).to_owned()),
+            beside(
+                "limited by",
+                connections.limited_by.map_or_else(|| NONE.into(), |limit| limit.to_string()),
+            ),
         ],
         note: "",
     }
@@ -115,7 +118,7 @@ pub(super) fn failures(failures: &[Failure]) -> Table<'static> {
         |failure: &Failure| vec![failure.reason.to_owned(), count(failure.count), failure.first.clone()];
     Table {
         title: "Failures",
-        columns: &[Column::Words("reason"), Column::Numbers("how often"), Column::Words("the first")],
+        columns: &[Column::Text("reason"), Column::Numbers("how often"), Column::Text("the first")],
         rows: failures.iter().map(row).collect(),
         note: "",
     }
@@ -145,14 +148,14 @@ pub(super) fn traffic(moved: &Bytes) -> Table<'static> {
 /// A table of names and values.
 fn list<const ROWS: usize>(title: &'static str, rows: [(&str, String); ROWS]) -> Table<'static> {
     let rows = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
-    Table { title, columns: &[Column::Words(""), Column::Numbers("")], rows, note: "" }
+    Table { title, columns: &[Column::Text(""), Column::Numbers("")], rows, note: "" }
 }
 
 /// A line of an account: how many, and what share of `all` that is.
 fn account(name: &str, n: u64, all: u64) -> Vec<String> {
     #[expect(clippy::cast_precision_loss, reason = "three digits of it are shown")]
     let of_all = (all > 0).then(|| n as f64 / all as f64);
-    vec![name.to_owned(), count(n), maybe(of_all, share)]
+    vec![name.to_owned(), count(n), optional(of_all, share)]
 }
 
-const ACCOUNT: &[Column<'static>] = &[Column::Words(""), Column::Numbers("count"), Column::Numbers("share")];
+const ACCOUNT: &[Column<'static>] = &[Column::Text(""), Column::Numbers("count"), Column::Numbers("share")];

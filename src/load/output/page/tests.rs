@@ -3,6 +3,8 @@
 use hdrhistogram::Histogram;
 
 use super::*;
+use crate::load::error_kind::OpenLimit;
+use crate::load::stats::invalid::InvalidReason;
 use crate::load::stats::summary::{
     Bytes, Connections, DatagramDrops, Datagrams, Failure, Generator, Lag, Latencies, Latency, Messages,
     Percentiles, Second,
@@ -27,7 +29,7 @@ fn nothing() -> Outcome {
             duration_seconds: 0.0,
             load_model: LoadModel::Closed,
             valid: false,
-            why_invalid: None,
+            why_invalid: Some(InvalidReason::NoConnection),
             failures: vec![],
         },
         is_interrupted: false,
@@ -141,11 +143,10 @@ fn spoiled() -> Outcome {
     let summary = &mut outcome.summary;
     summary.endpoint = "month=[::1]:8091".into();
     summary.valid = false;
-    summary.why_invalid =
-        Some("the generator was busy 99 % of the time: the server may do more than it asked for".into());
+    summary.why_invalid = Some(InvalidReason::Busy(0.99));
     summary.connections.opened = 9_502;
     summary.connections.failed = 498;
-    summary.connections.limited_by = Some("descriptors");
+    summary.connections.limited_by = Some(OpenLimit::Descriptors);
     summary.datagrams = Some(Datagrams {
         sent: 1_200_000,
         answered: 1_199_000,
@@ -169,7 +170,7 @@ fn a_page_shows_every_figure_and_loads_nothing() {
     for latency in [response, service, connect] {
         let Latency { p50, p90, p99, p99_9, p99_99, max, mean, .. } = *latency;
         for value in [p50, p90, p99, p99_9, p99_99, max, mean] {
-            assert!(page.contains(&format!(">{}</td>", maybe(value, time_us))), "{value:?}");
+            assert!(page.contains(&format!(">{}</td>", optional(value, time_us))), "{value:?}");
         }
     }
     for shown in ["Valid.", "10,000", "1,199,986", "39,999/s", "72 B", "&gt; 99.9 %"] {
@@ -200,7 +201,7 @@ fn a_run_that_found_nothing_has_a_page_too() {
     let page = page(&nothing());
     assert_eq!(unbalanced(&page), None);
     assert_eq!(page.matches("nothing was measured").count(), 4);
-    assert!(page.contains("The generator was what limited the run."));
+    assert!(page.contains("No connection was open."));
     assert!(!page.contains("NaN"));
     leave("nothing.html", &page);
 }

@@ -1,0 +1,47 @@
+//! How many connections this machine allows each model and the generator, and the name of the limit.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::doctor::{Capacity, Machine, Role, diagnose};
+use crate::load::error_kind::OpenLimit;
+use crate::server::options::Model;
+
+/// The capacities that `doctor` finds before the comparison.
+pub(crate) struct Capacities {
+    pub(super) by_role: BTreeMap<Role, Capacity>,
+}
+
+impl Capacities {
+    /// Reads the limits of this machine.
+    pub(super) fn read() -> Self {
+        Self { by_role: diagnose(&Machine::read(Path::new("/")), None).capacities }
+    }
+
+    /// The most connections that one of the models can serve and that can be driven from here.
+    pub(super) fn connections_max(&self) -> Option<u32> {
+        let connections = |role| self.by_role.get(&role)?.connections;
+        let served = connections(Role::Serve)?.max(connections(Role::ServeThreads)?);
+        u32::try_from(served.min(connections(Role::Drive)?)).ok()
+    }
+
+    /// The name of the limit that kept `model` from having more connections. `limit` is what the generator saw.
+    pub(super) fn limit_name(&self, model: Model, limit: OpenLimit) -> String {
+        let role = match model {
+            Model::Loop => Role::Serve,
+            Model::Threads => Role::ServeThreads,
+        };
+        match limit {
+            OpenLimit::ServerCap => {
+                let binding = self.by_role.get(&role).and_then(|capacity| capacity.limited_by);
+                binding.unwrap_or("connections of the server").into()
+            }
+            OpenLimit::Descriptors | OpenLimit::Ports => format!("{limit} of the generator"),
+            OpenLimit::Source
+            | OpenLimit::Memory
+            | OpenLimit::Refused
+            | OpenLimit::Backlog
+            | OpenLimit::Unreachable => limit.to_string(),
+        }
+    }
+}
