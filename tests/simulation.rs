@@ -1,27 +1,23 @@
-//! The whole event loop on a simulated network, one seed after the other.
+//! The event loop on a simulated network, one seed after the other. Each seed draws the peers, the limits,
+//! and which faults occur and how often.
 //!
-//! A failure names its seed; `LOOPLINE_SEED=… cargo test --test simulation` runs it alone, and
-//! `LOOPLINE_SEEDS=N` runs more of them than the few hundred that every test run has time for.
+//! A failure names its seed. `LOOPLINE_SEED=… cargo test --test simulation` runs that seed alone, and
+//! `LOOPLINE_SEEDS=N` runs N of them.
 
 mod sim;
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::io::ErrorKind;
 use std::time::Duration;
 
-use loopline::event_loop::EventLoop;
+use loopline::event_loop::LoopError;
 use loopline::frame;
-use loopline::journal::escape::unescape;
-use loopline::journal::{Ack, Journal};
+use loopline::journal::Ack;
 use loopline::limits::Limits;
-use loopline::service::message::{ACKNOWLEDGEMENT, Message};
-use loopline::service::{greeting::Greeting, reply::Reply};
 
-use sim::datagrams::Parrot;
-use sim::peer::Peer;
-use sim::{Random, SimNet};
+use sim::faults::{Faults, Random};
+use sim::run::Run;
 
-/// Small, so that each bound is met in nearly every run.
+/// Small, so that nearly every run reaches each of them; only the timeouts are long.
 fn limits(random: &mut Random) -> Limits {
     Limits {
         connections_max: 1000,
@@ -40,277 +36,248 @@ fn limits(random: &mut Random) -> Limits {
     }
 }
 
-struct Run {
-    server: EventLoop<SimNet>,
-    acknowledges_first: bool,
-    /// Messages on record so far, by the peer's address.
-    recorded: HashMap<SocketAddr, Vec<String>>,
-    recorded_bytes: usize,
+/// Limits of which some are so small that peers are refused or closed.
+fn narrow_limits(random: &mut Random) -> Limits {
+    let mut limits = limits(random);
+    if random.one_in(2) {
+        limits.connections_max = 1 + random.below(20);
+    }
+    limits.refusals_max = 1 + random.below(4);
+    limits.visits_per_turn_max = 1 + random.below(10);
+    limits.linger_bytes_max = random.below(500);
+    limits.linger_timeout = timeout(random);
+    for timeout_of_a_kind in [&mut limits.frame_timeout, &mut limits.write_timeout, &mut limits.idle_timeout]
+    {
+        if random.one_in(2) {
+            *timeout_of_a_kind = Some(timeout(random));
+        }
+    }
+    limits
 }
 
-impl Run {
-    fn new(seed: u64) -> Self {
-        Self::with(seed, limits, Ack::Written)
-    }
-
-    fn with(seed: u64, limits: fn(&mut Random) -> Limits, ack: Ack) -> Self {
-        let mut net = SimNet::new(seed);
-        let mut random = Random(net.random.next());
-        let journal = Journal::to(Box::new(net.sink()), ack);
-        let limits = limits(&mut random);
-        net.unsent_bytes_max = limits.unsent_bytes_max;
-        net.datagrams_per_turn_max = limits.datagrams_per_turn_max;
-        let full = format!("Error: the server is full, it serves {} connections", limits.connections_max);
-        frame::append(&full, &mut net.refusal);
-        let mut server = EventLoop::new(net, limits);
-        server.record_to(journal);
-        let anywhere = SocketAddr::from(([127, 0, 0, 1], 1));
-        server.listen(anywhere, Box::new(Message::new(4000))).unwrap();
-        server.listen(anywhere, Box::new(Greeting)).unwrap();
-        server.listen(anywhere, Box::new(Reply)).unwrap();
-        server.bind(anywhere, Box::new(Parrot)).unwrap();
-        let acknowledges_first = ack == Ack::Received;
-        Self { server, acknowledges_first, recorded: HashMap::new(), recorded_bytes: 0 }
-    }
-
-    fn turn(&mut self) {
-        self.server.turn().unwrap();
-        self.read_record();
-        self.check_acknowledged_is_recorded();
-    }
-
-    fn read_record(&mut self) {
-        let disk = self.server.net().disk.clone();
-        let disk = disk.lock().unwrap();
-        while let Some(end) = disk.lines[self.recorded_bytes..].iter().position(|byte| *byte == b'\n') {
-            let line = &disk.lines[self.recorded_bytes..self.recorded_bytes + end];
-            let line = std::str::from_utf8(line).unwrap();
-            let (peer, text) = line.strip_prefix('[').unwrap().split_once("] ").unwrap();
-            let text = String::from_utf8(unescape(text).unwrap()).unwrap();
-            self.recorded.entry(peer.parse().unwrap()).or_default().push(text);
-            self.recorded_bytes += end + 1;
-        }
-    }
-
-    fn check_acknowledged_is_recorded(&mut self) {
-        const ACKNOWLEDGED_BYTES: usize = 64 + ACKNOWLEDGEMENT.len();
-        if self.acknowledges_first {
-            return;
-        }
-        let recorded = &self.recorded;
-        let net = self.server.net();
-        for peer in &net.peers {
-            let wire = &net.wires[peer.wire];
-            let on_record = recorded.get(&wire.address.unwrap()).map_or(0, Vec::len);
-            if peer.is_refused(net) {
-                continue;
-            }
-            let acknowledged = wire.sent.len().min(peer.messages.len() * ACKNOWLEDGED_BYTES);
-            assert!(
-                acknowledged.div_ceil(ACKNOWLEDGED_BYTES) <= on_record || wire.listener != 0,
-                "{on_record} messages are on record, {} bytes of acknowledgement have left",
-                wire.sent.len()
-            );
-        }
-    }
-
-    fn is_done(&mut self) -> bool {
-        self.server.net().peers.iter().all(Peer::is_done)
-    }
-
-    fn check_peers(&mut self) {
-        let recorded = &self.recorded;
-        for (place, peer) in self.server.net().peers.iter().enumerate() {
-            let expected = if peer.may_miss_some {
-                &peer.expected[..peer.got.len().min(peer.expected.len())]
-            } else {
-                &peer.expected[..]
-            };
-            assert_eq!(
-                String::from_utf8_lossy(&peer.got),
-                String::from_utf8_lossy(expected),
-                "what peer {place} has read"
-            );
-            let on_record = recorded.get(&peer_address(peer)).cloned().unwrap_or_default();
-            if peer.may_miss_some {
-                assert!(peer.messages.starts_with(&on_record), "the record of peer {place}");
-            } else if !peer.messages.is_empty() {
-                assert_eq!(on_record, peer.messages, "the record of peer {place}");
-            }
-        }
-    }
+fn timeout(random: &mut Random) -> Duration {
+    Duration::from_millis(1 + random.next() % 2000)
 }
 
-fn peer_address(peer: &Peer) -> SocketAddr {
-    let [high, low] = u16::try_from(peer.wire).unwrap().to_be_bytes();
-    SocketAddr::from(([10, 0, high, low], 4000))
-}
-
-/// Peers come, follow their scripts and go; in the end everybody has what is theirs, and nothing is left.
-fn everybody_is_served(seed: u64) {
-    let mut run = Run::new(seed);
-    let mut to_come = 5 + Random(seed).below(40);
-    let mut turns = 0;
-    while to_come > 0 || !run.is_done() || run.server.connections() > 0 {
-        if to_come > 0 && run.server.net().random.one_in(2) {
-            to_come -= 1;
-            let net = run.server.net();
-            let peer = Peer::random(net);
-            net.peers.push(peer);
+/// Peers connect, follow their scripts and leave. Each receives all that is its own, and nothing is left.
+fn serve_every_peer(seed: u64) -> usize {
+    let mut random = Random(seed);
+    let (limits, faults) = (limits(&mut random), Faults::draw(&mut random));
+    let ack = [Ack::Written, Ack::Synced][random.below(2)];
+    let mut run = Run::new(&mut random, &limits, faults, ack);
+    let mut peers_to_come = 5 + random.below(40);
+    while peers_to_come > 0 || !run.is_done() {
+        if peers_to_come > 0 && random.one_in(2) {
+            peers_to_come -= 1;
+            run.server.net().connect_peer();
         }
-        run.turn();
-        assert!(!run.server.net().is_still || to_come > 0, "somebody waits for ever");
-        run.server.net().is_still = false;
-        turns += 1;
-        assert!(turns < 100_000, "somebody waits for ever");
-    }
-    run.check_peers();
-    let counters = run.server.counters();
-    assert_eq!(counters.opened, counters.closed.iter().sum::<u64>());
-}
-
-/// Little room, short deadlines, a poller that has no room either: not everybody is served, but nobody gets
-/// what is not theirs, what is acknowledged is recorded, nothing is left, and the loop never spins.
-fn whatever_goes_wrong(seed: u64) {
-    let ack = [Ack::Received, Ack::Written, Ack::Synced][Random(seed).below(3)];
-    let mut run = Run::with(seed, narrow_limits, ack);
-    run.server.net().register_fails_one_in = 20;
-    for _ in 0..5 + Random(seed).below(40) {
-        let net = run.server.net();
-        let peer = Peer::random(net);
-        net.peers.push(peer);
-        for _ in 0..Random(seed).below(20) {
-            run.turn();
-        }
-    }
-    run.server.net().is_still = false;
-    let mut turns = 0;
-    while !run.is_done() || run.server.connections() > 0 {
-        run.turn();
-        assert!(!run.server.net().is_still, "somebody waits for ever");
-        turns += 1;
-        assert!(turns < 100_000, "somebody waits for ever");
+        run.turn(peers_to_come > 0).unwrap();
     }
     let net = run.server.net();
-    for (place, peer) in net.peers.iter().enumerate() {
-        let got = String::from_utf8_lossy(&peer.got);
-        let is_theirs = peer.expected.starts_with(&peer.got) || peer.is_refused(net);
-        assert!(is_theirs, "peer {place} has read {got:?}");
+    for (index, (peer, wire)) in net.peers.iter().zip(&net.wires).enumerate() {
+        let received = String::from_utf8_lossy(&peer.received);
+        let expected = String::from_utf8_lossy(&peer.expected);
+        assert!(!wire.is_cut, "peer {index} is closed without an end of stream");
+        assert!(expected.starts_with(&*received), "peer {index} has received {received:?}");
+        assert!(peer.leaves_early || received == expected, "peer {index} has received only {received:?}");
     }
-    let counters = run.server.counters();
-    assert_eq!(counters.opened, counters.closed.iter().sum::<u64>());
+    run.check_end()
 }
 
-fn narrow_limits(random: &mut Random) -> Limits {
-    let mut timeout = || Duration::from_millis(1 + random.next() % 2000);
-    let (linger_timeout, frame_timeout, write_timeout, idle_timeout) =
-        (timeout(), Some(timeout()), Some(timeout()), Some(timeout()));
-    Limits {
-        connections_max: 1 + random.below(20),
-        refusals_max: 1 + random.below(4),
-        visits_per_turn_max: 1 + random.below(10),
-        linger_bytes_max: random.below(500),
-        linger_timeout,
-        frame_timeout,
-        write_timeout,
-        idle_timeout,
-        ..limits(random)
-    }
-}
-
-/// Somebody asks the server to stop while everything is under way: what was acknowledged is recorded, and
-/// the server ends.
-fn stopping_ends_in_order(seed: u64) {
-    let mut run = Run::new(seed);
-    for _ in 0..20 {
-        let net = run.server.net();
-        let peer = Peer::random(net);
-        net.peers.push(peer);
-    }
-    for _ in 0..Random(seed).below(60) {
-        run.turn();
-    }
-    run.server.net().stop_requests = 1;
-    let mut turns = 0;
-    while !run.server.is_over() {
-        match run.server.turn() {
-            Ok(()) => {}
-            // The record may take nothing until the drain is over.
-            Err(error) => assert!(error.to_string().contains("can no longer be recorded"), "{error}"),
+/// Some peers are refused, time out, or fail. The others are served, and no peer receives what is not its
+/// own.
+fn serve_within_narrow_limits(seed: u64) -> usize {
+    let mut random = Random(seed);
+    let limits = narrow_limits(&mut random);
+    let mut faults = Faults::draw(&mut random);
+    faults.failed_registrations = [0, 20][random.below(2)];
+    let ack = [Ack::Received, Ack::Written, Ack::Synced][random.below(3)];
+    let mut run = Run::new(&mut random, &limits, faults, ack);
+    for _ in 0..5 + random.below(40) {
+        run.server.net().connect_peer();
+        for _ in 0..random.below(20) {
+            run.turn(true).unwrap();
         }
-        run.read_record();
-        run.check_acknowledged_is_recorded();
-        turns += 1;
-        assert!(turns < 100_000, "the server never ends");
     }
-    assert_eq!(run.server.connections(), 0);
-    for peer in &run.server.net().peers {
-        assert!(peer.expected.starts_with(&peer.got), "no byte that is not the peer's");
+    while !run.is_done() {
+        run.turn(false).unwrap();
     }
+
+    let mut refusal = Vec::new();
+    let reason = format!("Error: the server is full, it serves {} connections", limits.connections_max);
+    frame::append(&reason, &mut refusal);
+    let timeouts = [limits.frame_timeout, limits.write_timeout, limits.idle_timeout];
+    let shortest_timeout = timeouts.into_iter().flatten().min().unwrap();
+    let net = run.server.net();
+    let may_refuse = net.peers.len() > limits.connections_max;
+    for (index, (peer, wire)) in net.peers.iter().zip(&net.wires).enumerate() {
+        let received = String::from_utf8_lossy(&peer.received);
+        let is_refused = may_refuse && !peer.is_served() && refusal.starts_with(&wire.sent);
+        assert!(
+            peer.expected.starts_with(&peer.received) || is_refused,
+            "peer {index} has received {received:?}"
+        );
+        // A peer that is cut off has had its time; one whose stream is ended has been sent everything.
+        let lifetime = Duration::from_millis(wire.lifetime_ms().unwrap());
+        let may_cut = wire.registration_failed || lifetime >= shortest_timeout;
+        assert!(may_cut || !wire.is_cut, "peer {index} is closed after {lifetime:?}");
+        let is_whole =
+            wire.sent == peer.expected || (is_refused && (wire.listener != 0 || wire.sent == refusal));
+        assert!(
+            is_whole || !wire.server_ended || peer.leaves_early,
+            "peer {index} has received {received:?}"
+        );
+    }
+    run.check_end()
 }
 
-/// Datagrams come by the batch while connections are served: each is answered once, from where it was asked
-/// and when it is on record, or its answer is counted as unsent; nobody's failure is another's.
-fn every_datagram_is_accounted_for(seed: u64) {
-    let mut run = Run::new(seed);
-    let asked = 1 + Random(seed).below(500);
-    let mut to_ask = asked;
-    let mut to_come = Random(seed).below(5);
-    let mut turns = 0;
-    while to_ask > 0 || to_come > 0 || !run.server.net().sockets[0].is_empty() || run.server.connections() > 0
+/// A stop is requested while peers are served. Each frame that has begun is finished.
+fn stop_in_order(seed: u64) -> usize {
+    let mut random = Random(seed);
+    let (limits, faults) = (limits(&mut random), Faults::draw(&mut random));
+    let ack = [Ack::Written, Ack::Synced][random.below(2)];
+    let mut run = Run::new(&mut random, &limits, faults, ack);
+    for _ in 0..20 {
+        run.server.net().connect_peer();
+    }
+    for _ in 0..random.below(60) {
+        run.turn(true).unwrap();
+    }
+    let net = run.server.net();
+    net.stop_requests = 1;
+    let stop_ms = net.now_ms;
+    let begun: Vec<usize> =
+        net.peers.iter().zip(&net.wires).map(|(peer, wire)| peer.begun_messages(wire)).collect();
+    let mut is_written = true;
+    while !run.server.is_over() {
+        if let Err(error) = run.turn(true) {
+            // The journal was blocked until the drain timeout.
+            assert!(
+                matches!(&error, LoopError::Journal(error) if error.kind() == ErrorKind::TimedOut),
+                "{error}"
+            );
+            is_written = false;
+        }
+    }
+    let took = Duration::from_millis(run.server.net().now_ms - stop_ms);
+    assert!(took <= limits.drain_timeout + Duration::from_millis(100), "the server takes {took:?} to end");
+    assert_eq!(run.server.connections(), 0);
+    let is_in_time = is_written && took < limits.drain_timeout;
+    let net = run.server.net();
+    let disk = net.disk.lock().unwrap();
+    let mut finished = 0;
+    for (index, (peer, wire)) in net.peers.iter().zip(&net.wires).enumerate() {
+        assert!(peer.expected.starts_with(&peer.received), "peer {index} receives only what is its own");
+        if is_in_time && !peer.leaves_early {
+            let records = disk.records(wire.address).len();
+            let acknowledged = wire.sent.len() / sim::peer::ACKNOWLEDGEMENT_BYTES;
+            assert!(begun[index] <= records.min(acknowledged), "a frame of peer {index} is not finished");
+            finished += begun[index];
+        }
+    }
+    finished
+}
+
+/// Writing or syncing the journal fails. Nothing after it is acknowledged, and the loop ends with the error.
+fn end_when_the_journal_fails(seed: u64) -> usize {
+    let mut random = Random(seed);
+    let (limits, mut faults) = (limits(&mut random), Faults::draw(&mut random));
+    let ack = [Ack::Written, Ack::Synced][random.below(2)];
+    let syncs_fail = ack == Ack::Synced && random.one_in(2);
+    let fault = if syncs_fail { &mut faults.failed_journal_syncs } else { &mut faults.failed_journal_writes };
+    *fault = 1 + random.below(40);
+    let mut run = Run::new(&mut random, &limits, faults, ack);
+    let mut peers_to_come = 5 + random.below(40);
+    while peers_to_come > 0 || !run.is_done() {
+        if peers_to_come > 0 && random.one_in(2) {
+            peers_to_come -= 1;
+            run.server.net().connect_peer();
+        }
+        if let Err(error) = run.turn(peers_to_come > 0) {
+            let is_cause =
+                matches!(&error, LoopError::Journal(error) if error.kind() == ErrorKind::StorageFull);
+            assert!(is_cause && run.server.is_over(), "{error}");
+            return 1;
+        }
+    }
+    0
+}
+
+/// Datagrams are received in batches while connections are served. Each is answered once, from the address
+/// it was sent to and after it is recorded, or its reply is counted as unsent.
+fn answer_every_datagram(seed: u64) -> usize {
+    let mut random = Random(seed);
+    let (limits, faults) = (limits(&mut random), Faults::draw(&mut random));
+    let journal_blocks = faults.blocked_journal_writes > 0;
+    let mut run = Run::new(&mut random, &limits, faults, Ack::Written);
+    let requests = 1 + random.below(500);
+    let mut requests_to_come = requests;
+    let mut peers_to_come = random.below(5);
+    while requests_to_come > 0
+        || peers_to_come > 0
+        || !run.server.net().sockets[0].is_empty()
+        || !run.is_done()
     {
         let net = run.server.net();
-        if to_come > 0 {
-            to_come -= 1;
-            let peer = Peer::random(net);
-            net.peers.push(peer);
+        if peers_to_come > 0 {
+            peers_to_come -= 1;
+            net.connect_peer();
         }
-        for _ in 0..net.random.below(60).min(to_ask) {
-            to_ask -= 1;
-            net.sockets[0].ask(&mut net.random);
+        for _ in 0..net.random.below(60).min(requests_to_come) {
+            requests_to_come -= 1;
+            net.sockets[0].send_request(&mut net.random);
         }
-        net.is_still = false;
-        run.turn();
-        assert!(!run.server.net().is_still || to_ask > 0, "somebody waits for ever");
-        turns += 1;
-        assert!(turns < 100_000, "somebody waits for ever");
+        run.turn(requests_to_come > 0).unwrap();
     }
     let counters = run.server.counters().clone();
-    assert_eq!((counters.datagrams, counters.datagrams_dropped), (asked as u64, 0));
-    run.server.net().sockets[0].check(asked as u64, counters.datagrams_unsent);
+    assert_eq!((counters.datagrams, counters.datagrams_dropped), (requests as u64, 0));
+    run.server.net().sockets[0].check(requests as u64, counters.datagrams_unsent, journal_blocks)
 }
 
-fn for_each_seed(default_count: u64, run: fn(u64)) {
+/// Runs seeds. 100 of them must serve at least `served_min` of what `run` counts: a loop that closes every
+/// connection would break few other rules.
+fn for_each_seed(default_count: u64, served_min: usize, run: fn(u64) -> usize) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let seeds = match (number("LOOPLINE_SEED"), number("LOOPLINE_SEEDS")) {
         (Some(seed), _) => seed..seed + 1,
         (None, Some(count)) => 0..count,
         (None, None) => 0..default_count,
     };
-    for seed in seeds {
-        if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {
-            eprintln!("failed with LOOPLINE_SEED={seed}");
-            std::panic::resume_unwind(panic);
+    let mut served = 0;
+    for seed in seeds.clone() {
+        match std::panic::catch_unwind(|| run(seed)) {
+            Ok(count) => served += count,
+            Err(panic) => {
+                eprintln!("failed with LOOPLINE_SEED={seed}");
+                std::panic::resume_unwind(panic);
+            }
         }
     }
+    let count = usize::try_from(seeds.end - seeds.start).unwrap();
+    assert!(count < 100 || served * 100 >= count * served_min, "{served} served in {count} runs");
 }
 
 #[test]
-fn every_message_is_acknowledged_once_and_nobody_waits_for_ever() {
-    for_each_seed(1000, everybody_is_served);
+fn every_peer_is_served() {
+    for_each_seed(1000, 1500, serve_every_peer);
 }
 
 #[test]
-fn whatever_goes_wrong_nobody_gets_what_is_not_theirs() {
-    for_each_seed(1000, whatever_goes_wrong);
+fn peers_within_narrow_limits_are_served_and_none_receives_what_is_not_its_own() {
+    for_each_seed(1000, 1200, serve_within_narrow_limits);
 }
 
 #[test]
 fn every_datagram_is_answered_once_or_counted() {
-    for_each_seed(1000, every_datagram_is_accounted_for);
+    for_each_seed(1000, 10_000, answer_every_datagram);
 }
 
 #[test]
-fn a_server_that_is_asked_to_stop_ends_in_order() {
-    for_each_seed(500, stopping_ends_in_order);
+fn a_server_that_is_stopped_finishes_each_frame_that_has_begun() {
+    for_each_seed(500, 300, stop_in_order);
+}
+
+#[test]
+fn a_journal_that_fails_ends_the_server_and_acknowledges_nothing_more() {
+    for_each_seed(500, 50, end_when_the_journal_fails);
 }

@@ -1,6 +1,7 @@
 //! The checks. Each returns its violations as sentences.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::parse::{Source, identifiers};
 use crate::tree::{Target, Tree};
@@ -177,7 +178,8 @@ pub(crate) fn map(map: &str, sources: &[Source], exists: impl Fn(&str) -> bool) 
     let files: BTreeSet<&str> = sources.iter().map(|source| source.path.as_str()).collect();
     let missing = files.iter().filter(|file| !named.contains(*file));
     let missing = missing.map(|file| format!("ARCHITECTURE.md does not name `{file}`"));
-    let is_gone = |name: &&&str| name.ends_with(".rs") && !files.contains(*name) && !exists(name);
+    let is_source = |name: &str| Path::new(name).extension().is_some_and(|extension| extension == "rs");
+    let is_gone = |name: &&&str| is_source(name) && !files.contains(*name) && !exists(name);
     let gone = named.iter().filter(is_gone);
     missing.chain(gone.map(|name| format!("ARCHITECTURE.md names `{name}`, which does not exist"))).collect()
 }

@@ -1,5 +1,10 @@
 //! From the text of a file to what it defines, imports and names, without the code of tests.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enums of `syn` are open, and most arms do not matter"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
@@ -72,14 +77,14 @@ impl Reader<'_> {
             }
             UseTree::Name(name) => self.import_as(before, &name.ident, None, is_reexport),
             UseTree::Rename(rename) => {
-                self.import_as(before, &rename.ident, Some(&rename.rename), is_reexport)
+                self.import_as(before, &rename.ident, Some(&rename.rename), is_reexport);
             }
             UseTree::Glob(_) => {
                 let path = before.iter().cloned().chain(["*".to_owned()]).collect();
                 self.module.imports.push(Import { name: "*".to_owned(), path, is_reexport });
             }
             UseTree::Group(group) => {
-                group.items.iter().for_each(|tree| self.import(before, tree, is_reexport))
+                group.items.iter().for_each(|tree| self.import(before, tree, is_reexport));
             }
         }
     }

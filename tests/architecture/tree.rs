@@ -100,7 +100,7 @@ impl Tree {
     pub(crate) fn edges(&self) -> BTreeSet<(&str, String)> {
         let edge = |(from, target)| match target {
             Target::Item(to) if to != from => Some((from, to)),
-            _ => None,
+            Target::Item(_) | Target::Module(_) | Target::External(_) => None,
         };
         self.uses().into_iter().filter_map(edge).collect()
     }

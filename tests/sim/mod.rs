@@ -1,246 +1,118 @@
-//! A simulated network: sockets that are queues, a poller that tells as little as a real one may, a clock
-//! that moves when nothing else does, a record that takes what it likes, and peers that follow a script.
-//! All of it is driven by one seed.
+//! A simulated network: connections that are queues, a poller that reports as little as a real one may, a
+//! clock that moves when nothing else does, a journal, and peers that follow scripts. One seed draws all.
 //!
-//! What the real network promises is kept: no edge is lost, and a short read without a further edge has
-//! drained the socket. All else is made as bad as it can be: reads and writes are cut anywhere and
-//! interrupted, events come late, twice, for nothing, and for connections that are long closed.
+//! What a real network guarantees is kept: no edge is lost, and a short read without a further edge has
+//! drained the socket. All else fails as often as `faults.rs` draws: reads and writes are short or
+//! interrupted, events come late, twice, without cause, and for connections that are closed.
 
 pub mod datagrams;
+pub mod disk;
+pub mod faults;
 pub mod peer;
+pub mod run;
+pub mod wire;
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use loopline::journal::Sink;
+use loopline::journal::Ack;
+use loopline::limits::Limits;
 use loopline::net::{
     Clock, Datagram, DatagramIo, Event, Listen, Poller, StopRequests, StreamIo, Tick, Token, unbatched,
 };
 
 use datagrams::SimSocket;
+use disk::{Disk, SimSink};
+use faults::{Faults, Random};
 use peer::Peer;
+use wire::Wire;
 
-/// `SplitMix64` (Steele, Lea, Flood 2014).
-#[derive(Clone)]
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// From 0 up to and without `end`.
-    pub fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end.max(1) as u64).unwrap()
-    }
-
-    pub fn one_in(&mut self, times: usize) -> bool {
-        self.below(times) == 0
-    }
-}
-
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and the checks want them all")]
-/// A connection as the network between the two ends has it.
-#[derive(Default)]
-pub struct Wire {
-    pub listener: usize,
-    /// Bytes that fit between server and peer, in each direction.
-    pub room: usize,
-    pub address: Option<SocketAddr>,
-    /// Sent by the peer, not read by the server.
-    pub to_server: VecDeque<u8>,
-    pub peer_ended: bool,
-    /// Sent by the server, not read by the peer.
-    pub to_peer: VecDeque<u8>,
-    /// All that the server has ever sent.
-    pub sent: Vec<u8>,
-    pub server_ended: bool,
-    pub closed: bool,
-    /// By either side: nothing gets through any more.
-    pub reset: bool,
-    token: Option<Token>,
-    readable: bool,
-    writable: bool,
-    /// An event has told the end of the peer's side; no other will.
-    end_told: bool,
-    /// The server was told that it can write no more.
-    blocked: bool,
-}
-
-impl Wire {
-    pub fn reset(&mut self) {
-        self.reset = true;
-        self.to_server.clear();
-        self.to_peer.clear();
-        (self.readable, self.writable) = (true, true);
-    }
-
-    /// The peer sends up to all of `bytes`; returns how many.
-    pub fn send(&mut self, bytes: &[u8]) -> usize {
-        if self.closed || self.reset {
-            // Who closed answers with a reset, and what was under way to the peer is gone.
-            self.reset();
-            return bytes.len();
-        }
-        let taken = bytes.len().min(self.room - self.to_server.len());
-        self.to_server.extend(&bytes[..taken]);
-        self.readable |= taken > 0;
-        taken
-    }
-
-    /// Nothing more will come to the peer.
-    pub fn is_over(&self) -> bool {
-        (self.server_ended || self.closed || self.reset) && self.to_peer.is_empty()
-    }
-
-    pub fn end(&mut self) {
-        self.peer_ended = true;
-        self.readable = true;
-    }
-
-    /// The peer reads up to `bytes` bytes.
-    pub fn receive(&mut self, bytes: usize) -> Vec<u8> {
-        let taken: Vec<u8> = self.to_peer.drain(..bytes.min(self.to_peer.len())).collect();
-        if !taken.is_empty() && self.blocked {
-            (self.blocked, self.writable) = (false, true);
-        }
-        taken
-    }
-}
-
-/// Where the simulated server records.
-#[derive(Default)]
-pub struct Disk {
-    pub lines: Vec<u8>,
-    /// It takes nothing until then.
-    stuck_until_ms: u64,
-    stuck: bool,
-}
-
-pub struct SimSink {
-    disk: Arc<Mutex<Disk>>,
-    random: Random,
-}
-
-impl Sink for SimSink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut disk = self.disk.lock().unwrap();
-        if disk.stuck {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        match self.random.below(12) {
-            0 => Err(io::ErrorKind::Interrupted.into()),
-            1 => {
-                disk.stuck = true;
-                disk.stuck_until_ms = u64::MAX;
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-            2 => {
-                let taken = 1 + self.random.below(bytes.len());
-                disk.lines.extend_from_slice(&bytes[..taken.min(bytes.len())]);
-                Ok(taken.min(bytes.len()))
-            }
-            _ => {
-                disk.lines.extend_from_slice(bytes);
-                Ok(bytes.len())
-            }
-        }
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A listener, of which the server has the other half.
+/// A listener; the server has the other half.
 struct SimListener {
     token: Token,
-    waiting: VecDeque<usize>,
-    /// An event of those that wait is due.
+    /// Wires of the connections that wait to be accepted.
+    backlog: VecDeque<usize>,
+    /// An event for those that wait is due.
     edge: bool,
     server: Weak<usize>,
 }
 
 impl SimListener {
     fn has_edge(&self) -> bool {
-        self.edge && !self.waiting.is_empty() && self.server.strong_count() > 0
+        self.edge && !self.backlog.is_empty() && self.server.strong_count() > 0
     }
 }
 
 pub struct SimNet {
     pub random: Random,
+    pub faults: Faults,
     pub now_ms: u64,
     pub wires: Vec<Wire>,
+    /// One for each wire.
     pub peers: Vec<Peer>,
     pub disk: Arc<Mutex<Disk>>,
     pub stop_requests: u32,
-    /// Nothing can happen any more, in the network or at the peers.
+    /// Nothing can happen any more, neither in the network nor at the peers.
     pub is_still: bool,
     listeners: Vec<SimListener>,
     pub sockets: Vec<SimSocket>,
-    /// The network knows batches.
+    /// Whether the network supports batches.
     batches: bool,
-    /// What a turn may take of each.
-    pub datagrams_per_turn_max: usize,
-    closed_tokens: Vec<Token>,
-    /// Polls in a row that did not wait, and after which nothing was done.
-    idle_polls: usize,
+    datagrams_per_turn_max: usize,
     /// Bytes that the server holds for a peer that does not read.
     pub unsent_bytes_max: usize,
-    /// What a peer is told for which there is no room.
-    pub refusal: Vec<u8>,
-    /// One in so many connections is not taken by the poller.
-    pub register_fails_one_in: usize,
+    closed_tokens: Vec<Token>,
+    /// Polls in a row that did not wait and after which nothing was done.
+    idle_polls: usize,
 }
 
 impl SimNet {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, limits: &Limits, faults: Faults, ack: Ack) -> Self {
+        let mut random = Random(seed);
         Self {
-            random: Random(seed),
+            batches: random.one_in(2),
+            random,
+            faults,
             now_ms: 0,
             wires: Vec::new(),
             peers: Vec::new(),
-            disk: Arc::default(),
+            disk: Arc::new(Mutex::new(Disk::new(ack))),
             stop_requests: 0,
             is_still: false,
             listeners: Vec::new(),
             sockets: Vec::new(),
-            batches: Random(seed).one_in(2),
-            datagrams_per_turn_max: 0,
+            datagrams_per_turn_max: limits.datagrams_per_turn_max,
+            unsent_bytes_max: limits.unsent_bytes_max,
             closed_tokens: Vec::new(),
             idle_polls: 0,
-            unsent_bytes_max: 0,
-            refusal: Vec::new(),
-            register_fails_one_in: usize::MAX,
         }
     }
 
     pub fn sink(&mut self) -> SimSink {
-        SimSink { disk: self.disk.clone(), random: Random(self.random.next()) }
+        let random = Random(self.random.next());
+        SimSink { disk: self.disk.clone(), random, faults: self.faults.clone() }
     }
 
-    /// A peer connects to the listener made as the `listener`th.
-    pub fn connect(&mut self, listener: usize) -> usize {
-        let place = self.wires.len();
-        let [high, low] = u16::try_from(place).unwrap().to_be_bytes();
+    /// A peer with a script of its own connects.
+    pub fn connect_peer(&mut self) {
+        let index = self.wires.len();
+        let [high, low] = u16::try_from(index).unwrap().to_be_bytes();
         let address = SocketAddr::from(([10, 0, high, low], 4000));
+        let listener = self.random.below(self.listeners.len());
         // From less than a header to more than all that is ever sent.
-        let room = 20 + self.random.below([50, 500, 5000][self.random.clone().below(3)]);
-        self.wires.push(Wire { listener, room, address: Some(address), ..Wire::default() });
-        self.listeners[listener].waiting.push_back(place);
+        let capacity = 20 + self.random.below([50, 500, 5000][self.random.clone().below(3)]);
+        self.wires.push(Wire::new(listener, address, capacity, self.now_ms));
+        self.listeners[listener].backlog.push_back(index);
         self.listeners[listener].edge = true;
-        place
+        let mut random = Random(self.random.next());
+        self.peers.push(Peer::new(index, listener, capacity + self.unsent_bytes_max, &mut random));
     }
 
-    /// Some of the peers, or all, do a step of their script; whether any could.
+    /// Some or all of the peers do a step of their script. Returns whether any could.
     fn move_peers(&mut self, all: bool) -> bool {
         let mut moved = false;
         let mut peers = std::mem::take(&mut self.peers);
@@ -253,58 +125,64 @@ impl SimNet {
         moved
     }
 
+    /// What the server has just sent answers only what is recorded.
+    fn check_sent_is_recorded(&self, stream: usize) {
+        let disk = self.disk.lock().unwrap();
+        if disk.ack == Ack::Received {
+            return;
+        }
+        let records = disk.records(self.wires[stream].address);
+        self.peers[stream].check_answers(&self.wires[stream], records);
+    }
+
     fn collect(&mut self, events: &mut Vec<Event>, events_max: usize) {
-        for place in 0..self.wires.len() {
-            let wire = &mut self.wires[place];
+        let Self { random, faults, .. } = self;
+        for wire in &mut self.wires {
             let Some(token) = wire.token else { continue };
-            // Late: it comes with a later poll.
-            if (!wire.readable && !wire.writable) || self.random.one_in(4) || events.len() >= events_max {
+            let is_due = wire.readable || wire.writable;
+            if !is_due || random.fails(faults.late_events) || events.len() >= events_max {
                 continue;
             }
-            let event = Event {
-                token,
-                readable: wire.readable,
-                writable: wire.writable,
-                ended: wire.peer_ended || wire.reset,
-            };
+            let ended = wire.peer_ended || wire.reset;
+            let event = Event { token, readable: wire.readable, writable: wire.writable, ended };
             (wire.readable, wire.writable) = (false, false);
-            wire.end_told |= event.ended;
+            wire.end_reported |= ended;
             events.push(event);
-            // Twice, and for nothing.
-            if self.random.one_in(8) && events.len() < events_max {
+            if random.fails(faults.duplicate_events) && events.len() < events_max {
                 events.push(Event { readable: true, writable: true, ..event });
             }
         }
         for listener in &mut self.listeners {
-            let spurious = self.random.one_in(16) && listener.server.strong_count() > 0;
-            if (listener.has_edge() || spurious) && events.len() < events_max {
+            let is_spurious = random.fails(faults.spurious_events) && listener.server.strong_count() > 0;
+            if (listener.has_edge() || is_spurious) && events.len() < events_max {
                 listener.edge = false;
-                events.push(Event { token: listener.token, readable: true, writable: false, ended: false });
+                events.push(readable(listener.token));
             }
         }
         for socket in &mut self.sockets {
-            if (socket.has_edge() || self.random.one_in(16)) && events.len() < events_max {
+            let is_spurious = random.fails(faults.spurious_events);
+            if (socket.has_edge() || is_spurious) && events.len() < events_max {
                 socket.edge = false;
-                events.push(Event { token: socket.token, readable: true, writable: false, ended: false });
+                events.push(readable(socket.token));
             }
         }
-        // For connections that are gone, whoever has their slot now.
-        if !self.closed_tokens.is_empty() && self.random.one_in(2) && events.len() < events_max {
-            let token = self.closed_tokens[self.random.below(self.closed_tokens.len())];
+        // By now another connection may have the slot.
+        let is_stale = !self.closed_tokens.is_empty() && random.fails(faults.stale_events);
+        if is_stale && events.len() < events_max {
+            let token = self.closed_tokens[random.below(self.closed_tokens.len())];
             events.push(Event { token, readable: true, writable: true, ended: true });
         }
-        let disk = &mut self.disk.lock().unwrap();
-        if disk.stuck {
-            if disk.stuck_until_ms == u64::MAX {
-                let longest_ms = if self.random.one_in(20) { 5000 } else { 50 };
-                disk.stuck_until_ms = self.now_ms + self.random.next() % longest_ms;
-            } else if disk.stuck_until_ms <= self.now_ms {
-                disk.stuck = false;
+        let mut disk = self.disk.lock().unwrap();
+        if disk.is_blocked {
+            let longest_ms = if random.one_in(20) { 5000 } else { 50 };
+            let drawn_ms = self.now_ms + random.next() % longest_ms;
+            if *disk.blocked_until_ms.get_or_insert(drawn_ms) <= self.now_ms {
+                disk.is_blocked = false;
                 events.push(Event { token: Token::JOURNAL, readable: false, writable: true, ended: false });
             }
         }
         if self.stop_requests > 0 {
-            events.push(Event { token: Token::STOP, readable: true, writable: false, ended: false });
+            events.push(readable(Token::STOP));
         }
     }
 
@@ -315,28 +193,34 @@ impl SimNet {
     }
 }
 
+fn readable(token: Token) -> Event {
+    Event { token, readable: true, writable: false, ended: false }
+}
+
 impl StreamIo for SimNet {
     type Stream = usize;
 
     fn read(&mut self, stream: &usize, buffer: &mut [u8]) -> io::Result<usize> {
         self.idle_polls = 0;
+        let Self { random, faults, .. } = self;
         let wire = &mut self.wires[*stream];
-        if self.random.one_in(10) {
-            return Err(io::ErrorKind::Interrupted.into());
+        if random.fails(faults.interrupted_calls) {
+            return Err(ErrorKind::Interrupted.into());
         }
         if wire.reset {
-            return Err(io::ErrorKind::ConnectionReset.into());
+            return Err(ErrorKind::ConnectionReset.into());
         }
         if wire.to_server.is_empty() {
-            return if wire.peer_ended { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
+            return if wire.peer_ended { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
         }
         let all = buffer.len().min(wire.to_server.len());
-        let taken = if self.random.one_in(2) { 1 + self.random.below(all) } else { all };
+        let taken = if random.fails(faults.short_reads) { 1 + random.below(all) } else { all };
         for (to, from) in buffer.iter_mut().zip(wire.to_server.drain(..taken)) {
             *to = from;
         }
-        let end_untold = wire.peer_ended && !wire.end_told;
-        if taken < buffer.len() && (!wire.to_server.is_empty() || end_untold) {
+        wire.read_bytes += taken;
+        let end_unreported = wire.peer_ended && !wire.end_reported;
+        if taken < buffer.len() && (!wire.to_server.is_empty() || end_unreported) {
             // As if the rest had come just after.
             wire.readable = true;
         }
@@ -345,42 +229,45 @@ impl StreamIo for SimNet {
 
     fn write(&mut self, stream: &usize, bytes: &[u8]) -> io::Result<usize> {
         self.idle_polls = 0;
+        let Self { random, faults, .. } = self;
         assert!(!bytes.is_empty(), "writing nothing is a wasted system call");
         let wire = &mut self.wires[*stream];
-        assert!(!wire.server_ended && !wire.closed, "nothing is written after the end");
-        if self.random.one_in(10) {
-            return Err(io::ErrorKind::Interrupted.into());
+        assert!(!wire.server_ended && wire.closed_ms.is_none(), "nothing is written after the end");
+        if random.fails(faults.interrupted_calls) {
+            return Err(ErrorKind::Interrupted.into());
         }
         if wire.reset {
-            return Err(io::ErrorKind::BrokenPipe.into());
+            return Err(ErrorKind::BrokenPipe.into());
         }
-        let room = wire.room - wire.to_peer.len();
-        let all = bytes.len().min(room);
-        let taken = if self.random.one_in(4) { self.random.below(all + 1) } else { all };
+        let free = wire.capacity - wire.to_peer.len();
+        let all = bytes.len().min(free);
+        let taken = if random.fails(faults.short_writes) { random.below(all + 1) } else { all };
         if taken < bytes.len() {
-            // Room that is left after all opens up again soon; else when the peer reads.
-            (wire.blocked, wire.writable) = (true, taken < room);
+            // If the queue is not full, an event follows soon; otherwise when the peer reads.
+            (wire.write_blocked, wire.writable) = (true, taken < free);
         }
         wire.to_peer.extend(&bytes[..taken]);
         wire.sent.extend(&bytes[..taken]);
-        if taken == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(taken) }
+        self.check_sent_is_recorded(*stream);
+        if taken == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(taken) }
     }
 
     fn half_close(&mut self, stream: &usize) -> io::Result<()> {
         let wire = &mut self.wires[*stream];
-        assert!(!wire.server_ended, "our side is ended once");
+        assert!(!wire.server_ended, "the server ends its side once");
         wire.server_ended = true;
-        if wire.reset { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
+        if wire.reset { Err(ErrorKind::NotConnected.into()) } else { Ok(()) }
     }
 
     fn take_error(&mut self, stream: &usize) -> Option<io::Error> {
-        self.wires[*stream].reset.then(|| io::ErrorKind::ConnectionReset.into())
+        self.wires[*stream].reset.then(|| ErrorKind::ConnectionReset.into())
     }
 
     fn close(&mut self, stream: usize) {
         let wire = &mut self.wires[stream];
-        assert!(!wire.closed, "a stream is closed once");
-        wire.closed = true;
+        assert!(wire.closed_ms.is_none(), "a stream is closed once");
+        wire.closed_ms = Some(self.now_ms);
+        wire.is_cut = !wire.server_ended && !wire.peer_ended && !wire.reset;
         if !wire.to_server.is_empty() {
             wire.reset();
         }
@@ -393,13 +280,15 @@ impl DatagramIo for SimNet {
 
     fn receive(&mut self, socket: &usize, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.idle_polls = 0;
-        let Datagram { bytes, peer, .. } = self.sockets[*socket].receive(&mut self.random, buffer)?;
+        let Datagram { bytes, peer, .. } =
+            self.sockets[*socket].receive(&mut self.random, &self.faults, buffer)?;
         Ok((bytes.len(), peer))
     }
 
     fn send(&mut self, socket: &usize, datagram: &[u8], peer: SocketAddr) -> io::Result<()> {
         let to = Datagram { bytes: 0..datagram.len(), peer, local: None };
-        self.sockets[*socket].send(&mut self.random, &self.disk.lock().unwrap(), datagram, &to)
+        let disk = self.disk.lock().unwrap();
+        self.sockets[*socket].send(&mut self.random, &self.faults, &disk, datagram, &to)
     }
 
     fn receive_batch(
@@ -414,13 +303,13 @@ impl DatagramIo for SimNet {
             return unbatched::receive(self, socket, buffer, slot_bytes, received);
         }
         self.idle_polls = 0;
-        for (place, slot) in buffer.chunks_exact_mut(slot_bytes).enumerate() {
-            match self.sockets[*socket].receive(&mut self.random, slot) {
+        for (index, slot) in buffer.chunks_exact_mut(slot_bytes).enumerate() {
+            match self.sockets[*socket].receive(&mut self.random, &self.faults, slot) {
                 Ok(datagram) => {
-                    let start = place * slot_bytes;
+                    let start = index * slot_bytes;
                     received.push(Datagram { bytes: start..start + datagram.bytes.len(), ..datagram });
                 }
-                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+                Err(error) => return error.kind() != ErrorKind::WouldBlock,
             }
         }
         true
@@ -432,10 +321,10 @@ impl DatagramIo for SimNet {
             return unbatched::send(self, socket, datagrams, bytes);
         }
         for (sent, datagram) in datagrams.iter().enumerate() {
-            assert!(datagram.local.is_some(), "an answer leaves from where it was asked");
+            assert!(datagram.local.is_some(), "a reply is sent from the address that was asked");
             let disk = self.disk.lock().unwrap();
             let answer = &bytes[datagram.bytes.clone()];
-            match self.sockets[*socket].send(&mut self.random, &disk, answer, datagram) {
+            match self.sockets[*socket].send(&mut self.random, &self.faults, &disk, answer, datagram) {
                 Ok(()) => {}
                 Err(error) if sent == 0 => return Err(error),
                 Err(_) => return Ok(sent),
@@ -451,7 +340,7 @@ impl Listen for SimNet {
     fn listen(&mut self, address: SocketAddr, token: Token) -> io::Result<(Rc<usize>, SocketAddr)> {
         let handle = Rc::new(self.listeners.len());
         let server = Rc::downgrade(&handle);
-        self.listeners.push(SimListener { token, waiting: VecDeque::new(), edge: false, server });
+        self.listeners.push(SimListener { token, backlog: VecDeque::new(), edge: false, server });
         Ok((handle, address))
     }
 
@@ -462,21 +351,24 @@ impl Listen for SimNet {
 
     fn accept(&mut self, listener: &Rc<usize>) -> io::Result<(usize, SocketAddr)> {
         self.idle_polls = 0;
-        match self.random.below(16) {
-            0 => return Err(io::Error::from_raw_os_error(libc_number::ECONNABORTED)),
-            1 => return Err(io::Error::from_raw_os_error(libc_number::EMFILE)),
-            2 => return Err(io::ErrorKind::Interrupted.into()),
-            _ => {}
+        let Self { random, faults, .. } = self;
+        if random.fails(faults.interrupted_calls) {
+            return Err(ErrorKind::Interrupted.into());
         }
-        let place = self.listeners[**listener].waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
-        Ok((place, self.wires[place].address.unwrap()))
+        if random.fails(faults.failed_accepts) {
+            let error = [errno::ECONNABORTED, errno::EMFILE][random.below(2)];
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        let index = self.listeners[**listener].backlog.pop_front().ok_or(ErrorKind::WouldBlock)?;
+        Ok((index, self.wires[index].address))
     }
 
     fn register(&mut self, stream: &mut usize, token: Token) -> io::Result<()> {
-        if self.random.one_in(self.register_fails_one_in) {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
         let wire = &mut self.wires[*stream];
+        if self.random.fails(self.faults.failed_registrations) {
+            wire.registration_failed = true;
+            return Err(ErrorKind::OutOfMemory.into());
+        }
         wire.token = Some(token);
         wire.writable = true;
         Ok(())
@@ -501,17 +393,17 @@ impl Poller for SimNet {
             || self.has_edges()
             || self.move_peers(true)
         {
-            // A turn takes time, too.
+            // A turn takes time too.
             self.now_ms += self.random.next() % 2;
             return Ok(());
         }
-        // Nothing stirs: to the next moment at which something will.
-        let wakes_ms = self.peers.iter().filter_map(|peer| peer.wakes_ms(self)).min();
+        // Nothing happens until the next moment that a peer, the journal or the server waits for.
+        let wakes_ms = self.peers.iter().filter_map(|peer| peer.wakes_ms(self.now_ms)).min();
         let disk = self.disk.lock().unwrap();
-        let record_ms = disk.stuck.then_some(disk.stuck_until_ms);
+        let journal_ms = disk.blocked_until_ms.filter(|_| disk.is_blocked);
         drop(disk);
         let timeout_ms = timeout.map(|timeout| self.now_ms + u64::try_from(timeout.as_millis()).unwrap());
-        match wakes_ms.into_iter().chain(record_ms).chain(timeout_ms).min() {
+        match wakes_ms.into_iter().chain(journal_ms).chain(timeout_ms).min() {
             Some(ms) => self.now_ms = self.now_ms.max(ms),
             None => self.is_still = true,
         }
@@ -537,7 +429,7 @@ impl Clock for SimNet {
 }
 
 /// As on Linux.
-mod libc_number {
+mod errno {
     pub const EMFILE: i32 = 24;
     pub const ECONNABORTED: i32 = 103;
 }

@@ -7,9 +7,11 @@ use loopline::service::greeting::GREETING;
 use loopline::service::message::{ACKNOWLEDGEMENT, DISCONNECT};
 use loopline::service::reply::REPLY;
 
-use super::{Random, SimNet};
+use super::SimNet;
+use super::faults::Random;
+use super::wire::Wire;
 
-/// What a peer does next.
+/// The next action of a peer.
 #[derive(Debug, Clone)]
 pub enum Step {
     Send(Vec<u8>),
@@ -24,39 +26,40 @@ pub enum Step {
 }
 
 pub struct Peer {
-    pub wire: usize,
-    pub got: Vec<u8>,
-    /// Bytes that must have come when the script is over, and no others before them.
+    wire: usize,
+    pub received: Vec<u8>,
+    /// What the peer has received when its script is over, unless it leaves early.
     pub expected: Vec<u8>,
-    /// The script may be over before all of it has come.
-    pub may_miss_some: bool,
-    /// Messages that were sent whole.
+    /// The script ends with a reset or a close that does not wait for the answers.
+    pub leaves_early: bool,
+    /// The messages that the peer sends in whole frames.
     pub messages: Vec<String>,
+    /// The request of the service `reply`, if the peer sends any.
+    pub request: Vec<u8>,
     script: VecDeque<Step>,
     reads: bool,
     paused_until_ms: Option<u64>,
 }
 
 impl Peer {
-    /// A peer with a script of its own making, which connects at once.
-    pub fn random(net: &mut SimNet) -> Self {
-        let random = &mut Random(net.random.next());
-        let listener = random.below(3);
+    /// A peer of the service on `listener`. `unread_bytes_max` bytes of answers fit into the network and the
+    /// server while the peer does not read.
+    pub fn new(wire: usize, listener: usize, unread_bytes_max: usize, random: &mut Random) -> Self {
         let mut peer = Self {
-            wire: net.connect(listener),
-            got: Vec::new(),
+            wire,
+            received: Vec::new(),
             expected: Vec::new(),
-            may_miss_some: false,
+            leaves_early: false,
             messages: Vec::new(),
+            request: Vec::new(),
             script: VecDeque::new(),
             reads: true,
             paused_until_ms: None,
         };
         match listener {
             0 => {
-                // All answers fit on the way, or the server would rightly wait for some to be read.
-                let room = net.wires[peer.wire].room + net.unsent_bytes_max;
-                peer.reads = room < 2000 || !random.one_in(4);
+                // All answers fit, or the server would rightly wait until some are read.
+                peer.reads = unread_bytes_max < 2000 || !random.one_in(4);
                 peer.plan_messages(random);
             }
             1 => peer.plan_greeting(random),
@@ -69,29 +72,70 @@ impl Peer {
         self.script.is_empty()
     }
 
-    /// Whether it is being told that there is no room for it.
-    pub fn is_refused(&self, net: &SimNet) -> bool {
-        let sent = &net.wires[self.wire].sent;
-        !self.expected.starts_with(sent) && net.refusal.starts_with(sent)
+    /// Whether the peer has received everything.
+    pub fn is_served(&self) -> bool {
+        self.received == self.expected
+    }
+
+    /// Each answer that has begun to leave belongs to a message that is recorded.
+    pub fn check_answers(&self, wire: &Wire, records: &[String]) {
+        if !self.expected.starts_with(&wire.sent) {
+            return; // The reason of a refusal. That nothing else is sent is checked in the end.
+        }
+        let acknowledged = wire.sent.len().min(self.messages.len() * ACKNOWLEDGEMENT_BYTES);
+        let acknowledged = acknowledged.div_ceil(ACKNOWLEDGEMENT_BYTES);
+        let answered = usize::from(!self.request.is_empty() && !wire.sent.is_empty());
+        assert!(
+            acknowledged + answered <= records.len(),
+            "{} bytes are sent to peer {}, of which {} messages are recorded",
+            wire.sent.len(),
+            self.wire,
+            records.len()
+        );
+    }
+
+    /// What is recorded is what the peer has sent, all of it unless the peer leaves early.
+    pub fn check_records(&self, records: &[String], is_served: bool) {
+        if self.request.is_empty() {
+            assert!(self.messages.starts_with(records), "the records of peer {}: {records:?}", self.wire);
+            assert!(!is_served || self.messages.len() == records.len(), "peer {} lacks records", self.wire);
+        } else {
+            // A request is what the first read brings.
+            let is_request =
+                |record: &String| !record.is_empty() && self.request.starts_with(record.as_bytes());
+            assert!(records.len() <= 1 && records.iter().all(is_request), "the record of peer {}", self.wire);
+            assert!(!is_served || records.len() == 1, "peer {} lacks its record", self.wire);
+        }
+    }
+
+    /// Messages of which the server has read at least a byte.
+    pub fn begun_messages(&self, wire: &Wire) -> usize {
+        let frame_bytes = |message: &String| frame::HEADER_BYTES + message.len();
+        let starts = self.messages.iter().scan(0, |start, message| {
+            let this = *start;
+            *start += frame_bytes(message);
+            Some(this)
+        });
+        starts.filter(|start| *start < wire.read_bytes).count()
     }
 
     /// When a pause of the peer is over.
-    pub fn wakes_ms(&self, net: &SimNet) -> Option<u64> {
-        self.paused_until_ms.filter(|ms| *ms >= net.now_ms)
+    pub fn wakes_ms(&self, now_ms: u64) -> Option<u64> {
+        self.paused_until_ms.filter(|ms| *ms >= now_ms)
     }
 
-    /// Does a step of the script, or a part of one; whether it could.
+    /// Does a step of the script, or a part of one. Returns whether it could.
     pub fn step(&mut self, net: &mut SimNet) -> bool {
         let bytes = 1 + net.random.below(4096);
         let now_ms = net.now_ms;
         let wire = &mut net.wires[self.wire];
         let mut moved = false;
         if self.reads && !wire.to_peer.is_empty() {
-            self.got.extend(wire.receive(bytes));
+            self.received.extend(wire.receive(bytes));
             moved = true;
         }
         let Some(step) = self.script.front_mut() else { return moved };
-        let over = match step {
+        let is_over = match step {
             Step::Send(rest) => {
                 let cut = 1 + bytes % rest.len().max(1);
                 let taken = wire.send(&rest[..cut.min(rest.len())]);
@@ -108,7 +152,7 @@ impl Peer {
                 true
             }
             Step::Close => {
-                // What the peer has not read makes its kernel reset the connection.
+                // Unread bytes make the peer's kernel reset the connection.
                 if wire.to_peer.is_empty() {
                     wire.end();
                 } else {
@@ -127,13 +171,13 @@ impl Peer {
                 self.reads = true;
                 true
             }
-            Step::AwaitBytes(bytes) => self.got.len() >= *bytes || wire.is_over(),
+            Step::AwaitBytes(bytes) => self.received.len() >= *bytes || wire.is_over(),
             Step::AwaitEnd => wire.is_over(),
         };
-        if over {
+        if is_over {
             self.script.pop_front();
         }
-        moved || over
+        moved || is_over
     }
 
     fn plan_messages(&mut self, random: &mut Random) {
@@ -141,7 +185,7 @@ impl Peer {
         for number in 0..random.below(12) {
             let fill = if random.one_in(6) { random.below(3000) } else { random.below(60) };
             let body = format!("{number} {}", "ä".repeat(fill / 2));
-            self.send_message(&body, random);
+            self.plan_message(&body, random);
             if awaits_each {
                 self.script.push_back(Step::Read);
                 self.script.push_back(Step::AwaitBytes(self.expected.len()));
@@ -152,34 +196,34 @@ impl Peer {
         }
         self.script.push_back(Step::Read);
         match random.below(8) {
-            0 => self.send_message(DISCONNECT, random),
+            0 => self.plan_message(DISCONNECT, random),
             1 => self.script.push_back(Step::End),
             2 => {
                 let mut bytes = b"12x".to_vec();
                 bytes.resize(3 + random.below(200), b'?');
-                self.refused(bytes, "Error: header byte 2 is 'x', expected a digit or a space");
+                self.plan_bad_frame(bytes, "Error: header byte 2 is 'x', expected a digit or a space");
             }
             3 => {
                 let mut bytes = frame::header(4).to_vec();
                 bytes.extend_from_slice(b"ab\xff!");
-                self.refused(bytes, "Error: body byte 2 begins no UTF-8 character");
+                self.plan_bad_frame(bytes, "Error: body byte 2 begins no UTF-8 character");
             }
-            4 => self.refused(
+            4 => self.plan_bad_frame(
                 frame::header(5000).to_vec(),
                 "Error: the header announces 5000 bytes, the limit is 4000",
             ),
             5 => {
-                // Ends inside a frame.
-                let whole = frame::header(10);
-                self.script.push_back(Step::Send(whole[..=random.below(63)].to_vec()));
+                // Ends inside a header.
+                let header = frame::header(10);
+                self.script.push_back(Step::Send(header[..=random.below(63)].to_vec()));
                 self.script.push_back(Step::End);
             }
             6 => {
-                self.may_miss_some = true;
+                self.leaves_early = true;
                 return self.script.push_back(Step::Reset);
             }
             _ => {
-                self.may_miss_some = true;
+                self.leaves_early = true;
                 return self.script.push_back(Step::Close);
             }
         }
@@ -187,7 +231,7 @@ impl Peer {
         self.script.push_back(Step::Close);
     }
 
-    fn send_message(&mut self, body: &str, random: &mut Random) {
+    fn plan_message(&mut self, body: &str, random: &mut Random) {
         let mut bytes = Vec::new();
         frame::append(body, &mut bytes);
         let tail = bytes.split_off(random.below(bytes.len()));
@@ -196,7 +240,7 @@ impl Peer {
         self.messages.push(body.into());
     }
 
-    fn refused(&mut self, bytes: Vec<u8>, reason: &str) {
+    fn plan_bad_frame(&mut self, bytes: Vec<u8>, reason: &str) {
         self.script.push_back(Step::Send(bytes));
         frame::append(reason, &mut self.expected);
     }
@@ -211,8 +255,14 @@ impl Peer {
 
     fn plan_reply(&mut self, random: &mut Random) {
         self.expected = REPLY.into();
-        let request = vec![b'a'; 1 + random.below(100)];
-        self.script.push_back(if random.one_in(3) { Step::End } else { Step::Send(request) });
+        if random.one_in(3) {
+            self.script.push_back(Step::End);
+        } else {
+            self.request = vec![b'a'; 1 + random.below(100)];
+            self.script.push_back(Step::Send(self.request.clone()));
+        }
         self.script.extend([Step::AwaitEnd, Step::Close]);
     }
 }
+
+pub const ACKNOWLEDGEMENT_BYTES: usize = frame::HEADER_BYTES + ACKNOWLEDGEMENT.len();
