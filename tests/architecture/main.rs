@@ -61,7 +61,7 @@ const FACILITIES: &[Facility] = &[
             "nix::sys::socket",
             "rustix::net",
         ],
-        users: &["net", "journal/sink", "server/threads", "client", "load/conn_table"],
+        users: &["net", "journal/sink", "server/threads", "client", "load/conn"],
     },
     Facility {
         paths: &[
