@@ -10,8 +10,10 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
 use self::output::Told;
-use crate::load::options::{Arrivals, LoadOptions, Target, parse_sources};
+use crate::load::options::{LoadOptions, parse_sources};
+use crate::load::schedule::Arrivals;
 use crate::load::stats::threshold::{Threshold, metrics_in_words};
+use crate::load::target::Target;
 use crate::units::{parse_duration, parse_size};
 
 #[derive(Debug, Args)]

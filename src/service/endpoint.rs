@@ -49,24 +49,30 @@ impl FromStr for Endpoint {
         let Some(place) = place else {
             return Ok(Self::of(service));
         };
-        let (host, port) = place.rsplit_once(':').unwrap_or((DEFAULT_HOST, place));
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        if bracketed.is_none() && host.contains(':') {
-            return Err(format!(
-                "'{place}' is not HOST:PORT: an IPv6 address goes in brackets, as in {name}=[::1]:{}",
-                service.default_port
-            ));
-        }
-        let host = bracketed.unwrap_or(host);
-        if host.is_empty() {
-            return Err(format!("'{place}' names no host before the colon"));
-        }
-        if !port.bytes().all(|byte| byte.is_ascii_digit()) || port.is_empty() {
-            return Err(format!("'{port}' is not a port, expected a number from 0 to 65535"));
-        }
-        let port = port.parse().map_err(|_| format!("port {port} is out of range, expected 0 to 65535"))?;
-        Ok(Self { service, host: host.into(), port })
+        let (host, port) = parse_address(place)?;
+        Ok(Self { service, host, port })
     }
+}
+
+/// Parses `[HOST:]PORT`.
+///
+/// # Errors
+/// Names the part that is invalid.
+pub(crate) fn parse_address(text: &str) -> Result<(String, u16), String> {
+    let (host, port) = text.rsplit_once(':').unwrap_or((DEFAULT_HOST, text));
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    if bracketed.is_none() && host.contains(':') {
+        return Err(format!("'{text}' is not HOST:PORT: an IPv6 address goes in brackets, as in [::1]:8091"));
+    }
+    let host = bracketed.unwrap_or(host);
+    if host.is_empty() {
+        return Err(format!("'{text}' names no host before the colon"));
+    }
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) || port.is_empty() {
+        return Err(format!("'{port}' is not a port, expected a number from 0 to 65535"));
+    }
+    let port = port.parse().map_err(|_| format!("port {port} is out of range, expected 0 to 65535"))?;
+    Ok((host.into(), port))
 }
 
 #[cfg(test)]
@@ -100,7 +106,7 @@ mod tests {
         assert_eq!(read("message=:99"), "':99' names no host before the colon");
         assert_eq!(
             read("month=::1:8091"),
-            "'::1:8091' is not HOST:PORT: an IPv6 address goes in brackets, as in month=[::1]:8091"
+            "'::1:8091' is not HOST:PORT: an IPv6 address goes in brackets, as in [::1]:8091"
         );
     }
 }

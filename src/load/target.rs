@@ -1,0 +1,117 @@
+//! What `load` drives: a service of ours, or connections to any TCP server.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+use crate::service::endpoint::{Endpoint, parse_address};
+use crate::service::{ALL, Kind, Make};
+
+/// The target of a run.
+#[derive(Debug, Clone)]
+pub(crate) enum Target {
+    /// A service.
+    Service(Endpoint),
+    /// Any TCP server, on which connections are only opened and held.
+    Hold {
+        /// A name or an address; an IPv6 address without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+impl Target {
+    /// The name of the service; `None` if connections are only held.
+    pub(crate) fn service_name(&self) -> Option<&'static str> {
+        match self {
+            Self::Service(endpoint) => Some(endpoint.service.name),
+            Self::Hold { .. } => None,
+        }
+    }
+
+    pub(crate) fn is_datagrams(&self) -> bool {
+        matches!(self, Self::Service(endpoint) if matches!(endpoint.service.make, Make::Datagram(_)))
+    }
+
+    fn host_and_port(&self) -> (&str, u16) {
+        match self {
+            Self::Service(endpoint) => (&endpoint.host, endpoint.port),
+            Self::Hold { host, port } => (host, *port),
+        }
+    }
+
+    /// The first address of the host.
+    pub(crate) fn resolve(&self) -> io::Result<SocketAddr> {
+        self.host_and_port().to_socket_addrs()?.next().ok_or_else(|| io::Error::other("no address"))
+    }
+}
+
+impl Serialize for Target {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, address) = text.split_once('=').map_or((text, None), |(name, it)| (name, Some(it)));
+        let target = if name == "hold" {
+            let address = address.filter(|address| address.contains(':'));
+            let address = address.ok_or("hold needs a host and a port: hold=HOST:PORT")?;
+            let (host, port) = parse_address(address)?;
+            Self::Hold { host, port }
+        } else if Kind::named(name).is_some() {
+            Self::Service(text.parse()?)
+        } else {
+            let known: Vec<&str> = ALL.iter().map(|kind| kind.name).collect();
+            return Err(format!("unknown service '{name}', expected hold or one of {}", known.join(", ")));
+        };
+        if target.host_and_port().1 == 0 { Err("cannot connect to port 0".into()) } else { Ok(target) }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(endpoint) => endpoint.fmt(f),
+            Self::Hold { host, port } if host.contains(':') => write!(f, "hold=[{host}]:{port}"),
+            Self::Hold { host, port } => write!(f, "hold={host}:{port}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(text: &str) -> Result<String, String> {
+        text.parse::<Target>().map(|target| target.to_string())
+    }
+
+    #[test]
+    fn a_target_is_an_endpoint_or_a_host_and_port_to_hold() {
+        assert_eq!(target("message"), Ok("message=127.0.0.1:9999".into()));
+        assert_eq!(target("hold=db.example:5432"), Ok("hold=db.example:5432".into()));
+        assert_eq!(target("hold=[::1]:80"), Ok("hold=[::1]:80".into()));
+    }
+
+    #[test]
+    fn an_invalid_target_is_rejected_with_the_reason() {
+        assert_eq!(
+            target("echo").unwrap_err(),
+            "unknown service 'echo', expected hold or one of message, greeting, daytime, reply, month"
+        );
+        for text in ["hold", "hold=80"] {
+            assert_eq!(target(text).unwrap_err(), "hold needs a host and a port: hold=HOST:PORT");
+        }
+        assert_eq!(target("hold=x:y").unwrap_err(), "'y' is not a port, expected a number from 0 to 65535");
+        assert!(target("hold=::1:80").unwrap_err().ends_with("as in [::1]:8091"));
+        assert_eq!(target("message=0").unwrap_err(), "cannot connect to port 0");
+    }
+}
