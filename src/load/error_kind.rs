@@ -1,49 +1,108 @@
-//! What can go wrong with a connection or a message, by reason.
+//! The kinds of errors of connections and messages.
 
 use std::fmt;
 use std::io;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-/// A reason.
+/// The kind of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ErrorKind {
-    /// No descriptor is left for one more connection.
+    /// No descriptor is left for another connection.
     Descriptors,
     /// No port of the source addresses is free.
     Ports,
-    /// The address to connect from is not this machine's.
+    /// The source address is not an address of this machine.
     Source,
     /// The kernel is out of memory for sockets.
     Memory,
-    /// Nobody listens there.
+    /// Nothing listens at the target.
     Refused,
-    /// There is no way there.
+    /// There is no route to the target.
     Unreachable,
-    /// A connection was asked for, and nothing came back in time.
+    /// A connection was not established in time.
     ConnectTimeout,
-    /// The server closed the connection before anything was sent on it: it has enough.
+    /// The server closed a connection before anything was sent on it: it is at its limit.
     ServerCap,
     /// The server ended the stream.
     Closed,
     /// The connection was reset.
     Reset,
-    /// The reply is not what it should be.
+    /// The reply is not the expected one.
     WrongReply,
-    /// The server said why it does not go on.
+    /// The server replied with the reason why it ends the stream.
     ServerRefuses,
     /// A datagram was not answered in time.
     ReplyTimeout,
-    /// A message was due, and no connection was free to take it.
+    /// A message was due, and no connection was free to send it.
     NoFreeConnection,
-    /// Anything else that the network says.
+    /// Any other error of the network.
     Network,
 }
 
+/// What keeps connections from being opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OpenLimit {
+    Descriptors,
+    Ports,
+    Source,
+    Memory,
+    Backlog,
+    Refused,
+    ServerCap,
+    Unreachable,
+}
+
 impl ErrorKind {
-    /// The reason in words, as in a table of them.
-    pub(crate) fn name(self) -> &'static str {
+    /// What an error of connecting, reading or writing means.
+    pub(crate) fn of(error: &io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        match (error.kind(), error.raw_os_error()) {
+            (_, Some(libc::EMFILE | libc::ENFILE)) => Self::Descriptors,
+            (Kind::OutOfMemory, _) | (_, Some(libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC)) => Self::Memory,
+            (Kind::InvalidInput, None) => Self::Source,
+            (Kind::AddrNotAvailable, _) | (_, Some(libc::EAGAIN)) => Self::Ports,
+            // In use: the kernel connected the socket to itself, so nothing listens there.
+            (Kind::ConnectionRefused | Kind::AddrInUse, _) => Self::Refused,
+            (Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe, _) => Self::Reset,
+            (Kind::TimedOut, _) => Self::ConnectTimeout,
+            (Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown, _) => Self::Unreachable,
+            _ => Self::Network,
+        }
+    }
+
+    /// The limit that this error of opening a connection stands for. `others_opened`: other connections of
+    /// the same run were opened.
+    pub(crate) fn limit(self, others_opened: bool) -> OpenLimit {
         match self {
+            Self::Descriptors => OpenLimit::Descriptors,
+            Self::Ports => OpenLimit::Ports,
+            Self::Source => OpenLimit::Source,
+            Self::Memory => OpenLimit::Memory,
+            Self::Refused => OpenLimit::Refused,
+            // A server that has accepted others and no longer answers has a full backlog.
+            Self::ConnectTimeout if others_opened => OpenLimit::Backlog,
+            Self::ConnectTimeout
+            | Self::Unreachable
+            | Self::Network
+            | Self::ReplyTimeout
+            | Self::NoFreeConnection => OpenLimit::Unreachable,
+            Self::ServerCap | Self::Closed | Self::Reset | Self::WrongReply | Self::ServerRefuses => {
+                OpenLimit::ServerCap
+            }
+        }
+    }
+
+    /// Whether every other connection would fail in the same way.
+    pub(crate) fn is_final(self) -> bool {
+        matches!(self, Self::Descriptors | Self::Memory | Self::Ports | Self::Source)
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::Descriptors => "out of descriptors",
             Self::Ports => "out of ports",
             Self::Source => "no such source address",
@@ -59,67 +118,14 @@ impl ErrorKind {
             Self::ReplyTimeout => "no answer in time",
             Self::NoFreeConnection => "never sent, no free connection",
             Self::Network => "network error",
-        }
-    }
-
-    /// The limit that keeps connections from being opened. `others_opened`: some of the
-    /// same run were.
-    pub(crate) fn limit(self, others_opened: bool) -> OpenLimit {
-        match self {
-            Self::Descriptors => OpenLimit::Descriptors,
-            Self::Ports => OpenLimit::Ports,
-            Self::Source => OpenLimit::Source,
-            Self::Memory => OpenLimit::Memory,
-            Self::Refused => OpenLimit::Refused,
-            // Whoever has answered before and does not now has no room left for those who wait.
-            Self::ConnectTimeout if others_opened => OpenLimit::Backlog,
-            Self::ConnectTimeout
-            | Self::Unreachable
-            | Self::Network
-            | Self::ReplyTimeout
-            | Self::NoFreeConnection => OpenLimit::Unreachable,
-            Self::ServerCap | Self::Closed | Self::Reset | Self::WrongReply | Self::ServerRefuses => {
-                OpenLimit::ServerCap
-            }
-        }
-    }
-
-    /// Whether trying again at once is in vain for every connection, not only for this.
-    pub(crate) fn is_final(self) -> bool {
-        matches!(self, Self::Descriptors | Self::Memory | Self::Ports | Self::Source)
-    }
-
-    /// What an error of a connection means, before it is there or after.
-    pub(crate) fn of(error: &io::Error) -> Self {
-        use io::ErrorKind as Kind;
-        match (error.kind(), error.raw_os_error()) {
-            (_, Some(libc::EMFILE | libc::ENFILE)) => Self::Descriptors,
-            (Kind::OutOfMemory, _) | (_, Some(libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC)) => Self::Memory,
-            (Kind::InvalidInput, None) => Self::Source,
-            (Kind::AddrNotAvailable, _) | (_, Some(libc::EAGAIN)) => Self::Ports,
-            // The connection has reached itself: nobody listens there.
-            (Kind::ConnectionRefused | Kind::AddrInUse, _) => Self::Refused,
-            (Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe, _) => Self::Reset,
-            (Kind::TimedOut, _) => Self::ConnectTimeout,
-            (Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown, _) => Self::Unreachable,
-            _ => Self::Network,
-        }
+        })
     }
 }
 
-/// What kept connections from being opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum OpenLimit {
-    Descriptors,
-    Ports,
-    Source,
-    Memory,
-    Refused,
-    Backlog,
-    Unreachable,
-    /// The connections that the server allows.
-    ServerCap,
+impl Serialize for ErrorKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 impl fmt::Display for OpenLimit {
@@ -133,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_error_of_connect_read_and_write_has_its_reason() {
+    fn every_error_of_connect_read_and_write_has_its_kind() {
         for (errno, kind) in [
             (libc::EMFILE, ErrorKind::Descriptors),
             (libc::ENFILE, ErrorKind::Descriptors),
@@ -162,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_answered_others_has_no_room_left() {
+    fn a_timeout_means_a_full_backlog_if_others_were_opened() {
         assert_eq!(ErrorKind::ConnectTimeout.limit(true), OpenLimit::Backlog);
         assert_eq!(ErrorKind::ConnectTimeout.limit(false), OpenLimit::Unreachable);
         assert_eq!(ErrorKind::Refused.limit(true), OpenLimit::Refused);
@@ -173,13 +179,9 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_short_here_stops_the_opening_at_once() {
-        let finals = [ErrorKind::Descriptors, ErrorKind::Memory, ErrorKind::Ports];
-        for (kind, limit) in
-            finals.into_iter().zip([OpenLimit::Descriptors, OpenLimit::Memory, OpenLimit::Ports])
-        {
+    fn only_local_limits_stop_the_opening_at_once() {
+        for kind in [ErrorKind::Descriptors, ErrorKind::Memory, ErrorKind::Ports, ErrorKind::Source] {
             assert!(kind.is_final());
-            assert_eq!(kind.limit(true), limit);
         }
         for kind in [ErrorKind::Refused, ErrorKind::Reset, ErrorKind::ConnectTimeout, ErrorKind::Network] {
             assert!(!kind.is_final());

@@ -19,7 +19,7 @@ impl Summary {
         };
         Self {
             loopline: "0.1.0",
-            endpoint: "message=127.0.0.1:9999".into(),
+            endpoint: "message".parse().expect("it is a target"),
             connections: Connections {
                 asked: 10_000,
                 opened: 10_000,

@@ -55,12 +55,12 @@ fn subtitle(summary: &Summary) -> String {
 /// Whether the figures can be relied on, and what else must be known before they are read.
 fn notes(outcome: &Outcome, page: &mut Page) {
     let summary = &outcome.summary;
-    if summary.valid {
-        page.note(Tone::Good, "Valid.", "The generator kept up: these figures tell of the server.");
-    } else {
-        let why = summary.why_invalid.map_or_else(String::new, |why| why.to_string());
-        let reason = format!("{}. Do not take these figures for the server’s.", sentence(&why));
-        page.note(Tone::Warning, "Not valid.", &reason);
+    match summary.why_invalid {
+        None => page.note(Tone::Good, "Valid.", "The generator was not the limit."),
+        Some(why) => {
+            let reason = format!("{}. These results are not the server’s.", sentence(&why.to_string()));
+            page.note(Tone::Warning, "Not valid.", &reason);
+        }
     }
     if outcome.is_interrupted {
         page.note(Tone::Warning, "Interrupted.", "A signal ended the run before its time.");
@@ -69,8 +69,7 @@ fn notes(outcome: &Outcome, page: &mut Page) {
     if connections.opened < connections.asked {
         let verdict =
             format!("{} of {} connections were opened.", count(connections.opened), count(connections.asked));
-        let reason =
-            connections.limited_by.map_or_else(String::new, |limit| format!("What limited it: {limit}."));
+        let reason = connections.limited_by.map_or_else(String::new, |limit| format!("The limit: {limit}."));
         page.note(Tone::Warning, &verdict, &reason);
     }
 }

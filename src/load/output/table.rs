@@ -85,9 +85,9 @@ impl Look {
     }
 
     fn failures(self, failures: &[Failure]) -> String {
-        let header = Row::from(["failures", "count", "the first"]);
+        let header = Row::from(["failures", "count", "first"]);
         let rows = failures.iter().map(|failure| {
-            Row::from([failure.reason.to_owned(), format::count(failure.count), escaped(&failure.first)])
+            Row::from([failure.reason.to_string(), format::count(failure.count), escaped(&failure.first)])
         });
         self.headed(&wrapped([header].into_iter().chain(rows), self.width))
     }
@@ -170,7 +170,7 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
-    use crate::load::error_kind::OpenLimit;
+    use crate::load::error_kind::{ErrorKind, OpenLimit};
     use crate::load::stats::histogram_log::{Interval, IntervalLog, read};
     use crate::load::stats::invalid::InvalidReason;
     use crate::load::stats::summary::{DatagramDrops, Datagrams};
@@ -214,13 +214,15 @@ valid
             "rate         5,000/s acknowledged, 5,100/s offered",
             "datagrams    1,000 sent: 990 answered, 3 late, 7 lost; 1 duplicate",
             "lag        12 µs        –  140 µs       –       –  2.4 ms       –        –",
-            "failures     count  the first",
-            "wrong reply  1,234  expected 'a', got '\\u{1b}[2J\\n'",
-            "timeout      3      127.0.0.1:9999: no reply within 10 s",
+            "failures           count  first",
+            "wrong reply        1,234  expected 'a', got '\\u{1b}[2J\\n'",
+            "no answer in time  3      socket 1: no answer",
         ] {
             assert_contains(&table, line);
         }
-        assert!(table.ends_with("\n\nnot valid: the generator was busy 99 % of the time: the server may do more than it asked for\n"));
+        assert!(table.ends_with(
+            "\n\nnot valid: the generator could not keep up: 7 messages were due and never sent\n"
+        ));
     }
 
     #[test]
@@ -245,7 +247,7 @@ valid
     #[test]
     fn of_connections_that_are_only_held_nothing_is_told_about_messages() {
         let mut of = Summary::sample();
-        of.endpoint = "hold=192.0.2.1:443".into();
+        of.endpoint = "hold=192.0.2.1:443".parse().unwrap();
         let expected = "\
 hold=192.0.2.1:443, held, 10 s
 
@@ -318,11 +320,15 @@ a\\u{1b}z  2 ms  2 ms  2 ms      –       –  2 ms  2 ms    1,000
             },
         });
         of.failures = vec![
-            Failure { reason: "wrong reply", count: 1234, first: "expected 'a', got '\x1b[2J\n'".into() },
-            Failure { reason: "timeout", count: 3, first: "127.0.0.1:9999: no reply within 10 s".into() },
+            Failure {
+                reason: ErrorKind::WrongReply,
+                count: 1234,
+                first: "expected 'a', got '\x1b[2J\n'".into(),
+            },
+            Failure { reason: ErrorKind::ReplyTimeout, count: 3, first: "socket 1: no answer".into() },
         ];
         of.valid = false;
-        of.why_invalid = Some(InvalidReason::Busy(0.99));
+        of.why_invalid = Some(InvalidReason::NeverSent(7));
         of
     }
 }

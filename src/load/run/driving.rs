@@ -43,7 +43,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         self.phase = Phase::Driving { until_ns: now_ns + nanoseconds(self.options.duration) };
         self.drive_began_ns = now_ns;
         self.measurements.idle_ns = 0;
-        self.waited_before_ns = kernel_counters::scheduled().waited_ns;
+        self.waited_before_ns = kernel_counters::scheduler_times().waited_ns;
     }
 
     /// The time for sending is over.
@@ -84,7 +84,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         self.traffic.stop(&mut context(&mut self.net, &mut self.measurements.tally));
         self.measurements.drive_ns = now_ns - self.drive_began_ns;
         self.measurements.waited_ns =
-            kernel_counters::scheduled().waited_ns.saturating_sub(self.waited_before_ns);
+            kernel_counters::scheduler_times().waited_ns.saturating_sub(self.waited_before_ns);
         self.measurements.answered = self.measurements.tally.counts().answered;
         self.phase = Phase::Draining { until_ns: now_ns + nanoseconds(self.options.drain_timeout) };
     }

@@ -1,4 +1,4 @@
-//! What the kernel says of this process, and of datagrams.
+//! What the kernel counts: CPU time and memory of this process, and datagrams that were dropped.
 
 use std::fs;
 
@@ -7,20 +7,20 @@ use procfs::process::{Schedstat, Status};
 
 use super::summary::DatagramDrops;
 
-/// What the scheduler says of this process, which has one thread, in nanoseconds.
+/// Times of this process, which has one thread.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Scheduled {
-    /// It ran.
-    pub(crate) ran_ns: u64,
-    /// It was ready to run and had no processor.
+pub(crate) struct SchedulerTimes {
+    /// The process ran.
+    pub(crate) cpu_ns: u64,
+    /// The process was ready to run and had no CPU.
     pub(crate) waited_ns: u64,
 }
 
-/// The scheduler's account so far; zero if it cannot be read.
-pub(crate) fn scheduled() -> Scheduled {
+/// The times so far; zero if they cannot be read.
+pub(crate) fn scheduler_times() -> SchedulerTimes {
     Schedstat::from_file("/proc/self/schedstat").map_or_else(
-        |_| Scheduled::default(),
-        |stat| Scheduled { ran_ns: stat.sum_exec_runtime, waited_ns: stat.run_delay },
+        |_| SchedulerTimes::default(),
+        |stat| SchedulerTimes { cpu_ns: stat.sum_exec_runtime, waited_ns: stat.run_delay },
     )
 }
 
@@ -109,6 +109,6 @@ mod tests {
     fn this_process_has_used_something() {
         let (all, own) = memory_bytes();
         assert!(all >= own && own > 0);
-        assert!(scheduled().ran_ns > 0);
+        assert!(scheduler_times().cpu_ns > 0);
     }
 }

@@ -4,7 +4,8 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::invalid::InvalidReason;
-use crate::load::error_kind::OpenLimit;
+use crate::load::error_kind::{ErrorKind, OpenLimit};
+use crate::load::target::Target;
 
 /// A run, whole: the summary, and what the plots are drawn from.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ pub(crate) struct Summary {
     /// Version of the program.
     pub loopline: &'static str,
     /// What was driven.
-    pub endpoint: String,
+    pub endpoint: Target,
     /// How opening went.
     pub connections: Connections,
     /// What became of the messages.
@@ -241,7 +242,7 @@ pub(crate) enum LoadModel {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Failure {
     /// What.
-    pub reason: &'static str,
+    pub reason: ErrorKind,
     /// How often.
     pub count: u64,
     /// The first, in words.

@@ -18,7 +18,7 @@ pub(crate) struct Tally {
     /// From asking for a connection to having it.
     connect: Histogram<u64>,
     seconds: Vec<Second>,
-    failures: Vec<(ErrorKind, Failure)>,
+    failures: Vec<Failure>,
     /// Why connections could not be opened, and how many.
     open_failed: Vec<(ErrorKind, u64)>,
     began_ns: u64,
@@ -221,10 +221,9 @@ impl Tally {
 
     /// Something went wrong, `count` times; `what` says it in words, for the first of its kind.
     pub(crate) fn error(&mut self, kind: ErrorKind, count: u64, what: impl FnOnce() -> String) {
-        if let Some((_, failure)) = self.failures.iter_mut().find(|(known, _)| *known == kind) {
-            failure.count += count;
-        } else {
-            self.failures.push((kind, Failure { reason: kind.name(), count, first: what() }));
+        match self.failures.iter_mut().find(|failure| failure.reason == kind) {
+            Some(failure) => failure.count += count,
+            None => self.failures.push(Failure { reason: kind, count, first: what() }),
         }
     }
 
@@ -282,10 +281,9 @@ impl Tally {
     }
 
     /// The end: what the seconds were, all times, times of connecting, and what went wrong.
-    pub(crate) fn into_parts(self) -> (Vec<Second>, Times, Histogram<u64>, Vec<Failure>) {
-        let mut failures: Vec<Failure> = self.failures.into_iter().map(|(_, failure)| failure).collect();
-        failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
-        (self.seconds, self.total, self.connect, failures)
+    pub(crate) fn into_parts(mut self) -> (Vec<Second>, Times, Histogram<u64>, Vec<Failure>) {
+        self.failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
+        (self.seconds, self.total, self.connect, self.failures)
     }
 }
 
@@ -401,7 +399,7 @@ mod tests {
         tally.error(ErrorKind::Reset, 2, || unreachable!("only the first is put into words"));
         let (.., failures) = tally.into_parts();
         let told: Vec<_> = failures.iter().map(|it| (it.reason, it.count, it.first.as_str())).collect();
-        assert_eq!(told, [("closed by the server", 5, "two"), ("reset by the server", 3, "one")]);
+        assert_eq!(told, [(ErrorKind::Closed, 5, "two"), (ErrorKind::Reset, 3, "one")]);
     }
 
     #[test]

@@ -180,7 +180,7 @@ fn what_a_server_says_before_it_closes_is_heard_though_writing_fails() {
     let count = it.tally.counts();
     assert_eq!((count.answered, count.in_flight(), count.lost), (1, 0, 1));
     let (.., failures) = it.tally.into_parts();
-    assert_eq!((failures.len(), failures[0].reason), (1, "refused by the server"));
+    assert_eq!((failures.len(), failures[0].reason), (1, ErrorKind::ServerRefuses));
     assert!(failures[0].first.ends_with("the server replied: Error: no more"), "{failures:?}");
 }
 
@@ -204,9 +204,7 @@ fn messages_go_round_the_connections_that_are_there() {
     assert_eq!(it.messages(), (4, 0, 4));
     let (.., failures) = it.tally.into_parts();
     assert!(
-        failures
-            .iter()
-            .any(|failure| (failure.reason, failure.count) == ("never sent, no free connection", 1))
+        failures.iter().any(|failure| (failure.reason, failure.count) == (ErrorKind::NoFreeConnection, 1))
     );
 }
 

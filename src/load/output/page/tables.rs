@@ -115,7 +115,7 @@ pub(super) fn connections(summary: &Summary) -> Table<'static> {
 /// What went wrong.
 pub(super) fn failures(failures: &[Failure]) -> Table<'static> {
     let row =
-        |failure: &Failure| vec![failure.reason.to_owned(), count(failure.count), failure.first.clone()];
+        |failure: &Failure| vec![failure.reason.to_string(), count(failure.count), failure.first.clone()];
     Table {
         title: "Failures",
         columns: &[Column::Text("reason"), Column::Numbers("how often"), Column::Text("the first")],

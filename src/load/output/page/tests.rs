@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 
 use super::*;
-use crate::load::error_kind::OpenLimit;
+use crate::load::error_kind::{ErrorKind, OpenLimit};
 use crate::load::stats::invalid::InvalidReason;
 use crate::load::stats::summary::{
     Bytes, Connections, DatagramDrops, Datagrams, Failure, Generator, Lag, Latencies, Latency, Messages,
@@ -18,7 +18,7 @@ fn nothing() -> Outcome {
     Outcome {
         summary: Summary {
             loopline: "0.0.0",
-            endpoint: "message=127.0.0.1:9999".into(),
+            endpoint: "message".parse().unwrap(),
             connections: Connections::default(),
             messages: Messages::default(),
             datagrams: None,
@@ -127,9 +127,9 @@ fn sample() -> Outcome {
         Generator { cpu_seconds: 17.25, rss_bytes: 9_437_184, bytes_per_connection: Some(71.6), busy: 0.575 };
     summary.duration_seconds = 30.0;
     summary.load_model = LoadModel::Open;
-    summary.valid = true;
+    (summary.valid, summary.why_invalid) = (true, None);
     summary.failures = vec![Failure {
-        reason: "connection reset",
+        reason: ErrorKind::Reset,
         count: 2,
         first: "127.0.0.1:40386, 12.1 s after the start, with one message unanswered".into(),
     }];
@@ -141,7 +141,7 @@ fn spoiled() -> Outcome {
     let mut outcome = sample();
     outcome.is_interrupted = true;
     let summary = &mut outcome.summary;
-    summary.endpoint = "month=[::1]:8091".into();
+    summary.endpoint = "month=[::1]:8091".parse().unwrap();
     summary.valid = false;
     summary.why_invalid = Some(InvalidReason::Busy(0.99));
     summary.connections.opened = 9_502;
@@ -156,7 +156,7 @@ fn spoiled() -> Outcome {
         kernel: DatagramDrops { receive_buffer: 512, own_receive_buffer: 12, ..DatagramDrops::default() },
     });
     let first = format!("<script>alert(1)</script> {}", "long".repeat(60));
-    summary.failures.push(Failure { reason: "answered wrongly", count: 1, first });
+    summary.failures.push(Failure { reason: ErrorKind::WrongReply, count: 1, first });
     outcome
 }
 
@@ -189,7 +189,7 @@ fn what_spoils_a_run_stands_on_top() {
     assert!(page.find("The generator was busy 99 % of the time") < page.find("<dl"));
     assert!(page.find("9,502 of 10,000 connections were opened.") < page.find("<dl"));
     assert!(page.find("Interrupted.") < page.find("<dl"));
-    assert!(page.contains("What limited it: descriptors."));
+    assert!(page.contains("The limit: descriptors."));
     assert!(page.contains("sent = answered + late + lost"));
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
     assert!(!page.contains("Valid."));
@@ -201,7 +201,7 @@ fn a_run_that_found_nothing_has_a_page_too() {
     let page = page(&nothing());
     assert_eq!(unbalanced(&page), None);
     assert_eq!(page.matches("nothing was measured").count(), 4);
-    assert!(page.contains("No connection was open."));
+    assert!(page.contains("No connection was opened."));
     assert!(!page.contains("NaN"));
     leave("nothing.html", &page);
 }

@@ -1,6 +1,7 @@
 //! What a run has found, in words, but for its latencies.
 
 use crate::load::stats::summary::{DatagramDrops, Datagrams, Summary};
+use crate::load::target::Target;
 use crate::report::format;
 
 /// What was asked and what became of it, in words, each with its name.
@@ -23,7 +24,7 @@ pub(super) fn facts(summary: &Summary) -> Vec<(&'static str, String)> {
 
 /// Whether connections were only opened and held, and nothing was sent.
 pub(super) fn is_held(summary: &Summary) -> bool {
-    summary.endpoint.starts_with("hold=")
+    matches!(summary.endpoint, Target::Hold { .. })
 }
 
 fn connections(summary: &Summary) -> String {
