@@ -1,18 +1,19 @@
-//! The client of the five services: what is said to a server, in which order, and what is printed of it.
+//! The client: sends texts to one server, and prints the replies.
 //!
-//! It blocks, with one server at a time and a timeout on everything. Sockets are in the
-//! files below this one, so it knows no bytes on the wire but whole texts, and it never ends the process:
-//! whatever a server sends, the outcome is replies printed one a line, or a [`ClientError`].
+//! It blocks, with a timeout on every step. What a request and a reply are is the business of the
+//! [client side](crate::service::client_side) of the service; sockets are in the files below this one. It
+//! never ends the process: whatever a server sends, the outcome is replies printed one per line, or a
+//! [`ClientError`].
 //!
-//! | service | said | printed |
+//! | service | sent | printed |
 //! |---|---|---|
 //! | `message` | each text as a frame, then `Disconnect !` | each reply but the last |
 //! | `greeting`, `daytime` | nothing | what arrives |
 //! | `reply` | each text on a connection of its own | each answer |
 //! | `month` | `hello`, each text as a datagram, then `0` | the introduction and each answer but the last |
 //!
-//! A text that is itself the farewell of its service (`Disconnect !`, and for `month` the number 0) ends the
-//! conversation: its reply is printed, and texts after it are not sent.
+//! A text that is itself the farewell of its service (`Disconnect !`, and for `month` the number 0) ends
+//! the conversation: its reply is printed, and the texts after it are not sent.
 
 mod address;
 mod datagram;
@@ -22,231 +23,204 @@ mod input;
 mod stream;
 
 use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::frame;
 use crate::journal::escape::escape;
 use crate::service::endpoint::Endpoint;
-use crate::service::greeting::GREETING;
-use crate::service::message::{DISCONNECT, REFUSAL_PREFIX};
-use crate::service::month::{ERROR_PREFIX, INTRODUCTION, Month};
-use crate::service::reply::REPLY;
-use crate::service::{DatagramService, Output, Session};
+use crate::service::{Answer, ClientSide, DatagramClient, StreamClient};
 
-use datagram::{Datagrams, Verdict};
+use datagram::{DatagramSocket, Match};
 use deadline::Deadline;
 pub use error::{Awaited, ClientError, Failure};
 use input::Texts;
 pub use input::{LINE_BYTES_MAX, Lines};
 use stream::Stream;
 
-/// What to say, to whom, and for how long to wait.
+/// What to send, to which server, and how long to wait.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The server.
     pub endpoint: Endpoint,
-    /// What to send. When there is none and the service needs some, lines of input are sent.
+    /// The texts to send. If there are none and the service needs some, lines of input are sent.
     pub texts: Vec<String>,
-    /// How long connecting may take, and each reply from the moment its request begins to be sent. A host
-    /// of several addresses gives each an equal share of it. Looking up the host's name has the
-    /// resolver's own limits.
+    /// Maximum time to connect, and from the first byte of a request to the last of its reply; not zero.
+    /// The addresses of a host share the time to connect equally. The time to look up the host's name is
+    /// limited by the resolver alone.
     pub timeout: Duration,
-    /// How often a datagram that is not answered is sent again. All tries together wait for `timeout`.
+    /// How often an unanswered datagram is sent again. All tries together take at most `timeout`.
     pub retries: u32,
 }
 
-/// Talks to a server on behalf of whoever started the program: texts that the options lack come from
-/// standard input, replies go to standard output. A person at a terminal is prompted, on standard error so
-/// that standard output holds nothing but replies.
+/// Runs a conversation on the standard streams: texts that the options lack are read from standard input,
+/// replies are written to standard output. On a terminal there is a prompt, on standard error, so that
+/// standard output has nothing but replies.
 ///
 /// # Errors
-/// As [`talk`].
+/// As [`run_with`].
 pub fn run(options: &Options) -> Result<(), ClientError> {
     let (stdin, mut stderr) = (io::stdin(), io::stderr());
     let prompted = stdin.is_terminal() && stderr.is_terminal();
     let prompt = prompted.then_some(&mut stderr as &mut dyn Write);
-    talk(options, Lines::new(&mut stdin.lock(), prompt), &mut io::stdout().lock())
+    run_with(options, Lines::new(&mut stdin.lock(), prompt), &mut io::stdout().lock())
 }
 
-/// Talks to a server: texts that the options lack come from `lines`, replies go to `replies`, one a line,
-/// [escaped](crate::journal::escape), each flushed as soon as it is there.
+/// Runs a conversation: texts that the options lack are read from `lines`, replies are written to
+/// `replies`, one per line, [escaped](crate::journal::escape), each flushed at once.
 ///
 /// # Errors
-/// [`Failure::Usage`] before anything is sent, or else the first thing that went wrong. Replies before it
-/// were printed.
-pub fn talk<'a>(options: &'a Options, lines: Lines<'a>, replies: &mut dyn Write) -> Result<(), ClientError> {
+/// [`Failure::Usage`] before anything is sent, or else the first failure. Replies before it are printed.
+pub fn run_with<'a>(
+    options: &'a Options,
+    lines: Lines<'a>,
+    replies: &mut dyn Write,
+) -> Result<(), ClientError> {
     let texts = match options.texts.as_slice() {
         [] => Texts::Typed(lines),
         given => Texts::Given(given.iter()),
     };
-    let outcome = check(options).and_then(|conversation| match conversation {
-        Conversation::Frames => exchange_frames(options, texts, replies),
-        Conversation::Arrival(is_whole) => print_answer(options, None, is_whole, replies),
-        Conversation::Requests(is_whole) => send_requests(options, texts, is_whole, replies),
-        Conversation::Months => ask_for_months(options, texts, replies),
+    let outcome = check(options).and_then(|()| match options.endpoint.service.client_side() {
+        ClientSide::Stream(client) if client.server_ends_stream() => {
+            use_connection_per_request(options, client, texts, replies)
+        }
+        ClientSide::Stream(client) => use_one_connection(options, client, texts, replies),
+        ClientSide::Datagram(client) => use_session(options, client, texts, replies),
     });
     outcome.map_err(|failure| ClientError { endpoint: options.endpoint.clone(), failure })
 }
 
-/// How a service is talked to.
-enum Conversation {
-    /// Frames, each replied to with one.
-    Frames,
-    /// The server speaks first and last.
-    Arrival(IsWhole),
-    /// One request and one answer a connection.
-    Requests(IsWhole),
-    /// Datagrams in a session.
-    Months,
-}
-
-/// Whether an answer on a stream, that only the end of the stream ends otherwise, is known to be whole.
-type IsWhole = fn(&[u8]) -> bool;
-
-fn check(options: &Options) -> Result<Conversation, Failure> {
-    let name = options.endpoint.service.name;
-    let conversation = match name {
-        "message" => Conversation::Frames,
-        "greeting" => Conversation::Arrival(|answer| answer == GREETING.as_bytes()),
-        "daytime" => Conversation::Arrival(|answer| answer.ends_with(b"\n")),
-        "reply" => Conversation::Requests(|answer| answer == REPLY.as_bytes()),
-        "month" => Conversation::Months,
-        unknown => return Err(Failure::Usage(format!("the client does not speak {unknown}"))),
-    };
-    if matches!(conversation, Conversation::Arrival(_)) && !options.texts.is_empty() {
-        return Err(Failure::Usage(format!("{name} takes no text, the server alone speaks")));
+fn check(options: &Options) -> Result<(), Failure> {
+    let service = options.endpoint.service;
+    if !takes_text(service.client_side()) && !options.texts.is_empty() {
+        return Err(Failure::Usage(format!("{} takes no text, only the server sends", service.name)));
     }
     if options.endpoint.port == 0 {
         return Err(Failure::Usage("port 0 is for servers, a client needs the port of one".into()));
     }
     if options.timeout.is_zero() {
-        return Err(Failure::Usage("a timeout of 0 leaves no time for an answer".into()));
-    }
-    Ok(conversation)
-}
-
-fn exchange_frames(options: &Options, mut texts: Texts<'_>, replies: &mut dyn Write) -> Result<(), Failure> {
-    let mut stream = Stream::connect(&options.endpoint, options.timeout)?;
-    while let Some(text) = texts.next()? {
-        print(exchange_frame(&mut stream, &text, options.timeout)?.as_bytes(), replies)?;
-        if text == DISCONNECT {
-            return Ok(());
-        }
-    }
-    // Everything asked for is done. Servers that close on the farewell before they answer it, or never
-    // answer it, took nothing from that; one that answers with a refusal is heard.
-    match exchange_frame(&mut stream, DISCONNECT, options.timeout) {
-        Err(failure) if !failure.is_silence() => Err(failure),
-        Ok(_) | Err(_) => Ok(()),
-    }
-}
-
-fn exchange_frame(stream: &mut Stream, text: &str, timeout: Duration) -> Result<String, Failure> {
-    let deadline = Deadline::after(timeout);
-    let mut wire = Vec::new();
-    frame::append(text, &mut wire);
-    stream.send(&wire, &deadline)?;
-    let reply = stream.receive_frame(&deadline)?;
-    match reply.strip_prefix(REFUSAL_PREFIX) {
-        Some(reason) => Err(Failure::Refusal(reason.into())),
-        None => Ok(reply),
-    }
-}
-
-fn send_requests(
-    options: &Options,
-    mut texts: Texts<'_>,
-    is_whole: IsWhole,
-    replies: &mut dyn Write,
-) -> Result<(), Failure> {
-    while let Some(text) = texts.next()? {
-        print_answer(options, Some(&text), is_whole, replies)?;
+        return Err(Failure::Usage("the timeout must be longer than 0".into()));
     }
     Ok(())
 }
 
-/// Prints what a server sends on a connection of its own, after the request if there is one.
-///
-/// The answer ends where it is known to be whole, because some servers close late, or else where the server
-/// ends the stream. When neither happens in time, what came is printed all the same, and then it is a
-/// failure: half an answer must not pass for one.
-fn print_answer(
+fn takes_text(client: ClientSide) -> bool {
+    match client {
+        ClientSide::Stream(client) => client.text_bytes().is_some(),
+        ClientSide::Datagram(_) => true,
+    }
+}
+
+/// The server ends the stream after each reply.
+fn use_connection_per_request(
     options: &Options,
-    request: Option<&str>,
-    is_whole: IsWhole,
+    client: &dyn StreamClient,
+    mut texts: Texts<'_>,
+    replies: &mut dyn Write,
+) -> Result<(), Failure> {
+    if client.text_bytes().is_none() {
+        return print_only_reply(options, client, None, replies);
+    }
+    while let Some(text) = texts.next()? {
+        print_only_reply(options, client, Some(&text), replies)?;
+    }
+    Ok(())
+}
+
+/// Prints the reply on a connection of its own. If it is not complete in time, the part that came is
+/// printed, and then it is a failure: part of a reply must not pass for the whole.
+fn print_only_reply(
+    options: &Options,
+    client: &dyn StreamClient,
+    text: Option<&str>,
     replies: &mut dyn Write,
 ) -> Result<(), Failure> {
     let mut stream = Stream::connect(&options.endpoint, options.timeout)?;
     let deadline = Deadline::after(options.timeout);
-    match request {
-        None => {}
-        // No bytes can only be said by ending our side. After a request that has some it stays open: there
-        // are servers that take its end for a peer that has gone.
-        Some("") => stream.end(),
-        Some(request) => stream.send(request.as_bytes(), &deadline)?,
+    if let Some(text) = text {
+        stream.send_request(client, text, &deadline)?;
     }
-    let outcome = stream.receive_answer(is_whole, &deadline);
-    let answer = stream.into_unread();
-    if !answer.is_empty() {
-        print(trim_line_ends(&answer), replies)?;
+    let (reply, outcome) = match stream.receive_reply(client, &deadline) {
+        Ok(reply) => (reply, Ok(())),
+        Err(failure) => (stream.into_unread(), Err(failure)),
+    };
+    if !reply.is_empty() {
+        print(trim_line_ends(&reply), replies)?;
     }
     outcome
 }
 
-fn ask_for_months(options: &Options, mut texts: Texts<'_>, replies: &mut dyn Write) -> Result<(), Failure> {
+/// The server keeps the stream open.
+fn use_one_connection(
+    options: &Options,
+    client: &dyn StreamClient,
+    mut texts: Texts<'_>,
+    replies: &mut dyn Write,
+) -> Result<(), Failure> {
+    let mut stream = Stream::connect(&options.endpoint, options.timeout)?;
+    if client.text_bytes().is_none() {
+        let reply = stream.receive_reply(client, &Deadline::after(options.timeout))?;
+        return print(&reply, replies);
+    }
+    let mut exchange = |text: &str| {
+        let deadline = Deadline::after(options.timeout);
+        stream.send_request(client, text, &deadline)?;
+        stream.receive_reply(client, &deadline)
+    };
+    while let Some(text) = texts.next()? {
+        print(&exchange(&text)?, replies)?;
+        if client.farewell() == Some(text.as_str()) {
+            return Ok(());
+        }
+    }
+    // Every text has its reply by now. Some servers close at the farewell before they reply to it, or never
+    // reply; a refusal is reported.
+    match client.farewell().map(exchange) {
+        Some(Err(failure)) if !failure.is_silence() => Err(failure),
+        Some(Ok(_) | Err(_)) | None => Ok(()),
+    }
+}
+
+/// The server keeps a session.
+fn use_session(
+    options: &Options,
+    client: &dyn DatagramClient,
+    mut texts: Texts<'_>,
+    replies: &mut dyn Write,
+) -> Result<(), Failure> {
     let addresses = address::resolve(&options.endpoint)?;
-    let (mut datagrams, introduction) =
+    let (mut socket, introduction) =
         address::first_to_answer(&addresses, options.timeout, |address, share| {
-            let mut datagrams = Datagrams::connect(address)?;
-            // A hello that is sent again finds the session open and is answered with an error: any answer
-            // will do.
-            let introduction = datagrams.ask(HELLO, share, options.retries, &|_| Verdict::Answer)?;
-            Ok((datagrams, introduction))
+            let mut socket = DatagramSocket::connect(address)?;
+            // A second hello finds the session open and is answered with an error: any answer will do.
+            let introduction = socket.request(client.hello(), share, options.retries, &|_| Match::Certain)?;
+            Ok((socket, introduction))
         })?;
     print(trim_line_ends(&introduction), replies)?;
     while let Some(text) = texts.next()? {
-        let expected = Expected::of(&text);
-        let judge = |answer: &[u8]| expected.judge(answer);
-        let answer = datagrams.ask(text.as_bytes(), options.timeout, options.retries, &judge)?;
+        let expected = client.expected_answer(&text);
+        let judge = |answer: &[u8]| judge(client, &expected.datagram, answer);
+        let answer = socket.request(text.as_bytes(), options.timeout, options.retries, &judge)?;
         print(trim_line_ends(&answer), replies)?;
         if expected.ends_session {
             return Ok(());
         }
     }
-    // So that the server need not remember us until it finds the session idle. Nothing depends on it.
-    datagrams.tell(b"0");
+    // Frees the session before it is idle for too long; nothing depends on the answer.
+    socket.send_once(client.farewell());
     Ok(())
 }
 
-/// What the service `month` has to answer, by which answers to earlier requests are told from the answer
-/// to this one: datagrams carry no number, and may come late, twice or never.
-struct Expected {
-    answer: Vec<u8>,
-    ends_session: bool,
-}
-
-impl Expected {
-    fn of(text: &str) -> Self {
-        let mut answer = Vec::new();
-        // Answers do not depend on the peer, which only records would name.
-        let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut out = Output::new(nobody, &mut answer, None);
-        let ends_session = Month.received(Session::Open, text.as_bytes(), &mut out) == Session::None;
-        Self { answer, ends_session }
-    }
-
-    fn judge(&self, answer: &[u8]) -> Verdict {
-        let is_error = |bytes: &[u8]| bytes.starts_with(ERROR_PREFIX.as_bytes());
-        if answer == self.answer || (is_error(answer) && is_error(&self.answer)) {
-            Verdict::Answer
-        } else if answer == INTRODUCTION.as_bytes() {
-            // It came twice, or the session had expired and this text has opened another: to ask again is
-            // right in both cases, while there are tries left.
-            Verdict::LastResort
-        } else {
-            Verdict::Perhaps
-        }
+/// Matches an answer with the request that should be answered with `expected`: datagrams carry no number,
+/// and may come late, twice or never.
+fn judge(client: &dyn DatagramClient, expected: &[u8], answer: &[u8]) -> Match {
+    let (expected_kind, kind) = (client.classify(expected), client.classify(answer));
+    if answer == expected || (expected_kind, kind) == (Answer::Error, Answer::Error) {
+        Match::Certain
+    } else if kind == Answer::Opened {
+        // A duplicate, or the session had expired and this text has opened another. In both cases it is
+        // right to send the request again.
+        Match::LastResort
+    } else {
+        Match::Possible
     }
 }
 
@@ -267,39 +241,37 @@ fn trim_line_ends(text: &[u8]) -> &[u8] {
     }
 }
 
-/// The datagram that opens a session of `month`.
-const HELLO: &[u8] = b"hello";
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::month::{INTRODUCTION, Month};
 
-    fn refused_as_usage(endpoint: &str, texts: &[&str], timeout: Duration) -> String {
+    fn usage_error(endpoint: &str, texts: &[&str], timeout: Duration) -> String {
         let options = Options {
             endpoint: endpoint.parse().unwrap(),
             texts: texts.iter().map(ToString::to_string).collect(),
             timeout,
             retries: 0,
         };
-        let error = talk(&options, Lines::new(&mut io::empty(), None), &mut io::sink()).unwrap_err();
+        let error = run_with(&options, Lines::new(&mut io::empty(), None), &mut io::sink()).unwrap_err();
         assert!(error.is_usage(), "{error}");
         error.to_string()
     }
 
     #[test]
-    fn wrong_usage_is_said_before_anything_is_sent() {
+    fn wrong_usage_fails_before_anything_is_sent() {
         let second = Duration::from_secs(1);
         assert_eq!(
-            refused_as_usage("greeting", &["hi"], second),
-            "greeting=127.0.0.1:12345: greeting takes no text, the server alone speaks"
+            usage_error("greeting", &["hi"], second),
+            "greeting=127.0.0.1:12345: greeting takes no text, only the server sends"
         );
         assert_eq!(
-            refused_as_usage("message=0", &["hi"], second),
+            usage_error("message=0", &["hi"], second),
             "message=127.0.0.1:0: port 0 is for servers, a client needs the port of one"
         );
         assert_eq!(
-            refused_as_usage("month", &["1"], Duration::ZERO),
-            "month=127.0.0.1:8091: a timeout of 0 leaves no time for an answer"
+            usage_error("month", &["1"], Duration::ZERO),
+            "month=127.0.0.1:8091: the timeout must be longer than 0"
         );
     }
 
@@ -313,21 +285,13 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_known_by_its_text() {
-        let may = Expected::of(" 5\n");
-        assert_eq!(may.judge(b"May"), Verdict::Answer);
-        assert_eq!(may.judge(b"June"), Verdict::Perhaps);
-        assert_eq!(may.judge(b"Error: expected an integer\n"), Verdict::Perhaps);
-        assert_eq!(may.judge(INTRODUCTION.as_bytes()), Verdict::LastResort);
-        let error = Expected::of("x");
-        assert_eq!(error.judge(b"Error: in other words"), Verdict::Answer);
-        assert_eq!(error.judge(b"May"), Verdict::Perhaps);
-    }
-
-    #[test]
-    fn only_zero_ends_a_session() {
-        assert!(Expected::of("0").ends_session);
-        assert!(Expected::of(" 00 ").ends_session);
-        assert!(["", "1", "10", "x", "-0"].iter().all(|text| !Expected::of(text).ends_session));
+    fn an_answer_is_matched_by_its_text() {
+        let judge = |text: &str, answer: &[u8]| judge(&Month, &Month.expected_answer(text).datagram, answer);
+        assert_eq!(judge(" 5\n", b"May"), Match::Certain);
+        assert_eq!(judge(" 5\n", b"June"), Match::Possible);
+        assert_eq!(judge(" 5\n", b"Error: expected an integer\n"), Match::Possible);
+        assert_eq!(judge(" 5\n", INTRODUCTION.as_bytes()), Match::LastResort);
+        assert_eq!(judge("x", b"Error: in other words"), Match::Certain);
+        assert_eq!(judge("x", b"May"), Match::Possible);
     }
 }

@@ -69,8 +69,8 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
         ("client message hi --timeout off", "'off' for '--timeout"),
         ("client message hi --retries -1", "'-1'"),
         ("client message=0 hi", "port 0 is for servers, a client needs the port of one"),
-        ("client greeting hi", "greeting takes no text, the server alone speaks"),
-        ("client daytime hi", "daytime takes no text, the server alone speaks"),
+        ("client greeting hi", "greeting takes no text, only the server sends"),
+        ("client daytime hi", "daytime takes no text, only the server sends"),
     ] {
         let run = run_words(words);
         assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""), "{words}: {}", run.stderr);

@@ -9,7 +9,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use loopline::client::{ClientError, Failure, Lines, Options, talk};
+use loopline::client::{ClientError, Failure, Lines, Options, run_with};
 use loopline::frame::{self, HEADER_BYTES};
 use loopline::service::message::{ACKNOWLEDGEMENT, DISCONNECT};
 use loopline::service::month::INTRODUCTION;
@@ -57,7 +57,7 @@ fn say(options: &Options) -> Talk {
 
 fn say_lines(options: &Options, input: &str) -> Talk {
     let mut printed = Vec::new();
-    let outcome = talk(options, Lines::new(&mut input.as_bytes(), None), &mut printed);
+    let outcome = run_with(options, Lines::new(&mut input.as_bytes(), None), &mut printed);
     Talk { outcome, printed: String::from_utf8(printed).unwrap() }
 }
 
@@ -234,7 +234,7 @@ fn a_server_that_closes_in_the_middle_of_a_reply_is_said_to() {
         read_frame(&mut stream);
         stream.write_all(&framed(ACKNOWLEDGEMENT)[..70]).unwrap();
     });
-    let reason = "the server closed the connection in the middle of a reply, 70 bytes of it came".to_string();
+    let reason = "the server closed the connection after 70 bytes of a reply".to_string();
     assert_eq!(talk.failed("message"), (format!("{ACKNOWLEDGEMENT}\n"), reason));
 }
 
@@ -388,7 +388,7 @@ fn a_printer_that_is_gone_ends_the_conversation() {
         stream.write_all(b"hi").unwrap();
     });
     let options = options("greeting", address, &[], PLENTY);
-    let error = talk(&options, Lines::new(&mut io::empty(), None), &mut Gone).unwrap_err();
+    let error = run_with(&options, Lines::new(&mut io::empty(), None), &mut Gone).unwrap_err();
     assert!(
         matches!(&error.failure, Failure::Output(reason) if reason.kind() == io::ErrorKind::BrokenPipe),
         "{error}"
@@ -436,7 +436,7 @@ fn an_answer_that_does_not_end_is_printed_and_is_a_failure() {
         stream.write_all(b"Thank you").unwrap();
         wait_for_the_client_to_close(stream);
     });
-    let reason = "timed out in the middle of a reply after 1s, 9 bytes of it came".to_string();
+    let reason = "timed out after 1s with 9 bytes of a reply received".to_string();
     assert_eq!(talk.failed("greeting"), ("Thank you\n".into(), reason));
 }
 
@@ -451,7 +451,7 @@ fn an_answer_without_a_byte_is_a_failure() {
 fn an_endless_answer_is_cut_and_is_a_failure() {
     let talk = say_to("greeting", &[], PLENTY, |mut stream| while stream.write_all(&[b'a'; 4096]).is_ok() {});
     let (printed, reason) = talk.failed("greeting");
-    assert_eq!(reason, "the server answers more than 65536 bytes");
+    assert_eq!(reason, "the reply is longer than 65536 bytes");
     assert!((65_536..131_072).contains(&printed.len()), "{}", printed.len());
 }
 

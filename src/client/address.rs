@@ -1,4 +1,4 @@
-//! From the host of an endpoint to the first of its addresses that answers.
+//! Resolves the host of an endpoint, and tries its addresses.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::error::Failure;
 use crate::service::endpoint::Endpoint;
 
-/// The addresses of `endpoint`, in the order in which the system wants them tried; at least one.
+/// The addresses of `endpoint`, at least one, in the resolver's order.
 pub(super) fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Failure> {
     let found = (endpoint.host.as_str(), endpoint.port).to_socket_addrs().map_err(Failure::Unresolved)?;
     let addresses: Vec<SocketAddr> = found.collect();
@@ -17,8 +17,8 @@ pub(super) fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Failure> {
     Ok(addresses)
 }
 
-/// Tries one address after the other, each for an equal share of `timeout`, so that one that swallows
-/// everything leaves time for the others.
+/// Tries one address after the other, each for an equal share of `timeout`, so that one that drops every
+/// packet leaves time for the others.
 pub(super) fn first_to_answer<T>(
     addresses: &[SocketAddr],
     timeout: Duration,
@@ -30,7 +30,9 @@ pub(super) fn first_to_answer<T>(
         match attempt(*address, timeout / tried) {
             Ok(answered) => return Ok(answered),
             Err(failure) if tried == 1 => return Err(failure),
-            Err(failure) => last = Failure::Everywhere { tried, last: *address, failure: Box::new(failure) },
+            Err(failure) => {
+                last = Failure::AllAddresses { tried, last: *address, failure: Box::new(failure) }
+            }
         }
     }
     Err(last)
@@ -47,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_address_that_answers_is_taken_and_each_has_its_share_of_the_timeout() {
+    fn the_first_address_that_answers_is_used_and_each_has_its_share_of_the_timeout() {
         let mut shares = Vec::new();
         let answered = first_to_answer(&addresses(), TEN_SECONDS, |address, share| {
             shares.push(share);
@@ -58,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn when_none_answers_the_last_failure_is_told_and_how_many_were_tried() {
+    fn when_no_address_answers_the_last_failure_is_reported_with_the_number_of_addresses() {
         let failure =
             first_to_answer(&addresses(), TEN_SECONDS, |_, _| Err::<(), _>(Failure::Refused)).unwrap_err();
         assert_eq!(

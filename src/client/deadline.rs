@@ -1,31 +1,30 @@
-//! The moment by which a step of the client must be over. The only file of the client that reads the clock.
+//! The deadline of a step. The only file of the client that reads the clock.
 
-#![expect(clippy::disallowed_methods, reason = "the client waits for one server at a time, by the clock")]
+#![expect(clippy::disallowed_methods, reason = "the client blocks, with deadlines")]
 
 use std::time::{Duration, Instant};
 
-/// A moment, and the timeout that it came from.
+/// A point in time, and the timeout it was computed from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
-    /// How long after the beginning the moment is.
+    /// The time from the beginning of the step to the deadline.
     pub(super) timeout: Duration,
-    /// `None` when it is further away than the clock can count.
-    moment: Option<Instant>,
+    /// `None` if it is later than the clock can represent.
+    instant: Option<Instant>,
 }
 
 impl Deadline {
     /// `timeout` from now.
     pub(super) fn after(timeout: Duration) -> Self {
-        Self { timeout, moment: Instant::now().checked_add(timeout) }
+        Self { timeout, instant: Instant::now().checked_add(timeout) }
     }
 
-    /// How long it still is; `None` when the moment has come, never zero, which sockets take for "no
-    /// timeout".
+    /// The time left; `None` after the deadline. Never zero, which means "no timeout" to a socket.
     pub(super) fn remaining(&self) -> Option<Duration> {
-        let Some(moment) = self.moment else {
+        let Some(instant) = self.instant else {
             return Some(Duration::MAX);
         };
-        Some(moment.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+        Some(instant.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
 }
 
@@ -34,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_remains_is_never_zero_and_never_more_than_the_timeout() {
+    fn the_remaining_time_is_never_zero_and_never_more_than_the_timeout() {
         let hour = Duration::from_secs(3600);
         assert!(Deadline::after(hour).remaining().unwrap() <= hour);
         assert_eq!(Deadline::after(Duration::ZERO).remaining(), None);

@@ -1,31 +1,31 @@
-//! Why a client gives up, as a value and as one line for the person who reads it.
+//! Why a client gives up: a value that prints as one line.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::frame::BadFrame;
 use crate::journal::escape::escape;
 use crate::service::endpoint::Endpoint;
 
-/// What went wrong, and with which server. It prints as one line, `endpoint: what went wrong`.
+/// A failure, and the server it concerns. It prints as one line, `endpoint: failure`.
 #[derive(Debug)]
 pub struct ClientError {
-    /// The server, as it was asked for.
+    /// The server, as the options have it.
     pub endpoint: Endpoint,
     /// What went wrong.
     pub failure: Failure,
 }
 
 impl ClientError {
-    /// Whether the options make no sense, so that nothing was tried.
+    /// Whether the options are wrong, so that nothing was tried.
     #[must_use]
     pub fn is_usage(&self) -> bool {
         matches!(self.failure, Failure::Usage(_))
     }
 
-    /// Whether nobody reads the replies any more.
+    /// Whether the reader of the replies has gone: writing one failed with
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe).
     #[must_use]
     pub fn is_reader_gone(&self) -> bool {
         matches!(&self.failure, Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
@@ -43,59 +43,64 @@ impl std::error::Error for ClientError {}
 /// What can go wrong.
 #[derive(Debug)]
 pub enum Failure {
-    /// The options make no sense, for the reason given.
+    /// The options are wrong, for this reason.
     Usage(String),
-    /// The host has no address, or nobody could be asked for it.
+    /// The host has no address, or the resolver failed.
     Unresolved(io::Error),
     /// Nothing listens at the address.
     Refused,
-    /// The connection has both its ends here. It happens when nothing listens, and the system gives the
-    /// connection the very port it connects to as its own.
+    /// The connection is connected to itself: nothing listens at the port, and the system has assigned the
+    /// same port as the local one.
     ReachedItself,
-    /// There is no way to the address.
+    /// There is no route to the address.
     Unreachable(io::Error),
     /// A timeout has passed.
     TimedOut {
-        /// What was waited for.
+        /// What the client was waiting for.
         awaited: Awaited,
         /// The timeout.
         after: Duration,
     },
-    /// No try of a datagram was answered.
+    /// A datagram was not answered.
     NoAnswer {
         /// How often it was sent.
         tries: u32,
-        /// How long all tries were waited for.
+        /// The time that all tries took together.
         after: Duration,
     },
     /// The server closed, or dropped, the connection.
     Closed {
-        /// Bytes that had come of the reply.
+        /// Bytes received of the reply.
         received_bytes: usize,
     },
-    /// The server answered with bytes that are no frame.
-    NotTheProtocol(BadFrame),
-    /// The server went on after this many bytes.
-    AnswerTooLong {
-        /// The limit in bytes.
-        answer_bytes_max: usize,
+    /// The bytes received cannot be a reply of the service.
+    NotTheProtocol {
+        /// The service that was expected.
+        service: &'static str,
+        /// Why they cannot.
+        reason: String,
     },
-    /// The server refused what it was sent, for the reason given.
+    /// The reply is longer than the limit.
+    ReplyTooLong {
+        /// The limit in bytes.
+        reply_bytes_max: usize,
+    },
+    /// The server refused to go on, for this reason.
     Refusal(String),
-    /// The system failed at a step on the network.
+    /// A system call failed.
     Network {
-        /// What was to be done.
+        /// The step of the client: `connecting`, `sending` or `receiving`.
         step: &'static str,
-        /// The system's reason.
+        /// The system's error.
         error: io::Error,
     },
-    /// No address of the host answered.
-    Everywhere {
-        /// How many were tried.
+    /// All addresses of the host failed.
+    AllAddresses {
+        /// The number of addresses tried.
         tried: u32,
         /// The last of them.
         last: SocketAddr,
-        /// What went wrong there.
+        /// Its failure.
         failure: Box<Failure>,
     },
     /// The input could not be read.
@@ -112,27 +117,26 @@ pub enum Failure {
         /// Which line, the first is 1.
         line: u64,
     },
-    /// A reply could not be printed. When whoever read them has gone the kind is
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe).
+    /// A reply could not be printed.
     Output(io::Error),
 }
 
-/// What a timeout was for.
+/// What the client was waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Awaited {
     /// The connection.
     Connection,
-    /// The server taking what is sent.
+    /// The server to read what is sent.
     Sending,
     /// The end of a reply.
     Reply {
-        /// Bytes that had come of it.
+        /// Bytes received of it.
         received_bytes: usize,
     },
 }
 
 impl Failure {
-    /// What `error` of the system means on the way to an address.
+    /// The failure for an error of the system at `step`.
     pub(super) fn of_network(step: &'static str, error: io::Error) -> Self {
         use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
         if error.kind() == ConnectionRefused {
@@ -144,7 +148,7 @@ impl Failure {
         }
     }
 
-    /// Whether the server simply said no more.
+    /// Whether the server closed or stopped sending, without an error of its own.
     pub(super) fn is_silence(&self) -> bool {
         matches!(self, Self::Closed { .. } | Self::TimedOut { .. })
     }
@@ -157,7 +161,7 @@ impl fmt::Display for Failure {
             Self::Unresolved(error) => write!(f, "the host does not resolve: {error}"),
             Self::Refused => f.write_str("connection refused: is the server running?"),
             Self::ReachedItself => {
-                f.write_str("connection refused: nothing listens there, the client had only reached itself")
+                f.write_str("connection refused: nothing listens there, the connection had reached itself")
             }
             Self::Unreachable(error) => write!(f, "unreachable: {error}"),
             Self::TimedOut { awaited, after } => match awaited {
@@ -169,8 +173,7 @@ impl fmt::Display for Failure {
                     write!(f, "timed out waiting for a reply after {after:?}")
                 }
                 Awaited::Reply { received_bytes } => {
-                    write!(f, "timed out in the middle of a reply after {after:?}, ")?;
-                    write!(f, "{received_bytes} bytes of it came")
+                    write!(f, "timed out after {after:?} with {received_bytes} bytes of a reply received")
                 }
             },
             Self::NoAnswer { tries, after } => {
@@ -181,12 +184,13 @@ impl fmt::Display for Failure {
                 f.write_str("the server closed the connection before replying")
             }
             Self::Closed { received_bytes } => {
-                write!(f, "the server closed the connection in the middle of a reply, ")?;
-                write!(f, "{received_bytes} bytes of it came")
+                write!(f, "the server closed the connection after {received_bytes} bytes of a reply")
             }
-            Self::NotTheProtocol(bad_frame) => write!(f, "the server does not speak message: {bad_frame}"),
-            Self::AnswerTooLong { answer_bytes_max } => {
-                write!(f, "the server answers more than {answer_bytes_max} bytes")
+            Self::NotTheProtocol { service, reason } => {
+                write!(f, "the server does not speak {service}: {reason}")
+            }
+            Self::ReplyTooLong { reply_bytes_max } => {
+                write!(f, "the reply is longer than {reply_bytes_max} bytes")
             }
             Self::Refusal(reason) => {
                 let mut line = Vec::new();
@@ -194,7 +198,7 @@ impl fmt::Display for Failure {
                 write!(f, "the server refused: {}", String::from_utf8_lossy(&line))
             }
             Self::Network { step, error } => write!(f, "{step} failed: {error}"),
-            Self::Everywhere { tried, last, failure } => {
+            Self::AllAddresses { tried, last, failure } => {
                 write!(f, "{failure} ({tried} addresses tried, the last was {last})")
             }
             Self::Input(error) => write!(f, "cannot read the input: {error}"),
@@ -209,9 +213,9 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Whether `error` only ends a wait early, to be taken up again until its deadline: the timeout of the
-/// socket, which is no more exact than the system's clock, or a signal.
-pub(super) fn is_passing(error: &io::Error) -> bool {
+/// Whether the call should be repeated until the deadline: after the timeout of the socket, which is only as
+/// exact as the system's clock, or a signal.
+pub(super) fn is_temporary(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
 }
@@ -231,15 +235,15 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_says_what_for_and_after_how_long() {
+    fn a_timeout_error_has_the_step_and_the_time() {
         let after = Duration::from_millis(1500);
-        let said = |awaited| Failure::TimedOut { awaited, after }.to_string();
-        assert_eq!(said(Awaited::Connection), "timed out connecting after 1.5s");
-        assert_eq!(said(Awaited::Sending), "timed out sending after 1.5s: the server does not read");
-        assert_eq!(said(Awaited::Reply { received_bytes: 0 }), "timed out waiting for a reply after 1.5s");
+        let error = |awaited| Failure::TimedOut { awaited, after }.to_string();
+        assert_eq!(error(Awaited::Connection), "timed out connecting after 1.5s");
+        assert_eq!(error(Awaited::Sending), "timed out sending after 1.5s: the server does not read");
+        assert_eq!(error(Awaited::Reply { received_bytes: 0 }), "timed out waiting for a reply after 1.5s");
         assert_eq!(
-            said(Awaited::Reply { received_bytes: 9 }),
-            "timed out in the middle of a reply after 1.5s, 9 bytes of it came"
+            error(Awaited::Reply { received_bytes: 9 }),
+            "timed out after 1.5s with 9 bytes of a reply received"
         );
     }
 }

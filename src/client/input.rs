@@ -1,23 +1,23 @@
-//! Where the texts to send come from: given all at once, or line by line. It knows nothing of servers.
+//! The texts to send: from the options, or from lines of input. It knows no server.
 
 use std::io::{BufRead, Read, Write};
 use std::slice;
 
 use super::error::Failure;
 
-/// Bytes of the longest line taken, without its end.
+/// Maximum size of a line in bytes, without its end.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
 
-/// Texts in the order in which they are to be sent.
+/// Texts in the order in which they are sent.
 pub(super) enum Texts<'a> {
-    /// Known from the beginning.
+    /// From the options.
     Given(slice::Iter<'a, String>),
-    /// Each read when the reply to the one before is there.
+    /// Each read after the reply to the one before.
     Typed(Lines<'a>),
 }
 
 impl Texts<'_> {
-    /// The next text; `None` when there are no more.
+    /// The next text; `None` after the last.
     pub(super) fn next(&mut self) -> Result<Option<String>, Failure> {
         match self {
             Self::Given(texts) => Ok(texts.next().cloned()),
@@ -26,7 +26,8 @@ impl Texts<'_> {
     }
 }
 
-/// Lines of input, each a text. A line ends with LF or CR LF, which are not part of it; the last may lack it.
+/// Lines of input, each a text. A line ends with LF or CR LF, which are not part of it; the last may have no
+/// end.
 pub struct Lines<'a> {
     input: &'a mut dyn BufRead,
     prompt: Option<&'a mut dyn Write>,
@@ -43,10 +44,10 @@ impl<'a> Lines<'a> {
         self.line += 1;
         self.show("> ");
         let mut line = Vec::new();
-        let with_its_end = LINE_BYTES_MAX as u64 + 2;
-        (&mut *self.input).take(with_its_end).read_until(b'\n', &mut line).map_err(Failure::Input)?;
+        let with_line_end = LINE_BYTES_MAX as u64 + 2;
+        (&mut *self.input).take(with_line_end).read_until(b'\n', &mut line).map_err(Failure::Input)?;
         if line.is_empty() {
-            // The end of the input leaves a terminal's cursor behind the prompt.
+            // At the end of the input a terminal's cursor is still in the line of the prompt.
             self.show("\n");
             return Ok(None);
         }
@@ -67,7 +68,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// A prompt that cannot be shown is no reason not to read.
+    /// Writes to the prompt; errors are ignored.
     fn show(&mut self, text: &str) {
         if let Some(prompt) = &mut self.prompt {
             let _ = prompt.write_all(text.as_bytes()).and_then(|()| prompt.flush());
@@ -91,14 +92,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_a_text_without_its_end() {
+    fn a_text_is_a_line_without_its_end() {
         assert_eq!(read_all(&b"one\r\n\n two\rtwo \nlast"[..]).unwrap(), ["one", "", " two\rtwo ", "last"]);
         assert_eq!(read_all(&b"last\n"[..]).unwrap(), ["last"]);
         assert_eq!(read_all(&b""[..]).unwrap(), [""; 0]);
     }
 
     #[test]
-    fn a_line_that_is_not_utf8_is_named() {
+    fn an_error_has_the_number_of_the_line_that_is_not_utf8() {
         assert_eq!(
             read_all(&b"one\ntw\xff\n"[..]).unwrap_err().to_string(),
             "line 2 of the input is not UTF-8: its byte 2 begins no character"
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_the_limit_is_taken_and_an_endless_one_is_refused() {
+    fn a_line_of_the_maximum_size_is_accepted_and_an_endless_one_is_refused() {
         let long = BufReader::new(io::repeat(b'a').take(LINE_BYTES_MAX as u64).chain(&b"\r\n"[..]));
         assert_eq!(read_all(long).unwrap()[0].len(), LINE_BYTES_MAX);
         assert_eq!(
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_is_prompted_for_each_line_and_the_end_leaves_a_fresh_one() {
+    fn each_line_has_a_prompt_and_the_end_of_input_starts_a_new_line() {
         let (mut input, mut shown) = (&b"one\ntwo\n"[..], Vec::new());
         let mut lines = Lines::new(&mut input, Some(&mut shown));
         while lines.next().unwrap().is_some() {}

@@ -1,5 +1,4 @@
-//! A TCP connection to a server on which every step has a deadline. It knows frames and bytes, and not
-//! which service they are of.
+//! A TCP connection to a server, with a deadline for every step.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -7,12 +6,13 @@ use std::time::Duration;
 
 use super::address;
 use super::deadline::Deadline;
-use super::error::{Awaited, Failure, is_passing};
-use crate::frame;
+use super::error::{Awaited, Failure, is_temporary};
+use crate::service::StreamClient;
 use crate::service::endpoint::Endpoint;
 
-/// A connection, and the bytes that came on it and were not read as a reply yet.
+/// A connection, and the received bytes that no reply has consumed.
 pub(super) struct Stream {
+    service: &'static str,
     socket: TcpStream,
     unread: Vec<u8>,
 }
@@ -22,14 +22,31 @@ impl Stream {
     pub(super) fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Self, Failure> {
         let addresses = address::resolve(endpoint)?;
         let socket = address::first_to_answer(&addresses, timeout, connect_to)?;
-        Ok(Self { socket, unread: Vec::new() })
+        Ok(Self { service: endpoint.service.name, socket, unread: Vec::new() })
+    }
+
+    /// Sends the request that carries `text`. One of no bytes is sent by ending the sending side; after any
+    /// other the side stays open, because some servers close when it ends.
+    pub(super) fn send_request(
+        &mut self,
+        client: &dyn StreamClient,
+        text: &str,
+        deadline: &Deadline,
+    ) -> Result<(), Failure> {
+        let mut request = Vec::new();
+        client.append_request(text, &mut request);
+        if request.is_empty() {
+            // It fails if the server has closed, which reading will show.
+            let _ = self.socket.shutdown(Shutdown::Write);
+        }
+        self.send(&request, deadline)
     }
 
     /// Sends all of `bytes`.
     ///
-    /// A server that has closed is not a failure here. What it said before is still to be read, a refusal
-    /// for example; if it said nothing, reading is what fails.
-    pub(super) fn send(&mut self, bytes: &[u8], deadline: &Deadline) -> Result<(), Failure> {
+    /// If the server has closed, that is no failure here: it may have sent something before, a refusal for
+    /// example. If not, reading fails.
+    fn send(&mut self, bytes: &[u8], deadline: &Deadline) -> Result<(), Failure> {
         let mut unsent = bytes;
         while !unsent.is_empty() {
             let Some(remaining) = deadline.remaining() else {
@@ -39,7 +56,7 @@ impl Stream {
                 self.socket.set_write_timeout(Some(remaining)).and_then(|()| self.socket.write(unsent));
             match sent {
                 Ok(sent_bytes) => unsent = &unsent[sent_bytes..],
-                Err(error) if is_passing(&error) => {}
+                Err(error) if is_temporary(&error) => {}
                 Err(error) if is_closed(&error) => return Ok(()),
                 Err(error) => return Err(Failure::of_network("sending", error)),
             }
@@ -47,53 +64,47 @@ impl Stream {
         Ok(())
     }
 
-    /// Tells the server that nothing more will be sent. One that has closed need not be told.
-    pub(super) fn end(&mut self) {
-        let _ = self.socket.shutdown(Shutdown::Write);
-    }
-
-    /// The body of the next frame.
-    pub(super) fn receive_frame(&mut self, deadline: &Deadline) -> Result<String, Failure> {
+    /// Receives the body of the next reply. If the server ends the stream after a reply, the end of the
+    /// stream completes any. After a failure, [`into_unread`](Self::into_unread) returns what came of it.
+    pub(super) fn receive_reply(
+        &mut self,
+        client: &dyn StreamClient,
+        deadline: &Deadline,
+    ) -> Result<Vec<u8>, Failure> {
+        let reply_bytes_max =
+            if client.server_ends_stream() { ONLY_REPLY_BYTES_MAX } else { REPLY_BYTES_MAX };
         loop {
-            let parsed = frame::parse(&self.unread, REPLY_BYTES_MAX).map_err(Failure::NotTheProtocol)?;
-            if let Some(frame) = parsed {
-                let (body, wire_bytes) = (frame.text().to_owned(), frame.wire_bytes());
+            let parsed = client
+                .parse_reply(&self.unread)
+                .map_err(|reason| Failure::NotTheProtocol { service: self.service, reason })?;
+            if let Some(reply) = parsed {
+                let (body, is_refusal) = (reply.body.to_vec(), reply.is_refusal);
+                let wire_bytes = reply.wire_bytes;
                 self.unread.drain(..wire_bytes);
-                return Ok(body);
+                return if is_refusal {
+                    Err(Failure::Refusal(String::from_utf8_lossy(&body).into_owned()))
+                } else {
+                    Ok(body)
+                };
+            }
+            if self.unread.len() > reply_bytes_max {
+                return Err(Failure::ReplyTooLong { reply_bytes_max });
             }
             if self.fill(deadline)? == 0 {
+                if client.server_ends_stream() && !self.unread.is_empty() {
+                    return Ok(std::mem::take(&mut self.unread));
+                }
                 return Err(Failure::Closed { received_bytes: self.unread.len() });
             }
         }
     }
 
-    /// Waits until what came is whole, as `is_whole` knows, or until the server ends the stream.
-    /// [`into_unread`](Self::into_unread) has what came, after a failure too.
-    pub(super) fn receive_answer(
-        &mut self,
-        is_whole: fn(&[u8]) -> bool,
-        deadline: &Deadline,
-    ) -> Result<(), Failure> {
-        while !is_whole(&self.unread) {
-            if self.unread.len() > ANSWER_BYTES_MAX {
-                return Err(Failure::AnswerTooLong { answer_bytes_max: ANSWER_BYTES_MAX });
-            }
-            if self.fill(deadline)? == 0 {
-                if self.unread.is_empty() {
-                    return Err(Failure::Closed { received_bytes: 0 });
-                }
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// What came and was not read as a frame.
+    /// Received bytes that no reply has consumed.
     pub(super) fn into_unread(self) -> Vec<u8> {
         self.unread
     }
 
-    /// Waits for bytes and appends them to those unread. Returns how many came; 0 is the end of the stream.
+    /// Waits for bytes and appends them to `unread`. Returns how many came; 0 is the end of the stream.
     fn fill(&mut self, deadline: &Deadline) -> Result<usize, Failure> {
         let mut chunk = [0; 16 << 10];
         loop {
@@ -109,7 +120,7 @@ impl Stream {
                     self.unread.extend_from_slice(&chunk[..read_bytes]);
                     return Ok(read_bytes);
                 }
-                Err(error) if is_passing(&error) => {}
+                Err(error) if is_temporary(&error) => {}
                 Err(error) if is_closed(&error) => return Err(Failure::Closed { received_bytes }),
                 Err(error) => return Err(Failure::of_network("receiving", error)),
             }
@@ -128,7 +139,7 @@ fn connect_to(address: SocketAddr, timeout: Duration) -> Result<TcpStream, Failu
     if has_reached_itself(&socket) {
         return Err(Failure::ReachedItself);
     }
-    // Each request is written whole and waited for: a delay to gather more would only delay.
+    // Each request is written at once and waited for: Nagle's algorithm would only delay it.
     socket.set_nodelay(true).map_err(|error| Failure::of_network("connecting", error))?;
     Ok(socket)
 }
@@ -142,11 +153,11 @@ fn is_closed(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe)
 }
 
-/// Bytes of the longest body of a reply.
-const REPLY_BYTES_MAX: usize = 1 << 20;
+/// Maximum size of a reply in bytes where the server ends the stream after it.
+const ONLY_REPLY_BYTES_MAX: usize = 64 << 10;
 
-/// Bytes after which an answer that only the end of the stream ends is taken for endless.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Maximum size of a reply in bytes where it does not, with room for what frames a text of 1 MiB.
+const REPLY_BYTES_MAX: usize = (1 << 20) + 1024;
 
 #[cfg(test)]
 mod tests {
@@ -155,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_to_its_own_port_is_known() {
+    fn a_connection_to_its_own_port_is_recognized() {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         let own_address = socket.local_addr().unwrap();

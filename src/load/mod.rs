@@ -12,11 +12,11 @@ pub(crate) mod error_kind;
 mod fake_net;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod message_buffers;
 mod observer;
 pub(crate) mod options;
 mod outcome;
 pub(crate) mod output;
-mod protocol;
 mod run;
 pub(crate) mod schedule;
 mod sources;
@@ -33,10 +33,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use self::message_buffers::MessageBuffers;
 pub(crate) use self::observer::Observer;
 use self::options::LoadOptions;
 use self::outcome::Baseline;
-use self::protocol::Exchange;
 use self::run::{Measurements, Run};
 use self::sources::Sources;
 use self::stats::summary::Outcome;
@@ -48,6 +48,7 @@ use self::udp::UdpTraffic;
 use crate::net::fd_limit;
 use crate::net::kernel::KernelNet;
 use crate::net::sockets::SocketOptions;
+use crate::service::ClientSide;
 
 /// Drives the target as `options` say, until it is done or SIGINT or SIGTERM ends it early. Whatever the
 /// target does is a result; only what is wrong here is an error.
@@ -91,17 +92,14 @@ fn drive(
     connections: u32,
     observer: &mut dyn Observer,
 ) -> io::Result<Measurements> {
-    let (exchange, timeout) = match &options.target {
-        Target::Service(_) if options.target.is_datagrams() => (None, DATAGRAM_TIMEOUT),
-        Target::Service(endpoint) => {
-            (Some(Exchange::of(endpoint.service, options.body_bytes)), CONNECT_TIMEOUT)
-        }
-        Target::Hold { .. } => (Some(Exchange::silence()), CONNECT_TIMEOUT),
+    let client = options.target.client_side();
+    let timeout = match client {
+        Some(ClientSide::Datagram(_)) => DATAGRAM_TIMEOUT,
+        Some(ClientSide::Stream(_)) | None => CONNECT_TIMEOUT,
     };
-    let is_held = matches!(options.target, Target::Hold { .. });
     let timeout_ns = options.timeout.unwrap_or(timeout).as_nanos();
     let plan = Plan {
-        active: if is_held { 0 } else { options.active.unwrap_or(options.connections) },
+        active: if client.is_none() { 0 } else { options.active.unwrap_or(options.connections) },
         pipeline: options.rate.is_none().then_some(options.pipeline),
         one_shot: options.is_one_shot(),
         timeout_ns: u64::try_from(timeout_ns).unwrap_or(u64::MAX),
@@ -109,13 +107,16 @@ fn drive(
     // Connections of one message leave their ports behind for a while, and need many more than are open.
     let wanted = if plan.one_shot { ONE_SHOT_SOURCES } else { Sources::wanted(connections) };
     let sources = Sources::new(&options.sources, target, wanted);
-    match exchange {
-        Some(exchange) => {
-            let traffic = TcpTraffic::new(plan, target, sources, exchange, connections as usize);
-            Run::new(options, net, traffic, connections).run(observer)
+    let messages = match client {
+        Some(ClientSide::Datagram(client)) => {
+            let traffic = UdpTraffic::new(plan, target, sources, client);
+            return Run::new(options, net, traffic, connections).run(observer);
         }
-        None => Run::new(options, net, UdpTraffic::new(plan, target, sources), connections).run(observer),
-    }
+        Some(ClientSide::Stream(client)) => MessageBuffers::new(client, options.body_bytes),
+        None => MessageBuffers::none(),
+    };
+    let traffic = TcpTraffic::new(plan, target, sources, messages, connections as usize);
+    Run::new(options, net, traffic, connections).run(observer)
 }
 
 /// Source addresses that connections of one message each are spread over on loopback.

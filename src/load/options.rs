@@ -7,8 +7,8 @@ use ipnet::IpNet;
 
 use super::schedule::Arrivals;
 use super::target::Target;
-use super::udp::IN_FLIGHT_MAX;
-use crate::service::reply;
+use super::udp::in_flight_max;
+use crate::service::ClientSide;
 
 /// The options of a run.
 #[derive(Debug, Clone)]
@@ -67,7 +67,8 @@ impl LoadOptions {
 
     /// Whether each message has its own connection.
     pub(crate) fn is_one_shot(&self) -> bool {
-        self.one_shot || self.target.service_name().is_some_and(|name| ENDING.contains(&name))
+        let ends = |client| matches!(client, ClientSide::Stream(client) if client.server_ends_stream());
+        self.one_shot || self.target.client_side().is_some_and(ends)
     }
 
     /// Checks that the options can be combined.
@@ -98,24 +99,37 @@ impl LoadOptions {
         if self.one_shot && self.target.is_datagrams() {
             return refuse("--one-shot requires a TCP service");
         }
-        if self.target.is_datagrams() && self.pipeline > IN_FLIGHT_MAX {
-            return Err(format!(
-                "--pipeline of month is at most {IN_FLIGHT_MAX}: answers are matched by the month"
-            ));
-        }
-        if self.body_bytes != BODY_BYTES && !matches!(name, Some("message" | "reply")) {
-            return refuse("--size requires message or reply: the other services take no body");
-        }
-        if self.body_bytes > BODY_BYTES_MAX {
-            return refuse("--size is at most 1GiB");
-        }
-        if name == Some("reply") && !(1..=reply::REQUEST_BYTES_MAX).contains(&self.body_bytes) {
-            return Err(format!("--size of reply must be from 1 to {} bytes", reply::REQUEST_BYTES_MAX));
-        }
+        self.check_requests()?;
         if self.active.is_some_and(|active| active > self.connections) {
             return refuse("--active must not exceed --connections");
         }
         Ok(())
+    }
+
+    /// Checks the options against the requests of the service.
+    fn check_requests(&self) -> Result<(), String> {
+        let target = self.target.service_name().unwrap_or("hold");
+        let text_bytes = match self.target.client_side() {
+            Some(ClientSide::Datagram(client)) => {
+                let pipeline_max = in_flight_max(client);
+                if self.pipeline > pipeline_max.into() {
+                    return Err(format!(
+                        "--pipeline of {target} is at most {pipeline_max}: it has no more distinct answers"
+                    ));
+                }
+                None
+            }
+            Some(ClientSide::Stream(client)) => client.text_bytes(),
+            None => None,
+        };
+        match text_bytes {
+            None if self.body_bytes != BODY_BYTES => Err(format!("--size does not apply to {target}")),
+            Some(_) if self.body_bytes > BODY_BYTES_MAX => Err("--size is at most 1GiB".into()),
+            Some(sizes) if !sizes.contains(&self.body_bytes) => {
+                Err(format!("--size of {target} must be from {} to {} bytes", sizes.start(), sizes.end()))
+            }
+            None | Some(_) => Ok(()),
+        }
     }
 }
 
@@ -132,9 +146,6 @@ pub(crate) fn parse_sources(text: &str) -> Result<Vec<IpNet>, String> {
     };
     text.split(',').map(|part| parse(part.trim())).collect()
 }
-
-/// Services that end the stream after their reply.
-const ENDING: [&str; 3] = ["greeting", "daytime", "reply"];
 
 /// Default size of a message's body.
 pub(crate) const BODY_BYTES: usize = 26;

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use crate::service::endpoint::{Endpoint, parse_address};
-use crate::service::{ALL, Kind, Make};
+use crate::service::{ALL, ClientSide, Definition};
 
 /// The target of a run.
 #[derive(Debug, Clone)]
@@ -33,8 +33,16 @@ impl Target {
         }
     }
 
+    /// Requests and correct replies; `None` if connections are only held.
+    pub(crate) fn client_side(&self) -> Option<ClientSide> {
+        match self {
+            Self::Service(endpoint) => Some(endpoint.service.client_side()),
+            Self::Hold { .. } => None,
+        }
+    }
+
     pub(crate) fn is_datagrams(&self) -> bool {
-        matches!(self, Self::Service(endpoint) if matches!(endpoint.service.make, Make::Datagram(_)))
+        matches!(self.client_side(), Some(ClientSide::Datagram(_)))
     }
 
     fn host_and_port(&self) -> (&str, u16) {
@@ -66,10 +74,10 @@ impl FromStr for Target {
             let address = address.ok_or("hold needs a host and a port: hold=HOST:PORT")?;
             let (host, port) = parse_address(address)?;
             Self::Hold { host, port }
-        } else if Kind::named(name).is_some() {
+        } else if Definition::named(name).is_some() {
             Self::Service(text.parse()?)
         } else {
-            let known: Vec<&str> = ALL.iter().map(|kind| kind.name).collect();
+            let known: Vec<&str> = ALL.iter().map(|definition| definition.name).collect();
             return Err(format!("unknown service '{name}', expected hold or one of {}", known.join(", ")));
         };
         if target.host_and_port().1 == 0 { Err("cannot connect to port 0".into()) } else { Ok(target) }

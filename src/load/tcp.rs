@@ -17,7 +17,7 @@ use super::batch::Batch;
 use super::conn::{ConnEvent, State};
 use super::conn_table::ConnTable;
 use super::error_kind::ErrorKind;
-use super::protocol::{Exchange, READ_BYTES_MAX};
+use super::message_buffers::{MessageBuffers, READ_BYTES_MAX};
 use super::sources::Sources;
 use super::stats::tally::Tally;
 use super::traffic::{Context, Plan, Traffic};
@@ -29,7 +29,7 @@ pub(crate) struct TcpTraffic<N: ClientNet> {
     plan: Plan,
     target: SocketAddr,
     sources: Sources,
-    exchange: Exchange,
+    messages: MessageBuffers,
     conns: ConnTable<N::Stream>,
     /// Requested connections and when they were requested, oldest first; some are established by now.
     requested: VecDeque<(u64, ConnId)>,
@@ -56,7 +56,7 @@ impl<N: ClientNet> TcpTraffic<N> {
         plan: Plan,
         target: SocketAddr,
         sources: Sources,
-        exchange: Exchange,
+        messages: MessageBuffers,
         connections: usize,
     ) -> Self {
         let mut conns = ConnTable::new(connections);
@@ -65,7 +65,7 @@ impl<N: ClientNet> TcpTraffic<N> {
             plan,
             target,
             sources,
-            exchange,
+            messages,
             conns,
             requested: VecDeque::new(),
             connecting: 0,
@@ -205,7 +205,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     fn flush(&mut self, context: &mut Context<'_, N>, key: u32) -> bool {
         loop {
             let conn = self.conns.get_mut(key);
-            let bytes = self.exchange.to_write(conn.unsent, conn.written);
+            let bytes = self.messages.to_write(conn.unsent, conn.written);
             let (Some(stream), false) = (&conn.stream, bytes.is_empty()) else {
                 conn.unsent = 0;
                 return true;
@@ -214,7 +214,7 @@ impl<N: ClientNet> TcpTraffic<N> {
                 Ok(taken) => {
                     context.tally.wrote(taken);
                     let is_short = taken < bytes.len();
-                    (conn.unsent, conn.written) = self.exchange.left(conn.unsent, conn.written, taken);
+                    (conn.unsent, conn.written) = self.messages.left(conn.unsent, conn.written, taken);
                     if is_short {
                         self.conns.apply(key, ConnEvent::SendBufferFull);
                         return true;

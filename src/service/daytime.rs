@@ -1,25 +1,26 @@
-//! `daytime`: the local date and time to whoever connects, then the end of the stream.
+//! `daytime`: the server sends the local date and time on connect, then ends the stream.
 
 use std::io::Write;
 
 use tz::{TimeZone, UtcDateTime};
 
-use super::{Action, Kind, Make, Output, Progress, StreamService};
+use super::{Action, Definition, ExpectedReply, Output, Progress, Reply, StreamClient, StreamService};
 
-pub(super) const KIND: Kind = Kind {
-    name: "daytime",
-    default_port: 9998,
-    make: Make::Stream(|settings| Box::new(Daytime::new(settings.time_zone))),
-};
+pub(super) const DEFINITION: Definition = Definition::stream(
+    "daytime",
+    9998,
+    |settings| Box::new(Daytime::new(settings.time_zone)),
+    &DaytimeClient,
+);
 
-/// The service `daytime`.
+/// The server side of `daytime`.
 #[derive(Debug)]
 pub struct Daytime {
     time_zone: TimeZone,
 }
 
 impl Daytime {
-    /// Tells the time of `time_zone`.
+    /// Sends the time of `time_zone`.
     #[must_use]
     pub fn new(time_zone: TimeZone) -> Self {
         Self { time_zone }
@@ -37,8 +38,25 @@ impl StreamService for Daytime {
     }
 }
 
-/// Appends the form of the C library's `ctime`, with CR LF: `Fri May  7 20:36:52 2021\r\n`. A moment for
-/// which the zone has no rule is told in UTC.
+/// The client side of `daytime`.
+struct DaytimeClient;
+
+impl StreamClient for DaytimeClient {
+    fn expected_reply(&self, _text: &str) -> ExpectedReply {
+        ExpectedReply::Pattern(b"AAA AAA _0 00:00:00 0000\r\n")
+    }
+
+    fn parse_reply<'a>(&self, unread: &'a [u8]) -> Result<Option<Reply<'a>>, String> {
+        Ok(unread.ends_with(b"\n").then_some(Reply::whole(unread)))
+    }
+
+    fn server_ends_stream(&self) -> bool {
+        true
+    }
+}
+
+/// Appends the time as the C library's `ctime` formats it, with CR LF: `Fri May  7 20:36:52 2021\r\n`. A time
+/// for which the zone has no rule is formatted in UTC.
 fn append_local_time(unix_seconds: i64, time_zone: &TimeZone, answer: &mut Vec<u8>) {
     const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
     const MONTHS: [&str; 12] =
@@ -47,7 +65,7 @@ fn append_local_time(unix_seconds: i64, time_zone: &TimeZone, answer: &mut Vec<u
         Ok(local) => i64::from(local.ut_offset()),
         Err(_) => 0,
     };
-    // The moment in UTC whose calendar reads as the local one does.
+    // The time in UTC at which the calendar reads as the local one.
     let time = UtcDateTime::from_timespec(unix_seconds.saturating_add(offset_seconds), 0)
         .unwrap_or_else(|_| UtcDateTime::from_timespec(0, 0).expect("the epoch is a date"));
     write!(
@@ -66,27 +84,27 @@ fn append_local_time(unix_seconds: i64, time_zone: &TimeZone, answer: &mut Vec<u
 
 #[cfg(test)]
 mod tests {
-    use super::super::asked::ask;
+    use super::super::fixtures::run;
     use super::*;
 
-    fn told(unix_seconds: i64, zone: &str) -> String {
+    fn sent_at(unix_seconds: i64, zone: &str) -> String {
         let daytime = Daytime::new(TimeZone::from_posix_tz(zone).unwrap());
-        let said = ask(|out| daytime.opened(unix_seconds, out));
-        assert_eq!(said.returned, Action::End);
-        said.answer
+        let outcome = run(|out| daytime.opened(unix_seconds, out));
+        assert_eq!(outcome.returned, Action::End);
+        outcome.answer
     }
 
     #[test]
-    fn the_time_is_told_as_ctime_tells_it() {
-        assert_eq!(told(1_620_419_812, "UTC0"), "Fri May  7 20:36:52 2021\r\n");
-        assert_eq!(told(0, "UTC0"), "Thu Jan  1 00:00:00 1970\r\n");
-        assert_eq!(told(1_703_980_799, "UTC0"), "Sat Dec 30 23:59:59 2023\r\n");
+    fn the_time_is_formatted_as_by_ctime() {
+        assert_eq!(sent_at(1_620_419_812, "UTC0"), "Fri May  7 20:36:52 2021\r\n");
+        assert_eq!(sent_at(0, "UTC0"), "Thu Jan  1 00:00:00 1970\r\n");
+        assert_eq!(sent_at(1_703_980_799, "UTC0"), "Sat Dec 30 23:59:59 2023\r\n");
     }
 
     #[test]
-    fn summer_time_is_told_in_summer_only() {
+    fn summer_time_applies_in_summer_only() {
         let berlin = "CET-1CEST,M3.5.0,M10.5.0/3";
-        assert_eq!(told(1_620_419_812, berlin), "Fri May  7 22:36:52 2021\r\n");
-        assert_eq!(told(1_703_980_799, berlin), "Sun Dec 31 00:59:59 2023\r\n");
+        assert_eq!(sent_at(1_620_419_812, berlin), "Fri May  7 22:36:52 2021\r\n");
+        assert_eq!(sent_at(1_703_980_799, berlin), "Sun Dec 31 00:59:59 2023\r\n");
     }
 }

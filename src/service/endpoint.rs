@@ -3,26 +3,26 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::service::{ALL, Kind};
+use crate::service::{ALL, Definition};
 
 /// The host of an endpoint that names none.
 pub const DEFAULT_HOST: &str = "127.0.0.1";
 
-/// A service and the place where it is served.
+/// A service, and the host and port where it is served.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     /// Which service.
-    pub service: &'static Kind,
-    /// A name or an address; an IPv6 address stands without its brackets.
+    pub service: &'static Definition,
+    /// A name or an address; an IPv6 address has no brackets.
     pub host: String,
-    /// The port; 0 lets the system choose a free one.
+    /// The port; with 0 the system assigns a free one.
     pub port: u16,
 }
 
 impl Endpoint {
-    /// `service` at its own port on loopback.
+    /// `service` at its default port on loopback.
     #[must_use]
-    pub fn of(service: &'static Kind) -> Self {
+    pub fn of(service: &'static Definition) -> Self {
         Self { service, host: DEFAULT_HOST.into(), port: service.default_port }
     }
 }
@@ -38,18 +38,18 @@ impl FromStr for Endpoint {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, place) = match text.split_once('=') {
-            Some((name, place)) => (name, Some(place)),
+        let (name, address) = match text.split_once('=') {
+            Some((name, address)) => (name, Some(address)),
             None => (text, None),
         };
-        let Some(service) = Kind::named(name) else {
-            let known: Vec<&str> = ALL.iter().map(|kind| kind.name).collect();
+        let Some(service) = Definition::named(name) else {
+            let known: Vec<&str> = ALL.iter().map(|definition| definition.name).collect();
             return Err(format!("unknown service '{name}', expected one of {}", known.join(", ")));
         };
-        let Some(place) = place else {
+        let Some(address) = address else {
             return Ok(Self::of(service));
         };
-        let (host, port) = parse_address(place)?;
+        let (host, port) = parse_address(address)?;
         Ok(Self { service, host, port })
     }
 }
@@ -66,7 +66,7 @@ pub(crate) fn parse_address(text: &str) -> Result<(String, u16), String> {
     }
     let host = bracketed.unwrap_or(host);
     if host.is_empty() {
-        return Err(format!("'{text}' names no host before the colon"));
+        return Err(format!("'{text}' has no host before the colon"));
     }
     if !port.bytes().all(|byte| byte.is_ascii_digit()) || port.is_empty() {
         return Err(format!("'{port}' is not a port, expected a number from 0 to 65535"));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn an_error_shows_the_part_that_is_wrong() {
         assert_eq!(
             read("echo=7"),
             "unknown service 'echo', expected one of message, greeting, daytime, reply, month"
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(read("message="), "'' is not a port, expected a number from 0 to 65535");
         assert_eq!(read("message=+5"), "'+5' is not a port, expected a number from 0 to 65535");
         assert_eq!(read("message=65536"), "port 65536 is out of range, expected 0 to 65535");
-        assert_eq!(read("message=:99"), "':99' names no host before the colon");
+        assert_eq!(read("message=:99"), "':99' has no host before the colon");
         assert_eq!(
             read("month=::1:8091"),
             "'::1:8091' is not HOST:PORT: an IPv6 address goes in brackets, as in [::1]:8091"

@@ -1,14 +1,14 @@
-//! `greeting`: one greeting to whoever connects, then the end of the stream.
+//! `greeting`: the server sends one greeting on connect, then ends the stream.
 
-use super::{Action, Kind, Make, Output, Progress, StreamService};
+use super::{Action, Definition, ExpectedReply, Output, Progress, Reply, StreamClient, StreamService};
 
-/// What is sent.
+/// The greeting.
 pub const GREETING: &str = "Thank you for connecting !";
 
-pub(super) const KIND: Kind =
-    Kind { name: "greeting", default_port: 12345, make: Make::Stream(|_| Box::new(Greeting)) };
+pub(super) const DEFINITION: Definition =
+    Definition::stream("greeting", 12345, |_| Box::new(Greeting), &Greeting);
 
-/// The service `greeting`.
+/// Both sides of the service `greeting`.
 #[derive(Debug)]
 pub struct Greeting;
 
@@ -23,15 +23,29 @@ impl StreamService for Greeting {
     }
 }
 
+impl StreamClient for Greeting {
+    fn expected_reply(&self, _text: &str) -> ExpectedReply {
+        ExpectedReply::Exact(GREETING.into())
+    }
+
+    fn parse_reply<'a>(&self, unread: &'a [u8]) -> Result<Option<Reply<'a>>, String> {
+        Ok((unread == GREETING.as_bytes()).then_some(Reply::whole(unread)))
+    }
+
+    fn server_ends_stream(&self) -> bool {
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::asked::ask;
+    use super::super::fixtures::run;
     use super::*;
 
     #[test]
-    fn the_greeting_is_sent_at_once_and_ends_the_stream() {
-        let said = ask(|out| Greeting.opened(0, out));
-        assert_eq!((said.returned, said.answer.as_str()), (Action::End, GREETING));
-        assert_eq!(said.records, "");
+    fn the_greeting_is_sent_on_connect_and_ends_the_stream() {
+        let outcome = run(|out| Greeting.opened(0, out));
+        assert_eq!((outcome.returned, outcome.answer.as_str()), (Action::End, GREETING));
+        assert_eq!(outcome.journal, "");
     }
 }

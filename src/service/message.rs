@@ -1,6 +1,8 @@
-//! `message`: frames in, each recorded and acknowledged with a frame.
+//! `message`: the server records each framed message and acknowledges it with a frame.
 
-use super::{Action, Kind, Make, Output, Progress, StreamService};
+use std::ops::RangeInclusive;
+
+use super::{Action, Definition, ExpectedReply, Output, Progress, Reply, StreamClient, StreamService};
 use crate::frame;
 
 /// The body of every acknowledgement.
@@ -9,25 +11,26 @@ pub const ACKNOWLEDGEMENT: &str = "Message received successfully....";
 /// The message after which the server ends the stream. It is recorded and acknowledged as any other.
 pub const DISCONNECT: &str = "Disconnect !";
 
-/// What the body of a refusal begins with.
+/// The beginning of the body of a refusal; the reason follows.
 pub const REFUSAL_PREFIX: &str = "Error: ";
 
-pub(super) const KIND: Kind = Kind {
-    name: "message",
-    default_port: 9999,
-    make: Make::Stream(|settings| Box::new(Message::new(settings.message_bytes_max))),
-};
+pub(super) const DEFINITION: Definition = Definition::stream(
+    "message",
+    9999,
+    |settings| Box::new(Message::new(settings.message_bytes_max)),
+    &MessageClient,
+);
 
-/// The service `message`.
+/// The server side of `message`.
 #[derive(Debug)]
 pub struct Message {
     message_bytes_max: usize,
-    /// One behind the other, as many as are sent at once.
+    /// [`SENT_AT_ONCE`] acknowledgements, one after the other.
     acknowledgements: Vec<u8>,
 }
 
 impl Message {
-    /// Takes messages of up to `message_bytes_max` bytes.
+    /// Accepts messages of up to `message_bytes_max` bytes.
     #[must_use]
     pub fn new(message_bytes_max: usize) -> Self {
         let mut acknowledgement = Vec::new();
@@ -45,7 +48,7 @@ impl Message {
     }
 }
 
-/// Acknowledgements that are copied into the answer at once, where as many messages came at once.
+/// The number of acknowledgements that one copy appends to the answer.
 const SENT_AT_ONCE: usize = 16;
 
 impl StreamService for Message {
@@ -65,7 +68,7 @@ impl StreamService for Message {
                     }
                 }
                 Ok(None) => break Action::Continue,
-                // Where the next frame would begin is unknown from here on: nothing is guessed.
+                // Where the next frame would begin is unknown.
                 Err(bad_frame) => break Action::Refuse(bad_frame.to_string()),
             }
         };
@@ -78,9 +81,48 @@ impl StreamService for Message {
     }
 }
 
+/// The client side of `message`.
+struct MessageClient;
+
+impl StreamClient for MessageClient {
+    fn text_bytes(&self) -> Option<RangeInclusive<usize>> {
+        Some(0..=usize::MAX)
+    }
+
+    fn append_request(&self, text: &str, out: &mut Vec<u8>) {
+        frame::append(text, out);
+    }
+
+    fn expected_reply(&self, _text: &str) -> ExpectedReply {
+        let mut acknowledgement = Vec::new();
+        frame::append(ACKNOWLEDGEMENT, &mut acknowledgement);
+        ExpectedReply::Exact(acknowledgement)
+    }
+
+    fn parse_reply<'a>(&self, unread: &'a [u8]) -> Result<Option<Reply<'a>>, String> {
+        let parsed = frame::parse(unread, REPLY_BYTES_MAX).map_err(|bad_frame| bad_frame.to_string())?;
+        Ok(parsed.map(|frame| {
+            let reason = frame.body.strip_prefix(REFUSAL_PREFIX.as_bytes());
+            let body = reason.unwrap_or(frame.body);
+            Reply { wire_bytes: frame.wire_bytes(), body, is_refusal: reason.is_some() }
+        }))
+    }
+
+    fn server_ends_stream(&self) -> bool {
+        false
+    }
+
+    fn farewell(&self) -> Option<&'static str> {
+        Some(DISCONNECT)
+    }
+}
+
+/// Maximum size of a reply's body in bytes.
+const REPLY_BYTES_MAX: usize = 1 << 20;
+
 #[cfg(test)]
 mod tests {
-    use super::super::asked::{Said, ask};
+    use super::super::fixtures::{Outcome, run};
     use super::*;
 
     fn wire(bodies: &[&str]) -> Vec<u8> {
@@ -91,50 +133,52 @@ mod tests {
         wire
     }
 
-    fn receive(unread: &[u8]) -> Said<Progress> {
-        ask(|out| Message::new(100).received(unread, false, out))
+    fn receive(unread: &[u8]) -> Outcome<Progress> {
+        run(|out| Message::new(100).received(unread, false, out))
     }
 
     #[test]
     fn each_message_is_recorded_and_acknowledged_in_order() {
         let wire = wire(&["one", "", "two"]);
-        let said = receive(&wire);
-        assert_eq!(said.returned, Progress { consumed: wire.len(), action: Action::Continue });
-        assert_eq!(said.records, "[127.0.0.1:4000] one\n[127.0.0.1:4000] \n[127.0.0.1:4000] two\n");
+        let outcome = receive(&wire);
+        assert_eq!(outcome.returned, Progress { consumed: wire.len(), action: Action::Continue });
+        assert_eq!(outcome.journal, "[127.0.0.1:4000] one\n[127.0.0.1:4000] \n[127.0.0.1:4000] two\n");
         let one = format!("{:<64}{ACKNOWLEDGEMENT}", 33);
-        assert_eq!(said.answer, one.repeat(3));
+        assert_eq!(outcome.answer, one.repeat(3));
     }
 
     #[test]
-    fn a_frame_that_is_not_whole_stays_unconsumed() {
+    fn an_incomplete_frame_stays_unconsumed() {
         let whole = wire(&["one", "two"]);
         for cut in 0..64 + 3 {
-            let said = receive(&whole[..64 + 3 + cut]);
-            assert_eq!(said.returned, Progress { consumed: 64 + 3, action: Action::Continue }, "{cut}");
+            let outcome = receive(&whole[..64 + 3 + cut]);
+            assert_eq!(outcome.returned, Progress { consumed: 64 + 3, action: Action::Continue }, "{cut}");
         }
     }
 
     #[test]
     fn disconnect_is_acknowledged_and_ends_the_stream() {
-        let said = receive(&wire(&[DISCONNECT, "never read"]));
-        assert_eq!(said.returned, Progress { consumed: 64 + 12, action: Action::End });
-        assert_eq!(said.records, "[127.0.0.1:4000] Disconnect !\n");
+        let outcome = receive(&wire(&[DISCONNECT, "never read"]));
+        assert_eq!(outcome.returned, Progress { consumed: 64 + 12, action: Action::End });
+        assert_eq!(outcome.journal, "[127.0.0.1:4000] Disconnect !\n");
     }
 
     #[test]
     fn messages_before_a_bad_one_are_acknowledged() {
         let mut input = wire(&["one"]);
         input.extend_from_slice(b"12x");
-        let said = receive(&input);
+        let outcome = receive(&input);
         let reason = "header byte 2 is 'x', expected a digit or a space";
-        assert_eq!(said.returned, Progress { consumed: 67, action: Action::Refuse(reason.into()) });
-        assert_eq!(said.records, "[127.0.0.1:4000] one\n");
-        assert_eq!(said.answer.len(), 64 + ACKNOWLEDGEMENT.len());
+        assert_eq!(outcome.returned, Progress { consumed: 67, action: Action::Refuse(reason.into()) });
+        assert_eq!(outcome.journal, "[127.0.0.1:4000] one\n");
+        assert_eq!(outcome.answer.len(), 64 + ACKNOWLEDGEMENT.len());
     }
 
     #[test]
-    fn a_refusal_is_a_frame() {
-        let said = ask(|out| Message::new(100).refused("too many", out));
-        assert_eq!(said.answer, format!("{:<64}Error: too many", 15));
+    fn a_refusal_is_a_frame_that_the_client_side_knows() {
+        let outcome = run(|out| Message::new(100).refused("too many", out));
+        assert_eq!(outcome.answer, format!("{:<64}Error: too many", 15));
+        let refusal = Reply { wire_bytes: 64 + 15, body: b"too many", is_refusal: true };
+        assert_eq!(MessageClient.parse_reply(outcome.answer.as_bytes()), Ok(Some(refusal)));
     }
 }

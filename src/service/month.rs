@@ -1,8 +1,8 @@
-//! `month`: an introduction to every new peer, then the names of the months that it asks for.
+//! `month`: the server introduces itself to a new peer, then answers numbers with names of months.
 
 use std::str;
 
-use super::{DatagramService, Kind, Make, Output, Session};
+use super::{Answer, DatagramClient, DatagramService, Definition, ExpectedAnswer, Output, Session};
 
 /// The answer to a peer's first datagram.
 pub const INTRODUCTION: &str =
@@ -27,16 +27,15 @@ pub const MONTHS: [&str; 12] = [
 /// The answer to `0`, which ends the session.
 pub const GOODBYE: &str = "Goodbye";
 
-/// What the answer to anything else begins with.
+/// The beginning of the answer to any other request.
 pub const ERROR_PREFIX: &str = "Error: ";
 
-/// Bytes of the longest request.
+/// Maximum size of a request in bytes.
 pub const REQUEST_BYTES_MAX: usize = 1024;
 
-pub(super) const KIND: Kind =
-    Kind { name: "month", default_port: 8091, make: Make::Datagram(|_| Box::new(Month)) };
+pub(super) const DEFINITION: Definition = Definition::datagram("month", 8091, |_| Box::new(Month), &Month);
 
-/// The service `month`.
+/// Both sides of the service `month`.
 #[derive(Debug)]
 pub struct Month;
 
@@ -62,10 +61,7 @@ impl DatagramService for Month {
     }
 
     fn is_own_answer(&self, datagram: &[u8]) -> bool {
-        datagram.starts_with(ERROR_PREFIX.as_bytes())
-            || datagram == INTRODUCTION.as_bytes()
-            || datagram == GOODBYE.as_bytes()
-            || MONTHS.iter().any(|month| datagram == month.as_bytes())
+        self.classify(datagram) != Answer::Unknown || datagram == GOODBYE.as_bytes()
     }
 
     fn datagram_bytes_max(&self) -> usize {
@@ -73,8 +69,38 @@ impl DatagramService for Month {
     }
 }
 
-/// The integer that `datagram` holds: ASCII digits, with ASCII white space around them. Leading zeros
-/// are digits too.
+impl DatagramClient for Month {
+    fn hello(&self) -> &'static [u8] {
+        b"hello"
+    }
+
+    fn farewell(&self) -> &'static [u8] {
+        b"0"
+    }
+
+    fn requests(&self) -> &'static [&'static str] {
+        &["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"]
+    }
+
+    fn classify(&self, answer: &[u8]) -> Answer {
+        if let Some(index) = MONTHS.iter().position(|month| month.as_bytes() == answer) {
+            Answer::To(index)
+        } else if answer == INTRODUCTION.as_bytes() {
+            Answer::Opened
+        } else if answer.starts_with(ERROR_PREFIX.as_bytes()) {
+            Answer::Error
+        } else {
+            Answer::Unknown
+        }
+    }
+
+    fn expected_answer(&self, text: &str) -> ExpectedAnswer {
+        ExpectedAnswer::of(self, text)
+    }
+}
+
+/// The integer that `datagram` holds: ASCII digits, leading zeros included, with ASCII white space around
+/// them.
 fn number(datagram: &[u8]) -> Option<usize> {
     let digits = datagram.trim_ascii();
     if digits.iter().all(u8::is_ascii_digit) { str::from_utf8(digits).ok()?.parse().ok() } else { None }
@@ -82,45 +108,47 @@ fn number(datagram: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::asked::{Said, ask};
+    use super::super::fixtures::{Outcome, run};
     use super::*;
 
-    fn receive(session: Session, datagram: &[u8]) -> Said<Session> {
-        ask(|out| Month.received(session, datagram, out))
+    fn receive(session: Session, datagram: &[u8]) -> Outcome<Session> {
+        run(|out| Month.received(session, datagram, out))
     }
 
     #[test]
     fn the_first_datagram_opens_a_session_whatever_it_holds() {
         for first in [&b"hello"[..], b"", b"7", b"0", b"\xff"] {
-            let said = receive(Session::None, first);
-            assert_eq!((said.returned, said.answer.as_str()), (Session::Open, INTRODUCTION));
+            let outcome = receive(Session::None, first);
+            assert_eq!((outcome.returned, outcome.answer.as_str()), (Session::Open, INTRODUCTION));
         }
     }
 
     #[test]
     fn each_number_has_its_month() {
-        for (place, month) in MONTHS.iter().enumerate() {
-            for text in [format!("{}", place + 1), format!(" {}\r\n", place + 1)] {
-                let said = receive(Session::Open, text.as_bytes());
-                assert_eq!((said.returned, said.answer.as_str()), (Session::Open, *month));
+        for (index, month) in MONTHS.iter().enumerate() {
+            for text in [format!("{}", index + 1), format!(" {}\r\n", index + 1)] {
+                let outcome = receive(Session::Open, text.as_bytes());
+                assert_eq!((outcome.returned, outcome.answer.as_str()), (Session::Open, *month));
             }
         }
     }
 
     #[test]
-    fn zero_ends_the_session() {
-        let said = receive(Session::Open, b"0\n");
-        assert_eq!((said.returned, said.answer.as_str()), (Session::None, GOODBYE));
+    fn only_zero_ends_the_session() {
+        let outcome = receive(Session::Open, b"0\n");
+        assert_eq!((outcome.returned, outcome.answer.as_str()), (Session::None, GOODBYE));
+        assert!(Month.expected_answer(" 00 ").ends_session);
+        assert!(["", "1", "10", "x", "-0"].iter().all(|text| !Month.expected_answer(text).ends_session));
     }
 
     #[test]
-    fn anything_else_is_an_error_and_the_session_goes_on() {
+    fn any_other_request_is_an_error_and_keeps_the_session() {
         for bad in
             [&b""[..], b"13", b"-1", b"+1", b"1.5", b"seven", b"1 2", b"99999999999999999999", b"\xd9\xa3"]
         {
-            let said = receive(Session::Open, bad);
-            assert_eq!(said.returned, Session::Open);
-            assert_eq!(said.answer, "Error: expected an integer from 1 to 12, or 0 to end\n");
+            let outcome = receive(Session::Open, bad);
+            assert_eq!(outcome.returned, Session::Open);
+            assert_eq!(outcome.answer, "Error: expected an integer from 1 to 12, or 0 to end\n");
         }
     }
 
@@ -135,10 +163,10 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_is_known_as_its_own() {
-        let asked: [&[u8]; 5] = [b"0", b"3", b"x", b"", &[b'1'; 1025]];
+    fn every_answer_is_recognized_as_its_own() {
+        let requests: [&[u8]; 5] = [b"0", b"3", b"x", b"", &[b'1'; 1025]];
         for (session, datagram) in
-            asked.iter().map(|datagram| (Session::Open, *datagram)).chain([(Session::None, &b"hi"[..])])
+            requests.iter().map(|datagram| (Session::Open, *datagram)).chain([(Session::None, &b"hi"[..])])
         {
             assert!(Month.is_own_answer(receive(session, datagram).answer.as_bytes()));
         }

@@ -1,23 +1,25 @@
-//! `reply`: one request, recorded and answered once, then the end of the stream.
+//! `reply`: the server records one request, answers it, and ends the stream.
 
-use super::{Action, Kind, Make, Output, Progress, StreamService};
+use std::ops::RangeInclusive;
 
-/// What every request is answered with.
+use super::Reply as ParsedReply;
+use super::{Action, Definition, ExpectedReply, Output, Progress, StreamClient, StreamService};
+
+/// The answer to every request.
 pub const REPLY: &str = "Thanks for connecting";
 
-/// Of the first bytes that come, how many are taken as the request.
+/// Maximum size of a request in bytes; what a peer sends beyond it is not recorded.
 pub const REQUEST_BYTES_MAX: usize = 1024;
 
-pub(super) const KIND: Kind =
-    Kind { name: "reply", default_port: 8080, make: Make::Stream(|_| Box::new(Reply)) };
+pub(super) const DEFINITION: Definition = Definition::stream("reply", 8080, |_| Box::new(Reply), &Reply);
 
-/// The service `reply`.
+/// Both sides of the service `reply`.
 #[derive(Debug)]
 pub struct Reply;
 
 impl StreamService for Reply {
     fn received(&self, unread: &[u8], _ended: bool, out: &mut Output<'_>) -> Progress {
-        // A peer that ends without a request is answered too, but there is nothing to record.
+        // A peer that ends its side without a request is answered, but there is nothing to record.
         if !unread.is_empty() {
             out.record(&unread[..unread.len().min(REQUEST_BYTES_MAX)]);
         }
@@ -26,9 +28,31 @@ impl StreamService for Reply {
     }
 }
 
+impl StreamClient for Reply {
+    fn text_bytes(&self) -> Option<RangeInclusive<usize>> {
+        Some(1..=REQUEST_BYTES_MAX)
+    }
+
+    fn append_request(&self, text: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(text.as_bytes());
+    }
+
+    fn expected_reply(&self, _text: &str) -> ExpectedReply {
+        ExpectedReply::Exact(REPLY.into())
+    }
+
+    fn parse_reply<'a>(&self, unread: &'a [u8]) -> Result<Option<ParsedReply<'a>>, String> {
+        Ok((unread == REPLY.as_bytes()).then_some(ParsedReply::whole(unread)))
+    }
+
+    fn server_ends_stream(&self) -> bool {
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::asked::ask;
+    use super::super::fixtures::run;
     use super::*;
 
     const ALL_CONSUMED: fn(&[u8]) -> Progress =
@@ -36,23 +60,26 @@ mod tests {
 
     #[test]
     fn the_first_bytes_are_the_request() {
-        let said = ask(|out| Reply.received(b"GET \xff\n", false, out));
-        assert_eq!(said.returned, ALL_CONSUMED(b"GET \xff\n"));
-        assert_eq!((said.answer.as_str(), said.records.as_str()), (REPLY, "[127.0.0.1:4000] GET \\xff\\n\n"));
+        let outcome = run(|out| Reply.received(b"GET \xff\n", false, out));
+        assert_eq!(outcome.returned, ALL_CONSUMED(b"GET \xff\n"));
+        assert_eq!(
+            (outcome.answer.as_str(), outcome.journal.as_str()),
+            (REPLY, "[127.0.0.1:4000] GET \\xff\\n\n")
+        );
     }
 
     #[test]
     fn a_request_is_recorded_up_to_its_limit() {
         let long = [b'a'; REQUEST_BYTES_MAX + 1];
-        let said = ask(|out| Reply.received(&long, false, out));
-        assert_eq!(said.returned, ALL_CONSUMED(&long));
-        assert_eq!(said.records.len(), "[127.0.0.1:4000] \n".len() + REQUEST_BYTES_MAX);
+        let outcome = run(|out| Reply.received(&long, false, out));
+        assert_eq!(outcome.returned, ALL_CONSUMED(&long));
+        assert_eq!(outcome.journal.len(), "[127.0.0.1:4000] \n".len() + REQUEST_BYTES_MAX);
     }
 
     #[test]
     fn a_peer_that_ends_without_a_request_is_answered() {
-        let said = ask(|out| Reply.received(b"", true, out));
-        assert_eq!(said.returned, ALL_CONSUMED(b""));
-        assert_eq!((said.answer.as_str(), said.records.as_str()), (REPLY, ""));
+        let outcome = run(|out| Reply.received(b"", true, out));
+        assert_eq!(outcome.returned, ALL_CONSUMED(b""));
+        assert_eq!((outcome.answer.as_str(), outcome.journal.as_str()), (REPLY, ""));
     }
 }

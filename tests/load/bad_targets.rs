@@ -119,12 +119,12 @@ fn a_wrong_reply_is_told_by_its_first_wrong_byte() {
         (almost, "byte 96 of the reply is '!', expected '.'"),
         (vec![0; 200_000], "byte 0 of the reply is 0x00, expected '3'"),
         (acknowledgement().repeat(2), "received a reply without a request"),
-        (crate::common::frame("Error: no\nroom"), "the server replied: Error: no\\nroom"),
+        (crate::common::frame("Error: no\nroom"), "the server refused: no\\nroom"),
     ] {
         let server = Scripted::new(move |stream, _| answer_with(stream, &reply));
         let result = result(&format!("message={} -c 1 -d 100ms", server.address));
         assert_counts(&result, &[("connections/opened", 1), ("connections/lost", 1)]);
-        let refused = said.starts_with("the server replied");
+        let refused = said.starts_with("the server refused");
         let (times, first) = failure(&result, if refused { "refused by the server" } else { "wrong reply" });
         assert_eq!(times, 1);
         assert!(first.starts_with(&format!("connection 1: {said}")), "{first}");
@@ -140,13 +140,12 @@ fn a_server_of_another_service_is_not_taken_for_the_right_one() {
         ("daytime", "greeting", "byte 3 of the reply is 'n', expected ' '"),
         ("reply", "greeting", "byte 5 of the reply is ' ', expected 's'"),
         ("greeting", "daytime", "byte 0 of the reply is '"),
-        ("reply", "message", "the server replied: Error: header byte 0 is 'a'"),
+        ("reply", "message", "Error: header byte 0 is 'a'"),
     ] {
         let address = server.address(there);
         let result = result(&format!("{asked}={address} -c 2 -d 300ms --drain-timeout 100ms"));
         assert_eq!(count(&result, "messages/acknowledged"), 0, "{asked} at {there}: {result:#}");
-        let refused = said.starts_with("the server replied");
-        let (_, first) = failure(&result, if refused { "refused by the server" } else { "wrong reply" });
+        let (_, first) = failure(&result, "wrong reply");
         assert!(first.contains(said), "{asked} at {there}: {first}");
     }
     server.stop_well();
@@ -262,10 +261,7 @@ fn a_full_server_serves_those_inside_and_the_others_are_counted() {
     assert_eq!(result["connections"]["limited_by"], "server_cap");
     let (times, first) = failure(&result, "refused by the server");
     assert_eq!(times, 40);
-    assert!(
-        first.ends_with("the server replied: Error: the server is full, it serves 10 connections"),
-        "{first}"
-    );
+    assert!(first.ends_with("the server refused: the server is full, it serves 10 connections"), "{first}");
     assert!(count(&result, "messages/acknowledged") > 0);
     assert_counts(&result, &[("messages/failed", 0), ("messages/unanswered", 0)]);
     server.stop_well();
@@ -282,7 +278,7 @@ fn a_message_that_is_too_long_for_the_server_is_told_in_its_own_words() {
             &[("messages/acknowledged", 0), ("messages/failed", 3), ("connections/lost", 3)],
         );
         let (_, first) = failure(&result, "refused by the server");
-        assert!(first.contains("the server replied: Error: the header announces "), "{size}: {first}");
+        assert!(first.contains("the server refused: the header announces "), "{size}: {first}");
     }
     server.stop_well();
 }

@@ -7,11 +7,11 @@ use super::super::sources::Sources;
 use super::super::traffic::Plan;
 use super::*;
 use crate::frame;
-use crate::load::protocol::Exchange;
+use crate::load::message_buffers::MessageBuffers;
 use crate::load::stats::summary::Second;
 use crate::load::stats::tally::Times;
 use crate::load::tcp::TcpTraffic;
-use crate::service::Kind;
+use crate::service::ClientSide;
 use crate::service::message::ACKNOWLEDGEMENT;
 
 const MS: u64 = 1_000_000;
@@ -41,9 +41,10 @@ fn measurements_seen_by(observer: &mut dyn Observer, options: &LoadOptions, net:
         one_shot: false,
         timeout_ns: SECOND_NS,
     };
-    let exchange = Exchange::of(Kind::named("message").unwrap(), options.body_bytes);
+    let Some(ClientSide::Stream(client)) = options.target.client_side() else { panic!("it is on TCP") };
+    let messages = MessageBuffers::new(client, options.body_bytes);
     let sources = Sources::new(&[], target, 1);
-    let traffic = TcpTraffic::new(plan, target, sources, exchange, options.connections as usize);
+    let traffic = TcpTraffic::new(plan, target, sources, messages, options.connections as usize);
     Run::new(options, net, traffic, options.connections).run(observer).unwrap()
 }
 

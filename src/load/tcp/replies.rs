@@ -3,14 +3,12 @@
 use std::io;
 
 use super::TcpTraffic;
-use crate::frame;
 use crate::journal::escape::escape;
 use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
-use crate::load::protocol::Wrong;
+use crate::load::message_buffers::WrongByte;
 use crate::load::traffic::Context;
 use crate::net::{ClientNet, Event};
-use crate::service::message::REFUSAL_PREFIX;
 
 /// Reads of one connection in one turn. The rest is read after the other connections' turns.
 const READS_PER_TURN_MAX: usize = 16;
@@ -63,7 +61,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     /// Checks the first `bytes` of the buffer. Returns whether the connection is still open.
     fn on_bytes(&mut self, context: &mut Context<'_, N>, key: u32, bytes: usize) -> bool {
         let partial_bytes = self.conns.get(key).reply_bytes;
-        let found = match self.exchange.check(partial_bytes, &self.buffer[..bytes]) {
+        let found = match self.messages.check(partial_bytes, &self.buffer[..bytes]) {
             Ok(found) => found,
             Err(wrong) => {
                 self.on_wrong_reply(context, key, &wrong, bytes);
@@ -92,8 +90,12 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     #[cold]
-    fn on_wrong_reply(&mut self, context: &mut Context<'_, N>, key: u32, wrong: &Wrong, bytes: usize) {
-        let (kind, what) = explain(wrong, &self.buffer[..bytes]);
+    fn on_wrong_reply(&mut self, context: &mut Context<'_, N>, key: u32, wrong: &WrongByte, bytes: usize) {
+        let reply = &self.buffer[wrong.reply_begins_at.unwrap_or(0)..bytes];
+        let (kind, what) = match self.messages.refusal(reply) {
+            Some(reason) => (ErrorKind::ServerRefuses, format!("the server refused: {}", shown(reason))),
+            None => (ErrorKind::WrongReply, format!("{wrong}; received: {}", shown(reply))),
+        };
         self.fail(context, key, kind, || what);
     }
 
@@ -116,7 +118,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     /// The server has ended the stream: that completes a reply, or is an error.
     fn on_end_of_stream(&mut self, context: &mut Context<'_, N>, key: u32) {
         let reply_bytes = self.conns.get(key).reply_bytes;
-        if self.exchange.is_whole(reply_bytes) {
+        if self.messages.is_whole(reply_bytes) {
             let now_ns = context.net.now_ns();
             self.answer(context, key, 1, now_ns);
             self.close(context, key);
@@ -129,17 +131,6 @@ impl<N: ClientNet> TcpTraffic<N> {
         };
         self.fail(context, key, ErrorKind::Closed, what);
     }
-}
-
-/// The kind and the description of a wrong reply in `bytes`.
-fn explain(wrong: &Wrong, bytes: &[u8]) -> (ErrorKind, String) {
-    let reply = &bytes[wrong.reply_begins_at.unwrap_or(0)..];
-    if let Ok(Some(frame)) = frame::parse(reply, SHOWN_BYTES_MAX * 4) {
-        if frame.body.starts_with(REFUSAL_PREFIX.as_bytes()) {
-            return (ErrorKind::ServerRefuses, format!("the server replied: {}", shown(frame.body)));
-        }
-    }
-    (ErrorKind::WrongReply, format!("{wrong}; received: {}", shown(reply)))
 }
 
 /// The beginning of `text`, escaped.

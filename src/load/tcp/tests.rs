@@ -3,9 +3,10 @@
 use super::*;
 use crate::frame;
 use crate::load::fake_net::FakeNet;
+use crate::load::message_buffers::MessageBuffers;
 use crate::load::stats::tally::Tally;
-use crate::service::Kind;
 use crate::service::message::ACKNOWLEDGEMENT;
+use crate::service::{ClientSide, Definition};
 
 /// Bytes of a request of the default size.
 const REQUEST_BYTES: usize = 64 + 26;
@@ -22,9 +23,13 @@ impl Scenery {
         let mut plan = Plan { active: u32::MAX, pipeline: Some(1), one_shot: false, timeout_ns: 1000 };
         change(&mut plan);
         let target = "127.0.0.1:9".parse().unwrap();
-        let exchange = Exchange::of(Kind::named("message").unwrap(), 26);
+        let Some(ClientSide::Stream(client)) = Definition::named("message").map(Definition::client_side)
+        else {
+            panic!("message is on TCP")
+        };
+        let messages = MessageBuffers::new(client, 26);
         let sources = Sources::new(&[], target, 1);
-        let traffic = TcpTraffic::new(plan, target, sources, exchange, count);
+        let traffic = TcpTraffic::new(plan, target, sources, messages, count);
         let mut it = Self { net: FakeNet::default(), tally: Tally::new(0, true), traffic };
         if !plan.one_shot {
             for pipe in 0..count {
@@ -181,7 +186,7 @@ fn what_a_server_says_before_it_closes_is_heard_though_writing_fails() {
     assert_eq!((count.answered, count.in_flight(), count.lost), (1, 0, 1));
     let (.., failures) = it.tally.into_parts();
     assert_eq!((failures.len(), failures[0].reason), (1, ErrorKind::ServerRefuses));
-    assert!(failures[0].first.ends_with("the server replied: Error: no more"), "{failures:?}");
+    assert!(failures[0].first.ends_with("the server refused: no more"), "{failures:?}");
 }
 
 #[test]

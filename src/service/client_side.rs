@@ -1,0 +1,277 @@
+//! The client side of a service: the requests a client sends, and the replies that are correct.
+//!
+//! It stands beside the server side and is made of the same stuff: bytes in, bytes out, no socket and no
+//! clock. [`client`](crate) and the load generator send and judge by it, and know no service by name.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+
+use super::{DatagramService, Output, Session};
+
+/// The client side of a [definition](super::Definition), for the transport that the service is for.
+#[derive(Clone, Copy)]
+pub enum ClientSide {
+    /// For TCP.
+    Stream(&'static dyn StreamClient),
+    /// For UDP.
+    Datagram(&'static dyn DatagramClient),
+}
+
+/// The client side of a [`StreamService`](super::StreamService).
+pub trait StreamClient: Sync {
+    /// Sizes in bytes of the texts that a request can carry. `None`, the default: there are no requests,
+    /// the server sends first.
+    fn text_bytes(&self) -> Option<RangeInclusive<usize>> {
+        None
+    }
+
+    /// Appends the request that carries `text` to `out`. A request of no bytes is sent by ending the
+    /// sending side.
+    fn append_request(&self, text: &str, out: &mut Vec<u8>) {
+        let _ = (text, out);
+    }
+
+    /// What a correct server replies to the request that carries `text`: at least one byte.
+    fn expected_reply(&self, text: &str) -> ExpectedReply;
+
+    /// Reads the reply that `unread` begins with, correct or not; `Ok(None)` if more bytes are needed to
+    /// find its end. A reply after which the server ends the stream may also end there.
+    ///
+    /// # Errors
+    /// One line that says why these bytes cannot be the beginning of a reply.
+    fn parse_reply<'a>(&self, unread: &'a [u8]) -> Result<Option<Reply<'a>>, String>;
+
+    /// Whether the server ends the stream after its first reply, so that each request needs a connection
+    /// of its own.
+    fn server_ends_stream(&self) -> bool;
+
+    /// The text of the request after which the server ends the stream, if there is one.
+    fn farewell(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// A reply that was found at the beginning of some bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reply<'a> {
+    /// Bytes that it takes on the wire.
+    pub wire_bytes: usize,
+    /// Its text, without what frames it; of a refusal, the reason.
+    pub body: &'a [u8],
+    /// Whether the server refuses to go on.
+    pub is_refusal: bool,
+}
+
+impl<'a> Reply<'a> {
+    /// All of `bytes`, as a reply that is not framed.
+    #[must_use]
+    pub fn whole(bytes: &'a [u8]) -> Self {
+        Self { wire_bytes: bytes.len(), body: bytes, is_refusal: false }
+    }
+}
+
+/// What the bytes of a reply must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExpectedReply {
+    /// These bytes.
+    Exact(Vec<u8>),
+    /// One byte for each of the pattern, where `A` stands for an ASCII letter, `0` for a digit, `_` for a
+    /// digit or a space, and any other byte for itself.
+    Pattern(&'static [u8]),
+}
+
+impl ExpectedReply {
+    /// Bytes of the reply.
+    #[must_use]
+    pub fn wire_bytes(&self) -> usize {
+        match self {
+            Self::Exact(bytes) => bytes.len(),
+            Self::Pattern(pattern) => pattern.len(),
+        }
+    }
+
+    /// Whether `byte` may stand at `position`, counted from 0.
+    #[must_use]
+    pub fn allows(&self, position: usize, byte: u8) -> bool {
+        match self {
+            Self::Exact(bytes) => bytes.get(position) == Some(&byte),
+            Self::Pattern(pattern) => match pattern.get(position) {
+                None => false,
+                Some(b'A') => byte.is_ascii_alphabetic(),
+                Some(b'0') => byte.is_ascii_digit(),
+                Some(b'_') => byte.is_ascii_digit() || byte == b' ',
+                Some(other) => byte == *other,
+            },
+        }
+    }
+
+    /// What may stand at `position`, for an error message.
+    #[must_use]
+    pub fn describe(&self, position: usize) -> String {
+        let (expected, is_pattern) = match self {
+            Self::Exact(bytes) => (bytes.get(position), false),
+            Self::Pattern(pattern) => (pattern.get(position), true),
+        };
+        match expected {
+            None => "the end of the stream".into(),
+            Some(b'A') if is_pattern => "a letter".into(),
+            Some(b'0') if is_pattern => "a digit".into(),
+            Some(b'_') if is_pattern => "a digit or a space".into(),
+            Some(other) => describe_byte(*other),
+        }
+    }
+}
+
+/// `byte` as an error message shows it: `'a'`, `0x0d`.
+#[must_use]
+pub fn describe_byte(byte: u8) -> String {
+    if byte.is_ascii_graphic() || byte == b' ' {
+        format!("'{}'", char::from(byte))
+    } else {
+        format!("0x{byte:02x}")
+    }
+}
+
+/// The client side of a [`DatagramService`].
+///
+/// Datagrams carry no number, and may be lost, delayed or duplicated: an answer is matched with its
+/// request by what it says.
+pub trait DatagramClient: Sync {
+    /// The datagram that opens a session.
+    fn hello(&self) -> &'static [u8];
+
+    /// The datagram that ends a session.
+    fn farewell(&self) -> &'static [u8];
+
+    /// Requests whose answers all differ, so that an answer shows which of them it is to: at least one,
+    /// at most 255.
+    fn requests(&self) -> &'static [&'static str];
+
+    /// What an answer is to.
+    fn classify(&self, answer: &[u8]) -> Answer;
+
+    /// What a correct server answers to `text` in a session.
+    fn expected_answer(&self, text: &str) -> ExpectedAnswer;
+}
+
+/// What an answer of a datagram service is to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// To the datagram that has opened a session.
+    Opened,
+    /// To the request at this index of [`requests`](DatagramClient::requests).
+    To(usize),
+    /// To a request that the service does not understand.
+    Error,
+    /// It is no answer of this service.
+    Unknown,
+}
+
+/// The answer to one request in a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedAnswer {
+    /// The datagram.
+    pub datagram: Vec<u8>,
+    /// Whether the session is over with it.
+    pub ends_session: bool,
+}
+
+impl ExpectedAnswer {
+    /// What `service` answers to `text` in a session, for services that answer every peer alike.
+    #[must_use]
+    pub fn of(service: &dyn DatagramService, text: &str) -> Self {
+        let mut datagram = Vec::new();
+        let peer = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut out = Output::new(peer, &mut datagram, None);
+        let session = service.received(Session::Open, text.as_bytes(), &mut out);
+        Self { datagram, ends_session: session == Session::None }
+    }
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use super::super::{ALL, Action, Make, Settings, StreamService};
+    use super::*;
+
+    const TEXT: &str = "a text";
+
+    fn settings() -> Settings {
+        Settings { message_bytes_max: 1024, time_zone: tz::TimeZone::utc() }
+    }
+
+    /// What the server side sends on a connection with one request, and whether it ends the stream.
+    fn reply_of(service: &dyn StreamService, request: &[u8]) -> (Vec<u8>, bool) {
+        let mut reply = Vec::new();
+        let mut out = Output::new(SocketAddr::from(([127, 0, 0, 1], 1)), &mut reply, None);
+        let mut action = service.opened(1_620_419_812, &mut out);
+        if action == Action::Continue {
+            let progress = service.received(request, false, &mut out);
+            assert_eq!(progress.consumed, request.len());
+            action = progress.action;
+        }
+        (reply, action == Action::End)
+    }
+
+    fn check_stream(name: &str, service: &dyn StreamService, client: &dyn StreamClient) {
+        let mut request = Vec::new();
+        client.append_request(TEXT, &mut request);
+        assert_eq!(request.is_empty(), client.text_bytes().is_none(), "{name}");
+        let (reply, ends) = reply_of(service, &request);
+        assert_eq!(ends, client.server_ends_stream(), "{name}");
+        let expected = client.expected_reply(TEXT);
+        assert_eq!(reply.len(), expected.wire_bytes(), "{name}");
+        assert!((0..).zip(&reply).all(|(position, byte)| expected.allows(position, *byte)), "{name}");
+        let parsed = client.parse_reply(&reply).unwrap().unwrap();
+        assert_eq!((parsed.wire_bytes, parsed.is_refusal), (reply.len(), false), "{name}");
+        assert_eq!(client.parse_reply(&reply[..reply.len() - 1]), Ok(None), "{name}");
+        if let Some(farewell) = client.farewell() {
+            let mut request = Vec::new();
+            client.append_request(farewell, &mut request);
+            assert!(reply_of(service, &request).1, "{name}");
+        }
+    }
+
+    fn check_datagrams(name: &str, service: &dyn DatagramService, client: &dyn DatagramClient) {
+        let answer = |session, datagram: &[u8]| {
+            let mut answer = Vec::new();
+            let mut out = Output::new(SocketAddr::from(([127, 0, 0, 1], 1)), &mut answer, None);
+            let session = service.received(session, datagram, &mut out);
+            (client.classify(&answer), session)
+        };
+        assert_eq!(answer(Session::None, client.hello()), (Answer::Opened, Session::Open), "{name}");
+        for (index, request) in client.requests().iter().enumerate() {
+            assert_eq!(answer(Session::Open, request.as_bytes()), (Answer::To(index), Session::Open));
+        }
+        assert_eq!(answer(Session::Open, client.farewell()).1, Session::None, "{name}");
+        assert_eq!(client.classify(b""), Answer::Unknown, "{name}");
+    }
+
+    #[test]
+    fn both_sides_of_every_service_agree() {
+        for definition in ALL {
+            match (&definition.make, definition.client_side()) {
+                (Make::Stream(make), ClientSide::Stream(client)) => {
+                    check_stream(definition.name, &*make(settings()), client);
+                }
+                (Make::Datagram(make), ClientSide::Datagram(client)) => {
+                    check_datagrams(definition.name, &*make(settings()), client);
+                }
+                _ => unreachable!("a definition is for one transport"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_pattern_allows_a_class_of_bytes_at_each_position() {
+        let reply = ExpectedReply::Pattern(b"A_0:");
+        for (position, good, bad) in [(0, b"aZ", b"1 "), (1, b" 7", b"ax"), (2, b"09", b" a")] {
+            assert!(good.iter().all(|byte| reply.allows(position, *byte)));
+            assert!(!bad.iter().any(|byte| reply.allows(position, *byte)));
+        }
+        assert!(reply.allows(3, b':') && !reply.allows(3, b';') && !reply.allows(4, b':'));
+        let described: Vec<String> = (0..5).map(|position| reply.describe(position)).collect();
+        assert_eq!(described, ["a letter", "a digit or a space", "a digit", "':'", "the end of the stream"]);
+        assert_eq!(ExpectedReply::Exact(b"A\r".to_vec()).describe(0), "'A'");
+        assert_eq!(ExpectedReply::Exact(b"A\r".to_vec()).describe(1), "0x0d");
+    }
+}

@@ -1,0 +1,117 @@
+//! The definition of a service: its name, its default port, and how its two sides are made.
+
+use std::fmt;
+
+#[cfg(feature = "cli")]
+use super::ClientSide;
+use super::{DatagramClient, DatagramService, StreamClient, StreamService};
+
+/// The definition of a service. The ones of the program are in [`ALL`](super::ALL).
+pub struct Definition {
+    /// The name in an [endpoint](super::endpoint::Endpoint).
+    pub name: &'static str,
+    /// The port when an endpoint has none.
+    pub default_port: u16,
+    /// Makes the server side. Which variant it is decides the transport.
+    pub make: Make,
+    /// A server alone has no use for it.
+    #[cfg(feature = "cli")]
+    client_side: ClientSide,
+}
+
+/// Makes the server side of a service.
+pub enum Make {
+    /// For TCP.
+    Stream(fn(Settings) -> Box<dyn StreamService>),
+    /// For UDP.
+    Datagram(fn(Settings) -> Box<dyn DatagramService>),
+}
+
+/// What services are configured with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Maximum size of a message in bytes.
+    pub message_bytes_max: usize,
+    /// The local time zone.
+    pub time_zone: tz::TimeZone,
+}
+
+impl Definition {
+    /// A service on TCP.
+    #[must_use]
+    pub const fn stream(
+        name: &'static str,
+        default_port: u16,
+        make: fn(Settings) -> Box<dyn StreamService>,
+        client: &'static dyn StreamClient,
+    ) -> Self {
+        let _ = client;
+        Self {
+            name,
+            default_port,
+            make: Make::Stream(make),
+            #[cfg(feature = "cli")]
+            client_side: ClientSide::Stream(client),
+        }
+    }
+
+    /// A service on UDP.
+    #[must_use]
+    pub const fn datagram(
+        name: &'static str,
+        default_port: u16,
+        make: fn(Settings) -> Box<dyn DatagramService>,
+        client: &'static dyn DatagramClient,
+    ) -> Self {
+        let _ = client;
+        Self {
+            name,
+            default_port,
+            make: Make::Datagram(make),
+            #[cfg(feature = "cli")]
+            client_side: ClientSide::Datagram(client),
+        }
+    }
+
+    /// The service of the program with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        super::ALL.iter().find(|definition| definition.name == name)
+    }
+
+    /// `tcp` or `udp`.
+    #[must_use]
+    pub fn transport(&self) -> &'static str {
+        match self.make {
+            Make::Stream(_) => "tcp",
+            Make::Datagram(_) => "udp",
+        }
+    }
+
+    /// Requests and correct replies.
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub fn client_side(&self) -> ClientSide {
+        self.client_side
+    }
+}
+
+impl fmt::Debug for Definition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ALL;
+    use super::*;
+
+    #[test]
+    fn names_and_ports_are_unique() {
+        for (index, definition) in ALL.iter().enumerate() {
+            assert!(std::ptr::eq(Definition::named(definition.name).unwrap(), definition));
+            assert!(ALL[..index].iter().all(|other| other.default_port != definition.default_port));
+        }
+    }
+}

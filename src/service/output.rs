@@ -1,0 +1,84 @@
+//! Where a service puts its answers and its lines for the journal.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use crate::journal::escape::escape;
+
+/// What a service has to send to its peer, and to record in the journal.
+#[derive(Debug)]
+pub struct Output<'a> {
+    peer: SocketAddr,
+    answer: &'a mut Vec<u8>,
+    journal: Option<&'a mut Vec<u8>>,
+    journal_lines: u64,
+}
+
+impl<'a> Output<'a> {
+    /// Appends answers to `peer` to `answer`, and journal lines to `journal`; with `None` the lines are
+    /// counted and dropped.
+    pub fn new(peer: SocketAddr, answer: &'a mut Vec<u8>, journal: Option<&'a mut Vec<u8>>) -> Self {
+        Self { peer, answer, journal, journal_lines: 0 }
+    }
+
+    /// Sends `bytes` to the peer, after everything sent before. The server sends them after it has
+    /// written the journal lines of the same turn.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.answer.extend_from_slice(bytes);
+    }
+
+    /// The buffer that answers are appended to, for services that format in place. Bytes in it may belong
+    /// to other connections: append only.
+    pub fn answer(&mut self) -> &mut Vec<u8> {
+        self.answer
+    }
+
+    /// Records `text` in the journal as one line, `[peer-address:port] text`,
+    /// [escaped](crate::journal::escape).
+    pub fn record(&mut self, text: &[u8]) {
+        self.journal_lines += 1;
+        if self.journal.is_some() {
+            self.write_line(text);
+        }
+    }
+
+    #[inline(never)]
+    fn write_line(&mut self, text: &[u8]) {
+        if let Some(journal) = &mut self.journal {
+            write!(journal, "[{}] ", self.peer).expect("writing to a Vec cannot fail");
+            escape(text, journal);
+            journal.push(b'\n');
+        }
+    }
+
+    /// The number of calls of [`record`](Self::record).
+    #[must_use]
+    pub fn journal_lines(&self) -> u64 {
+        self.journal_lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::run;
+    use super::*;
+
+    #[test]
+    fn a_recorded_text_is_one_line_that_names_the_peer() {
+        let outcome = run(|out| {
+            out.record(b"one\ntwo");
+            out.record(b"");
+            out.journal_lines()
+        });
+        assert_eq!(outcome.returned, 2);
+        assert_eq!(outcome.journal, "[127.0.0.1:4000] one\\ntwo\n[127.0.0.1:4000] \n");
+    }
+
+    #[test]
+    fn lines_are_counted_without_a_journal() {
+        let mut answer = Vec::new();
+        let mut out = Output::new(SocketAddr::from(([127, 0, 0, 1], 1)), &mut answer, None);
+        out.record(b"text");
+        assert_eq!(out.journal_lines(), 1);
+    }
+}
