@@ -254,5 +254,5 @@ fn help_names_the_options_and_their_environment_forms() {
     {
         assert!(help.contains(&format!("LOOPLINE_{name}")), "{name}: {help}");
     }
-    assert!(help.contains("Exit status: 0 the comparison is done, or was ended by Ctrl-C"), "{help}");
+    assert!(help.contains("Exit status: 0 the comparison is done, or Ctrl-C ended it"), "{help}");
 }

@@ -171,7 +171,7 @@ fn help_names_the_options_their_environment_forms_and_the_exit_status() {
     {
         assert!(help.contains(said), "{help}");
     }
-    assert!(help.contains("Exit status: 0 the connections asked for fit"), "{help}");
+    assert!(help.contains("Exit status: 0 the connections fit"), "{help}");
 }
 
 #[test]

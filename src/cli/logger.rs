@@ -13,8 +13,8 @@ use log::{LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 use tz::UtcDateTime;
 
-use crate::report::color;
-use crate::report::stderr::takes_a_line;
+use crate::report::terminal;
+use crate::report::terminal::is_stderr_writable;
 
 /// A pipe that is ready accepts this many bytes without blocking (`PIPE_BUF`); longer lines are truncated.
 const LINE_BYTES_MAX: usize = 4096;
@@ -24,7 +24,7 @@ const PREFIX_BYTES: usize = 96;
 
 /// Starts to log lines of `level` and above to standard error.
 pub(crate) fn init(level: LevelFilter) {
-    let colors = color::are_wanted(&std::io::stderr());
+    let colors = terminal::supports_color(&std::io::stderr());
     let inner = SimpleLogger::new().with_level(level).with_colors(colors);
     let logger = GuardedLogger { inner, dropped_lines: AtomicU64::new(0), write_lock: Mutex::new(()) };
     // It fails if a logger is set already, which then stays.
@@ -35,7 +35,7 @@ pub(crate) fn init(level: LevelFilter) {
 
 /// Prints an error message to standard error, whatever the level of the log.
 pub(crate) fn print_error(error: &str) {
-    if takes_a_line() {
+    if is_stderr_writable() {
         // If this fails, there is nowhere to report it.
         let _ = writeln!(std::io::stderr(), "loopline: {error}");
     }
@@ -58,7 +58,7 @@ impl Log for GuardedLogger {
             return;
         }
         let _guard = self.write_lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if !takes_a_line() {
+        if !is_stderr_writable() {
             self.dropped_lines.fetch_add(1, Ordering::Relaxed);
             return;
         }

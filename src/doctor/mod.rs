@@ -22,7 +22,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::report::format::count;
-use crate::report::output_file::{Json, Unwritten};
+use crate::report::output_file::{Json, WriteError};
 
 pub(crate) use diagnosis::{Capacity, Diagnosis, diagnose};
 pub(crate) use limit::Role;
@@ -44,10 +44,10 @@ pub(crate) struct Options {
 /// The connections asked for do not fit, in which case the result is printed all the same; or the result cannot
 /// be written.
 pub(crate) fn run(options: &Options) -> Result<(), DoctorError> {
-    let json = Json::open(options.json.as_deref()).map_err(DoctorError::Unwritten)?;
+    let json = Json::open(options.json.as_deref()).map_err(DoctorError::WriteError)?;
     let asked = options.connections.map(|connections| connections as u64);
     let diagnosis = diagnose(&Machine::read(Path::new("/")), asked);
-    json.tell(&diagnosis, || diagnosis.to_string()).map_err(DoctorError::Unwritten)?;
+    json.write(&diagnosis, || diagnosis.to_string()).map_err(DoctorError::WriteError)?;
     match diagnosis.misfit() {
         Some(why) => Err(DoctorError::DoesNotFit(why)),
         None => Ok(()),
@@ -81,14 +81,14 @@ pub(crate) enum DoctorError {
     /// The connections asked for do not fit; one line with the reason.
     DoesNotFit(String),
     /// The result could not be written.
-    Unwritten(Unwritten),
+    WriteError(WriteError),
 }
 
 impl DoctorError {
     /// Whether the reader of the result has gone, which needs no error message.
     #[must_use]
     pub(crate) fn is_reader_gone(&self) -> bool {
-        matches!(self, Self::Unwritten(unwritten) if unwritten.is_reader_gone())
+        matches!(self, Self::WriteError(error) if error.is_reader_gone())
     }
 }
 
@@ -96,7 +96,7 @@ impl fmt::Display for DoctorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DoesNotFit(why) => f.write_str(why),
-            Self::Unwritten(unwritten) => unwritten.fmt(f),
+            Self::WriteError(error) => error.fmt(f),
         }
     }
 }

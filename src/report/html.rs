@@ -1,6 +1,6 @@
-//! HTML from its pieces: text that is escaped, and elements that end where they should.
+//! HTML elements and escaped text.
 
-/// Any text, as it is written between tags and in attributes.
+/// Escapes text for content and attributes.
 #[must_use]
 pub(crate) fn text(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -11,7 +11,7 @@ pub(crate) fn text(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            // HTML cannot hold control characters, not even escaped.
+            // HTML does not allow control characters, even escaped.
             '\n' | '\t' => escaped.push(character),
             control if control.is_control() => escaped.push(char::REPLACEMENT_CHARACTER),
             other => escaped.push(other),
@@ -20,7 +20,7 @@ pub(crate) fn text(text: &str) -> String {
     escaped
 }
 
-/// An element around `content`, which is HTML already. `start` is its name, and its attributes if it has any:
+/// An element with `content`, which is HTML. `start` is the name, and attributes if there are any:
 /// `td class="number"`.
 #[must_use]
 pub(crate) fn element(start: &str, content: &str) -> String {
@@ -28,15 +28,15 @@ pub(crate) fn element(start: &str, content: &str) -> String {
     format!("<{start}>{content}</{name}>")
 }
 
-/// An element around text.
+/// An element with text, which is escaped.
 #[must_use]
 pub(crate) fn of_text(start: &str, content: &str) -> String {
     element(start, &text(content))
 }
 
-/// What is wrong with the tags of `html`: the first that ends another than began last, or never ends.
+/// The first tag of `html` that closes another element than the last opened, or is never closed.
 #[cfg(test)]
-pub(crate) fn unbalanced(html: &str) -> Option<String> {
+pub(crate) fn mismatched_tag(html: &str) -> Option<String> {
     let mut open = Vec::new();
     for tag in html.split('<').skip(1) {
         let (inside, _) = tag.split_once('>')?;
@@ -57,21 +57,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_cannot_become_a_tag_or_leave_an_attribute() {
+    fn text_is_escaped() {
         assert_eq!(text("<b> & \"'"), "&lt;b&gt; &amp; &quot;&#39;");
         assert_eq!(text("a\0b\u{1b}\n"), "a\u{fffd}b\u{fffd}\n");
     }
 
     #[test]
-    fn an_element_ends_as_it_began() {
+    fn an_element_is_closed_by_its_name() {
         assert_eq!(element("td class=\"number\"", "<b>1</b>"), "<td class=\"number\"><b>1</b></td>");
         assert_eq!(of_text("p", "1 < 2"), "<p>1 &lt; 2</p>");
     }
 
     #[test]
-    fn tags_that_do_not_match_are_found() {
-        assert_eq!(unbalanced("<!doctype html><p><meta a=\"b\"><b>x</b><line/></p>"), None);
-        assert_eq!(unbalanced("<p><b></p>").as_deref(), Some("</p>"));
-        assert_eq!(unbalanced("<p>").as_deref(), Some("<p>"));
+    fn mismatched_tags_are_found() {
+        assert_eq!(mismatched_tag("<!doctype html><p><meta a=\"b\"><b>x</b><line/></p>"), None);
+        assert_eq!(mismatched_tag("<p><b></p>").as_deref(), Some("</p>"));
+        assert_eq!(mismatched_tag("<p>").as_deref(), Some("<p>"));
     }
 }

@@ -1,9 +1,8 @@
-//! What pages, tables and result files are made of; `load`, `compare` and `doctor` share it.
+//! Pages, plots, number formats and result files, shared by `load`, `compare` and `doctor`.
 
-pub(crate) mod color;
 pub(crate) mod format;
 pub(crate) mod html;
 pub(crate) mod output_file;
 pub(crate) mod page;
 pub(crate) mod plot;
-pub(crate) mod stderr;
+pub(crate) mod terminal;

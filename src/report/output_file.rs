@@ -1,4 +1,4 @@
-//! Where results go: to standard output, and to files that are opened before there is a result.
+//! The destinations of results: standard output, and files that are opened before the work starts.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -7,63 +7,63 @@ use std::path::Path;
 
 use serde::Serialize;
 
-/// A file for a result that there is not yet: what can not be written is better known before the work than
-/// after it.
+/// A file for a result that does not exist yet. It is opened early, so that a path that cannot be written fails
+/// before the work and not after it.
 #[derive(Debug)]
-pub(crate) struct ResultFile {
+pub(crate) struct OutputFile {
     name: String,
     file: File,
 }
 
-impl ResultFile {
-    /// Opens it. What was in it stays until there is a result.
-    pub(crate) fn open(path: &Path) -> Result<Self, Unwritten> {
+impl OutputFile {
+    /// Opens the file. Its content stays until the result is written.
+    pub(crate) fn open(path: &Path) -> Result<Self, WriteError> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
         file.map(|file| Self { name: path.display().to_string(), file })
-            .map_err(|error| Unwritten::at(path, error))
+            .map_err(|error| WriteError::at(path, error))
     }
 
-    pub(crate) fn write(mut self, text: &str) -> Result<(), Unwritten> {
-        // A pipe can not be cut, and has nothing to cut.
+    pub(crate) fn write(mut self, text: &str) -> Result<(), WriteError> {
+        // A pipe cannot be truncated.
         let is_file = self.file.metadata().is_ok_and(|it| it.is_file());
-        let cut = if is_file { self.file.set_len(0) } else { Ok(()) };
-        let written = cut.and_then(|()| self.file.write_all(text.as_bytes()));
-        written.map_err(|error| Unwritten { name: self.name, error })
+        let truncated = if is_file { self.file.set_len(0) } else { Ok(()) };
+        let written = truncated.and_then(|()| self.file.write_all(text.as_bytes()));
+        written.map_err(|error| WriteError { name: self.name, error })
     }
 }
 
-/// Where a result goes as JSON.
+/// The destination of a result as JSON.
 #[derive(Debug)]
 pub(crate) enum Json {
-    /// Nowhere: it is only printed as text.
-    Nowhere,
-    /// To standard output, where the text would go.
-    Instead,
-    /// To a file.
-    File(ResultFile),
+    /// None: the result is only printed as text.
+    None,
+    /// Standard output, instead of the text.
+    Stdout,
+    /// A file.
+    File(OutputFile),
 }
 
 impl Json {
     /// `path` is a file, or `-` for standard output.
-    pub(crate) fn open(path: Option<&Path>) -> Result<Self, Unwritten> {
+    pub(crate) fn open(path: Option<&Path>) -> Result<Self, WriteError> {
         match path {
-            None => Ok(Self::Nowhere),
-            Some(path) if path == Path::new("-") => Ok(Self::Instead),
-            Some(path) => ResultFile::open(path).map(Self::File),
+            None => Ok(Self::None),
+            Some(path) if path == Path::new("-") => Ok(Self::Stdout),
+            Some(path) => OutputFile::open(path).map(Self::File),
         }
     }
 
-    /// Writes `result` where it was asked for as JSON, and prints `text` unless the JSON is printed. Whatever
-    /// becomes of the file, there is something on standard output.
-    pub(crate) fn tell(
+    /// Writes `result` as JSON, and prints `text` unless the JSON goes to standard output. The text is printed even
+    /// if the file cannot be written.
+    pub(crate) fn write(
         self,
         result: &impl Serialize,
         text: impl FnOnce() -> String,
-    ) -> Result<(), Unwritten> {
-        let as_json = || serde_json::to_string_pretty(result).expect("it has only strings as keys") + "\n";
+    ) -> Result<(), WriteError> {
+        let as_json = || serde_json::to_string_pretty(result).expect("all keys are strings") + "\n";
         match self {
-            Self::Nowhere => print(&text()),
-            Self::Instead => print(&as_json()),
+            Self::None => print(&text()),
+            Self::Stdout => print(&as_json()),
             Self::File(file) => {
                 let written = file.write(&as_json());
                 print(&text()).and(written)
@@ -73,39 +73,39 @@ impl Json {
 }
 
 /// Prints `text` on standard output.
-pub(crate) fn print(text: &str) -> Result<(), Unwritten> {
+pub(crate) fn print(text: &str) -> Result<(), WriteError> {
     let mut stdout = io::stdout().lock();
     let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    printed.map_err(|error| Unwritten { name: "standard output".into(), error })
+    printed.map_err(|error| WriteError { name: "standard output".into(), error })
 }
 
-/// A result that could not be written.
+/// An error of writing a result.
 #[derive(Debug)]
-pub(crate) struct Unwritten {
+pub(crate) struct WriteError {
     name: String,
     error: io::Error,
 }
 
-impl Unwritten {
-    /// Nothing could be written to `path`.
+impl WriteError {
+    /// `path` cannot be written.
     pub(crate) fn at(path: &Path, error: io::Error) -> Self {
         Self { name: path.display().to_string(), error }
     }
 
-    /// Whether whoever reads the result has seen enough: that wants no line.
+    /// Whether the reader of a pipe has gone, which needs no error message.
     #[must_use]
     pub(crate) fn is_reader_gone(&self) -> bool {
         self.error.kind() == io::ErrorKind::BrokenPipe
     }
 }
 
-impl fmt::Display for Unwritten {
+impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: cannot be written: {}", self.name, self.error)
     }
 }
 
-impl std::error::Error for Unwritten {
+impl std::error::Error for WriteError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
     }

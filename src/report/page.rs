@@ -1,6 +1,6 @@
-//! A page that shows results: one file of HTML with everything in it, light or dark as its reader likes.
+//! A self-contained HTML page for results, in light or dark colors.
 //!
-//! It needs no script and loads nothing. What is put into it is text, numbers and plots, never HTML.
+//! It has no script and loads nothing. Its parts are text, numbers and plots, never HTML from outside.
 
 mod picture;
 mod style;
@@ -8,43 +8,43 @@ mod style;
 pub(crate) use picture::picture;
 
 use crate::report::html::{element, of_text, text};
-use crate::report::plot::{COLOURS, Plot, Stroke};
+use crate::report::plot::{COLORS, Plot, Stroke};
 
-/// A page as it grows, from the top down.
+/// A page under construction, from the top down.
 #[derive(Debug)]
 pub(crate) struct Page {
     title: String,
     body: String,
 }
 
-/// A number that stands out.
+/// A highlighted number.
 #[derive(Debug)]
 pub(crate) struct Card {
-    /// What it is.
+    /// The name of the number.
     pub name: &'static str,
     /// The number, with its unit.
     pub value: String,
-    /// What to know with it, in small letters.
+    /// A note in small letters.
     pub note: String,
 }
 
-/// A table. The first column says what a row is, the others are numbers unless they are [`Column::Text`].
+/// A table. The first column is the heading of a row.
 #[derive(Debug)]
 pub(crate) struct Table<'a> {
-    /// What it shows.
+    /// The caption.
     pub title: &'a str,
-    /// Its columns.
+    /// The columns.
     pub columns: &'a [Column<'a>],
-    /// Its rows, as many cells in each as there are columns.
+    /// The rows, with one cell for each column.
     pub rows: Vec<Vec<String>>,
-    /// What to know with it.
+    /// A note below the table.
     pub note: &'a str,
 }
 
 /// A column of a table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Column<'a> {
-    /// Numbers, with the digits of one row under those of another.
+    /// Numbers, aligned at the right.
     Numbers(&'a str),
     /// Text.
     Text(&'a str),
@@ -58,33 +58,33 @@ impl Column<'_> {
     }
 }
 
-/// How a note is meant.
+/// The meaning of a note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
-    /// All is well.
+    /// The results are reliable.
     Good,
-    /// Who reads on without this is misled.
+    /// The results are misleading without this note.
     Warning,
 }
 
 impl Page {
-    /// A page with a heading, and a line below it.
+    /// A page with a heading and a subtitle.
     #[must_use]
     pub(crate) fn new(title: &str, subtitle: &str) -> Self {
         let heading = of_text("h1", title) + &of_text("p class=\"subtitle\"", subtitle);
         Self { title: title.into(), body: element("header", &heading) }
     }
 
-    /// A box with a verdict in bold and the reason for it.
-    pub(crate) fn note(&mut self, tone: Tone, verdict: &str, reason: &str) {
+    /// A box with a summary in bold and the reason for it.
+    pub(crate) fn note(&mut self, tone: Tone, summary: &str, reason: &str) {
         let start = match tone {
             Tone::Good => "p class=\"note good\"",
             Tone::Warning => "p class=\"note warning\" role=\"alert\"",
         };
-        self.push(&element(start, &format!("{} {}", of_text("strong", verdict), text(reason))));
+        self.push(&element(start, &format!("{} {}", of_text("strong", summary), text(reason))));
     }
 
-    /// Numbers that stand out, side by side.
+    /// Highlighted numbers, side by side.
     pub(crate) fn cards(&mut self, cards: &[Card]) {
         let card = |card: &Card| {
             let value = of_text("dd class=\"value\"", &card.value);
@@ -94,26 +94,26 @@ impl Page {
         self.push(&element("dl class=\"cards\"", &cards.iter().map(card).collect::<String>()));
     }
 
-    /// A heading, and what is below it in a paragraph.
+    /// A heading, and a paragraph below it.
     pub(crate) fn section(&mut self, heading: &str, explanation: &str) {
         self.push(&of_text("h2", heading));
         self.paragraph(explanation);
     }
 
-    /// A paragraph, if there is anything in it.
-    pub(crate) fn paragraph(&mut self, words: &str) {
-        if !words.is_empty() {
-            self.push(&of_text("p class=\"prose\"", words));
+    /// A paragraph, unless it is empty.
+    pub(crate) fn paragraph(&mut self, content: &str) {
+        if !content.is_empty() {
+            self.push(&of_text("p class=\"prose\"", content));
         }
     }
 
-    /// Plots side by side, each with what there is to know with it.
+    /// Plots side by side, each with a note.
     pub(crate) fn plots(&mut self, plots: &[(Plot, &str)]) {
         let figures: Vec<_> = plots.iter().map(|(plot, note)| figure(plot, note)).collect();
         self.push(&element("div class=\"pair\"", &figures.join("\n")));
     }
 
-    /// A table as wide as the page. It scrolls by itself where it is wider.
+    /// A table as wide as the page; a wider one scrolls.
     pub(crate) fn table(&mut self, of: &Table<'_>) {
         self.push(&table(of));
     }
@@ -151,10 +151,10 @@ fn table(table: &Table<'_>) -> String {
         Column::Numbers(name) => of_text("th scope=\"col\" class=\"number\"", name),
         Column::Text(name) => of_text("th scope=\"col\"", name),
     };
-    let cell = |(place, (cell, column)): (usize, (&String, &Column<'_>))| match column {
-        _ if place == 0 => of_text("th scope=\"row\"", cell),
+    let cell = |(index, (cell, column)): (usize, (&String, &Column<'_>))| match column {
+        _ if index == 0 => of_text("th scope=\"row\"", cell),
         Column::Numbers(_) => of_text("td class=\"number\"", cell),
-        Column::Text(_) => of_text("td class=\"words\"", cell),
+        Column::Text(_) => of_text("td class=\"text\"", cell),
     };
     let row = |cells: &Vec<String>| {
         let cells: String = cells.iter().zip(table.columns).enumerate().map(cell).collect();
@@ -165,17 +165,17 @@ fn table(table: &Table<'_>) -> String {
     let head = if named { head } else { String::new() };
     let rows = element("tbody", &table.rows.iter().map(row).collect::<String>());
     let whole = element("table", &(of_text("caption", table.title) + &head + &rows));
-    // What scrolls is reached by the keyboard.
+    // A scrolling element must be reachable by the keyboard.
     let scrolls = element("div class=\"scrolls\" tabindex=\"0\"", &whole);
     let note = if table.note.is_empty() { String::new() } else { of_text("p class=\"small\"", table.note) };
     element("div class=\"table\"", &(scrolls + &note))
 }
 
-/// A plot with its title above, and below it the legend and what there is to know.
+/// A plot with its title, its legend and a note.
 fn figure(plot: &Plot, note: &str) -> String {
     let entry = |(number, name, stroke): (usize, &str, Stroke)| {
         let start = if stroke == Stroke::Dashed { "span class=\"key dashed\"" } else { "span class=\"key\"" };
-        let key = format!("{start} style=\"--key: var(--series-{})\"", number % COLOURS + 1);
+        let key = format!("{start} style=\"--key: var(--series-{})\"", number % COLORS + 1);
         element("li", &(element(&key, "") + &text(name)))
     };
     let series = plot.series.iter().enumerate();
@@ -185,9 +185,9 @@ fn figure(plot: &Plot, note: &str) -> String {
     element("figure", &(of_text("figcaption", &plot.title) + "\n" + &legend + &plot.svg() + &note))
 }
 
-/// Leaves `page` to be looked at: as `name` in the folder that `LOOPLINE_SAMPLE_PAGES` names, if it names one.
+/// Writes `page` as `name` into the folder `LOOPLINE_SAMPLE_PAGES`, if that is set, for a check in a browser.
 #[cfg(test)]
-pub(crate) fn leave(name: &str, page: &str) {
+pub(crate) fn write_sample(name: &str, page: &str) {
     if let Ok(folder) = std::env::var("LOOPLINE_SAMPLE_PAGES") {
         std::fs::write(std::path::Path::new(&folder).join(name), page).unwrap();
     }
@@ -197,7 +197,7 @@ pub(crate) fn leave(name: &str, page: &str) {
 mod tests {
     use super::*;
     use crate::report::format;
-    use crate::report::html::unbalanced;
+    use crate::report::html::mismatched_tag;
     use crate::report::plot::{Axis, Point, Scale, Series};
 
     fn page() -> String {
@@ -217,10 +217,10 @@ mod tests {
     #[test]
     fn what_is_shown_is_text() {
         let page = page();
-        assert_eq!(unbalanced(&page), None);
+        assert_eq!(mismatched_tag(&page), None);
         assert!(!page.contains("<script") && !page.contains("<name>") && !page.contains("<note>"), "{page}");
         assert!(page.contains("<th scope=\"row\">&lt;td&gt;</th>"), "{page}");
-        assert!(page.contains("<td class=\"words\">&amp;amp;</td>"), "{page}");
+        assert!(page.contains("<td class=\"text\">&amp;amp;</td>"), "{page}");
     }
 
     /// What two servers do as connections grow: the other kind of plot.
@@ -244,7 +244,7 @@ mod tests {
         page.plots(&plots);
         let page = page.finish("");
         assert_eq!(page.matches("<circle").count(), 2 * (5 + 4));
-        leave("servers.html", &page);
+        write_sample("servers.html", &page);
     }
 
     #[test]
@@ -257,8 +257,8 @@ mod tests {
     }
 
     #[test]
-    fn every_colour_of_a_plot_is_defined_in_light_and_in_dark() {
-        for number in 1..=COLOURS {
+    fn every_color_of_a_plot_is_defined_in_light_and_in_dark() {
+        for number in 1..=COLORS {
             assert_eq!(style::CSS.matches(&format!("--series-{number}:")).count(), 2);
         }
         for name in ["--plot-text:", "--plot-grid:", "--plot-axis:"] {

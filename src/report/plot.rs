@@ -1,21 +1,21 @@
-//! Line plots as SVG, drawn by `plotters`, coloured by the page they stand on.
+//! Line plots as SVG, drawn by `plotters`.
 //!
-//! A plot knows nothing of what it shows. Its colours are CSS variables (`--series-1`, `--plot-grid`, …), so one
-//! drawing serves a light page and a dark one; [`crate::report::page`] has their values.
+//! The colors are CSS variables (`--series-1`, `--plot-grid`, …), so that one drawing serves light and dark pages;
+//! [`crate::report::page`] has their values.
 
 mod axis;
+mod downsample;
 mod draw;
-mod thin;
 
 pub(crate) use axis::{Axis, Scale};
 
-/// Series that have a colour of their own. The ones after them begin again with the first.
-pub(crate) const COLOURS: usize = 6;
+/// The number of colors for series; further series reuse them.
+pub(crate) const COLORS: usize = 6;
 
 /// A line plot.
 #[derive(Debug, Clone)]
 pub(crate) struct Plot {
-    /// What it shows. It is not drawn: it stands above the plot, and is what a screen reader says.
+    /// The title, shown above the plot and read by screen readers, but not part of the drawing.
     pub title: String,
     /// The axis at the bottom.
     pub x: Axis,
@@ -28,22 +28,22 @@ pub(crate) struct Plot {
 /// A line of a plot.
 #[derive(Debug, Clone)]
 pub(crate) struct Series {
-    /// What it is called in the legend.
+    /// The name in the legend.
     pub name: String,
-    /// Its points from left to right.
+    /// The points from left to right.
     pub points: Vec<Point>,
     /// How it is drawn.
     pub stroke: Stroke,
 }
 
-/// A point of a series. Where there is no `y`, or one that the axis cannot show, the line is broken.
+/// A point of a series. Without `y`, or with one that the axis cannot show, the line is interrupted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Point {
-    /// Its place on the axis at the bottom.
+    /// The position on the axis at the bottom.
     pub x: f64,
-    /// Its value.
+    /// The value.
     pub y: Option<f64>,
-    /// The least and the greatest of what `y` stands for, drawn as an error bar.
+    /// The range of `y`, drawn as an error bar.
     pub spread: Option<(f64, f64)>,
 }
 
@@ -52,26 +52,26 @@ pub(crate) struct Point {
 pub(crate) enum Stroke {
     /// A line.
     Solid,
-    /// A broken line, for what would cover another.
+    /// A dashed line.
     Dashed,
-    /// A line with a mark at each point, for few of them.
+    /// A line with a mark at each point, for few points.
     Marked,
 }
 
 impl Series {
-    /// A line through `points`, broken where there is no value.
+    /// A line through `points`, interrupted where there is no value.
     pub(crate) fn new(name: &str, points: impl IntoIterator<Item = (f64, Option<f64>)>) -> Self {
         let points = points.into_iter().map(|(x, y)| Point { x, y, spread: None }).collect();
         Self { name: name.into(), points, stroke: Stroke::Solid }
     }
 
-    /// The same, drawn as `stroke`.
+    /// The same series, drawn as `stroke`.
     #[must_use]
     pub(crate) fn drawn(self, stroke: Stroke) -> Self {
         Self { stroke, ..self }
     }
 
-    /// Whether there is anything to draw.
+    /// Whether no point has a value.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.points.iter().all(|point| point.y.is_none())
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plot_is_coloured_by_the_page_and_scales_with_it() {
+    fn a_plot_takes_its_colors_and_its_size_from_the_page() {
         let svg = plot(Scale::Linear, vec![line(&[1.0, 2.0]), line(&[2.0, 3.0]).drawn(Stroke::Dashed)]).svg();
         assert!(svg.starts_with("<svg class=\"plot\" viewBox=\"0 0 "), "{svg}");
         assert!(svg.contains("role=\"img\" aria-label=\"a &lt;plot&gt;: line, line\""), "{svg}");
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn both_axes_have_their_labels_and_their_names() {
+    fn both_axes_have_labels_and_names() {
         let svg = plot(Scale::Linear, vec![line(&[10_000.0; 61])]).svg();
         for text in ["value", "time", "0", "4 k", "10 k", "30 s", "60 s"] {
             assert_eq!(
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_drawn_as_a_line_does_no_harm() {
+    fn values_that_no_line_can_show_are_left_out() {
         let values: [&[f64]; 8] = [
             &[],
             &[0.0],
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_breaks_the_line_and_a_point_alone_is_a_dot() {
+    fn a_gap_interrupts_the_line_and_a_single_point_is_a_dot() {
         let mut series = line(&[1.0, 2.0, 3.0, 4.0, 5.0]);
         series.points[2].y = None;
         let svg = plot(Scale::Linear, vec![series.clone()]).svg();
@@ -154,14 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn an_axis_reaches_as_far_as_its_points_with_a_value_or_not() {
+    fn an_axis_includes_points_without_a_value() {
         let mut series = line(&[1.0; 61]);
         series.points.iter_mut().skip(20).for_each(|point| point.y = None);
         assert!(plot(Scale::Linear, vec![series]).svg().contains(">\n60 s\n</text>"));
     }
 
     #[test]
-    fn marks_and_error_bars_stand_at_each_point() {
+    fn each_point_has_a_mark_and_an_error_bar() {
         let mut series = line(&[1.0, 2.0, 3.0]).drawn(Stroke::Marked);
         series.points[1].spread = Some((1.5, 2.5));
         let svg = plot(Scale::Log, vec![series]).svg();
@@ -174,8 +174,8 @@ mod tests {
     }
 
     #[test]
-    fn colours_begin_again_after_the_last() {
-        let svg = plot(Scale::Linear, vec![line(&[1.0, 2.0]); COLOURS + 1]).svg();
+    fn colors_are_reused_after_the_last() {
+        let svg = plot(Scale::Linear, vec![line(&[1.0, 2.0]); COLORS + 1]).svg();
         assert_eq!(count(&svg, "var(--series-1)"), 2, "{svg}");
         assert_eq!(count(&svg, "var(--series-6)"), 1, "{svg}");
     }

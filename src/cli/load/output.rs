@@ -18,8 +18,8 @@ use crate::load::output::table;
 use crate::load::stats::histogram_log::{self, Interval, IntervalLog};
 use crate::load::stats::summary::{Outcome, Second, Summary};
 use crate::load::stats::threshold::Threshold;
-use crate::report::color;
-use crate::report::output_file::{Json, ResultFile, Unwritten, print};
+use crate::report::output_file::{Json, OutputFile, WriteError, print};
+use crate::report::terminal;
 
 /// A threshold was not met.
 const THRESHOLD: u8 = 3;
@@ -43,13 +43,13 @@ impl Told<'_> {
         load::check(options)?;
         // What can not be written is better known before the run than after it.
         let json = Json::open(self.json)?;
-        let page = self.report.map(ResultFile::open).transpose()?;
+        let page = self.report.map(OutputFile::open).transpose()?;
         let mut watch = Watch::new(options, self.histogram)?;
         let outcome = load::run(options, &mut watch)?;
         let unwritten = watch.finish();
         let drawn = page.map_or(Ok(()), |page| page.write(&page::page(&outcome)));
         // Whatever became of the files, the result is printed; whatever becomes of that, the files are there.
-        json.tell(&outcome.summary, || table::summary(&outcome.summary, width(), has_colours()))?;
+        json.write(&outcome.summary, || table::summary(&outcome.summary, width(), has_colors()))?;
         drawn?;
         unwritten?;
         Ok(self.judge(options, &outcome))
@@ -92,10 +92,10 @@ pub(super) fn merge(paths: &[PathBuf], to: Option<&Path>) -> ExitCode {
 fn print_merged(paths: &[PathBuf], to: Option<&Path>) -> Result<(), Failure> {
     let merged = histogram_log::merge(paths).map_err(|error| Failure::Line(error.to_string()))?;
     merged.warnings.iter().for_each(|warning| print_error(warning));
-    print(&table::merged(&merged, width(), has_colours()))?;
+    print(&table::merged(&merged, width(), has_colors()))?;
     let Some(path) = to else { return Ok(()) };
     let written = File::create(path).and_then(|file| merged.write(file));
-    written.map_err(|error| Unwritten::at(path, error))?;
+    written.map_err(|error| WriteError::at(path, error))?;
     Ok(())
 }
 
@@ -105,11 +105,11 @@ struct Watch {
     log: Option<(PathBuf, IntervalLog<File>)>,
     is_open_loop: bool,
     is_measuring: bool,
-    unwritten: Option<Unwritten>,
+    unwritten: Option<WriteError>,
 }
 
 impl Watch {
-    fn new(options: &LoadOptions, histogram: Option<&Path>) -> Result<Self, Unwritten> {
+    fn new(options: &LoadOptions, histogram: Option<&Path>) -> Result<Self, WriteError> {
         let live = Live::new(
             io::stderr().is_terminal(),
             options.connections.into(),
@@ -117,7 +117,7 @@ impl Watch {
         );
         let log = histogram.map(|path| {
             let log = IntervalLog::create(path, now()).map(|log| (path.to_owned(), log));
-            log.map_err(|error| Unwritten::at(path, error))
+            log.map_err(|error| WriteError::at(path, error))
         });
         Ok(Self {
             live,
@@ -129,7 +129,7 @@ impl Watch {
     }
 
     /// The end. What could not be written on the way is told now.
-    fn finish(self) -> Result<(), Unwritten> {
+    fn finish(self) -> Result<(), WriteError> {
         self.live.finish();
         self.unwritten.map_or(Ok(()), Err)
     }
@@ -162,7 +162,7 @@ impl Observer for Watch {
             lag: self.is_open_loop.then_some(&times.lag),
         };
         if let Err(error) = log.append(&interval) {
-            self.unwritten = Some(Unwritten::at(path, error));
+            self.unwritten = Some(WriteError::at(path, error));
         }
     }
 }
@@ -170,7 +170,7 @@ impl Observer for Watch {
 /// Why a result is not told.
 enum Failure {
     /// It can not be written.
-    Unwritten(Unwritten),
+    WriteError(WriteError),
     /// Something else, in one line.
     Line(String),
     /// The options can not be had together.
@@ -186,9 +186,9 @@ impl From<LoadError> for Failure {
     }
 }
 
-impl From<Unwritten> for Failure {
-    fn from(unwritten: Unwritten) -> Self {
-        Self::Unwritten(unwritten)
+impl From<WriteError> for Failure {
+    fn from(unwritten: WriteError) -> Self {
+        Self::WriteError(unwritten)
     }
 }
 
@@ -197,8 +197,8 @@ impl Failure {
     fn tell(self) -> ExitCode {
         let (line, status) = match self {
             // Whoever reads it has seen enough.
-            Self::Unwritten(unwritten) if unwritten.is_reader_gone() => return ExitCode::FAILURE,
-            Self::Unwritten(unwritten) => (unwritten.to_string(), 1),
+            Self::WriteError(unwritten) if unwritten.is_reader_gone() => return ExitCode::FAILURE,
+            Self::WriteError(unwritten) => (unwritten.to_string(), 1),
             Self::Line(line) => (line, 1),
             Self::Usage(line) => (line, 2),
         };
@@ -212,8 +212,8 @@ fn width() -> Option<u16> {
     rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col).filter(|columns| *columns > 0)
 }
 
-fn has_colours() -> bool {
-    color::are_wanted(&io::stdout())
+fn has_colors() -> bool {
+    terminal::supports_color(&io::stdout())
 }
 
 #[expect(clippy::disallowed_methods, reason = "a log says when it was begun")]

@@ -44,16 +44,16 @@ pub(crate) fn crossover(pairs: &[RatePair]) -> Crossover {
     };
     let changes: Vec<_> = decided.windows(2).filter(|both| both[0].1 != both[1].1).collect();
     let (sentence, connections) = match (&decided[..], &changes[..]) {
-        ([], _) => (format!("too close to tell{}", between(first, last)), None),
+        ([], _) => (format!("no clear difference{}", between(first, last)), None),
         ([(_, winner), ..], []) => (everywhere(*winner, &known, &decided), None),
         (_, [change]) => {
             let ((before, loser), (after, winner)) = (change[0], change[1]);
             let at = crossing(before, after);
             let sentence = format!(
-                "from about {} {} {} more messages a second ({}); below that {} ({}){}",
+                "from about {} {}, {} more messages per second ({}); below that, {} ({}){}",
                 rounded(at),
                 until(last, &decided),
-                does(winner),
+                handles(winner),
                 best(winner, &decided),
                 does(loser),
                 best(loser, &decided),
@@ -64,7 +64,7 @@ pub(crate) fn crossover(pairs: &[RatePair]) -> Crossover {
         _ => {
             let winners =
                 decided.iter().map(|(pair, winner)| format!("{} at {}", name(*winner), pair.connections));
-            (format!("no single crossing: {}", winners.collect::<Vec<_>>().join(", ")), None)
+            (format!("no single crossover: {}", winners.collect::<Vec<_>>().join(", ")), None)
         }
     };
     Crossover { sentence: sentence + &generators(&known), connections }
@@ -74,12 +74,12 @@ fn everywhere(winner: Winner, known: &[&RatePair], decided: &[(&RatePair, Winner
     let best = best(winner, decided);
     if decided.len() == known.len() {
         let (first, last) = (known[0], known[known.len() - 1]);
-        return format!("{} more messages a second{} ({best})", does(winner), between(first, last));
+        return format!("{} more messages per second{} ({best})", handles(winner), between(first, last));
     }
     let at: Vec<String> = decided.iter().map(|(pair, _)| grouped(pair.connections)).collect();
     format!(
-        "{} more messages a second at {} {} ({best}); elsewhere it is too close to tell",
-        does(winner),
+        "{} more messages per second at {} {} ({best}); no clear difference elsewhere",
+        handles(winner),
         list(&at),
         if at == ["1"] { "connection" } else { "connections" }
     )
@@ -100,9 +100,9 @@ fn elsewhere(first: &RatePair, last: &RatePair, decided: &[(&RatePair, Winner)])
     let (Some((low, _)), Some((high, _))) = (decided.first(), decided.last()) else { return "" };
     match (low.connections > first.connections, high.connections < last.connections) {
         (false, false) => "",
-        (true, false) => "; with the fewest it is too close to tell",
-        (false, true) => "; with more it is too close to tell",
-        (true, true) => "; with the fewest and the most it is too close to tell",
+        (true, false) => "; no clear difference with the fewest",
+        (false, true) => "; no clear difference with more",
+        (true, true) => "; no clear difference with the fewest and the most",
     }
 }
 
@@ -183,6 +183,13 @@ fn name(winner: Winner) -> &'static str {
     }
 }
 
+fn handles(winner: Winner) -> &'static str {
+    match winner {
+        Winner::Loop => "the loop handles",
+        Winner::Threads => "threads handle",
+    }
+}
+
 fn does(winner: Winner) -> &'static str {
     match winner {
         Winner::Loop => "the loop does",
@@ -250,8 +257,8 @@ mod tests {
             crossover(&pairs(&[(1, 10.0, 20.0), (10, 40.0, 40.0), (100, 100.0, 50.0), (1000, 90.0, 30.0)]));
         assert_eq!(
             found.sentence,
-            "from about 10 connections on the loop does more messages a second (3.00 times as many at 1,000); \
-             below that threads do (2.00 times as many at 1)"
+            "from about 10 connections on, the loop handles more messages per second (3.00 times as many at 1,000); \
+             below that, threads do (2.00 times as many at 1)"
         );
         assert!((found.connections.unwrap() - 10.0).abs() < 1e-6, "{found:?}");
     }
@@ -259,19 +266,22 @@ mod tests {
     #[test]
     fn threads_may_overtake_the_loop() {
         let text = sentence(&[(1, 20.0, 10.0), (1000, 10.0, 20.0)]);
-        assert!(text.starts_with("from about 30 connections on threads do more messages a second"), "{text}");
-        assert!(text.ends_with("below that the loop does (2.00 times as many at 1)"), "{text}");
+        assert!(
+            text.starts_with("from about 30 connections on, threads handle more messages per second"),
+            "{text}"
+        );
+        assert!(text.ends_with("below that, the loop does (2.00 times as many at 1)"), "{text}");
     }
 
     #[test]
     fn one_wins_everywhere() {
         assert_eq!(
             sentence(&[(1, 20.0, 10.0), (100, 50.0, 10.0)]),
-            "the loop does more messages a second from 1 to 100 connections (5.00 times as many at 100)"
+            "the loop handles more messages per second from 1 to 100 connections (5.00 times as many at 100)"
         );
         assert_eq!(
             sentence(&[(1, 10.0, 20.0)]),
-            "threads do more messages a second at 1 connection (2.00 times as many at 1)"
+            "threads handle more messages per second at 1 connection (2.00 times as many at 1)"
         );
     }
 
@@ -279,12 +289,12 @@ mod tests {
     fn a_difference_that_may_be_chance_is_not_decided() {
         assert_eq!(
             sentence(&[(1, 20.0, 20.0), (100, 20.1, 20.0)]),
-            "too close to tell from 1 to 100 connections"
+            "no clear difference from 1 to 100 connections"
         );
         assert_eq!(
             sentence(&[(1, 20.0, 20.0), (100, 50.0, 10.0)]),
-            "the loop does more messages a second at 100 connections (5.00 times as many at 100); elsewhere it is \
-             too close to tell"
+            "the loop handles more messages per second at 100 connections (5.00 times as many at 100); no clear \
+             difference elsewhere"
         );
     }
 
@@ -292,17 +302,17 @@ mod tests {
     fn undecided_ends_are_named() {
         let text = sentence(&[(1, 20.0, 10.0), (10, 10.0, 20.0), (100, 20.0, 20.0)]);
         assert!(
-            text.starts_with("from about 3 to 10 connections threads do more messages a second"),
+            text.starts_with("from about 3 to 10 connections, threads handle more messages per second"),
             "{text}"
         );
-        assert!(text.ends_with("; with more it is too close to tell"), "{text}");
+        assert!(text.ends_with("; no clear difference with more"), "{text}");
     }
 
     #[test]
     fn several_changes_are_no_crossing() {
         assert_eq!(
             sentence(&[(1, 1.0, 2.0), (10, 2.0, 1.0), (100, 1.0, 2.0)]),
-            "no single crossing: threads at 1, the loop at 10, threads at 100"
+            "no single crossover: threads at 1, the loop at 10, threads at 100"
         );
     }
 
@@ -318,7 +328,10 @@ mod tests {
         let mut pairs = pairs(&[(1, 20.0, 10.0), (100, 50.0, 10.0)]);
         pairs[1].loop_is_limited = true;
         let text = crossover(&pairs).sentence;
-        assert!(text.starts_with("the loop does more messages a second from 1 to 100 connections"), "{text}");
+        assert!(
+            text.starts_with("the loop handles more messages per second from 1 to 100 connections"),
+            "{text}"
+        );
         assert!(text.contains(" (at 100 the generator or another program was the limit"), "{text}");
     }
 
@@ -328,7 +341,7 @@ mod tests {
         pairs[1].threads_are_limited = true;
         let text = crossover(&pairs).sentence;
         assert!(
-            text.starts_with("the loop does more messages a second at 1 connection (2.00 times"),
+            text.starts_with("the loop handles more messages per second at 1 connection (2.00 times"),
             "{text}"
         );
     }

@@ -217,14 +217,14 @@ fn scalability(comparison: &Comparison) -> Table<'static> {
 mod tests {
     use super::*;
     use crate::compare::fixtures;
-    use crate::report::html::unbalanced;
-    use crate::report::page::leave;
+    use crate::report::html::mismatched_tag;
+    use crate::report::page::write_sample;
 
     #[test]
     fn the_page_shows_the_result() {
         let page = page(&fixtures::comparison());
-        leave("compare.html", &page);
-        assert_eq!(unbalanced(&page), None);
+        write_sample("compare.html", &page);
+        assert_eq!(mismatched_tag(&page), None);
         for part in ["Read with care.", "killed by signal 9", "from about", "memory maps", "64 KiB"] {
             assert!(page.contains(part), "{part}");
         }
@@ -238,8 +238,8 @@ mod tests {
         nothing.stacks.clear();
         nothing.interrupted = true;
         let page = page(&nothing);
-        leave("compare-nothing.html", &page);
-        assert_eq!(unbalanced(&page), None);
+        write_sample("compare-nothing.html", &page);
+        assert_eq!(mismatched_tag(&page), None);
         assert!(page.contains("Interrupted."));
     }
 

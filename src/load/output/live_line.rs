@@ -1,7 +1,7 @@
 //! The live line: how a run is going, once a second, on a terminal and nowhere else.
 //!
 //! It is drawn only when it is told something; nothing here starts a thread. A terminal that is gone, or
-//! that takes nothing (Ctrl-S), misses lines: a run never waits for it. There are no colours in it, so
+//! that takes nothing (Ctrl-S), misses lines: a run never waits for it. There are no colors in it, so
 //! `NO_COLOR` has nothing to switch off.
 
 use std::fmt;
@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::load::stats::summary::Second;
 use crate::report::format;
-use crate::report::stderr::takes_a_line;
+use crate::report::terminal::is_stderr_writable;
 
 /// The line, on standard error. It is cleared when this is dropped.
 pub(crate) struct Live {
@@ -79,7 +79,7 @@ impl Live {
     }
 
     fn draw(&self, change: impl FnOnce(&ProgressBar)) {
-        if let Some(bar) = self.bar.as_ref().filter(|_| takes_a_line()) {
+        if let Some(bar) = self.bar.as_ref().filter(|_| is_stderr_writable()) {
             change(bar);
         }
     }

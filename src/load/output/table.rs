@@ -16,8 +16,8 @@ mod facts;
 /// The result of a run: what was asked, what became of it, and in the last line whether it counts.
 /// Lines are wrapped at `width`, if there is one.
 #[must_use]
-pub(crate) fn summary(summary: &Summary, width: Option<u16>, colours: bool) -> String {
-    let look = Look { width, colours };
+pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> String {
+    let look = Look { width, colors };
     let latency = &summary.latency_us;
     let mut times = vec![times_row("connect", &latency.connect)];
     if !is_held(summary) {
@@ -37,8 +37,8 @@ pub(crate) fn summary(summary: &Summary, width: Option<u16>, colours: bool) -> S
 
 /// What logs add up to.
 #[must_use]
-pub(crate) fn merged(merged: &Merged, width: Option<u16>, colours: bool) -> String {
-    let look = Look { width, colours };
+pub(crate) fn merged(merged: &Merged, width: Option<u16>, colors: bool) -> String {
+    let look = Look { width, colors };
     let title = format!(
         "{} of {} over {}",
         counted(merged.intervals, "interval"),
@@ -67,7 +67,7 @@ fn title(summary: &Summary) -> String {
 #[derive(Debug, Clone, Copy)]
 struct Look {
     width: Option<u16>,
-    colours: bool,
+    colors: bool,
 }
 
 impl Look {
@@ -112,7 +112,7 @@ impl Look {
     }
 
     fn painted(self, text: &str, code: &str) -> String {
-        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
+        if self.colors { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
     }
 }
 
@@ -235,11 +235,11 @@ valid
     }
 
     #[test]
-    fn colours_only_add_to_the_text_and_no_line_ends_in_a_space() {
-        let coloured = summary(&with_failures(), None, true);
-        assert!(coloured.contains("\x1b[31mnot valid: "));
+    fn colors_only_add_to_the_text_and_no_line_ends_in_a_space() {
+        let colored = summary(&with_failures(), None, true);
+        assert!(colored.contains("\x1b[31mnot valid: "));
         let codes = ["\x1b[0m", "\x1b[1m", "\x1b[31m"];
-        let stripped = codes.iter().fold(coloured, |text, code| text.replace(code, ""));
+        let stripped = codes.iter().fold(colored, |text, code| text.replace(code, ""));
         assert_eq!(stripped, plain(&with_failures()));
         assert!(stripped.lines().all(|line| line == line.trim_end()));
     }

@@ -1,14 +1,14 @@
-//! A plot as a file of its own: a picture for documents, light or dark as the reader's system is.
+//! A plot as an SVG file, in light or dark colors by the setting of the reader.
 
 use super::style;
 use crate::report::html::{element, text};
-use crate::report::plot::{COLOURS, Plot, Stroke};
+use crate::report::plot::{COLORS, Plot, Stroke};
 
-/// The drawing of `plot` with its title and legend above it, as a whole SVG file.
+/// The whole SVG file: title, legend, and the drawing of `plot`.
 #[must_use]
 pub(crate) fn picture(plot: &Plot) -> String {
     let svg = plot.svg();
-    // The drawing begins with an element that says how large it is, and is put into a larger one.
+    // The first element of the drawing has its size; it is replaced by a larger one.
     let (start, drawn) = svg.split_once('>').unwrap_or(("", ""));
     let size = start.split_once("viewBox=\"0 0 ").and_then(|(_, size)| size.split_once('"'));
     let size = size.and_then(|(size, _)| size.split_once(' '));
@@ -20,66 +20,67 @@ pub(crate) fn picture(plot: &Plot) -> String {
          svg > .title {{ font-weight: 600; fill: var(--text); }}\n\
          svg * {{ vector-effect: non-scaling-stroke; stroke-linejoin: round; }}\n\
          svg .dashed {{ stroke-dasharray: 5 5; }}\n",
-        style::colours()
+        style::colors()
     );
-    let ground = format!("<rect width=\"{width}\" height=\"{height}\" rx=\"40\" fill=\"var(--surface)\"/>\n");
+    let background =
+        format!("<rect width=\"{width}\" height=\"{height}\" rx=\"40\" fill=\"var(--surface)\"/>\n");
     let title = element(&format!("text class=\"title\" x=\"{MARGIN}\" y=\"{}\"", MARGIN + TEXT), &label);
     let drawn = element(&format!("g class=\"plot\" transform=\"translate({MARGIN} {TOP})\""), {
         drawn.trim_end().trim_end_matches("</svg>")
     });
-    let inside = [element("style", &rules), ground, title, legend(plot), drawn].join("\n");
+    let inside = [element("style", &rules), background, title, legend(plot), drawn].join("\n");
     let start = format!(
         "svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{}\" height=\"{}\" \
          role=\"img\" aria-label=\"{label}\"",
-        width / FINENESS,
-        height / FINENESS
+        width / ZOOM,
+        height / ZOOM
     );
     element(&start, &inside) + "\n"
 }
 
-/// The names of the lines, side by side.
+/// The names of the series, side by side.
 fn legend(plot: &Plot) -> String {
     let mut x = MARGIN;
     let y = MARGIN + 3 * TEXT;
     let entries = plot.series.iter().enumerate().map(|(number, series)| {
         let dashed = if series.stroke == Stroke::Dashed { " class=\"dashed\"" } else { "" };
-        let colour = number % COLOURS + 1;
+        let color = number % COLORS + 1;
         let (from, to, middle) = (x, x + KEY, y - TEXT / 3);
         let key = format!(
-            "<path{dashed} d=\"M{from} {middle}H{to}\" fill=\"none\" stroke=\"var(--series-{colour})\" stroke-width=\"3\"/>"
+            "<path{dashed} d=\"M{from} {middle}H{to}\" fill=\"none\" stroke=\"var(--series-{color})\" stroke-width=\"3\"/>"
         );
         let name = element(&format!("text x=\"{}\" y=\"{y}\"", to + TEXT / 2), &text(&series.name));
-        // Letters are about half as wide as they are high.
+        // The width of a letter is about half its height.
         x = to + 2 * TEXT + series.name.chars().count() * TEXT * 11 / 20;
         key + &name
     });
     entries.collect()
 }
 
-/// As many units of the drawing are a pixel.
-const FINENESS: usize = 4;
+/// Units of the drawing per pixel.
+const ZOOM: usize = 4;
 
-/// Around the drawing.
+/// Margin around the drawing.
 const MARGIN: usize = 60;
 
-/// Above the drawing, for title and legend.
+/// Space above the drawing for title and legend.
 const TOP: usize = 290;
 
-/// Height of letters.
+/// Font size.
 const TEXT: usize = 54;
 
-/// Length of the line that shows how a series is drawn.
+/// Length of the line in the legend.
 const KEY: usize = 80;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::format;
-    use crate::report::html::unbalanced;
+    use crate::report::html::mismatched_tag;
     use crate::report::plot::{Axis, Scale, Series};
 
     #[test]
-    fn a_picture_has_its_title_its_legend_and_its_colours() {
+    fn a_picture_has_its_title_its_legend_and_its_colors() {
         let y = Axis { label: "y", scale: Scale::Linear, show: format::with_prefix };
         let series = vec![
             Series::new("one & all", [(0.0, Some(1.0)), (1.0, Some(2.0))]),
@@ -94,6 +95,6 @@ mod tests {
         }
         assert_eq!(svg.matches("<svg").count(), 1, "{svg}");
         assert_eq!(svg.matches("</svg>").count(), 1, "{svg}");
-        assert_eq!(unbalanced(&svg), None, "{svg}");
+        assert_eq!(mismatched_tag(&svg), None, "{svg}");
     }
 }

@@ -1,7 +1,7 @@
-//! How a page looks.
+//! The style sheet of a page.
 //!
-//! The colours of series are those of Okabe and Ito, which people with any kind of colour vision can tell
-//! apart; in the dark the same, lighter.
+//! The colors of series are those of Okabe and Ito, which are distinguishable with any kind of color vision; the
+//! dark theme has lighter variants.
 
 pub(super) const CSS: &str = "
 :root {
@@ -32,7 +32,7 @@ body {
   -webkit-text-size-adjust: 100%;
 }
 main { max-width: 72rem; margin: 0 auto; padding: 2.5rem 1.5rem 2rem; }
-h1, .subtitle, .note, .prose, .value, .words { overflow-wrap: anywhere; }
+h1, .subtitle, .note, .prose, .value, .text { overflow-wrap: anywhere; }
 h1 { margin: 0; font-size: 1.75rem; line-height: 1.2; letter-spacing: -0.01em; }
 h2 { margin: 2.75rem 0 0; font-size: 1.25rem; }
 .subtitle { margin: 0.35rem 0 0; color: var(--muted); }
@@ -79,7 +79,7 @@ caption { padding: 0.8rem 1rem 0.3rem; text-align: left; font-weight: 600; }
 th, td { padding: 0.4rem 1rem; border-top: 1px solid var(--line); text-align: left; vertical-align: baseline; }
 thead th { border-top: 0; font-size: 0.8125rem; font-weight: 500; color: var(--muted); }
 tbody th { font-weight: 400; }
-.words { min-width: 14rem; }
+.text { min-width: 14rem; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 footer { margin-top: 2.5rem; font-size: 0.8125rem; color: var(--muted); }
 @media (max-width: 56rem) {
@@ -101,7 +101,7 @@ footer { margin-top: 2.5rem; font-size: 0.8125rem; color: var(--muted); }
 }
 ";
 
-/// The colours alone.
-pub(super) fn colours() -> &'static str {
+/// Only the colors.
+pub(super) fn colors() -> &'static str {
     CSS.split("* {").next().unwrap_or(CSS)
 }

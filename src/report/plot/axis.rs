@@ -1,4 +1,4 @@
-//! An axis: where a value is on it, which values have a tick, and what is written there.
+//! An axis: the position of a value, the ticks and their labels.
 
 use std::ops::Range;
 
@@ -7,35 +7,35 @@ use crate::report::format;
 /// An axis of a plot.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Axis {
-    /// What it counts, written at its end.
+    /// The quantity, written at the end of the axis.
     pub label: &'static str,
-    /// How values are spread over it.
+    /// The scale.
     pub scale: Scale,
-    /// What is written at a tick. [`Scale::Time`] and [`Scale::Nines`] write their own.
+    /// Formats the label of a tick. [`Scale::Time`] and [`Scale::Nines`] have their own labels.
     pub show: fn(f64) -> String,
 }
 
-/// How values are spread over an axis.
+/// The scale of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scale {
-    /// Evenly, from zero.
+    /// Linear, from zero.
     Linear,
-    /// Evenly, from zero, with ticks at whole numbers only.
+    /// Linear, from zero, with ticks only at whole numbers.
     Whole,
-    /// Seconds, evenly, from zero, with ticks at whole minutes and hours when there are many.
+    /// Seconds, linear, from zero, with ticks at whole minutes or hours on a long axis.
     Time,
-    /// By their logarithm. What is not above zero cannot be shown.
+    /// Logarithmic. Values up to zero cannot be shown.
     Log,
-    /// Shares of all, 0 to 1, by the share that is left: 90 % is as far from 99 % as that is from 99.9 %.
+    /// Percentiles, 0 to 1, by the logarithm of the rest: 90 % is as far from 99 % as 99 % is from 99.9 %.
     Nines,
 }
 
-/// What an axis is for the values that it has to show, in its own even coordinate.
+/// An axis for given values, in linear coordinates.
 #[derive(Debug)]
 pub(super) struct Frame {
-    /// From end to end.
+    /// The ends of the axis.
     pub(super) range: Range<f64>,
-    /// The ticks, and what is written there.
+    /// The ticks and their labels.
     pub(super) ticks: Vec<(f64, String)>,
 }
 
@@ -46,7 +46,7 @@ impl Axis {
         Self { label, scale: Scale::Time, show: format::with_prefix }
     }
 
-    /// Percentiles, each nine as long as the one before.
+    /// Percentiles.
     #[must_use]
     pub(crate) fn nines(label: &'static str) -> Self {
         Self { label, scale: Scale::Nines, show: format::with_prefix }
@@ -55,20 +55,20 @@ impl Axis {
     /// The axis for `values`.
     pub(super) fn frame(&self, values: impl Iterator<Item = f64>) -> Frame {
         let (low, high) = values
-            .filter(|value| self.scale.place(*value).is_some())
+            .filter(|value| self.scale.position(*value).is_some())
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
         let (low, high) = if low <= high { (low, high) } else { (1.0, 1.0) };
         match self.scale {
-            Scale::Linear => self.even(low, high, 0.0),
-            Scale::Whole => self.even(low, high, 1.0),
+            Scale::Linear => self.linear(low, high, 0.0),
+            Scale::Whole => self.linear(low, high, 1.0),
             Scale::Log => self.logarithmic(low, high),
             Scale::Time => seconds(high),
-            Scale::Nines => nines(self.scale.place(high).unwrap_or(0.0)),
+            Scale::Nines => nines(self.scale.position(high).unwrap_or(0.0)),
         }
     }
 
-    /// From zero (or below, for what is below) to the first tick that is not below `high`.
-    fn even(&self, low: f64, high: f64, step_min: f64) -> Frame {
+    /// From zero, or from below zero for negative values, to the first tick from `high` on.
+    fn linear(&self, low: f64, high: f64, step_min: f64) -> Frame {
         let (low, high) = (low.min(0.0), high.max(0.0));
         let length = if high - low < LENGTH_MIN { 1.0 } else { high - low };
         let step = nice(length / TICKS).max(step_min);
@@ -79,42 +79,44 @@ impl Axis {
         Frame { range: first * step..last * step, ticks: ticks.collect() }
     }
 
-    /// From 1, 2 or 5 times a power of ten to another. They all have a tick when they are few, or else the
-    /// powers of ten, or some of those.
+    /// From 1, 2 or 5 times a power of ten to another. On a short axis they all have a tick, on a longer one the
+    /// powers of ten, or some of them.
     fn logarithmic(&self, low: f64, high: f64) -> Frame {
         let (low, high) = (low.log10(), high.log10());
-        let decade = |place: f64| [1.0, 2.0, 5.0].map(|step: f64| place.floor() + step.log10());
-        let after =
-            decade(high).into_iter().chain([high.floor() + 1.0]).find(|place| *place >= high - ROUNDING);
-        let before = decade(low).into_iter().rfind(|place| *place <= low + ROUNDING);
+        let decade = |position: f64| [1.0, 2.0, 5.0].map(|step: f64| position.floor() + step.log10());
+        let after = decade(high)
+            .into_iter()
+            .chain([high.floor() + 1.0])
+            .find(|position| *position >= high - ROUNDING);
+        let before = decade(low).into_iter().rfind(|position| *position <= low + ROUNDING);
         let (start, end) = (before.unwrap_or(low), after.unwrap_or(high));
-        // One value alone is shown in the middle.
+        // A single value is shown in the middle.
         let (start, end) = if end - start < ROUNDING { (start - 1.0, end + 1.0) } else { (start, end) };
         let few = end - start <= 2.0 + ROUNDING;
         let every = ((end - start) / TICKS_MAX).ceil().max(1.0);
         let decades =
-            (0u32..).map(|n| start.floor() + every * f64::from(n)).take_while(|place| *place <= end);
-        let places = decades.flat_map(|at| if few { decade(at).to_vec() } else { vec![at.floor()] });
-        let shown = places.filter(|place| *place >= start - ROUNDING && *place <= end + ROUNDING);
-        let ticks = shown.map(|place| (place, (self.show)(10f64.powf(place)))).collect();
+            (0u32..).map(|n| start.floor() + every * f64::from(n)).take_while(|position| *position <= end);
+        let positions = decades.flat_map(|at| if few { decade(at).to_vec() } else { vec![at.floor()] });
+        let shown = positions.filter(|position| *position >= start - ROUNDING && *position <= end + ROUNDING);
+        let ticks = shown.map(|position| (position, (self.show)(10f64.powf(position)))).collect();
         Frame { range: start..end, ticks }
     }
 }
 
 impl Scale {
-    /// Where `value` is in the even coordinate of the axis, if it can be shown at all.
-    pub(super) fn place(self, value: f64) -> Option<f64> {
-        let place = match self {
+    /// The linear coordinate of `value`; `None` if it cannot be shown.
+    pub(super) fn position(self, value: f64) -> Option<f64> {
+        let position = match self {
             Self::Linear | Self::Whole | Self::Time => value,
             Self::Log if value > 0.0 => value.log10(),
             Self::Nines if (0.0..1.0).contains(&value) => -(1.0 - value).log10(),
             Self::Log | Self::Nines => return None,
         };
-        place.is_finite().then_some(place)
+        position.is_finite().then_some(position)
     }
 }
 
-/// Zero to `high` seconds, with ticks where a clock has them.
+/// Zero to `high` seconds, with ticks at the usual divisions of time.
 fn seconds(high: f64) -> Frame {
     const MINUTE: f64 = 60.0;
     const HOUR: f64 = 60.0 * MINUTE;
@@ -134,14 +136,15 @@ fn seconds(high: f64) -> Frame {
         short if short < 2.0 * DAY => (HOUR, "h"),
         _ => (DAY, "d"),
     };
-    let places = (0u32..).map(|n| f64::from(n) * step).take_while(|place| *place <= high * (1.0 + ROUNDING));
-    let text = |place: f64| {
-        if place == 0.0 { "0".into() } else { format!("{} {name}", format::with_prefix(place / unit)) }
+    let positions =
+        (0u32..).map(|n| f64::from(n) * step).take_while(|position| *position <= high * (1.0 + ROUNDING));
+    let text = |position: f64| {
+        if position == 0.0 { "0".into() } else { format!("{} {name}", format::with_prefix(position / unit)) }
     };
-    Frame { range: 0.0..high, ticks: places.map(|place| (place, text(place))).collect() }
+    Frame { range: 0.0..high, ticks: positions.map(|position| (position, text(position))).collect() }
 }
 
-/// Up to `high` nines, at least one. Many of them have a tick at every other.
+/// Up to `high` nines, at least one. With many nines, every other one has a tick.
 fn nines(high: f64) -> Frame {
     let high = high.max(1.0);
     let every = if high > TICKS_WIDE { 2 } else { 1 };
@@ -150,33 +153,33 @@ fn nines(high: f64) -> Frame {
         2 => (2.0, "99%".into()),
         more => (f64::from(u8::try_from(more).unwrap_or(u8::MAX)), format!("99.{}%", "9".repeat(more - 2))),
     });
-    let half = Scale::Nines.place(0.5).map(|place| (place, "50%".into()));
+    let half = Scale::Nines.position(0.5).map(|position| (position, "50%".into()));
     Frame {
         range: 0.0..high,
-        ticks: half.into_iter().chain(nines).filter(|(place, _)| *place <= high + ROUNDING).collect(),
+        ticks: half.into_iter().chain(nines).filter(|(position, _)| *position <= high + ROUNDING).collect(),
     }
 }
 
-/// The least of 1, 2 and 5 times a power of ten that is not below `least`.
+/// The smallest of 1, 2 and 5 times a power of ten that is not below `least`.
 fn nice(least: f64) -> f64 {
     let power = 10f64.powf(least.log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0];
     steps.iter().map(|step| step * power).find(|step| *step >= least * (1.0 - ROUNDING)).unwrap_or(least)
 }
 
-/// Spaces between ticks that an even axis has about.
+/// The approximate number of intervals on a linear axis.
 const TICKS: f64 = 5.0;
 
-/// Spaces between ticks that there is room for at the left.
+/// The most intervals on the left axis.
 const TICKS_MAX: f64 = 8.0;
 
-/// The same at the bottom, where labels stand beside each other.
+/// The most intervals on the bottom axis, where labels are side by side.
 const TICKS_WIDE: f64 = 6.0;
 
-/// What is shorter is shown as if it were nothing.
+/// A shorter range is shown as a single value.
 const LENGTH_MIN: f64 = 1e-9;
 
-/// What arithmetic in floating point may be off by, relative.
+/// The relative tolerance for rounding errors.
 const ROUNDING: f64 = 1e-9;
 
 #[cfg(test)]
@@ -228,9 +231,9 @@ mod tests {
         assert_eq!(labels(nines, &[0.9995]), "50% 90% 99% 99.9%");
         assert_eq!(labels(nines, &[0.3, 1.0]), "50% 90%");
         assert_eq!(labels(nines, &[0.999_999_95]), "50% 90% 99.9% 99.999% 99.99999%");
-        let places = [0.9, 0.99, 0.999].map(|share| Scale::Nines.place(share).unwrap());
-        for (place, nines) in places.into_iter().zip([1.0, 2.0, 3.0]) {
-            assert!((place - nines).abs() < 1e-9, "{places:?}");
+        let positions = [0.9, 0.99, 0.999].map(|share| Scale::Nines.position(share).unwrap());
+        for (position, nines) in positions.into_iter().zip([1.0, 2.0, 3.0]) {
+            assert!((position - nines).abs() < 1e-9, "{positions:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The drawing of a plot. The only file that knows `plotters`.
+//! The drawing of a plot, in the only file that uses `plotters`.
 
 use std::io::Error;
 use std::ops::Range;
@@ -13,27 +13,27 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, IntoFont, ShapeStyle};
 
 use super::axis::Frame;
-use super::thin::{runs, thin};
-use super::{COLOURS, Plot, Point, Series, Stroke};
+use super::downsample::{downsample, runs};
+use super::{COLORS, Plot, Point, Series, Stroke};
 use crate::report::html;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Frame, Frame>>;
 type Drawn = Result<(), DrawingAreaErrorKind<Error>>;
 
-/// `plotters` draws at whole numbers. So the plot is drawn this much larger than it is meant to be seen.
-const FINENESS: i32 = 4;
+/// `plotters` draws at integer coordinates, so the plot is drawn larger by this factor.
+const ZOOM: i32 = 4;
 
-/// Width and height in pixels, before the page scales it.
+/// Width and height in pixels, before the page scales the plot.
 const SIZE: (i32, i32) = (560, 300);
 
-/// Room in pixels above the lines for the name of the axis at the left.
+/// Space in pixels above the lines for the name of the left axis.
 const TOP: i32 = 32;
-/// Room for the labels at the left.
+/// Space for the labels at the left.
 const LEFT: i32 = 60;
-/// Room for the labels at the bottom, and for the name of that axis.
+/// Space for the labels at the bottom, and for the name of that axis.
 const BOTTOM: i32 = 48;
-/// Room for the half of the last label at the bottom.
+/// Space for half of the last label at the bottom.
 const RIGHT: i32 = 28;
 
 impl Plot {
@@ -41,9 +41,9 @@ impl Plot {
     #[must_use]
     pub(crate) fn svg(&self) -> String {
         let mut svg = String::new();
-        let size = (SIZE.0 * FINENESS, SIZE.1 * FINENESS);
+        let size = (SIZE.0 * ZOOM, SIZE.1 * ZOOM);
         let area = SVGBackend::with_string(&mut svg, (size.0.unsigned_abs(), size.1.unsigned_abs()));
-        draw(self, &area.into_drawing_area()).expect("a string takes whatever is drawn");
+        draw(self, &area.into_drawing_area()).expect("writing to a string does not fail");
         let names: Vec<&str> = self.series.iter().map(|series| series.name.as_str()).collect();
         let label = format!("{}: {}", self.title, names.join(", "));
         let start = format!(
@@ -53,35 +53,35 @@ impl Plot {
             html::text(&label)
         );
         let drawn = svg.split_once('>').map_or("", |(_, drawn)| drawn);
-        coloured(start + drawn)
+        colored(start + drawn)
     }
 }
 
 fn draw(plot: &Plot, area: &Area<'_>) -> Drawn {
-    let place = |point: &Point| Some((plot.x.scale.place(point.x)?, plot.y.scale.place(point.y?)?));
+    let position = |point: &Point| Some((plot.x.scale.position(point.x)?, plot.y.scale.position(point.y?)?));
     let shown =
-        || plot.series.iter().flat_map(|series| &series.points).filter(|point| place(point).is_some());
+        || plot.series.iter().flat_map(|series| &series.points).filter(|point| position(point).is_some());
     if shown().next().is_none() {
         let middle = (SIZE.0 / 2, SIZE.1 / 2);
         return write("nothing was measured", middle, Pos::new(HPos::Center, VPos::Center), area);
     }
-    // Where the line is broken there is room for it all the same.
+    // Gaps in the line take space as well.
     let x = plot.x.frame(plot.series.iter().flat_map(|series| &series.points).map(|point| point.x));
     let y = plot.y.frame(shown().flat_map(values));
     let mut chart = ChartBuilder::on(area)
-        .margin_top(TOP * FINENESS)
-        .margin_right(RIGHT * FINENESS)
-        .x_label_area_size(BOTTOM * FINENESS)
-        .y_label_area_size(LEFT * FINENESS)
+        .margin_top(TOP * ZOOM)
+        .margin_right(RIGHT * ZOOM)
+        .x_label_area_size(BOTTOM * ZOOM)
+        .y_label_area_size(LEFT * ZOOM)
         .build_cartesian_2d(x, y)?;
     draw_axes(plot, area, &mut chart)?;
     for (number, series) in plot.series.iter().enumerate() {
-        draw_series(plot, series, number % COLOURS, &mut chart)?;
+        draw_series(plot, series, number % COLORS, &mut chart)?;
     }
     area.present()
 }
 
-/// The grid with its labels at the left, then the axis at the bottom, and the names of both at their ends.
+/// The grid with its labels at the left, the axis at the bottom, and the names of both.
 fn draw_axes(plot: &Plot, area: &Area<'_>, chart: &mut Chart<'_, '_>) -> Drawn {
     chart
         .configure_mesh()
@@ -104,12 +104,12 @@ fn draw_axes(plot: &Plot, area: &Area<'_>, chart: &mut Chart<'_, '_>) -> Drawn {
     write(plot.x.label, (SIZE.0 - RIGHT, SIZE.1), Pos::new(HPos::Right, VPos::Bottom), area)
 }
 
-fn draw_series(plot: &Plot, series: &Series, colour: usize, chart: &mut Chart<'_, '_>) -> Drawn {
-    let points = thin(&series.points);
-    let ink = ink(series.stroke == Stroke::Dashed, colour);
+fn draw_series(plot: &Plot, series: &Series, color: usize, chart: &mut Chart<'_, '_>) -> Drawn {
+    let points = downsample(&series.points);
+    let ink = ink(series.stroke == Stroke::Dashed, color);
     let (line, dot) = (ShapeStyle::from(ink).stroke_width(LINE), ink.filled());
-    let place = |x: f64, y: f64| Some((plot.x.scale.place(x)?, plot.y.scale.place(y)?));
-    for run in runs(&points, |point| place(point.x, point.y?)) {
+    let position = |x: f64, y: f64| Some((plot.x.scale.position(x)?, plot.y.scale.position(y)?));
+    for run in runs(&points, |point| position(point.x, point.y?)) {
         let marked = series.stroke == Stroke::Marked || run.len() == 1;
         let marks: Vec<_> = run.iter().filter(|_| marked).map(|at| Circle::new(*at, MARK, dot)).collect();
         if run.len() > 1 {
@@ -119,7 +119,7 @@ fn draw_series(plot: &Plot, series: &Series, colour: usize, chart: &mut Chart<'_
     }
     for point in &points {
         let Some((low, high)) = point.spread else { continue };
-        let ends = (place(point.x, low), place(point.x, high));
+        let ends = (position(point.x, low), position(point.x, high));
         if let (Some(low), Some(high)) = ends {
             draw_bar(chart, low, high, line)?;
         }
@@ -143,24 +143,24 @@ fn values(point: &Point) -> impl Iterator<Item = f64> {
     [point.y, low, high].into_iter().flatten()
 }
 
-fn write(words: &str, at: (i32, i32), anchor: Pos, area: &Area<'_>) -> Drawn {
-    area.draw(&Text::new(words.to_owned(), (at.0 * FINENESS, at.1 * FINENESS), text().pos(anchor)))
+fn write(content: &str, at: (i32, i32), anchor: Pos, area: &Area<'_>) -> Drawn {
+    area.draw(&Text::new(content.to_owned(), (at.0 * ZOOM, at.1 * ZOOM), text().pos(anchor)))
 }
 
 impl Ranged for Frame {
     type FormatOption = NoDefaultFormatting;
     type ValueType = f64;
 
-    #[expect(clippy::cast_possible_truncation, reason = "it is within `pixels`")]
-    fn map(&self, place: &f64, pixels: (i32, i32)) -> i32 {
-        let share = (place - self.range.start) / (self.range.end - self.range.start);
+    #[expect(clippy::cast_possible_truncation, reason = "the result is within `pixels`")]
+    fn map(&self, position: &f64, pixels: (i32, i32)) -> i32 {
+        let share = (position - self.range.start) / (self.range.end - self.range.start);
         pixels.0 + (f64::from(pixels.1 - pixels.0) * share).round() as i32
     }
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
-        // There are no lines between the ticks.
+        // No lines between the ticks.
         let ticks = if hint.weight().allow_light_points() { &[] } else { self.ticks.as_slice() };
-        ticks.iter().map(|(place, _)| *place).collect()
+        ticks.iter().map(|(position, _)| *position).collect()
     }
 
     fn range(&self) -> Range<f64> {
@@ -169,48 +169,48 @@ impl Ranged for Frame {
 }
 
 impl ValueFormatter<f64> for Frame {
-    fn format_ext(&self, place: &f64) -> String {
-        let off = |tick: &(f64, String)| (tick.0 - place).abs();
+    fn format_ext(&self, position: &f64) -> String {
+        let off = |tick: &(f64, String)| (tick.0 - position).abs();
         let nearest = self.ticks.iter().min_by(|a, b| off(a).total_cmp(&off(b)));
         nearest.map_or_else(String::new, |(_, text)| text.clone())
     }
 }
 
-/// The page says how large it is; `plotters` has to have something.
+/// The page sets the font size; `plotters` needs one too.
 fn text() -> TextStyle<'static> {
-    ("sans-serif", 14 * FINENESS).into_font().color(&TEXT)
+    ("sans-serif", 14 * ZOOM).into_font().color(&TEXT)
 }
 
-/// Pixels of a line, however large the plot is shown.
+/// Width of a line in pixels, at any size of the plot.
 const LINE: u32 = 2;
 /// Length of a tick. Its label is twice as far from the axis.
-const TICK: i32 = 5 * FINENESS;
+const TICK: i32 = 5 * ZOOM;
 /// Radius of a mark.
-const MARK: i32 = 4 * FINENESS;
+const MARK: i32 = 4 * ZOOM;
 /// Half of the stroke at the end of an error bar.
-const BAR: i32 = 5 * FINENESS;
+const BAR: i32 = 5 * ZOOM;
 
-// What is drawn has no colours yet: each of these stands for a variable of the page.
+// Placeholders for colors: each is replaced by a CSS variable of the page.
 const TEXT: RGBColor = RGBColor(0, 0, 1);
 const GRID: RGBColor = RGBColor(0, 0, 2);
 const AXIS: RGBColor = RGBColor(0, 0, 3);
 
-fn ink(dashed: bool, colour: usize) -> RGBColor {
-    RGBColor(1, u8::from(dashed), u8::try_from(colour).unwrap_or(0))
+fn ink(dashed: bool, color: usize) -> RGBColor {
+    RGBColor(1, u8::from(dashed), u8::try_from(color).unwrap_or(0))
 }
 
-/// `svg` with what each colour stands for, and without what the page says.
-fn coloured(mut svg: String) -> String {
+/// Replaces the placeholder colors of `svg` by variables, and removes attributes that the page sets.
+fn colored(mut svg: String) -> String {
     let hex = |RGBColor(red, green, blue)| format!("\"#{red:02X}{green:02X}{blue:02X}\"");
-    for (colour, variable) in [(TEXT, "plot-text"), (GRID, "plot-grid"), (AXIS, "plot-axis")] {
-        svg = svg.replace(&hex(colour), &format!("\"var(--{variable})\""));
+    for (color, variable) in [(TEXT, "plot-text"), (GRID, "plot-grid"), (AXIS, "plot-axis")] {
+        svg = svg.replace(&hex(color), &format!("\"var(--{variable})\""));
     }
-    for colour in 0..COLOURS {
-        let variable = format!("\"var(--series-{})\"", colour + 1);
-        svg = svg.replace(&hex(ink(false, colour)), &variable);
-        let dashed = format!("stroke={}", hex(ink(true, colour)));
+    for color in 0..COLORS {
+        let variable = format!("\"var(--series-{})\"", color + 1);
+        svg = svg.replace(&hex(ink(false, color)), &variable);
+        let dashed = format!("stroke={}", hex(ink(true, color)));
         svg = svg.replace(&dashed, &format!("class=\"dashed\" stroke={variable}"));
-        svg = svg.replace(&hex(ink(true, colour)), &variable);
+        svg = svg.replace(&hex(ink(true, color)), &variable);
     }
     svg.replace(" opacity=\"1\"", "").replace(" font-family=\"sans-serif\"", "")
 }

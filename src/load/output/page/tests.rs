@@ -9,8 +9,8 @@ use crate::load::stats::summary::{
     Bytes, Connections, DatagramDrops, Datagrams, Failure, Generator, Lag, Latencies, Latency, Messages,
     Percentiles, Second,
 };
-use crate::report::html::unbalanced;
-use crate::report::page::leave;
+use crate::report::html::mismatched_tag;
+use crate::report::page::write_sample;
 
 /// A run of which nothing is known.
 fn nothing() -> Outcome {
@@ -164,7 +164,7 @@ fn spoiled() -> Outcome {
 fn a_page_shows_every_figure_and_loads_nothing() {
     let outcome = sample();
     let page = page(&outcome);
-    assert_eq!(unbalanced(&page), None);
+    assert_eq!(mismatched_tag(&page), None);
     assert_eq!(page.matches("<svg ").count(), 6);
     let Latencies { response, service, connect } = &outcome.summary.latency_us;
     for latency in [response, service, connect] {
@@ -179,13 +179,13 @@ fn a_page_shows_every_figure_and_loads_nothing() {
     for loads in ["http:", "https:", "src=", "href=", "url(", "<script"] {
         assert!(!page.contains(loads), "{loads}");
     }
-    leave("sample.html", &page);
+    write_sample("sample.html", &page);
 }
 
 #[test]
 fn what_spoils_a_run_stands_on_top() {
     let page = page(&spoiled());
-    assert_eq!(unbalanced(&page), None);
+    assert_eq!(mismatched_tag(&page), None);
     assert!(page.find("The generator was busy 99 % of the time") < page.find("<dl"));
     assert!(page.find("9,502 of 10,000 connections were opened.") < page.find("<dl"));
     assert!(page.find("Interrupted.") < page.find("<dl"));
@@ -193,17 +193,17 @@ fn what_spoils_a_run_stands_on_top() {
     assert!(page.contains("sent = answered + late + lost"));
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
     assert!(!page.contains("Valid."));
-    leave("spoiled.html", &page);
+    write_sample("spoiled.html", &page);
 }
 
 #[test]
 fn a_run_that_found_nothing_has_a_page_too() {
     let page = page(&nothing());
-    assert_eq!(unbalanced(&page), None);
+    assert_eq!(mismatched_tag(&page), None);
     assert_eq!(page.matches("nothing was measured").count(), 4);
     assert!(page.contains("No connection was opened."));
     assert!(!page.contains("NaN"));
-    leave("nothing.html", &page);
+    write_sample("nothing.html", &page);
 }
 
 #[test]
