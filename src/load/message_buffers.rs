@@ -170,10 +170,10 @@ mod tests {
     use super::*;
     use crate::frame;
     use crate::service::message::ACKNOWLEDGEMENT;
-    use crate::service::{ClientSide, Definition};
+    use crate::service::{self, ClientSide};
 
     fn buffers(service: &str, text_bytes: usize) -> MessageBuffers {
-        match Definition::named(service).unwrap().client_side() {
+        match service::named(service).unwrap().client_side() {
             ClientSide::Stream(client) => MessageBuffers::new(client, text_bytes),
             ClientSide::Datagram(_) => panic!("{service} has no stream"),
         }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use crate::service::endpoint::{Endpoint, parse_address};
-use crate::service::{ALL, ClientSide, Definition};
+use crate::service::{self, ALL, ClientSide};
 
 /// The target of a run.
 #[derive(Debug, Clone)]
@@ -74,7 +74,7 @@ impl FromStr for Target {
             let address = address.ok_or("hold needs a host and a port: hold=HOST:PORT")?;
             let (host, port) = parse_address(address)?;
             Self::Hold { host, port }
-        } else if Definition::named(name).is_some() {
+        } else if service::named(name).is_some() {
             Self::Service(text.parse()?)
         } else {
             let known: Vec<&str> = ALL.iter().map(|definition| definition.name).collect();

@@ -4,7 +4,10 @@ use std::io::Write;
 
 use tz::{TimeZone, UtcDateTime};
 
-use super::{Action, Definition, ExpectedReply, Output, Progress, Reply, StreamClient, StreamService};
+use super::client_side::{ExpectedReply, Reply, StreamClient};
+use super::definition::Definition;
+use super::output::Output;
+use super::server_side::{Action, Progress, StreamService};
 
 pub(super) const DEFINITION: Definition = Definition::stream(
     "daytime",

@@ -3,8 +3,9 @@
 use std::fmt;
 
 #[cfg(feature = "cli")]
-use super::ClientSide;
-use super::{DatagramClient, DatagramService, StreamClient, StreamService};
+use super::client_side::ClientSide;
+use super::client_side::{DatagramClient, StreamClient};
+use super::server_side::{DatagramService, StreamService};
 
 /// The definition of a service. The ones of the program are in [`ALL`](super::ALL).
 pub struct Definition {
@@ -73,12 +74,6 @@ impl Definition {
         }
     }
 
-    /// The service of the program with this name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<&'static Self> {
-        super::ALL.iter().find(|definition| definition.name == name)
-    }
-
     /// `tcp` or `udp`.
     #[must_use]
     pub fn transport(&self) -> &'static str {
@@ -99,19 +94,5 @@ impl Definition {
 impl fmt::Debug for Definition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::ALL;
-    use super::*;
-
-    #[test]
-    fn names_and_ports_are_unique() {
-        for (index, definition) in ALL.iter().enumerate() {
-            assert!(std::ptr::eq(Definition::named(definition.name).unwrap(), definition));
-            assert!(ALL[..index].iter().all(|other| other.default_port != definition.default_port));
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::service::{ALL, Definition};
+use crate::service::{self, ALL, Definition};
 
 /// The host of an endpoint that names none.
 pub const DEFAULT_HOST: &str = "127.0.0.1";
@@ -42,7 +42,7 @@ impl FromStr for Endpoint {
             Some((name, address)) => (name, Some(address)),
             None => (text, None),
         };
-        let Some(service) = Definition::named(name) else {
+        let Some(service) = service::named(name) else {
             let known: Vec<&str> = ALL.iter().map(|definition| definition.name).collect();
             return Err(format!("unknown service '{name}', expected one of {}", known.join(", ")));
         };

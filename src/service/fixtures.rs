@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::Output;
+use super::output::Output;
 
 /// What a call did.
 pub(super) struct Outcome<T> {

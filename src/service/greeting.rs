@@ -1,6 +1,9 @@
 //! `greeting`: the server sends one greeting on connect, then ends the stream.
 
-use super::{Action, Definition, ExpectedReply, Output, Progress, Reply, StreamClient, StreamService};
+use super::client_side::{ExpectedReply, Reply, StreamClient};
+use super::definition::Definition;
+use super::output::Output;
+use super::server_side::{Action, Progress, StreamService};
 
 /// The greeting.
 pub const GREETING: &str = "Thank you for connecting !";

@@ -2,7 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use super::{Action, Definition, ExpectedReply, Output, Progress, Reply, StreamClient, StreamService};
+use super::client_side::{ExpectedReply, Reply, StreamClient};
+use super::definition::Definition;
+use super::output::Output;
+use super::server_side::{Action, Progress, StreamService};
 use crate::frame;
 
 /// The body of every acknowledgement.

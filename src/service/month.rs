@@ -2,7 +2,10 @@
 
 use std::str;
 
-use super::{Answer, DatagramClient, DatagramService, Definition, ExpectedAnswer, Output, Session};
+use super::client_side::{Answer, DatagramClient, ExpectedAnswer};
+use super::definition::Definition;
+use super::output::Output;
+use super::server_side::{DatagramService, Session};
 
 /// The answer to a peer's first datagram.
 pub const INTRODUCTION: &str =

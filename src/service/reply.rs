@@ -2,8 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use super::Reply as ParsedReply;
-use super::{Action, Definition, ExpectedReply, Output, Progress, StreamClient, StreamService};
+use super::client_side::{ExpectedReply, Reply as ParsedReply, StreamClient};
+use super::definition::Definition;
+use super::output::Output;
+use super::server_side::{Action, Progress, StreamService};
 
 /// The answer to every request.
 pub const REPLY: &str = "Thanks for connecting";

@@ -6,7 +6,7 @@ use crate::load::fake_net::FakeNet;
 use crate::load::message_buffers::MessageBuffers;
 use crate::load::stats::tally::Tally;
 use crate::service::message::ACKNOWLEDGEMENT;
-use crate::service::{ClientSide, Definition};
+use crate::service::{self, ClientSide, Definition};
 
 /// Bytes of a request of the default size.
 const REQUEST_BYTES: usize = 64 + 26;
@@ -23,8 +23,7 @@ impl Scenery {
         let mut plan = Plan { active: u32::MAX, pipeline: Some(1), one_shot: false, timeout_ns: 1000 };
         change(&mut plan);
         let target = "127.0.0.1:9".parse().unwrap();
-        let Some(ClientSide::Stream(client)) = Definition::named("message").map(Definition::client_side)
-        else {
+        let Some(ClientSide::Stream(client)) = service::named("message").map(Definition::client_side) else {
             panic!("message is on TCP")
         };
         let messages = MessageBuffers::new(client, 26);
