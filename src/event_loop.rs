@@ -3,41 +3,51 @@
 //! A turn is the unit of batching, of fairness, of time and of durability:
 //!
 //! ```text
-//!   poll      wait for the kernel; note what became ready; read the clock, once
-//!   gather    accept, receive, and visit connections: read each once, let its service answer   ┐ again, until
-//!   commit    record the messages of all of them with one write                                │ nothing that was
-//!   scatter   send the answers, one write a connection                                         ┘ ready is left
-//!   expire    close what is over its deadline
+//!   poll      wait for events; mark what is ready; read the clock, once
+//!   accept    accept connections; let services open them
+//!   receive   receive datagrams; let services answer
+//!   read      visit connections: read each once, let its service answer   ┐ again, until every
+//!   commit    write the messages of all of them to the journal            │ connection that was
+//!   send      send the answers, one write a connection                    ┘ ready is visited
+//!   expire    close the connections whose deadline is over
 //! ```
 //!
-//! This file owns everything and is the only one that acts on it; what is done in each step stands in a
-//! file of its own below `event_loop/`. What a connection is, is written in `conn.rs`, and what answers it
-//! in `service/`.
+//! This file owns the parts and calls the steps; each step has a file below `event_loop/`. The rules of a
+//! connection are in `conn/stream_session.rs`, what answers it in `service/`.
 
 mod accept;
+mod close;
 mod commit;
 mod datagrams;
-mod ending;
+mod drain;
+mod error;
+mod expire;
+#[cfg(debug_assertions)]
+mod invariants;
 mod outbox;
 mod read;
+mod send;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::conn::counters::{Counters, Notice, Notices};
-use crate::conn::sessions::Sessions;
+use crate::conn::counters::Counters;
+use crate::conn::deadlines::Tick;
+use crate::conn::log_throttle::{LogKind, LogThrottle};
 use crate::conn::table::ConnTable;
 use crate::conn::token::{CONNECTIONS_MAX, ConnId, Source};
+use crate::conn::udp_sessions::UdpSessions;
 use crate::conn::{CloseReason, Conn, Flags};
 use crate::journal::Journal;
 use crate::limits::Limits;
-use crate::net::{Datagram, Event, Net, Tick};
+use crate::net::{Datagram, Event, Net, Token};
 use crate::service::{DatagramService, StreamService};
 
 use accept::Accepting;
-use ending::Phase;
+use drain::Phase;
+pub use error::LoopError;
 use outbox::Outbox;
 
 /// A server: endpoints, their services and their connections, on the network `N`.
@@ -48,37 +58,41 @@ pub struct EventLoop<N: Net> {
     listeners: Vec<Listener<N>>,
     sockets: Vec<DatagramSocket<N>>,
     accepting: Accepting,
-    /// Of the connections, those that are only being told that the server is full.
+    /// Of the connections, those that are refused because the server is full.
     refusals: usize,
     table: ConnTable<N::Stream>,
-    /// Connections that have something to do without another event: those that this turn's events are
-    /// about, and those that the budget of the last turn left with bytes in the kernel.
+    /// Connections that have something to do without another event: those with an event in this turn, and
+    /// those that the budget of the last turn left with bytes in the kernel. Each has [`Flags::QUEUED`].
     run_queue: Vec<ConnId>,
-    /// Connections that wait for the record; each has [`Flags::HELD`].
+    /// Connections that wait for the journal. Each has [`Flags::HELD`].
     held: Vec<ConnId>,
     outbox: Outbox,
-    /// All reads share it. What is left of a read when the visit is over moves to the connection.
+    /// The buffer of all reads. What is unconsumed after a visit is copied to the connection's own buffer.
     read_buffer: Box<[u8]>,
-    /// Datagrams that lie in it.
+    /// Datagrams that lie in `read_buffer`.
     received: Vec<Datagram>,
-    happened: Vec<Event>,
+    /// The events of this turn.
+    events: Vec<Event>,
     now: Tick,
     phase: Phase,
-    /// Turns in a row that put expiring off.
+    /// Turns in a row that put off expiring.
     expiries_deferred: usize,
     counters: Counters,
-    notices: Notices,
+    log_throttle: LogThrottle,
+    /// Turns until the invariants are checked again.
+    #[cfg(debug_assertions)]
+    turns_to_check: usize,
 }
 
 /// A stream endpoint.
 struct Listener<N: Net> {
-    /// Gone once the server is stopping.
+    /// `None` once the server is stopping.
     socket: Option<N::Listener>,
     address: SocketAddr,
     service: Box<dyn StreamService>,
     /// Connections may wait to be accepted.
     ready: bool,
-    /// Its service has recorded something: without room on record there is no use in reading for it.
+    /// Its service has written to the journal: while that has no room, reading for it is of no use.
     records: bool,
 }
 
@@ -87,22 +101,13 @@ struct DatagramSocket<N: Net> {
     socket: N::Socket,
     address: SocketAddr,
     service: Box<dyn DatagramService>,
-    sessions: Sessions,
+    sessions: UdpSessions,
     /// Datagrams may wait.
     ready: bool,
 }
 
-/// Why a server ended that nobody asked to.
-#[derive(Debug)]
-pub enum LoopError {
-    /// Messages can no longer be recorded. Those that were not are not acknowledged either.
-    Journal(io::Error),
-    /// The poller is broken.
-    Poll(io::Error),
-}
-
 impl<N: Net> EventLoop<N> {
-    /// A server without endpoints, which records nothing.
+    /// A server without endpoints and without a journal.
     #[must_use]
     pub fn new(net: N, mut limits: Limits) -> Self {
         limits.refusals_max = limits.refusals_max.clamp(1, REFUSALS_MAX);
@@ -121,12 +126,14 @@ impl<N: Net> EventLoop<N> {
             outbox: Outbox::default(),
             read_buffer: vec![0; limits.read_bytes_max.max(1)].into_boxed_slice(),
             received: Vec::new(),
-            happened: Vec::with_capacity(limits.events_per_poll_max),
+            events: Vec::with_capacity(limits.events_per_poll_max),
             now: Tick::default(),
             phase: Phase::Serving,
             expiries_deferred: 0,
             counters: Counters::default(),
-            notices: Notices::new(),
+            log_throttle: LogThrottle::new(),
+            #[cfg(debug_assertions)]
+            turns_to_check: 0,
             limits,
         }
     }
@@ -134,10 +141,23 @@ impl<N: Net> EventLoop<N> {
     /// Serves `service` on connections to `address`; returns the address with the port that was taken.
     ///
     /// # Errors
-    /// The address can not be listened at, or there are 255 endpoints already.
+    /// The address cannot be listened at, or there are 255 endpoints already.
     pub fn listen(&mut self, address: SocketAddr, service: Box<dyn StreamService>) -> io::Result<SocketAddr> {
-        let place = place(self.listeners.len())?;
-        let (listener, address) = self.net.listen(address, Source::Listener(place).into())?;
+        self.listen_with(service, |net, token| net.listen(address, token))
+    }
+
+    /// Serves `service` on a listener that `open` makes, for example from a socket that the process has
+    /// inherited; returns its address.
+    ///
+    /// # Errors
+    /// That of `open`, or there are 255 endpoints already.
+    pub fn listen_with(
+        &mut self,
+        service: Box<dyn StreamService>,
+        open: impl FnOnce(&mut N, Token) -> io::Result<(N::Listener, SocketAddr)>,
+    ) -> io::Result<SocketAddr> {
+        let index = endpoint_index(self.listeners.len())?;
+        let (listener, address) = open(&mut self.net, Source::Listener(index).into())?;
         self.listeners.push(Listener {
             socket: Some(listener),
             address,
@@ -151,24 +171,36 @@ impl<N: Net> EventLoop<N> {
     /// Serves `service` on datagrams to `address`; returns the address with the port that was taken.
     ///
     /// # Errors
-    /// The address can not be bound, or there are 255 endpoints already.
+    /// The address cannot be bound, or there are 255 endpoints already.
     pub fn bind(&mut self, address: SocketAddr, service: Box<dyn DatagramService>) -> io::Result<SocketAddr> {
-        let place = place(self.sockets.len())?;
-        let (socket, address) = self.net.bind(address, Source::Datagrams(place).into())?;
-        // A datagram over the limit is seen as such by the one byte more that is read of it.
+        self.bind_with(service, |net, token| net.bind(address, token))
+    }
+
+    /// Serves `service` on a socket that `open` makes; returns its address.
+    ///
+    /// # Errors
+    /// That of `open`, or there are 255 endpoints already.
+    pub fn bind_with(
+        &mut self,
+        service: Box<dyn DatagramService>,
+        open: impl FnOnce(&mut N, Token) -> io::Result<(N::Socket, SocketAddr)>,
+    ) -> io::Result<SocketAddr> {
+        let index = endpoint_index(self.sockets.len())?;
+        let (socket, address) = open(&mut self.net, Source::Socket(index).into())?;
+        // A datagram over the limit is recognized by the one byte more that is read of it.
         let read_bytes = self.read_buffer.len().max(service.datagram_bytes_max() + 1);
         self.read_buffer = vec![0; read_bytes].into_boxed_slice();
-        let sessions = Sessions::new(&self.limits);
+        let sessions = UdpSessions::new(&self.limits);
         self.sockets.push(DatagramSocket { socket, address, service, sessions, ready: false });
         Ok(address)
     }
 
-    /// Records messages to `journal` from now on.
+    /// Writes messages to `journal` from now on.
     pub fn record_to(&mut self, journal: Journal) {
         self.journal = journal;
     }
 
-    /// Serves until it is asked to stop, then until what has begun is over.
+    /// Serves until it is asked to stop and what has begun is finished.
     ///
     /// # Errors
     /// See [`LoopError`].
@@ -185,33 +217,34 @@ impl<N: Net> EventLoop<N> {
     /// See [`LoopError`].
     pub fn turn(&mut self) -> Result<(), LoopError> {
         let timeout = self.poll_timeout();
-        self.happened.clear();
-        // What has come before this moment, the poll tells of.
-        let heard_until = self.now;
-        self.net
-            .poll(&mut self.happened, self.limits.events_per_poll_max, timeout)
-            .map_err(LoopError::Poll)?;
+        self.events.clear();
+        // The poll reports everything that has come before this moment.
+        let polled_at = self.now;
+        self.net.poll(&mut self.events, self.limits.events_per_poll_max, timeout).map_err(LoopError::Poll)?;
         self.now = self.net.now();
-        self.note_events();
+        self.mark_ready();
 
         self.accept();
         self.receive_datagrams();
-        // Those that come to the queue during the turn are visited in the next.
+        // Those that are queued during the turn are visited in the next.
         let visits = self.run_queue.len().min(self.limits.visits_per_turn_max);
-        for place in 0..visits {
-            if let Some(key) = self.table.find(self.run_queue[place]) {
+        for index in 0..visits {
+            if let Some(key) = self.table.find(self.run_queue[index]) {
                 self.visit(key);
             }
-            let records_wait = self.record_is_behind() && self.held.is_empty();
-            if records_wait || self.outbox.is_full(&self.limits) {
-                self.commit_and_scatter()?;
+            let journal_is_due = self.journal_is_behind() && self.held.is_empty();
+            if journal_is_due || self.outbox.is_full(&self.limits) {
+                self.commit_and_send()?;
             }
         }
         self.run_queue.drain(..visits);
-        self.commit_and_scatter()?;
+        self.commit_and_send()?;
 
-        self.expire(heard_until);
-        self.end_by_phase()
+        self.expire(polled_at);
+        let outcome = self.continue_draining();
+        #[cfg(debug_assertions)]
+        self.check_invariants();
+        outcome
     }
 
     /// Whether the server has stopped.
@@ -220,13 +253,13 @@ impl<N: Net> EventLoop<N> {
         self.phase == Phase::Stopped
     }
 
-    /// Connections that are open.
+    /// The number of open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.table.len()
     }
 
-    /// What has happened so far.
+    /// Counts since the start.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -245,42 +278,42 @@ impl<N: Net> EventLoop<N> {
         }
         let now = self.now;
         let sessions = self.sockets.iter_mut().filter_map(|one| one.sessions.wait_ms(now)).min();
-        let waits = [self.table.wait_ms(now), sessions, self.accept_wait_ms(), self.phase_wait_ms()];
+        let waits = [self.table.wait_ms(now), sessions, self.accept_wait_ms(), self.drain_wait_ms()];
         waits.into_iter().flatten().min().map(|ms| Duration::from_millis(ms.into()))
     }
 
-    /// Events set flags and fill the run queue; nothing is read or closed before all are looked at.
-    fn note_events(&mut self) {
-        for place in 0..self.happened.len() {
-            let event = self.happened[place];
+    /// Events set flags and fill the run queue; nothing is read or closed before all events are seen.
+    fn mark_ready(&mut self) {
+        for index in 0..self.events.len() {
+            let event = self.events[index];
             match Source::from(event.token) {
-                Source::Conn(id) => self.note_conn_event(id, event),
-                Source::Listener(place) => {
-                    if let Some(listener) = self.listeners.get_mut(usize::from(place)) {
+                Source::Conn(id) => self.mark_conn_ready(id, event),
+                Source::Listener(index) => {
+                    if let Some(listener) = self.listeners.get_mut(usize::from(index)) {
                         listener.ready = true;
                     }
                 }
-                Source::Datagrams(place) => {
-                    if let Some(socket) = self.sockets.get_mut(usize::from(place)) {
+                Source::Socket(index) => {
+                    if let Some(socket) = self.sockets.get_mut(usize::from(index)) {
                         socket.ready = true;
                     }
                 }
                 Source::Stop => self.stop(),
-                // The record is written to once a turn anyway, and a timer has only to end the wait.
+                // The journal is written to once a turn anyway, and a timer has only to end the wait.
                 Source::Journal | Source::Timer => {}
             }
         }
     }
 
-    fn note_conn_event(&mut self, id: ConnId, event: Event) {
+    fn mark_conn_ready(&mut self, id: ConnId, event: Event) {
         let Some(key) = self.table.find(id) else { return };
         let conn = self.table.conn_mut(key);
         conn.flags.note(event.readable, event.writable, event.ended);
         let is_held = conn.flags.contains(Flags::HELD);
-        if self.can_go_on(key) {
+        if self.can_continue(key) {
             self.enqueue(key);
         } else if event.ended && is_held {
-            // Nothing is read or written of it until the record goes on, so nothing else would tell that
+            // It is neither read nor written until the journal continues, so nothing else would show that
             // the connection is broken, and its slot would be lost to others.
             if let Some(error) = self.net.take_error(&self.table.conn(key).stream) {
                 self.close(key, CloseReason::of(&error));
@@ -289,7 +322,7 @@ impl<N: Net> EventLoop<N> {
     }
 
     /// Whether a visit would read or write.
-    fn can_go_on(&self, key: u32) -> bool {
+    fn can_continue(&self, key: u32) -> bool {
         let conn = self.table.conn(key);
         self.can_read(conn) || self.can_write(conn)
     }
@@ -300,7 +333,7 @@ impl<N: Net> EventLoop<N> {
             && conn.wants_read(self.table.unsent_bytes_of(conn), self.limits.unsent_bytes_max)
     }
 
-    /// Whether what is unsent can leave.
+    /// Whether unsent bytes can be sent.
     fn can_write(&self, conn: &Conn<N::Stream>) -> bool {
         self.table.unsent_bytes_of(conn) > 0
             && conn.flags.contains(Flags::WRITABLE)
@@ -311,46 +344,30 @@ impl<N: Net> EventLoop<N> {
         let conn = self.table.conn_mut(key);
         if !conn.flags.contains(Flags::QUEUED) {
             conn.flags.insert(Flags::QUEUED);
-            self.run_queue.push(ConnId { key, generation: conn.generation });
+            self.run_queue.push(self.table.id(key));
         }
     }
 
-    /// Whether more waits for the record than is good.
-    fn record_is_behind(&self) -> bool {
+    /// Whether the journal has more unwritten bytes than its limit.
+    fn journal_is_behind(&self) -> bool {
         self.journal.unwritten_bytes() > self.limits.journal_bytes_max
     }
 
-    fn warn(&mut self, notice: Notice, text: &dyn fmt::Display) {
-        if let Some(unsaid) = self.notices.admit(notice, self.now) {
-            log::warn!("{text}{unsaid}");
+    fn warn(&mut self, kind: LogKind, text: &dyn fmt::Display) {
+        if let Some(suppressed) = self.log_throttle.admit(kind, self.now) {
+            log::warn!("{text}{suppressed}");
         }
     }
 }
 
-/// More would only be held back from being served.
+/// A larger reserve would only take descriptors from connections that are served.
 const REFUSALS_MAX: usize = 1024;
 
-fn place(taken: usize) -> io::Result<u8> {
-    match u8::try_from(taken) {
-        Ok(place) if place < u8::MAX => Ok(place),
-        _ => Err(io::Error::other("255 endpoints are the most that one server has")),
-    }
-}
-
-impl fmt::Display for LoopError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Journal(error) => write!(f, "messages can no longer be recorded: {error}"),
-            Self::Poll(error) => write!(f, "the poller failed: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for LoopError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Journal(error) | Self::Poll(error) => Some(error),
-        }
+/// The index of the next endpoint, of which a token has room for 255.
+fn endpoint_index(endpoints: usize) -> io::Result<u8> {
+    match u8::try_from(endpoints) {
+        Ok(index) if index < u8::MAX => Ok(index),
+        _ => Err(io::Error::other("a server has at most 255 endpoints")),
     }
 }
 
@@ -364,8 +381,8 @@ impl<N: Net> fmt::Debug for EventLoop<N> {
     }
 }
 
-/// What an idle connection costs, as a fact of the layout: itself, and in the slab nothing on top, since a
-/// vacant slot is told by a value that no state has. (With assertions on, mio's sockets are larger.)
+/// The cost of an idle connection, by the layout: the entry alone, and nothing on top in the slab, since a
+/// value that no state has marks a vacant slot. (With debug assertions, mio's sockets are larger.)
 #[cfg(not(debug_assertions))]
 const _: () = {
     type Conn = crate::conn::Conn<<crate::net::kernel::KernelNet as crate::net::StreamIo>::Stream>;

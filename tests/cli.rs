@@ -121,7 +121,7 @@ fn an_endpoint_that_cannot_be_served_is_one_line_and_nothing_is_left_running() {
         (format!("month={}", udp.1), format!("cannot listen: {taken}")),
         ("message=203.0.113.1:0".into(), format!("cannot listen: {not_ours}")),
         ("month=203.0.113.1:0".into(), format!("cannot listen: {not_ours}")),
-        ("reply=nosuch.invalid:0".into(), "host 'nosuch.invalid' does not resolve: ".into()),
+        ("reply=nosuch.invalid:0".into(), "cannot resolve host 'nosuch.invalid': ".into()),
     ] {
         for model in common::MODELS {
             let run = run_words(&format!("serve --model {model} {endpoint}"));
@@ -146,11 +146,11 @@ fn a_journal_that_cannot_be_opened_is_one_line() {
     for model in common::MODELS {
         let run = run_words(&format!("serve message=0 --model {model} --journal /nonexistent/journal"));
         assert_eq!(run.status, Some(1));
-        let why = "messages cannot be recorded there: No such file or directory (os error 2)";
+        let why = "cannot open the journal: No such file or directory (os error 2)";
         assert_eq!(run.stderr, format!("loopline: /nonexistent/journal: {why}\n"));
         let run = run_words(&format!("serve message=0 --model {model} --journal /"));
         assert_eq!(run.status, Some(1));
-        assert!(run.stderr.starts_with("loopline: /: messages cannot be recorded there: "), "{}", run.stderr);
+        assert!(run.stderr.starts_with("loopline: /: cannot open the journal: "), "{}", run.stderr);
     }
 }
 

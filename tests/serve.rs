@@ -223,7 +223,7 @@ fn a_second_signal_ends_the_server_at_once() {
         server.signal(Signal::INT);
         let ended = server.wait();
         assert!(ended.status.success(), "{model}: {}", ended.log);
-        assert!(ended.log.contains("stopped before 1 connections were done"), "{}", ended.log);
+        assert!(ended.log.contains("stopped with 1 connections unfinished"), "{}", ended.log);
         assert_eq!(begun.receive_all().0, b"");
     }
 }
@@ -237,7 +237,7 @@ fn a_frame_that_is_never_finished_holds_up_the_end_for_the_drain_timeout() {
         let clock = Clock::start();
         let ended = server.stop_well();
         assert!(clock.elapsed() >= Duration::from_millis(300), "{model}: {:?}", clock.elapsed());
-        assert!(ended.log.contains("stopped before 1 connections were done"), "{}", ended.log);
+        assert!(ended.log.contains("stopped with 1 connections unfinished"), "{}", ended.log);
         assert_eq!(begun.receive_all().0, b"");
     }
 }
@@ -517,7 +517,7 @@ fn assert_not_acknowledged(peers: &mut [Peer]) {
 
 fn assert_ended_for_the_record(ended: &Ended, why: &str) {
     assert_eq!(ended.status.code(), Some(74), "{}", ended.log);
-    let line = format!("loopline: messages can no longer be recorded: {why}");
+    let line = format!("loopline: cannot write to the journal: {why}");
     assert_eq!(ended.log_since_ready(), [line]);
 }
 

@@ -12,10 +12,11 @@ use crate::cli::{at_least_one, compare, load, logger};
 use crate::client;
 use crate::doctor;
 use crate::journal::Ack;
+use crate::journal::sink::JournalTarget;
 use crate::limits::Limits;
 use crate::net::sockets::SocketOptions;
 use crate::server;
-use crate::server::options::{JournalTo, Model, ServeOptions, parse_thread_stack};
+use crate::server::options::{Model, ServeOptions, parse_thread_stack};
 use crate::service::endpoint::Endpoint;
 use crate::units::{Timeout, parse_duration, parse_size};
 
@@ -190,7 +191,7 @@ pub fn run() -> ExitCode {
     let Arguments { command, log } = Arguments::parse();
     logger::init(log);
     let (error, status) = match command {
-        Command::Serve(arguments) => match server::serve(arguments.into()) {
+        Command::Serve(arguments) => match server::serve(&arguments.into()) {
             Ok(()) => return ExitCode::SUCCESS,
             Err(error) => (error.to_string(), error.exit_status()),
         },
@@ -242,7 +243,7 @@ impl From<ServeArguments> for ServeOptions {
                 ModelArgument::Loop => Model::Loop,
                 ModelArgument::Threads => Model::Threads,
             },
-            journal: JournalTo::from(arguments.journal.as_str()),
+            journal: JournalTarget::from(arguments.journal.as_str()),
             ack: match arguments.ack {
                 AckArgument::Received => Ack::Received,
                 AckArgument::Written => Ack::Written,

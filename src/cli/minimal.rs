@@ -7,8 +7,9 @@ use std::process::ExitCode;
 
 use crate::cli::{at_least_one, plain_logger};
 use crate::journal::Ack;
+use crate::journal::sink::JournalTarget;
 use crate::server;
-use crate::server::options::{JournalTo, Model, ServeOptions, parse_thread_stack};
+use crate::server::options::{Model, ServeOptions, parse_thread_stack};
 use crate::service::endpoint::Endpoint;
 use crate::units::{Timeout, parse_duration, parse_size};
 
@@ -66,7 +67,7 @@ pub fn run() -> ExitCode {
     match parse(environment, lexopt::Parser::from_env()) {
         Ok(Command::Serve(options, level)) => {
             plain_logger::init(level);
-            match server::serve(*options) {
+            match server::serve(&options) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => fail(&error, error.exit_status()),
             }
@@ -149,7 +150,7 @@ fn set_option(
         let limits = &mut options.limits;
         match option {
             "model" => options.model = one_of(value, &[("loop", Model::Loop), ("threads", Model::Threads)])?,
-            "journal" => options.journal = JournalTo::from(value),
+            "journal" => options.journal = JournalTarget::from(value),
             "ack" => {
                 let acks = [("received", Ack::Received), ("written", Ack::Written), ("synced", Ack::Synced)];
                 options.ack = one_of(value, &acks)?;

@@ -1,8 +1,8 @@
-//! Deadlines: one queue for each kind of timeout, linked through the slab of what it times.
+//! Deadlines: one queue for each kind of timeout, linked through the slab of its items.
 //!
-//! All deadlines of a kind are "armed at, plus a constant", and arming puts an item at the tail, so a queue
-//! is sorted by itself: arm, cancel and expire touch the item and its two neighbours, with no heap and no
-//! wheel. Time comes in as an argument.
+//! All deadlines of a kind are a constant after the moment of arming, and arming appends an item to the tail, so
+//! a queue is always sorted: arm, cancel and expire touch the item and its two neighbors, without a heap or a
+//! wheel. Time is an argument.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl Tick {
     }
 }
 
-/// An item's place in a queue; it lives in the item.
+/// An item's links to its neighbors in a queue; it is a field of the item.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Link {
     previous: u32,
@@ -43,10 +43,10 @@ pub(crate) struct Link {
 
 impl Link {
     /// In no queue.
-    pub(crate) const LOOSE: Self = Self { previous: LOOSE, next: LOOSE, armed_at: Tick(0) };
+    pub(crate) const UNLINKED: Self = Self { previous: UNLINKED, next: UNLINKED, armed_at: Tick(0) };
 
-    pub(crate) fn is_loose(&self) -> bool {
-        self.previous == LOOSE
+    pub(crate) fn is_linked(&self) -> bool {
+        self.previous != UNLINKED
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct DeadlineQueue<T> {
     /// `None`: off, the queue stays empty.
     timeout_ms: Option<u32>,
     /// See [`DeadlineQueue::renewed`].
-    grain_ms: u32,
+    granularity_ms: u32,
     head: u32,
     tail: u32,
     link: fn(&mut T) -> &mut Link,
@@ -66,7 +66,7 @@ impl<T> DeadlineQueue<T> {
     /// Deadlines that hold from the moment they are armed, whatever comes.
     pub(crate) fn absolute(timeout: Option<Duration>, link: fn(&mut T) -> &mut Link) -> Self {
         let timeout_ms = timeout.map(|timeout| milliseconds(timeout).clamp(1, TIMEOUT_MS_MAX));
-        Self { timeout_ms, grain_ms: 0, head: END, tail: END, link }
+        Self { timeout_ms, granularity_ms: 0, head: END, tail: END, link }
     }
 
     /// Deadlines that activity renews. An item moves to the tail only when a sixteenth of the timeout has
@@ -74,11 +74,11 @@ impl<T> DeadlineQueue<T> {
     /// sixteenth late, and never early.
     pub(crate) fn renewed(timeout: Option<Duration>, link: fn(&mut T) -> &mut Link) -> Self {
         let mut queue = Self::absolute(timeout, link);
-        queue.grain_ms = queue.timeout_ms.unwrap_or(0) / 16;
+        queue.granularity_ms = queue.timeout_ms.unwrap_or(0) / 16;
         queue
     }
 
-    /// The item's time begins now.
+    /// Starts the item's deadline anew, from now.
     pub(crate) fn arm(&mut self, items: &mut Slab<T>, key: u32, now: Tick) {
         if self.timeout_ms.is_none() {
             return;
@@ -92,7 +92,7 @@ impl<T> DeadlineQueue<T> {
         self.tail = key;
     }
 
-    /// The item was active now.
+    /// Renews the deadline after activity.
     #[inline]
     pub(crate) fn renew(&mut self, items: &mut Slab<T>, key: u32, now: Tick) {
         if self.timeout_ms.is_some() {
@@ -102,15 +102,15 @@ impl<T> DeadlineQueue<T> {
 
     fn arm_if_old(&mut self, items: &mut Slab<T>, key: u32, now: Tick) {
         let link = self.link(items, key);
-        if link.is_loose() || now.ms_since(link.armed_at) >= self.grain_ms {
+        if !link.is_linked() || now.ms_since(link.armed_at) >= self.granularity_ms {
             self.arm(items, key, now);
         }
     }
 
-    /// The item waits no more.
+    /// Removes the item from the queue, if it is in it.
     pub(crate) fn cancel(&mut self, items: &mut Slab<T>, key: u32) {
-        let link = std::mem::replace(self.link(items, key), Link::LOOSE);
-        if link.is_loose() {
+        let link = std::mem::replace(self.link(items, key), Link::UNLINKED);
+        if !link.is_linked() {
             return;
         }
         match link.previous {
@@ -136,12 +136,29 @@ impl<T> DeadlineQueue<T> {
         }
         let armed_at = self.link(items, self.head).armed_at;
         let age_ms = if armed_at.is_by(now) { now.ms_since(armed_at) } else { 0 };
-        Some((timeout_ms + self.grain_ms).saturating_sub(age_ms))
+        Some((timeout_ms + self.granularity_ms).saturating_sub(age_ms))
     }
 
     /// The first item in the queue, due or not.
     pub(crate) fn first(&self) -> Option<u32> {
         (self.head != END).then_some(self.head)
+    }
+
+    /// Panics unless the queue is linked in both directions and sorted; returns its length.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(&self, items: &mut Slab<T>) -> usize {
+        let (mut length, mut previous, mut key) = (0, END, self.head);
+        let mut armed_at = None;
+        while key != END {
+            let link = *self.link(items, key);
+            assert_eq!(link.previous, previous, "item {key} and its neighbor refer to each other");
+            assert!(armed_at.is_none_or(|before: Tick| before.is_by(link.armed_at)), "the queue is sorted");
+            (previous, key, armed_at) = (key, link.next, Some(link.armed_at));
+            length += 1;
+            assert!(length <= items.len(), "the queue has an end");
+        }
+        assert_eq!(self.tail, previous, "the tail is the last item");
+        length
     }
 
     fn link<'a>(&self, items: &'a mut Slab<T>, key: u32) -> &'a mut Link {
@@ -157,11 +174,11 @@ pub(crate) fn milliseconds(duration: Duration) -> u32 {
 /// 24 days; with a sixteenth on top still far from where ticks wrap.
 const TIMEOUT_MS_MAX: u32 = 24 * 24 * 60 * 60 * 1000;
 
-/// No neighbour on this side.
+/// No neighbor on this side.
 const END: u32 = u32::MAX;
 
-/// As the previous neighbour: in no queue.
-const LOOSE: u32 = u32::MAX - 1;
+/// As the previous neighbor: in no queue.
+const UNLINKED: u32 = u32::MAX - 1;
 
 #[cfg(test)]
 mod tests {
@@ -172,7 +189,7 @@ mod tests {
     }
 
     fn items(count: u32) -> Slab<Link> {
-        (0..count as usize).map(|key| (key, Link::LOOSE)).collect()
+        (0..count as usize).map(|key| (key, Link::UNLINKED)).collect()
     }
 
     fn absolute(ms: u64) -> DeadlineQueue<Link> {
@@ -236,7 +253,7 @@ mod tests {
         queue.arm(&mut items, 0, at(0));
         queue.renew(&mut items, 0, at(0));
         assert_eq!(queue.wait_ms(&mut items, at(u64::from(u32::MAX))), None);
-        assert!(items[0].is_loose());
+        assert!(!items[0].is_linked());
     }
 
     #[test]

@@ -1,30 +1,43 @@
-//! The table of connections: a slab of them, a slab of the bytes that are on the way, and the queues of
-//! their deadlines.
+//! The table of connections: their slab, the slab of their buffers, and the queues of their deadlines.
 //!
-//! It keeps these together so that a connection that is removed is gone from all of them. It knows neither
-//! the network nor the services.
+//! It keeps these together so that a connection that is removed is gone from all of them. It knows neither the
+//! network nor the services.
+
+mod deadlines;
 
 use std::net::SocketAddr;
 
 use slab::Slab;
 
-use crate::conn::deadlines::{DeadlineQueue, Link, Tick};
-use crate::conn::peer_addr::Peers;
+use super::{Conn, Flags, NO_BUFFERS};
+use crate::conn::buffers::ConnBuffers;
+use crate::conn::deadlines::{DeadlineQueue, Link};
+use crate::conn::peer_addr::PeerAddrs;
+use crate::conn::state::State;
+use crate::conn::stream_session::StreamSession;
 use crate::conn::token::{ConnId, GENERATION_MASK};
-use crate::conn::{CloseReason, Conn, Flags, NO_PENDING, Pending, State};
 use crate::limits::Limits;
 
 /// The connections of the server.
 #[derive(Debug)]
 pub(crate) struct ConnTable<S> {
-    pub(crate) conns: Slab<Conn<S>>,
-    pub(crate) pendings: Slab<Pending>,
-    pub(crate) peers: Peers,
-    pub(crate) idle: DeadlineQueue<Conn<S>>,
-    pub(crate) lingering: DeadlineQueue<Conn<S>>,
-    pub(crate) frames: DeadlineQueue<Pending>,
-    pub(crate) writes: DeadlineQueue<Pending>,
+    conns: Slab<Conn<S>>,
+    buffers: Slab<ConnBuffers>,
+    peers: PeerAddrs,
+    idle: DeadlineQueue<Conn<S>>,
+    lingering: DeadlineQueue<Conn<S>>,
+    frames: DeadlineQueue<ConnBuffers>,
+    writes: DeadlineQueue<ConnBuffers>,
     generation: u16,
+}
+
+/// The parts of a connection that a step of its session needs.
+pub(crate) struct Receiving<'a> {
+    pub(crate) session: &'a mut StreamSession,
+    /// The beginning of a frame; `None` if there is none.
+    pub(crate) unread: Option<&'a mut Vec<u8>>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) endpoint: u8,
 }
 
 impl<S> ConnTable<S> {
@@ -34,14 +47,14 @@ impl<S> ConnTable<S> {
         let capacity = (limits.connections_max.saturating_add(limits.refusals_max)).min(CAPACITY_AT_START);
         Self {
             conns: Slab::with_capacity(capacity),
-            pendings: Slab::new(),
-            peers: Peers::default(),
+            buffers: Slab::new(),
+            peers: PeerAddrs::default(),
             idle: DeadlineQueue::renewed(limits.idle_timeout, |conn: &mut Conn<S>| &mut conn.link),
             lingering: DeadlineQueue::absolute(Some(limits.linger_timeout), |conn: &mut Conn<S>| {
                 &mut conn.link
             }),
-            frames: DeadlineQueue::absolute(limits.frame_timeout, |pending| &mut pending.frame_link),
-            writes: DeadlineQueue::renewed(limits.write_timeout, |pending| &mut pending.write_link),
+            frames: DeadlineQueue::absolute(limits.frame_timeout, |buffers| &mut buffers.frame_link),
+            writes: DeadlineQueue::renewed(limits.write_timeout, |buffers| &mut buffers.write_link),
             generation: 0,
         }
     }
@@ -50,19 +63,29 @@ impl<S> ConnTable<S> {
         self.conns.len()
     }
 
-    /// A connection in state `Open`, in no queue.
+    /// Connections with bytes that are neither consumed nor sent.
+    pub(crate) fn busy(&self) -> usize {
+        self.buffers.len()
+    }
+
+    /// The slots of all connections.
+    #[expect(clippy::cast_possible_truncation, reason = "connections are counted in 32 bits")]
+    pub(crate) fn keys(&self) -> Vec<u32> {
+        self.conns.iter().map(|(key, _)| key as u32).collect()
+    }
+
+    /// Adds a connection in state `Open`, in no queue.
     pub(crate) fn insert(&mut self, stream: S, peer: SocketAddr, endpoint: u8) -> ConnId {
         self.generation = self.generation.wrapping_add(1) & GENERATION_MASK;
         let key = self.conns.insert(Conn {
             stream,
-            peer: self.peers.keep(peer),
+            peer: self.peers.intern(peer),
             generation: self.generation,
             endpoint,
-            state: State::Open,
-            flags: Flags::fresh(),
-            reason: CloseReason::Served,
-            pending: NO_PENDING,
-            link: Link::LOOSE,
+            session: StreamSession::new(),
+            flags: Flags::new(),
+            buffers: NO_BUFFERS,
+            link: Link::UNLINKED,
         });
         ConnId {
             key: u32::try_from(key).expect("connections are counted in 32 bits"),
@@ -72,15 +95,20 @@ impl<S> ConnTable<S> {
 
     /// Removes the connection from the table and from every queue, and returns its stream.
     pub(crate) fn remove(&mut self, key: u32) -> S {
-        self.drop_pending(key);
-        self.unlink(key);
+        self.drop_buffers(key);
+        match self.conn(key).session.state() {
+            State::Lingering => self.lingering.cancel(&mut self.conns, key),
+            State::Open | State::Ending | State::Finishing | State::Closed => {
+                self.idle.cancel(&mut self.conns, key);
+            }
+        }
         let conn = self.conns.remove(key as usize);
-        self.peers.forget(conn.peer);
+        self.peers.release(conn.peer);
         conn.stream
     }
 
-    /// The slot of `id`, if it is still that connection's. An event that was on its way when a connection
-    /// was closed finds its slot empty or with another tenant, and must reach neither.
+    /// The slot of `id`, if it is still that connection's. A late event of a closed connection finds its slot
+    /// empty or with another tenant, and must reach neither.
     pub(crate) fn find(&self, id: ConnId) -> Option<u32> {
         let conn = self.conns.get(id.key as usize)?;
         (conn.generation == id.generation).then_some(id.key)
@@ -102,141 +130,102 @@ impl<S> ConnTable<S> {
         self.peers.address(self.conn(key).peer)
     }
 
-    pub(crate) fn pending(&self, key: u32) -> Option<&Pending> {
-        match self.conn(key).pending {
-            NO_PENDING => None,
-            pending => Some(&self.pendings[pending as usize]),
+    /// The parts of a connection that a step of its session needs.
+    #[inline]
+    pub(crate) fn receiving(&mut self, key: u32) -> Receiving<'_> {
+        let conn = &mut self.conns[key as usize];
+        Receiving {
+            peer: self.peers.address(conn.peer),
+            endpoint: conn.endpoint,
+            unread: match conn.buffers {
+                NO_BUFFERS => None,
+                index => Some(self.buffers[index as usize].unread()),
+            },
+            session: &mut conn.session,
         }
     }
 
-    /// The bytes on the way of the connection, to be added to; [`tidy`](Self::tidy) follows.
-    pub(crate) fn pending_mut(&mut self, key: u32) -> &mut Pending {
-        let conn = &mut self.conns[key as usize];
-        if conn.pending == NO_PENDING {
-            let place = self.pendings.insert(Pending::of(key));
-            conn.pending = u32::try_from(place).expect("connections are counted in 32 bits");
+    pub(crate) fn unsent(&self, key: u32) -> &[u8] {
+        match self.conn(key).buffers {
+            NO_BUFFERS => &[],
+            index => self.buffers[index as usize].unsent(),
         }
-        &mut self.pendings[conn.pending as usize]
+    }
+
+    /// The number of bytes in [`unsent`](Self::unsent), for a connection at hand.
+    pub(crate) fn unsent_bytes_of(&self, conn: &Conn<S>) -> usize {
+        match conn.buffers {
+            NO_BUFFERS => 0,
+            index => self.buffers[index as usize].unsent().len(),
+        }
     }
 
     pub(crate) fn unsent_bytes(&self, key: u32) -> usize {
         self.unsent_bytes_of(self.conn(key))
     }
 
-    /// The same, of a connection that is at hand.
-    pub(crate) fn unsent_bytes_of(&self, conn: &Conn<S>) -> usize {
-        match conn.pending {
-            NO_PENDING => 0,
-            pending => self.pendings[pending as usize].unsent().len(),
-        }
-    }
-
-    /// Whether nothing is on the way in either direction.
+    /// Whether the connection has no bytes that are neither consumed nor sent.
     pub(crate) fn is_quiet(&self, key: u32) -> bool {
-        self.pending(key).is_none()
+        self.conn(key).buffers == NO_BUFFERS
     }
 
-    /// Lets go of what is held for the connection once it is nothing.
-    pub(crate) fn tidy(&mut self, key: u32) {
-        if self.pending(key).is_some_and(Pending::is_over) {
-            self.drop_pending(key);
+    /// Discards the beginning of a frame, and returns whether there was one.
+    pub(crate) fn discard_unread(&mut self, key: u32) -> bool {
+        match self.conn(key).buffers {
+            NO_BUFFERS => false,
+            index => !std::mem::take(self.buffers[index as usize].unread()).is_empty(),
         }
     }
 
-    pub(crate) fn drop_pending(&mut self, key: u32) {
-        let pending = std::mem::replace(&mut self.conn_mut(key).pending, NO_PENDING);
-        if pending != NO_PENDING {
-            self.frames.cancel(&mut self.pendings, pending);
-            self.writes.cancel(&mut self.pendings, pending);
-            self.pendings.remove(pending as usize);
-        }
-    }
-
-    /// The connection was active between frames.
-    pub(crate) fn renew_idle(&mut self, key: u32, now: Tick) {
-        self.idle.renew(&mut self.conns, key, now);
-    }
-
-    /// The connection is over, but for what its peer may still send.
-    pub(crate) fn linger(&mut self, key: u32, now: Tick) {
-        self.idle.cancel(&mut self.conns, key);
-        self.lingering.arm(&mut self.conns, key, now);
-    }
-
-    /// The beginning of a frame that the connection has had so far; it is the caller's now.
-    pub(crate) fn take_unread(&mut self, key: u32) -> Vec<u8> {
-        match self.conn(key).pending {
-            NO_PENDING => Vec::new(),
-            pending => std::mem::take(self.pendings[pending as usize].unread()),
-        }
-    }
-
-    /// Gives it back, with what came in between. Nothing is kept of nothing.
-    pub(crate) fn keep_unread(&mut self, key: u32, unread: Vec<u8>) {
+    /// Stores the beginning of a frame; does nothing if it is empty.
+    pub(crate) fn store_unread(&mut self, key: u32, unread: Vec<u8>) {
         if !unread.is_empty() {
-            *self.pending_mut(key).unread() = unread;
+            *self.buffers_mut(key).unread() = unread;
         }
     }
 
-    /// Holds `answer` until it can leave.
-    pub(crate) fn hold_unsent(&mut self, key: u32, answer: &[u8]) {
+    /// Appends `answer` to what is unsent; does nothing if it is empty.
+    pub(crate) fn push_unsent(&mut self, key: u32, answer: &[u8]) {
         if !answer.is_empty() {
-            self.pending_mut(key).hold(answer);
+            self.buffers_mut(key).push_unsent(answer);
         }
     }
 
-    /// The first byte of a frame has come.
-    pub(crate) fn begin_frame(&mut self, key: u32, now: Tick) {
-        let pending = self.conn(key).pending;
-        if pending != NO_PENDING {
-            self.frames.arm(&mut self.pendings, pending, now);
+    /// `bytes` of what was unsent are sent.
+    pub(crate) fn advance_unsent(&mut self, key: u32, bytes: usize) {
+        if bytes > 0 {
+            self.buffers_mut(key).advance(bytes);
         }
     }
 
-    /// The frame that had begun is whole, or will never be.
-    pub(crate) fn end_frame(&mut self, key: u32) {
-        let pending = self.conn(key).pending;
-        if pending != NO_PENDING {
-            self.frames.cancel(&mut self.pendings, pending);
+    /// Counts bytes that were discarded while lingering, and returns how many there are now.
+    pub(crate) fn add_discarded(&mut self, key: u32, bytes: usize) -> usize {
+        self.buffers_mut(key).add_discarded(bytes)
+    }
+
+    /// Releases the connection's buffers if they are empty.
+    pub(crate) fn release_if_empty(&mut self, key: u32) {
+        let index = self.conn(key).buffers;
+        if index != NO_BUFFERS && self.buffers[index as usize].is_empty() {
+            self.drop_buffers(key);
         }
     }
 
-    /// A write left something unsent. The peer's time begins with the first such write, and again
-    /// whenever it has `taken` some; an attempt that it took nothing of changes nothing.
-    pub(crate) fn time_write(&mut self, key: u32, taken: bool, now: Tick) {
-        let pending = self.conn(key).pending;
-        if pending != NO_PENDING && (taken || self.pendings[pending as usize].write_link.is_loose()) {
-            self.writes.renew(&mut self.pendings, pending, now);
+    fn buffers_mut(&mut self, key: u32) -> &mut ConnBuffers {
+        let conn = &mut self.conns[key as usize];
+        if conn.buffers == NO_BUFFERS {
+            let index = self.buffers.insert(ConnBuffers::new(key));
+            conn.buffers = u32::try_from(index).expect("connections are counted in 32 bits");
         }
+        &mut self.buffers[conn.buffers as usize]
     }
 
-    /// Nothing is owed to the peer any more.
-    pub(crate) fn write_done(&mut self, key: u32) {
-        let pending = self.conn(key).pending;
-        if pending != NO_PENDING {
-            self.writes.cancel(&mut self.pendings, pending);
-        }
-    }
-
-    /// Milliseconds until the first deadline of any kind.
-    pub(crate) fn wait_ms(&mut self, now: Tick) -> Option<u32> {
-        [
-            self.idle.wait_ms(&mut self.conns, now),
-            self.lingering.wait_ms(&mut self.conns, now),
-            self.frames.wait_ms(&mut self.pendings, now),
-            self.writes.wait_ms(&mut self.pendings, now),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-    }
-
-    fn unlink(&mut self, key: u32) {
-        match self.conn(key).state {
-            State::Lingering => self.lingering.cancel(&mut self.conns, key),
-            State::Open | State::Ending | State::Finishing | State::Closed => {
-                self.idle.cancel(&mut self.conns, key);
-            }
+    fn drop_buffers(&mut self, key: u32) {
+        let index = std::mem::replace(&mut self.conn_mut(key).buffers, NO_BUFFERS);
+        if index != NO_BUFFERS {
+            self.frames.cancel(&mut self.buffers, index);
+            self.writes.cancel(&mut self.buffers, index);
+            self.buffers.remove(index as usize);
         }
     }
 }
@@ -249,6 +238,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    use crate::conn::deadlines::Tick;
+
     fn table() -> ConnTable<u32> {
         ConnTable::new(&Limits { idle_timeout: Some(Duration::from_secs(1)), ..Limits::default() })
     }
@@ -258,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_a_closed_connection_does_not_reach_the_next_tenant_of_its_slot() {
+    fn a_late_event_does_not_reach_the_next_tenant_of_a_slot() {
         let mut table = table();
         let old = insert(&mut table, 1);
         table.remove(old.key);
@@ -270,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generation_comes_round_without_harm() {
+    fn a_generation_recurs_only_after_all_others() {
         let mut table = table();
         let mut ids = Vec::new();
         for _ in 0..=u32::from(GENERATION_MASK) {
@@ -290,41 +281,41 @@ mod tests {
         let ids: Vec<ConnId> = (0..4).map(|stream| insert(&mut table, stream)).collect();
         for id in &ids {
             table.renew_idle(id.key, Tick::default());
-            table.keep_unread(id.key, vec![1]);
-            table.begin_frame(id.key, Tick::default());
-            table.hold_unsent(id.key, b"answer");
+            table.store_unread(id.key, vec![1]);
+            table.start_frame(id.key, Tick::default());
+            table.push_unsent(id.key, b"answer");
             table.time_write(id.key, false, Tick::default());
         }
-        table.linger(ids[1].key, Tick::default());
-        table.conn_mut(ids[1].key).state = State::Lingering;
+        table.start_linger(ids[1].key, Tick::default());
+        let _ = table.conn_mut(ids[1].key).session.stop();
         assert_eq!(table.wait_ms(later), Some(0));
         for id in ids {
             table.remove(id.key);
         }
-        assert_eq!((table.len(), table.pendings.len(), table.wait_ms(later)), (0, 0, None));
+        assert_eq!((table.len(), table.busy(), table.wait_ms(later)), (0, 0, None));
     }
 
     #[test]
-    fn bytes_on_the_way_are_held_only_while_there_are_any() {
+    fn buffers_exist_only_while_they_hold_bytes() {
         let mut table = table();
         let key = insert(&mut table, 1).key;
-        table.keep_unread(key, Vec::new());
-        table.hold_unsent(key, b"");
+        table.store_unread(key, Vec::new());
+        table.push_unsent(key, b"");
         assert!(table.is_quiet(key));
-        table.hold_unsent(key, b"answer");
+        table.push_unsent(key, b"answer");
         assert_eq!((table.unsent_bytes(key), table.is_quiet(key)), (6, false));
-        table.pending_mut(key).advance(6);
-        table.tidy(key);
+        table.advance_unsent(key, 6);
+        table.release_if_empty(key);
         assert!(table.is_quiet(key));
-        assert_eq!(table.pendings.len(), 0);
+        assert_eq!(table.busy(), 0);
     }
 
     #[test]
-    fn only_progress_renews_the_time_of_a_peer_that_takes_nothing() {
+    fn only_progress_renews_the_write_deadline() {
         let mut table = table();
         let at = |seconds| Tick::after(Duration::from_secs(seconds));
         let key = insert(&mut table, 1).key;
-        table.hold_unsent(key, b"answer");
+        table.push_unsent(key, b"answer");
         table.time_write(key, false, at(0));
         table.time_write(key, false, at(20));
         let wait_ms = table.wait_ms(at(20)).unwrap();

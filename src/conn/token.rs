@@ -1,4 +1,4 @@
-//! What an event is about, packed into the one word that the poller hands back with it.
+//! The source of an event, packed into the word that the poller returns with it.
 //!
 //! ```text
 //!   64 bits:  | kind 2 | – | generation 16 | key 32 |
@@ -14,16 +14,16 @@ pub struct Token(pub usize);
 pub(crate) enum Source {
     Conn(ConnId),
     Listener(u8),
-    Datagrams(u8),
-    /// The place where messages are recorded takes more.
+    Socket(u8),
+    /// The journal takes more bytes.
     Journal,
-    /// Somebody asks the server to stop.
+    /// A request to stop.
     Stop,
-    /// A moment has come for which a wait was to end; that it has ended is all there is to it.
+    /// A timer that ends a wait.
     Timer,
 }
 
-/// One connection, and not the one that had its slot before.
+/// One connection, as distinct from earlier ones in the same slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ConnId {
     pub(crate) key: u32,
@@ -39,23 +39,23 @@ const KEY_BITS: u32 = 18;
 #[cfg(not(target_pointer_width = "64"))]
 const GENERATION_BITS: u32 = 12;
 
-/// The bits of a generation that a token has room for. It comes round only after more connections than
-/// could be accepted while an event is on its way.
+/// The bits of a generation that fit into a token. A generation recurs only after more connections than can be
+/// accepted while an event is on its way.
 #[expect(clippy::cast_possible_truncation, reason = "at most 16 bits are set")]
 pub(crate) const GENERATION_MASK: u16 = ((1u32 << GENERATION_BITS) - 1) as u16;
 
-/// Connections that have a token.
+/// Connections that can have a token.
 pub(crate) const CONNECTIONS_MAX: usize = KEY_MASK - 1;
 
 const KIND_SHIFT: u32 = usize::BITS - 2;
 const KEY_MASK: usize = (1 << KEY_BITS) - 1;
 
 impl Token {
-    /// The journal's. Whoever registers what messages are recorded to uses it.
+    /// The journal's: the one to register its descriptor with.
     pub const JOURNAL: Self = Self(OTHER << KIND_SHIFT);
     /// That of requests to stop.
     pub const STOP: Self = Self((OTHER << KIND_SHIFT) | 1);
-    /// That of waits which end at a given moment.
+    /// That of the timer.
     pub const TIMER: Self = Self((OTHER << KIND_SHIFT) | 2);
 }
 
@@ -63,8 +63,8 @@ impl From<Source> for Token {
     fn from(source: Source) -> Self {
         match source {
             Source::Conn(id) => Self((usize::from(id.generation) << KEY_BITS) | id.key as usize),
-            Source::Listener(place) => Self((LISTENER << KIND_SHIFT) | usize::from(place)),
-            Source::Datagrams(place) => Self((DATAGRAMS << KIND_SHIFT) | usize::from(place)),
+            Source::Listener(index) => Self((LISTENER << KIND_SHIFT) | usize::from(index)),
+            Source::Socket(index) => Self((SOCKET << KIND_SHIFT) | usize::from(index)),
             Source::Journal => Self::JOURNAL,
             Source::Stop => Self::STOP,
             Source::Timer => Self::TIMER,
@@ -73,11 +73,11 @@ impl From<Source> for Token {
 }
 
 impl From<Token> for Source {
-    #[expect(clippy::cast_possible_truncation, reason = "each field is taken back as it was put in")]
+    #[expect(clippy::cast_possible_truncation, reason = "each field has as many bits as were stored")]
     fn from(token: Token) -> Self {
         match token.0 >> KIND_SHIFT {
             LISTENER => Self::Listener(token.0 as u8),
-            DATAGRAMS => Self::Datagrams(token.0 as u8),
+            SOCKET => Self::Socket(token.0 as u8),
             OTHER if token == Token::JOURNAL => Self::Journal,
             OTHER if token == Token::TIMER => Self::Timer,
             OTHER => Self::Stop,
@@ -90,7 +90,7 @@ impl From<Token> for Source {
 }
 
 const LISTENER: usize = 1;
-const DATAGRAMS: usize = 2;
+const SOCKET: usize = 2;
 const OTHER: usize = 3;
 
 #[cfg(test)]
@@ -98,14 +98,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_source_comes_back_from_its_token() {
+    fn every_source_is_restored_from_its_token() {
         let conn = |key, generation| Source::Conn(ConnId { key, generation });
         for source in [
             conn(0, 0),
             conn(u32::try_from(CONNECTIONS_MAX).unwrap(), GENERATION_MASK),
             conn(7, 1),
             Source::Listener(255),
-            Source::Datagrams(0),
+            Source::Socket(0),
             Source::Journal,
             Source::Stop,
             Source::Timer,

@@ -1,24 +1,24 @@
 //! Accepting connections: how many a turn, and what happens when there is no room.
 //!
-//! An edge-triggered listener tells of a waiting connection once. So whoever stops accepting while some
-//! may still wait has to remember that, and to come back without being told.
+//! An edge-triggered listener reports waiting connections once. So a loop that stops accepting while some may
+//! still wait has to remember that, and to continue without an event.
 
 use std::net::SocketAddr;
 
 use crate::conn::CloseReason;
-use crate::conn::counters::Notice;
 use crate::conn::deadlines::{Tick, milliseconds};
+use crate::conn::log_throttle::LogKind;
 use crate::conn::token::Source;
 use crate::event_loop::EventLoop;
 use crate::net::{AcceptFailure, Net};
-use crate::service::{Action, Output};
+use crate::service::Output;
 
 /// Whether connections are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Accepting {
     Running,
     /// There is no room: in the table, or the system is out of descriptors or memory. A closed connection
-    /// ends the pause, and so does a short time, because what the system lacks may come free elsewhere.
+    /// ends the pause, and so does a short time, because descriptors and memory may be freed elsewhere.
     Paused {
         since: Tick,
     },
@@ -43,28 +43,28 @@ impl<N: Net> EventLoop<N> {
         if self.accept_wait_ms() == Some(0) {
             self.accepting = Accepting::Running;
         }
-        for place in 0..self.listeners.len() {
-            if self.accepting == Accepting::Running && self.listeners[place].ready {
-                self.accept_from(place);
+        for index in 0..self.listeners.len() {
+            if self.accepting == Accepting::Running && self.listeners[index].ready {
+                self.accept_from(index);
             }
         }
     }
 
-    fn accept_from(&mut self, place: usize) {
+    fn accept_from(&mut self, endpoint: usize) {
         let mut unix_seconds = None;
         for _ in 0..self.limits.accepts_per_turn_max {
             if self.table.len() >= self.limits.connections_max + self.limits.refusals_max {
-                return self.pause_accepting(&"too many connections are being refused at once");
+                return self.pause_accepting(&"the reserve for refused connections is full");
             }
-            let Some(listener) = &self.listeners[place].socket else { return };
+            let Some(listener) = &self.listeners[endpoint].socket else { return };
             match self.net.accept(listener) {
                 Ok((stream, peer)) => {
                     let unix_seconds = *unix_seconds.get_or_insert_with(|| self.net.unix_seconds());
-                    self.open(place, stream, peer, unix_seconds);
+                    self.open(endpoint, stream, peer, unix_seconds);
                 }
                 Err(error) => match AcceptFailure::of(&error) {
                     AcceptFailure::NoneWaits => {
-                        self.listeners[place].ready = false;
+                        self.listeners[endpoint].ready = false;
                         return;
                     }
                     AcceptFailure::ThatOne => self.counters.accepts_failed += 1,
@@ -73,20 +73,20 @@ impl<N: Net> EventLoop<N> {
             }
         }
         if unix_seconds.is_none() {
-            // Nothing but failures for a whole turn: whatever it is, trying on at once would be spinning.
-            self.pause_accepting(&"connections fail before they are accepted");
+            // Nothing but failures for a whole turn: trying again at once would spin.
+            self.pause_accepting(&"every connection failed before it was accepted");
         }
     }
 
     fn pause_accepting(&mut self, why: &dyn std::fmt::Display) {
         self.accepting = Accepting::Paused { since: self.now };
-        self.warn(Notice::AcceptPaused, &format_args!("accepting pauses: {why}"));
+        self.warn(LogKind::AcceptPaused, &format_args!("accepting is paused: {why}"));
     }
 
-    fn open(&mut self, place: usize, stream: N::Stream, peer: SocketAddr, unix_seconds: i64) {
+    fn open(&mut self, endpoint: usize, stream: N::Stream, peer: SocketAddr, unix_seconds: i64) {
         let is_full = self.table.len() - self.refusals >= self.limits.connections_max;
-        #[expect(clippy::cast_possible_truncation, reason = "a listener's place has eight bits")]
-        let id = self.table.insert(stream, peer, place as u8);
+        #[expect(clippy::cast_possible_truncation, reason = "the index of a listener has eight bits")]
+        let id = self.table.insert(stream, peer, endpoint as u8);
         self.counters.opened += 1;
         let stream = &mut self.table.conn_mut(id.key).stream;
         if let Err(error) = self.net.register(stream, Source::Conn(id).into()) {
@@ -95,23 +95,19 @@ impl<N: Net> EventLoop<N> {
         }
 
         let start = self.outbox.bytes.len();
-        let service = &self.listeners[place].service;
+        let service = self.listeners[endpoint].service.as_ref();
         let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
-        let action = if is_full {
-            Action::Refuse(format!(
-                "the server is full, it serves {} connections",
-                self.limits.connections_max
-            ))
+        let session = &mut self.table.conn_mut(id.key).session;
+        let step = if is_full {
+            session.open_full(service, self.limits.connections_max, &mut out)
         } else {
-            service.opened(unix_seconds, &mut out)
+            session.open(service, unix_seconds, &mut out)
         };
-        if let Action::Refuse(reason) = &action {
-            service.refused(reason, &mut out);
-        }
-        let recorded = out.journal_lines();
         self.refusals += usize::from(is_full);
-        self.apply(id.key, action, if is_full { CloseReason::Full } else { CloseReason::BadInput });
+        if let Some(reason) = step.refusal {
+            self.log_refusal(id.key, &reason);
+        }
         self.table.renew_idle(id.key, self.now);
-        self.post(id.key, start, recorded);
+        self.post(id.key, start, step.recorded);
     }
 }

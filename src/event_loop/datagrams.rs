@@ -1,30 +1,30 @@
-//! Datagrams: received in batches, and answered in batches when what they say is on record.
+//! Datagrams: received in batches, and answered in batches after the commit.
 
 use std::io;
 
-use crate::conn::counters::Notice;
-use crate::conn::reply_rules::{self, Verdict};
+use crate::conn::log_throttle::LogKind;
+use crate::conn::reply_rules::{self, DatagramOutcome};
 use crate::event_loop::{DatagramSocket, EventLoop};
 use crate::journal::Committed;
 use crate::net::{Datagram, Net};
 use crate::service::Output;
 
 impl<N: Net> EventLoop<N> {
-    /// Lets the services answer what has come, up to so many datagrams on each socket.
+    /// Receives up to the limit of datagrams on each socket, and lets the services answer.
     pub(super) fn receive_datagrams(&mut self) {
-        for place in 0..self.sockets.len() {
+        for index in 0..self.sockets.len() {
             let mut left = self.limits.datagrams_per_turn_max;
-            while left > 0 && self.sockets[place].ready {
-                left -= self.receive_batch(place, left);
+            while left > 0 && self.sockets[index].ready {
+                left -= self.receive_batch(index, left);
             }
         }
     }
 
-    /// Receives up to `datagrams_max` datagrams, and says how many have come, at least one: a batch without
-    /// any is counted too, so that errors without end are not read for ever.
-    fn receive_batch(&mut self, place: usize, datagrams_max: usize) -> usize {
-        let DatagramSocket { socket, service, ready, .. } = &mut self.sockets[place];
-        // A datagram over the limit is seen as such by the one byte more that is read of it.
+    /// Receives up to `datagrams_max` datagrams, and returns how many have come, at least one: an empty batch
+    /// counts too, so that endless errors are not read for ever.
+    fn receive_batch(&mut self, index: usize, datagrams_max: usize) -> usize {
+        let DatagramSocket { socket, service, ready, .. } = &mut self.sockets[index];
+        // A datagram over the limit is recognized by the one byte more that is read of it.
         let slot_bytes = service.datagram_bytes_max() + 1;
         let slots = datagrams_max.min(self.read_buffer.len() / slot_bytes);
         let buffer = &mut self.read_buffer[..slots * slot_bytes];
@@ -32,33 +32,33 @@ impl<N: Net> EventLoop<N> {
         let mut received = std::mem::take(&mut self.received);
         let count = received.len();
         for datagram in received.drain(..) {
-            self.take_datagram(place, datagram);
+            self.on_datagram(index, datagram);
         }
         self.received = received;
         count.max(1)
     }
 
-    fn take_datagram(&mut self, place: usize, datagram: Datagram) {
-        let DatagramSocket { service, sessions, .. } = &mut self.sockets[place];
+    fn on_datagram(&mut self, index: usize, datagram: Datagram) {
+        let DatagramSocket { service, sessions, .. } = &mut self.sockets[index];
         let Datagram { bytes, peer, local } = datagram;
         self.counters.datagrams += 1;
         let start = self.outbox.bytes.len();
         let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
         let text = &self.read_buffer[bytes];
-        let verdict = reply_rules::answer(service.as_ref(), sessions, text, peer, &mut out, self.now);
+        let outcome = reply_rules::answer(service.as_ref(), sessions, text, peer, &mut out, self.now);
         let recorded = out.journal_lines();
         self.counters.messages += recorded;
-        if verdict == Verdict::Dropped {
+        if outcome == DatagramOutcome::Dropped {
             self.counters.datagrams_dropped += 1;
         }
         let bytes = start..self.outbox.bytes.len();
         if !bytes.is_empty() {
-            self.outbox.push_datagram(place, recorded > 0, Datagram { bytes, peer, local });
+            self.outbox.push_datagram(index, recorded > 0, Datagram { bytes, peer, local });
         }
     }
 
-    /// Sends the answers of the turn. One that would have to wait for the record is lost, as datagrams may
-    /// be: the peer asks again.
+    /// Sends the answers of the turn. One that would have to wait for the journal is lost, as datagrams may be:
+    /// the peer asks again.
     pub(super) fn send_datagrams(&mut self, committed: Committed) {
         let answers = std::mem::take(&mut self.outbox.datagrams);
         let runs = std::mem::take(&mut self.outbox.runs);
@@ -68,7 +68,7 @@ impl<N: Net> EventLoop<N> {
             start = run.end;
             if run.recorded && committed == Committed::Waiting {
                 let waits = io::ErrorKind::WouldBlock.into();
-                of_run.iter().for_each(|answer| self.unsent(run.socket, answer, &waits));
+                of_run.iter().for_each(|answer| self.count_unsent(run.socket, answer, &waits));
             } else {
                 self.send_run(run.socket, of_run);
             }
@@ -76,23 +76,23 @@ impl<N: Net> EventLoop<N> {
         (self.outbox.datagrams, self.outbox.runs) = (answers, runs);
     }
 
-    fn send_run(&mut self, place: usize, mut answers: &[Datagram]) {
+    fn send_run(&mut self, index: usize, mut answers: &[Datagram]) {
         while let Some(first) = answers.first() {
-            match self.net.send_batch(&self.sockets[place].socket, answers, &self.outbox.bytes) {
+            match self.net.send_batch(&self.sockets[index].socket, answers, &self.outbox.bytes) {
                 Ok(sent) => answers = &answers[sent..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // It concerns that one; those behind it go on.
+                // It concerns that datagram alone.
                 Err(error) => {
-                    self.unsent(place, first, &error);
+                    self.count_unsent(index, first, &error);
                     answers = &answers[1..];
                 }
             }
         }
     }
 
-    fn unsent(&mut self, place: usize, answer: &Datagram, error: &io::Error) {
-        let (address, peer) = (self.sockets[place].address, answer.peer);
+    fn count_unsent(&mut self, index: usize, answer: &Datagram, error: &io::Error) {
+        let (address, peer) = (self.sockets[index].address, answer.peer);
         self.counters.datagrams_unsent += 1;
-        self.warn(Notice::DatagramUnsent, &format_args!("{address}: no answer to {peer}: {error}"));
+        self.warn(LogKind::DatagramUnsent, &format_args!("{address}: cannot answer {peer}: {error}"));
     }
 }

@@ -1,4 +1,4 @@
-//! The answers of a turn, between gather and scatter: one buffer for all of them, and whose is which.
+//! The answers of a turn, from the read to the send: one buffer for all of them, and the range of each.
 
 use std::ops::Range;
 
@@ -6,38 +6,38 @@ use crate::conn::token::ConnId;
 use crate::limits::Limits;
 use crate::net::Datagram;
 
-/// What waits for the commit.
+/// The answers that wait for the commit.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     /// Services append to it.
     pub(super) bytes: Vec<u8>,
     pub(super) answers: Vec<Answer>,
-    /// Answers to datagrams, and what the ones behind each other have in common.
+    /// Answers to datagrams, and the runs of them that are sent together.
     pub(super) datagrams: Vec<Datagram>,
     pub(super) runs: Vec<DatagramRun>,
 }
 
-/// What a connection is owed. An empty range is a reason to look at it all the same: bytes from an earlier
-/// turn can leave, or it is to be ended.
+/// The answer to a connection. Its range is empty if only bytes of an earlier turn are to be sent, or if the
+/// connection is to be ended.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
     pub(super) to: ConnId,
     pub(super) bytes: Range<usize>,
-    /// It acknowledges something that must be on record first.
+    /// It acknowledges a message that must be in the journal first.
     pub(super) recorded: bool,
 }
 
-/// Answers that leave by one socket, and depend on the record alike.
+/// Consecutive answers that leave by one socket, and depend on the journal alike.
 #[derive(Debug, Clone)]
 pub(super) struct DatagramRun {
     pub(super) socket: usize,
     pub(super) recorded: bool,
-    /// Where in the list of them it ends; it begins where the one before it does.
+    /// Its end in the list of answers; it begins where the run before it ends.
     pub(super) end: usize,
 }
 
 impl Outbox {
-    /// Whether it is time to commit before more is gathered.
+    /// Whether it is time to commit before more is read.
     pub(super) fn is_full(&self, limits: &Limits) -> bool {
         self.answers.len() >= limits.visits_per_commit_max
             || self.bytes.len() >= limits.answer_bytes_per_commit_max
@@ -52,14 +52,19 @@ impl Outbox {
         }
     }
 
+    #[cfg(debug_assertions)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.answers.is_empty() && self.datagrams.is_empty() && self.runs.is_empty()
+    }
+
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
-        self.bytes.shrink_to(BYTES_KEPT);
+        self.bytes.shrink_to(CAPACITY_KEPT_BYTES);
         self.answers.clear();
         self.datagrams.clear();
         self.runs.clear();
     }
 }
 
-/// Of the buffer, what is kept from turn to turn.
-const BYTES_KEPT: usize = 512 * 1024;
+/// The capacity that the buffer keeps from turn to turn, in bytes.
+const CAPACITY_KEPT_BYTES: usize = 512 * 1024;

@@ -1,43 +1,64 @@
-//! Gathering: take in what is there, let the services answer into the outbox. Nothing is sent here.
+//! Visiting connections: read what has come, and let the service answer into the outbox. Nothing is sent here.
 
 use std::io;
 
-use crate::conn::counters::Notice;
-use crate::conn::token::ConnId;
-use crate::conn::{CloseReason, Flags, NO_PENDING, Signal, State, feed};
+use crate::conn::log_throttle::LogKind;
+use crate::conn::state::State;
+use crate::conn::stream_session::{FrameDeadline, Step};
+use crate::conn::table::Receiving;
+use crate::conn::{CloseReason, Flags};
 use crate::event_loop::EventLoop;
 use crate::event_loop::outbox::Answer;
 use crate::net::Net;
-use crate::service::{Action, Output, Progress};
+use crate::service::Output;
+
+/// What a read came to.
+enum ReadOutcome {
+    /// The connection is closed.
+    Closed,
+    /// It is still open, and this many messages were written to the journal.
+    Open { recorded: u64 },
+}
 
 impl<N: Net> EventLoop<N> {
-    /// Looks after one connection: reads once, if it is of use, and leaves a note in the outbox if
-    /// something is to be sent.
+    /// Visits a connection: reads once, if bytes are wanted, and queues an answer in the outbox if something is
+    /// to be sent.
     pub(super) fn visit(&mut self, key: u32) {
         self.table.conn_mut(key).flags.remove(Flags::QUEUED);
-        if self.record_is_behind() {
+        if self.journal_is_behind() {
             self.hold_if_it_records(key);
         }
         let reads = self.can_read(self.table.conn(key));
         let start = self.outbox.bytes.len();
-        match if reads { self.read(key) } else { Visited::Stays { recorded: 0 } } {
-            Visited::Gone => {}
-            Visited::Stays { recorded } => self.post(key, start, recorded),
+        match if reads { self.read(key) } else { ReadOutcome::Open { recorded: 0 } } {
+            ReadOutcome::Closed => {}
+            ReadOutcome::Open { recorded } => self.post(key, start, recorded),
         }
     }
 
-    /// Without room on record there is no use in reading what would be recorded.
+    /// While the journal has no room, reading for a service that writes to it is of no use.
     #[cold]
     fn hold_if_it_records(&mut self, key: u32) {
         let conn = self.table.conn(key);
         let records = self.listeners[usize::from(conn.endpoint)].records;
-        if records && conn.state == State::Open && conn.flags.contains(Flags::READABLE) {
+        if records && conn.session.is_open() && conn.flags.contains(Flags::READABLE) {
             self.hold(key);
         }
     }
 
-    /// Puts into the outbox what the connection is owed, from `start` on, or sees to it at once that it
-    /// goes on if that is nothing.
+    /// The connection waits for the journal: it is neither read nor written.
+    pub(super) fn hold(&mut self, key: u32) {
+        let flags = &mut self.table.conn_mut(key).flags;
+        if !flags.contains(Flags::HELD) {
+            flags.insert(Flags::HELD);
+            // What is unsent waits for the journal now, and not for the peer.
+            self.table.stop_write(key);
+            self.held.push(self.table.id(key));
+        }
+    }
+
+    /// Queues the bytes of the outbox from `start` on as the connection's answer. If there is nothing to send,
+    /// the visit ends here.
     pub(super) fn post(&mut self, key: u32, start: usize, recorded: u64) {
         self.counters.messages += recorded;
         let recorded = recorded > 0;
@@ -46,149 +67,102 @@ impl<N: Net> EventLoop<N> {
             self.listeners[usize::from(conn.endpoint)].records = true;
         }
         let bytes = start..self.outbox.bytes.len();
-        let ends = matches!(conn.state, State::Ending | State::Finishing);
-        if !bytes.is_empty() || ends || self.table.unsent_bytes_of(conn) > 0 {
-            let to = ConnId { key, generation: conn.generation };
+        if !bytes.is_empty() || conn.session.is_ending() || self.table.unsent_bytes_of(conn) > 0 {
+            let to = self.table.id(key);
             self.outbox.answers.push(Answer { to, bytes, recorded });
         } else {
-            self.settle(key, false);
+            self.reschedule(key, false);
         }
     }
 
-    /// Takes over what a service wants to become of the stream.
-    pub(super) fn apply(&mut self, key: u32, action: Action, if_refused: CloseReason) {
-        match action {
-            Action::Continue => return,
-            Action::End => {}
-            Action::Refuse(reason) => {
-                self.table.conn_mut(key).reason = if_refused;
-                if if_refused == CloseReason::BadInput {
-                    let peer = self.table.peer(key);
-                    let address = self.listeners[usize::from(self.table.conn(key).endpoint)].address;
-                    self.warn(
-                        Notice::Closed(if_refused),
-                        &format_args!("{address}: {peer} refused: {reason}"),
-                    );
-                }
-            }
-        }
-        self.signal(key, Signal::ServiceEnded);
-    }
-
-    /// The connection waits for the record, with what it has to send and with what it has to say.
-    pub(super) fn hold(&mut self, key: u32) {
-        let flags = &mut self.table.conn_mut(key).flags;
-        if !flags.contains(Flags::HELD) {
-            flags.insert(Flags::HELD);
-            // It is not the peer that takes nothing now.
-            self.table.write_done(key);
-            self.held.push(self.table.id(key));
-        }
-    }
-
-    fn read(&mut self, key: u32) -> Visited {
+    fn read(&mut self, key: u32) -> ReadOutcome {
         let buffer = &mut self.read_buffer[..self.limits.read_bytes_max];
-        let asked = buffer.len();
+        let requested = buffer.len();
         let conn = self.table.conn_mut(key);
         match self.net.read(&conn.stream, buffer) {
-            Ok(0) => self.take_end(key),
+            Ok(0) => self.on_end_of_stream(key),
             Ok(bytes) => {
                 // A short read has drained the socket; what comes later brings an event of its own. Only
                 // the end of the stream may already have had its event.
-                if bytes < asked && !conn.flags.contains(Flags::END_SEEN) {
+                if bytes < requested && !conn.flags.contains(Flags::END_SEEN) {
                     conn.flags.remove(Flags::READABLE);
                 }
-                self.take_in(key, bytes)
+                self.on_bytes(key, bytes)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 conn.flags.remove(Flags::READABLE);
-                Visited::Stays { recorded: 0 }
+                ReadOutcome::Open { recorded: 0 }
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Visited::Stays { recorded: 0 },
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => ReadOutcome::Open { recorded: 0 },
             Err(error) => {
                 self.close(key, CloseReason::of(&error));
-                Visited::Gone
+                ReadOutcome::Closed
             }
         }
     }
 
-    /// `bytes` bytes have come into the read buffer.
-    fn take_in(&mut self, key: u32, bytes: usize) -> Visited {
-        let conn = self.table.conn(key);
-        if conn.state == State::Lingering {
-            return self.throw_away(key, bytes);
+    /// The first `bytes` bytes of the read buffer have come.
+    fn on_bytes(&mut self, key: u32, bytes: usize) -> ReadOutcome {
+        let Receiving { session, unread, peer, endpoint } = self.table.receiving(key);
+        if session.state() == State::Lingering {
+            return self.discard(key, bytes);
         }
         let fresh = &self.read_buffer[..bytes];
-        let service = &self.listeners[usize::from(conn.endpoint)].service;
-        let peer = self.table.peers.address(conn.peer);
+        let service = self.listeners[usize::from(endpoint)].service.as_ref();
         let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
-        // Mostly there is nothing from before, and nothing is left.
+        // Mostly nothing is unread from before, and nothing is left.
         let mut left = Vec::new();
-        let unread = match conn.pending {
-            NO_PENDING => &mut left,
-            place => self.table.pendings[place as usize].unread(),
-        };
-        let was_between_frames = unread.is_empty();
-        let Progress { consumed, action } =
-            feed(unread, fresh, |unread| service.received(unread, false, &mut out));
-        let is_in_frame = !unread.is_empty();
-        if let Action::Refuse(reason) = &action {
-            service.refused(reason, &mut out);
-        }
-        let recorded = out.journal_lines();
+        let Step { recorded, frame, refusal } =
+            session.receive(service, unread.unwrap_or(&mut left), fresh, &mut out);
         self.table.renew_idle(key, self.now);
-        self.table.keep_unread(key, left);
-        if is_in_frame && (was_between_frames || consumed > 0) {
-            self.table.begin_frame(key, self.now);
-        } else if !is_in_frame && !was_between_frames {
-            self.table.end_frame(key);
+        self.table.store_unread(key, left);
+        match frame {
+            FrameDeadline::Keep => {}
+            FrameDeadline::Start => self.table.start_frame(key, self.now),
+            FrameDeadline::Stop => self.table.stop_frame(key),
         }
-        if !matches!(action, Action::Continue) {
-            self.apply(key, action, CloseReason::BadInput);
+        if let Some(reason) = refusal {
+            self.log_refusal(key, &reason);
         }
-        Visited::Stays { recorded }
+        ReadOutcome::Open { recorded }
     }
 
-    /// So many bytes have come of a peer that nobody listens to any more.
-    fn throw_away(&mut self, key: u32, bytes: usize) -> Visited {
-        let reason = self.table.conn(key).reason;
-        let pending = self.table.pending_mut(key);
-        pending.lingered_bytes += bytes;
-        if pending.lingered_bytes > self.limits.linger_bytes_max {
-            self.close(key, reason);
-            return Visited::Gone;
+    /// Bytes have come of a peer whose stream has ended.
+    fn discard(&mut self, key: u32, bytes: usize) -> ReadOutcome {
+        if self.table.add_discarded(key, bytes) > self.limits.linger_bytes_max {
+            self.close(key, self.table.conn(key).session.reason());
+            return ReadOutcome::Closed;
         }
-        Visited::Stays { recorded: 0 }
+        ReadOutcome::Open { recorded: 0 }
     }
 
     /// The peer has ended its side.
-    fn take_end(&mut self, key: u32) -> Visited {
+    fn on_end_of_stream(&mut self, key: u32) -> ReadOutcome {
         self.table.conn_mut(key).flags.remove(Flags::READABLE);
-        if !self.signal(key, Signal::PeerEnded) {
-            return Visited::Gone;
+        let is_in_frame = self.table.discard_unread(key);
+        let Receiving { session, peer, endpoint, .. } = self.table.receiving(key);
+        if session.state() == State::Lingering {
+            let reason = session.reason();
+            self.close(key, reason);
+            return ReadOutcome::Closed;
         }
-        if !self.table.take_unread(key).is_empty() {
-            self.table.end_frame(key);
-            self.table.conn_mut(key).reason = CloseReason::Truncated;
-            return Visited::Stays { recorded: 0 };
+        let service = self.listeners[usize::from(endpoint)].service.as_ref();
+        let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
+        let Step { recorded, frame, refusal } = session.peer_ended(service, is_in_frame, &mut out);
+        if frame == FrameDeadline::Stop {
+            self.table.stop_frame(key);
         }
-        let conn = self.table.conn(key);
-        let service = &self.listeners[usize::from(conn.endpoint)].service;
-        let mut out = Output::new(self.table.peer(key), &mut self.outbox.bytes, self.journal.lines());
-        let Progress { action, .. } = service.received(&[], true, &mut out);
-        if let Action::Refuse(reason) = &action {
-            service.refused(reason, &mut out);
+        if let Some(reason) = refusal {
+            self.log_refusal(key, &reason);
         }
-        let recorded = out.journal_lines();
-        self.apply(key, action, CloseReason::BadInput);
-        Visited::Stays { recorded }
+        ReadOutcome::Open { recorded }
     }
-}
 
-/// What a visit came to.
-enum Visited {
-    /// The connection is closed.
-    Gone,
-    /// It is still there, and has recorded so many messages.
-    Stays { recorded: u64 },
+    #[cold]
+    pub(super) fn log_refusal(&mut self, key: u32, reason: &str) {
+        let peer = self.table.peer(key);
+        let address = self.listeners[usize::from(self.table.conn(key).endpoint)].address;
+        let kind = LogKind::Closed(CloseReason::BadInput);
+        self.warn(kind, &format_args!("{address}: {peer} refused: {reason}"));
+    }
 }

@@ -1,70 +1,40 @@
-//! The record of messages: one line each, written once a turn.
+//! The journal of messages: one line each, written once a turn.
 //!
-//! Services append lines while a turn gathers; [`Journal::commit`] writes them all; only then do the
-//! answers of the turn leave. So an acknowledgement of a message that is not recorded can not happen,
-//! whatever the order of events. What a line looks like, the services say; where lines go, a [`Sink`].
+//! Services append lines during a turn; [`Journal::commit`] writes them all; only then do the answers of the turn
+//! leave. So a message that is not written cannot be acknowledged, whatever the order of events. The format of a
+//! line is defined by [`Output::record`](crate::service::Output::record), where lines go by a [`Sink`].
 
 pub mod escape;
+pub(crate) mod file;
 pub(crate) mod sink;
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::net::SocketAddr;
-use std::path::Path;
+use std::io;
 
-/// Where lines are written.
-pub trait Sink: Send {
-    /// Writes some of `bytes` and says how many. [`io::ErrorKind::WouldBlock`] means that nothing can be
-    /// taken at the moment, and that an event for [`Token::JOURNAL`](crate::net::Token::JOURNAL) will
-    /// follow when it can.
-    ///
-    /// # Errors
-    /// Any other error is final: lines can no longer be recorded.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
-
-    /// Returns when all that was written will survive the loss of power.
-    ///
-    /// # Errors
-    /// Final, as for `write`: whether a second try tells the truth, no system promises.
-    fn sync(&mut self) -> io::Result<()>;
-}
-
-impl Sink for File {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Write::write(self, bytes)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        match self.sync_data() {
-            // A pipe or a terminal has nothing that could be lost.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-            other => other,
-        }
-    }
-}
+pub use file::open_file;
+pub use sink::Sink;
 
 /// When a message is acknowledged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Ack {
-    /// At once, recorded or not.
+    /// At once, written or not.
     Received,
-    /// After the write that records it.
+    /// After the write to the journal.
     #[default]
     Written,
     /// After the write has reached the disk.
     Synced,
 }
 
-/// What a commit came to.
+/// The outcome of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Committed {
-    /// Every line is recorded as the acknowledgements demand: all answers may leave.
+    /// Every line is as safe as the acknowledgements promise: all answers may leave.
     All,
     /// Some lines are not: answers to messages wait.
     Waiting,
 }
 
-/// The lines of a turn on their way to the record.
+/// The journal, and the lines of a turn that are not written yet.
 pub struct Journal {
     sink: Option<Box<dyn Sink>>,
     ack: Ack,
@@ -74,19 +44,19 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Records to `sink`.
+    /// A journal that is written to `sink`.
     #[must_use]
     pub fn to(sink: Box<dyn Sink>, ack: Ack) -> Self {
         Self { sink: Some(sink), ack, lines: Vec::new(), written: 0 }
     }
 
-    /// Records nothing.
+    /// No journal: nothing is written.
     #[must_use]
     pub fn none() -> Self {
         Self { sink: None, ack: Ack::Received, lines: Vec::new(), written: 0 }
     }
 
-    /// Where lines are appended; `None` when nothing is recorded.
+    /// The buffer that lines are appended to; `None` without a journal.
     pub fn lines(&mut self) -> Option<&mut Vec<u8>> {
         self.sink.is_some().then_some(&mut self.lines)
     }
@@ -97,10 +67,10 @@ impl Journal {
         self.lines.len() - self.written
     }
 
-    /// Writes what there is to write. Without any, it costs a comparison.
+    /// Writes the lines of the buffer. Without any, it costs a comparison.
     ///
     /// # Errors
-    /// Messages can no longer be recorded; the error says why. It is final.
+    /// The lines cannot be written or synced. It is final: the journal must not be used again.
     pub fn commit(&mut self) -> io::Result<Committed> {
         let Some(sink) = &mut self.sink else { return Ok(Committed::All) };
         if self.lines.is_empty() {
@@ -112,8 +82,8 @@ impl Journal {
                 Ok(bytes) => self.written += bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // What is written is let go of now and then, or a sink that is never quite empty
-                    // would make the buffer grow for ever.
+                    // Written lines are dropped now and then, or the buffer would grow without end in front
+                    // of a sink that always takes less than there is.
                     if self.written >= self.lines.len() / 2 {
                         self.lines.drain(..self.written);
                         self.written = 0;
@@ -127,7 +97,7 @@ impl Journal {
             sink.sync()?;
         }
         self.lines.clear();
-        self.lines.shrink_to(LINES_BYTES_KEPT);
+        self.lines.shrink_to(CAPACITY_KEPT_BYTES);
         self.written = 0;
         Ok(Committed::All)
     }
@@ -142,73 +112,13 @@ impl std::fmt::Debug for Journal {
     }
 }
 
-/// What is left unwritten when a server ends was never acknowledged, but somebody should know.
-pub(crate) fn unwritten_at_the_end() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "nothing took them until the end of the drain")
+/// The error for lines that are unwritten when the server ends. Their messages were not acknowledged.
+pub(crate) fn unwritten_at_end() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "it was not writable before the drain timeout")
 }
 
-/// Opens the file at `path` to append to, and makes it if it is not there. A last line that was cut off
-/// when an earlier process died is removed: it was never acknowledged.
-///
-/// # Errors
-/// The file can not be opened, read or cut, or it ends in something that is no beginning of a line of record:
-/// then it is something else's file, and stays as it is.
-pub fn open_file(path: &Path) -> io::Result<File> {
-    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-    if file.metadata()?.is_file() {
-        cut_torn_line(&mut file)?;
-    }
-    Ok(file)
-}
-
-fn cut_torn_line(file: &mut File) -> io::Result<()> {
-    let bytes = file.seek(SeekFrom::End(0))?;
-    let mut end = bytes;
-    let mut block = [0; 4096];
-    while end > 0 {
-        let start = end.saturating_sub(block.len() as u64);
-        let here = &mut block[..usize::try_from(end - start).expect("at most a block")];
-        file.seek(SeekFrom::Start(start))?;
-        file.read_exact(here)?;
-        if let Some(place) = here.iter().rposition(|byte| *byte == b'\n') {
-            end = start + place as u64 + 1;
-            break;
-        }
-        end = start;
-    }
-    if end == bytes {
-        return Ok(());
-    }
-    let mut beginning = Vec::new();
-    file.seek(SeekFrom::Start(end))?;
-    (&*file).take(PEER_BYTES_MAX).read_to_end(&mut beginning)?;
-    if !begins_a_line(&String::from_utf8_lossy(&beginning)) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "its last line is not ended, and is not ours",
-        ));
-    }
-    log::warn!("the last line of the record was torn: its {} bytes are removed", bytes - end);
-    file.set_len(end)
-}
-
-/// Whether `beginning` can be that of a line of record, `[peer-address:port] `.
-fn begins_a_line(beginning: &str) -> bool {
-    let Some(text) = beginning.strip_prefix('[') else { return false };
-    if let Some((peer, _)) = text.split_once("] ") {
-        return peer.parse::<SocketAddr>().is_ok();
-    }
-    match text.strip_suffix(']') {
-        Some(peer) if !peer.starts_with('[') => peer.parse::<SocketAddr>().is_ok(),
-        _ => text.chars().all(|it| it.is_ascii_hexdigit() || ".:%[]".contains(it)),
-    }
-}
-
-/// Bytes that the longest address of a peer takes, brackets and all, with some to spare.
-const PEER_BYTES_MAX: u64 = 80;
-
-/// Of the buffer of lines, what is kept from turn to turn.
-const LINES_BYTES_KEPT: usize = 64 * 1024;
+/// The capacity that the buffer of lines keeps from turn to turn, in bytes.
+const CAPACITY_KEPT_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -283,40 +193,6 @@ mod tests {
             journal.commit().unwrap();
             journal.commit().unwrap();
             assert_eq!(*synced.lock().unwrap(), syncs);
-        }
-    }
-
-    #[test]
-    fn a_torn_last_line_is_cut_and_whole_lines_stay() {
-        let directory = tempfile::tempdir().unwrap();
-        let long = format!("{}\n", "x".repeat(9000));
-        for (before, after) in [
-            (String::new(), String::new()),
-            ("one\ntwo\n".into(), "one\ntwo\n".into()),
-            ("one\n[127.0.".into(), "one\n".into()),
-            ("[".into(), String::new()),
-            ("[127.0.0.1:80]".into(), String::new()),
-            ("[[::1]:80] to".into(), String::new()),
-            (format!("{long}[10.0.0.1:80] {}", "ä".repeat(9000)), long.clone()),
-            (format!("{long}[10.0.0.1:8] {}", "ä".repeat(9000)), long.clone()),
-        ] {
-            let path = directory.path().join("journal");
-            std::fs::write(&path, &before).unwrap();
-            Sink::write(&mut open_file(&path).unwrap(), b"new\n").unwrap();
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{after}new\n"));
-        }
-    }
-
-    #[test]
-    fn a_file_that_is_no_record_is_left_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        for text in
-            ["notes without a line break", "one\ntwo", "[1, 2, 3]", "# notes\n[section]", "[1]", "[a] b"]
-        {
-            let path = directory.path().join("notes");
-            std::fs::write(&path, text).unwrap();
-            assert_eq!(open_file(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
     }
 }

@@ -1,37 +1,98 @@
-//! Opening what messages are recorded to, so that writing to it never waits.
+//! Where the journal is written to, opened so that writing never waits.
 //!
-//! A pipe or a terminal that nobody reads from would otherwise stop a loop for everybody. Setting it
-//! non-blocking would do so for every process that has it, the user's shell among them. So pipes and
-//! terminals are opened a second time, and sockets are told with every write. What is left are plain files,
-//! which take what they are given.
+//! A pipe or a terminal without a reader would otherwise stop the loop for every peer. Setting it non-blocking
+//! would do so for every process that shares it, such as the user's shell. So pipes and terminals are opened a
+//! second time, and sockets are written to with a flag. Regular files take what they are given.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use socket2::SockRef;
 
-use crate::journal::{Sink, open_file};
-use crate::server::options::JournalTo;
+use crate::journal::file::open_file;
 
-/// What messages are written to.
+/// Where lines are written.
+pub trait Sink: Send {
+    /// Writes some of `bytes` and returns how many. [`io::ErrorKind::WouldBlock`] means that nothing can be
+    /// written at the moment, and that an event for [`Token::JOURNAL`](crate::net::Token::JOURNAL) will follow
+    /// when it can.
+    ///
+    /// # Errors
+    /// Any other error is final: nothing more can be written.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Returns when everything written survives a loss of power.
+    ///
+    /// # Errors
+    /// Final, as for `write`: after a failure no system promises that a second sync is true.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl Sink for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(self, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        match self.sync_data() {
+            // A pipe or a terminal has nothing that could be lost.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// Where messages are recorded, as users choose it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum JournalTarget {
+    /// Standard output, `-`.
+    Stdout,
+    /// Appended to a file.
+    File(PathBuf),
+    /// Nowhere, `none`.
+    None,
+}
+
+impl From<&str> for JournalTarget {
+    fn from(text: &str) -> Self {
+        match text {
+            "-" => Self::Stdout,
+            "none" => Self::None,
+            path => Self::File(path.into()),
+        }
+    }
+}
+
+impl fmt::Display for JournalTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("standard output"),
+            Self::File(path) => path.display().fmt(f),
+            Self::None => f.write_str("none"),
+        }
+    }
+}
+
+/// The open journal of the program.
 #[derive(Debug)]
-pub(crate) struct Destination {
+pub(crate) struct JournalSink {
     file: File,
     is_socket: bool,
 }
 
-/// Opens the destination; `None` where nothing is recorded.
+/// Opens the journal; `None` for none.
 ///
 /// # Errors
-/// It can not be opened, or it is a named pipe that nobody reads.
-pub(crate) fn open(to: &JournalTo) -> io::Result<Option<Destination>> {
-    let file = match to {
-        JournalTo::Nowhere => return Ok(None),
-        JournalTo::Stdout => reopen_stdout()?,
-        JournalTo::File(path) => match fs::metadata(path) {
+/// It cannot be opened, or it is a named pipe without a reader.
+pub(crate) fn open(target: &JournalTarget) -> io::Result<Option<JournalSink>> {
+    let file = match target {
+        JournalTarget::None => return Ok(None),
+        JournalTarget::Stdout => reopen_stdout()?,
+        JournalTarget::File(path) => match fs::metadata(path) {
             Ok(metadata) if metadata.file_type().is_fifo() || metadata.file_type().is_char_device() => {
                 open_nonblocking(path)?
             }
@@ -39,13 +100,13 @@ pub(crate) fn open(to: &JournalTo) -> io::Result<Option<Destination>> {
         },
     };
     let is_socket = file.metadata()?.file_type().is_socket();
-    Ok(Some(Destination { file, is_socket }))
+    Ok(Some(JournalSink { file, is_socket }))
 }
 
 fn reopen_stdout() -> io::Result<File> {
     let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let kind = stdout.metadata()?.file_type();
-    // A plain file is not opened again: that would begin to write at its beginning.
+    // A regular file is not opened again: writing would begin at its start.
     if !kind.is_fifo() && !kind.is_char_device() {
         return Ok(stdout);
     }
@@ -56,7 +117,7 @@ fn open_nonblocking(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
 }
 
-impl Sink for Destination {
+impl Sink for JournalSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.is_socket {
             SockRef::from(&self.file).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
@@ -70,7 +131,7 @@ impl Sink for Destination {
     }
 }
 
-impl AsFd for Destination {
+impl AsFd for JournalSink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }

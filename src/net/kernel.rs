@@ -23,7 +23,7 @@ use super::Datagram;
 use super::{Clock, DatagramIo, Event, Listen, Poller, StopRequests, StreamIo, Tick, Token};
 use crate::net::sockets::{self, SocketOptions};
 #[cfg(feature = "batches")]
-use crate::net::unbatched;
+use crate::net::{receive_unbatched, send_unbatched};
 
 /// Sockets of the kernel, its poller and its clocks.
 pub struct KernelNet {
@@ -104,6 +104,45 @@ impl KernelNet {
         Ok(())
     }
 
+    /// Accepts connections from a listener that is open already.
+    ///
+    /// # Errors
+    /// The poller does not take it.
+    pub fn adopt_listener(
+        &mut self,
+        listener: std::net::TcpListener,
+        token: Token,
+    ) -> io::Result<(TcpListener, SocketAddr)> {
+        listener.set_nonblocking(true)?;
+        let mut listener = TcpListener::from_std(listener);
+        self.poll.registry().register(&mut listener, mio::Token(token.0), Interest::READABLE)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    }
+
+    /// Receives datagrams from a socket that is open already.
+    ///
+    /// # Errors
+    /// The poller does not take it.
+    pub fn adopt_socket(
+        &mut self,
+        socket: std::net::UdpSocket,
+        token: Token,
+    ) -> io::Result<(DatagramSocket, SocketAddr)> {
+        socket.set_nonblocking(true)?;
+        let mut io = UdpSocket::from_std(socket);
+        self.poll.registry().register(&mut io, mio::Token(token.0), Interest::READABLE)?;
+        let address = io.local_addr()?;
+        #[cfg(feature = "batches")]
+        let batches = batch::Batches::of(&io, address, self.options);
+        let socket = DatagramSocket {
+            io,
+            #[cfg(feature = "batches")]
+            batches,
+        };
+        Ok((socket, address))
+    }
+
     /// Something that can stop the loop from another thread.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
@@ -169,7 +208,7 @@ impl DatagramIo for KernelNet {
             return more;
         }
         let few_bytes = buffer.len().min(batch::FEW * slot_bytes);
-        let more = unbatched::receive(self, socket, &mut buffer[..few_bytes], slot_bytes, received);
+        let more = receive_unbatched(self, socket, &mut buffer[..few_bytes], slot_bytes, received);
         socket.batches.note(received.len());
         more
     }
@@ -182,7 +221,7 @@ impl DatagramIo for KernelNet {
         bytes: &[u8],
     ) -> io::Result<usize> {
         let by_batch = socket.batches.send(&socket.io, datagrams, bytes);
-        by_batch.unwrap_or_else(|_| unbatched::send(self, socket, datagrams, bytes))
+        by_batch.unwrap_or_else(|_| send_unbatched(self, socket, datagrams, bytes))
     }
 }
 
@@ -190,28 +229,11 @@ impl Listen for KernelNet {
     type Listener = TcpListener;
 
     fn listen(&mut self, address: SocketAddr, token: Token) -> io::Result<(TcpListener, SocketAddr)> {
-        let listener = sockets::listen(address, self.options)?;
-        listener.set_nonblocking(true)?;
-        let mut listener = TcpListener::from_std(listener);
-        self.poll.registry().register(&mut listener, mio::Token(token.0), Interest::READABLE)?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
+        self.adopt_listener(sockets::listen(address, self.options)?, token)
     }
 
     fn bind(&mut self, address: SocketAddr, token: Token) -> io::Result<(DatagramSocket, SocketAddr)> {
-        let socket = sockets::bind(address, self.options)?;
-        socket.set_nonblocking(true)?;
-        let mut io = UdpSocket::from_std(socket);
-        self.poll.registry().register(&mut io, mio::Token(token.0), Interest::READABLE)?;
-        let address = io.local_addr()?;
-        #[cfg(feature = "batches")]
-        let batches = batch::Batches::of(&io, address, self.options);
-        let socket = DatagramSocket {
-            io,
-            #[cfg(feature = "batches")]
-            batches,
-        };
-        Ok((socket, address))
+        self.adopt_socket(sockets::bind(address, self.options)?, token)
     }
 
     fn accept(&mut self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {

@@ -13,20 +13,20 @@
 
 #[cfg(feature = "cli")]
 mod connect;
+mod datagram_io;
 pub(crate) mod fd_limit;
 pub mod kernel;
 pub mod sockets;
-pub mod unbatched;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use crate::conn::deadlines::Tick;
 pub use crate::conn::token::Token;
 #[cfg(feature = "cli")]
 pub(crate) use connect::{ClientNet, Connect, PreciseTime};
+pub use datagram_io::{Datagram, DatagramIo, receive_unbatched, send_unbatched};
 
 /// A network that a server can run on.
 ///
@@ -65,51 +65,6 @@ pub trait StreamIo {
 
     /// Closes the stream. No later poll returns an event of it.
     fn close(&mut self, stream: Self::Stream);
-}
-
-/// Receives and sends datagrams.
-pub trait DatagramIo {
-    /// A socket for datagrams.
-    type Socket;
-
-    /// Receives a datagram, cut to the length of `buffer`.
-    ///
-    /// # Errors
-    /// `WouldBlock`, or an error that concerns one datagram.
-    fn receive(&mut self, socket: &Self::Socket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
-
-    /// Sends a datagram.
-    ///
-    /// # Errors
-    /// It was not sent; that concerns this datagram alone.
-    fn send(&mut self, socket: &Self::Socket, datagram: &[u8], peer: SocketAddr) -> io::Result<()>;
-
-    /// Receives datagrams, each into `slot_bytes` of `buffer` of its own and cut to that, and appends a
-    /// description of each to `received`, which is empty. Returns whether more may wait: if not, an event
-    /// will report the next. An error concerns a datagram that was sent earlier, and is not reported.
-    fn receive_batch(
-        &mut self,
-        socket: &Self::Socket,
-        buffer: &mut [u8],
-        slot_bytes: usize,
-        received: &mut Vec<Datagram>,
-    ) -> bool {
-        unbatched::receive(self, socket, buffer, slot_bytes, received)
-    }
-
-    /// Sends `datagrams`, at least one, whose bytes lie in `bytes`, and returns how many were sent. The rest is
-    /// to be sent again: the first of it may have failed.
-    ///
-    /// # Errors
-    /// The first was not sent; that concerns this datagram alone, unless it is `Interrupted`.
-    fn send_batch(
-        &mut self,
-        socket: &Self::Socket,
-        datagrams: &[Datagram],
-        bytes: &[u8],
-    ) -> io::Result<usize> {
-        unbatched::send(self, socket, datagrams, bytes)
-    }
 }
 
 /// Opens the sockets of a server.
@@ -170,18 +125,6 @@ pub trait Clock {
 
     /// The wall clock: seconds since the epoch.
     fn unix_seconds(&mut self) -> i64;
-}
-
-/// A datagram in a batch: where its bytes lie, and its addresses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Datagram {
-    /// Its bytes in the buffer of the batch.
-    pub bytes: Range<usize>,
-    /// The sender, or the receiver.
-    pub peer: SocketAddr,
-    /// The address of this machine that it was sent to, and that the answer leaves from. `None`: the one
-    /// that the socket is bound to or, where it is bound to all of them, the one that the kernel chooses.
-    pub local: Option<IpAddr>,
 }
 
 /// What the poller reports of a source. All of it is a hint: the outcome of reading and writing decides.

@@ -1,11 +1,10 @@
-//! The other model: a thread for each connection, blocking sockets, and the very same services.
+//! A thread for each connection, blocking sockets, and the same sessions and services as the event loop.
 //!
-//! It is here to be compared with, so it is as good as such a server can be: small stacks, buffers that grow
-//! only for those who send much, one write for the answers of one read, no system call for a timeout that
-//! does not change, no lock on the way of a message that is not recorded. Each datagram endpoint has a
-//! thread too.
+//! It exists for comparison, so it is as good as such a server can be: small stacks, buffers that grow only for
+//! peers that send much, one write for the answers of one read, no system call for a timeout that does not
+//! change, no lock on the way of a message that is not recorded. Each datagram endpoint has a thread too.
 
-#![expect(clippy::disallowed_methods, reason = "blocking threads tell the time for themselves")]
+#![expect(clippy::disallowed_methods, reason = "blocking threads read the clock themselves")]
 
 mod connection;
 mod shared;
@@ -22,107 +21,60 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use socket2::SockRef;
 
+use crate::conn::deadlines::Tick;
 use crate::conn::reply_rules;
-use crate::conn::sessions::Sessions;
-use crate::doctor;
+use crate::conn::udp_sessions::UdpSessions;
 use crate::event_loop::LoopError;
-use crate::journal::sink::{self, Destination};
+use crate::journal::sink::JournalSink;
 use crate::journal::{Journal, Sink};
-use crate::net::sockets;
-use crate::net::{AcceptFailure, Tick};
-use crate::server::bind::{self, ServeError, cannot_listen, no_journal};
-use crate::server::options::{ServeOptions, THREAD_STACK_BYTES};
-use crate::service::endpoint::Endpoint;
-use crate::service::{DatagramService, Make, Output, StreamService};
+use crate::net::AcceptFailure;
+use crate::server::error::ServeError;
+use crate::server::options::THREAD_STACK_BYTES;
+use crate::server::setup::{OpenSocket, Setup, announce};
+use crate::service::{DatagramService, Output, StreamService};
 
-use shared::{Admitted, Shared};
+use shared::{Admitted, MainEvent, Shared};
 
-/// What the main thread waits for.
-enum Happening {
-    /// SIGINT or SIGTERM.
-    Signal,
-    /// Messages can no longer be recorded.
-    JournalFailed(io::Error),
-    /// The last connection has ended while draining.
-    Drained,
-}
-
-/// An endpoint that is bound, and its service.
-enum Bound {
-    Stream(Arc<TcpListener>, Arc<dyn StreamService>),
-    Datagram(UdpSocket, Box<dyn DatagramService>),
-}
-
-/// Serves until a signal asks to stop.
+/// Serves until a signal asks to stop. Each connection's thread has a stack of `stack_bytes`.
 ///
 /// # Errors
 /// See [`ServeError`].
-pub(crate) fn serve(options: &ServeOptions) -> Result<(), ServeError> {
-    let mut bound = Vec::new();
-    let mut listening = Vec::new();
-    for endpoint in &options.endpoints {
-        let (one, address) = bind(endpoint, options)?;
-        bound.push(one);
-        listening.push((endpoint, address));
-    }
-    // Only now is the record touched: it may be that of another server, which has the ports.
-    let journal = match sink::open(&options.journal).map_err(|error| no_journal(options, &error))? {
-        Some(destination) => Journal::to(Box::new(Patient(destination)), options.ack),
+pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> {
+    let journal = match setup.journal {
+        Some(sink) => Journal::to(Box::new(BlockingSink(sink)), setup.ack),
         None => Journal::none(),
     };
-    let mut limits = options.limits.clone();
-    if let Some(told) = doctor::fit_threads(&mut limits) {
-        log::warn!("{told}");
-    }
-    let (happened, happenings) = mpsc::channel();
-    let shared = Arc::new(Shared::new(limits, journal, happened.clone()));
-    let no_thread = |error: io::Error| ServeError::Start(format!("a thread could not be started: {error}"));
-    forward_signals(happened)?;
+    let (events, received) = mpsc::channel();
+    let shared = Arc::new(Shared::new(setup.limits, journal, events.clone()));
+    let failed = |error: io::Error| ServeError::Start(format!("cannot start a thread: {error}"));
+    forward_signals(events)?;
     let mut listeners = Vec::new();
-    for one in bound {
+    for socket in setup.sockets {
         let shared = shared.clone();
-        match one {
-            Bound::Stream(listener, service) => {
+        match socket {
+            OpenSocket::Stream(listener, service) => {
+                // Accepted sockets inherit it.
+                SockRef::from(&listener).set_write_timeout(shared.limits.write_timeout).map_err(failed)?;
+                let (listener, service) = (Arc::new(listener), Arc::from(service));
                 listeners.push(listener.clone());
-                let stack_bytes = options.thread_stack_bytes;
                 let accept = move || accept(&listener, &service, &shared, stack_bytes);
-                spawn("accept", THREAD_STACK_BYTES, accept).map_err(no_thread)?;
+                spawn("accept", THREAD_STACK_BYTES, accept).map_err(failed)?;
             }
-            Bound::Datagram(socket, service) => {
+            OpenSocket::Datagram(socket, service) => {
                 let answer = move || answer_datagrams(&socket, service.as_ref(), &shared);
-                spawn("datagrams", THREAD_STACK_BYTES, answer).map_err(no_thread)?;
+                spawn("datagrams", THREAD_STACK_BYTES, answer).map_err(failed)?;
             }
         }
     }
-    bind::announce(&listening);
-    wait_for_the_end(&happenings, &listeners, &shared).map_err(ServeError::Run)
+    announce(&setup.listening);
+    wait_for_end(&received, &listeners, &shared).map_err(ServeError::Run)
 }
 
-fn bind(endpoint: &Endpoint, options: &ServeOptions) -> Result<(Bound, SocketAddr), ServeError> {
-    let failed = |error: io::Error| cannot_listen(endpoint, &error);
-    let address = bind::resolve(endpoint)?;
-    match endpoint.service.make {
-        Make::Stream(make) => {
-            let listener = sockets::listen(address, options.sockets).map_err(failed)?;
-            // Accepted sockets inherit it.
-            SockRef::from(&listener).set_write_timeout(options.limits.write_timeout).map_err(failed)?;
-            let address = listener.local_addr().map_err(failed)?;
-            let service = Arc::from(make(bind::settings(options)));
-            Ok((Bound::Stream(Arc::new(listener), service), address))
-        }
-        Make::Datagram(make) => {
-            let socket = sockets::bind(address, options.sockets).map_err(failed)?;
-            let address = socket.local_addr().map_err(failed)?;
-            Ok((Bound::Datagram(socket, make(bind::settings(options))), address))
-        }
-    }
-}
+/// A sink whose writer waits until it is writable. Threads that record then wait too, and so do their
+/// acknowledgements; the others continue.
+struct BlockingSink(JournalSink);
 
-/// A destination whose writer waits until it takes something. Who records then waits too, and so do their
-/// acknowledgements; those who record nothing go on.
-struct Patient(Destination);
-
-impl Sink for Patient {
+impl Sink for BlockingSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match self.0.write(bytes) {
@@ -139,17 +91,17 @@ impl Sink for Patient {
     }
 }
 
-/// Threads end with the process: this returns when it is time to.
-fn wait_for_the_end(
-    happenings: &Receiver<Happening>,
+/// Returns when the process is to end; threads end with it.
+fn wait_for_end(
+    events: &Receiver<MainEvent>,
     listeners: &[Arc<TcpListener>],
     shared: &Shared,
 ) -> Result<(), LoopError> {
     loop {
-        match happenings.recv() {
-            Ok(Happening::Signal) => break,
-            Ok(Happening::Drained) => {}
-            Ok(Happening::JournalFailed(error)) => return Err(LoopError::Journal(error)),
+        match events.recv() {
+            Ok(MainEvent::Signal) => break,
+            Ok(MainEvent::Drained) => {}
+            Ok(MainEvent::JournalFailed(error)) => return Err(LoopError::Journal(error)),
             Err(_) => return Ok(()),
         }
     }
@@ -157,28 +109,28 @@ fn wait_for_the_end(
     log::info!("stopping: {} connections", shared.connections());
     shared.drain();
     for listener in listeners {
-        // Wakes the thread that waits in accept; whoever connects from now on is refused by the kernel.
+        // Wakes the thread that waits in accept. From now on the kernel refuses new connections.
         let _ = SockRef::from(&**listener).shutdown(std::net::Shutdown::Both);
     }
     while shared.connections() > 0 {
-        match happenings.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(Happening::Drained) => {}
-            Ok(Happening::Signal) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                log::warn!("stopped before {} connections were done", shared.connections());
+        match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(MainEvent::Drained) => {}
+            Ok(MainEvent::Signal) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                log::warn!("stopped with {} connections unfinished", shared.connections());
                 break;
             }
-            Ok(Happening::JournalFailed(error)) => return Err(LoopError::Journal(error)),
+            Ok(MainEvent::JournalFailed(error)) => return Err(LoopError::Journal(error)),
         }
     }
-    shared.record_is_free().map_err(LoopError::Journal)
+    shared.check_journal_is_idle().map_err(LoopError::Journal)
 }
 
-fn forward_signals(happened: Sender<Happening>) -> Result<(), ServeError> {
-    let failed = |error: io::Error| ServeError::Start(format!("signals could not be taken over: {error}"));
+fn forward_signals(events: Sender<MainEvent>) -> Result<(), ServeError> {
+    let failed = |error: io::Error| ServeError::Start(format!("cannot take over signals: {error}"));
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
     spawn("signals", THREAD_STACK_BYTES, move || {
         for _ in signals.forever() {
-            if happened.send(Happening::Signal).is_err() {
+            if events.send(MainEvent::Signal).is_err() {
                 return;
             }
         }
@@ -206,7 +158,7 @@ fn accept(
         match listener.accept() {
             Ok((stream, peer)) => {
                 if let Err(error) = open(stream, peer, service, shared, stack_bytes) {
-                    log::debug!("{peer}: no thread for it: {error}");
+                    log::debug!("{peer}: cannot start a thread: {error}");
                     pause(shared.limits.accept_pause);
                 }
             }
@@ -214,7 +166,7 @@ fn accept(
             Err(error) => match AcceptFailure::of(&error) {
                 AcceptFailure::ThatOne => {}
                 AcceptFailure::NoneWaits | AcceptFailure::Exhausted => {
-                    log::debug!("accepting pauses: {error}");
+                    log::debug!("accepting is paused: {error}");
                     pause(shared.limits.accept_pause);
                 }
             },
@@ -222,8 +174,8 @@ fn accept(
     }
 }
 
-/// Whether there are as many threads as there may be. A connection is counted as over before its thread is
-/// quite gone, and what that thread has mapped goes with it; so near the limit the kernel is asked.
+/// Whether there are as many threads as there may be. A connection is no longer counted shortly before its thread
+/// and the memory it has mapped are gone, so near the limit the kernel is asked.
 fn has_too_many_threads(shared: &Shared) -> bool {
     let most = shared.limits.connections_max;
     if shared.connections() < most - most / 8 {
@@ -249,22 +201,26 @@ fn open(
     let service = service.clone();
     spawn("connection", stack_bytes, move || {
         let reason = connection::serve(&admitted, service.as_ref());
-        log::debug!("{} closed: {reason}", admitted.connection.peer);
+        let peer = admitted.connection.peer;
+        log::debug!("{peer} closed: {reason}");
+        if reason.is_logged() {
+            admitted.shared.warn(reason, format_args!("{peer}: {reason}"));
+        }
     })
 }
 
 fn answer_datagrams(socket: &UdpSocket, service: &dyn DatagramService, shared: &Shared) {
     let started = Instant::now();
-    let mut sessions = Sessions::new(&shared.limits);
+    let mut sessions = UdpSessions::new(&shared.limits);
     let mut buffer = vec![0; service.datagram_bytes_max() + 1];
     let (mut answer, mut lines) = (Vec::new(), Vec::new());
     loop {
-        // An error of receiving is one peer's, told to us on the way: the next datagram may be fine.
+        // An error concerns a datagram that was sent earlier: the next may be fine.
         let Ok((bytes, peer)) = socket.recv_from(&mut buffer) else { continue };
         let now = Tick::after(started.elapsed());
-        let mut out = Output::new(peer, &mut answer, shared.records.then_some(&mut lines));
+        let mut out = Output::new(peer, &mut answer, shared.has_journal.then_some(&mut lines));
         reply_rules::answer(service, &mut sessions, &buffer[..bytes], peer, &mut out, now);
-        if shared.record(&mut lines) && !answer.is_empty() {
+        if shared.commit(&mut lines) && !answer.is_empty() {
             // A datagram that is not sent is lost, as datagrams may be.
             let _ = socket.send_to(&answer, peer);
         }

@@ -22,7 +22,8 @@ use std::time::Duration;
 use loopline::journal::Ack;
 use loopline::limits::Limits;
 use loopline::net::{
-    Clock, Datagram, DatagramIo, Event, Listen, Poller, StopRequests, StreamIo, Tick, Token, unbatched,
+    Clock, Datagram, DatagramIo, Event, Listen, Poller, StopRequests, StreamIo, Tick, Token,
+    receive_unbatched, send_unbatched,
 };
 
 use datagrams::SimSocket;
@@ -300,7 +301,7 @@ impl DatagramIo for SimNet {
     ) -> bool {
         assert!(received.is_empty() && buffer.len() >= slot_bytes, "a batch has room");
         if !self.batches {
-            return unbatched::receive(self, socket, buffer, slot_bytes, received);
+            return receive_unbatched(self, socket, buffer, slot_bytes, received);
         }
         self.idle_polls = 0;
         for (index, slot) in buffer.chunks_exact_mut(slot_bytes).enumerate() {
@@ -318,7 +319,7 @@ impl DatagramIo for SimNet {
     fn send_batch(&mut self, socket: &usize, datagrams: &[Datagram], bytes: &[u8]) -> io::Result<usize> {
         assert!(!datagrams.is_empty(), "sending nothing is a wasted system call");
         if !self.batches {
-            return unbatched::send(self, socket, datagrams, bytes);
+            return send_unbatched(self, socket, datagrams, bytes);
         }
         for (sent, datagram) in datagrams.iter().enumerate() {
             assert!(datagram.local.is_some(), "a reply is sent from the address that was asked");

@@ -42,7 +42,7 @@ impl Server {
     fn at(path: Path, address: &str) -> Self {
         let options = SocketOptions { batches: path != Path::OneByOne, ..SocketOptions::default() };
         let mut net = KernelNet::new(options).unwrap();
-        let (socket, address) = net.bind(address.parse().unwrap(), Source::Datagrams(0).into()).unwrap();
+        let (socket, address) = net.bind(address.parse().unwrap(), Source::Socket(0).into()).unwrap();
         #[cfg(feature = "batches")]
         match path {
             Path::GivenUp => socket.batches.give_up(),

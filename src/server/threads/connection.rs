@@ -1,172 +1,169 @@
-//! One connection on its own thread: read, let the service answer, record, write.
+//! Drives the session of one connection on its own thread: read, let the service answer, commit, write.
 
-#![expect(clippy::disallowed_methods, reason = "blocking threads tell the time for themselves")]
+#![expect(clippy::disallowed_methods, reason = "blocking threads read the clock themselves")]
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::shared::{Admitted, Connection, Shared};
-use crate::conn::{CloseReason, feed};
-use crate::service::{Action, Output, Progress, StreamService};
+use crate::conn::CloseReason;
+use crate::conn::state::Effect;
+use crate::conn::stream_session::{FrameDeadline, Step, StreamSession};
+use crate::service::{Output, StreamService};
 
-/// Bytes read at once, to begin with: most of what an idle connection holds, stack apart.
+/// The first size of the read buffer, in bytes: most of what an idle connection costs, apart from its stack.
 const READ_BYTES: usize = 1024;
 
-/// Bytes read at once from a peer that has filled smaller buffers.
+/// The size of the read buffer for a peer that has filled smaller ones.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
-/// Serves a connection to its end and says what that was.
+/// Serves a connection to its end and returns why it ended.
 pub(super) fn serve(admitted: &Admitted, service: &dyn StreamService) -> CloseReason {
     let Admitted { connection, shared, is_full, .. } = admitted;
-    let mut stream = Blocking { connection, shared, answer: Vec::new(), lines: Vec::new(), timeout: None };
-    match stream.serve(service, *is_full) {
-        Ok(reason) | Err(reason) => reason,
+    let mut driver = Driver {
+        connection,
+        shared,
+        session: StreamSession::new(),
+        frame_deadline: None,
+        answer: Vec::new(),
+        lines: Vec::new(),
+        read_timeout: None,
+    };
+    match driver.serve(service, *is_full) {
+        Ok(()) => driver.session.reason(),
+        Err(reason) => reason,
     }
 }
 
-struct Blocking<'a> {
+struct Driver<'a> {
     connection: &'a Connection,
     shared: &'a Shared,
+    session: StreamSession,
+    /// The deadline of the frame that has begun; `None` between frames, and without a frame timeout.
+    frame_deadline: Option<Instant>,
     answer: Vec<u8>,
     lines: Vec<u8>,
     /// The read timeout that the socket has, so that it is set only when it changes.
-    timeout: Option<Duration>,
+    read_timeout: Option<Duration>,
 }
 
-impl Blocking<'_> {
-    fn serve(&mut self, service: &dyn StreamService, is_full: bool) -> Result<CloseReason, CloseReason> {
-        let first = if is_full {
-            let most = self.shared.limits.connections_max;
-            Action::Refuse(format!("the server is full, it serves {most} connections"))
+impl Driver<'_> {
+    fn serve(&mut self, service: &dyn StreamService, is_full: bool) -> Result<(), CloseReason> {
+        let mut out = output(self.connection, self.shared, &mut self.answer, &mut self.lines);
+        let step = if is_full {
+            self.session.open_full(service, self.shared.limits.connections_max, &mut out)
         } else {
-            service.opened(unix_seconds(), &mut self.output())
+            self.session.open(service, unix_seconds(), &mut out)
         };
-        if let Some(reason) =
-            self.answer(service, &first, if is_full { CloseReason::Full } else { CloseReason::BadInput })?
-        {
-            self.linger();
-            return Ok(reason);
-        }
+        self.finish(step)?;
 
         let mut buffer = vec![0; READ_BYTES];
         let mut unread = Vec::new();
-        let mut frame_deadline = None;
-        loop {
-            let deadline = frame_deadline.or_else(|| deadline_in(self.shared.limits.idle_timeout));
-            let bytes = match self.read(&mut buffer, deadline) {
-                Ok(bytes) => bytes,
-                Err(error) if is_timeout(&error) && unread.is_empty() => {
-                    return Err(CloseReason::IdleTimeout);
-                }
-                Err(error) if is_timeout(&error) => return Err(CloseReason::FrameTimeout),
-                Err(error) => return Err(CloseReason::of(&error)),
-            };
-            if bytes == 0 {
-                return self.end(service, &unread);
+        while self.session.is_open() {
+            let bytes = self.read_next(&mut buffer, !unread.is_empty())?;
+            if bytes == 0 && unread.is_empty() && self.shared.is_draining() {
+                // Draining has ended it, or its peer has: both are between two frames.
+                return Err(CloseReason::Stopped);
             }
-            self.connection.begin();
-            let was_between_frames = unread.is_empty();
-            let Progress { consumed, action } = {
-                let mut out = self.output();
-                feed(&mut unread, &buffer[..bytes], |unread| service.received(unread, false, &mut out))
+            let mut out = output(self.connection, self.shared, &mut self.answer, &mut self.lines);
+            let step = if bytes == 0 {
+                self.session.peer_ended(service, !unread.is_empty(), &mut out)
+            } else {
+                self.connection.begin();
+                self.session.receive(service, &mut unread, &buffer[..bytes], &mut out)
             };
-            if let Some(reason) = self.answer(service, &action, CloseReason::BadInput)? {
-                self.linger();
-                return Ok(reason);
-            }
-            if unread.is_empty() {
-                frame_deadline = None;
+            self.finish(step)?;
+            if self.session.is_open() && unread.is_empty() {
                 self.connection.finish();
-                // What has come behind the frame has begun too.
+                // Bytes behind the frame have begun another.
                 if self.shared.is_draining() && !self.connection.has_bytes_waiting() {
-                    self.linger();
-                    return Ok(CloseReason::Stopped);
+                    let effect = self.session.stop();
+                    self.apply(effect);
                 }
-            } else if was_between_frames || consumed > 0 {
-                frame_deadline = deadline_in(self.shared.limits.frame_timeout);
             }
             if bytes == buffer.len() && bytes < READ_BYTES_MAX {
                 buffer = vec![0; bytes * 4];
             }
         }
+        Ok(())
     }
 
-    /// The peer has ended its side: it still gets what is owed to it.
-    fn end(&mut self, service: &dyn StreamService, unread: &[u8]) -> Result<CloseReason, CloseReason> {
-        if !unread.is_empty() {
-            return Ok(CloseReason::Truncated);
-        }
-        if self.shared.is_draining() {
-            return Ok(CloseReason::Stopped);
-        }
-        let Progress { action, .. } = service.received(&[], true, &mut self.output());
-        Ok(self.answer(service, &action, CloseReason::BadInput)?.unwrap_or(CloseReason::Served))
-    }
-
-    /// Records and sends what the service said; the reason to close, if the stream is to end.
-    fn answer(
-        &mut self,
-        service: &dyn StreamService,
-        action: &Action,
-        if_refused: CloseReason,
-    ) -> Result<Option<CloseReason>, CloseReason> {
-        let end = match action {
-            Action::Continue => None,
-            Action::End => Some(CloseReason::Served),
-            Action::Refuse(reason) => {
-                service.refused(reason, &mut self.output());
-                let peer = self.connection.peer;
-                self.shared.warn(if_refused, format_args!("{peer} refused: {reason}"));
-                Some(if_refused)
+    /// Reads until the deadline of the frame, or else of the idle connection; 0 is the end of the stream.
+    fn read_next(&mut self, buffer: &mut [u8], is_in_frame: bool) -> Result<usize, CloseReason> {
+        let deadline =
+            if is_in_frame { self.frame_deadline } else { deadline_after(self.shared.limits.idle_timeout) };
+        self.read(buffer, deadline).map_err(|error| {
+            if is_timeout(&error) {
+                StreamSession::read_timeout_reason(is_in_frame)
+            } else {
+                CloseReason::of(&error)
             }
-        };
-        if !self.shared.record(&mut self.lines) {
+        })
+    }
+
+    /// Does what a step demands: the messages are committed before the answer leaves.
+    fn finish(&mut self, step: Step) -> Result<(), CloseReason> {
+        match step.frame {
+            FrameDeadline::Keep => {}
+            FrameDeadline::Start => self.frame_deadline = deadline_after(self.shared.limits.frame_timeout),
+            FrameDeadline::Stop => self.frame_deadline = None,
+        }
+        if let Some(reason) = step.refusal {
+            let peer = self.connection.peer;
+            self.shared.warn(CloseReason::BadInput, format_args!("{peer} refused: {reason}"));
+        }
+        if !self.shared.commit(&mut self.lines) {
             return Err(CloseReason::Stopped);
         }
         self.write()?;
-        Ok(end)
+        let effect = self.session.flushed();
+        self.apply(effect);
+        Ok(())
     }
 
-    fn output(&mut self) -> Output<'_> {
-        let lines = self.shared.records.then_some(&mut self.lines);
-        Output::new(self.connection.peer, &mut self.answer, lines)
+    fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::HalfClose => self.linger(),
+            // The socket is closed when the thread ends.
+            Effect::Nothing | Effect::Close => {}
+        }
     }
 
     /// Reads, until `deadline` at the latest.
     ///
-    /// The socket's own timeout is only set when it is none or clearly too long, and found too short when
-    /// it ends a read early: for peers that send their frames in time, setting it costs no system call.
+    /// The socket's own timeout is set only when it is none or clearly too long, and found too short when it ends
+    /// a read early: for peers that send their frames in time, setting it costs no system call.
     fn read(&mut self, buffer: &mut [u8], deadline: Option<Instant>) -> io::Result<usize> {
         loop {
             if let Some(deadline) = deadline {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() {
-                    return self.read_what_is_there(buffer);
+                    return self.read_without_waiting(buffer);
                 }
-                if self.timeout.is_none_or(|timeout| timeout > left + left / 8) {
-                    self.set_timeout(Some(left))?;
+                if self.read_timeout.is_none_or(|timeout| timeout > left + left / 8) {
+                    self.set_read_timeout(Some(left))?;
                 }
             }
             match self.stream().read(buffer) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(&error) => self.set_timeout(None)?,
+                Err(error) if is_timeout(&error) => self.set_read_timeout(None)?,
                 outcome => return outcome,
             }
         }
     }
 
-    /// Bytes that have come and were not read yet are not the peer's delay: this process may have been
-    /// stopped meanwhile.
-    fn read_what_is_there(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Bytes that have come and are not read yet are not the peer's delay: this process may have been stopped
+    /// meanwhile.
+    fn read_without_waiting(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream().set_nonblocking(true)?;
         let outcome = self.stream().read(buffer);
         self.stream().set_nonblocking(false)?;
         outcome
     }
 
-    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.timeout = timeout;
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.read_timeout = timeout;
         self.stream().set_read_timeout(timeout)
     }
 
@@ -186,19 +183,18 @@ impl Blocking<'_> {
         Ok(())
     }
 
-    /// Ends our side, then reads and throws away what still comes: closing with bytes unread would reset
-    /// the connection, and the last answer with it.
+    /// Ends our side, then reads and discards what still comes.
     fn linger(&mut self) {
         if self.stream().shutdown(Shutdown::Write).is_err() {
             return;
         }
         let deadline = Instant::now() + self.shared.limits.linger_timeout;
         let mut buffer = [0; READ_BYTES];
-        let mut lingered_bytes = 0;
-        while lingered_bytes <= self.shared.limits.linger_bytes_max {
+        let mut discarded_bytes = 0;
+        while discarded_bytes <= self.shared.limits.linger_bytes_max {
             match self.read(&mut buffer, Some(deadline)) {
                 Ok(0) | Err(_) => return,
-                Ok(bytes) => lingered_bytes += bytes,
+                Ok(bytes) => discarded_bytes += bytes,
             }
         }
     }
@@ -208,7 +204,16 @@ impl Blocking<'_> {
     }
 }
 
-fn deadline_in(timeout: Option<Duration>) -> Option<Instant> {
+fn output<'a>(
+    connection: &Connection,
+    shared: &Shared,
+    answer: &'a mut Vec<u8>,
+    lines: &'a mut Vec<u8>,
+) -> Output<'a> {
+    Output::new(connection.peer, answer, shared.has_journal.then_some(lines))
+}
+
+fn deadline_after(timeout: Option<Duration>) -> Option<Instant> {
     timeout.map(|timeout| Instant::now() + timeout)
 }
 

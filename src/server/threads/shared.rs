@@ -1,6 +1,6 @@
-//! What the threads share: the record, and the list of connections that draining goes through.
+//! What the threads share: the journal, and the list of connections for draining.
 
-#![expect(clippy::disallowed_methods, reason = "blocking threads tell the time for themselves")]
+#![expect(clippy::disallowed_methods, reason = "blocking threads read the clock themselves")]
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -13,14 +13,13 @@ use std::time::Instant;
 use slab::Slab;
 use socket2::SockRef;
 
-use super::Happening;
 use crate::conn::CloseReason;
-use crate::conn::counters::{Notice, Notices};
 use crate::conn::deadlines::Tick;
-use crate::journal::{Journal, unwritten_at_the_end};
+use crate::conn::log_throttle::{LogKind, LogThrottle};
+use crate::journal::{Journal, unwritten_at_end};
 use crate::limits::Limits;
 
-/// A connection as others than its own thread see it.
+/// The part of a connection that other threads see.
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
@@ -29,24 +28,24 @@ pub(super) struct Connection {
 
 /// Between two frames: draining may end it.
 const IDLE: u8 = 0;
-/// Something has come that is not answered yet: it is finished first.
+/// Bytes have come that are not answered yet: that is finished first.
 const BUSY: u8 = 1;
-/// Draining has ended it: what its thread reads now is the end of the stream.
+/// Draining has ended it: its thread reads the end of the stream.
 const ENDED: u8 = 2;
 
 impl Connection {
-    /// Bytes have come. What draining has ended meanwhile stays ended.
+    /// Bytes have come. A connection that draining has ended meanwhile stays ended.
     pub(super) fn begin(&self) {
         let _ = self.phase.compare_exchange(IDLE, BUSY, Ordering::SeqCst, Ordering::SeqCst);
     }
 
-    /// All that has come is answered.
+    /// Everything that has come is answered.
     pub(super) fn finish(&self) {
         let _ = self.phase.compare_exchange(BUSY, IDLE, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     fn end_if_idle(&self) {
-        // Its thread has not read yet what has come. It will, and end the connection after that.
+        // Its thread will read what has come, and end the connection after that.
         if self.has_bytes_waiting() {
             return;
         }
@@ -64,35 +63,45 @@ impl Connection {
     }
 }
 
+/// What the main thread waits for.
+pub(super) enum MainEvent {
+    /// SIGINT or SIGTERM.
+    Signal,
+    /// Messages can no longer be recorded.
+    JournalFailed(io::Error),
+    /// The last connection has ended while draining.
+    Drained,
+}
+
 /// What the threads share.
 pub(super) struct Shared {
     pub(super) limits: Limits,
-    /// Whether anything is recorded at all.
-    pub(super) records: bool,
-    /// `None` once it has failed: what a second try would say is not to be trusted.
+    /// Whether messages are written to a journal.
+    pub(super) has_journal: bool,
+    /// `None` once it has failed: the result of a second try cannot be trusted.
     journal: Mutex<Option<Journal>>,
     connections: Mutex<Slab<Arc<Connection>>>,
     open: AtomicUsize,
-    /// Of the open ones, those that are only being told that the server is full.
+    /// Of the open ones, those that are refused because the server is full.
     refusals: AtomicUsize,
     draining: AtomicBool,
-    notices: Mutex<Notices>,
-    happened: Sender<Happening>,
+    log_throttle: Mutex<LogThrottle>,
+    events: Sender<MainEvent>,
     started: Instant,
 }
 
 impl Shared {
-    pub(super) fn new(limits: Limits, mut journal: Journal, happened: Sender<Happening>) -> Self {
+    pub(super) fn new(limits: Limits, mut journal: Journal, events: Sender<MainEvent>) -> Self {
         Self {
             limits,
-            records: journal.lines().is_some(),
+            has_journal: journal.lines().is_some(),
             journal: Mutex::new(Some(journal)),
             connections: Mutex::default(),
             open: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
-            notices: Mutex::new(Notices::new()),
-            happened,
+            log_throttle: Mutex::new(LogThrottle::new()),
+            events,
             started: Instant::now(),
         }
     }
@@ -105,7 +114,7 @@ impl Shared {
         self.draining.load(Ordering::SeqCst)
     }
 
-    /// From now on a connection ends when it is idle; those that are, now.
+    /// Ends idle connections, and from now on each connection as soon as it is idle.
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
         for (_, connection) in lock(&self.connections).iter() {
@@ -113,14 +122,14 @@ impl Shared {
         }
     }
 
-    /// Writes `lines` to the record and empties them; false when nothing can be recorded any more, and so
-    /// nothing may be acknowledged.
-    pub(super) fn record(&self, lines: &mut Vec<u8>) -> bool {
+    /// Writes `lines` to the journal and clears them. Returns false once the journal has failed: then nothing may
+    /// be acknowledged any more.
+    pub(super) fn commit(&self, lines: &mut Vec<u8>) -> bool {
         if lines.is_empty() {
             return true;
         }
-        let mut kept = lock(&self.journal);
-        let Some(journal) = kept.as_mut() else { return false };
+        let mut shared_journal = lock(&self.journal);
+        let Some(journal) = shared_journal.as_mut() else { return false };
         let Some(unwritten) = journal.lines() else {
             lines.clear();
             return true;
@@ -129,36 +138,36 @@ impl Shared {
         match journal.commit() {
             Ok(_) => true,
             Err(error) => {
-                *kept = None;
-                let _ = self.happened.send(Happening::JournalFailed(error));
+                *shared_journal = None;
+                let _ = self.events.send(MainEvent::JournalFailed(error));
                 false
             }
         }
     }
 
-    /// An error if somebody still waits to write to the record.
-    pub(super) fn record_is_free(&self) -> io::Result<()> {
+    /// Returns an error if a thread still waits to write to the journal.
+    pub(super) fn check_journal_is_idle(&self) -> io::Result<()> {
         match self.journal.try_lock() {
-            Err(TryLockError::WouldBlock) => Err(unwritten_at_the_end()),
+            Err(TryLockError::WouldBlock) => Err(unwritten_at_end()),
             Ok(_) | Err(TryLockError::Poisoned(_)) => Ok(()),
         }
     }
 
     pub(super) fn warn(&self, reason: CloseReason, text: std::fmt::Arguments<'_>) {
         let now = Tick::after(self.started.elapsed());
-        if let Some(unsaid) = lock(&self.notices).admit(Notice::Closed(reason), now) {
-            log::warn!("{text}{unsaid}");
+        if let Some(suppressed) = lock(&self.log_throttle).admit(LogKind::Closed(reason), now) {
+            log::warn!("{text}{suppressed}");
         }
     }
 }
 
-/// A connection's place among the open ones, which it has until this is dropped.
+/// Keeps a connection in the list of the open ones until it is dropped.
 pub(super) struct Admitted {
     pub(super) connection: Arc<Connection>,
     pub(super) shared: Arc<Shared>,
-    /// It is not served, only told that the server is full.
+    /// It is refused because the server is full.
     pub(super) is_full: bool,
-    place: usize,
+    index: usize,
 }
 
 impl Admitted {
@@ -169,29 +178,29 @@ impl Admitted {
         let served = shared.open.fetch_add(1, Ordering::SeqCst) - refusals;
         let is_full = served >= shared.limits.connections_max;
         shared.refusals.fetch_add(usize::from(is_full), Ordering::SeqCst);
-        let place = lock(&shared.connections).insert(connection.clone());
-        // Too late to be seen by `drain`, or in time: one of the two ends it.
+        let index = lock(&shared.connections).insert(connection.clone());
+        // Either `drain` has seen it in the list, or this sees that the server drains.
         if shared.is_draining() {
             connection.end_if_idle();
         }
-        Self { connection, shared: shared.clone(), is_full, place }
+        Self { connection, shared: shared.clone(), is_full, index }
     }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
         let Self { shared, .. } = self;
-        lock(&shared.connections).try_remove(self.place);
-        // In this order, for `to` must not find fewer open than refused.
+        lock(&shared.connections).try_remove(self.index);
+        // In this order: `to` must not find fewer open than refused.
         shared.refusals.fetch_sub(usize::from(self.is_full), Ordering::SeqCst);
         if shared.open.fetch_sub(1, Ordering::SeqCst) == 1 && shared.is_draining() {
             // The receiver is gone only when the process is about to be.
-            let _ = shared.happened.send(Happening::Drained);
+            let _ = shared.events.send(MainEvent::Drained);
         }
     }
 }
 
-/// A thread that panicked has left nothing half-done in what these guard.
+/// A thread that panics leaves nothing half-done in what these guard.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -203,7 +212,7 @@ mod tests {
     use super::*;
     use crate::journal::{Ack, Sink};
 
-    /// A disk that fails to sync once and then claims that all is well.
+    /// A disk that fails to sync once and reports success after that.
     struct Forgetful {
         syncs: usize,
     }
@@ -220,13 +229,13 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_has_failed_is_not_tried_again() {
-        let (happened, happenings) = mpsc::channel();
+    fn a_journal_that_has_failed_is_not_tried_again() {
+        let (events, received) = mpsc::channel();
         let journal = Journal::to(Box::new(Forgetful { syncs: 0 }), Ack::Synced);
-        let shared = Shared::new(Limits::default(), journal, happened);
-        assert!(!shared.record(&mut b"lost\n".to_vec()));
-        assert!(!shared.record(&mut b"after it\n".to_vec()));
-        assert!(matches!(happenings.try_recv(), Ok(Happening::JournalFailed(_))));
-        assert!(happenings.try_recv().is_err(), "it is told once");
+        let shared = Shared::new(Limits::default(), journal, events);
+        assert!(!shared.commit(&mut b"lost\n".to_vec()));
+        assert!(!shared.commit(&mut b"after it\n".to_vec()));
+        assert!(matches!(received.try_recv(), Ok(MainEvent::JournalFailed(_))));
+        assert!(received.try_recv().is_err(), "the failure is reported once");
     }
 }

@@ -1,9 +1,9 @@
-//! Sessions of datagram peers: a bounded table, and the order in which its entries are given up.
+//! Sessions of datagram peers: a bounded table, and the order in which its entries are evicted.
 //!
-//! Anybody can send a datagram in anybody's name. So when the table is full, a new session takes the place of
-//! the oldest one that has seen one datagram only; a peer that has asked again is given up, the longest
-//! silent first, only when there are no others. The keys of the table are hashed with a
-//! random secret, so that nobody can choose peers that all fall into one place.
+//! The source address of a datagram can be forged. So when the table is full, a new session evicts the oldest
+//! one that has seen one datagram only; sessions that have seen more are evicted only when there are no
+//! others, the longest silent first. The keys of the table are hashed with a random secret, so that peers
+//! cannot be chosen to collide.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,13 +16,13 @@ use crate::service::Session;
 
 /// The peers of one endpoint that have a session.
 #[derive(Debug)]
-pub(crate) struct Sessions {
+pub(crate) struct UdpSessions {
     entries_max: usize,
     by_peer: HashMap<SocketAddr, u32>,
     entries: Slab<Entry>,
-    /// Opened, and not heard of since.
+    /// Those that have seen one datagram.
     fresh: DeadlineQueue<Entry>,
-    /// Heard of again.
+    /// Those that have seen more.
     confirmed: DeadlineQueue<Entry>,
 }
 
@@ -33,7 +33,7 @@ struct Entry {
     link: Link,
 }
 
-impl Sessions {
+impl UdpSessions {
     pub(crate) fn new(limits: &Limits) -> Self {
         let timeout = Some(limits.session_timeout);
         Self {
@@ -45,12 +45,12 @@ impl Sessions {
         }
     }
 
-    /// What `peer` has, before its datagram is looked at. An IPv4 peer is the same one in IPv6 form.
+    /// Whether `peer` has a session. An IPv4 peer and its IPv4-mapped IPv6 address are the same peer.
     pub(crate) fn of(&self, peer: SocketAddr) -> Session {
         if self.by_peer.contains_key(&canonical(peer)) { Session::Open } else { Session::None }
     }
 
-    /// What `peer` has from now on.
+    /// Opens, renews or closes the session of `peer`.
     pub(crate) fn set(&mut self, peer: SocketAddr, session: Session, now: Tick) {
         let peer = canonical(peer);
         match (self.by_peer.get(&peer).copied(), session) {
@@ -67,7 +67,7 @@ impl Sessions {
         }
     }
 
-    /// Forgets sessions that were idle for too long.
+    /// Closes sessions that have been idle for too long.
     pub(crate) fn expire(&mut self, now: Tick) {
         while let Some(key) =
             self.fresh.due(&mut self.entries, now).or_else(|| self.confirmed.due(&mut self.entries, now))
@@ -76,7 +76,7 @@ impl Sessions {
         }
     }
 
-    /// Milliseconds until the first is.
+    /// Milliseconds until the next session expires.
     pub(crate) fn wait_ms(&mut self, now: Tick) -> Option<u32> {
         let fresh = self.fresh.wait_ms(&mut self.entries, now);
         let confirmed = self.confirmed.wait_ms(&mut self.entries, now);
@@ -90,7 +90,7 @@ impl Sessions {
                 None => return,
             }
         }
-        let key = self.entries.insert(Entry { peer, confirmed: false, link: Link::LOOSE });
+        let key = self.entries.insert(Entry { peer, confirmed: false, link: Link::UNLINKED });
         let key = u32::try_from(key).expect("sessions are counted in 32 bits");
         self.by_peer.insert(peer, key);
         self.fresh.arm(&mut self.entries, key, now);
@@ -113,9 +113,9 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn sessions(sessions_max: usize) -> Sessions {
+    fn sessions(sessions_max: usize) -> UdpSessions {
         let session_timeout = Duration::from_millis(100);
-        Sessions::new(&Limits { sessions_max, session_timeout, ..Limits::default() })
+        UdpSessions::new(&Limits { sessions_max, session_timeout, ..Limits::default() })
     }
 
     fn peer(number: u8) -> SocketAddr {

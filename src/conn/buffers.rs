@@ -1,0 +1,119 @@
+//! The bytes of a connection that could not be passed on yet.
+
+use crate::conn::deadlines::Link;
+
+/// The bytes of one connection that are neither consumed nor sent. They exist only while there are any.
+///
+/// ```text
+///   unread:  the beginning of a frame, never a whole one
+///   unsent:  answers, of which `sent` bytes are sent:   0 <= sent <= unsent.len()
+/// ```
+#[derive(Debug)]
+pub(crate) struct ConnBuffers {
+    /// The slot of the connection they belong to.
+    pub(super) conn: u32,
+    /// Bytes discarded while lingering.
+    discarded_bytes: usize,
+    /// While `unread` is not empty, in the queue of frame deadlines.
+    pub(super) frame_link: Link,
+    /// While `unsent` is not empty, in the queue of write deadlines.
+    pub(super) write_link: Link,
+    unread: Vec<u8>,
+    unsent: Vec<u8>,
+    sent: usize,
+}
+
+impl ConnBuffers {
+    pub(super) fn new(conn: u32) -> Self {
+        Self {
+            conn,
+            discarded_bytes: 0,
+            frame_link: Link::UNLINKED,
+            write_link: Link::UNLINKED,
+            unread: Vec::new(),
+            unsent: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    pub(crate) fn unread(&mut self) -> &mut Vec<u8> {
+        &mut self.unread
+    }
+
+    pub(crate) fn unsent(&self) -> &[u8] {
+        &self.unsent[self.sent..]
+    }
+
+    /// Appends `answer` to what is unsent.
+    pub(crate) fn push_unsent(&mut self, answer: &[u8]) {
+        // Sent bytes are dropped before the buffer would grow, so that its size stays in proportion to what
+        // is unsent.
+        if self.sent > 0 && self.unsent.len() + answer.len() > self.unsent.capacity() {
+            self.unsent.drain(..self.sent);
+            self.sent = 0;
+        }
+        self.unsent.extend_from_slice(answer);
+        self.check();
+    }
+
+    /// `bytes` more are sent.
+    pub(crate) fn advance(&mut self, bytes: usize) {
+        self.sent += bytes;
+        self.check();
+        if self.sent == self.unsent.len() {
+            self.unsent = Vec::new();
+            self.sent = 0;
+        }
+    }
+
+    /// Counts bytes that were discarded, and returns how many there are now.
+    pub(super) fn add_discarded(&mut self, bytes: usize) -> usize {
+        self.discarded_bytes += bytes;
+        self.discarded_bytes
+    }
+
+    /// Whether there is nothing left to keep.
+    pub(super) fn is_empty(&self) -> bool {
+        self.unread.is_empty() && self.unsent().is_empty() && self.discarded_bytes == 0
+    }
+
+    fn check(&self) {
+        assert!(self.sent <= self.unsent.len(), "more was sent than there was");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_that_a_peer_takes_in_any_portions_leave_once_and_in_order() {
+        let answer: Vec<u8> = (0..=255).collect();
+        for portion in 1..=256 {
+            let mut buffers = ConnBuffers::new(0);
+            let mut taken = Vec::new();
+            buffers.push_unsent(&answer);
+            while !buffers.unsent().is_empty() {
+                if taken.len() == portion {
+                    buffers.push_unsent(&answer); // more is answered meanwhile
+                }
+                let bytes = portion.min(buffers.unsent().len());
+                taken.extend_from_slice(&buffers.unsent()[..bytes]);
+                buffers.advance(bytes);
+            }
+            assert_eq!(&taken[..256], answer);
+            assert!(taken.len() == 256 || taken[256..] == answer);
+            assert!(buffers.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_slow_peer_holds_memory_in_proportion_to_what_it_has_not_taken() {
+        let mut buffers = ConnBuffers::new(0);
+        for _ in 0..10_000 {
+            buffers.push_unsent(&[0; 100]);
+            buffers.advance(buffers.unsent().len().saturating_sub(500));
+        }
+        assert!(buffers.unsent.capacity() < 5000, "{}", buffers.unsent.capacity());
+    }
+}

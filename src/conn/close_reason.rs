@@ -1,0 +1,93 @@
+//! Why a connection was closed.
+
+use std::fmt;
+
+/// Why a connection was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CloseReason {
+    /// The service, or the peer between two frames, ended the stream.
+    Served,
+    /// The peer ended its side inside a frame.
+    Truncated,
+    /// The peer's bytes were refused.
+    BadInput,
+    /// The table was full when the peer connected.
+    Full,
+    /// A frame was not whole in time.
+    FrameTimeout,
+    /// No frame began in time.
+    IdleTimeout,
+    /// The peer took no byte of its answers in time.
+    WriteTimeout,
+    /// The peer reset the connection.
+    Reset,
+    /// The network failed in another way.
+    Failed,
+    /// The connection could not be registered with the poller.
+    Unregistered,
+    /// The server stopped.
+    Stopped,
+}
+
+impl CloseReason {
+    /// Every reason.
+    pub const ALL: [Self; 11] = [
+        Self::Served,
+        Self::Truncated,
+        Self::BadInput,
+        Self::Full,
+        Self::FrameTimeout,
+        Self::IdleTimeout,
+        Self::WriteTimeout,
+        Self::Reset,
+        Self::Failed,
+        Self::Unregistered,
+        Self::Stopped,
+    ];
+
+    /// The reason for an error of reading or writing.
+    #[must_use]
+    pub fn of(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+        if matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected) {
+            Self::Reset
+        } else {
+            Self::Failed
+        }
+    }
+}
+
+impl CloseReason {
+    /// Whether the operator should know: it points at a peer that misbehaves, or at a limit. Bad input is
+    /// logged with its reason when it is refused.
+    pub(crate) fn is_logged(self) -> bool {
+        match self {
+            Self::Full | Self::FrameTimeout | Self::WriteTimeout | Self::Failed | Self::Unregistered => true,
+            Self::Served
+            | Self::Truncated
+            | Self::BadInput
+            | Self::IdleTimeout
+            | Self::Reset
+            | Self::Stopped => false,
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Served => "served",
+            Self::Truncated => "the peer ended its side inside a frame",
+            Self::BadInput => "bad input",
+            Self::Full => "the server is full",
+            Self::FrameTimeout => "a frame was incomplete at its timeout",
+            Self::IdleTimeout => "idle for too long",
+            Self::WriteTimeout => "the peer read none of its answers for too long",
+            Self::Reset => "reset by the peer",
+            Self::Failed => "the network failed",
+            Self::Unregistered => "it could not be registered with the poller",
+            Self::Stopped => "the server stopped",
+        })
+    }
+}

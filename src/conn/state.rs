@@ -1,0 +1,108 @@
+//! The states of a connection, and what leads from one to the next.
+
+/// What is true of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// The bytes of the peer go to the service, and the answers of the service go to the peer.
+    Open,
+    /// The service has given its last answer, which is not sent yet. Nothing more is read.
+    Ending,
+    /// As `Ending`, and the peer has ended its side too: everything it sent is read.
+    Finishing,
+    /// Everything is sent and our side is ended. Bytes that still come are read and discarded: closing with
+    /// bytes unread would make the kernel reset the connection, and the last answer would be lost.
+    Lingering,
+    /// Over; the slot is free for another connection.
+    Closed,
+}
+
+/// What can happen to a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ConnEvent {
+    /// The peer has ended its side, and everything it sent is read.
+    PeerEnded,
+    /// The service has given its last answer.
+    ServiceEnded,
+    /// Nothing is left unsent.
+    Flushed,
+}
+
+/// What entering a state demands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Effect {
+    /// Nothing.
+    Nothing,
+    /// End our side, and discard what still comes.
+    HalfClose,
+    /// Close the connection.
+    Close,
+}
+
+impl State {
+    /// The state after `event`. Errors and deadlines are not in the table: they close a connection in any
+    /// state.
+    pub(crate) fn after(self, event: ConnEvent) -> Self {
+        match (self, event) {
+            (Self::Open, ConnEvent::Flushed) => Self::Open,
+            (Self::Open | Self::Ending, ConnEvent::ServiceEnded) => Self::Ending,
+            (Self::Open | Self::Ending | Self::Finishing, ConnEvent::PeerEnded)
+            | (Self::Finishing, ConnEvent::ServiceEnded) => Self::Finishing,
+            (Self::Ending | Self::Lingering, ConnEvent::Flushed)
+            | (Self::Lingering, ConnEvent::ServiceEnded) => Self::Lingering,
+            (Self::Finishing, ConnEvent::Flushed)
+            | (Self::Lingering, ConnEvent::PeerEnded)
+            | (Self::Closed, ConnEvent::PeerEnded | ConnEvent::ServiceEnded | ConnEvent::Flushed) => {
+                Self::Closed
+            }
+        }
+    }
+
+    /// What going from this state to `next` demands.
+    pub(crate) fn effect_of(self, next: Self) -> Effect {
+        match next {
+            _ if next == self => Effect::Nothing,
+            Self::Lingering => Effect::HalfClose,
+            Self::Closed => Effect::Close,
+            Self::Open | Self::Ending | Self::Finishing => Effect::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATES: [State; 5] =
+        [State::Open, State::Ending, State::Finishing, State::Lingering, State::Closed];
+    const EVENTS: [ConnEvent; 3] = [ConnEvent::PeerEnded, ConnEvent::ServiceEnded, ConnEvent::Flushed];
+
+    #[test]
+    fn every_state_has_a_next_state_for_every_event() {
+        use State::{Closed, Ending, Finishing, Lingering, Open};
+        let table = [
+            // peer ended, service ended, flushed
+            [Finishing, Ending, Open],
+            [Finishing, Ending, Lingering],
+            [Finishing, Finishing, Closed],
+            [Closed, Lingering, Lingering],
+            [Closed, Closed, Closed],
+        ];
+        for (state, row) in STATES.into_iter().zip(table) {
+            for (event, next) in EVENTS.into_iter().zip(row) {
+                assert_eq!(state.after(event), next, "{state:?} after {event:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_event_leads_back() {
+        // In the order of the enum a connection only ever goes on, but for `Ending` and `Finishing`, which
+        // differ in what the peer has done.
+        for state in STATES {
+            for event in EVENTS {
+                assert!(state.after(event) as u8 >= state as u8, "{state:?} after {event:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Sessions driven with bytes alone.
+
+use std::net::SocketAddr;
+
+use super::*;
+use crate::frame;
+use crate::service::message::{ACKNOWLEDGEMENT, DISCONNECT, Message};
+
+fn peer() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 4000))
+}
+
+/// A session of `message`, and what it has answered and recorded.
+struct Driven {
+    session: StreamSession,
+    unread: Vec<u8>,
+    answer: Vec<u8>,
+    lines: Vec<u8>,
+}
+
+impl Driven {
+    fn new() -> Self {
+        Self { session: StreamSession::new(), unread: Vec::new(), answer: Vec::new(), lines: Vec::new() }
+    }
+
+    fn receive(&mut self, bytes: &[u8]) -> Step {
+        let mut out = Output::new(peer(), &mut self.answer, Some(&mut self.lines));
+        self.session.receive(&Message::new(1000), &mut self.unread, bytes, &mut out)
+    }
+
+    fn peer_ended(&mut self) -> Step {
+        let mut out = Output::new(peer(), &mut self.answer, Some(&mut self.lines));
+        let is_in_frame = !self.unread.is_empty();
+        self.session.peer_ended(&Message::new(1000), is_in_frame, &mut out)
+    }
+}
+
+#[test]
+fn the_deadline_of_a_frame_runs_from_its_first_byte_to_its_last() {
+    let wire = wire(&["one", "two"]);
+    let mut driven = Driven::new();
+    for (bytes, frame) in [
+        (0..1, FrameDeadline::Start),
+        (1..64, FrameDeadline::Keep),
+        (64..67, FrameDeadline::Stop),
+        (67..70, FrameDeadline::Start),
+        (70..134, FrameDeadline::Stop),
+    ] {
+        assert_eq!(driven.receive(&wire[bytes.clone()]).frame, frame, "{bytes:?}");
+    }
+    assert_eq!(driven.receive(&wire).frame, FrameDeadline::Keep, "complete frames need no deadline");
+}
+
+#[test]
+fn a_frame_that_begins_behind_a_complete_one_has_a_deadline_of_its_own() {
+    let wire = wire(&["one", "two"]);
+    let mut driven = Driven::new();
+    assert_eq!(driven.receive(&wire[..10]).frame, FrameDeadline::Start);
+    assert_eq!(driven.receive(&wire[10..70]).frame, FrameDeadline::Start);
+}
+
+#[test]
+fn a_peer_that_ends_inside_a_frame_is_truncated_and_not_answered() {
+    let mut driven = Driven::new();
+    let _ = driven.receive(b"12");
+    let step = driven.peer_ended();
+    assert_eq!((step.recorded, step.frame), (0, FrameDeadline::Stop));
+    assert_eq!(driven.session.reason(), CloseReason::Truncated);
+    assert!(driven.answer.is_empty() && driven.lines.is_empty());
+    assert_eq!(driven.session.flushed(), Effect::Close);
+}
+
+#[test]
+fn a_peer_that_ends_between_frames_is_closed_once_everything_is_sent() {
+    let mut driven = Driven::new();
+    assert_eq!(driven.receive(&wire(&["one"])).recorded, 1);
+    let _ = driven.peer_ended();
+    assert!(driven.session.is_ending());
+    assert_eq!(driven.session.flushed(), Effect::Close);
+    assert_eq!(driven.session.reason(), CloseReason::Served);
+}
+
+#[test]
+fn bad_input_is_refused_with_a_reason_and_the_stream_ends_after_it() {
+    let mut driven = Driven::new();
+    let step = driven.receive(b"12x");
+    let reason = "header byte 2 is 'x', expected a digit or a space";
+    assert_eq!(step.refusal.as_deref(), Some(reason));
+    assert_eq!(driven.session.reason(), CloseReason::BadInput);
+    let refusal = frame::parse(&driven.answer, 1000).unwrap().unwrap();
+    assert_eq!(refusal.text(), format!("Error: {reason}"));
+    assert_eq!(driven.session.flushed(), Effect::HalfClose);
+    assert_eq!(driven.session.flushed(), Effect::Nothing, "our side is ended once");
+}
+
+#[test]
+fn the_service_ends_the_stream_once() {
+    let mut driven = Driven::new();
+    assert_eq!(driven.receive(&wire(&[DISCONNECT])).recorded, 1);
+    assert!(driven.session.is_ending() && !driven.session.is_open());
+    assert_eq!(driven.session.flushed(), Effect::HalfClose);
+    assert_eq!(driven.session.reason(), CloseReason::Served);
+}
+
+#[test]
+fn a_peer_over_the_limit_reads_how_many_are_served() {
+    let (mut session, mut answer) = (StreamSession::new(), Vec::new());
+    let mut out = Output::new(peer(), &mut answer, None);
+    let step = session.open_full(&Message::new(1000), 7, &mut out);
+    assert!(step.refusal.is_none(), "it is the server that refuses, not its input");
+    let refusal = frame::parse(&answer, 1000).unwrap().unwrap();
+    assert_eq!(refusal.text(), "Error: the server is full, it serves 7 connections");
+    assert_eq!((session.reason(), session.flushed()), (CloseReason::Full, Effect::HalfClose));
+}
+
+#[test]
+fn a_stopping_server_ends_a_connection_between_frames() {
+    let mut session = StreamSession::new();
+    assert_eq!(session.stop(), Effect::HalfClose);
+    assert_eq!(session.reason(), CloseReason::Stopped);
+}
+
+/// Passes `pieces` to a session one after the other, as reads bring them, and returns its answers.
+fn answers(pieces: &[&[u8]]) -> Vec<u8> {
+    let service = Message::new(1000);
+    let (mut session, mut unread, mut answer) = (StreamSession::new(), Vec::new(), Vec::new());
+    for piece in pieces {
+        let mut out = Output::new(SocketAddr::from(([127, 0, 0, 1], 1)), &mut answer, None);
+        let _ = session.receive(&service, &mut unread, piece, &mut out);
+    }
+    assert!(unread.is_empty(), "nothing is left of whole frames");
+    answer
+}
+
+fn wire(bodies: &[&str]) -> Vec<u8> {
+    let mut wire = Vec::new();
+    bodies.iter().for_each(|body| frame::append(body, &mut wire));
+    wire
+}
+
+#[test]
+fn frames_split_at_any_two_bytes_are_each_acknowledged_once() {
+    let wire = wire(&["größe", "", "b"]);
+    let whole = answers(&[&wire]);
+    assert_eq!(whole.len(), 3 * (64 + ACKNOWLEDGEMENT.len()));
+    for first in 0..wire.len() {
+        for second in first..wire.len() {
+            let pieces = [&wire[..first], &wire[first..second], &wire[second..]];
+            let pieces: Vec<&[u8]> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+            assert_eq!(answers(&pieces), whole, "split at {first} and {second}");
+        }
+    }
+}
+
+#[test]
+fn frames_that_come_byte_by_byte_are_each_acknowledged_once() {
+    let wire = wire(&["one", "two"]);
+    let pieces: Vec<&[u8]> = wire.chunks(1).collect();
+    assert_eq!(answers(&pieces), answers(&[&wire]));
+}
+
+#[test]
+fn whole_frames_leave_no_memory_behind_and_a_long_one_none_to_the_next() {
+    let keep = |unread: &mut Vec<u8>, fresh: &[u8], consumed| {
+        consume(unread, fresh, |_| Progress { consumed, action: Action::Continue });
+    };
+    let mut unread = Vec::new();
+    keep(&mut unread, &[1; 100], 100);
+    assert_eq!(unread.capacity(), 0);
+    keep(&mut unread, &[1; 9000], 0);
+    keep(&mut unread, &[2; 10], 9000);
+    assert_eq!(unread, [2; 10]);
+    assert!(unread.capacity() < 100);
+    keep(&mut unread, &[2; 10], 20);
+    assert_eq!(unread.capacity(), 0);
+}
+
+#[test]
+fn what_follows_the_end_of_the_stream_is_not_kept() {
+    for action in [Action::End, Action::Refuse(String::new())] {
+        let mut unread = vec![1];
+        consume(&mut unread, &[2, 3], |_| Progress { consumed: 1, action });
+        assert!(unread.is_empty());
+    }
+}

@@ -1,0 +1,47 @@
+//! Ending our side of a connection, and closing it.
+
+use crate::conn::CloseReason;
+use crate::conn::log_throttle::LogKind;
+use crate::conn::state::Effect;
+use crate::event_loop::EventLoop;
+use crate::event_loop::accept::Accepting;
+use crate::net::Net;
+
+impl<N: Net> EventLoop<N> {
+    /// Does what a new state of the connection demands. Returns whether the connection is still open.
+    pub(super) fn apply(&mut self, key: u32, effect: Effect) -> bool {
+        match effect {
+            Effect::Nothing => true,
+            Effect::HalfClose if self.net.half_close(&self.table.conn(key).stream).is_ok() => {
+                self.table.start_linger(key, self.now);
+                true
+            }
+            Effect::HalfClose => {
+                self.close(key, CloseReason::Reset);
+                false
+            }
+            Effect::Close => {
+                self.close(key, self.table.conn(key).session.reason());
+                false
+            }
+        }
+    }
+
+    /// Closes a connection: the only place that does.
+    pub(super) fn close(&mut self, key: u32, reason: CloseReason) {
+        self.counters.closed[reason as usize] += 1;
+        let peer = self.table.peer(key);
+        let conn = self.table.conn(key);
+        if conn.session.reason() == CloseReason::Full {
+            self.refusals -= 1;
+        }
+        let address = self.listeners[usize::from(conn.endpoint)].address;
+        log::debug!("{address}: {peer} closed: {reason}");
+        if reason.is_logged() {
+            self.warn(LogKind::Closed(reason), &format_args!("{address}: {peer}: {reason}"));
+        }
+        let stream = self.table.remove(key);
+        self.net.close(stream);
+        self.accepting = Accepting::Running;
+    }
+}

@@ -1,0 +1,55 @@
+//! Closing connections whose deadline is over.
+
+use crate::conn::deadlines::Tick;
+use crate::conn::{CloseReason, Flags};
+use crate::event_loop::EventLoop;
+use crate::net::Net;
+
+impl<N: Net> EventLoop<N> {
+    /// Closes what was over its deadline at `polled_at`, before this turn's poll.
+    ///
+    /// After this process was stopped for a while, or the machine was asleep, every peer would look idle although
+    /// its bytes wait. So a deadline that is over when the poll returns waits for another poll, which reports
+    /// everything that has come. A poll that returned as many events as it could may have left more behind: then
+    /// expiring waits until a poll returns fewer, for at most as many turns as it takes to see every connection
+    /// once.
+    pub(super) fn expire(&mut self, polled_at: Tick) {
+        let turns_max = self.table.len() / self.limits.events_per_poll_max.max(1) + 1;
+        if self.events.len() >= self.limits.events_per_poll_max && self.expiries_deferred < turns_max {
+            self.expiries_deferred += 1;
+            return;
+        }
+        self.expiries_deferred = 0;
+        let now = self.now;
+        // After a poll that waited for weeks, without a deadline to end it, older ticks cannot be compared.
+        let polled_at = if polled_at.is_by(now) { polled_at } else { now };
+        while let Some(key) = self.table.due_linger(polled_at) {
+            self.close(key, self.table.conn(key).session.reason());
+        }
+        while let Some(key) = self.table.due_frame(polled_at) {
+            // Bytes that have come and are not read yet are not the peer's delay, nor is the journal's.
+            if self.table.conn(key).flags.contains(Flags::READABLE | Flags::HELD) {
+                self.table.start_frame(key, now);
+            } else {
+                self.close(key, CloseReason::FrameTimeout);
+            }
+        }
+        while let Some(key) = self.table.due_write(polled_at) {
+            self.close(key, CloseReason::WriteTimeout);
+        }
+        while let Some(key) = self.table.due_idle(polled_at) {
+            let conn = self.table.conn(key);
+            if !conn.session.is_open() {
+                self.table.stop_idle(key);
+            } else if conn.flags.contains(Flags::READABLE) || !self.table.is_quiet(key) {
+                self.table.restart_idle(key, now);
+            } else {
+                self.close(key, CloseReason::IdleTimeout);
+            }
+        }
+        for socket in self.sockets.iter_mut().filter(|socket| !socket.ready) {
+            // A waiting datagram renews its session before the session expires.
+            socket.sessions.expire(polled_at);
+        }
+    }
+}

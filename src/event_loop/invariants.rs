@@ -1,0 +1,56 @@
+//! What must be true after each turn. Debug builds check it, and so do all tests.
+
+use crate::conn::state::State;
+use crate::conn::{CloseReason, Flags};
+use crate::event_loop::EventLoop;
+use crate::net::Net;
+
+impl<N: Net> EventLoop<N> {
+    /// Panics if the parts of the loop disagree. With many connections it checks only some turns, so that a turn
+    /// takes no longer than it must.
+    pub(super) fn check_invariants(&mut self) {
+        self.turns_to_check = self.turns_to_check.saturating_sub(1);
+        if self.turns_to_check > 0 {
+            return;
+        }
+        self.turns_to_check = self.table.len() / CONNECTIONS_PER_CHECK;
+        self.table.check();
+        self.check_lists();
+        self.check_counts();
+        assert!(self.outbox.is_empty(), "an answer is left in the outbox");
+        assert!(self.run_queue.is_empty() || self.poll_timeout().is_some_and(|wait| wait.is_zero()));
+    }
+
+    /// A connection is in the run queue exactly if it is flagged so; likewise in the list of those that wait for
+    /// the journal.
+    fn check_lists(&self) {
+        for (list, flag, name) in
+            [(&self.run_queue, Flags::QUEUED, "run queue"), (&self.held, Flags::HELD, "held list")]
+        {
+            let mut listed = 0;
+            for key in list.iter().filter_map(|id| self.table.find(*id)) {
+                assert!(self.table.conn(key).flags.contains(flag), "connection {key} is in the {name}");
+                listed += 1;
+            }
+            let flagged = self.table.iter().filter(|conn| conn.flags.contains(flag)).count();
+            assert_eq!(listed, flagged, "connections in the {name}, and those flagged so");
+        }
+    }
+
+    fn check_counts(&self) {
+        let (mut refused, mut open) = (0, 0);
+        for conn in self.table.iter() {
+            assert_ne!(conn.session.state(), State::Closed, "a closed connection is in the table");
+            refused += usize::from(conn.session.reason() == CloseReason::Full);
+            open += 1;
+        }
+        assert_eq!(self.refusals, refused, "refused connections");
+        assert!(refused <= self.limits.refusals_max, "{refused} connections are refused at once");
+        assert!(open - refused <= self.limits.connections_max, "{open} connections are served at once");
+        let closed: u64 = self.counters.closed.iter().sum();
+        assert_eq!(self.counters.opened - closed, open as u64, "opened, less closed");
+    }
+}
+
+/// For each such number of connections, one turn more goes unchecked.
+const CONNECTIONS_PER_CHECK: usize = 256;

@@ -1,0 +1,109 @@
+//! Sending answers, one write a connection; what the kernel does not take waits in the connection's buffer.
+
+use std::io;
+
+use crate::conn::table::ConnTable;
+use crate::conn::{CloseReason, Flags};
+use crate::event_loop::EventLoop;
+use crate::event_loop::drain::Phase;
+use crate::event_loop::outbox::Answer;
+use crate::journal::Committed;
+use crate::net::Net;
+
+impl<N: Net> EventLoop<N> {
+    /// Sends the answers of the turn, but those that wait for the journal.
+    pub(super) fn send_answers(&mut self, committed: Committed) {
+        let mut answers = std::mem::take(&mut self.outbox.answers);
+        for answer in answers.drain(..) {
+            self.send_answer(&answer, committed);
+        }
+        self.outbox.answers = answers;
+    }
+
+    fn send_answer(&mut self, answer: &Answer, committed: Committed) {
+        let Some(key) = self.table.find(answer.to) else { return };
+        if answer.recorded && committed == Committed::Waiting {
+            self.hold(key);
+        }
+        let fresh = &self.outbox.bytes[answer.bytes.clone()];
+        let flags = self.table.conn(key).flags;
+        if flags.contains(Flags::HELD) {
+            self.table.push_unsent(key, fresh);
+            return;
+        }
+        let outcome = if !flags.contains(Flags::WRITABLE) {
+            self.table.push_unsent(key, fresh);
+            Ok(0)
+        } else if self.table.unsent_bytes(key) == 0 {
+            write_fresh(&mut self.net, &mut self.table, key, fresh)
+        } else {
+            self.table.push_unsent(key, fresh);
+            write_unsent(&mut self.net, &mut self.table, key)
+        };
+        match outcome {
+            // Mostly everything is sent, and there is nothing else to do.
+            Ok(_) if self.phase == Phase::Serving && self.table.conn(key).is_drained() => {}
+            Ok(taken) if self.table.unsent_bytes(key) > 0 => {
+                // Short: the kernel's buffer is full, and an event will report when it is not.
+                self.table.conn_mut(key).flags.remove(Flags::WRITABLE);
+                self.table.time_write(key, taken > 0, self.now);
+                // While little is unsent, reading continues.
+                self.reschedule(key, false);
+            }
+            Ok(_) => {
+                self.table.stop_write(key);
+                // A stream that was to end after its last answer ends here.
+                let effect = self.table.conn_mut(key).session.flushed();
+                if self.apply(key, effect) {
+                    self.reschedule(key, true);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.enqueue(key),
+            Err(error) => self.close(key, CloseReason::of(&error)),
+        }
+    }
+
+    /// At the end of a visit: the connection continues in the next turn, waits for an event, or, when the
+    /// server is stopping, has had its last frame.
+    pub(super) fn reschedule(&mut self, key: u32, answered: bool) {
+        self.table.release_if_empty(key);
+        if self.can_continue(key) {
+            self.enqueue(key);
+        } else if self.phase.ends_quiet(answered) && self.is_between_frames(key) {
+            let effect = self.table.conn_mut(key).session.stop();
+            self.apply(key, effect);
+        }
+    }
+}
+
+/// Writes an answer from the outbox; only what the kernel does not take is copied.
+fn write_fresh<N: Net>(
+    net: &mut N,
+    table: &mut ConnTable<N::Stream>,
+    key: u32,
+    fresh: &[u8],
+) -> io::Result<usize> {
+    if fresh.is_empty() {
+        return Ok(0);
+    }
+    let outcome = block_as_zero(net.write(&table.conn(key).stream, fresh));
+    let taken = *outcome.as_ref().unwrap_or(&0);
+    if taken < fresh.len() {
+        table.push_unsent(key, &fresh[taken..]);
+    }
+    outcome
+}
+
+/// Writes what earlier turns left.
+fn write_unsent<N: Net>(net: &mut N, table: &mut ConnTable<N::Stream>, key: u32) -> io::Result<usize> {
+    let taken = block_as_zero(net.write(&table.conn(key).stream, table.unsent(key)))?;
+    table.advance_unsent(key, taken);
+    Ok(taken)
+}
+
+fn block_as_zero(outcome: io::Result<usize>) -> io::Result<usize> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        outcome => outcome,
+    }
+}

@@ -1,0 +1,47 @@
+//! One event loop for all connections.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use crate::event_loop::EventLoop;
+use crate::journal::Journal;
+use crate::journal::sink::JournalSink;
+use crate::net::kernel::KernelNet;
+use crate::server::error::ServeError;
+use crate::server::setup::{OpenSocket, Setup, announce};
+
+pub(super) fn serve(setup: Setup) -> Result<(), ServeError> {
+    let failed = |error: io::Error| ServeError::Start(format!("cannot start the poller: {error}"));
+    let net = KernelNet::new(setup.socket_options).map_err(failed)?;
+    let mut server = EventLoop::new(net, setup.limits);
+    #[cfg(feature = "signals")]
+    server
+        .net()
+        .take_signals()
+        .map_err(|error| ServeError::Start(format!("cannot take over signals: {error}")))?;
+    for socket in setup.sockets {
+        match socket {
+            OpenSocket::Stream(listener, service) => {
+                server.listen_with(service, |net, token| net.adopt_listener(listener, token))
+            }
+            OpenSocket::Datagram(socket, service) => {
+                server.bind_with(service, |net, token| net.adopt_socket(socket, token))
+            }
+        }
+        .map_err(failed)?;
+    }
+    if let Some(sink) = setup.journal {
+        watch(&sink, server.net()).map_err(failed)?;
+        server.record_to(Journal::to(Box::new(sink), setup.ack));
+    }
+    announce(&setup.listening);
+    server.run().map_err(ServeError::Run)
+}
+
+fn watch(sink: &JournalSink, net: &mut KernelNet) -> io::Result<()> {
+    match net.watch_journal(sink.as_fd()) {
+        // The poller does not take what never makes a writer wait, such as a regular file or /dev/null.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        outcome => outcome,
+    }
+}

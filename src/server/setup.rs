@@ -1,0 +1,139 @@
+//! Opens everything that `serve` needs, once, for either model: limits, sockets, services, the journal.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
+
+use crate::journal::Ack;
+use crate::journal::sink::{self, JournalSink};
+use crate::limits::Limits;
+use crate::net::fd_limit;
+use crate::net::sockets::{self, SocketOptions};
+use crate::server::error::ServeError;
+use crate::server::options::{Model, ServeOptions};
+use crate::service::endpoint::Endpoint;
+use crate::service::{DatagramService, Definition, Make, Settings, StreamService};
+
+/// A server that is ready to run: nothing in it can fail any more because of the options.
+pub(crate) struct Setup {
+    pub(crate) sockets: Vec<OpenSocket>,
+    /// What listens where, in the same order.
+    pub(crate) listening: Vec<Listening>,
+    /// `None`: messages are not recorded.
+    pub(crate) journal: Option<JournalSink>,
+    pub(crate) ack: Ack,
+    /// Fitted to what this process may have.
+    pub(crate) limits: Limits,
+    pub(crate) socket_options: SocketOptions,
+}
+
+/// A service, and the address with the port that was taken for it.
+pub(crate) struct Listening {
+    pub(crate) service: &'static Definition,
+    pub(crate) address: SocketAddr,
+}
+
+/// The socket of an endpoint, and its service.
+pub(crate) enum OpenSocket {
+    Stream(TcpListener, Box<dyn StreamService>),
+    Datagram(UdpSocket, Box<dyn DatagramService>),
+}
+
+impl Setup {
+    /// Opens what `options` name.
+    ///
+    /// # Errors
+    /// The first that cannot be opened. Nothing stays open.
+    pub(crate) fn open(options: &ServeOptions) -> Result<Self, ServeError> {
+        let mut limits = options.limits.clone();
+        let warning = fd_limit::fit(&mut limits, options.connections_max, options.endpoints.len());
+        if let Some(warning) = warning {
+            log::warn!("{warning}");
+        }
+        let settings =
+            Settings { message_bytes_max: options.message_bytes_max, time_zone: local_time_zone() };
+        let (mut sockets, mut listening) = (Vec::new(), Vec::new());
+        for endpoint in &options.endpoints {
+            let (socket, address) = bind(endpoint, &settings, options.sockets)?;
+            sockets.push(socket);
+            listening.push(Listening { service: endpoint.service, address });
+        }
+        // The journal is opened last: until the ports are ours, it may be that of another server.
+        let journal = sink::open(&options.journal).map_err(|error| {
+            ServeError::Start(format!("{}: cannot open the journal: {error}", options.journal))
+        })?;
+        fit_threads(&mut limits, options.model);
+        Ok(Self { sockets, listening, journal, ack: options.ack, limits, socket_options: options.sockets })
+    }
+}
+
+/// Logs one line for each endpoint, then `ready`. Scripts wait for these and read the ports from them.
+pub(super) fn announce(listening: &[Listening]) {
+    for Listening { service, address } in listening {
+        log::info!("listening: {} {} {address}", service.name, service.transport());
+    }
+    log::info!("ready");
+}
+
+/// Limits `limits` to the threads that this machine allows, if each connection has one.
+fn fit_threads(limits: &mut Limits, model: Model) {
+    #[cfg(feature = "cli")]
+    if let Some(warning) = (model == Model::Threads).then(|| crate::doctor::fit_threads(limits)).flatten() {
+        log::warn!("{warning}");
+    }
+    #[cfg(not(feature = "cli"))]
+    let _ = (limits, model);
+}
+
+fn bind(
+    endpoint: &Endpoint,
+    settings: &Settings,
+    options: SocketOptions,
+) -> Result<(OpenSocket, SocketAddr), ServeError> {
+    let address = resolve(endpoint)?;
+    let open = || match endpoint.service.make {
+        Make::Stream(make) => {
+            let listener = sockets::listen(address, options)?;
+            let address = listener.local_addr()?;
+            Ok((OpenSocket::Stream(listener, make(settings.clone())), address))
+        }
+        Make::Datagram(make) => {
+            let socket = sockets::bind(address, options)?;
+            let address = socket.local_addr()?;
+            Ok((OpenSocket::Datagram(socket, make(settings.clone())), address))
+        }
+    };
+    open().map_err(|error| cannot_listen(endpoint, &error))
+}
+
+/// The first address of the endpoint's host.
+fn resolve(endpoint: &Endpoint) -> Result<SocketAddr, ServeError> {
+    let unresolved = |why: &dyn fmt::Display| {
+        ServeError::Start(format!("{endpoint}: cannot resolve host '{}': {why}", endpoint.host))
+    };
+    let mut addresses =
+        (endpoint.host.as_str(), endpoint.port).to_socket_addrs().map_err(|error| unresolved(&error))?;
+    addresses.next().ok_or_else(|| unresolved(&"it has no address"))
+}
+
+fn cannot_listen(endpoint: &Endpoint, error: &io::Error) -> ServeError {
+    let hints = [
+        (io::ErrorKind::AddrInUse, ": another process has this port, or it is given twice"),
+        (io::ErrorKind::PermissionDenied, ": ports below 1024 need privileges"),
+        (io::ErrorKind::AddrNotAvailable, ": no interface of this machine has this address"),
+    ];
+    let hint = hints.iter().find(|(kind, _)| *kind == error.kind()).map_or("", |(_, hint)| hint);
+    ServeError::Start(format!("{endpoint}: cannot listen: {error}{hint}"))
+}
+
+/// The zone of `TZ`, or else the machine's, or else UTC, as in the C library.
+fn local_time_zone() -> tz::TimeZone {
+    let zone = match std::env::var("TZ") {
+        Ok(name) => tz::TimeZone::from_posix_tz(&name),
+        Err(_) => tz::TimeZone::local(),
+    };
+    zone.unwrap_or_else(|error| {
+        log::debug!("no local time zone ({error}), using UTC");
+        tz::TimeZone::utc()
+    })
+}
