@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use self::output::Told;
 use crate::load::options::{LoadOptions, parse_sources};
 use crate::load::schedule::Arrivals;
-use crate::load::stats::threshold::{Threshold, metrics_in_words};
+use crate::load::stats::threshold::{Threshold, metrics_help};
 use crate::load::target::Target;
 use crate::units::{parse_duration, parse_size};
 
@@ -120,7 +120,7 @@ const RESULT: &str = "Result";
 fn after_help() -> String {
     format!(
         "{EXAMPLES}\n\nMetrics of --fail-if, times as in 800us, 1.5ms or 2s:\n{}\n{STATUS}",
-        metrics_in_words()
+        metrics_help()
     )
 }
 

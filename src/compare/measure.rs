@@ -147,7 +147,7 @@ impl Observer for ServerObserver {
         self.cpu_us[1] = cpu_us(self.pid);
     }
 
-    fn over(&mut self) {
+    fn finished(&mut self) {
         let at = Instant::now();
         self.over = Some((at, ProcessStats::read(self.pid)));
     }

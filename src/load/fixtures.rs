@@ -1,11 +1,11 @@
-//! A result for the tests of what is made of results.
+//! A result for tests.
 
 use crate::load::stats::summary::{
     Bytes, Connections, Generator, Lag, Latencies, Latency, LoadModel, Messages, Summary,
 };
 
 impl Summary {
-    /// A run of a closed loop, without a fault.
+    /// A closed loop without errors.
     pub(crate) fn sample() -> Self {
         let response = Latency {
             p50: Some(870.4),

@@ -1,8 +1,8 @@
-//! `load`: drives any number of connections to a server, and tells the truth about it.
+//! `load`: generates load on a server over any number of connections, and measures the server.
 //!
-//! One thread, on the same network seam and with the same frames as the server. In a closed loop a
-//! connection sends when its reply is in; in an open loop messages are sent on schedule whatever the server
-//! does, and latency runs from when a message was due.
+//! It runs on one thread, on the same network trait and with the same frames as the server. In a closed loop,
+//! a connection sends its next message when the reply is in. In an open loop, messages are sent on schedule,
+//! however fast the server replies, and latency is measured from when a message was due.
 
 mod batch;
 mod conn;
@@ -50,22 +50,22 @@ use crate::net::kernel::KernelNet;
 use crate::net::sockets::SocketOptions;
 use crate::service::ClientSide;
 
-/// Drives the target as `options` say, until it is done or SIGINT or SIGTERM ends it early. Whatever the
-/// target does is a result; only what is wrong here is an error.
+/// Runs until the duration is over, or SIGINT or SIGTERM ends it early. Failures of the target are part of
+/// the result, not errors.
 ///
 /// # Errors
 /// See [`LoadError`].
 pub(crate) fn run(options: &LoadOptions, observer: &mut dyn Observer) -> Result<Outcome, LoadError> {
     let target = resolve(options)?;
     let connections = options.connections.min(fd_limit::room_for_client());
-    let before = Baseline::now(target.port());
+    let baseline = Baseline::now(target.port());
     let mut net = KernelNet::new(SocketOptions::default()).map_err(LoadError::Network)?;
     net.take_signals().map_err(LoadError::Network)?;
     let measurements = drive(options, net, target, connections, observer).map_err(LoadError::Network)?;
-    Ok(outcome::outcome(options, measurements, &before))
+    Ok(outcome::outcome(options, measurements, &baseline))
 }
 
-/// Whether there can be such a run; nothing is driven.
+/// Checks the options and the address, without connecting.
 ///
 /// # Errors
 /// See [`LoadError`].
@@ -104,7 +104,7 @@ fn drive(
         one_shot: options.is_one_shot(),
         timeout_ns: u64::try_from(timeout_ns).unwrap_or(u64::MAX),
     };
-    // Connections of one message leave their ports behind for a while, and need many more than are open.
+    // A closed connection occupies its port for a while, so one-shot connections need more ports than are open.
     let wanted = if plan.one_shot { ONE_SHOT_SOURCES } else { Sources::wanted(connections) };
     let sources = Sources::new(&options.sources, target, wanted);
     let messages = match client {
@@ -119,23 +119,23 @@ fn drive(
     Run::new(options, net, traffic, connections).run(observer)
 }
 
-/// Source addresses that connections of one message each are spread over on loopback.
+/// Source addresses of one-shot connections on loopback.
 const ONE_SHOT_SOURCES: usize = 64;
 
-/// How long a connection may take to be there.
+/// Default maximum time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// After how long the answer to a datagram is late.
+/// Default time after which the answer to a datagram is late.
 const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why nothing was driven.
+/// Why a run did not start.
 #[derive(Debug)]
 pub(crate) enum LoadError {
-    /// The options can not be had together.
+    /// The options cannot be combined.
     Usage(String),
-    /// The host has no address.
+    /// The host name cannot be resolved.
     Unresolved(Target, io::Error),
-    /// The poller does not work here.
+    /// The poller failed.
     Network(io::Error),
 }
 
@@ -144,7 +144,7 @@ impl fmt::Display for LoadError {
         match self {
             Self::Usage(line) => f.write_str(line),
             Self::Unresolved(target, error) => write!(f, "{target}: the host does not resolve: {error}"),
-            Self::Network(error) => write!(f, "the poller does not work: {error}"),
+            Self::Network(error) => write!(f, "the poller failed: {error}"),
         }
     }
 }

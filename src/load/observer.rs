@@ -1,33 +1,32 @@
-//! Being told how a run goes, while it goes.
+//! Callbacks for the progress of a run.
 
-use crate::load::stats::summary::Second;
-use crate::load::stats::tally::Times;
+use super::stats::summary::Second;
+use super::stats::tally::Times;
 
-/// Somebody who is told how a run goes.
+/// Receives the progress of a run.
 pub(crate) trait Observer {
-    /// Some connections more are open; more than once a second, and only while they are being opened.
+    /// `opened` of `asked` connections are open. Called several times a second while connections are opened.
     fn opening(&mut self, opened: u64, asked: u64, elapsed_seconds: f64) {
         let _ = (opened, asked, elapsed_seconds);
     }
 
-    /// Connections are open, and messages are sent from now on.
+    /// Opening is over, and sending starts.
     fn driving(&mut self) {}
 
-    /// Messages are measured from now on: what came before was to warm up.
+    /// The warm-up is over, and measuring starts.
     fn measuring(&mut self) {}
 
-    /// The last message that is measured has been sent; replies may be on their way. What this takes, they
-    /// wait.
+    /// The last message was sent; replies may be outstanding. They wait while this runs.
     fn measured(&mut self) {}
 
     /// The run is over, and its connections are still open.
-    fn over(&mut self) {}
+    fn finished(&mut self) {}
 
-    /// A second is over. `times` are those of this second alone, in nanoseconds.
+    /// A second is over. `times` are those of this second alone.
     fn second(&mut self, second: &Second, times: &Times) {
         let _ = (second, times);
     }
 }
 
-/// Nobody.
+/// Ignores the progress.
 impl Observer for () {}

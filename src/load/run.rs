@@ -1,12 +1,12 @@
-//! A run: the phases, and the turn of the loop that drives them.
+//! A run: its phases, and the event loop that drives them.
 //!
 //! ```text
 //!  Opening ──▶ Settling ──▶ Warming ──▶ Driving ──▶ Draining ──▶ over
 //! ```
 //!
-//! Connections are opened; whoever the server does not want is let go; messages are sent, at first without
-//! being measured; then they are sent no more, and what is on its way is waited for. Being asked to stop
-//! leads to Draining from anywhere, and from there to the end.
+//! Connections are opened; the server gets time to close those it does not accept; messages are sent, at
+//! first without being measured; then outstanding replies are awaited. A stop request leads from Warming and
+//! Driving to Draining, and from the other phases to the end.
 
 mod driving;
 mod opening;
@@ -32,32 +32,32 @@ enum Phase {
     Over,
 }
 
-/// What is known of a run once it is over.
+/// What was measured in a run.
 pub(crate) struct Measurements {
     pub(crate) tally: Tally,
-    /// Time that opening took, in nanoseconds.
+    /// Duration of the opening.
     pub(crate) open_ns: u64,
-    /// Time in which messages were sent and measured.
+    /// Duration of the measured sending.
     pub(crate) drive_ns: u64,
-    /// Of it, time that was spent waiting.
+    /// How much of it was spent waiting for events.
     pub(crate) idle_ns: u64,
-    /// Messages answered in it.
+    /// Messages answered while sending.
     pub(crate) answered: u64,
-    /// Messages on schedule in it that it was too late for.
+    /// Messages that were due and not sent when sending ended.
     pub(crate) never_sent: u64,
-    /// Somebody has asked to stop.
+    /// A signal has ended the run early.
     pub(crate) is_interrupted: bool,
-    /// What stopped opening before all connections were asked for.
+    /// The error that ended opening before all connections were requested.
     pub(crate) stopped_opening: Option<ErrorKind>,
-    /// Time in which this process was ready to run and had no processor.
+    /// How long this process was ready to run and had no CPU while sending.
     pub(crate) waited_ns: u64,
-    /// Own memory of each further connection, in bytes.
+    /// Anonymous memory of a connection.
     pub(crate) bytes_per_connection: Option<f64>,
-    /// Resident memory at the end, with all connections still there.
+    /// Resident memory at the end, with all connections still open.
     pub(crate) rss_bytes: u64,
 }
 
-/// A run under way.
+/// A run in progress.
 pub(crate) struct Run<'a, N, T> {
     options: &'a LoadOptions,
     net: N,
@@ -65,18 +65,19 @@ pub(crate) struct Run<'a, N, T> {
     phase: Phase,
     measurements: Measurements,
     schedule: Option<Schedule>,
-    asked_for: u32,
-    /// Connections to be asked for: what the options say, or what there are descriptors for.
+    requested: u32,
+    /// Connections to request: as many as the options say and descriptors allow.
     connections: u32,
     began_ns: u64,
     drive_began_ns: u64,
     next_second_ns: u64,
-    next_look_ns: u64,
-    waited_before_ns: u64,
-    /// Connections that could not be opened, when that was last looked at.
+    next_report_ns: u64,
+    /// [`Measurements::waited_ns`] is counted from this value of the kernel's counter.
+    waited_baseline_ns: u64,
+    /// Connections that could not be opened, when the phase last looked.
     open_failed: u64,
-    /// With so many connections, so many bytes of own memory.
-    first_bytes: Option<(u64, u64)>,
+    /// A number of connections, and the anonymous memory with these.
+    memory_baseline: Option<(u64, u64)>,
 }
 
 impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
@@ -95,8 +96,8 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             bytes_per_connection: None,
             rss_bytes: 0,
         };
-        // Where each message has its own connection, there is none to be opened before.
-        let asked_for = if options.is_one_shot() { connections } else { 0 };
+        // One-shot connections are opened with their messages.
+        let requested = if options.is_one_shot() { connections } else { 0 };
         Self {
             options,
             net,
@@ -104,19 +105,19 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             phase: Phase::Opening,
             measurements,
             schedule: None,
-            asked_for,
+            requested,
             connections,
             began_ns,
             drive_began_ns: began_ns,
             next_second_ns: began_ns + SECOND_NS,
-            next_look_ns: began_ns,
-            waited_before_ns: 0,
+            next_report_ns: began_ns,
+            waited_baseline_ns: 0,
             open_failed: 0,
-            first_bytes: None,
+            memory_baseline: None,
         }
     }
 
-    /// Runs to the end.
+    /// Runs until the last phase is over.
     pub(crate) fn run(mut self, observer: &mut dyn Observer) -> io::Result<Measurements> {
         let mut events = Vec::with_capacity(EVENTS_PER_TURN_MAX);
         let mut now_ns = self.net.now_ns();
@@ -126,10 +127,10 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             let overdue_ns =
                 self.traffic.expire(&mut context(&mut self.net, &mut self.measurements.tally), now_ns);
             let until_ns = self.wait_until(now_ns, overdue_ns);
-            // In an open loop, sending what was due has taken its time.
-            let asked_ns = if self.schedule.is_some() { self.net.now_ns() } else { now_ns };
-            self.net.poll_until(&mut events, EVENTS_PER_TURN_MAX, asked_ns, until_ns)?;
-            let (polled_ns, is_quiet) = (self.net.now_ns(), events.is_empty());
+            // In an open loop, sending the due messages has taken time.
+            let polling_ns = if self.schedule.is_some() { self.net.now_ns() } else { now_ns };
+            self.net.poll_until(&mut events, EVENTS_PER_TURN_MAX, polling_ns, until_ns)?;
+            let (polled_ns, is_idle_poll) = (self.net.now_ns(), events.is_empty());
             if events.iter().any(|event| event.token == Token::STOP) {
                 for _ in 0..self.net.stop_requests() {
                     self.stop_early(observer);
@@ -142,34 +143,34 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             self.traffic.resume(&mut context);
             now_ns = self.net.now_ns();
             if self.is_sending() {
-                // A turn in which nothing came and nothing was sent has only looked at the clock.
-                let is_idle = is_quiet && sent == self.measurements.tally.counts().sent;
-                self.measurements.idle_ns += if is_idle { now_ns - began_ns } else { polled_ns - asked_ns };
+                // A turn without an event and without a message has only read the clock.
+                let is_idle = is_idle_poll && sent == self.measurements.tally.counts().sent;
+                self.measurements.idle_ns += if is_idle { now_ns - began_ns } else { polled_ns - polling_ns };
             }
             if self.is_sending() && self.traffic.consecutive_failures() >= CONSECUTIVE_FAILURES_MAX {
                 self.stop_sending(now_ns, observer);
             }
-            self.tell(now_ns, observer);
+            self.report(now_ns, observer);
             if cfg!(debug_assertions) {
                 self.check();
             }
         }
-        self.tell_the_rest(observer);
+        self.report_last(observer);
         self.measurements.rss_bytes = kernel_counters::memory_bytes().0;
         Ok(self.measurements)
     }
 
-    /// Does what is due now, and goes on to the next phase where this one is over.
+    /// Does what is due, and starts the next phase when this one is over.
     fn advance(&mut self, now_ns: u64, observer: &mut dyn Observer) {
         match self.phase {
-            Phase::Opening => self.go_on_opening(now_ns, observer),
+            Phase::Opening => self.continue_opening(now_ns, observer),
             Phase::Settling { .. } if self.measurements.tally.counts().open_failed != self.open_failed => {
-                // There may be more that the server does not want.
+                // The server has closed connections, and may close more.
                 self.open_failed = self.measurements.tally.counts().open_failed;
                 self.phase = Phase::Settling { until_ns: now_ns + SETTLE_NS };
             }
-            Phase::Settling { until_ns } if now_ns >= until_ns => self.begin(now_ns, observer),
-            Phase::Warming { until_ns } if now_ns >= until_ns => self.begin_to_measure(now_ns, observer),
+            Phase::Settling { until_ns } if now_ns >= until_ns => self.start_sending(now_ns, observer),
+            Phase::Warming { until_ns } if now_ns >= until_ns => self.end_warm_up(now_ns, observer),
             Phase::Driving { until_ns } if now_ns >= until_ns => self.end_driving(now_ns, until_ns, observer),
             Phase::Warming { .. } | Phase::Driving { .. } => self.send_due(now_ns),
             Phase::Draining { until_ns } => {
@@ -181,7 +182,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         }
     }
 
-    /// Until when there is nothing to do but what events bring.
+    /// The time until which only events bring work.
     fn wait_until(&self, now_ns: u64, overdue_ns: Option<u64>) -> u64 {
         let phase_ns = match self.phase {
             Phase::Opening => self.open_next_at(now_ns),
@@ -196,8 +197,8 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         phase_ns.min(self.next_second_ns).min(overdue_ns.unwrap_or(u64::MAX)).min(more_ns)
     }
 
-    /// Once a second: says how it goes, and looks whether it can.
-    fn tell(&mut self, now_ns: u64, observer: &mut dyn Observer) {
+    /// Once a second: reports the progress, and ends sending if no connection is left.
+    fn report(&mut self, now_ns: u64, observer: &mut dyn Observer) {
         if now_ns < self.next_second_ns {
             return;
         }
@@ -212,11 +213,11 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         }
     }
 
-    fn tell_the_rest(&mut self, observer: &mut dyn Observer) {
+    fn report_last(&mut self, observer: &mut dyn Observer) {
         let now_ns = self.net.now_ns();
         let (second, times) = self.measurements.tally.close_interval(now_ns);
         observer.second(second, times);
-        observer.over();
+        observer.finished();
     }
 
     /// Asserts, in debug builds, what holds after each turn.
@@ -225,7 +226,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         counts.check();
         self.traffic.check(&self.measurements.tally);
         let known = counts.opened + counts.open_failed + u64::from(self.traffic.connecting());
-        debug_assert!(self.options.is_one_shot() || known == u64::from(self.asked_for), "{counts:?}");
+        debug_assert!(self.options.is_one_shot() || known == u64::from(self.requested), "{counts:?}");
     }
 
     fn elapsed(&self, now_ns: u64) -> f64 {
@@ -237,18 +238,18 @@ fn context<'a, N>(net: &'a mut N, tally: &'a mut Tally) -> Context<'a, N> {
     Context { net, tally }
 }
 
-/// Events taken from the poller at once.
+/// Events taken from the poller in one turn.
 const EVENTS_PER_TURN_MAX: usize = 1024;
 
-/// After so many failures to connect in a row, no further connection is tried.
+/// Consecutive failures to connect after which no further connection is tried.
 const CONSECUTIVE_FAILURES_MAX: u32 = 100;
 
-/// How long the server is given to close connections that it has accepted and does not want; from the last
-/// one on, since a server that closes one will close more.
+/// How long to wait for the server to close connections that it has accepted and does not serve, after the
+/// last one that it closed.
 const SETTLE_NS: u64 = 50_000_000;
 
-/// How often an observer hears of connections being opened.
-const LOOK_NS: u64 = 100_000_000;
+/// Interval of the progress reports while connections are opened.
+const OPENING_REPORT_INTERVAL_NS: u64 = 100_000_000;
 
 #[cfg(test)]
 mod tests;

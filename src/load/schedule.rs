@@ -1,35 +1,35 @@
-//! When messages of an open loop are due. Numbers only: it reads no clock.
+//! When the messages of an open loop are due. It reads no clock.
 //!
-//! Message `k` is due at a moment that follows from `k` alone. What the server does, or how late the
-//! messages before were sent, moves nothing: that is what an open loop is.
+//! The time at which a message is due depends on its number only, not on the server, and not on how late
+//! earlier messages were sent.
 
 use fastrand::Rng;
 
 /// Nanoseconds of a second.
 pub(crate) const SECOND_NS: u64 = 1_000_000_000;
 
-/// How messages follow each other.
+/// The intervals between messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arrivals {
-    /// At equal distances.
+    /// Equal intervals.
     Uniform,
-    /// As from very many independent senders: the distances are exponentially distributed.
+    /// Exponentially distributed intervals, as from many independent senders.
     Poisson,
 }
 
-/// The moments at which messages are due, in order.
+/// The times at which messages are due, in order.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     start_ns: u64,
     rate: u64,
     taken: u64,
     next_ns: u64,
-    /// `None`: equal distances.
+    /// `None`: equal intervals.
     random: Option<Rng>,
 }
 
 impl Schedule {
-    /// `rate` messages a second from `start_ns` on.
+    /// `rate` messages per second, from `start_ns`.
     pub(crate) fn new(start_ns: u64, rate: u64, arrivals: Arrivals) -> Self {
         let random = match arrivals {
             Arrivals::Uniform => None,
@@ -47,21 +47,21 @@ impl Schedule {
         self.next_ns
     }
 
-    /// The next message has been sent, or given up.
-    pub(crate) fn take(&mut self) {
+    /// Goes on to the message after the next.
+    pub(crate) fn advance(&mut self) {
         self.taken += 1;
         self.next_ns = self.after(self.next_ns);
     }
 
     fn after(&mut self, previous_ns: u64) -> u64 {
         match &mut self.random {
-            // From the beginning, so that no rounding adds up.
+            // Computed from the start, so that rounding errors do not add up.
             None => {
                 let since_start = u128::from(self.taken) * u128::from(SECOND_NS) / u128::from(self.rate);
                 self.start_ns + u64::try_from(since_start).unwrap_or(u64::MAX / 2)
             }
             Some(random) => {
-                // 1 - [0, 1) is never 0, whose logarithm there is none of.
+                // The logarithm of 1 - [0, 1) is always finite.
                 let gap_seconds = -(1.0 - random.f64()).ln() / as_f64(self.rate);
                 previous_ns + nanoseconds(gap_seconds)
             }
@@ -74,12 +74,12 @@ fn as_f64(rate: u64) -> f64 {
     rate as f64
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a gap is no age")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an interval is short")]
 fn nanoseconds(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
 }
 
-/// The same arrivals in every run, so that runs can be compared.
+/// Every run has the same arrivals, so that runs can be compared.
 const SEED: u64 = 0x6c6f_6f70_6c69_6e65;
 
 #[cfg(test)]
@@ -90,24 +90,24 @@ mod tests {
         let mut moments = Vec::new();
         for _ in 0..messages {
             moments.push(schedule.next_ns());
-            schedule.take();
+            schedule.advance();
         }
         moments
     }
 
     #[test]
-    fn uniform_messages_are_due_at_equal_distances_and_rounding_does_not_add_up() {
+    fn uniform_messages_are_due_at_equal_intervals_and_rounding_errors_do_not_add_up() {
         let moments = due(&mut Schedule::new(100, 3, Arrivals::Uniform), 3_000_001);
         assert_eq!(moments[..4], [100, 333_333_433, 666_666_766, 1_000_000_100]);
         assert_eq!(moments[3_000_000], 1_000_000 * SECOND_NS + 100);
     }
 
     #[test]
-    fn poisson_messages_come_at_the_asked_rate_in_the_mean_and_unevenly() {
+    fn poisson_messages_have_the_requested_mean_rate_and_exponential_intervals() {
         let moments = due(&mut Schedule::new(0, 1000, Arrivals::Poisson), 100_000);
         let seconds = as_f64(moments[99_999]) / 1e9;
         assert!((99.0..101.0).contains(&seconds), "{seconds}");
-        // Of exponential gaps a share of 1/e, 36.8 %, is longer than the mean.
+        // Of exponential intervals, 1/e or 36.8 % are longer than the mean.
         let long = moments.windows(2).filter(|pair| pair[1] - pair[0] > 1_000_000).count();
         assert!((36_000..37_600).contains(&long), "{long}");
     }

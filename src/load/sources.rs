@@ -1,9 +1,8 @@
-//! From which local addresses connections are opened.
+//! The local addresses that connections are opened from.
 //!
-//! A connection is known by both its ends, so to one address and port a source address has as many
-//! connections as it has ports. And the kernel looks the longer for a free port the fewer there are. So
-//! connections go round over as many sources as leave every second port of each free, and the last opens as
-//! fast as the first.
+//! A source address has one connection per port to a given address and port. The kernel takes longer to
+//! find a free port the fewer there are, so connections are spread over enough sources to leave half the
+//! ports of each free: the last connection opens as fast as the first.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,40 +14,41 @@ use ipnet::IpNet;
 pub(crate) struct Sources {
     /// Empty: the kernel chooses.
     addresses: Vec<IpAddr>,
-    turn_of: usize,
+    next: usize,
 }
 
 impl Sources {
-    /// Sources for connections to `target`: those `asked` for, or, where the target is on this machine's
-    /// loopback and more than one is `wanted`, so many of 127.0.0.0/8.
-    pub(crate) fn new(asked: &[IpNet], target: SocketAddr, wanted: usize) -> Self {
-        let asked = asked.iter().flat_map(IpNet::hosts).filter(|source| source.is_ipv4() == target.is_ipv4());
-        let mut addresses: Vec<IpAddr> = asked.take(SOURCES_MAX).collect();
+    /// Sources for connections to `target`: those `requested`, or `wanted` addresses of 127.0.0.0/8 if the target
+    /// is on loopback and more than one is wanted.
+    pub(crate) fn new(requested: &[IpNet], target: SocketAddr, wanted: usize) -> Self {
+        let requested =
+            requested.iter().flat_map(IpNet::hosts).filter(|source| source.is_ipv4() == target.is_ipv4());
+        let mut addresses: Vec<IpAddr> = requested.take(SOURCES_MAX).collect();
         if addresses.is_empty() && wanted > 1 && is_loopback_v4(target.ip()) {
             addresses = (0..wanted.min(SOURCES_MAX)).map(loopback).collect();
         }
-        Self { addresses, turn_of: 0 }
+        Self { addresses, next: 0 }
     }
 
-    /// As many as leave every second port of each free.
+    /// The number of sources that leaves half the ports of each free.
     pub(crate) fn wanted(connections: u32) -> usize {
         wanted(connections, ephemeral_ports())
     }
 
-    /// How many there are; one if the kernel chooses.
+    /// The number of sources; one if the kernel chooses.
     pub(crate) fn count(&self) -> usize {
         self.addresses.len().max(1)
     }
 
     /// The source of the next connection.
     pub(crate) fn next_address(&mut self) -> Option<IpAddr> {
-        let source = self.addresses.get(self.turn_of).copied();
-        self.turn_of = (self.turn_of + 1) % self.count();
+        let source = self.addresses.get(self.next).copied();
+        self.next = (self.next + 1) % self.count();
         source
     }
 }
 
-/// Ports that a connection may be given by the kernel.
+/// The number of ports that the kernel chooses from.
 fn ephemeral_ports() -> u32 {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let mut ends = range.split_whitespace().map_while(|end| end.parse::<u32>().ok());
@@ -66,17 +66,17 @@ fn is_loopback_v4(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(address) if address.is_loopback())
 }
 
-/// 127.0.1.1 and on, by 254 of each 256.
+/// 127.0.1.1 and following, without the addresses that end in 0 or 255.
 fn loopback(number: usize) -> IpAddr {
-    let third = u8::try_from(1 + number / 254).expect("there are not that many sources");
-    let fourth = u8::try_from(1 + number % 254).expect("it is a remainder");
+    let third = u8::try_from(1 + number / 254).expect("SOURCES_MAX fits");
+    let fourth = u8::try_from(1 + number % 254).expect("at most 254");
     Ipv4Addr::new(127, 0, third, fourth).into()
 }
 
 /// Linux's default range, 32768 to 60999.
 const PORTS_IF_UNKNOWN: u32 = 28_232;
 
-/// More sources than this are not used: with half the ports of each they make a hundred million.
+/// Maximum number of sources: with half the ports of each, enough for a hundred million connections.
 const SOURCES_MAX: usize = 8192;
 
 #[cfg(test)]
@@ -95,14 +95,14 @@ mod tests {
     }
 
     #[test]
-    fn few_connections_leave_the_source_to_the_kernel() {
+    fn the_kernel_chooses_the_source_of_few_connections() {
         assert_eq!(first(&mut sources("", "127.0.0.1:9999", 14_116), 2), ["any", "any"]);
         assert_eq!(first(&mut sources("", "192.0.2.1:9999", 1_000_000), 1), ["any"]);
         assert_eq!(first(&mut sources("", "[::1]:9999", 1_000_000), 1), ["any"]);
     }
 
     #[test]
-    fn on_loopback_every_source_keeps_half_its_ports() {
+    fn on_loopback_every_source_keeps_half_its_ports_free() {
         let mut spread = sources("", "127.0.0.1:9999", 1_000_000);
         assert_eq!(spread.count(), 71);
         let taken = first(&mut spread, 72);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn asked_sources_are_taken_in_turn_as_far_as_they_reach_the_target() {
+    fn requested_sources_of_the_targets_family_are_taken_in_turn() {
         let mut asked = sources("10.0.0.0/29 10.1.0.7/32 2001:db8::/126", "192.0.2.1:80", 10);
         assert_eq!(asked.count(), 7);
         let taken = first(&mut asked, 7);

@@ -1,72 +1,72 @@
-//! What a run asks of its connections, whatever they are made of.
+//! What a run requires of its connections, over TCP or UDP.
 
-use crate::load::error_kind::ErrorKind;
-use crate::load::stats::tally::Tally;
+use super::error_kind::ErrorKind;
+use super::stats::tally::Tally;
 use crate::net::{ClientNet, Event};
 
-/// What the parts of a run are done with: the network, and the counts.
+/// The context of a run: the network, and the counters.
 pub(crate) struct Context<'a, N> {
     pub(crate) net: &'a mut N,
     pub(crate) tally: &'a mut Tally,
 }
 
-/// What a run does with its connections.
+/// How connections are used.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
-    /// Of the connections, how many send: the first ones.
+    /// Number of connections that send: the first ones.
     pub(crate) active: u32,
-    /// Closed loop: messages in flight on a connection. Open loop: none, the schedule decides.
+    /// Closed loop: messages in flight on a connection. `None`: open loop.
     pub(crate) pipeline: Option<u32>,
-    /// Each message has a connection of its own.
+    /// Each message has its own connection.
     pub(crate) one_shot: bool,
-    /// How long a connection may take to be there, or the answer to a datagram, in nanoseconds.
+    /// Maximum time to connect, or to wait for the answer to a datagram.
     pub(crate) timeout_ns: u64,
 }
 
 /// The connections of a run.
 pub(crate) trait Traffic<N: ClientNet> {
-    /// Asks for one more connection. Returns the reason if there can be no further one either.
+    /// Requests another connection. Returns the error if every further one would fail too.
     fn open_next(&mut self, context: &mut Context<'_, N>) -> Option<ErrorKind>;
 
-    /// Connections asked for that are not there yet.
+    /// Connections that are requested and not established.
     fn connecting(&self) -> u32;
 
     /// Failures to connect since the last success.
     fn consecutive_failures(&self) -> u32;
 
-    /// Messages may be sent from now on; in a closed loop the first are.
+    /// Allows sending. In a closed loop, sends the first messages.
     fn start(&mut self, context: &mut Context<'_, N>);
 
-    /// No message is sent any more.
+    /// Ends sending.
     fn stop(&mut self, context: &mut Context<'_, N>);
 
     /// Whether a message can still be sent, now or later.
     fn can_send(&self) -> bool;
 
-    /// Sends a message that was due at `due_ns`, on the connection whose turn it is.
+    /// Sends a message that was due at `due_ns`, on the next connection.
     fn send_due(&mut self, context: &mut Context<'_, N>, due_ns: u64, now_ns: u64);
 
-    /// Something has happened to a connection.
+    /// Handles an event of the poller.
     fn on_event(&mut self, context: &mut Context<'_, N>, event: Event);
 
-    /// Whether there is something to do that no event will tell of.
+    /// Whether there is work that no event will announce.
     fn has_pending_work(&self) -> bool {
         false
     }
 
-    /// Does what was left of the turn before.
+    /// Does such work.
     fn resume(&mut self, context: &mut Context<'_, N>) {
         let _ = context;
     }
 
-    /// Gives up what has taken too long, and says when the next will have.
+    /// Handles timeouts that are over. Returns when the next will be.
     fn expire(&mut self, context: &mut Context<'_, N>, now_ns: u64) -> Option<u64>;
 
-    /// Whether no answer is waited for.
+    /// Whether no reply is outstanding.
     fn is_drained(&self, tally: &Tally) -> bool {
         tally.counts().in_flight() == 0
     }
 
-    /// Asserts, in debug builds, that the connections agree with each other and with what is counted.
+    /// Asserts, in debug builds, that the connections agree with each other and with the counters.
     fn check(&self, tally: &Tally);
 }

@@ -150,7 +150,7 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
         ("hold=127.0.0.1:1 -r 5", "hold sends nothing"),
         ("hold=127.0.0.1:1 --pipeline 2", "hold sends nothing"),
         ("message --source eth0", "'eth0' is neither an address nor a range"),
-        ("message --fail-if p95>1ms", "there is no metric 'p95'"),
+        ("message --fail-if p95>1ms", "unknown metric 'p95'"),
         ("message --fail-if p99>1", "expected a time such as 800us"),
         ("--merge", "a value is required for '--merge"),
         ("message --merge a.hlog", "cannot be used with"),

@@ -1,4 +1,4 @@
-//! The result of `load` for people: a line each second, tables, a page.
+//! What `load` shows: a progress line, tables, a page.
 
 pub(crate) mod live_line;
 pub(crate) mod page;

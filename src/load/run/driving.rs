@@ -1,4 +1,4 @@
-//! Sending messages: from when connections are open until what was due is sent.
+//! Sending messages: from the end of the opening until all due messages are sent.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::load::traffic::Traffic;
 use crate::net::ClientNet;
 
 impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
-    /// Connections are open: messages may be sent.
-    pub(super) fn begin(&mut self, now_ns: u64, observer: &mut dyn Observer) {
+    /// Starts sending, unless there is no connection.
+    pub(super) fn start_sending(&mut self, now_ns: u64, observer: &mut dyn Observer) {
         let opened = self.measurements.tally.counts().opened;
-        self.weigh(opened);
+        self.measure_memory(opened);
         observer.driving();
         if opened == 0 && !self.options.is_one_shot() {
             self.phase = Phase::Over;
@@ -26,32 +26,31 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
             self.drive_began_ns = now_ns;
             self.phase = Phase::Warming { until_ns: now_ns + warmup_ns };
         } else {
-            self.drive(now_ns, observer);
+            self.start_measuring(now_ns, observer);
         }
     }
 
-    pub(super) fn begin_to_measure(&mut self, now_ns: u64, observer: &mut dyn Observer) {
+    pub(super) fn end_warm_up(&mut self, now_ns: u64, observer: &mut dyn Observer) {
         self.measurements.tally.discard_messages();
         if self.options.is_one_shot() {
             self.measurements.tally.discard_connections();
         }
-        self.drive(now_ns, observer);
+        self.start_measuring(now_ns, observer);
     }
 
-    pub(super) fn drive(&mut self, now_ns: u64, observer: &mut dyn Observer) {
+    fn start_measuring(&mut self, now_ns: u64, observer: &mut dyn Observer) {
         observer.measuring();
         self.phase = Phase::Driving { until_ns: now_ns + nanoseconds(self.options.duration) };
         self.drive_began_ns = now_ns;
         self.measurements.idle_ns = 0;
-        self.waited_before_ns = kernel_counters::scheduler_times().waited_ns;
+        self.waited_baseline_ns = kernel_counters::scheduler_times().waited_ns;
     }
 
-    /// The time for sending is over.
+    /// The duration is over: stops once the messages that were due are sent.
     pub(super) fn end_driving(&mut self, now_ns: u64, until_ns: u64, observer: &mut dyn Observer) {
-        // What was due before the end is sent, however late it is by now.
         self.send_due(now_ns.min(until_ns));
         let is_behind = self.schedule.as_ref().is_some_and(|schedule| schedule.next_ns() < until_ns);
-        if !is_behind || now_ns >= until_ns + GRACE_NS {
+        if !is_behind || now_ns >= until_ns + LATE_SENDING_MAX_NS {
             self.stop_sending(now_ns, observer);
         }
     }
@@ -64,8 +63,8 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
             if due_ns >= until_ns {
                 return;
             }
-            schedule.take();
-            // The message before may have taken its time.
+            schedule.advance();
+            // Sending the previous message has taken time.
             let now_ns = self.net.now_ns();
             let mut context = context(&mut self.net, &mut self.measurements.tally);
             context.tally.record_lag(now_ns.saturating_sub(due_ns));
@@ -77,19 +76,19 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         observer.measured();
         if let (Some(schedule), Phase::Driving { until_ns }) = (&mut self.schedule, self.phase) {
             while schedule.next_ns() < until_ns && schedule.next_ns() < now_ns {
-                schedule.take();
+                schedule.advance();
                 self.measurements.never_sent += 1;
             }
         }
         self.traffic.stop(&mut context(&mut self.net, &mut self.measurements.tally));
         self.measurements.drive_ns = now_ns - self.drive_began_ns;
         self.measurements.waited_ns =
-            kernel_counters::scheduler_times().waited_ns.saturating_sub(self.waited_before_ns);
+            kernel_counters::scheduler_times().waited_ns.saturating_sub(self.waited_baseline_ns);
         self.measurements.answered = self.measurements.tally.counts().answered;
         self.phase = Phase::Draining { until_ns: now_ns + nanoseconds(self.options.drain_timeout) };
     }
 
-    /// Somebody asks to stop: once to let what is on its way come, twice at once.
+    /// Handles a stop request: the first awaits outstanding replies, the second ends the run at once.
     pub(super) fn stop_early(&mut self, observer: &mut dyn Observer) {
         let now_ns = self.net.now_ns();
         self.measurements.is_interrupted = true;
@@ -112,8 +111,8 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Messages sent before replies are read again.
+/// Messages sent in one turn, before replies are read.
 const SENT_PER_TURN_MAX: u32 = 256;
 
-/// How long messages that were due before the end may be sent after it, if it is too late for them.
-const GRACE_NS: u64 = 100_000_000;
+/// How long messages that were due before the end may be sent after it.
+const LATE_SENDING_MAX_NS: u64 = 100_000_000;

@@ -1,4 +1,4 @@
-//! A run against servers of a made-up network, whose clock only goes when somebody waits.
+//! Runs on a fake network, whose clock advances only while the run waits.
 
 use std::time::Duration;
 
@@ -58,35 +58,33 @@ fn messages_are_sent_when_they_are_due_while_the_server_stalls() {
     let (_, times, ..) = measurements.tally.into_parts();
     assert_eq!(times.lag.len(), 2000);
     assert!(times.lag.max() < 1000, "{}", times.lag.max());
-    // As many as were due in the stall have waited for its end, one longer than the next.
+    // The messages that were due in the stall have waited for its end.
     assert_eq!(times.response.len() - times.response.count_between(0, MS / 2), 1000);
     assert!(times.response.max().abs_diff(1000 * MS) <= MS, "{}", times.response.max());
     assert!(times.response.value_at_percentile(75.0).abs_diff(500 * MS) <= MS);
 }
 
 #[test]
-fn a_generator_that_slept_sends_late_and_says_so() {
+fn a_generator_that_slept_reports_that_it_sent_late() {
     let options = options(|it| it.rate = Some(1000));
     let measurements = measurements(&options, FakeNet { sleep_ns: Some((500 * MS, 1500 * MS)), ..net() });
     assert_eq!((measurements.tally.counts().sent, measurements.never_sent), (2000, 0));
     let (_, times, ..) = measurements.tally.into_parts();
     assert!(times.lag.max().abs_diff(1000 * MS) <= MS, "{}", times.lag.max());
-    // Nobody but the generator was slow.
     assert!(times.service.max() < MS, "{}", times.service.max());
     assert!(times.response.max().abs_diff(1000 * MS) <= MS, "{}", times.response.max());
 }
 
 #[test]
-fn what_was_due_long_before_the_end_and_can_not_be_sent_is_counted() {
+fn messages_that_are_too_late_to_send_are_counted() {
     let options = options(|it| it.rate = Some(1000));
     let measurements = measurements(&options, FakeNet { sleep_ns: Some((500 * MS, 3000 * MS)), ..net() });
-    // What one turn sends is sent all the same.
     let sent = measurements.tally.counts().sent;
     assert!(sent < 2000 && sent + measurements.never_sent == 2000, "{sent}, {}", measurements.never_sent);
 }
 
 #[test]
-fn a_closed_loop_waits_for_a_server_that_stalls() {
+fn a_closed_loop_waits_for_a_stalled_server() {
     #[derive(Default)]
     struct Slow(u64);
     impl Observer for Slow {
@@ -95,7 +93,7 @@ fn a_closed_loop_waits_for_a_server_that_stalls() {
         }
     }
     let options = options(|it| (it.duration, it.connections) = (Duration::from_millis(100), 2));
-    // The clock of this network goes on only when nothing is to be done, so it has to stall all along.
+    // The clock advances only while the run waits, so the server has to stall from the start.
     let mut slow = Slow::default();
     let stall_ns = (0, 80 * MS);
     let measurements =
@@ -105,10 +103,10 @@ fn a_closed_loop_waits_for_a_server_that_stalls() {
 }
 
 #[test]
-fn the_warm_up_counts_for_nothing() {
+fn messages_of_the_warm_up_are_not_counted() {
     #[derive(Default)]
-    struct Told(Vec<&'static str>);
-    impl Observer for Told {
+    struct Calls(Vec<&'static str>);
+    impl Observer for Calls {
         fn driving(&mut self) {
             self.0.push("driving");
         }
@@ -119,37 +117,37 @@ fn the_warm_up_counts_for_nothing() {
     let options = options(|it| {
         (it.rate, it.warmup) = (Some(1000), Duration::from_millis(700));
     });
-    let mut told = Told::default();
-    let measurements = measurements_seen_by(&mut told, &options, net());
+    let mut seen = Calls::default();
+    let measurements = measurements_seen_by(&mut seen, &options, net());
     let count = *measurements.tally.counts();
     assert_eq!((count.sent, count.answered), (2000, 2000));
     assert_eq!((measurements.answered, measurements.drive_ns / MS), (2000, 2000));
     assert_eq!(measurements.tally.into_parts().1.response.len(), 2000);
-    assert_eq!(told.0, ["driving", "measuring"]);
+    assert_eq!(seen.0, ["driving", "measuring"]);
 }
 
 #[test]
-fn stopping_while_it_warms_up_tells_how_long_that_took() {
+fn a_stop_in_the_warm_up_reports_the_time_so_far() {
     let options = options(|it| {
         (it.rate, it.warmup, it.open_rate) = (Some(1000), Duration::from_secs(9), Some(2));
     });
     let measurements = measurements(&options, FakeNet { stop_at_ns: Some(2000 * MS), ..net() });
-    // Four connections at two a second, and the time given to those that are not wanted.
+    // Four connections at two a second, then settling.
     assert_eq!(measurements.open_ns / MS, 1500);
     assert_eq!(measurements.drive_ns.div_ceil(MS), 450);
     assert!(measurements.is_interrupted);
 }
 
 #[test]
-fn replies_that_do_not_come_are_waited_for_until_the_drain_timeout() {
+fn missing_replies_are_awaited_until_the_drain_timeout() {
     let options = options(|it| it.duration = Duration::from_secs(1));
-    let mut told = Seconds::default();
-    let measurements = measurements_seen_by(&mut told, &options, FakeNet::default());
+    let mut seen = Seconds::default();
+    let measurements = measurements_seen_by(&mut seen, &options, FakeNet::default());
     assert_eq!((measurements.tally.counts().sent, measurements.tally.counts().in_flight()), (4, 4));
-    // Settling, driving and draining, in seconds that are told one by one.
-    let lengths: f64 = told.0.iter().sum();
-    assert!((lengths - 3.05).abs() < 1e-6, "{:?}", told.0);
-    assert_eq!(told.0.len(), 4);
+    // Settling, driving and draining, reported second by second.
+    let lengths: f64 = seen.0.iter().sum();
+    assert!((lengths - 3.05).abs() < 1e-6, "{:?}", seen.0);
+    assert_eq!(seen.0.len(), 4);
 }
 
 #[derive(Default)]
@@ -162,7 +160,7 @@ impl Observer for Seconds {
 }
 
 #[test]
-fn numbers_do_not_run_over_on_the_way() {
+fn mul_div_does_not_overflow() {
     assert_eq!(opening::mul_div(u64::MAX, 3, 3), u64::MAX);
     assert_eq!(opening::mul_div(u64::MAX, 3, 1), u64::MAX);
     assert_eq!(opening::mul_div(7, 10, 4), 17);

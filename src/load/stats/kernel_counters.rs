@@ -76,7 +76,7 @@ impl DatagramDrops {
     pub(crate) fn since(self, before: Self) -> Self {
         Self {
             receive_buffer: self.receive_buffer.saturating_sub(before.receive_buffer),
-            // The sockets of this run have dropped nothing before it.
+            // The sockets of this run did not exist before it.
             own_receive_buffer: self.own_receive_buffer,
             server_receive_buffer: self.server_receive_buffer.saturating_sub(before.server_receive_buffer),
             send_buffer: self.send_buffer.saturating_sub(before.send_buffer),

@@ -1,4 +1,4 @@
-//! What a run of `load` is measured by: counts, latencies, the result and the thresholds on it.
+//! Counters, latencies, the result of a run, and thresholds on it.
 
 pub(crate) mod histogram_log;
 pub(crate) mod invalid;

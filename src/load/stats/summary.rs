@@ -1,4 +1,4 @@
-//! What a run has found: the numbers that the table, the JSON and the page show.
+//! The result of a run: the numbers that the table, the JSON and the page show.
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -7,14 +7,14 @@ use super::invalid::InvalidReason;
 use crate::load::error_kind::{ErrorKind, OpenLimit};
 use crate::load::target::Target;
 
-/// A run, whole: the summary, and what the plots are drawn from.
+/// The result: the summary, and the data of the plots.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// The result in numbers.
+    /// The numbers.
     pub summary: Summary,
-    /// A signal ended it before its time.
+    /// A signal has ended the run early.
     pub is_interrupted: bool,
-    /// What was, second by second, opening included.
+    /// All seconds, including those of the opening.
     pub seconds: Vec<Second>,
     /// From when a message was due to its reply, in nanoseconds.
     pub response: Histogram<u64>,
@@ -27,25 +27,25 @@ pub(crate) struct Outcome {
 /// One second of a run.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Second {
-    /// Seconds from the beginning of the run to the end of this interval.
+    /// Seconds from the start of the run to the end of this interval.
     pub at_seconds: f64,
     /// Length of this interval in seconds; only the last is shorter.
     pub length_seconds: f64,
     /// Connections open at its end.
     pub open: u64,
-    /// Messages sent in it.
+    /// Messages sent.
     pub sent: u64,
-    /// Messages answered in it, rightly.
+    /// Messages answered correctly.
     pub answered: u64,
-    /// Connections that failed to open or were lost in it, and messages that failed.
+    /// Connections that could not be opened or were lost, and messages that failed.
     pub errors: u64,
-    /// Response times of the messages answered in it, in microseconds.
+    /// Response times of the answered messages, in microseconds.
     pub response_us: Percentiles,
-    /// How late messages were sent in it, in microseconds.
+    /// How late messages were sent, in microseconds.
     pub lag_us: Percentiles,
 }
 
-/// Some percentiles of an interval.
+/// The percentiles of an interval.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct Percentiles {
     /// Median.
@@ -56,18 +56,18 @@ pub(crate) struct Percentiles {
     pub max: Option<f64>,
 }
 
-/// The result, as `--json` writes it. Times are in microseconds, rates a second.
+/// The result as `--json` writes it: times in microseconds, rates per second.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Summary {
     /// Version of the program.
     pub loopline: &'static str,
-    /// What was driven.
+    /// The target.
     pub endpoint: Target,
-    /// How opening went.
+    /// Connections.
     pub connections: Connections,
-    /// What became of the messages.
+    /// Messages.
     pub messages: Messages,
-    /// The same for datagrams, which can be late, lost or double.
+    /// Messages as datagrams, which can be late, lost or duplicated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub datagrams: Option<Datagrams>,
     /// Latencies.
@@ -76,36 +76,36 @@ pub(crate) struct Summary {
     pub schedule_lag_us: Lag,
     /// Bytes of all connections.
     pub bytes: Bytes,
-    /// What the run cost this process.
+    /// Resources used by this process.
     pub generator: Generator,
-    /// Seconds in which messages were sent.
+    /// How long messages were sent.
     pub duration_seconds: f64,
-    /// Whether messages were sent on schedule or when a reply was in.
+    /// When messages were sent.
     pub load_model: LoadModel,
-    /// Whether the figures tell of the server: false when the generator was what limited them.
+    /// Whether the numbers are the server's: false if the generator was the limit.
     pub valid: bool,
     /// Why not.
     pub why_invalid: Option<InvalidReason>,
-    /// What went wrong, by reason, the most frequent first.
+    /// Errors by kind, the most frequent first.
     pub failures: Vec<Failure>,
 }
 
-/// How opening went.
+/// Connections of a run.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Connections {
-    /// As many as were asked for.
+    /// Connections to open.
     pub asked: u64,
-    /// As many as were open at some time.
+    /// Connections that were opened.
     pub opened: u64,
-    /// As many as could not be opened.
+    /// Connections that could not be opened.
     pub failed: u64,
-    /// Opened, and then closed by the other side or broken before the run was over.
+    /// Opened connections that ended before the run.
     pub lost: u64,
-    /// Opened only after a second or more, as when a full backlog makes the kernel send its SYN again.
+    /// Connections that took a second or more to open, as when the kernel has to repeat the SYN.
     pub slow: u64,
-    /// Time that opening took.
+    /// Duration of the opening.
     pub open_seconds: f64,
-    /// Connections opened a second.
+    /// Connections opened per second.
     pub open_rate: f64,
     /// What kept the rest from being opened.
     pub limited_by: Option<OpenLimit>,
@@ -116,19 +116,19 @@ pub(crate) struct Connections {
 pub(crate) struct Messages {
     /// Sent.
     pub sent: u64,
-    /// Answered, and rightly.
+    /// Answered correctly.
     pub acknowledged: u64,
-    /// Answered wrongly, or on a connection that broke before the answer.
+    /// Answered wrongly, or on a connection that ended before the answer.
     pub failed: u64,
-    /// Without an answer when the run was over.
+    /// Not answered when the run was over.
     pub unanswered: u64,
-    /// Acknowledged a second.
+    /// Acknowledged per second.
     pub rate: f64,
-    /// Asked for a second; `None` in a closed loop.
+    /// Due per second; `None` in a closed loop.
     pub offered_rate: Option<f64>,
 }
 
-/// What became of the datagrams: `sent = answered + late + lost`.
+/// Datagrams of a run: `sent = answered + late + lost`.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Datagrams {
     /// Sent.
@@ -139,24 +139,24 @@ pub(crate) struct Datagrams {
     pub late: u64,
     /// Not answered before the run was over.
     pub lost: u64,
-    /// Answers that came again; they are in none of the others.
+    /// Answers that were received again; they are in none of the other counts.
     pub duplicate: u64,
-    /// What the kernel of this host says it dropped meanwhile, whoever sent it.
+    /// Datagrams of all programs that the kernel of this host dropped during the run.
     pub kernel: DatagramDrops,
 }
 
-/// Counters of the kernel, as they grew during the run, for the whole host.
+/// Growth of the kernel's counters during the run, for the whole host.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct DatagramDrops {
     /// No room in a receive buffer (`RcvbufErrors`).
     pub receive_buffer: u64,
-    /// Of these, in those of the sockets of this run: the generator was too slow.
+    /// Of these, at the sockets of this run: the generator was too slow.
     pub own_receive_buffer: u64,
-    /// Of these, in that of a socket at the server's port on this host: the server was too slow.
+    /// Of these, at a socket with the server's port on this host: the server was too slow.
     pub server_receive_buffer: u64,
     /// No room in a send buffer (`SndbufErrors`).
     pub send_buffer: u64,
-    /// Nobody listened at the port (`NoPorts`).
+    /// No socket at the port (`NoPorts`).
     pub no_port: u64,
 }
 
@@ -167,12 +167,11 @@ pub(crate) struct Latencies {
     pub response: Latency,
     /// From when it was sent.
     pub service: Latency,
-    /// From asking for a connection to having it.
+    /// From the request of a connection until it is established.
     pub connect: Latency,
 }
 
-/// A distribution of times. A percentile for which there are too few samples is `None`: each needs ten
-/// samples above it.
+/// A distribution of times. A percentile is `None` if there are fewer than ten samples above it.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Latency {
     /// Median.
@@ -206,7 +205,7 @@ pub(crate) struct Lag {
     pub max: Option<f64>,
 }
 
-/// Bytes of all connections, headers of the protocol included and those of the network not.
+/// Bytes of all connections, with the headers of the protocol and without those of the network.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Bytes {
     /// Sent.
@@ -215,16 +214,16 @@ pub(crate) struct Bytes {
     pub received: u64,
 }
 
-/// What the run cost this process.
+/// Resources used by this process.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Generator {
-    /// Processor time.
+    /// CPU time.
     pub cpu_seconds: f64,
     /// Resident memory at the end of the run.
     pub rss_bytes: u64,
-    /// Memory of this process a connection; `None` when there are too few to tell.
+    /// Memory of this process per connection; `None` if there are too few connections.
     pub bytes_per_connection: Option<f64>,
-    /// Share of the time in which it had something to do, 0 to 1.
+    /// Share of the time in which it did not wait, 0 to 1.
     pub busy: f64,
 }
 
@@ -232,25 +231,25 @@ pub(crate) struct Generator {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LoadModel {
-    /// On schedule, whatever the server does.
+    /// On schedule, independently of the server.
     Open,
-    /// When the reply to the one before is in.
+    /// When the previous reply was received.
     Closed,
 }
 
-/// Something that went wrong.
+/// An error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Failure {
-    /// What.
+    /// The kind.
     pub reason: ErrorKind,
     /// How often.
     pub count: u64,
-    /// The first, in words.
+    /// Description of the first.
     pub first: String,
 }
 
 impl Latency {
-    /// The distribution of `nanoseconds`, without what there are too few samples for.
+    /// The distribution of `nanoseconds`.
     #[must_use]
     pub(crate) fn of(nanoseconds: &Histogram<u64>) -> Self {
         Self {
@@ -260,14 +259,14 @@ impl Latency {
             p99_9: percentile_us(nanoseconds, 99.9),
             p99_99: percentile_us(nanoseconds, 99.99),
             max: max_us(nanoseconds),
-            mean: (!nanoseconds.is_empty()).then(|| nanoseconds.mean() / NANOSECONDS_A_MICROSECOND),
+            mean: (!nanoseconds.is_empty()).then(|| nanoseconds.mean() / NS_PER_US),
             count: nanoseconds.len(),
         }
     }
 }
 
 impl Lag {
-    /// The distribution of `nanoseconds`, without what there are too few samples for.
+    /// The distribution of `nanoseconds`.
     #[must_use]
     pub(crate) fn of(nanoseconds: &Histogram<u64>) -> Self {
         Self {
@@ -280,8 +279,8 @@ impl Lag {
 }
 
 impl Percentiles {
-    /// The distribution of `nanoseconds`, without what there are too few samples for. It is asked for while
-    /// messages are due, and each percentile looks through all counts: there are no more than are shown.
+    /// The distribution of `nanoseconds`. It is computed while messages are due, and each percentile searches
+    /// all counts, so there are only as many as are shown.
     #[must_use]
     pub(crate) fn of(nanoseconds: &Histogram<u64>) -> Self {
         Self {
@@ -292,13 +291,14 @@ impl Percentiles {
     }
 }
 
-/// The percentile in microseconds, if at least ten samples are above it: fewer, and it would be an anecdote.
+/// The percentile in microseconds, if at least ten samples are above it.
 #[must_use]
 pub(crate) fn percentile_us(nanoseconds: &Histogram<u64>, percentile: f64) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a count of samples is far below 2^52")]
     let samples_above = nanoseconds.len() as f64 * (100.0 - percentile) / 100.0;
-    // What 99.9 leaves of 100 is a little less than a tenth in floating point.
-    (samples_above + 1e-6 >= SAMPLES_ABOVE).then(|| microseconds(nanoseconds.value_at_percentile(percentile)))
+    // In floating point, 100 - 99.9 is slightly less than 0.1.
+    (samples_above + 1e-6 >= SAMPLES_ABOVE_MIN)
+        .then(|| microseconds(nanoseconds.value_at_percentile(percentile)))
 }
 
 fn max_us(nanoseconds: &Histogram<u64>) -> Option<f64> {
@@ -307,13 +307,13 @@ fn max_us(nanoseconds: &Histogram<u64>) -> Option<f64> {
 
 #[expect(clippy::cast_precision_loss, reason = "a latency is far below 2^52 nanoseconds, 52 days")]
 fn microseconds(nanoseconds: u64) -> f64 {
-    nanoseconds as f64 / NANOSECONDS_A_MICROSECOND
+    nanoseconds as f64 / NS_PER_US
 }
 
 /// Samples that a percentile needs above it.
-const SAMPLES_ABOVE: f64 = 10.0;
+const SAMPLES_ABOVE_MIN: f64 = 10.0;
 
-const NANOSECONDS_A_MICROSECOND: f64 = 1000.0;
+const NS_PER_US: f64 = 1000.0;
 
 #[cfg(test)]
 mod tests {
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn of_nothing_there_is_no_percentile() {
+    fn an_empty_histogram_has_no_percentiles() {
         let latency = Latency::of(&Histogram::new(3).unwrap());
         assert_eq!((latency.p50, latency.max, latency.mean, latency.count), (None, None, None, 0));
     }

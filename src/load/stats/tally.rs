@@ -1,4 +1,4 @@
-//! Everything that is counted and timed in a run, as it happens. It knows no connection.
+//! The counters and times of a run. It does not know connections.
 
 use hdrhistogram::Histogram;
 
@@ -6,29 +6,29 @@ use super::summary::{Failure, Percentiles, Second};
 use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
 
-/// Counts and times.
+/// Counters and times.
 #[derive(Debug)]
 pub(crate) struct Tally {
     /// Changed by the methods of this type only.
     counts: Counts,
-    /// Times of the second that runs.
+    /// Times of the current second.
     interval: Times,
-    /// Those of the seconds before.
+    /// Times of the earlier seconds.
     total: Times,
-    /// From asking for a connection to having it.
+    /// From the request of a connection until it is established.
     connect: Histogram<u64>,
     seconds: Vec<Second>,
     failures: Vec<Failure>,
-    /// Why connections could not be opened, and how many.
+    /// Why connections could not be opened, with the number of each kind.
     open_failed: Vec<(ErrorKind, u64)>,
     began_ns: u64,
     interval_began_ns: u64,
     at_interval: Counts,
-    /// Messages are due when the reply before is in, so that what is due is sent.
+    /// Messages are due when they are sent.
     closed_loop: bool,
 }
 
-/// What is counted, since the beginning.
+/// Counters since the start of the run.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {
     /// Connections that are open now.
@@ -87,7 +87,7 @@ impl Times {
 }
 
 impl Counts {
-    /// Messages that wait for their replies.
+    /// Messages that are not answered.
     pub(crate) fn in_flight(&self) -> u64 {
         self.sent - self.answered - self.failed
     }
@@ -199,7 +199,7 @@ impl Tally {
         }
     }
 
-    /// A message was sent so long after it was due.
+    /// A message was sent `lag_ns` after it was due.
     pub(crate) fn record_lag(&mut self, lag_ns: u64) {
         record(&mut self.interval.lag, lag_ns, 1);
     }
@@ -210,7 +210,7 @@ impl Tally {
         self.message_unconnected(kind, what);
     }
 
-    /// A message got no connection.
+    /// A one-shot connection could not be opened: its message has failed.
     pub(crate) fn message_unconnected(&mut self, kind: ErrorKind, what: impl FnOnce() -> String) {
         match self.open_failed.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, count)) => *count += 1,
@@ -219,7 +219,7 @@ impl Tally {
         self.error(kind, 1, what);
     }
 
-    /// Something went wrong, `count` times; `what` says it in words, for the first of its kind.
+    /// An error occurred `count` times. `what` describes it, for the first of its kind.
     pub(crate) fn error(&mut self, kind: ErrorKind, count: u64, what: impl FnOnce() -> String) {
         match self.failures.iter_mut().find(|failure| failure.reason == kind) {
             Some(failure) => failure.count += count,
@@ -227,10 +227,10 @@ impl Tally {
         }
     }
 
-    /// The second is over.
+    /// Ends the current second.
     pub(crate) fn close_interval(&mut self, now_ns: u64) -> (&Second, &Times) {
         if self.closed_loop {
-            // A message is due when it is sent, so the two times are one.
+            // A message is due when it is sent, so the times are the same.
             self.interval.response.set_to(&self.interval.service).expect("a histogram that resizes");
         }
         let (now, before) = (self.counts, self.at_interval);
@@ -250,12 +250,12 @@ impl Tally {
         (self.seconds.last().expect("one was pushed"), &self.interval)
     }
 
-    /// The next second begins.
+    /// Starts the next second.
     pub(crate) fn begin_interval(&mut self) {
         self.interval.reset();
     }
 
-    /// Forgets what messages have taken so far; what is in flight counts as sent now.
+    /// Discards the counters and times of messages. Those in flight count as sent now.
     pub(crate) fn discard_messages(&mut self) {
         let Counts { open, opened, open_failed, closed, lost, slow, overdue, .. } = self.counts;
         let sent = self.counts.in_flight();
@@ -266,8 +266,7 @@ impl Tally {
         self.total.reset();
     }
 
-    /// Forgets connections as well, where each belongs to a message; those that are there count as opened
-    /// now.
+    /// Discards the counters and times of one-shot connections. Those that are open count as opened now.
     pub(crate) fn discard_connections(&mut self) {
         self.counts.opened = self.counts.open + self.counts.lost;
         (self.counts.closed, self.counts.slow) = (0, 0);
@@ -275,12 +274,12 @@ impl Tally {
         self.at_interval = self.counts;
     }
 
-    /// What kept most of the connections that could not be opened from it.
+    /// The most frequent error of connections that could not be opened.
     pub(crate) fn main_open_error(&self) -> Option<ErrorKind> {
         self.open_failed.iter().max_by_key(|(_, count)| *count).map(|(kind, _)| *kind)
     }
 
-    /// The end: what the seconds were, all times, times of connecting, and what went wrong.
+    /// The seconds, all times, the times of connecting, and the errors.
     pub(crate) fn into_parts(mut self) -> (Vec<Second>, Times, Histogram<u64>, Vec<Failure>) {
         self.failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
         (self.seconds, self.total, self.connect, self.failures)
@@ -291,7 +290,7 @@ fn record(histogram: &mut Histogram<u64>, value: u64, count: u32) {
     histogram.record_n(value, count.into()).expect("a histogram that resizes takes any value");
 }
 
-/// Three significant digits: no value is off by more than a thousandth.
+/// With three significant digits: values are exact to a thousandth.
 fn histogram() -> Histogram<u64> {
     Histogram::new(3).expect("three digits are allowed")
 }
@@ -301,7 +300,7 @@ pub(crate) fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
 }
 
-/// A SYN that is not answered is sent again after a second.
+/// An unanswered SYN is sent again after a second. Somewhat less, since clocks differ.
 const SYN_RETRY_NS: u64 = 900_000_000;
 
 #[cfg(test)]
@@ -325,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_closed_loop_the_two_are_one() {
+    fn in_a_closed_loop_response_and_service_are_the_same() {
         let mut tally = Tally::new(0, true);
         tally.counts.sent = 1;
         tally.answered(batch(5_000_000, 0, 1), 6_000_000);
@@ -335,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_tells_what_was_new_in_it() {
+    fn a_second_has_only_its_own_messages() {
         let mut tally = Tally::new(100, false);
         for (second, messages) in [(1, 5), (2, 7)] {
             tally.opened(0);
@@ -343,12 +342,12 @@ mod tests {
             tally.answered(batch(0, 0, u32::try_from(messages).unwrap()), 1000);
             tally.counts.failed += 1;
             let at_ns = 100 + second * SECOND;
-            let (told, times) = tally.close_interval(at_ns);
+            let (interval, times) = tally.close_interval(at_ns);
             assert_eq!(
-                (told.open, told.sent, told.answered, told.errors),
+                (interval.open, interval.sent, interval.answered, interval.errors),
                 (second, messages + 1, messages, 1)
             );
-            assert!((told.length_seconds - 1.0).abs() < 1e-9, "{told:?}");
+            assert!((interval.length_seconds - 1.0).abs() < 1e-9, "{interval:?}");
             assert_eq!(times.response.len(), messages);
             tally.begin_interval();
         }
@@ -357,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_is_not_what_is_in_flight() {
+    fn messages_in_flight_are_not_discarded() {
         let mut tally = Tally::new(0, false);
         (0..3).for_each(|_| tally.opened(0));
         (tally.counts.sent, tally.counts.failed, tally.counts.lost) = (10, 2, 1);
@@ -372,7 +371,7 @@ mod tests {
         assert_eq!((count.sent, count.answered, count.failed, count.in_flight()), (3, 0, 0, 3));
         assert_eq!((count.opened, count.lost, count.overdue), (3, 1, 2));
         assert_eq!((count.duplicate, count.sent_bytes), (0, 0));
-        // They are answered afterwards, and count then.
+        // They are answered later, and count then.
         tally.answered(batch(0, 0, 3), 1000);
         let (second, _) = tally.close_interval(2 * SECOND);
         assert_eq!((second.sent, second.answered), (0, 3));
@@ -381,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_of_messages_are_forgotten_with_them() {
+    fn one_shot_connections_are_discarded_with_their_messages() {
         let mut tally = Tally::new(0, false);
         (0..9).for_each(|_| tally.opened(SECOND));
         tally.counts.open = 2;
@@ -392,24 +391,24 @@ mod tests {
     }
 
     #[test]
-    fn what_went_wrong_is_told_by_reason_with_the_first_in_words() {
+    fn errors_are_counted_by_kind_with_the_first_described() {
         let mut tally = Tally::new(0, false);
         tally.error(ErrorKind::Reset, 1, || "one".into());
         tally.error(ErrorKind::Closed, 5, || "two".into());
-        tally.error(ErrorKind::Reset, 2, || unreachable!("only the first is put into words"));
+        tally.error(ErrorKind::Reset, 2, || unreachable!("only the first is described"));
         let (.., failures) = tally.into_parts();
-        let told: Vec<_> = failures.iter().map(|it| (it.reason, it.count, it.first.as_str())).collect();
-        assert_eq!(told, [(ErrorKind::Closed, 5, "two"), (ErrorKind::Reset, 3, "one")]);
+        let found: Vec<_> = failures.iter().map(|it| (it.reason, it.count, it.first.as_str())).collect();
+        assert_eq!(found, [(ErrorKind::Closed, 5, "two"), (ErrorKind::Reset, 3, "one")]);
     }
 
     #[test]
-    fn most_of_the_connections_that_failed_say_for_what() {
+    fn the_most_frequent_open_error_is_the_main_one() {
         let mut tally = Tally::new(0, false);
         assert_eq!(tally.main_open_error(), None);
         tally.open_failed(ErrorKind::Refused, String::new);
         (0..2).for_each(|_| tally.open_failed(ErrorKind::Ports, String::new));
         assert_eq!((tally.main_open_error(), tally.counts.open_failed), (Some(ErrorKind::Ports), 3));
-        // Messages that got no connection say so too, and are no connections.
+        // The errors of one-shot connections count, the connections do not.
         (0..3).for_each(|_| tally.message_unconnected(ErrorKind::Refused, String::new));
         assert_eq!((tally.main_open_error(), tally.counts.open_failed), (Some(ErrorKind::Refused), 3));
     }

@@ -1,4 +1,4 @@
-//! What a run must hold to succeed: `--fail-if 'p99>5ms'`, `--fail-if 'errors>0'`.
+//! Conditions under which a run fails: `--fail-if 'p99>5ms'`, `--fail-if 'errors>0'`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,43 +8,43 @@ use metrics::Metric;
 
 mod metrics;
 
-pub(crate) use metrics::metrics_in_words;
+pub(crate) use metrics::metrics_help;
 
-/// A comparison that must not hold of the result.
+/// A comparison with a metric of the result; if it holds, the run has failed.
 #[derive(Debug, Clone)]
 pub(crate) struct Threshold {
     metric: Metric,
     comparison: Comparison,
-    /// In microseconds, or a number, as the metric is.
+    /// In microseconds for a time.
     value: f64,
-    /// The metric and the value, as they were typed.
+    /// The metric as it was typed.
     name: String,
+    /// The value as it was typed.
     limit: String,
 }
 
-/// Why a run fails a [`Threshold`], in words that can be shown.
+/// Why a run has failed because of a [`Threshold`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Violation {
     /// `p99 is 7.2 ms, over 5ms`
     Broken(String),
-    /// It cannot be known, and nobody can vouch for it:
-    /// `p99.99 is unknown: there are too few samples, so nobody can say that it is not over 5ms`
+    /// `p99.99 is unknown: there are too few samples, so it may be over 5ms`
     Unknown(String),
 }
 
 impl Threshold {
-    /// `None` when `summary` is within the threshold.
+    /// `None` if the comparison does not hold of `summary`.
     #[must_use]
-    pub(crate) fn judge(&self, summary: &Summary) -> Option<Verdict> {
+    pub(crate) fn judge(&self, summary: &Summary) -> Option<Violation> {
         let Self { metric, comparison, value, name, limit } = self;
-        let side = comparison.in_words();
+        let side = comparison.text();
         match metric.of(summary) {
-            Err(why) => Some(Verdict::Unknown(format!(
-                "{name} is unknown: {why}, so nobody can say that it is not {side} {limit}"
-            ))),
+            Err(why) => {
+                Some(Violation::Unknown(format!("{name} is unknown: {why}, so it may be {side} {limit}")))
+            }
             Ok(found) if comparison.holds(found, *value) => {
-                let found = metric.in_words(found);
-                Some(Verdict::Broken(format!("{name} is {found}, {side} {limit}")))
+                let found = metric.text(found);
+                Some(Violation::Broken(format!("{name} is {found}, {side} {limit}")))
             }
             Ok(_) => None,
         }
@@ -77,19 +77,11 @@ impl fmt::Display for Threshold {
     }
 }
 
-impl Verdict {
-    /// In words.
-    #[must_use]
-    pub(crate) fn words(&self) -> &str {
-        match self {
-            Self::Broken(words) | Self::Unknown(words) => words,
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
+impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.words())
+        match self {
+            Self::Broken(text) | Self::Unknown(text) => f.write_str(text),
+        }
     }
 }
 
@@ -101,7 +93,7 @@ enum Comparison {
     AtOrUnder,
 }
 
-/// The longer ones first: `>` is also what `>=` begins with.
+/// The longer ones first, since `>` is a prefix of `>=`.
 const COMPARISONS: [(&str, Comparison); 4] = [
     (">=", Comparison::AtOrOver),
     ("<=", Comparison::AtOrUnder),
@@ -119,7 +111,7 @@ impl Comparison {
         }
     }
 
-    fn in_words(self) -> &'static str {
+    fn text(self) -> &'static str {
         match self {
             Self::Over => "over",
             Self::AtOrOver => "at or over",
@@ -134,20 +126,20 @@ mod tests {
     use super::super::summary::{Datagrams, Lag, LoadModel};
     use super::*;
 
-    fn judge(expression: &str, summary: &Summary) -> Option<Verdict> {
+    fn judge(expression: &str, summary: &Summary) -> Option<Violation> {
         expression.parse::<Threshold>().unwrap().judge(summary)
     }
 
     fn broken(expression: &str, summary: &Summary) -> String {
         match judge(expression, summary) {
-            Some(Verdict::Broken(words)) => words,
+            Some(Violation::Broken(text)) => text,
             other => panic!("{expression}: {other:?}"),
         }
     }
 
     fn unknown(expression: &str, summary: &Summary) -> String {
         match judge(expression, summary) {
-            Some(Verdict::Unknown(words)) => words,
+            Some(Violation::Unknown(text)) => text,
             other => panic!("{expression}: {other:?}"),
         }
     }
@@ -157,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_its_limit_is_told_with_its_value() {
+    fn a_value_over_its_limit_is_reported_with_both() {
         let mut summary = Summary::sample();
         summary.latency_us.response.p99 = Some(7200.0);
         assert_eq!(broken("p99>5ms", &summary), "p99 is 7.2 ms, over 5ms");
@@ -179,12 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn a_percentile_of_too_few_samples_is_not_vouched_for() {
+    fn a_percentile_of_too_few_samples_fails_the_run() {
         let mut summary = Summary::sample();
         summary.latency_us.connect.p99_9 = None;
         assert_eq!(
             unknown("connect_p99.9>1ms", &summary),
-            "connect_p99.9 is unknown: there are too few samples, so nobody can say that it is not over 1ms"
+            "connect_p99.9 is unknown: there are too few samples, so it may be over 1ms"
         );
     }
 
@@ -200,18 +192,18 @@ mod tests {
     }
 
     #[test]
-    fn lag_is_known_of_an_open_loop_only() {
+    fn only_an_open_loop_has_lag() {
         let mut summary = Summary::sample();
         summary.load_model = LoadModel::Open;
         summary.schedule_lag_us = Lag { p99: Some(140.0), ..Lag::default() };
         assert_eq!(broken("lag_p99>100us", &summary), "lag_p99 is 140 µs, over 100us");
         summary.load_model = LoadModel::Closed;
         assert!(unknown("lag_p99>100us", &summary).contains("a closed loop has no schedule"));
-        assert!(error("lag_p90>1ms").starts_with("there is no metric 'lag_p90'"));
+        assert!(error("lag_p90>1ms").starts_with("unknown metric 'lag_p90'"));
     }
 
     #[test]
-    fn errors_are_all_that_went_wrong() {
+    fn errors_sum_failed_messages_and_connections() {
         let mut summary = Summary::sample();
         assert_eq!(judge("errors>0", &summary), None);
         summary.messages.failed = 1;
@@ -219,7 +211,7 @@ mod tests {
         summary.connections.failed = 300;
         summary.connections.lost = 4000;
         assert_eq!(broken("errors>0", &summary), "errors is 4321, over 0");
-        // A datagram that was lost is among the messages already.
+        // A lost datagram is counted as a message already.
         summary.datagrams = Some(Datagrams { lost: 21, late: 5, ..Datagrams::default() });
         assert_eq!(broken("errors>0", &summary), "errors is 4321, over 0");
         summary.messages.unanswered = 0;
@@ -230,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_threshold_is_told() {
+    fn an_invalid_threshold_is_rejected_with_what_was_expected() {
         for text in ["", "p99", "p99=5ms", "errors"] {
             assert!(error(text).starts_with("expected a metric, one of > >= < <=, and a value"), "{text}");
         }
@@ -243,15 +235,12 @@ mod tests {
         for text in ["rate<", "rate<10k", "rate<NaN", "rate<inf", "rate<-1", "rate<1.2.3", "rate<5ms"] {
             assert_eq!(error(text), "expected a number such as 0 or 99.5 to compare rate with", "{text}");
         }
-        assert_eq!(
-            error("lost>0"),
-            "there is no metric 'lost': did you mean lost_connections, lost_datagrams?"
-        );
-        assert!(error("p95>1ms").starts_with("there is no metric 'p95': expected one of p50, p90, p99,"));
+        assert_eq!(error("lost>0"), "unknown metric 'lost': did you mean lost_connections, lost_datagrams?");
+        assert!(error("p95>1ms").starts_with("unknown metric 'p95': expected one of p50, p90, p99,"));
     }
 
     #[test]
-    fn it_reads_as_it_was_typed() {
+    fn a_threshold_is_shown_as_it_was_typed() {
         let threshold: Threshold = "p99.9 >= 1.5ms".parse().unwrap();
         assert_eq!(threshold.to_string(), "p99.9>=1.5ms");
     }

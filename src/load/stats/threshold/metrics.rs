@@ -1,11 +1,11 @@
-//! What a threshold can be about: the metrics, in two tables, and how each is read and written.
+//! The metrics of thresholds, in two tables, and their values as text.
 
 use super::super::summary::{Latency, LoadModel, Summary};
 
 /// A metric of the tables below.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Metric {
-    /// A point of a distribution, in microseconds.
+    /// A percentile, the maximum or the mean of a distribution, in microseconds.
     Time(&'static Distribution, Point),
     /// A number.
     Number(&'static Number),
@@ -44,7 +44,7 @@ const DISTRIBUTIONS: &[Distribution] = &[
     },
     Distribution {
         prefix: "connect_",
-        about: "from asking for a connection to having it",
+        about: "from the request of a connection until it is open",
         points: ALL_POINTS,
         of: |summary| Ok(summary.latency_us.connect.clone()),
     },
@@ -72,7 +72,11 @@ const ALL_POINTS: &[(&str, Point)] = &[
 ];
 
 const NUMBERS: &[Number] = &[
-    Number { name: "rate", about: "messages acknowledged a second", of: |summary| Ok(summary.messages.rate) },
+    Number {
+        name: "rate",
+        about: "messages acknowledged per second",
+        of: |summary| Ok(summary.messages.rate),
+    },
     Number {
         name: "errors",
         about: "messages failed or unanswered (or datagrams lost), connections failed or lost",
@@ -80,27 +84,27 @@ const NUMBERS: &[Number] = &[
     },
     Number {
         name: "failed",
-        about: "messages answered wrongly, or on a connection that broke before the answer",
+        about: "messages answered wrongly, or on a connection that ended before the answer",
         of: |summary| Ok(float(summary.messages.failed)),
     },
     Number {
         name: "unanswered",
-        about: "messages without an answer when the run was over",
+        about: "messages not answered when the run was over",
         of: |summary| Ok(float(summary.messages.unanswered)),
     },
     Number {
         name: "invalid",
-        about: "1 where the generator was the limit and not the server, else 0",
+        about: "1 if the generator was the limit, otherwise 0",
         of: |summary| Ok(if summary.valid { 0.0 } else { 1.0 }),
     },
     Number {
         name: "opened",
-        about: "connections that were open at some time",
+        about: "connections that were opened",
         of: |summary| Ok(float(summary.connections.opened)),
     },
     Number {
         name: "open_rate",
-        about: "connections opened a second",
+        about: "connections opened per second",
         of: |summary| Ok(summary.connections.open_rate),
     },
     Number {
@@ -110,17 +114,17 @@ const NUMBERS: &[Number] = &[
     },
     Number {
         name: "lost_connections",
-        about: "connections that were closed by the server or broke before the run was over",
+        about: "opened connections that ended before the run",
         of: |summary| Ok(float(summary.connections.lost)),
     },
     Number {
         name: "lost_datagrams",
-        about: "datagrams that were not answered before the run was over",
+        about: "datagrams not answered when the run was over",
         of: |summary| summary.datagrams.as_ref().map(|of| float(of.lost)).ok_or(NO_DATAGRAMS),
     },
     Number {
         name: "late_datagrams",
-        about: "datagrams that were answered after the timeout",
+        about: "datagrams answered after the timeout",
         of: |summary| summary.datagrams.as_ref().map(|of| float(of.late)).ok_or(NO_DATAGRAMS),
     },
 ];
@@ -135,7 +139,7 @@ fn lag(summary: &Summary) -> Result<Latency, &'static str> {
     Ok(Latency { p50: lag.p50, p99: lag.p99, p99_9: lag.p99_9, max: lag.max, ..Latency::default() })
 }
 
-/// A datagram that was lost is a message that failed or is without an answer, and counts once.
+/// A lost datagram is a message that failed or was not answered, and counts once.
 fn errors(summary: &Summary) -> u64 {
     let lost_datagrams = summary.datagrams.as_ref().map_or(0, |datagrams| datagrams.lost);
     let without_success = (summary.messages.failed + summary.messages.unanswered).max(lost_datagrams);
@@ -147,9 +151,9 @@ fn float(count: u64) -> f64 {
     count as f64
 }
 
-/// Every metric, to stand in `--help`.
+/// The metrics, for `--help`.
 #[must_use]
-pub(crate) fn metrics_in_words() -> String {
+pub(crate) fn metrics_help() -> String {
     let times = DISTRIBUTIONS.iter().map(|Distribution { prefix, about, points, .. }| {
         let names: Vec<String> = points.iter().map(|(point, _)| format!("{prefix}{point}")).collect();
         format!("  {}\n{:22}{about}\n", names.join(", "), "")
@@ -172,13 +176,13 @@ impl Metric {
                 names().filter(|known| !name.is_empty() && known.contains(name)).collect();
             if alike.is_empty() {
                 let known: Vec<String> = names().collect();
-                return format!("there is no metric '{name}': expected one of {}", known.join(", "));
+                return format!("unknown metric '{name}': expected one of {}", known.join(", "));
             }
-            format!("there is no metric '{name}': did you mean {}?", alike.join(", "))
+            format!("unknown metric '{name}': did you mean {}?", alike.join(", "))
         })
     }
 
-    /// The value that `text` stands for, or what was expected.
+    /// Parses a value, or returns what was expected.
     pub(super) fn parse(self, text: &str) -> Result<f64, &'static str> {
         match self {
             Self::Time(..) => parse_time(text).ok_or("expected a time such as 800us, 1.5ms or 2s"),
@@ -186,7 +190,7 @@ impl Metric {
         }
     }
 
-    /// Its value, or why it has none.
+    /// The value in `summary`, or why there is none.
     pub(super) fn of(self, summary: &Summary) -> Result<f64, &'static str> {
         match self {
             Self::Time(distribution, point) => {
@@ -196,8 +200,8 @@ impl Metric {
         }
     }
 
-    /// The value `found`, not rounded as in the table: `5 ms, over 5ms` would be no answer.
-    pub(super) fn in_words(self, found: f64) -> String {
+    /// The value as text, with more digits than in the table, which would show `5 ms, over 5ms`.
+    pub(super) fn text(self, found: f64) -> String {
         let (found, unit) = match self {
             Self::Number(_) => (found, ""),
             Self::Time(..) if found < 1e3 => (found, " µs"),
@@ -214,7 +218,7 @@ fn names() -> impl Iterator<Item = String> {
     DISTRIBUTIONS.iter().flat_map(points).chain(NUMBERS.iter().map(|number| number.name.into()))
 }
 
-/// Microseconds. A limit may be finer than what [`crate::units::parse_duration`] takes.
+/// Parses a time into microseconds. It may have a fraction, unlike those of [`crate::units::parse_duration`].
 fn parse_time(text: &str) -> Option<f64> {
     let (number, unit) = text.split_at(text.find(|character: char| character.is_ascii_alphabetic())?);
     let unit_ns = match unit {
@@ -223,11 +227,11 @@ fn parse_time(text: &str) -> Option<f64> {
         "s" => 1e9,
         _ => return None,
     };
-    // By way of whole nanoseconds, as a time of the summary: 1.1 times 1000 would be a bit over 1100.
+    // Rounded to nanoseconds: in floating point, 1.1 times 1000 is slightly more than 1100.
     Some((parse_decimal(number)? * unit_ns).round() / 1e3)
 }
 
-/// Digits, with a point between them or without; no sign, no exponent, no infinity.
+/// Parses digits with an optional fraction, without a sign or an exponent.
 fn parse_decimal(text: &str) -> Option<f64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let are_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -239,9 +243,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_metric_has_a_name_of_its_own_and_stands_in_the_help() {
+    fn every_metric_has_a_unique_name_and_is_in_the_help() {
         let names: Vec<String> = names().collect();
-        let help = metrics_in_words();
+        let help = metrics_help();
         for name in &names {
             assert!(Metric::named(name).is_ok(), "{name}");
             assert_eq!(names.iter().filter(|other| *other == name).count(), 1, "{name}");
@@ -252,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_decimal_numbers_and_a_unit() {
+    fn a_time_is_a_decimal_number_and_a_unit() {
         assert_eq!(parse_time("800us"), Some(800.0));
         assert_eq!(parse_time("1.5ms"), Some(1500.0));
         assert_eq!(parse_time("1.1ms"), Some(1100.0));
