@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
-use self::output::Told;
+use self::output::Output;
 use crate::load::options::{LoadOptions, parse_sources};
 use crate::load::schedule::Arrivals;
 use crate::load::stats::threshold::{Threshold, metrics_help};
@@ -19,31 +19,31 @@ use crate::units::{parse_duration, parse_size};
 #[derive(Debug, Args)]
 #[command(after_help = after_help())]
 pub(super) struct LoadArguments {
-    /// What to drive; hold=HOST:PORT only opens and holds connections, to any TCP server
+    /// Service to connect to; hold=HOST:PORT only opens and holds connections to any TCP server
     #[arg(value_name = "ENDPOINT|hold=HOST:PORT", required_unless_present = "merge")]
     target: Option<Target>,
 
-    /// Connections to open
+    /// Number of connections
     #[arg(short, long, value_name = "N", default_value = "50", env = "LOOPLINE_CONNECTIONS")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     connections: u32,
 
-    /// How long to send messages, or to hold, once all connections are open
+    /// How long to send messages, or to hold connections, once all are open
     #[arg(short, long, value_name = "DUR", default_value = "10s", env = "LOOPLINE_DURATION")]
     #[arg(value_parser = parse_duration)]
     duration: Duration,
 
-    /// Send so many messages a second over all connections, on schedule, whatever the server does (open
-    /// loop) [default: each connection sends when its reply is in (closed loop)]
+    /// Messages per second over all connections, sent on schedule even if the server is slow (open loop)
+    /// [default: each connection sends when it has received the reply (closed loop)]
     #[arg(short, long, value_name = "N", env = "LOOPLINE_RATE")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     rate: Option<u64>,
 
-    /// Open loop: at equal distances, or as from many independent senders
+    /// Open loop: intervals between messages, equal or as from many independent senders
     #[arg(long, value_enum, default_value = "uniform", env = "LOOPLINE_ARRIVALS")]
     arrivals: ArrivalsArgument,
 
-    /// Of the connections, how many send; the others stay open and idle [default: all]
+    /// Number of connections that send; the others stay open and idle [default: all]
     #[arg(long, value_name = "N", env = "LOOPLINE_ACTIVE")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     active: Option<u32>,
@@ -58,56 +58,56 @@ pub(super) struct LoadArguments {
     #[arg(value_parser = parse_size)]
     size: usize,
 
-    /// Connect for each message anew; services that end the stream always need that
+    /// Open a new connection for each message; always on for services that end the stream
     #[arg(long, env = "LOOPLINE_ONE_SHOT")]
     one_shot: bool,
 
-    /// Open so many connections a second [default: as fast as they are accepted]
+    /// Connections to open per second [default: as fast as they are accepted]
     #[arg(long, value_name = "N", env = "LOOPLINE_OPEN_RATE")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     open_rate: Option<u64>,
 
-    /// Local addresses and ranges to connect from [default: the system's choice; to loopback as many of
-    /// 127.0.0.0/8 as the ports need]
+    /// Local addresses and ranges to connect from [default: chosen by the system; on loopback as many
+    /// addresses of 127.0.0.0/8 as ports require]
     #[arg(long, value_name = "ADDR|CIDR[,…]", env = "LOOPLINE_SOURCE")]
     #[arg(value_parser = parse_sources)]
     source: Option<Sources>,
 
-    /// Send for so long before anything is measured [default: 0s]
+    /// How long to send messages before measuring [default: 0s]
     #[arg(long, value_name = "DUR", env = "LOOPLINE_WARMUP")]
     #[arg(value_parser = parse_duration)]
     warmup: Option<Duration>,
 
-    /// For connecting [default: 10s], and for the answer to a datagram [default: 1s]
+    /// Maximum time to connect [default: 10s], or to wait for the answer to a datagram [default: 1s]
     #[arg(long, value_name = "DUR", env = "LOOPLINE_TIMEOUT")]
     #[arg(value_parser = parse_duration)]
     timeout: Option<Duration>,
 
-    /// At the end, for replies that are on their way
+    /// How long to wait for outstanding replies at the end
     #[arg(long, value_name = "DUR", default_value = "2s", env = "LOOPLINE_DRAIN_TIMEOUT")]
     #[arg(value_parser = parse_duration)]
     drain_timeout: Duration,
 
-    /// Write the result as one page with plots
+    /// Write the result as an HTML page with plots
     #[arg(long, value_name = "FILE.html", env = "LOOPLINE_REPORT", help_heading = RESULT)]
     report: Option<PathBuf>,
 
-    /// Write the result as JSON, to a file, or with '-' to standard output instead of the table
+    /// Write the result as JSON to a file, or with '-' to standard output instead of the table
     #[arg(long, value_name = "FILE|-", env = "LOOPLINE_JSON", allow_hyphen_values = true)]
     #[arg(help_heading = RESULT)]
     json: Option<PathBuf>,
 
-    /// Write latencies of every second as an HdrHistogram interval log (V2)
+    /// Write the latencies of each second as an HdrHistogram interval log (V2)
     #[arg(long, value_name = "FILE.hlog", env = "LOOPLINE_HISTOGRAM", help_heading = RESULT)]
     histogram: Option<PathBuf>,
 
-    /// Exit with status 3 if this holds of the result, as in 'p99>5ms', 'errors>0' or 'rate<100000'; may be
-    /// given several times; the metrics are below
+    /// Exit with status 3 if EXPR holds of the result, as in 'p99>5ms', 'errors>0' or 'rate<100000'; can be
+    /// repeated; the metrics are listed below
     #[arg(long, value_name = "EXPR", env = "LOOPLINE_FAIL_IF", value_delimiter = ',', help_heading = RESULT)]
     fail_if: Vec<Threshold>,
 
-    /// Drive nothing: merge logs that --histogram has written, exactly, and print the result; with
-    /// --histogram, write it as a log too
+    /// Instead of a run, merge logs written by --histogram and print the result; with --histogram, also write
+    /// it as a log
     #[arg(long, value_name = "FILE.hlog", num_args = 1.., help_heading = RESULT)]
     #[arg(conflicts_with_all = ["target", "report", "json", "fail_if"])]
     merge: Vec<PathBuf>,
@@ -119,21 +119,21 @@ const RESULT: &str = "Result";
 
 fn after_help() -> String {
     format!(
-        "{EXAMPLES}\n\nMetrics of --fail-if, times as in 800us, 1.5ms or 2s:\n{}\n{STATUS}",
+        "{EXAMPLES}\n\nMetrics of --fail-if (times as in 800us, 1.5ms or 2s):\n{}\n{STATUS}",
         metrics_help()
     )
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  loopline load message                         closed loop: each sends when its reply is in
-  loopline load message -c 10000 --rate 20000   open loop: on schedule, whatever the server does
+  loopline load message                         closed loop: send when the reply is received
+  loopline load message -c 10000 --rate 20000   open loop: send on schedule
   loopline load hold=192.0.2.1:443 -c 10000     only open and hold connections
-  loopline load --merge a.hlog b.hlog           what several generators have measured";
+  loopline load --merge a.hlog b.hlog           the result of several generators";
 
 const STATUS: &str = "\
 Exit status: 0 done; 1 no connection could be opened, or a result could not be written; 2 wrong usage; 3 a \
---fail-if holds, or its metric is not known. A result that is not valid says so, and is no failure.";
+--fail-if holds, or its metric is unknown. A result that is not valid does not change the exit status.";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ArrivalsArgument {
@@ -141,19 +141,19 @@ enum ArrivalsArgument {
     Poisson,
 }
 
-/// Runs it.
+/// Runs `load`.
 pub(super) fn run(arguments: &LoadArguments) -> ExitCode {
     let Some(target) = arguments.target.clone() else {
         return output::merge(&arguments.merge, arguments.histogram.as_deref());
     };
     let options = options(arguments, target);
-    let told = Told {
+    let output = Output {
         json: arguments.json.as_deref(),
         report: arguments.report.as_deref(),
         histogram: arguments.histogram.as_deref(),
         fail_if: &arguments.fail_if,
     };
-    told.of(&options)
+    output.run(&options)
 }
 
 fn options(arguments: &LoadArguments, target: Target) -> LoadOptions {

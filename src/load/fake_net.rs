@@ -1,5 +1,5 @@
-//! A network for tests, with a clock of its own: a server that acknowledges every whole request, unless it
-//! stalls, and that takes and gives as many bytes at once as the test says.
+//! A network for tests with its own clock, and a server on it that acknowledges every request unless it
+//! stalls. The test sets how many bytes are written and read at a time.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,47 +7,47 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::net::{Connect, DatagramIo, Event, PreciseTime, StopRequests, StreamIo, Token};
 
-/// The network, and the server at its other end.
+/// The network and the server.
 #[derive(Debug, Default)]
 pub(crate) struct FakeNet {
     pub(crate) now_ns: u64,
     pub(crate) pipes: Vec<Pipe>,
-    /// Bytes of a request; 0: nothing is answered but by the test.
+    /// Bytes of a request; 0: only the test replies.
     pub(crate) request_bytes: usize,
     pub(crate) reply: Vec<u8>,
-    /// From when to when nothing is answered.
+    /// Start and end of the time in which the server does not reply.
     pub(crate) stall_ns: (u64, u64),
-    /// At this moment everything sleeps until another.
+    /// The generator sleeps from the first time to the second.
     pub(crate) sleep_ns: Option<(u64, u64)>,
-    /// When somebody asks to stop.
+    /// When a stop request arrives.
     pub(crate) stop_at_ns: Option<u64>,
 }
 
-/// One connection.
+/// A connection.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     pub(crate) token: Token,
-    /// All that was written to it.
+    /// All bytes written to it.
     pub(crate) written: Vec<u8>,
-    /// Bytes that it takes before it would block.
+    /// Bytes that can be written before it would block.
     pub(crate) room: usize,
-    /// What can be read; nothing is the end of the stream.
+    /// What can be read; an empty part is the end of the stream.
     pub(crate) incoming: VecDeque<Vec<u8>>,
-    /// What can be read from some moment on.
-    coming: VecDeque<(u64, Vec<u8>)>,
-    /// Why a write fails.
+    /// What can be read later, and from when on.
+    delayed: VecDeque<(u64, Vec<u8>)>,
+    /// The error of a write.
     pub(crate) broken: Option<io::ErrorKind>,
     pub(crate) is_closed: bool,
     is_announced: bool,
 }
 
 impl FakeNet {
-    /// Bytes of `text` come on the connection.
-    pub(crate) fn bring(&mut self, pipe: usize, text: &[u8]) {
+    /// `text` arrives on the connection.
+    pub(crate) fn deliver(&mut self, pipe: usize, text: &[u8]) {
         self.pipes[pipe].incoming.push_back(text.to_vec());
     }
 
-    /// An event of a connection that says all.
+    /// An event of a connection that is readable and writable.
     pub(crate) fn event(&self, pipe: usize) -> Event {
         Event { token: self.pipes[pipe].token, readable: true, writable: true, ended: false }
     }
@@ -56,7 +56,7 @@ impl FakeNet {
         let (from_ns, to_ns) = self.stall_ns;
         let at_ns = if (from_ns..to_ns).contains(&self.now_ns) { to_ns } else { self.now_ns };
         for _ in 0..requests {
-            self.pipes[pipe].coming.push_back((at_ns, self.reply.clone()));
+            self.pipes[pipe].delayed.push_back((at_ns, self.reply.clone()));
         }
     }
 }
@@ -133,7 +133,7 @@ impl Connect for FakeNet {
             written: Vec::new(),
             room: usize::MAX,
             incoming: VecDeque::new(),
-            coming: VecDeque::new(),
+            delayed: VecDeque::new(),
             broken: None,
             is_closed: false,
             is_announced: false,
@@ -155,7 +155,7 @@ impl PreciseTime for FakeNet {
         self.now_ns
     }
 
-    /// The clock goes to the next moment at which something happens, and no further than `until_ns`.
+    /// Advances the clock to the next time at which something happens, at most to `until_ns`.
     fn poll_until(
         &mut self,
         events: &mut Vec<Event>,
@@ -164,10 +164,10 @@ impl PreciseTime for FakeNet {
         until_ns: u64,
     ) -> io::Result<()> {
         let open = || self.pipes.iter().filter(|pipe| !pipe.is_closed);
-        let answers = open().filter_map(|pipe| pipe.coming.front().map(|(at_ns, _)| *at_ns));
+        let answers = open().filter_map(|pipe| pipe.delayed.front().map(|(at_ns, _)| *at_ns));
         let connected = open().filter(|pipe| !pipe.is_announced).map(|_| self.now_ns);
         let next_ns = answers.chain(connected).chain(self.stop_at_ns).chain([until_ns]).min();
-        // It never stands still.
+        // The clock always advances.
         self.now_ns = next_ns.unwrap_or(until_ns).max(self.now_ns + 1);
         if let Some((_, to_ns)) = self.sleep_ns.filter(|(at_ns, _)| self.now_ns >= *at_ns) {
             (self.now_ns, self.sleep_ns) = (to_ns, None);
@@ -177,15 +177,15 @@ impl PreciseTime for FakeNet {
             events.push(Event { token: Token::STOP, readable: true, writable: false, ended: false });
         }
         for pipe in self.pipes.iter_mut().filter(|pipe| !pipe.is_closed) {
-            let is_due = |pipe: &Pipe| pipe.coming.front().is_some_and(|(at_ns, _)| *at_ns <= self.now_ns);
+            let is_due = |pipe: &Pipe| pipe.delayed.front().is_some_and(|(at_ns, _)| *at_ns <= self.now_ns);
             let readable = is_due(pipe);
             if events.len() >= events_max || (!readable && pipe.is_announced) {
                 continue;
             }
             while is_due(pipe) {
-                pipe.incoming.extend(pipe.coming.pop_front().map(|(_, text)| text));
+                pipe.incoming.extend(pipe.delayed.pop_front().map(|(_, text)| text));
             }
-            // A short read means that nothing is left, as with the kernel.
+            // As with the kernel, a short read means that nothing is left.
             let all: Vec<u8> = std::mem::take(&mut pipe.incoming).into_iter().flatten().collect();
             if !all.is_empty() {
                 pipe.incoming.push_back(all);

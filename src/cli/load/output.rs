@@ -1,4 +1,4 @@
-//! How a run of `load` is told: while it goes, and when it is over.
+//! Runs `load`, and writes its output.
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -12,7 +12,7 @@ use crate::load::LoadError;
 use crate::load::Observer;
 use crate::load::Times;
 use crate::load::options::LoadOptions;
-use crate::load::output::live_line::Live;
+use crate::load::output::live_line::LiveLine;
 use crate::load::output::page;
 use crate::load::output::table;
 use crate::load::stats::histogram_log::{self, Interval, IntervalLog};
@@ -21,42 +21,40 @@ use crate::load::stats::threshold::Threshold;
 use crate::report::output_file::{Json, OutputFile, WriteError, print};
 use crate::report::terminal;
 
-/// A threshold was not met.
-const THRESHOLD: u8 = 3;
+/// Exit status if a threshold is exceeded.
+const THRESHOLD_STATUS: u8 = 3;
 
-/// Where the result is wanted, besides on standard output, and what it must hold.
-pub(super) struct Told<'a> {
+/// Files to write the result to, and conditions under which the run fails.
+pub(super) struct Output<'a> {
     pub(super) json: Option<&'a Path>,
     pub(super) report: Option<&'a Path>,
     pub(super) histogram: Option<&'a Path>,
     pub(super) fail_if: &'a [Threshold],
 }
 
-impl Told<'_> {
-    /// Runs, and tells.
-    pub(super) fn of(&self, options: &LoadOptions) -> ExitCode {
-        self.run(options).unwrap_or_else(Failure::tell)
+impl Output<'_> {
+    pub(super) fn run(&self, options: &LoadOptions) -> ExitCode {
+        self.try_run(options).unwrap_or_else(Failure::report)
     }
 
-    fn run(&self, options: &LoadOptions) -> Result<ExitCode, Failure> {
-        // No file is touched for a run that can not be.
+    fn try_run(&self, options: &LoadOptions) -> Result<ExitCode, Failure> {
+        // Options are checked before files are created, and files are created before the run.
         load::check(options)?;
-        // What can not be written is better known before the run than after it.
         let json = Json::open(self.json)?;
         let page = self.report.map(OutputFile::open).transpose()?;
-        let mut watch = Watch::new(options, self.histogram)?;
-        let outcome = load::run(options, &mut watch)?;
-        let unwritten = watch.finish();
+        let mut progress = Progress::new(options, self.histogram)?;
+        let outcome = load::run(options, &mut progress)?;
+        let unwritten = progress.finish();
         let drawn = page.map_or(Ok(()), |page| page.write(&page::page(&outcome)));
-        // Whatever became of the files, the result is printed; whatever becomes of that, the files are there.
+        // The result is printed even if a file cannot be written, and the other way round.
         json.write(&outcome.summary, || table::summary(&outcome.summary, width(), has_colors()))?;
         drawn?;
         unwritten?;
-        Ok(self.judge(options, &outcome))
+        Ok(self.status(options, &outcome))
     }
 
-    /// The status that the result deserves.
-    fn judge(&self, options: &LoadOptions, outcome: &Outcome) -> ExitCode {
+    /// The exit status for the result.
+    fn status(&self, options: &LoadOptions, outcome: &Outcome) -> ExitCode {
         let summary = &outcome.summary;
         if let Some(line) = nothing_opened(options, summary).filter(|_| !outcome.is_interrupted) {
             print_error(&line);
@@ -68,24 +66,24 @@ impl Told<'_> {
             .filter_map(|threshold| Some(format!("--fail-if {threshold}: {}", threshold.judge(summary)?)))
             .collect();
         broken.iter().for_each(|line| print_error(line));
-        if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(THRESHOLD) }
+        if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(THRESHOLD_STATUS) }
     }
 }
 
-/// What there is to say when not one connection was there.
+/// The error message if no connection was opened.
 fn nothing_opened(options: &LoadOptions, summary: &Summary) -> Option<String> {
     if summary.connections.opened > 0 {
         return None;
     }
-    let first = summary.failures.first().map_or("none was asked for", |failure| &failure.first);
+    let first = summary.failures.first().map_or("none was requested", |failure| &failure.first);
     Some(format!("{}: no connection could be opened: {first}", options.target))
 }
 
-/// Merges the logs at `paths` and prints what they add up to; writes it to `to`, if that is given.
+/// Merges the logs at `paths`, prints the result, and writes it to `to` if that is given.
 pub(super) fn merge(paths: &[PathBuf], to: Option<&Path>) -> ExitCode {
     match print_merged(paths, to) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.report(),
     }
 }
 
@@ -99,18 +97,18 @@ fn print_merged(paths: &[PathBuf], to: Option<&Path>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Sees a run go by: draws the live line, and writes the log.
-struct Watch {
-    live: Live,
+/// Draws the progress line and writes the log during a run.
+struct Progress {
+    line: LiveLine,
     log: Option<(PathBuf, IntervalLog<File>)>,
     is_open_loop: bool,
     is_measuring: bool,
     unwritten: Option<WriteError>,
 }
 
-impl Watch {
+impl Progress {
     fn new(options: &LoadOptions, histogram: Option<&Path>) -> Result<Self, WriteError> {
-        let live = Live::new(
+        let line = LiveLine::new(
             io::stderr().is_terminal(),
             options.connections.into(),
             options.warmup + options.duration,
@@ -120,7 +118,7 @@ impl Watch {
             log.map_err(|error| WriteError::at(path, error))
         });
         Ok(Self {
-            live,
+            line,
             log: log.transpose()?,
             is_open_loop: options.rate.is_some(),
             is_measuring: false,
@@ -128,20 +126,20 @@ impl Watch {
         })
     }
 
-    /// The end. What could not be written on the way is told now.
+    /// Clears the line. Returns the first error of writing the log.
     fn finish(self) -> Result<(), WriteError> {
-        self.live.finish();
+        self.line.finish();
         self.unwritten.map_or(Ok(()), Err)
     }
 }
 
-impl Observer for Watch {
+impl Observer for Progress {
     fn opening(&mut self, opened: u64, _: u64, elapsed_seconds: f64) {
-        self.live.opening(opened, elapsed_seconds);
+        self.line.opening(opened, elapsed_seconds);
     }
 
     fn driving(&mut self) {
-        self.live.driving();
+        self.line.driving();
     }
 
     fn measuring(&mut self) {
@@ -149,7 +147,7 @@ impl Observer for Watch {
     }
 
     fn second(&mut self, second: &Second, times: &Times) {
-        self.live.second(second);
+        self.line.second(second);
         let is_logged = self.is_measuring && self.unwritten.is_none();
         let Some((path, log)) = self.log.as_mut().filter(|_| is_logged) else { return };
         let end = Duration::from_secs_f64(second.at_seconds);
@@ -167,13 +165,13 @@ impl Observer for Watch {
     }
 }
 
-/// Why a result is not told.
+/// Why a run failed.
 enum Failure {
-    /// It can not be written.
+    /// A result cannot be written.
     WriteError(WriteError),
-    /// Something else, in one line.
+    /// Another error, in one line.
     Line(String),
-    /// The options can not be had together.
+    /// The options cannot be combined.
     Usage(String),
 }
 
@@ -193,12 +191,12 @@ impl From<WriteError> for Failure {
 }
 
 impl Failure {
-    /// Says it, and gives the status to exit with.
-    fn tell(self) -> ExitCode {
+    /// Prints the error and returns the exit status.
+    fn report(self) -> ExitCode {
         let (line, status) = match self {
-            // Whoever reads it has seen enough.
-            Self::WriteError(unwritten) if unwritten.is_reader_gone() => return ExitCode::FAILURE,
-            Self::WriteError(unwritten) => (unwritten.to_string(), 1),
+            // The reader has closed the pipe.
+            Self::WriteError(error) if error.is_reader_gone() => return ExitCode::FAILURE,
+            Self::WriteError(error) => (error.to_string(), 1),
             Self::Line(line) => (line, 1),
             Self::Usage(line) => (line, 2),
         };
@@ -216,7 +214,7 @@ fn has_colors() -> bool {
     terminal::supports_color(&io::stdout())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a log says when it was begun")]
+#[expect(clippy::disallowed_methods, reason = "a log has its start time")]
 fn now() -> SystemTime {
     SystemTime::now()
 }

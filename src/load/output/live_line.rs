@@ -1,8 +1,7 @@
-//! The live line: how a run is going, once a second, on a terminal and nowhere else.
+//! The progress line on a terminal, updated once a second.
 //!
-//! It is drawn only when it is told something; nothing here starts a thread. A terminal that is gone, or
-//! that takes nothing (Ctrl-S), misses lines: a run never waits for it. There are no colors in it, so
-//! `NO_COLOR` has nothing to switch off.
+//! It is drawn on calls only, without a thread. A terminal that is closed or stopped (Ctrl-S) misses lines: a
+//! run never waits for it. The line has no colors.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,22 +13,22 @@ use crate::report::format;
 use crate::report::terminal::is_stderr_writable;
 
 /// The line, on standard error. It is cleared when this is dropped.
-pub(crate) struct Live {
-    /// `None` when standard error is no terminal.
+pub(crate) struct LiveLine {
+    /// `None` if standard error is not a terminal.
     bar: Option<ProgressBar>,
     asked: u64,
     duration: Duration,
-    /// When the opening was drawn last, in seconds from its beginning.
+    /// When the opening was drawn last, in seconds from its start.
     drawn_seconds: f64,
     is_driving: bool,
-    /// Of the run, once it is driving.
+    /// Since sending started.
     elapsed_seconds: f64,
     errors: u64,
 }
 
-impl Live {
-    /// A line for a run that opens as many connections as `asked` and then sends messages for `duration`;
-    /// nothing is shown unless standard error `is_terminal`.
+impl LiveLine {
+    /// The line of a run that opens `asked` connections and then sends messages for `duration`. Nothing is
+    /// shown unless standard error `is_terminal`.
     #[must_use]
     pub(crate) fn new(is_terminal: bool, asked: u64, duration: Duration) -> Self {
         let bar = is_terminal.then(|| {
@@ -40,40 +39,39 @@ impl Live {
         Self { bar, asked, duration, drawn_seconds, is_driving: false, elapsed_seconds, errors: 0 }
     }
 
-    /// So many connections are open, so long after the first was asked for. It may be called as often as
-    /// that changes.
+    /// Shows how many connections are open. Can be called at any rate.
     pub(crate) fn opening(&mut self, opened: u64, elapsed_seconds: f64) {
-        if self.bar.is_none() || elapsed_seconds - self.drawn_seconds < OPENING_EVERY_SECONDS {
+        if self.bar.is_none() || elapsed_seconds - self.drawn_seconds < OPENING_INTERVAL_SECONDS {
             return;
         }
         self.drawn_seconds = elapsed_seconds;
         self.draw(|bar| {
             bar.set_position(opened);
-            bar.set_message(opening_in_words(opened, self.asked, elapsed_seconds));
+            bar.set_message(opening_text(opened, self.asked, elapsed_seconds));
         });
     }
 
-    /// Connections are open, and messages are sent from now on.
+    /// Sending starts.
     pub(crate) fn driving(&mut self) {
         self.is_driving = true;
     }
 
-    /// A second is over, be it of the opening or of the run.
+    /// A second of the opening or of the sending is over.
     pub(crate) fn second(&mut self, second: &Second) {
         self.errors += second.errors;
         if !self.is_driving {
             return;
         }
-        // What comes in after the last message was sent takes no more of the duration.
+        // Outstanding replies arrive after the duration.
         self.elapsed_seconds =
             (self.elapsed_seconds + second.length_seconds).min(self.duration.as_secs_f64());
         self.draw(|bar| {
             bar.set_style(style("{wide_msg}"));
-            bar.set_message(second_in_words(second, self.elapsed_seconds, self.duration, self.errors));
+            bar.set_message(second_text(second, self.elapsed_seconds, self.duration, self.errors));
         });
     }
 
-    /// Clears the line, for what is printed next.
+    /// Clears the line.
     pub(crate) fn finish(self) {
         drop(self);
     }
@@ -85,19 +83,19 @@ impl Live {
     }
 }
 
-impl Drop for Live {
+impl Drop for LiveLine {
     fn drop(&mut self) {
         self.draw(ProgressBar::finish_and_clear);
-        // A bar that is not finished would draw itself once more, whether the terminal takes it or not.
+        // A bar that is not finished draws itself once more, and could block.
         if let Some(bar) = self.bar.as_ref().filter(|bar| !bar.is_finished()) {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
     }
 }
 
-impl fmt::Debug for Live {
+impl fmt::Debug for LiveLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Live")
+        f.debug_struct("LiveLine")
             .field("asked", &self.asked)
             .field("duration", &self.duration)
             .finish_non_exhaustive()
@@ -105,7 +103,7 @@ impl fmt::Debug for Live {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "three digits of it are shown")]
-fn opening_in_words(opened: u64, asked: u64, elapsed_seconds: f64) -> String {
+fn opening_text(opened: u64, asked: u64, elapsed_seconds: f64) -> String {
     let rate = opened as f64 / elapsed_seconds;
     let left_us = asked.saturating_sub(opened) as f64 / rate * 1e6;
     format!(
@@ -113,11 +111,11 @@ fn opening_in_words(opened: u64, asked: u64, elapsed_seconds: f64) -> String {
         format::count(opened),
         format::count(asked),
         format::rate(rate),
-        format::optional(Some(left_us), format::time_us), // no number while none is open
+        format::optional(Some(left_us), format::time_us), // infinite while none is open
     )
 }
 
-fn second_in_words(second: &Second, elapsed_seconds: f64, duration: Duration, errors: u64) -> String {
+fn second_text(second: &Second, elapsed_seconds: f64, duration: Duration, errors: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a count is far below 2^52")]
     let rate = second.answered as f64 / second.length_seconds;
     let lag = second.lag_us.p99.map(|lag| format!(", lag {}", format::time_us(lag)));
@@ -134,17 +132,17 @@ fn second_in_words(second: &Second, elapsed_seconds: f64, duration: Duration, er
     )
 }
 
-/// Tenths of a second, if there are any.
+/// Rounded to tenths.
 fn tenths(seconds: f64) -> f64 {
     (seconds * 10.0).round() / 10.0
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the template is one of two above").progress_chars("=> ")
+    ProgressStyle::with_template(template).expect("the templates are valid").progress_chars("=> ")
 }
 
-/// A terminal shows no more than that to anybody.
-const OPENING_EVERY_SECONDS: f64 = 0.1;
+/// Minimum interval between two updates.
+const OPENING_INTERVAL_SECONDS: f64 = 0.1;
 
 #[cfg(test)]
 mod tests {
@@ -163,24 +161,24 @@ mod tests {
     }
 
     #[test]
-    fn opening_says_how_long_it_will_take() {
-        let line = opening_in_words(4000, 10_000, 0.5);
+    fn the_line_of_the_opening_has_the_remaining_time() {
+        let line = opening_text(4000, 10_000, 0.5);
         assert_eq!(line, "4,000 of 10,000, 8,000/s, 750 ms left");
-        assert_eq!(opening_in_words(0, 10, 1.0), "0 of 10, 0/s, – left");
-        assert_eq!(opening_in_words(0, 10, 0.0), "0 of 10, –, – left");
-        assert_eq!(opening_in_words(10, 10, 1.0), "10 of 10, 10/s, 0 µs left");
+        assert_eq!(opening_text(0, 10, 1.0), "0 of 10, 0/s, – left");
+        assert_eq!(opening_text(0, 10, 0.0), "0 of 10, –, – left");
+        assert_eq!(opening_text(10, 10, 1.0), "10 of 10, 10/s, 0 µs left");
     }
 
     #[test]
-    fn a_second_of_a_closed_loop_has_no_lag() {
-        let line = second_in_words(&a_second(), 12.0, Duration::from_secs(30), 3);
+    fn the_line_of_a_closed_loop_has_no_lag() {
+        let line = second_text(&a_second(), 12.0, Duration::from_secs(30), 3);
         assert_eq!(line, "12/30 s, 10,000 open, 123,456/s, p50 870 µs, p99 1.24 ms, errors 3");
     }
 
     #[test]
-    fn a_second_of_an_open_loop_tells_its_lag() {
+    fn the_line_of_an_open_loop_has_the_lag() {
         let lag_us = Percentiles { p99: Some(12.0), ..Percentiles::default() };
-        let line = second_in_words(&Second { lag_us, ..a_second() }, 1.0, Duration::from_millis(1500), 0);
+        let line = second_text(&Second { lag_us, ..a_second() }, 1.0, Duration::from_millis(1500), 0);
         assert!(line.starts_with("1/1.5 s, "), "{line}");
         assert!(line.ends_with(", errors 0, lag 12 µs"), "{line}");
     }
@@ -189,13 +187,13 @@ mod tests {
     fn a_line_fits_a_terminal_of_eighty_columns() {
         let lag_us = Percentiles { p99: Some(1240.0), ..Percentiles::default() };
         let second = Second { lag_us, ..a_second() };
-        let line = second_in_words(&second, 12.0, Duration::from_secs(30), 3);
+        let line = second_text(&second, 12.0, Duration::from_secs(30), 3);
         assert!(line.chars().count() < 80, "{line}");
     }
 
     #[test]
     fn without_a_terminal_there_is_no_line() {
-        let mut live = Live::new(false, 10, Duration::from_secs(1));
+        let mut live = LiveLine::new(false, 10, Duration::from_secs(1));
         live.opening(5, 1.0);
         live.driving();
         live.second(&a_second());
@@ -204,12 +202,12 @@ mod tests {
     }
 
     #[test]
-    fn errors_count_from_the_beginning_and_time_once_messages_are_sent() {
-        let second = |live: &mut Live| {
+    fn errors_count_from_the_start_and_time_from_the_first_message() {
+        let second = |live: &mut LiveLine| {
             live.second(&Second { length_seconds: 1.5, ..a_second() });
             (live.elapsed_seconds.to_string(), live.errors)
         };
-        let mut live = Live::new(false, 10, Duration::from_secs(2));
+        let mut live = LiveLine::new(false, 10, Duration::from_secs(2));
         assert_eq!(second(&mut live), ("0".into(), 2));
         live.driving();
         assert_eq!(second(&mut live), ("1.5".into(), 4));

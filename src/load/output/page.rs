@@ -1,4 +1,4 @@
-//! The page that `--report` writes: a run, for people.
+//! The page that `--report` writes.
 
 mod plots;
 mod tables;
@@ -7,7 +7,7 @@ use crate::load::stats::summary::{LoadModel, Outcome, Summary};
 use crate::report::format::{count, optional, rate, share, time_us};
 use crate::report::page::{Card, Page, Tone};
 
-/// The page about `outcome`, whole.
+/// The page about `outcome`, as HTML.
 #[must_use]
 pub(crate) fn page(outcome: &Outcome) -> String {
     let summary = &outcome.summary;
@@ -16,43 +16,43 @@ pub(crate) fn page(outcome: &Outcome) -> String {
     page.cards(&cards(summary));
     page.section("Second by second", "");
     page.plots(&plots::activity(&outcome.seconds));
-    page.section("Latency", latency_in_words(summary.load_model));
+    page.section("Latency", latency_text(summary.load_model));
     page.plots(&plots::latency(outcome));
     page.table(&tables::latencies(summary));
     if summary.load_model == LoadModel::Open {
         page.section(
             "Schedule lag",
-            "How late messages were sent: what the generator itself adds to the response time. It should be far \
-             below it.",
+            "How late messages were sent. The generator adds this to the response time, so it should be much \
+             smaller.",
         );
         page.plots(&plots::lag(outcome));
     }
-    page.section("Accounts", "Everything that was sent is in exactly one line.");
+    page.section("Counts", "Each message and each connection is counted in exactly one line.");
     let datagrams = summary.datagrams.as_ref().map(tables::datagrams);
     let accounts = [tables::messages(summary), tables::connections(summary)];
     page.tables(&accounts.into_iter().chain(datagrams).collect::<Vec<_>>());
     if !summary.failures.is_empty() {
         page.table(&tables::failures(&summary.failures));
     }
-    page.section("The generator", "What the run cost the program that made this page, not the server.");
+    page.section("The generator", "Resources used by the generator, not by the server.");
     page.tables(&[tables::generator(&summary.generator), tables::traffic(&summary.bytes)]);
     page.finish(&format!("Written by loopline {}.", summary.loopline))
 }
 
-/// What was asked for, in a line.
+/// The options of the run, in a line.
 fn subtitle(summary: &Summary) -> String {
     let connections = count(summary.connections.asked);
     let duration = time_us(summary.duration_seconds * 1e6);
     let how = match (summary.load_model, summary.messages.offered_rate) {
         (LoadModel::Open, Some(offered)) => format!("open loop, {} on schedule", rate(offered)),
         (LoadModel::Open, None) => "open loop, on schedule".into(),
-        (LoadModel::Closed, _) => "closed loop, each message after the reply to the one before".into(),
+        (LoadModel::Closed, _) => "closed loop, each message after the previous reply".into(),
     };
     let noun = if summary.connections.asked == 1 { "connection" } else { "connections" };
     format!("{connections} {noun} · {duration} · {how}")
 }
 
-/// Whether the figures can be relied on, and what else must be known before they are read.
+/// Whether the results are valid, and other notes to read first.
 fn notes(outcome: &Outcome, page: &mut Page) {
     let summary = &outcome.summary;
     match summary.why_invalid {
@@ -63,7 +63,7 @@ fn notes(outcome: &Outcome, page: &mut Page) {
         }
     }
     if outcome.is_interrupted {
-        page.note(Tone::Warning, "Interrupted.", "A signal ended the run before its time.");
+        page.note(Tone::Warning, "Interrupted.", "A signal ended the run early.");
     }
     let connections = &summary.connections;
     if connections.opened < connections.asked {
@@ -74,24 +74,23 @@ fn notes(outcome: &Outcome, page: &mut Page) {
     }
 }
 
-/// The beginning of a sentence from `words`, without its end.
-fn sentence(words: &str) -> String {
-    let mut characters = words.trim_end_matches('.').chars();
+/// `text` with a capital letter, without a full stop.
+fn sentence(text: &str) -> String {
+    let mut characters = text.trim_end_matches('.').chars();
     let first = characters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(characters).collect()
 }
 
-/// What is asked first about a run: a row of what was done, and a row of how long it took.
+/// The main results: a row of counts and rates, and a row of latencies.
 fn cards(summary: &Summary) -> [Card; 8] {
     let (connections, messages) = (&summary.connections, &summary.messages);
     let response = &summary.latency_us.response;
     let of_offered = messages.offered_rate.filter(|offered| *offered > 0.0).map_or_else(
-        || "as fast as replies came".into(),
+        || "as fast as replies arrived".into(),
         |offered| format!("{} of {} offered", share(messages.rate / offered), rate(offered)),
     );
-    let in_words = |failed: &str| format!("{} failed, {failed} unanswered", count(messages.failed));
     let time = |name, value: Option<f64>, note: &str| {
-        card(name, optional(value, time_us), if value.is_some() { note } else { "too few messages to tell" })
+        card(name, optional(value, time_us), if value.is_some() { note } else { "too few messages" })
     };
     let opened_in =
         format!("of {}, in {}", count(connections.asked), time_us(connections.open_seconds * 1e6));
@@ -101,7 +100,7 @@ fn cards(summary: &Summary) -> [Card; 8] {
         card(
             "failed or unanswered",
             count(messages.failed.saturating_add(messages.unanswered)),
-            &in_words(&count(messages.unanswered)),
+            &format!("{} failed, {} unanswered", count(messages.failed), count(messages.unanswered)),
         ),
         generator_card(summary),
         time("response, p50", response.p50, "half were slower"),
@@ -111,7 +110,7 @@ fn cards(summary: &Summary) -> [Card; 8] {
     ]
 }
 
-/// How far the generator was from limiting the run.
+/// How close the generator was to its limit.
 fn generator_card(summary: &Summary) -> Card {
     let busy = share(summary.generator.busy);
     match summary.load_model {
@@ -127,17 +126,17 @@ fn card(name: &'static str, value: String, note: &str) -> Card {
     Card { name, value, note: note.into() }
 }
 
-fn latency_in_words(model: LoadModel) -> &'static str {
+fn latency_text(model: LoadModel) -> &'static str {
     match model {
         LoadModel::Open => {
-            "Response time runs from when a message was due to be sent until its reply was in, so it includes \
-             what a server that stalls makes the messages behind it wait. Service time runs from when the \
-             message was in fact sent."
+            "Response time is measured from when a message was due to when its reply was received, so it includes \
+             the waiting of messages that were due while the server stalled. Service time is measured from \
+             when the message was sent."
         }
         LoadModel::Closed => {
-            "Each connection sent when the reply to its message before was in. So a server that stalls is sent \
-             less, and the messages that would have met the stall are missing here. An open loop (--rate) \
-             measures them."
+            "Each connection sent a message when it had received the previous reply. While the server stalls, fewer \
+             messages are sent, so these times do not show the full effect of a stall. An open loop (--rate) \
+             measures it."
         }
     }
 }

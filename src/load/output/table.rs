@@ -1,7 +1,7 @@
-//! What a run has found, for people: the tables at its end, and those of merged logs.
+//! The tables at the end of a run, and those of merged logs.
 //!
-//! Columns are parted by spaces, and rows and columns are always the same, so that a pipe gets what a
-//! terminal shows; programs are better served by `--json`.
+//! Columns are separated by spaces, and a pipe gets the same rows and columns as a terminal. Programs should
+//! read `--json`.
 
 use comfy_table::{CellAlignment, ContentArrangement, Row, Table, presets};
 
@@ -9,15 +9,14 @@ use crate::journal::escape::escape;
 use crate::load::stats::histogram_log::{LAG, Merged, RESPONSE, SERVICE};
 use crate::load::stats::summary::{Failure, Lag, Latency, LoadModel, Summary};
 use crate::report::format;
-use facts::{facts, is_held, seconds};
+use lines::{is_held, lines, seconds};
 
-mod facts;
+mod lines;
 
-/// The result of a run: what was asked, what became of it, and in the last line whether it counts.
-/// Lines are wrapped at `width`, if there is one.
+/// The result of a run. The last line says whether it is valid. Lines are wrapped at `width`, if there is one.
 #[must_use]
 pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> String {
-    let look = Look { width, colors };
+    let style = Style { width, colors };
     let latency = &summary.latency_us;
     let mut times = vec![times_row("connect", &latency.connect)];
     if !is_held(summary) {
@@ -27,18 +26,18 @@ pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> St
     if summary.load_model == LoadModel::Open {
         times.push(times_row("lag", &of_lag(&summary.schedule_lag_us)));
     }
-    let mut parts = vec![look.bold(&title(summary)), look.pairs(facts(summary)), look.times(times)];
+    let mut parts = vec![style.bold(&title(summary)), style.pairs(lines(summary)), style.times(times)];
     if !summary.failures.is_empty() {
-        parts.push(look.failures(&summary.failures));
+        parts.push(style.failures(&summary.failures));
     }
-    parts.push(look.verdict(summary));
+    parts.push(style.verdict(summary));
     parts.join("\n\n") + "\n"
 }
 
-/// What logs add up to.
+/// The sums of merged logs.
 #[must_use]
 pub(crate) fn merged(merged: &Merged, width: Option<u16>, colors: bool) -> String {
-    let look = Look { width, colors };
+    let style = Style { width, colors };
     let title = format!(
         "{} of {} over {}",
         counted(merged.intervals, "interval"),
@@ -51,7 +50,7 @@ pub(crate) fn merged(merged: &Merged, width: Option<u16>, colors: bool) -> Strin
         let histogram = merged.histograms.get(tag)?;
         Some(times_row(&escaped(tag), &Latency::of(histogram)))
     });
-    format!("{}\n\n{}\n", look.bold(&title), look.times(rows.collect()))
+    format!("{}\n\n{}\n", style.bold(&title), style.times(rows.collect()))
 }
 
 fn title(summary: &Summary) -> String {
@@ -63,20 +62,20 @@ fn title(summary: &Summary) -> String {
     format!("{}, {model}, {}", summary.endpoint, seconds(summary.duration_seconds))
 }
 
-/// How tables look.
+/// Width and colors of the tables.
 #[derive(Debug, Clone, Copy)]
-struct Look {
+struct Style {
     width: Option<u16>,
     colors: bool,
 }
 
-impl Look {
+impl Style {
     fn pairs(self, facts: Vec<(&'static str, String)>) -> String {
         let rows = facts.into_iter().map(|(name, words)| Row::from([name.to_owned(), words]));
         wrapped(rows, self.width)
     }
 
-    /// Not wrapped: a number in two lines is none.
+    /// Not wrapped, since numbers must stay in one line.
     fn times(self, rows: Vec<Row>) -> String {
         let header = ["latency", "p50", "p90", "p99", "p99.9", "p99.99", "max", "mean", "samples"];
         let mut table = table([Row::from(header)].into_iter().chain(rows));
@@ -142,7 +141,7 @@ fn times_row(name: &str, of: &Latency) -> Row {
     Row::from([name.to_owned()].into_iter().chain(times).chain([samples]).collect::<Vec<_>>())
 }
 
-/// Lag is told in fewer points.
+/// The lag, which has fewer percentiles.
 fn of_lag(lag: &Lag) -> Latency {
     Latency { p50: lag.p50, p99: lag.p99, p99_9: lag.p99_9, max: lag.max, ..Latency::default() }
 }
@@ -151,7 +150,7 @@ fn counted(count: u64, of: &str) -> String {
     format!("{} {of}{}", format::count(count), if count == 1 { "" } else { "s" })
 }
 
-/// What failed may have come from a peer, in its own words.
+/// Escapes text that may contain bytes from a peer.
 fn escaped(text: &str) -> String {
     let mut line = Vec::new();
     escape(text.as_bytes(), &mut line);
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_told_in_lines() {
+    fn a_run_is_shown_in_lines() {
         let expected = "\
 message=127.0.0.1:9999, closed loop, 10 s
 
@@ -193,7 +192,7 @@ connections  10,000 asked: 10,000 opened, 0 failed; 0 lost; opened in 420 ms, 23
 messages     50,000 sent: 50,000 acknowledged, 0 failed, 0 unanswered
 rate         5,000/s acknowledged
 bytes        4.29 MiB (439 KiB/s) sent, 4.58 MiB (469 KiB/s) received
-generator    3.25 s of CPU, busy 32.5 %, 12 MiB of memory, 48 B a connection
+generator    3.25 s of CPU, busy 32.5 %, 12 MiB of memory, 48 B per connection
 
 latency      p50      p90     p99   p99.9  p99.99     max    mean  samples
 response  870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   50,000
@@ -206,7 +205,7 @@ valid
     }
 
     #[test]
-    fn what_only_some_runs_have_has_lines_of_its_own() {
+    fn lags_datagrams_limits_and_failures_have_their_own_lines() {
         let table = plain(&with_failures());
         for line in [
             "message=127.0.0.1:9999, open loop, 10 s",
@@ -226,7 +225,7 @@ valid
     }
 
     #[test]
-    fn a_narrow_terminal_wraps_words_and_no_numbers() {
+    fn a_narrow_terminal_wraps_text_and_not_numbers() {
         let table = summary(&with_failures(), Some(60), false);
         assert_contains(&table, "             opened in 420 ms, 23,810/s; limited by");
         assert_contains(&table, "connect   870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   10,000");
@@ -235,7 +234,7 @@ valid
     }
 
     #[test]
-    fn colors_only_add_to_the_text_and_no_line_ends_in_a_space() {
+    fn colors_only_add_to_the_text_and_no_line_ends_with_a_space() {
         let colored = summary(&with_failures(), None, true);
         assert!(colored.contains("\x1b[31mnot valid: "));
         let codes = ["\x1b[0m", "\x1b[1m", "\x1b[31m"];
@@ -245,14 +244,14 @@ valid
     }
 
     #[test]
-    fn of_connections_that_are_only_held_nothing_is_told_about_messages() {
+    fn held_connections_have_no_lines_about_messages() {
         let mut of = Summary::sample();
         of.endpoint = "hold=192.0.2.1:443".parse().unwrap();
         let expected = "\
 hold=192.0.2.1:443, held, 10 s
 
 connections  10,000 asked: 10,000 opened, 0 failed; 0 lost; opened in 420 ms, 23,810/s
-generator    3.25 s of CPU, busy 32.5 %, 12 MiB of memory, 48 B a connection
+generator    3.25 s of CPU, busy 32.5 %, 12 MiB of memory, 48 B per connection
 
 latency     p50      p90     p99   p99.9  p99.99     max    mean  samples
 connect  870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   10,000
@@ -263,7 +262,7 @@ valid
     }
 
     #[test]
-    fn a_run_that_sent_nothing_has_a_table_too() {
+    fn a_run_without_messages_has_a_table() {
         let mut of = Summary::sample();
         of.latency_us = crate::load::stats::summary::Latencies::default();
         of.duration_seconds = 0.0;

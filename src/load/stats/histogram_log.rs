@@ -1,4 +1,4 @@
-//! The histogram log of a run: an interval log, which the tools of `HdrHistogram` read, plot and merge.
+//! The histogram log of a run: an interval log that the tools of `HdrHistogram` read, plot and merge.
 //!
 //! ```text
 //! #[Histogram log format version 1.3]
@@ -11,9 +11,9 @@
 //! Tag=response,1.000,1.000,6.990,HISTFAAAAC…
 //! ```
 //!
-//! A line is what one second added to one distribution: its beginning in seconds after `BaseTime`, its
-//! length, its maximum, and all its counts. Values are nanoseconds, the maximum is in milliseconds, as the
-//! tools expect it. Since a line has counts and not percentiles, logs of several generators [merge](merge()) exactly.
+//! A line has one second of one distribution: its start in seconds after `BaseTime`, its length, its maximum,
+//! and its counts. Values are in nanoseconds, the maximum in milliseconds as the tools expect. Since a line
+//! has counts and not percentiles, logs of several generators [merge](merge()) exactly.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -33,16 +33,16 @@ mod merge;
 pub(crate) use merge::read;
 pub(crate) use merge::{Merged, merge};
 
-/// From when a message was due to its reply. Intervals without a tag, which other tools write, count as such.
+/// Tag of the times from when a message was due to its reply. Other tools write them without a tag.
 pub(crate) const RESPONSE: &str = "response";
 
-/// From when a message was sent to its reply.
+/// Tag of the times from when a message was sent to its reply.
 pub(crate) const SERVICE: &str = "service";
 
-/// From when a message was due to when it was sent.
+/// Tag of the times from when a message was due to when it was sent.
 pub(crate) const LAG: &str = "lag";
 
-/// A log that is being written.
+/// Writes a log.
 pub(crate) struct IntervalLog<W> {
     to: W,
     serializer: V2DeflateSerializer,
@@ -50,12 +50,12 @@ pub(crate) struct IntervalLog<W> {
     lines: String,
 }
 
-/// What happened in one second, in nanoseconds.
+/// The times of one second, in nanoseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Interval<'a> {
-    /// Its beginning, from the beginning of the run.
+    /// Its start, from the start of the run.
     pub start: Duration,
-    /// How long it was.
+    /// Its length.
     pub length: Duration,
     /// From when messages were due to their replies.
     pub response: &'a Histogram<u64>,
@@ -66,7 +66,7 @@ pub(crate) struct Interval<'a> {
 }
 
 impl IntervalLog<File> {
-    /// Begins a log at `path`, in place of what was there, of a run that began at `started`.
+    /// Creates a log at `path`, or replaces it, of a run that started at `started`.
     ///
     /// # Errors
     /// The file cannot be created or written.
@@ -76,7 +76,7 @@ impl IntervalLog<File> {
 }
 
 impl<W: Write> IntervalLog<W> {
-    /// Begins a log of a run that began at `started`. It is not buffered: `to` gets whole lines only.
+    /// Starts a log of a run that started at `started`. Lines are written to `to` without buffering.
     ///
     /// # Errors
     /// The header cannot be written.
@@ -87,14 +87,14 @@ impl<W: Write> IntervalLog<W> {
             .add_comment("[Histogram log format version 1.3]")
             .with_start_time(started)
             .with_base_time(started)
-            .with_max_value_divisor(NANOSECONDS_A_MILLISECOND)
+            .with_max_value_divisor(NS_PER_MS)
             .begin_log_with(&mut header, &mut serializer)?;
         header.extend_from_slice(LEGEND.as_bytes());
         to.write_all(&header)?;
         Ok(Self { to, serializer, histogram: Vec::new(), lines: String::new() })
     }
 
-    /// Appends an interval, in one write: of a generator that is killed, at most the last line is torn.
+    /// Appends an interval in one write: if the generator is killed, at most the last line is incomplete.
     ///
     /// # Errors
     /// It cannot be written.
@@ -108,8 +108,8 @@ impl<W: Write> IntervalLog<W> {
         self.flush()
     }
 
-    /// Not by the writer of `hdrhistogram`: that borrows its file for as long as it lives, and begins every
-    /// log that has a divisor with a line about it.
+    /// Appends a line. The writer of `hdrhistogram` cannot be used: it borrows its file for its lifetime, and
+    /// starts every log that has a divisor with a line about it.
     fn add_line(
         &mut self,
         tag: &str,
@@ -121,7 +121,7 @@ impl<W: Write> IntervalLog<W> {
         self.serializer.serialize(histogram, &mut self.histogram).map_err(io::Error::other)?;
         let (start, length) = (start.as_secs_f64(), length.as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "three decimals of it are written")]
-        let max = histogram.max() as f64 / NANOSECONDS_A_MILLISECOND;
+        let max = histogram.max() as f64 / NS_PER_MS;
         let numbers = format!("Tag={tag},{start:.3},{length:.3},{max:.3},");
         self.lines.push_str(&numbers);
         STANDARD.encode_string(&self.histogram, &mut self.lines);
@@ -139,7 +139,7 @@ impl<W: Write> IntervalLog<W> {
 const LEGEND: &str =
     "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n";
 
-const NANOSECONDS_A_MILLISECOND: f64 = 1_000_000.0;
+const NS_PER_MS: f64 = 1_000_000.0;
 
 #[cfg(test)]
 mod tests {
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_as_the_format_says() {
+    fn a_log_starts_with_the_header_of_the_format() {
         let text = written(None);
         let header: Vec<&str> = text.lines().take(5).collect();
         assert_eq!(
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_tag_start_length_maximum_in_milliseconds_and_histogram() {
+    fn a_line_has_tag_start_length_maximum_in_milliseconds_and_histogram() {
         let text = written(Some(&histogram(&[1000])));
         let lines: Vec<Vec<&str>> = text.lines().skip(5).map(|line| line.split(',').collect()).collect();
         let beginnings: Vec<&[&str]> = lines.iter().map(|line| &line[..4]).collect();
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_told() {
+    fn a_full_disk_is_an_error() {
         struct Full;
         impl Write for Full {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {

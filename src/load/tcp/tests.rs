@@ -1,4 +1,4 @@
-//! Connections on a network whose every read and write a test decides.
+//! Connections on a fake network, where the test decides about each read and write.
 
 use super::*;
 use crate::frame;
@@ -11,14 +11,14 @@ use crate::service::{self, ClientSide, Definition};
 /// Bytes of a request of the default size.
 const REQUEST_BYTES: usize = 64 + 26;
 
-struct Scenery {
+struct Fixture {
     net: FakeNet,
     tally: Tally,
     traffic: TcpTraffic<FakeNet>,
 }
 
-impl Scenery {
-    /// `count` connections that are open; messages may be sent on them.
+impl Fixture {
+    /// `count` open connections.
     fn open(count: usize, change: impl FnOnce(&mut Plan)) -> Self {
         let mut plan = Plan { active: u32::MAX, pipeline: Some(1), one_shot: false, timeout_ns: 1000 };
         change(&mut plan);
@@ -64,19 +64,19 @@ fn acknowledgements(count: usize) -> Vec<u8> {
 }
 
 #[test]
-fn writes_that_are_cut_at_any_byte_go_on_where_they_stopped() {
+fn a_write_cut_at_any_byte_is_continued_there() {
     let whole = {
-        let mut it = Scenery::open(1, |plan| plan.pipeline = Some(3));
+        let mut it = Fixture::open(1, |plan| plan.pipeline = Some(3));
         it.with(TcpTraffic::start);
         it.net.pipes[0].written.clone()
     };
     assert_eq!(whole.len(), 3 * REQUEST_BYTES);
     for cut in 0..whole.len() {
-        let mut it = Scenery::open(1, |plan| plan.pipeline = Some(3));
+        let mut it = Fixture::open(1, |plan| plan.pipeline = Some(3));
         it.net.pipes[0].room = cut;
         it.with(TcpTraffic::start);
         assert_eq!(it.net.pipes[0].written, whole[..cut]);
-        // As long as there is no room, an event changes nothing.
+        // An event changes nothing while there is no room.
         it.ready(it.net.event(0));
         it.net.pipes[0].room = usize::MAX;
         it.ready(it.net.event(0));
@@ -86,14 +86,14 @@ fn writes_that_are_cut_at_any_byte_go_on_where_they_stopped() {
 }
 
 #[test]
-fn replies_that_are_cut_at_any_byte_are_judged_as_if_they_were_not() {
+fn replies_cut_at_any_byte_are_accepted() {
     let replies = acknowledgements(3);
     for cut in 1..replies.len() {
-        let mut it = Scenery::open(1, |plan| plan.pipeline = Some(3));
+        let mut it = Fixture::open(1, |plan| plan.pipeline = Some(3));
         it.with(TcpTraffic::start);
         it.with(TcpTraffic::stop);
         for part in [&replies[..cut], &replies[cut..]] {
-            it.net.bring(0, part);
+            it.net.deliver(0, part);
             it.ready(it.net.event(0));
         }
         assert_eq!(it.messages(), (3, 3, 0), "cut at {cut}");
@@ -104,32 +104,32 @@ fn replies_that_are_cut_at_any_byte_are_judged_as_if_they_were_not() {
 #[test]
 fn a_wrong_byte_anywhere_ends_the_connection_and_fails_what_is_in_flight() {
     let mut replies = acknowledgements(2);
-    for place in 0..replies.len() {
-        replies[place] ^= 0x80;
-        let mut it = Scenery::open(1, |plan| plan.pipeline = Some(5));
+    for position in 0..replies.len() {
+        replies[position] ^= 0x80;
+        let mut it = Fixture::open(1, |plan| plan.pipeline = Some(5));
         it.with(TcpTraffic::start);
-        it.net.bring(0, &replies);
+        it.net.deliver(0, &replies);
         it.ready(it.net.event(0));
-        // A read is right or wrong as a whole.
-        assert_eq!(it.messages(), (5, 0, 5), "wrong at {place}");
+        // A read is accepted or rejected as a whole.
+        assert_eq!(it.messages(), (5, 0, 5), "wrong at {position}");
         assert_eq!((it.tally.counts().lost, it.tally.counts().open, it.net.pipes[0].is_closed), (1, 0, true));
-        replies[place] ^= 0x80;
+        replies[position] ^= 0x80;
     }
 }
 
 #[test]
-fn an_event_of_a_connection_that_is_over_does_not_reach_the_next_at_its_place() {
-    let mut it = Scenery::open(1, |plan| plan.one_shot = true);
+fn an_event_of_an_ended_connection_does_not_reach_the_next_in_its_slot() {
+    let mut it = Fixture::open(1, |plan| plan.one_shot = true);
     it.with(TcpTraffic::start);
     it.with(TcpTraffic::resume);
     it.ready(it.net.event(0));
-    it.net.bring(0, &acknowledgements(1));
+    it.net.deliver(0, &acknowledgements(1));
     let stale = it.net.event(0);
     it.ready(stale);
     assert_eq!((it.messages(), it.net.pipes[0].is_closed), ((1, 1, 0), true));
     it.with(TcpTraffic::resume);
     it.ready(it.net.event(1));
-    it.net.bring(1, b"not to be read for an event of the other");
+    it.net.deliver(1, b"not read for an event of the other");
     it.ready(Event { ended: true, ..stale });
     assert_eq!((it.messages(), it.net.pipes[1].incoming.len()), ((2, 1, 0), 1));
     it.ready(it.net.event(1));
@@ -137,11 +137,11 @@ fn an_event_of_a_connection_that_is_over_does_not_reach_the_next_at_its_place() 
 }
 
 #[test]
-fn one_connection_does_not_get_more_than_its_share_of_a_turn() {
-    let mut it = Scenery::open(1, |plan| plan.pipeline = Some(50_000));
+fn a_connection_reads_a_bounded_amount_in_a_turn() {
+    let mut it = Fixture::open(1, |plan| plan.pipeline = Some(50_000));
     it.with(TcpTraffic::start);
     it.with(TcpTraffic::stop);
-    it.net.bring(0, &acknowledgements(50_000));
+    it.net.deliver(0, &acknowledgements(50_000));
     it.ready(it.net.event(0));
     let (_, answered, _) = it.messages();
     assert!((5000..15_000).contains(&answered), "{answered}");
@@ -153,10 +153,10 @@ fn one_connection_does_not_get_more_than_its_share_of_a_turn() {
 }
 
 #[test]
-fn what_is_left_to_read_of_a_connection_that_is_over_is_forgotten() {
-    let mut it = Scenery::open(1, |plan| plan.pipeline = Some(20_000));
+fn unread_bytes_of_an_ended_connection_are_discarded() {
+    let mut it = Fixture::open(1, |plan| plan.pipeline = Some(20_000));
     it.with(TcpTraffic::start);
-    it.net.bring(0, &acknowledgements(20_000));
+    it.net.deliver(0, &acknowledgements(20_000));
     it.net.pipes[0].room = 0;
     it.ready(it.net.event(0));
     assert!(it.traffic.has_pending_work());
@@ -170,16 +170,16 @@ fn what_is_left_to_read_of_a_connection_that_is_over_is_forgotten() {
 }
 
 #[test]
-fn what_a_server_says_before_it_closes_is_heard_though_writing_fails() {
-    let mut it = Scenery::open(1, |plan| plan.pipeline = Some(2));
+fn the_last_reply_of_a_server_is_read_although_writing_fails() {
+    let mut it = Fixture::open(1, |plan| plan.pipeline = Some(2));
     it.with(TcpTraffic::start);
     let mut last = acknowledgements(1);
     frame::append("Error: no more", &mut last);
-    it.net.bring(0, &last[..97]);
-    it.net.bring(0, &last[97..]);
-    it.net.bring(0, b"");
+    it.net.deliver(0, &last[..97]);
+    it.net.deliver(0, &last[97..]);
+    it.net.deliver(0, b"");
     it.net.pipes[0].broken = Some(io::ErrorKind::BrokenPipe);
-    // The first reply makes the next message due, and its write fails.
+    // The first reply triggers the next message, whose write fails.
     it.ready(Event { ended: true, ..it.net.event(0) });
     let count = it.tally.counts();
     assert_eq!((count.answered, count.in_flight(), count.lost), (1, 0, 1));
@@ -189,10 +189,10 @@ fn what_a_server_says_before_it_closes_is_heard_though_writing_fails() {
 }
 
 #[test]
-fn messages_go_round_the_connections_that_are_there() {
-    let mut it = Scenery::open(3, |plan| plan.pipeline = None);
+fn messages_are_distributed_over_the_open_connections() {
+    let mut it = Fixture::open(3, |plan| plan.pipeline = None);
     it.with(TcpTraffic::start);
-    it.net.bring(1, b"");
+    it.net.deliver(1, b"");
     it.ready(it.net.event(1));
     for due_ns in 0..4 {
         it.with(|traffic, context| traffic.send_due(context, due_ns, due_ns));
@@ -200,7 +200,7 @@ fn messages_go_round_the_connections_that_are_there() {
     let written: Vec<usize> = it.net.pipes.iter().map(|pipe| pipe.written.len() / REQUEST_BYTES).collect();
     assert_eq!(written, [2, 0, 2]);
     for pipe in [0, 2] {
-        it.net.bring(pipe, b"");
+        it.net.deliver(pipe, b"");
         it.ready(it.net.event(pipe));
     }
     assert!(!it.traffic.can_send());
@@ -213,16 +213,16 @@ fn messages_go_round_the_connections_that_are_there() {
 }
 
 #[test]
-fn a_connection_is_given_up_when_its_time_is_over_and_not_for_the_one_before_it() {
-    let mut it = Scenery::open(2, |plan| plan.one_shot = true);
+fn a_connection_times_out_by_its_own_start_and_not_by_an_earlier_one() {
+    let mut it = Fixture::open(2, |plan| plan.one_shot = true);
     it.with(TcpTraffic::start);
-    // One waits for its connection while the other place has 256 others.
+    // One message waits for its connection while the other slot has 256 others.
     it.with(TcpTraffic::start_messages);
     let first = 0;
     for number in 1..=256 {
         it.net.now_ns = 1;
         it.ready(it.net.event(number));
-        it.net.bring(number, &acknowledgements(1));
+        it.net.deliver(number, &acknowledgements(1));
         it.ready(it.net.event(number));
         it.with(TcpTraffic::resume);
     }
@@ -230,5 +230,5 @@ fn a_connection_is_given_up_when_its_time_is_over_and_not_for_the_one_before_it(
     it.net.now_ns = 1000;
     let next_ns = it.with(|traffic, context| traffic.expire(context, 1000));
     assert_eq!((it.messages(), it.net.pipes[first].is_closed), ((258, 256, 1), true));
-    assert_eq!(next_ns, Some(1001), "the last was asked for later");
+    assert_eq!(next_ns, Some(1001), "the last was requested later");
 }

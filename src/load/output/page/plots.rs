@@ -6,31 +6,31 @@ use crate::load::stats::summary::{Outcome, Percentiles, Second, percentile_us};
 use crate::report::format::{time_us, with_prefix};
 use crate::report::plot::{Axis, Plot, Scale, Series, Stroke};
 
-/// Connections and rate, second by second.
+/// Connections and rate over time.
 pub(super) fn activity(seconds: &[Second]) -> [(Plot, &'static str); 2] {
     [
         (connections(seconds), "Open at the end of each second."),
-        (rates(seconds), "Where the lines part, the server was behind, or messages failed."),
+        (rates(seconds), "Where the lines differ, the server was behind, or messages failed."),
     ]
 }
 
-/// Latencies, second by second and from the fastest to the slowest.
+/// Latencies over time and by percentile.
 pub(super) fn latency(outcome: &Outcome) -> [(Plot, &'static str); 2] {
     let response = percentiles("response", &outcome.response);
     let service = percentiles("service", &outcome.service).drawn(Stroke::Dashed);
     [
         (
             spreads("Response time over time", &outcome.seconds, |second| &second.response_us),
-            "Each second by itself. The p99 of a second needs 1,000 messages in it.",
+            "Each second separately. The p99 of a second requires 1,000 messages.",
         ),
         (
             times("Latency by percentile", Axis::nines("of messages"), vec![response, service]),
-            "Each nine has the same width. The lines end where fewer than ten messages are slower.",
+            "Each nine has the same width. A line ends where fewer than ten messages are slower.",
         ),
     ]
 }
 
-/// How late messages were sent, in the same two ways.
+/// The schedule lag over time and by percentile.
 pub(super) fn lag(outcome: &Outcome) -> [(Plot, &'static str); 2] {
     let lag = percentiles("lag", &outcome.lag);
     [
@@ -53,7 +53,7 @@ fn connections(seconds: &[Second]) -> Plot {
 fn rates(seconds: &[Second]) -> Plot {
     let per_second = |name: &str, of: fn(&Second) -> u64| {
         let rate = |second: &Second| {
-            let enough = second.length_seconds >= INTERVAL_MIN;
+            let enough = second.length_seconds >= INTERVAL_SECONDS_MIN;
             enough.then(|| number(of(second)) / second.length_seconds)
         };
         across(name, seconds, rate)
@@ -61,7 +61,7 @@ fn rates(seconds: &[Second]) -> Plot {
     Plot {
         title: "Rate over time".into(),
         x: Axis::time("since the start"),
-        y: Axis { label: "messages a second", scale: Scale::Linear, show: with_prefix },
+        y: Axis { label: "messages per second", scale: Scale::Linear, show: with_prefix },
         series: vec![
             per_second("answered", |second| second.answered),
             per_second("sent", |second| second.sent).drawn(Stroke::Dashed),
@@ -78,8 +78,8 @@ fn spreads(title: &str, seconds: &[Second], of: fn(&Second) -> &Percentiles) -> 
     times(title, Axis::time("since the start"), shown)
 }
 
-/// A line of what is so of each interval as a whole: it stands in its middle. The axis ends where the run
-/// does, as that of the connections.
+/// A line with a value for each interval, drawn at its middle. The axis ends at the end of the run, like that
+/// of the connections.
 fn across(name: &str, seconds: &[Second], value: impl Fn(&Second) -> Option<f64>) -> Series {
     let end = seconds.last().map(|last| (last.at_seconds, None));
     let middles = seconds.iter().map(|s| (s.at_seconds - s.length_seconds / 2.0, value(s)));
@@ -91,14 +91,14 @@ fn times(title: &str, x: Axis, series: Vec<Series>) -> Plot {
     Plot { title: title.into(), x, y, series }
 }
 
-/// The curve of `nanoseconds` from its fastest to where there are too few samples to tell.
+/// The percentiles of `nanoseconds`, as far as there are enough samples.
 fn percentiles(name: &str, nanoseconds: &Histogram<u64>) -> Series {
-    let shares = (0u32..).map(|step| 1.0 - 10f64.powf(-f64::from(step) / POINTS_A_NINE));
-    let told = shares.map_while(|share| percentile_us(nanoseconds, 100.0 * share).map(|us| (share, us)));
-    Series::new(name, told.map(|(share, us)| (share, Some(drawable(us)))))
+    let shares = (0u32..).map(|step| 1.0 - 10f64.powf(-f64::from(step) / POINTS_PER_NINE));
+    let points = shares.map_while(|share| percentile_us(nanoseconds, 100.0 * share).map(|us| (share, us)));
+    Series::new(name, points.map(|(share, us)| (share, Some(drawable(us)))))
 }
 
-/// On a logarithmic axis there is no place for zero. Below a tenth of a microsecond nothing is told apart.
+/// At least a tenth of a microsecond, since a logarithmic axis has no zero.
 fn drawable(us: f64) -> f64 {
     us.max(0.1)
 }
@@ -108,8 +108,8 @@ fn number(of: u64) -> f64 {
     of as f64
 }
 
-/// Seconds that an interval needs for a rate that means anything; the last may be shorter.
-const INTERVAL_MIN: f64 = 0.1;
+/// Minimum length of an interval whose rate is shown; the last may be shorter.
+const INTERVAL_SECONDS_MIN: f64 = 0.1;
 
-/// Points of the curve for each nine of the axis.
-const POINTS_A_NINE: f64 = 60.0;
+/// Points of a line for each nine of the axis.
+const POINTS_PER_NINE: f64 = 60.0;

@@ -4,7 +4,7 @@ use crate::load::stats::summary::{Bytes, Datagrams, Failure, Generator, Latency,
 use crate::report::format::{NONE, bytes, count, optional, rate, share, time_us};
 use crate::report::page::{Column, Table};
 
-/// Every percentile of every latency.
+/// All percentiles of all latencies.
 pub(super) fn latencies(summary: &Summary) -> Table<'static> {
     let row = |name: &str, latency: &Latency| {
         let Latency { p50, p90, p99, p99_9, p99_99, max, mean, count: samples } = *latency;
@@ -41,68 +41,68 @@ pub(super) fn latencies(summary: &Summary) -> Table<'static> {
             Column::Numbers("samples"),
         ],
         rows,
-        note: "– where there are too few samples to tell: a percentile needs ten above it.",
+        note: "– if there are too few samples: a percentile requires ten above it.",
     }
 }
 
-/// What became of the messages.
+/// The counts of messages.
 pub(super) fn messages(summary: &Summary) -> Table<'static> {
     let messages = &summary.messages;
-    let row = |name: &str, n: u64| account(name, n, messages.sent);
+    let row = |name: &str, n: u64| counted(name, n, messages.sent);
     Table {
         title: "Messages: sent = acknowledged + failed + unanswered",
-        columns: ACCOUNT,
+        columns: COUNTS,
         rows: vec![
             row("sent", messages.sent),
             row("acknowledged", messages.acknowledged),
             row("failed", messages.failed),
             row("unanswered", messages.unanswered),
         ],
-        note: "Failed: answered wrongly, or on a connection that broke before the answer. Unanswered: when the \
-               run was over.",
+        note: "Failed: answered wrongly, or on a connection that ended before the answer. Unanswered: not answered \
+               when the run was over.",
     }
 }
 
-/// What became of the datagrams.
+/// The counts of datagrams.
 pub(super) fn datagrams(datagrams: &Datagrams) -> Table<'static> {
-    let row = |name: &str, n: u64| account(name, n, datagrams.sent);
+    let row = |name: &str, n: u64| counted(name, n, datagrams.sent);
     let beside = |name: &str, n: u64| vec![name.to_owned(), count(n), String::new()];
     let kernel = &datagrams.kernel;
     Table {
         title: "Datagrams: sent = answered + late + lost",
-        columns: ACCOUNT,
+        columns: COUNTS,
         rows: vec![
             row("sent", datagrams.sent),
             row("answered", datagrams.answered),
             row("late", datagrams.late),
             row("lost", datagrams.lost),
-            beside("answers that came again", datagrams.duplicate),
-            beside("dropped by this host: no room to receive", kernel.receive_buffer),
-            beside("of these, by sockets of the generator", kernel.own_receive_buffer),
-            beside("of these, by that of the server", kernel.server_receive_buffer),
-            beside("dropped by this host: no room to send", kernel.send_buffer),
-            beside("dropped by this host: nobody listened", kernel.no_port),
+            beside("answers received again", datagrams.duplicate),
+            beside("dropped by this host: receive buffer full", kernel.receive_buffer),
+            beside("of these, at sockets of the generator", kernel.own_receive_buffer),
+            beside("of these, at the socket of the server", kernel.server_receive_buffer),
+            beside("dropped by this host: send buffer full", kernel.send_buffer),
+            beside("dropped by this host: no socket at the port", kernel.no_port),
         ],
-        note: "What the host dropped is counted by its kernel, for all programs.",
+        note: "The kernel of the host counts the dropped datagrams of all programs.",
     }
 }
 
-/// How opening went.
+/// The counts of connections.
 pub(super) fn connections(summary: &Summary) -> Table<'static> {
     let connections = &summary.connections;
-    let row = |name: &str, n: u64| account(name, n, connections.asked);
+    let row = |name: &str, n: u64| counted(name, n, connections.asked);
     let beside = |name: &str, text: String| vec![name.to_owned(), text, String::new()];
     Table {
         title: "Connections",
-        columns: ACCOUNT,
+        columns: COUNTS,
         rows: vec![
-            row("asked for", connections.asked),
+            row("requested", connections.asked),
             row("opened", connections.opened),
             row("could not be opened", connections.failed),
             row("lost before the end", connections.lost),
             row("slow to open, a second or more", connections.slow),
             beside("opened in", time_us(connections.open_seconds * 1e6)),
-            beside("opened a second", rate(connections.open_rate)),
+            beside("opened per second", rate(connections.open_rate)),
             beside(
                 "limited by",
                 connections.limited_by.map_or_else(|| NONE.into(), |limit| limit.to_string()),
@@ -112,37 +112,37 @@ pub(super) fn connections(summary: &Summary) -> Table<'static> {
     }
 }
 
-/// What went wrong.
+/// The errors by kind.
 pub(super) fn failures(failures: &[Failure]) -> Table<'static> {
     let row =
         |failure: &Failure| vec![failure.reason.to_string(), count(failure.count), failure.first.clone()];
     Table {
         title: "Failures",
-        columns: &[Column::Text("reason"), Column::Numbers("how often"), Column::Text("the first")],
+        columns: &[Column::Text("reason"), Column::Numbers("count"), Column::Text("first")],
         rows: failures.iter().map(row).collect(),
         note: "",
     }
 }
 
-/// What the run cost this process.
+/// Resources used by this process.
 pub(super) fn generator(generator: &Generator) -> Table<'static> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes, and few of them")]
     let memory = generator.bytes_per_connection.map(|each| bytes(each.round() as u64));
     list(
-        "Cost",
+        "Resources",
         [
-            ("processor time", time_us(generator.cpu_seconds * 1e6)),
+            ("CPU time", time_us(generator.cpu_seconds * 1e6)),
             ("busy, share of the time", share(generator.busy)),
             ("resident memory at the end", bytes(generator.rss_bytes)),
-            ("memory a connection", memory.unwrap_or_else(|| NONE.into())),
+            ("memory per connection", memory.unwrap_or_else(|| NONE.into())),
         ],
     )
 }
 
-/// Bytes that were moved.
+/// Bytes sent and received.
 pub(super) fn traffic(moved: &Bytes) -> Table<'static> {
     let rows = [("sent", bytes(moved.sent)), ("received", bytes(moved.received))];
-    Table { note: "Headers of the protocol included, those of the network not.", ..list("Traffic", rows) }
+    Table { note: "With the headers of the protocol, without those of the network.", ..list("Traffic", rows) }
 }
 
 /// A table of names and values.
@@ -151,11 +151,11 @@ fn list<const ROWS: usize>(title: &'static str, rows: [(&str, String); ROWS]) ->
     Table { title, columns: &[Column::Text(""), Column::Numbers("")], rows, note: "" }
 }
 
-/// A line of an account: how many, and what share of `all` that is.
-fn account(name: &str, n: u64, all: u64) -> Vec<String> {
+/// A row of counts: `n`, and its share of `all`.
+fn counted(name: &str, n: u64, all: u64) -> Vec<String> {
     #[expect(clippy::cast_precision_loss, reason = "three digits of it are shown")]
     let of_all = (all > 0).then(|| n as f64 / all as f64);
     vec![name.to_owned(), count(n), optional(of_all, share)]
 }
 
-const ACCOUNT: &[Column<'static>] = &[Column::Text(""), Column::Numbers("count"), Column::Numbers("share")];
+const COUNTS: &[Column<'static>] = &[Column::Text(""), Column::Numbers("count"), Column::Numbers("share")];

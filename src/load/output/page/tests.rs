@@ -1,4 +1,4 @@
-//! What a page must show, and must bear.
+//! Pages of runs of all kinds.
 
 use hdrhistogram::Histogram;
 
@@ -12,7 +12,7 @@ use crate::load::stats::summary::{
 use crate::report::html::mismatched_tag;
 use crate::report::page::write_sample;
 
-/// A run of which nothing is known.
+/// A run without a result.
 fn nothing() -> Outcome {
     let histogram = || Histogram::new(3).unwrap();
     Outcome {
@@ -73,7 +73,7 @@ fn second(n: u32, random: &mut Random, outcome: &mut Outcome) -> Second {
     }
 }
 
-/// Numbers that are the same each time.
+/// A generator of pseudorandom numbers with a fixed seed.
 struct Random(u64);
 
 impl Random {
@@ -87,7 +87,7 @@ impl Random {
     }
 }
 
-/// A run as they often are: open loop, most went well.
+/// An open loop with few errors.
 fn sample() -> Outcome {
     let mut outcome = nothing();
     let mut random = Random(7);
@@ -136,8 +136,8 @@ fn sample() -> Outcome {
     outcome
 }
 
-/// The run of [`sample`] with all that can go wrong, over datagrams.
-fn spoiled() -> Outcome {
+/// The run of [`sample`] with every kind of problem, over datagrams.
+fn invalid() -> Outcome {
     let mut outcome = sample();
     outcome.is_interrupted = true;
     let summary = &mut outcome.summary;
@@ -161,7 +161,7 @@ fn spoiled() -> Outcome {
 }
 
 #[test]
-fn a_page_shows_every_figure_and_loads_nothing() {
+fn a_page_shows_every_number_and_loads_nothing() {
     let outcome = sample();
     let page = page(&outcome);
     assert_eq!(mismatched_tag(&page), None);
@@ -183,8 +183,8 @@ fn a_page_shows_every_figure_and_loads_nothing() {
 }
 
 #[test]
-fn what_spoils_a_run_stands_on_top() {
-    let page = page(&spoiled());
+fn problems_are_shown_first() {
+    let page = page(&invalid());
     assert_eq!(mismatched_tag(&page), None);
     assert!(page.find("The generator was busy 99 % of the time") < page.find("<dl"));
     assert!(page.find("9,502 of 10,000 connections were opened.") < page.find("<dl"));
@@ -193,11 +193,11 @@ fn what_spoils_a_run_stands_on_top() {
     assert!(page.contains("sent = answered + late + lost"));
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
     assert!(!page.contains("Valid."));
-    write_sample("spoiled.html", &page);
+    write_sample("invalid.html", &page);
 }
 
 #[test]
-fn a_run_that_found_nothing_has_a_page_too() {
+fn a_run_without_a_result_has_a_page() {
     let page = page(&nothing());
     assert_eq!(mismatched_tag(&page), None);
     assert_eq!(page.matches("nothing was measured").count(), 4);
@@ -207,7 +207,7 @@ fn a_run_that_found_nothing_has_a_page_too() {
 }
 
 #[test]
-fn a_closed_loop_has_no_schedule_to_lag_behind() {
+fn a_closed_loop_has_no_schedule_lag() {
     let mut outcome = sample();
     outcome.summary.load_model = LoadModel::Closed;
     outcome.summary.messages.offered_rate = None;

@@ -1,4 +1,4 @@
-//! The histogram at the end of a line of a log, out of its base64, its zlib stream and its encoding.
+//! Decodes the histogram of a line: base64, a zlib stream, and the encoding of `HdrHistogram`.
 
 use std::io::Read;
 
@@ -8,28 +8,28 @@ use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 
-/// The histogram that `encoded` stands for, or what is wrong with it.
+/// Decodes a histogram, or returns what is invalid.
 ///
 /// ```text
 /// base64 ─▶ cookie, length, zlib ─▶ cookie, length, header, counts
 ///             4       4               4       4       32
 /// ```
-/// The deserializer alone would not do: it trusts the inner length with memory, and stops before the
+/// The deserializer alone is not enough: it allocates memory by the inner length, and does not read the
 /// checksum at the end of the zlib stream.
 pub(super) fn decode(encoded: &str) -> Result<Histogram<u64>, String> {
-    let bytes = STANDARD.decode(encoded).map_err(|error| format!("the histogram is no base64: {error}"))?;
+    let bytes = STANDARD.decode(encoded).map_err(|error| format!("the histogram is not base64: {error}"))?;
     let Some((COMPRESSED_V2, rest)) = split_u32(&bytes) else {
-        return Err("this is no compressed histogram of version 2".into());
+        return Err("the histogram is not compressed in version 2".into());
     };
     let Some((_, deflated)) = split_u32(rest).filter(|(length, rest)| is_length(*length, rest)) else {
-        return Err("the histogram is not as long as it says".into());
+        return Err("the histogram does not have the length it states".into());
     };
     let mut plain = Vec::new();
     let inflated = ZlibDecoder::new(deflated).take(HISTOGRAM_BYTES_MAX).read_to_end(&mut plain);
     inflated.map_err(|error| format!("the histogram is damaged: {error}"))?;
     let counts = plain.get(HEADER_BYTES..).unwrap_or_default();
     if !plain.get(4..).and_then(split_u32).is_some_and(|(length, _)| is_length(length, counts)) {
-        return Err("the histogram is not as long as it says".into());
+        return Err("the histogram does not have the length it states".into());
     }
     let histogram = Deserializer::new().deserialize(&mut plain.as_slice());
     histogram.map_err(|error| format!("the histogram is damaged: {error}"))
@@ -43,13 +43,13 @@ fn is_length(length: u32, bytes: &[u8]) -> bool {
     usize::try_from(length) == Ok(bytes.len())
 }
 
-/// What a compressed histogram of version 2 begins with.
+/// The first bytes of a compressed histogram of version 2.
 const COMPRESSED_V2: u32 = 0x1c84_9314;
 
-/// What stands before the counts.
+/// Bytes before the counts.
 const HEADER_BYTES: usize = 40;
 
-/// More than the largest histogram there can be: six million counts of nine bytes.
+/// Larger than any histogram: six million counts of nine bytes.
 const HISTOGRAM_BYTES_MAX: u64 = 64 << 20;
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bit_counts() {
+    fn a_changed_bit_is_detected() {
         let whole = encoded(&histogram());
         assert!(histogram() == decode(&whole).unwrap());
         for at in 0..whole.len() {
@@ -79,7 +79,7 @@ mod tests {
                 changed[at] ^= 1 << bit;
                 let changed = String::from_utf8(changed).unwrap();
                 if let Ok(read) = decode(&changed) {
-                    // The end of the stream fills its last byte with bits that mean nothing.
+                    // The last byte of the stream has unused bits.
                     assert!(read == histogram(), "{changed}");
                 }
             }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_is_noticed() {
+    fn every_truncation_is_detected() {
         let whole = encoded(&histogram());
         for length in 0..whole.len() {
             assert!(decode(&whole[..length]).is_err(), "{length}");
@@ -104,6 +104,6 @@ mod tests {
         let length = u32::try_from(deflated.len()).unwrap();
         let bytes = [&COMPRESSED_V2.to_be_bytes(), &length.to_be_bytes(), &deflated[..]].concat();
         let error = decode(&STANDARD.encode(bytes)).unwrap_err();
-        assert_eq!(error, "the histogram is not as long as it says");
+        assert_eq!(error, "the histogram does not have the length it states");
     }
 }

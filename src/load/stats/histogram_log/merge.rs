@@ -1,7 +1,7 @@
-//! Reading histogram logs and adding them up: all counts of all intervals of all files, by tag.
+//! Reads histogram logs and merges them: sums all counts of all intervals of all files, by tag.
 //!
-//! A log is made to be read after something went wrong, so its torn last line is left out with a warning;
-//! anything else that is wrong is an error, and then nothing is merged.
+//! A generator that was killed leaves an incomplete last line, which is ignored with a warning. Any other
+//! fault is an error, and then nothing is merged.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,18 +18,18 @@ use super::decode::decode;
 use super::{IntervalLog, RESPONSE};
 use crate::journal::escape::escape;
 
-/// Logs that are added up.
+/// Merged logs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Merged {
-    /// How many logs.
+    /// Number of logs.
     pub files: usize,
-    /// How many intervals of all of them; those of two tags are two.
+    /// Number of intervals, separately for each tag.
     pub intervals: u64,
     /// All samples, in nanoseconds, by tag.
     pub histograms: BTreeMap<String, Histogram<u64>>,
-    /// What was left out, a line each, to be shown to whoever asked.
+    /// What was ignored, in lines to be shown.
     pub warnings: Vec<String>,
-    /// Beginning of the first interval and end of the last, since the epoch.
+    /// Start of the first interval and end of the last, since the epoch.
     span: Option<(Duration, Duration)>,
 }
 
@@ -40,23 +40,23 @@ pub(crate) struct LogError {
     pub file: PathBuf,
     /// The line, from 1; `None` when the file cannot be opened.
     pub line: Option<u64>,
-    /// What is wrong.
+    /// What is invalid.
     pub what: String,
 }
 
-/// Adds up all intervals of the log at `path`.
+/// Reads one log.
 ///
 /// # Errors
-/// The file cannot be read, or something in it is no line of such a log.
+/// The file cannot be read, or is not a histogram log.
 #[cfg(test)]
 pub(crate) fn read(path: &Path) -> Result<Merged, LogError> {
     merge([path])
 }
 
-/// Adds up all intervals of the logs at `paths`. Their order makes no difference.
+/// Merges the logs at `paths`. Their order makes no difference.
 ///
 /// # Errors
-/// As for [`read`], of the first file that has one.
+/// A file cannot be read, or is not a histogram log.
 pub(crate) fn merge<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Merged, LogError> {
     let mut merged = Merged::default();
     for path in paths {
@@ -68,19 +68,19 @@ pub(crate) fn merge<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Resul
 }
 
 impl Merged {
-    /// From the beginning of the first interval to the end of the last, over all logs.
+    /// From the start of the first interval to the end of the last, over all logs.
     #[must_use]
     pub(crate) fn span(&self) -> Duration {
         self.span.map_or(Duration::ZERO, |(first, last)| last.saturating_sub(first))
     }
 
-    /// Writes everything as one log with one interval for each tag.
+    /// Writes the sums as one log with one interval for each tag.
     ///
     /// # Errors
     /// It cannot be written.
     pub(crate) fn write(&self, to: impl Write) -> io::Result<()> {
         let first = self.span.map_or(Duration::ZERO, |(first, _)| first);
-        // A log of another tool may tell of a time that the system has no number for.
+        // A log of another tool may contain a time that the system cannot represent.
         let mut log = IntervalLog::new(to, UNIX_EPOCH.checked_add(first).unwrap_or(UNIX_EPOCH))?;
         for (tag, histogram) in &self.histograms {
             log.add_line(tag, Duration::ZERO, self.span(), histogram)?;
@@ -98,24 +98,25 @@ impl Merged {
             let read = from.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
             match read.map_err(|problem| error(problem.to_string()))? as u64 {
                 0 => break,
-                LINE_BYTES_MAX => return Err(error("a line so long is in no histogram log".into())),
+                LINE_BYTES_MAX => return Err(error("the line is too long for a histogram log".into())),
                 _ => {}
             }
-            let torn = !line.ends_with(b"\n");
-            if torn {
+            let is_incomplete = !line.ends_with(b"\n");
+            if is_incomplete {
                 line.push(b'\n');
             }
             match self.add_line(&line, &mut times) {
                 Ok(()) => {}
-                // The first line is never written alone: the file is something else.
-                Err(what) if torn && number > 1 => {
-                    self.warnings.push(error(format!("it is torn, and left out ({what})")).to_string());
+                // The first line is never written alone, so the file is not a log.
+                Err(what) if is_incomplete && number > 1 => {
+                    self.warnings
+                        .push(error(format!("the line is incomplete and was ignored ({what})")).to_string());
                 }
                 Err(what) => return Err(error(what)),
             }
         }
         if self.intervals == intervals_before {
-            self.warnings.push(LogError::new(name, None, "there is no interval in it".into()).to_string());
+            self.warnings.push(LogError::new(name, None, "the log has no intervals".into()).to_string());
         }
         Ok(())
     }
@@ -129,7 +130,7 @@ impl Merged {
             Some(Ok(LogEntry::StartTime(start))) => times.start = Some(start),
             Some(Ok(LogEntry::BaseTime(base))) => times.base = Some(base),
             Some(Ok(LogEntry::Interval(interval))) => self.add_interval(&interval, times)?,
-            Some(Err(_)) => return Err("this is no line of a histogram log".into()),
+            Some(Err(_)) => return Err("the line is not of a histogram log".into()),
         }
         Ok(())
     }
@@ -138,7 +139,7 @@ impl Merged {
         let histogram = decode(interval.encoded_histogram())?;
         let precision = |of: &Histogram<u64>| (of.sigfig(), of.low());
         if self.histograms.values().any(|other| precision(other) != precision(&histogram)) {
-            return Err("this histogram has another precision than those before it".into());
+            return Err("the precision of the histogram differs from the others".into());
         }
         let tag = interval.tag().map(|tag| tag.as_str()).filter(|tag| !tag.is_empty()).unwrap_or(RESPONSE);
         let sum = self.histograms.entry(tag.to_owned()).or_insert_with(|| {
@@ -157,7 +158,7 @@ impl Merged {
     }
 }
 
-/// What the timestamps of a log are counted from.
+/// The times that the timestamps of a log are relative to.
 #[derive(Debug, Default)]
 struct Times {
     start: Option<Duration>,
@@ -165,8 +166,8 @@ struct Times {
 }
 
 impl Times {
-    /// As the original implementation has it: a timestamp is counted from the base time; without one, from
-    /// the start time if it is more than a year before that; otherwise from the epoch.
+    /// As in the original implementation: a timestamp is relative to the base time; without one, to the start
+    /// time if it is more than a year before it; otherwise to the epoch.
     fn since_epoch(&self, timestamp: Duration) -> Duration {
         const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
         let from_start = self.start.filter(|start| timestamp.saturating_add(YEAR) < *start);
@@ -194,7 +195,7 @@ impl fmt::Display for LogError {
 
 impl std::error::Error for LogError {}
 
-/// More than the largest histogram in base64: six million counts of nine bytes.
+/// Larger than any histogram in base64: six million counts of nine bytes.
 const LINE_BYTES_MAX: u64 = 96 << 20;
 
 #[cfg(test)]
@@ -276,7 +277,7 @@ mod tests {
             let halves: Vec<u64> = all.iter().map(|sample| sample / 2).collect();
             assert_same(&sum.histograms[SERVICE], &histogram(&halves));
 
-            // Written out and read again it is the same.
+            // It can be written and read again.
             let mut file = Vec::new();
             sum.write(&mut file).unwrap();
             let again = merged([&file[..]]).unwrap();
@@ -285,7 +286,7 @@ mod tests {
         }
 
         #[test]
-        fn wherever_a_log_is_torn_the_lines_before_count(cut in any::<prop::sample::Index>()) {
+        fn the_complete_lines_of_a_truncated_log_are_read(cut in any::<prop::sample::Index>()) {
             let whole = log_of(&[vec![1_000_000], vec![2_000_000]]);
             let log = &whole[..cut.index(whole.len())];
             let lines = log.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"Tag=")).count();
@@ -295,32 +296,32 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_last_line_is_left_out_with_a_warning() {
+    fn an_incomplete_last_line_is_ignored_with_a_warning() {
         let whole = log_of(&[vec![1_000_000]]);
         let read = merged([&whole[..whole.len() - 9]]).unwrap();
         assert_eq!((read.intervals, read.histograms.get(SERVICE)), (1, None));
-        let warning = "0.hlog: line 7: it is torn, and left out (the histogram is not as long as it says)";
+        let warning = "0.hlog: line 7: the line is incomplete and was ignored (the histogram does not have the length it states)";
         assert_eq!(read.warnings, [warning]);
     }
 
     #[test]
-    fn a_log_without_its_last_line_break_is_whole() {
+    fn a_log_without_its_last_line_break_is_complete() {
         let whole = log_of(&[vec![1_000_000]]);
         let read = merged([&whole[..whole.len() - 1]]).unwrap();
         assert_eq!((read.intervals, read.warnings.len()), (2, 0));
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_file_and_line() {
+    fn an_error_names_file_and_line() {
         let whole = String::from_utf8(log_of(&[vec![1_000_000]])).unwrap();
         let said = |text: &str| merged([whole.as_bytes(), text.as_bytes()]).unwrap_err().to_string();
-        assert_eq!(said("{\"p99\": 5}"), "1.hlog: line 1: this is no line of a histogram log");
+        assert_eq!(said("{\"p99\": 5}"), "1.hlog: line 1: the line is not of a histogram log");
         let line = |histogram: &str| said(&format!("{whole}0.0,1.0,1.0,{histogram}\n"));
-        assert_eq!(line("HIST"), "1.hlog: line 8: this is no compressed histogram of version 2");
-        assert!(line("HI ST").starts_with("1.hlog: line 8: the histogram is no base64: "));
-        assert_eq!(line("HISTFAAAAAk="), "1.hlog: line 8: the histogram is not as long as it says");
+        assert_eq!(line("HIST"), "1.hlog: line 8: the histogram is not compressed in version 2");
+        assert!(line("HI ST").starts_with("1.hlog: line 8: the histogram is not base64: "));
+        assert_eq!(line("HISTFAAAAAk="), "1.hlog: line 8: the histogram does not have the length it states");
         assert_eq!(said(&whole.replace("Tag=service", "service")), {
-            "1.hlog: line 7: this is no line of a histogram log"
+            "1.hlog: line 7: the line is not of a histogram log"
         });
         assert!(
             read(Path::new("/no\n/such.hlog")).unwrap_err().to_string().starts_with("/no\\n/such.hlog: ")
@@ -337,7 +338,7 @@ mod tests {
         writer.add_line(LAG, Duration::ZERO, Duration::ZERO, &coarse).unwrap();
         writer.flush().unwrap();
         let error = merged([&log[..], &other]).unwrap_err();
-        assert_eq!(error.what, "this histogram has another precision than those before it");
+        assert_eq!(error.what, "the precision of the histogram differs from the others");
     }
 
     #[test]
@@ -354,12 +355,9 @@ mod tests {
     }
 
     #[test]
-    fn a_log_without_an_interval_is_told() {
+    fn a_log_without_intervals_is_a_warning() {
         let read = merged([&b""[..], &log_of(&[])]).unwrap();
-        assert_eq!(
-            read.warnings,
-            ["0.hlog: there is no interval in it", "1.hlog: there is no interval in it"]
-        );
+        assert_eq!(read.warnings, ["0.hlog: the log has no intervals", "1.hlog: the log has no intervals"]);
     }
 
     #[test]

@@ -1,25 +1,25 @@
-//! What a run has found, in words, but for its latencies.
+//! The lines of the table above the latencies.
 
 use crate::load::stats::summary::{DatagramDrops, Datagrams, Summary};
 use crate::load::target::Target;
 use crate::report::format;
 
-/// What was asked and what became of it, in words, each with its name.
-pub(super) fn facts(summary: &Summary) -> Vec<(&'static str, String)> {
-    let mut facts = vec![("connections", connections(summary))];
+/// Each line with its name.
+pub(super) fn lines(summary: &Summary) -> Vec<(&'static str, String)> {
+    let mut lines = vec![("connections", connections(summary))];
     if is_held(summary) {
-        facts.push(("generator", generator(summary)));
-        return facts;
+        lines.push(("generator", generator(summary)));
+        return lines;
     }
-    facts.push(("messages", messages(summary)));
-    facts.push(("rate", rate(summary)));
+    lines.push(("messages", messages(summary)));
+    lines.push(("rate", rate(summary)));
     if let Some(datagrams) = &summary.datagrams {
-        facts.push(("datagrams", datagrams_in_words(datagrams)));
-        facts.push(("dropped", drops_in_words(&datagrams.kernel)));
+        lines.push(("datagrams", datagrams_line(datagrams)));
+        lines.push(("dropped", drops_line(&datagrams.kernel)));
     }
-    facts.push(("bytes", bytes(summary)));
-    facts.push(("generator", generator(summary)));
-    facts
+    lines.push(("bytes", bytes(summary)));
+    lines.push(("generator", generator(summary)));
+    lines
 }
 
 /// Whether connections were only opened and held, and nothing was sent.
@@ -53,22 +53,22 @@ fn rate(summary: &Summary) -> String {
     }
 }
 
-fn datagrams_in_words(of: &Datagrams) -> String {
+fn datagrams_line(of: &Datagrams) -> String {
     let [sent, answered, late, lost, duplicate] =
         [of.sent, of.answered, of.late, of.lost, of.duplicate].map(format::count);
     format!("{sent} sent: {answered} answered, {late} late, {lost} lost; {duplicate} duplicate")
 }
 
-/// Where datagrams were lost, as far as the kernel of this host can tell.
-fn drops_in_words(kernel: &DatagramDrops) -> String {
+/// Why the kernel of this host dropped datagrams.
+fn drops_line(kernel: &DatagramDrops) -> String {
     let (own, servers) = (kernel.own_receive_buffer, kernel.server_receive_buffer);
     let others = kernel.receive_buffer.saturating_sub(own).saturating_sub(servers);
     let drops = [
-        (own, "for want of room in a receive buffer of the generator"),
-        (servers, "for want of room in the receive buffer of the server"),
-        (others, "for want of room in another receive buffer of this host"),
-        (kernel.send_buffer, "for want of room in a send buffer"),
-        (kernel.no_port, "because nobody listened at the port"),
+        (own, "because a receive buffer of the generator was full"),
+        (servers, "because the receive buffer of the server was full"),
+        (others, "because another receive buffer of this host was full"),
+        (kernel.send_buffer, "because a send buffer was full"),
+        (kernel.no_port, "because no socket had the port"),
     ];
     let drops = drops.iter().filter(|(count, _)| *count > 0);
     let words: Vec<String> = drops.map(|(count, why)| format!("{} {why}", format::count(*count))).collect();
@@ -77,7 +77,7 @@ fn drops_in_words(kernel: &DatagramDrops) -> String {
 
 fn bytes(summary: &Summary) -> String {
     let [sent, received] = [summary.bytes.sent, summary.bytes.received].map(|count| {
-        // There is no throughput of a run that was over before it began.
+        // A run without a duration has no throughput.
         let milliseconds = whole(summary.duration_seconds * 1000.0);
         let throughput = count.saturating_mul(1000).checked_div(milliseconds);
         let throughput = throughput.map_or_else(String::new, |of| format!(" ({}/s)", format::bytes(of)));
@@ -88,7 +88,7 @@ fn bytes(summary: &Summary) -> String {
 
 fn generator(summary: &Summary) -> String {
     let of = &summary.generator;
-    let each = of.bytes_per_connection.map(|each| format!(", {} a connection", format::bytes(whole(each))));
+    let each = of.bytes_per_connection.map(|each| format!(", {} per connection", format::bytes(whole(each))));
     format!(
         "{} of CPU, busy {}, {} of memory{}",
         seconds(of.cpu_seconds),
@@ -112,8 +112,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dropped_datagrams_are_put_down_to_who_dropped_them() {
-        let words = drops_in_words(&DatagramDrops {
+    fn dropped_datagrams_are_listed_by_socket() {
+        let words = drops_line(&DatagramDrops {
             receive_buffer: 10,
             own_receive_buffer: 2,
             server_receive_buffer: 5,
@@ -122,11 +122,11 @@ mod tests {
         });
         assert_eq!(
             words,
-            "2 for want of room in a receive buffer of the generator, \
-             5 for want of room in the receive buffer of the server, \
-             3 for want of room in another receive buffer of this host, \
-             1,000 because nobody listened at the port"
+            "2 because a receive buffer of the generator was full, \
+             5 because the receive buffer of the server was full, \
+             3 because another receive buffer of this host was full, \
+             1,000 because no socket had the port"
         );
-        assert_eq!(drops_in_words(&DatagramDrops::default()), "none by the kernel of this host");
+        assert_eq!(drops_line(&DatagramDrops::default()), "none by the kernel of this host");
     }
 }
