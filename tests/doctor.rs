@@ -1,19 +1,20 @@
-//! What `doctor` predicts, held against what happens, and what scripts see of it.
+//! `doctor`: its predictions against a real server, its output and its exit status.
 
 mod common;
 
+use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use common::{ACKNOWLEDGEMENT, Peer, Serve, loopline};
 use serde_json::Value;
 
-/// All five services, which is what the prediction is about.
+/// All five services, which the prediction assumes.
 const ALL_SERVICES: &str = "message=0 greeting=0 daytime=0 reply=0 month=0";
 
-/// A hard limit that any shell may set.
+/// A hard limit that any process may set.
 const LOW: &str = "ulimit -n 300";
 
-/// `loopline doctor` with `arguments`, started by a shell that has run `script`.
+/// Runs `loopline doctor` with `arguments`, in a shell after `script`.
 fn doctor_after(script: &str, arguments: &str) -> Output {
     let program = loopline();
     let mut shell = Command::new("sh");
@@ -38,7 +39,7 @@ fn verdict_after(script: &str, arguments: &str, role: &str) -> Value {
 }
 
 #[test]
-fn as_many_are_served_as_it_says_and_the_next_is_refused() {
+fn the_predicted_connections_are_served_and_the_next_is_refused() {
     for (model, role) in [("loop", "serve"), ("threads", "serve_threads")] {
         let verdict = verdict_after(LOW, "", role);
         assert_eq!(verdict["limited_by"], "descriptors of a process");
@@ -51,7 +52,7 @@ fn as_many_are_served_as_it_says_and_the_next_is_refused() {
         let refusal = server.connect("message").receive_frame();
         assert_eq!(refusal, format!("Error: the server is full, it serves {predicted} connections"));
 
-        // One leaves, and there is room for one.
+        // After one is closed, another is served.
         let gone = peers.pop().unwrap();
         drop(gone);
         common::eventually("there is room again", || {
@@ -64,7 +65,7 @@ fn as_many_are_served_as_it_says_and_the_next_is_refused() {
 }
 
 #[test]
-fn the_soft_limit_does_not_count_for_it_is_raised() {
+fn the_soft_limit_does_not_count_since_it_is_raised() {
     let low = verdict_after(LOW, "--connections 400", "serve");
     assert_eq!(low["fits"], false);
     let raisable = "ulimit -S -n 300 && ulimit -H -n 600";
@@ -81,48 +82,65 @@ fn the_soft_limit_does_not_count_for_it_is_raised() {
 }
 
 #[test]
-fn the_command_for_descriptors_lifts_them_or_it_says_that_it_is_refused_here() {
+fn the_command_for_descriptors_raises_them_or_names_the_missing_privilege() {
     let before = verdict_after(LOW, "--connections 400", "serve");
-    let lift = &before["lifts"][0];
-    let command = lift["commands"][0].as_str().unwrap();
-    assert_eq!(lift["limit"], "descriptors of a process");
-    if command.starts_with("sudo ") {
-        assert!(command.contains("--nofile=512:512"), "{command}");
-        return eprintln!("NOT OBEYED, for want of privileges: {command}");
-    }
-    let obeyed = format!("{LOW} && {command}");
-    if doctor_after(&obeyed, "").status.success() {
-        assert_eq!(verdict_after(&obeyed, "--connections 400", "serve")["fits"], true);
+    let remedy = &before["lifts"][0];
+    let (command, advice) = (remedy["commands"][0].as_str().unwrap(), remedy["advice"].as_str().unwrap());
+    assert_eq!(remedy["limit"], "descriptors of a process");
+    // Any process may lower its limit to that of the command.
+    assert_eq!(verdict_after("ulimit -n 512", "--connections 400", "serve")["fits"], true);
+    let status = procfs::process::Process::myself().unwrap().status().unwrap();
+    let may_raise = status.capeff >> CAP_SYS_RESOURCE & 1 == 1;
+    if may_raise {
+        assert_eq!(command, "ulimit -n 512");
+        let raised = format!("{LOW} && {command}");
+        assert_eq!(verdict_after(&raised, "--connections 400", "serve")["fits"], true);
+    } else if status.euid == 0 {
+        assert_eq!(command, "ulimit -n 512");
+        assert!(advice.contains("CAP_SYS_RESOURCE"), "{advice}");
     } else {
-        assert!(lift["advice"].as_str().unwrap().contains("CAP_SYS_RESOURCE"), "{lift}");
+        assert_eq!(command, "sudo prlimit --pid $$ --nofile=512:512");
     }
 }
 
+/// The bit of this capability, from `linux/capability.h`.
+const CAP_SYS_RESOURCE: u32 = 24;
+
 #[test]
-fn the_command_for_ports_lifts_them() {
-    let narrow = "sysctl -q -w net.ipv4.ip_local_port_range='40000 40099'";
-    let Some(before) = beyond_in_its_own_network(narrow) else {
-        return eprintln!("NOT OBEYED: no network of its own can be had to try it in");
+fn the_command_for_ports_raises_them() {
+    let few = "sysctl -q -w net.ipv4.ip_local_port_range='40000 40099'";
+    if !in_a_network_namespace(few).is_ok_and(|output| output.status.success()) {
+        return not_checked("the command for ports, without a network namespace and sysctl");
+    }
+    let beyond = |script: &str| {
+        let output =
+            in_a_network_namespace(&format!("{script} && \"$0\" doctor --connections 200 --json -")).unwrap();
+        let result: Value = serde_json::from_slice(&output.stdout).expect(text(&output.stderr));
+        result["verdicts"]["drive_beyond"].clone()
     };
+    let before = beyond(few);
     assert_eq!((&before["connections"], &before["fits"]), (&100.into(), &false.into()));
     let command = before["lifts"][0]["commands"][0].as_str().unwrap();
-    let after = beyond_in_its_own_network(&format!("{narrow} && {command} >&2")).unwrap();
+    let after = beyond(&format!("{few} && {command} >&2"));
     assert_eq!(after["fits"], true, "{after}");
 }
 
-/// The verdict on driving 200 connections beyond loopback in a network whose settings `script` may change,
-/// where the system allows to make one.
-fn beyond_in_its_own_network(script: &str) -> Option<Value> {
+/// Runs `script` in its own network namespace, with the path of the program as `$0`.
+fn in_a_network_namespace(script: &str) -> std::io::Result<Output> {
     let mut unshare = Command::new("unshare");
-    let script = format!("{script} && \"$0\" doctor --connections 200 --json -");
-    unshare.args(["--map-root-user", "--net", "sh", "-c"]).arg(script).arg(loopline().get_program());
-    let output = unshare.stdin(Stdio::null()).output().ok()?;
-    let result: Value = serde_json::from_slice(&output.stdout).ok()?;
-    Some(result["verdicts"]["drive_beyond"].clone())
+    unshare.args(["--map-root-user", "--net", "sh", "-c", script]).arg(loopline().get_program());
+    unshare.stdin(Stdio::null()).output()
+}
+
+/// Reports a check that this machine does not allow, or fails with `LOOPLINE_NO_SKIP`, which `.ci/run` sets. The
+/// line is written to standard error itself, since the test harness hides what a passing test prints.
+fn not_checked(what: &str) {
+    assert!(std::env::var_os("LOOPLINE_NO_SKIP").is_none(), "not checked: {what}");
+    writeln!(std::io::stderr(), "NOT CHECKED: {what}").unwrap();
 }
 
 #[test]
-fn the_exit_status_tells_whether_all_fit() {
+fn the_exit_status_is_0_if_all_fit() {
     let fits = doctor_after(LOW, "--connections 200");
     assert!(fits.status.success(), "{}", text(&fits.stderr));
     assert_eq!(text(&fits.stderr), "");
@@ -137,13 +155,13 @@ fn the_exit_status_tells_whether_all_fit() {
     assert!(
         text(&too_many.stdout).contains("\ndrive: yes, 260 fit; at most 268 (descriptors of a process)\n")
     );
-    assert!(text(&too_many.stdout).contains("512\n"), "there is a command that lifts it");
+    assert!(text(&too_many.stdout).contains("512\n"), "the command that raises the limit");
 
-    assert!(doctor_after(LOW, "").status.success(), "nothing was asked for");
+    assert!(doctor_after(LOW, "").status.success(), "no connections asked for");
 }
 
 #[test]
-fn the_result_is_text_for_people_and_json_for_scripts() {
+fn the_result_is_text_or_json() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("result.json");
     let output = doctor_after(LOW, &format!("--json {}", file.display()));
