@@ -23,6 +23,8 @@ mod sources;
 pub(crate) mod stats;
 pub(crate) mod target;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod udp;
 

@@ -9,7 +9,7 @@ use super::definition::Definition;
 use super::output::Output;
 use super::server_side::{Action, Progress, StreamService};
 
-pub(super) const DEFINITION: Definition = Definition::stream(
+pub(crate) const DEFINITION: Definition = Definition::stream(
     "daytime",
     9998,
     |settings| Box::new(Daytime::new(settings.time_zone)),

@@ -8,7 +8,7 @@ use super::server_side::{Action, Progress, StreamService};
 /// The greeting.
 pub const GREETING: &str = "Thank you for connecting !";
 
-pub(super) const DEFINITION: Definition =
+pub(crate) const DEFINITION: Definition =
     Definition::stream("greeting", 12345, |_| Box::new(Greeting), &Greeting);
 
 /// Both sides of the service `greeting`.

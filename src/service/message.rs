@@ -17,7 +17,7 @@ pub const DISCONNECT: &str = "Disconnect !";
 /// The beginning of the body of a refusal; the reason follows.
 pub const REFUSAL_PREFIX: &str = "Error: ";
 
-pub(super) const DEFINITION: Definition = Definition::stream(
+pub(crate) const DEFINITION: Definition = Definition::stream(
     "message",
     9999,
     |settings| Box::new(Message::new(settings.message_bytes_max)),

@@ -54,6 +54,8 @@
 pub mod client_side;
 pub mod daytime;
 mod definition;
+#[cfg(all(test, feature = "cli"))]
+pub(crate) mod echo;
 pub mod endpoint;
 #[cfg(test)]
 mod fixtures;

@@ -1,0 +1,182 @@
+//! Services that the program does not have, served by the event loop on loopback and driven by the client and
+//! the load generator: neither needs to know more than the definition.
+
+use std::thread;
+
+use super::*;
+use crate::client::{self, Lines};
+use crate::event_loop::EventLoop;
+use crate::limits::Limits;
+use crate::net::kernel::Stopper;
+use crate::service::echo::{self, FAREWELL};
+use crate::service::endpoint::Endpoint;
+use crate::service::{
+    Answer, DatagramClient, DatagramService, Definition, ExpectedAnswer, Make, Output, Session, Settings,
+    greeting,
+};
+
+/// A UDP service of one request: `ping` is answered with `pong`.
+struct Ping;
+
+static PING: Definition = Definition::datagram("ping", 7, |_| Box::new(Ping), &Ping);
+
+impl DatagramService for Ping {
+    fn received(&self, session: Session, datagram: &[u8], out: &mut Output<'_>) -> Session {
+        match (session, datagram) {
+            (Session::None, _) => out.send(b"welcome"),
+            (Session::Open, b"ping") => out.send(b"pong"),
+            (Session::Open, b"end") => return Session::None,
+            (Session::Open, _) => out.send(b"what?"),
+        }
+        Session::Open
+    }
+
+    fn is_own_answer(&self, _datagram: &[u8]) -> bool {
+        false
+    }
+
+    fn datagram_bytes_max(&self) -> usize {
+        16
+    }
+}
+
+impl DatagramClient for Ping {
+    fn hello(&self) -> &'static [u8] {
+        b"hello"
+    }
+
+    fn farewell(&self) -> &'static [u8] {
+        b"end"
+    }
+
+    fn requests(&self) -> &'static [&'static str] {
+        &["ping"]
+    }
+
+    fn classify(&self, answer: &[u8]) -> Answer {
+        match answer {
+            b"welcome" => Answer::Opened,
+            b"pong" => Answer::To(0),
+            b"what?" => Answer::Error,
+            _ => Answer::Unknown,
+        }
+    }
+
+    fn expected_answer(&self, text: &str) -> ExpectedAnswer {
+        ExpectedAnswer::of(self, text)
+    }
+}
+
+struct StopOnDrop(Stopper);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop().unwrap();
+    }
+}
+
+/// Serves `served` while `test` runs, and returns what `test` does. The endpoint names `driven` there.
+fn at_server<T: Send>(
+    served: &'static Definition,
+    driven: &'static Definition,
+    test: impl FnOnce(Endpoint) -> T + Send,
+) -> T {
+    let net = KernelNet::new(SocketOptions::default()).unwrap();
+    let stopper = StopOnDrop(net.stopper());
+    let mut server = EventLoop::new(net, Limits::default());
+    let settings = Settings { message_bytes_max: 1024, time_zone: tz::TimeZone::utc() };
+    let any = "127.0.0.1:0".parse().unwrap();
+    let address = match served.make {
+        Make::Stream(make) => server.listen(any, make(settings)),
+        Make::Datagram(make) => server.bind(any, make(settings)),
+    };
+    let endpoint = Endpoint { port: address.unwrap().port(), ..Endpoint::of(driven) };
+    thread::scope(|scope| {
+        let test = scope.spawn(move || {
+            let _stopper = stopper;
+            test(endpoint)
+        });
+        server.run().unwrap();
+        test.join().unwrap()
+    })
+}
+
+/// What the client prints, and its error.
+fn client_prints(definition: &'static Definition, texts: &[&str]) -> (String, Option<String>) {
+    at_server(definition, definition, |endpoint| {
+        let options = client::Options {
+            endpoint,
+            texts: texts.iter().map(ToString::to_string).collect(),
+            timeout: Duration::from_secs(60),
+            retries: 0,
+        };
+        let mut replies = Vec::new();
+        let outcome = client::run_with(&options, Lines::new(&mut io::empty(), None), &mut replies);
+        (String::from_utf8(replies).unwrap(), outcome.err().map(|error| error.failure.to_string()))
+    })
+}
+
+fn measurements(
+    served: &'static Definition,
+    driven: &'static Definition,
+    change: impl FnOnce(&mut LoadOptions) + Send,
+) -> Measurements {
+    at_server(served, driven, |endpoint| {
+        let mut options = LoadOptions::of(Target::Service(endpoint));
+        (options.connections, options.duration) = (2, Duration::from_millis(50));
+        change(&mut options);
+        let target = resolve(&options).unwrap();
+        let net = KernelNet::new(SocketOptions::default()).unwrap();
+        drive(&options, net, target, options.connections, &mut ()).unwrap()
+    })
+}
+
+#[test]
+fn the_client_drives_a_further_stream_service() {
+    let printed = |texts: &[&str]| client_prints(&echo::DEFINITION, texts);
+    assert_eq!(printed(&["one", "", "two"]), ("one\n\ntwo\n".into(), None));
+    assert_eq!(printed(&["one", FAREWELL, "never sent"]), ("one\nbye\n".into(), None));
+    let too_long = "x".repeat(200);
+    let refusal = Some("the server refused: the line is too long".into());
+    assert_eq!(printed(&["one", &too_long]), ("one\n".into(), refusal));
+}
+
+#[test]
+fn load_drives_a_further_stream_service_and_checks_its_replies() {
+    let run = measurements(&echo::DEFINITION, &echo::DEFINITION, |options| {
+        (options.pipeline, options.body_bytes) = (3, 10);
+    });
+    let count = run.tally.counts();
+    assert!(count.answered >= 6);
+    assert_eq!((count.opened, count.sent, count.failed), (2, count.answered, 0));
+    assert_eq!((count.sent_bytes, count.received_bytes), (count.sent * 11, count.sent * 11));
+
+    let run = measurements(&greeting::DEFINITION, &echo::DEFINITION, |_| {});
+    assert_eq!(run.tally.counts().answered, 0);
+    let (.., failures) = run.tally.into_parts();
+    assert!(failures[0].first.contains("byte 0 of the reply is 'T', expected 'a'"), "{failures:?}");
+}
+
+#[test]
+fn load_limits_the_options_by_the_definition() {
+    let refused = |definition, change: fn(&mut LoadOptions)| {
+        let mut options = LoadOptions::of(Target::Service(Endpoint::of(definition)));
+        change(&mut options);
+        options.check().unwrap_err()
+    };
+    assert_eq!(
+        refused(&echo::DEFINITION, |options| options.body_bytes = 100),
+        "--size of echo must be from 0 to 99 bytes"
+    );
+    assert!(refused(&PING, |options| options.pipeline = 2).contains("--pipeline of ping is at most 1"));
+}
+
+#[test]
+fn client_and_load_drive_a_further_datagram_service() {
+    let (printed, error) = client_prints(&PING, &["ping", "pong"]);
+    assert_eq!((printed.as_str(), error), ("welcome\npong\nwhat?\n", None));
+
+    let count = *measurements(&PING, &PING, |_| {}).tally.counts();
+    assert!(count.answered >= 2);
+    assert_eq!((count.opened, count.sent, count.duplicate), (2, count.answered, 0));
+}
