@@ -1,0 +1,76 @@
+//! A log that blocks or is gone never affects the peers.
+
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::thread;
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::common::{MODELS, Peer, Serve, Server, eventually};
+
+#[test]
+fn a_blocked_log_does_not_affect_peers() {
+    for model in MODELS {
+        let serve = Serve::new("message=0 --log debug --journal none --model").arg(model);
+        let mut server = serve.with_a_stuck_log().start();
+        assert_many_are_served(&server);
+        // What was dropped is told once there is room again.
+        server.read_the_log_again();
+        eventually("lines get through again", || {
+            server.connect("message").say("one more");
+            server.log().contains("lines before this one were dropped").then_some(())
+        });
+        server.stop_well();
+    }
+}
+
+#[test]
+fn a_log_whose_reader_is_gone_does_not_affect_peers() {
+    for model in MODELS {
+        let serve = Serve::new("message=0 --log debug --journal none --model").arg(model);
+        let server = serve.with_a_log_whose_reader_goes().start();
+        assert_many_are_served(&server);
+        server.stop_well();
+    }
+}
+
+#[test]
+fn a_log_that_is_closed_before_the_start_does_not_affect_peers() {
+    for model in MODELS {
+        // Nobody else is given a port that is held here, and the server may share it.
+        let held = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        held.set_reuse_port(true).unwrap();
+        held.bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
+        let address = held.local_addr().unwrap().as_socket().unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec \"$@\" 2>&-", "sh", env!("CARGO_BIN_EXE_loopline"), "serve", "--reuse-port"]);
+        shell.args(["--log", "debug", "--journal", "none", "--model", model]);
+        let mut child = shell.arg(format!("message={address}")).spawn().unwrap();
+        let mut peer = eventually("it listens", || TcpStream::connect(address).ok().map(Peer::on));
+        peer.say("served");
+        drop(peer);
+        Peer::connect(address).say("served");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+/// Far more than a pipe has room to log, from several peers at once.
+fn assert_many_are_served(server: &Server) {
+    let address = server.address("message");
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    Peer::connect(address).say("served");
+                }
+            });
+        }
+        // A crowd that comes and goes at once.
+        for _ in 0..5 {
+            let mut crowd: Vec<Peer> = (0..100).map(|_| Peer::connect(address)).collect();
+            crowd.iter_mut().for_each(|peer| peer.say("served"));
+        }
+    });
+    Peer::connect(address).say("served at last");
+}

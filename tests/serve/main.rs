@@ -1,0 +1,46 @@
+//! The server as a process: what only the kernel knows, such as signals, pipes, resets and a peer's silence.
+//! What it answers to which bytes is compared in `models.rs`.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::incompatible_msrv,
+    reason = "the tests wait for a real process; they may need a newer compiler"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod journal;
+mod limits;
+mod log;
+mod services;
+mod stopping;
+mod timeouts;
+
+use std::fs;
+use std::net::TcpListener;
+
+use common::{Peer, Server, frame};
+
+pub(crate) fn assert_is_a_time(text: &str) {
+    let shape = text.chars().map(|character| if character.is_ascii_digit() { '0' } else { character });
+    let shape: String = shape.collect();
+    assert_eq!(text.len(), 26, "{text:?}");
+    assert!(shape.ends_with(" 00:00:00 0000\r\n"), "{text:?}");
+}
+
+/// How many of two IPv4 addresses and one IPv6 address this machine has.
+pub(crate) fn hosts() -> usize {
+    if TcpListener::bind("[::1]:0").is_ok() { 3 } else { 2 }
+}
+
+pub(crate) fn begin_a_frame(server: &Server) -> Peer {
+    let mut peer = server.connect("message");
+    peer.say("before");
+    peer.send(&frame("during")[..66]);
+    peer
+}
+
+pub(crate) fn open_descriptors(server: &Server) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count()
+}

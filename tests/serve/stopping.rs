@@ -1,0 +1,139 @@
+//! SIGTERM and SIGINT: what is finished before the server exits, and how long that may take.
+
+use std::io::ErrorKind;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::common::{
+    Caller, Clock, GREETING, INTRODUCTION, MODELS, Peer, Server, Signal, acknowledgement, eventually, frame,
+};
+use crate::{begin_a_frame, open_descriptors};
+
+#[test]
+fn a_server_without_connections_ends_at_once() {
+    for model in MODELS {
+        let server = Server::start(&format!("message=0 greeting=0 month=0 --model {model} {LONG_TIMEOUTS}"));
+        assert_eq!(Caller::to(server.address("month")).ask("hello"), INTRODUCTION);
+        server.stop_well();
+    }
+}
+
+#[test]
+fn a_lingering_peer_does_not_delay_the_exit_beyond_the_linger_timeout() {
+    for model in MODELS {
+        let server = Server::start(&format!("greeting=0 --model {model} {LONG_TIMEOUTS}"));
+        let clock = Clock::start();
+        let mut lingering = server.connect("greeting");
+        // The peer has received everything, but does not end its side.
+        assert_eq!(lingering.receive_text(), GREETING);
+        server.stop_well();
+        // A slow machine may take longer than the timeout, but not several times as long.
+        assert!(clock.elapsed() < 4 * LINGER_TIMEOUT, "{model}: {:?}", clock.elapsed());
+    }
+}
+
+#[test]
+fn idle_connections_do_not_delay_the_exit() {
+    for model in MODELS {
+        for signal in [Signal::TERM, Signal::INT] {
+            let server =
+                Server::start(&format!("message=0 greeting=0 month=0 --model {model} {LONG_TIMEOUTS}"));
+            let mut idle = server.connect("message");
+            idle.say("once");
+            let before = open_descriptors(&server);
+            let mut silent = server.connect("message");
+            eventually("the silent one is accepted", || (open_descriptors(&server) > before).then_some(()));
+            server.signal(signal);
+            let ended = server.wait();
+            assert!(ended.status.success(), "{model}: {}", ended.log);
+            for peer in [&mut idle, &mut silent] {
+                assert_eq!(peer.receive_text(), "", "{model}");
+            }
+            assert_eq!(ended.texts(), ["once"]);
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_has_begun_is_finished_and_acknowledged_while_new_peers_are_refused() {
+    for model in MODELS {
+        let server = Server::start(&format!("message=0 --model {model} {LONG_TIMEOUTS}"));
+        let address = server.address("message");
+        // The signal comes right behind the bytes: whether they were read by then must not matter.
+        let mut begun: Vec<Peer> = (0..20).map(|_| server.connect("message")).collect();
+        begun.iter_mut().for_each(|peer| peer.say("before"));
+        let frames = [frame("during"), frame("and the next")].concat();
+        let (first, rest) = frames.split_at(40);
+        begun.iter_mut().for_each(|peer| peer.send(first));
+        server.signal(Signal::TERM);
+        server.wait_for_log("stopping");
+        eventually("new peers are refused", || {
+            TcpStream::connect(address)
+                .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+                .then_some(())
+        });
+        for peer in &mut begun {
+            peer.assert_silent();
+            peer.send(rest);
+            assert_eq!(peer.receive_text().into_bytes(), acknowledgement().repeat(2), "{model}");
+        }
+        drop(begun);
+        let ended = server.wait();
+        assert!(ended.status.success(), "{model}: {}", ended.log);
+        assert_eq!(ended.texts().len(), 60);
+    }
+}
+
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    for model in MODELS {
+        let server = Server::start(&format!("message=0 --model {model} {LONG_TIMEOUTS}"));
+        let mut begun = begin_a_frame(&server);
+        server.signal(Signal::TERM);
+        server.wait_for_log("stopping");
+        begun.assert_silent();
+        server.signal(Signal::INT);
+        let ended = server.wait();
+        assert!(ended.status.success(), "{model}: {}", ended.log);
+        assert!(ended.log.contains("stopped with 1 connections unfinished"), "{}", ended.log);
+        assert_eq!(begun.receive_all().0, b"");
+    }
+}
+
+#[test]
+fn a_frame_that_is_never_finished_delays_the_exit_until_the_drain_timeout() {
+    for model in MODELS {
+        let server =
+            Server::start(&format!("message=0 --model {model} --frame-timeout off --drain-timeout 300ms"));
+        let mut begun = begin_a_frame(&server);
+        let clock = Clock::start();
+        let ended = server.stop_well();
+        assert!(clock.elapsed() >= Duration::from_millis(300), "{model}: {:?}", clock.elapsed());
+        assert!(ended.log.contains("stopped with 1 connections unfinished"), "{}", ended.log);
+        assert_eq!(begun.receive_all().0, b"");
+    }
+}
+
+#[test]
+fn connections_in_the_backlog_are_served_after_a_stop_request() {
+    let server = Server::start("message=0");
+    server.signal(Signal::STOP);
+    eventually("it has stopped", || server.is_stopped().then_some(()));
+    // The kernel completes these connections and keeps them, with a frame each, in the backlog.
+    let mut peers: Vec<Peer> = (0..300).map(|_| server.connect("message")).collect();
+    for peer in &mut peers {
+        peer.send(frame("in the backlog"));
+    }
+    server.signal(Signal::TERM);
+    server.signal(Signal::CONT);
+    peers.iter_mut().for_each(Peer::receive_acknowledgement);
+    drop(peers);
+    let ended = server.wait();
+    assert!(ended.status.success(), "{:?}: {}", ended.status, ended.log);
+}
+
+/// Longer than a test waits: a server that exits nevertheless does not wait for them.
+const LONG_TIMEOUTS: &str = "--frame-timeout off --write-timeout off --drain-timeout 5m";
+
+/// How long the server waits for a peer to end its side; no option sets it.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);

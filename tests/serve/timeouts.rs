@@ -1,0 +1,118 @@
+//! Peers that are slow or silent, and a process that is stopped for a while.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+use crate::begin_a_frame;
+use crate::common::{Clock, MODELS, PATIENCE, Peer, Server, Signal, eventually, frame, is_reset};
+
+#[test]
+fn a_slow_frame_is_closed_at_the_frame_timeout_while_others_are_served() {
+    for model in MODELS {
+        let server = Server::start(&format!("message=0 --model {model} --frame-timeout 200ms"));
+        let mut good = server.connect("message");
+        let mut dripping = server.connect("message");
+        dripping.say("in time");
+        let clock = Clock::start();
+        dripping.send(&frame(vec![b'x'; 1 << 20])[..64]);
+        // Each byte comes alone, since the other peer is answered between any two of them.
+        while dripping.arrived().is_none() && dripping.try_send(b"x").is_ok() {
+            good.say("good");
+            assert!(clock.elapsed() < PATIENCE, "{model}: it is never dropped");
+        }
+        assert!(clock.elapsed() >= Duration::from_millis(200), "{model}: {:?}", clock.elapsed());
+        assert_eq!(dripping.receive_all().0, b"", "{model}");
+        good.say("still there");
+        let ended = server.stop_well();
+        assert!(ended.texts().iter().all(|text| *text != "x"));
+    }
+}
+
+#[test]
+fn a_silent_peer_is_closed_at_the_idle_timeout_and_an_active_one_is_not() {
+    for model in MODELS {
+        let server = Server::start(&format!("message=0 --model {model} --idle-timeout 700ms"));
+        let mut talking = server.connect("message");
+        let clock = Clock::start();
+        let mut idle = server.connect("message");
+        while idle.arrived().is_none() {
+            talking.say("talk");
+            assert!(clock.elapsed() < PATIENCE, "{model}: it is never dropped");
+        }
+        assert!(clock.elapsed() >= Duration::from_millis(700), "{model}: {:?}", clock.elapsed());
+        assert_eq!(idle.receive_text(), "");
+        talking.say("still there");
+        server.stop_well();
+    }
+}
+
+#[test]
+fn peers_that_never_read_are_closed_at_the_write_timeout_with_bounded_memory() {
+    const PEERS: u64 = 8;
+    for model in MODELS {
+        let server = Server::start(&format!("message=0 --model {model} --write-timeout 1s --journal none"));
+        let mut good = server.connect("message");
+        good.say("first");
+        let before_kib = server.status("VmHWM");
+        let address = server.address("message");
+        let deaf: Vec<_> = (0..PEERS).map(|_| thread::spawn(move || send_without_reading(address))).collect();
+        while deaf.iter().any(|peer| !peer.is_finished()) {
+            good.say("good");
+        }
+        for peer in deaf {
+            // What the buffers of the kernel hold, and not what a second of sending would bring.
+            let sent_bytes = peer.join().unwrap();
+            assert!(sent_bytes < 24 << 20, "{model}: {sent_bytes} bytes were taken");
+        }
+        let grown_kib = server.status("VmHWM") - before_kib;
+        assert!(grown_kib < PEERS * 1024, "{model}: {grown_kib} KiB for {PEERS} peers");
+        good.say("last");
+        server.stop_well();
+    }
+}
+
+/// Sends messages until the server drops the connection; returns how many bytes that took.
+fn send_without_reading(address: SocketAddr) -> usize {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+    // Little room, so that it takes little to fill it.
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let mut peer = Peer::on(socket.into());
+    let frames = frame("").repeat(1024);
+    let mut sent_bytes = 0;
+    loop {
+        match peer.stream.write(&frames[sent_bytes % 64..]) {
+            Ok(bytes) => sent_bytes += bytes,
+            Err(error) if is_reset(&error) => return sent_bytes,
+            Err(error) => panic!("the connection is dropped: {error}"),
+        }
+    }
+}
+
+#[test]
+fn bytes_received_while_the_process_is_stopped_are_read_before_the_idle_timeout() {
+    for model in MODELS {
+        let arguments = "message=0 --idle-timeout 1s --frame-timeout 1s --model";
+        let server = Server::start(&format!("{arguments} {model}"));
+        let mut idle = server.connect("message");
+        idle.say("before");
+        let mut in_a_frame = begin_a_frame(&server);
+        server.signal(Signal::STOP);
+        // Only what comes when it has stopped is not seen by the wait that the signal ended.
+        eventually("it has stopped", || server.is_stopped().then_some(()));
+        let clock = Clock::start();
+        idle.send(frame("meanwhile"));
+        in_a_frame.send(&frame("during")[66..]);
+        eventually("both are over their deadline", || {
+            (clock.elapsed() > Duration::from_millis(1200)).then_some(())
+        });
+        server.signal(Signal::CONT);
+        idle.receive_acknowledgement();
+        in_a_frame.receive_acknowledgement();
+        server.stop_well();
+    }
+}
