@@ -152,6 +152,7 @@ fn options(arguments: CompareArguments, program: PathBuf) -> CompareOptions {
         repeats: arguments.repeats.unwrap_or(defaults.repeats),
         rate: arguments.rate,
         server_cores: arguments.server_cores,
+        service: defaults.service,
         program: defaults.program,
     }
 }

@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::plan::model_name;
 use crate::server::options::Model;
+use crate::service::Definition;
 
 /// A running server.
 pub(super) struct Child {
@@ -35,6 +36,7 @@ impl Child {
     /// Starts `program serve` and waits until it is ready. It inherits the CPU affinity of this thread.
     pub(super) fn start(
         program: &Path,
+        service: &Definition,
         model: Model,
         stack_bytes: Option<usize>,
     ) -> Result<Self, StartError> {
@@ -43,7 +45,8 @@ impl Child {
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {
             command.env_remove(name);
         }
-        command.args(["serve", "message=127.0.0.1:0", "--journal", "none", "--log", "info"]);
+        command.arg("serve").arg(format!("{}=127.0.0.1:0", service.name));
+        command.args(["--journal", "none", "--log", "info"]);
         command.args(["--model", model_name(model)]);
         if let Some(bytes) = stack_bytes {
             command.arg("--thread-stack").arg(format!("{}KiB", bytes >> 10));
@@ -55,11 +58,11 @@ impl Child {
             command.spawn().map_err(|error| failed(format!("cannot start the server: {error}")))?;
         let Some(log) = process.stderr.take() else { return Err(failed("the server has no log".into())) };
         let mut child = Self { process, log, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        child.wait_until_ready()?;
+        child.wait_until_ready(service)?;
         Ok(child)
     }
 
-    fn wait_until_ready(&mut self) -> Result<(), StartError> {
+    fn wait_until_ready(&mut self, service: &Definition) -> Result<(), StartError> {
         let began = Instant::now();
         let mut text = String::new();
         while !text.contains("] ready\n") {
@@ -80,8 +83,8 @@ impl Child {
                 more => text += &more.unwrap_or_default(),
             }
         }
-        let address =
-            text.lines().find_map(|line| line.split_once("listening: message tcp ")?.1.parse().ok());
+        let listening = format!("listening: {} {} ", service.name, service.transport());
+        let address = text.lines().find_map(|line| line.split_once(&listening)?.1.parse().ok());
         self.address = address.ok_or_else(|| StartError::Failed("the server logged no address".into()))?;
         Ok(())
     }

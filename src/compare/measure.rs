@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "context switches are counted per second")]
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::child::{Child, StartError};
@@ -17,7 +18,6 @@ use crate::load::stats::invalid::InvalidReason;
 use crate::load::stats::summary::Outcome;
 use crate::load::target::Target;
 use crate::load::{self, Observer};
-use crate::service;
 use crate::service::endpoint::Endpoint;
 
 /// The measurements of a run. A value that could not be measured is `None`.
@@ -71,7 +71,7 @@ pub(super) fn measure(
         Load::Closed | Load::Open | Load::Percent(_) => None,
     };
     cores.as_server();
-    let child = Child::start(&options.program, step.model, stack_bytes);
+    let child = Child::start(&options.program, options.service, step.model, stack_bytes);
     cores.as_generator();
     let mut child = match child {
         Ok(child) => child,
@@ -84,7 +84,7 @@ pub(super) fn measure(
     }
     let pid = child.pid();
     let mut observer = ServerObserver::of(pid);
-    let outcome = load::run(&load_options(step, rate, options, &child), &mut observer)?;
+    let outcome = load::run(&load_options(step, rate, options, child.address), &mut observer)?;
     if outcome.is_interrupted {
         return Ok(Measured::Interrupted);
     }
@@ -92,14 +92,9 @@ pub(super) fn measure(
     Ok(Measured::Sample(Box::new(sample)))
 }
 
-fn load_options(step: &Step, rate: Option<u64>, options: &CompareOptions, child: &Child) -> LoadOptions {
-    let message =
-        service::ALL.iter().find(|service| service.name == "message").expect("the table of services has it");
-    let endpoint = Endpoint {
-        host: child.address.ip().to_string(),
-        port: child.address.port(),
-        ..Endpoint::of(message)
-    };
+fn load_options(step: &Step, rate: Option<u64>, options: &CompareOptions, server: SocketAddr) -> LoadOptions {
+    let endpoint =
+        Endpoint { host: server.ip().to_string(), port: server.port(), ..Endpoint::of(options.service) };
     let connections = step.scenario.connections;
     let all = LoadOptions {
         connections,
@@ -208,3 +203,24 @@ const LARGE_BYTES: usize = 64 << 10;
 
 /// Messages in flight on a pipelined connection.
 const PIPELINE: u32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::Scenario;
+    use super::*;
+    use crate::server::options::Model;
+    use crate::service::echo;
+
+    #[test]
+    fn a_further_service_is_driven_by_the_workloads_that_its_texts_allow() {
+        let options =
+            CompareOptions { service: &echo::DEFINITION, ..CompareOptions::full("loopline".into()) };
+        for workload in Workload::ALL {
+            let scenario = Scenario { workload, connections: 100, load: Load::Closed };
+            let step = Step { scenario, model: Model::Loop, repeat: 0 };
+            let load = load_options(&step, None, &options, "127.0.0.1:4000".parse().unwrap());
+            assert_eq!(load.target.to_string(), "echo=127.0.0.1:4000");
+            assert_eq!(load.check().is_err(), workload == Workload::LargeBodies, "{workload:?}");
+        }
+    }
+}

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::service::{Definition, message};
+
 /// The options of a comparison.
 #[derive(Debug, Clone)]
 pub(crate) struct CompareOptions {
@@ -25,6 +27,8 @@ pub(crate) struct CompareOptions {
     pub server_cores: Option<usize>,
     /// The time limit. Repeats after the second are skipped to meet it.
     pub budget: Option<Duration>,
+    /// The service, which is on TCP and keeps the stream open.
+    pub service: &'static Definition,
     /// The program that serves, which is this one.
     pub program: PathBuf,
 }
@@ -46,6 +50,7 @@ impl CompareOptions {
             rate: None,
             server_cores: None,
             budget: Some(Duration::from_secs(510)),
+            service: &message::DEFINITION,
             program,
         }
     }
