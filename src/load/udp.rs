@@ -1,12 +1,14 @@
 //! The sockets of a run over UDP, each with a session of its own.
 
 mod requests;
+mod session;
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 
-use self::requests::{Matched, Requests};
+use self::requests::Matched;
+use self::session::{HelloTimeout, Received, Session};
 use super::sources::Sources;
 use super::traffic::{Context, Plan, Traffic};
 use crate::conn::token::{ConnId, Source};
@@ -14,7 +16,7 @@ use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
 use crate::load::stats::tally::Tally;
 use crate::net::{ClientNet, Event};
-use crate::service::{Answer, DatagramClient};
+use crate::service::DatagramClient;
 
 /// The sockets of a run.
 pub(crate) struct UdpTraffic<N: ClientNet> {
@@ -25,28 +27,17 @@ pub(crate) struct UdpTraffic<N: ClientNet> {
     peers: Vec<Peer<N::Socket>>,
     /// Datagrams sent, in order, for as long as one may be waiting: when, on which socket, and what for.
     sent: VecDeque<(u64, u32, Purpose)>,
-    /// UdpTraffic that wait for their session.
+    /// Sockets whose session is opening.
     opening: u32,
-    turn_of: u32,
-    sending: bool,
+    next_sender: u32,
+    is_sending: bool,
     consecutive_failures: u32,
 }
 
 /// A socket of the generator. It is larger than a connection, because answers come in any order.
 struct Peer<S> {
     socket: Option<S>,
-    state: State,
-    requests: Requests,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// It has sent `tries` datagrams to open a session, the first at `begun_ns`.
-    Opening { tries: u8, begun_ns: u64 },
-    /// It has a session; answers to `hellos` datagrams that were to open one may still come.
-    Open { hellos: u8 },
-    /// It has given up.
-    Closed,
+    session: Session,
 }
 
 /// What a datagram was sent for.
@@ -77,8 +68,8 @@ impl<N: ClientNet> UdpTraffic<N> {
             peers: Vec::new(),
             sent: VecDeque::new(),
             opening: 0,
-            turn_of: 0,
-            sending: false,
+            next_sender: 0,
+            is_sending: false,
             consecutive_failures: 0,
         }
     }
@@ -114,7 +105,7 @@ impl<N: ClientNet> UdpTraffic<N> {
 
     /// Sends the next request.
     fn request(&mut self, context: &mut Context<'_, N>, key: u32, batch: Batch) {
-        let index = self.peer(key).requests.begin(batch);
+        let index = self.peer(key).session.begin(batch);
         context.tally.sent(1);
         self.sent.push_back((batch.sent_ns, key, Purpose::Request(index)));
         let request = self.client.requests()[usize::from(index)];
@@ -147,52 +138,31 @@ impl<N: ClientNet> UdpTraffic<N> {
 
     fn received(&mut self, context: &mut Context<'_, N>, key: u32, datagram: &[u8]) {
         let answer = self.client.classify(datagram);
-        match (self.peer(key).state, answer) {
-            (_, Answer::Unknown) => Self::wrong(context, key, datagram),
-            // A session that an earlier socket had at this port answers otherwise, and is as good.
-            (State::Opening { tries, begun_ns }, _) => self.opened(context, key, tries, begun_ns),
-            (_, Answer::Opened) => context.tally.duplicate(),
-            // In a session, a second hello is a request that the service does not understand.
-            (State::Open { hellos: hellos @ 1.. }, Answer::Error) => {
-                self.peer(key).state = State::Open { hellos: hellos - 1 };
-                context.tally.duplicate();
-            }
-            (_, Answer::Error) => Self::wrong(context, key, datagram),
-            (_, Answer::To(index)) => self.answered(context, key, index),
-        }
-    }
-
-    fn answered(&mut self, context: &mut Context<'_, N>, key: u32, index: usize) {
-        let index = u8::try_from(index).expect("a service has at most 255 requests");
-        let matched = self.peer(key).requests.answer(index);
         let now_ns = context.net.now_ns();
-        match matched {
-            Matched::Duplicate => context.tally.duplicate(),
-            Matched::Late(batch) => {
-                context.tally.answered_late(batch, now_ns);
+        match self.peer(key).session.on_answer(answer) {
+            Received::Opened { begun_ns } => {
+                self.opening -= 1;
+                self.consecutive_failures = 0;
+                context.tally.opened(now_ns.saturating_sub(begun_ns));
             }
-            Matched::InTime(batch) => {
+            Received::Answer(Matched::Duplicate) => context.tally.duplicate(),
+            Received::Answer(Matched::Late(batch)) => context.tally.answered_late(batch, now_ns),
+            Received::Answer(Matched::InTime(batch)) => {
                 context.tally.answered(batch, now_ns);
-                if self.sending && self.plan.pipeline.is_some() {
-                    self.request_now(context, key);
-                }
+                self.request_in_closed_loop(context, key);
             }
+            Received::Unexpected => Self::unexpected(context, key, datagram),
         }
     }
 
-    fn is_opening(&self, key: u32) -> bool {
-        matches!(self.peers[key as usize].state, State::Opening { .. })
+    /// In a closed loop, a request follows the answer to the one before, or its timeout.
+    fn request_in_closed_loop(&mut self, context: &mut Context<'_, N>, key: u32) {
+        if self.is_sending && self.plan.pipeline.is_some() {
+            self.request_now(context, key);
+        }
     }
 
-    fn opened(&mut self, context: &mut Context<'_, N>, key: u32, tries: u8, begun_ns: u64) {
-        self.peer(key).state = State::Open { hellos: tries - 1 };
-        self.opening -= 1;
-        self.consecutive_failures = 0;
-        let now_ns = context.net.now_ns();
-        context.tally.opened(now_ns.saturating_sub(begun_ns));
-    }
-
-    fn wrong(context: &mut Context<'_, N>, key: u32, datagram: &[u8]) {
+    fn unexpected(context: &mut Context<'_, N>, key: u32, datagram: &[u8]) {
         let text = String::from_utf8_lossy(&datagram[..datagram.len().min(TEXT_SHOWN_BYTES)]).into_owned();
         context.tally.error(ErrorKind::WrongReply, 1, || {
             format!("socket {}: unexpected answer {text:?}", u64::from(key) + 1)
@@ -202,7 +172,7 @@ impl<N: ClientNet> UdpTraffic<N> {
     /// The kernel reports an error of an earlier datagram or of this one, which will not be answered.
     fn broken(&mut self, context: &mut Context<'_, N>, key: u32, error: &io::Error) {
         let kind = ErrorKind::of(error);
-        if self.is_opening(key) {
+        if self.peer(key).session.is_opening() {
             self.open_failed(context, key, kind, &error.to_string());
         } else {
             context.tally.error(kind, 1, || format!("socket {}: {error}", u64::from(key) + 1));
@@ -211,7 +181,7 @@ impl<N: ClientNet> UdpTraffic<N> {
 
     fn open_failed(&mut self, context: &mut Context<'_, N>, key: u32, kind: ErrorKind, what: &str) {
         let peer = self.peer(key);
-        peer.state = State::Closed;
+        peer.session.close();
         peer.socket = None;
         self.opening -= 1;
         self.consecutive_failures += 1;
@@ -220,23 +190,22 @@ impl<N: ClientNet> UdpTraffic<N> {
 
     /// The timeout of a datagram sent at `sent_ns` has passed.
     fn timed_out(&mut self, context: &mut Context<'_, N>, key: u32, purpose: Purpose, sent_ns: u64) {
-        match (purpose, self.peer(key).state) {
-            (Purpose::Hello, State::Opening { tries, begun_ns }) if tries < HELLOS_MAX => {
-                self.peer(key).state = State::Opening { tries: tries + 1, begun_ns };
-                let now_ns = context.net.now_ns();
-                self.greet(context, key, now_ns);
-            }
-            (Purpose::Hello, State::Opening { tries, .. }) => {
-                let what = format!("no answer after {tries} tries");
-                self.open_failed(context, key, ErrorKind::ReplyTimeout, &what);
-            }
-            (Purpose::Hello, State::Open { .. } | State::Closed) => {}
-            (Purpose::Request(index), _) => {
-                if self.peer(key).requests.expire(index, sent_ns) {
+        match purpose {
+            Purpose::Hello => match self.peer(key).session.on_hello_timeout() {
+                HelloTimeout::Ignore => {}
+                HelloTimeout::SendAgain => {
+                    let now_ns = context.net.now_ns();
+                    self.greet(context, key, now_ns);
+                }
+                HelloTimeout::GiveUp { tries } => {
+                    let what = format!("no answer after {tries} tries");
+                    self.open_failed(context, key, ErrorKind::ReplyTimeout, &what);
+                }
+            },
+            Purpose::Request(index) => {
+                if self.peer(key).session.on_request_timeout(index, sent_ns) {
                     context.tally.overdue();
-                    if self.sending && self.plan.pipeline.is_some() {
-                        self.request_now(context, key);
-                    }
+                    self.request_in_closed_loop(context, key);
                 }
             }
         }
@@ -249,11 +218,7 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
         let now_ns = context.net.now_ns();
         let source = self.sources.next_address();
         let token = Source::Conn(ConnId { key, generation: 0 }).into();
-        let mut peer = Peer {
-            socket: None,
-            state: State::Opening { tries: 1, begun_ns: now_ns },
-            requests: Requests::new(in_flight_max(self.client)),
-        };
+        let mut peer = Peer { socket: None, session: Session::new(now_ns, in_flight_max(self.client)) };
         self.opening += 1;
         match context.net.connect_socket(source, self.target, token) {
             Ok(socket) => {
@@ -280,13 +245,13 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
     }
 
     fn start(&mut self, context: &mut Context<'_, N>) {
-        self.sending = true;
+        self.is_sending = true;
         // Failures to open are not failures to send.
         self.consecutive_failures = 0;
         let Some(pipeline) = self.plan.pipeline else { return };
         for key in 0..self.active() {
             for _ in 0..pipeline {
-                if matches!(self.peer(key).state, State::Open { .. }) {
+                if self.peer(key).session.is_open() {
                     self.request_now(context, key);
                 }
             }
@@ -294,19 +259,19 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
     }
 
     fn stop(&mut self, _: &mut Context<'_, N>) {
-        self.sending = false;
+        self.is_sending = false;
     }
 
     fn can_send(&self) -> bool {
         let active = self.active() as usize;
-        self.peers[..active].iter().any(|peer| matches!(peer.state, State::Open { .. }))
+        self.peers[..active].iter().any(|peer| peer.session.is_open())
     }
 
     fn send_due(&mut self, context: &mut Context<'_, N>, due_ns: u64, now_ns: u64) {
         for _ in 0..self.active() {
-            let key = self.turn_of % self.active();
-            self.turn_of = key + 1;
-            if matches!(self.peer(key).state, State::Open { .. }) {
+            let key = self.next_sender % self.active();
+            self.next_sender = key + 1;
+            if self.peer(key).session.is_open() {
                 return self.request(context, key, Batch::due(due_ns, now_ns));
             }
         }
@@ -338,15 +303,12 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
     }
 
     fn check(&self, tally: &Tally) {
-        let count = |is: fn(State) -> bool| self.peers.iter().filter(|peer| is(peer.state)).count() as u64;
-        let opening = count(|state| matches!(state, State::Opening { .. }));
-        debug_assert_eq!(opening, u64::from(self.opening));
-        debug_assert_eq!(count(|state| matches!(state, State::Open { .. })), tally.counts().open);
+        let count =
+            |is: fn(&Session) -> bool| self.peers.iter().filter(|peer| is(&peer.session)).count() as u64;
+        debug_assert_eq!(count(Session::is_opening), u64::from(self.opening));
+        debug_assert_eq!(count(Session::is_open), tally.counts().open);
     }
 }
-
-/// Maximum number of datagrams sent to open one session.
-const HELLOS_MAX: u8 = 3;
 
 /// Maximum number of datagrams received from one socket in a turn: more than its receive buffer holds.
 const RECEIVED_PER_TURN_MAX: usize = 4096;
