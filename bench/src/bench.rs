@@ -1,4 +1,4 @@
-//! What every row works with: the programs, where they run, how often and how long.
+//! What all rows share: the programs, their processors, the number and the length of runs.
 
 use std::ffi::OsString;
 
@@ -20,11 +20,11 @@ impl Bench {
     pub(crate) fn new(pairs: u16, seconds: f64, quick: bool) -> Result<Self> {
         rlimit::increase_nofile_limit(u64::MAX)?;
         let (pairs, seconds) = if quick { (1, 0.05) } else { (pairs.into(), seconds) };
-        Ok(Self { programs: Programs::build()?, cores: Cores::share_out()?, pairs, seconds, quick })
+        Ok(Self { programs: Programs::build()?, cores: Cores::assign()?, pairs, seconds, quick })
     }
 
-    /// So many, or a tenth of it when only that it works is asked.
-    pub(crate) fn many(&self, count: usize) -> usize {
+    /// `count`, or a tenth of it with `--quick`.
+    pub(crate) fn scaled(&self, count: usize) -> usize {
         if self.quick { count.div_ceil(10) } else { count }
     }
 
@@ -32,28 +32,22 @@ impl Bench {
         Server::start(program, &self.cores.server)
     }
 
-    /// Starts a server, drives it with `message` for the time of a run, and ends it.
+    /// Starts a server, drives it with `message` for the time of a run, and stops it.
     pub(crate) fn run(&self, program: &Program, load: Load) -> Result<Driven> {
         let server = self.start(program)?;
-        self.drive(server.port, load, &Lasting::Seconds(self.seconds), &[&server])
+        self.drive(server.port, load, &Until::Seconds(self.seconds), &[&server])
     }
 
-    /// Drives what listens at `port` with `message`, and measures the processor time of `servers`.
-    pub(crate) fn drive(
-        &self,
-        port: u16,
-        load: Load,
-        lasting: &Lasting,
-        servers: &[&Server],
-    ) -> Result<Driven> {
-        let arguments = load.arguments(port, lasting, servers);
+    /// Drives the server at `port` with `message`, and measures the processor time of `servers`.
+    pub(crate) fn drive(&self, port: u16, load: Load, until: &Until, servers: &[&Server]) -> Result<Driven> {
+        let arguments = load.arguments(port, until, servers);
         drive(self.closed_loop().as_os_str(), &arguments, &self.cores.driver)
     }
 
-    /// Opens connections that are each answered once, and holds them.
+    /// Opens connections, gets one reply on each, and holds them open.
     pub(crate) fn hold(&self, port: u16, connections: usize) -> Result<Holder> {
         let load = Load { connections, in_flight: 1 };
-        let arguments = load.arguments(port, &Lasting::HeldAfter { rounds: 1 }, &[]);
+        let arguments = load.arguments(port, &Until::HeldAfter { rounds: 1 }, &[]);
         Holder::start(&self.closed_loop(), &arguments, &self.cores.driver)
     }
 
@@ -62,19 +56,19 @@ impl Bench {
     }
 }
 
-/// What the closed loop does at once.
+/// The concurrency of the closed loop.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) connections: usize,
-    /// Messages on their way on each.
+    /// Messages in flight on each connection.
     pub(crate) in_flight: usize,
 }
 
-/// How long the closed loop runs.
+/// The end of the closed loop.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Lasting {
+pub(crate) enum Until {
     Seconds(f64),
-    /// Until every connection has been answered so often.
+    /// After this number of replies on every connection.
     Rounds(usize),
     HeldAfter {
         rounds: usize,
@@ -82,11 +76,11 @@ pub(crate) enum Lasting {
 }
 
 impl Load {
-    fn arguments(self, port: u16, lasting: &Lasting, servers: &[&Server]) -> Vec<String> {
-        let (how, number) = match lasting {
-            Lasting::Seconds(seconds) => ("for", seconds.to_string()),
-            Lasting::Rounds(rounds) => ("rounds", rounds.to_string()),
-            Lasting::HeldAfter { rounds } => ("hold", rounds.to_string()),
+    fn arguments(self, port: u16, until: &Until, servers: &[&Server]) -> Vec<String> {
+        let (how, number) = match until {
+            Until::Seconds(seconds) => ("for", seconds.to_string()),
+            Until::Rounds(rounds) => ("rounds", rounds.to_string()),
+            Until::HeldAfter { rounds } => ("hold", rounds.to_string()),
         };
         let fixed =
             [port.to_string(), self.connections.to_string(), self.in_flight.to_string(), how.into(), number];

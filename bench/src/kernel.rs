@@ -1,39 +1,39 @@
-//! What the kernel says: of a process, of the network, of the machine.
+//! Statistics of the kernel about a process, the network and the machine.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 use rustix::thread::{CpuSet, sched_getaffinity};
 
-/// Bytes of the process that are its own and in memory: what is not in a file. Counted page by page, since
-/// `RssAnon` of the status is an estimate on newer kernels.
+/// Resident anonymous memory of the process, in bytes, from `smaps_rollup`, which is exact; `RssAnon` is an
+/// estimate on newer kernels.
 pub(crate) fn own_bytes(pid: u32) -> Result<f64> {
     kib_field(&read(&format!("/proc/{pid}/smaps_rollup"))?, "Anonymous")
 }
 
-/// Bytes of the process in memory.
+/// Resident memory of the process, in bytes.
 pub(crate) fn resident_bytes(pid: u32) -> Result<f64> {
     kib_field(&read(&format!("/proc/{pid}/status"))?, "VmRSS")
 }
 
-/// Whether a debugger looks at the process.
+/// Whether a tracer is attached to the process.
 pub(crate) fn is_traced(pid: u32) -> bool {
     read(&format!("/proc/{pid}/status"))
         .is_ok_and(|status| field(&status, "TracerPid").is_some_and(|by| by != "0"))
 }
 
-/// Descriptors that the process has open.
+/// The number of open descriptors of the process.
 pub(crate) fn descriptors(pid: u32) -> Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
 }
 
-/// Connections that listeners had no room for, since the machine was started.
+/// Connections dropped because of a full accept queue, since boot.
 pub(crate) fn listen_overflows() -> Result<f64> {
     netstat(&read("/proc/net/netstat")?, "TcpExt:", "ListenOverflows")
         .context("the kernel counts no ListenOverflows")
 }
 
-/// The longest backlog a listener can have.
+/// The longest backlog of a listener.
 pub(crate) fn backlog_max() -> String {
     read("/proc/sys/net/core/somaxconn").map_or_else(|_| "unknown".into(), |text| text.trim().to_owned())
 }
@@ -44,7 +44,7 @@ pub(crate) fn processors() -> Result<Vec<usize>> {
     Ok((0..CpuSet::MAX_CPU).filter(|processor| set.is_set(*processor)).collect())
 }
 
-/// The machine, in a line.
+/// A line that describes the machine.
 pub(crate) fn machine() -> String {
     let cpu = read("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -59,7 +59,7 @@ fn read(path: &str) -> Result<String> {
     fs::read_to_string(path).with_context(|| path.to_owned())
 }
 
-/// What stands behind `name:` at the beginning of a line.
+/// The value after `name:` at the beginning of a line.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     Some(value.trim())
@@ -67,15 +67,15 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 
 fn kib_field(text: &str, name: &str) -> Result<f64> {
     let value = field(text, name).and_then(|value| value.strip_suffix(" kB")?.parse::<f64>().ok());
-    Ok(value.with_context(|| format!("the kernel does not tell {name}"))? * 1024.0)
+    Ok(value.with_context(|| format!("the kernel does not report {name}"))? * 1024.0)
 }
 
 /// A counter of `/proc/net/netstat`: a line of names, and below it a line of values.
 fn netstat(text: &str, group: &str, name: &str) -> Option<f64> {
     let mut lines = text.lines().filter(|line| line.starts_with(group));
     let (names, values) = (lines.next()?, lines.next()?);
-    let place = names.split_whitespace().position(|each| each == name)?;
-    values.split_whitespace().nth(place)?.parse().ok()
+    let index = names.split_whitespace().position(|each| each == name)?;
+    values.split_whitespace().nth(index)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -91,14 +91,14 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_stands_below_its_name() {
+    fn a_counter_is_below_its_name() {
         let text = "TcpExt: SyncookiesSent ListenOverflows\nTcpExt: 3 17\nIpExt: ListenOverflows\nIpExt: 5\n";
         assert_eq!(netstat(text, "TcpExt:", "ListenOverflows"), Some(17.0));
         assert_eq!(netstat(text, "TcpExt:", "TCPTimeouts"), None);
     }
 
     #[test]
-    fn this_process_is_known() {
+    fn the_statistics_of_this_process_can_be_read() {
         let own = std::process::id();
         assert!(own_bytes(own).unwrap() > 0.0 && resident_bytes(own).unwrap() > 0.0);
         assert!(descriptors(own).unwrap() >= 3 && !processors().unwrap().is_empty());

@@ -1,4 +1,4 @@
-//! `bench/run`: what loopline costs, beside references that are as good as they can be, measured in turn.
+//! `bench/run`: measures loopline and reference programs in alternation.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,30 +21,30 @@ mod stats;
 mod tools;
 mod turns;
 
-/// Measures what loopline costs, beside references that are as good as they can be, in turn in one run.
+/// Measure loopline and reference programs, in alternation.
 #[derive(Debug, Parser)]
 #[command(name = "bench/run", after_help = rows::list())]
 struct Arguments {
-    /// What is measured: rows by the beginning of their names; all of them unless given
+    /// Rows to measure, by name or prefix of a name [default: all]
     #[arg(value_name = "ROW")]
     rows: Vec<String>,
-    /// How often each program is measured, in turn with the others
+    /// Number of runs of each program
     #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u16).range(1..))]
     pairs: u16,
-    /// How long each run of a timed row counts
+    /// Measured time of each run of a timed row, in seconds
     #[arg(long, default_value_t = 0.2)]
     seconds: f64,
     /// Writes everything that was measured to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Every row for a moment, with a tenth of the connections: shows that it works, the figures mean nothing
+    /// Short runs with a tenth of the connections, to check that each row works; the values mean nothing
     #[arg(long)]
     quick: bool,
 }
 
-/// Everything that was measured, for `--json`.
+/// All results, for `--json`.
 #[derive(Serialize)]
-struct Everything<'a> {
+struct Results<'a> {
     date: String,
     machine: String,
     command: String,
@@ -65,9 +65,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether everything could be measured, whatever came out.
+/// Measures the rows. Returns whether all could be measured, regardless of the targets.
 fn measure(arguments: &Arguments) -> Result<bool> {
-    let rows = chosen(&arguments.rows)?;
+    let rows = select(&arguments.rows)?;
     let bench = Bench::new(arguments.pairs, arguments.seconds, arguments.quick)?;
     let date = process::output("date".as_ref(), &["+%F %H:%M".into()], &bench.cores.driver)?;
     let command = std::env::args().skip(1).fold("bench/run".to_owned(), |line, word| line + " " + &word);
@@ -75,7 +75,7 @@ fn measure(arguments: &Arguments) -> Result<bool> {
     println!("date     {date}\nmachine  {machine}\ncommand  {command}");
     println!("pinned   servers on processor {}, drivers on {}\n", bench.cores.server, bench.cores.driver);
     if bench.quick {
-        println!("--quick: this shows that it works; the figures mean nothing\n");
+        println!("--quick: a check that each row works; the values mean nothing\n");
     }
     let mut sections = Vec::new();
     for row in rows {
@@ -90,26 +90,26 @@ fn measure(arguments: &Arguments) -> Result<bool> {
     println!("targets: {met} of {targets} met; left out: {left_out}; failed: {failures}");
     if let Some(path) = &arguments.json {
         let Bench { pairs, seconds, quick, .. } = bench;
-        let everything = Everything { date, machine, command, quick, pairs, seconds, rows: &sections };
-        std::fs::write(path, serde_json::to_string_pretty(&everything)? + "\n")
+        let results = Results { date, machine, command, quick, pairs, seconds, rows: &sections };
+        std::fs::write(path, serde_json::to_string_pretty(&results)? + "\n")
             .with_context(|| path.display().to_string())?;
     }
     Ok(failures == 0)
 }
 
-fn chosen(names: &[String]) -> Result<Vec<&'static Row>> {
+fn select(names: &[String]) -> Result<Vec<&'static Row>> {
     for name in names {
         if !ROWS.iter().any(|row| row.name.starts_with(name.as_str())) {
             bail!("there is no row {name}\n\n{}", rows::list());
         }
     }
-    // A whole name means that row alone, whatever else begins with it.
-    let means = |name: &String, row: &Row| {
+    // The whole name of a row selects only that row.
+    let matches = |name: &String, row: &Row| {
         row.name == name
             || row.name.starts_with(name.as_str()) && !ROWS.iter().any(|other| other.name == name)
     };
-    let is_chosen = |row: &&Row| names.is_empty() || names.iter().any(|name| means(name, row));
-    Ok(ROWS.iter().filter(is_chosen).collect())
+    let is_selected = |row: &&Row| names.is_empty() || names.iter().any(|name| matches(name, row));
+    Ok(ROWS.iter().filter(is_selected).collect())
 }
 
 #[cfg(test)]
@@ -117,10 +117,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_chosen_by_the_beginning_of_their_names() {
+    fn rows_are_selected_by_a_prefix_of_their_names() {
         let names = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-            chosen(&names).map(|rows| rows.iter().map(|row| row.name).collect::<Vec<_>>())
+            select(&names).map(|rows| rows.iter().map(|row| row.name).collect::<Vec<_>>())
         };
         assert_eq!(names(&[]).unwrap().len(), ROWS.len());
         assert_eq!(names(&["udp", "storm"]).unwrap(), ["udp", "storm"]);

@@ -1,5 +1,5 @@
-//! Servers and drivers while they run, each on processors of its own. None outlives this program: a server is
-//! ended when it is dropped, and by the kernel when this program is.
+//! Server and driver processes, each on its own processors. A server is killed when it is dropped, and by the
+//! kernel when this program ends.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read};
@@ -13,30 +13,30 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::kernel;
 use crate::programs::{PortIs, Program};
 
-/// Who runs where.
+/// The processors of server and driver.
 #[derive(Debug, Clone)]
 pub(crate) struct Cores {
-    /// Processors of the server, as `taskset` takes them.
+    /// The processors of the server, in the format of `taskset`.
     pub(crate) server: String,
     /// The processor of the driver.
     pub(crate) driver: String,
 }
 
 impl Cores {
-    /// What this process may use, shared out: the last processor is the driver's, the others the server's.
-    /// With one processor both have it.
-    pub(crate) fn share_out() -> Result<Self> {
+    /// Divides the processors of this process: the last is for the driver, the others for the server. A single
+    /// processor is shared.
+    pub(crate) fn assign() -> Result<Self> {
         let processors: Vec<String> = kernel::processors()?.iter().map(usize::to_string).collect();
-        let (driver, server) = processors.split_last().context("there is no processor")?;
+        let (driver, server) = processors.split_last().context("no processor")?;
         let server = if server.is_empty() { std::slice::from_ref(driver) } else { server };
         Ok(Self { server: server.join(","), driver: driver.clone() })
     }
 }
 
-/// A command on these processors, that the kernel ends with this program.
+/// A command on these processors, which the kernel kills when this program ends.
 fn pinned(cores: &str, command: impl IntoIterator<Item: AsRef<OsStr>>) -> Command {
     let mut pinned = Command::new("setpriv");
-    // A group of its own: Ctrl-C is for this program, whose end is theirs.
+    // Its own process group: Ctrl-C is for this program only, which then ends the others.
     pinned.args(["--pdeathsig", "KILL", "taskset", "-c", cores]).args(command).process_group(0);
     pinned.stdin(Stdio::null());
     pinned
@@ -46,7 +46,7 @@ fn driver(program: &OsStr, arguments: &[String], cores: &str) -> Command {
     pinned(cores, [program].into_iter().chain(arguments.iter().map(OsStr::new)))
 }
 
-/// A server that listens.
+/// A listening server.
 pub(crate) struct Server {
     process: Child,
     pub(crate) port: u16,
@@ -57,28 +57,29 @@ impl Server {
         Self::start_under(&[], program, cores)
     }
 
-    /// Starts it as the argument of another command, which becomes it.
+    /// Starts the server as the argument of `wrapper`, which executes it.
     pub(crate) fn start_under(wrapper: &[OsString], program: &Program, cores: &str) -> Result<Self> {
         let mut command = pinned(cores, wrapper.iter().chain(&program.command));
-        // What a server says when it has too much to do is not shown: that it failed is.
+        // Warnings of a busy server are not shown; a failure is.
         match program.port {
             PortIs::Printed => command.stdout(Stdio::piped()).stderr(Stdio::null()),
             PortIs::Logged => command.stdout(Stdio::null()).stderr(Stdio::piped()),
         };
         let process = command.spawn().with_context(|| format!("{command:?}"))?;
         let mut server = Self { process, port: 0 };
-        let told: Box<dyn Read + Send> = match (server.process.stdout.take(), server.process.stderr.take()) {
-            (Some(output), _) => Box::new(output),
+        let output: Box<dyn Read + Send> = match (server.process.stdout.take(), server.process.stderr.take())
+        {
+            (Some(stdout), _) => Box::new(stdout),
             (_, log) => Box::new(log.context("the server has no log")?),
         };
-        let mut lines = BufReader::new(told).lines();
+        let mut lines = BufReader::new(output).lines();
         let mut last = String::new();
         while server.port == 0 {
             let Some(line) = lines.next() else { bail!("{:?} did not start: {last}", program.command) };
             last = line?;
             server.port = port(&last, program.port).unwrap_or(0);
         }
-        // A pipe without a reader would break the server's log: it is drained for as long as it lasts.
+        // The pipe must have a reader as long as the server logs.
         std::thread::spawn(move || lines.for_each(drop));
         Ok(server)
     }
@@ -87,7 +88,7 @@ impl Server {
         self.process.id()
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Stops the server with SIGTERM and waits for it.
     pub(crate) fn end(mut self) -> Result<()> {
         kill_process(Pid::from_child(&self.process), Signal::TERM)?;
         self.process.wait()?;
@@ -97,7 +98,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Whoever has ended already is only waited for.
+        // A process that has ended already only needs the wait.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -110,7 +111,7 @@ fn port(line: &str, port: PortIs) -> Option<u16> {
     }
 }
 
-/// What a driver in C says of its run.
+/// The output of a C driver.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Driven {
     pub(crate) messages: f64,
@@ -124,7 +125,7 @@ impl Driven {
         self.messages / self.seconds
     }
 
-    /// Processor time of the servers for a message, in microseconds.
+    /// Processor time of the servers per message, in microseconds.
     pub(crate) fn cpu_us(&self) -> f64 {
         self.cpu / self.messages * 1e6
     }
@@ -139,10 +140,10 @@ impl Driven {
 /// Runs a driver until it ends.
 pub(crate) fn drive(program: &OsStr, arguments: &[String], cores: &str) -> Result<Driven> {
     let text = output(program, arguments, cores)?;
-    Driven::parse(&text).with_context(|| format!("the driver said {text:?}"))
+    Driven::parse(&text).with_context(|| format!("unexpected output of the driver: {text:?}"))
 }
 
-/// What a command prints.
+/// The standard output of a command.
 pub(crate) fn output(program: &OsStr, arguments: &[String], cores: &str) -> Result<String> {
     let mut command = driver(program, arguments, cores);
     let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?.wait_with_output()?;
@@ -156,14 +157,14 @@ pub(crate) fn output(program: &OsStr, arguments: &[String], cores: &str) -> Resu
 pub(crate) struct Holder(Child);
 
 impl Holder {
-    /// Starts it, and waits until all of them have been answered.
+    /// Starts the driver and waits until every connection had its replies.
     pub(crate) fn start(program: &OsStr, arguments: &[String], cores: &str) -> Result<Self> {
         let mut command = driver(program, arguments, cores);
         let mut holder =
             Self(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?);
         let mut line = String::new();
-        let told = holder.0.stdout.take().context("the driver has no output")?;
-        BufReader::new(told).read_line(&mut line)?;
+        let output = holder.0.stdout.take().context("the driver has no output")?;
+        BufReader::new(output).read_line(&mut line)?;
         Driven::parse(&line).context("the driver could not open and use its connections")?;
         Ok(holder)
     }
@@ -176,15 +177,15 @@ impl Drop for Holder {
     }
 }
 
-/// Waits until something is so, which takes moments.
-pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) -> Result<()> {
+/// Waits for a condition that is expected soon.
+pub(crate) fn wait_until(what: &str, is_met: impl Fn() -> bool) -> Result<()> {
     for _ in 0..10_000 {
-        if is_so() {
+        if is_met() {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    bail!("waited 10 s in vain: {what}")
+    bail!("timed out after 10 s: {what}")
 }
 
 #[cfg(test)]
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_driver_says_is_read_whole_or_not_at_all() {
+    fn incomplete_output_of_a_driver_is_rejected() {
         let driven = Driven::parse("messages 1000 seconds 0.500000000 cpu 0.002000000\n").unwrap();
         assert!((driven.rate() - 2000.0).abs() < 1e-9 && (driven.cpu_us() - 2.0).abs() < 1e-9);
         assert_eq!(Driven::parse("messages 1000 seconds 0.5"), None);

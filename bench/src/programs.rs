@@ -1,4 +1,4 @@
-//! The programs that are measured and those that measure: where they are, and how they are built.
+//! The servers and the drivers: their paths, and how they are built.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// A server, and how it is started.
+/// A server and its command.
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     pub(crate) name: &'static str,
@@ -14,7 +14,7 @@ pub(crate) struct Program {
     pub(crate) port: PortIs,
 }
 
-/// Where a server tells its port.
+/// Where a server reports its port.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum PortIs {
     /// The first line of standard output.
@@ -23,13 +23,13 @@ pub(crate) enum PortIs {
     Logged,
 }
 
-/// The name of the reference that everything is compared with.
+/// The name of the reference server.
 pub(crate) const BARE_C: &str = "bare C";
 
-/// The name of the program itself.
+/// The name of loopline in tables.
 pub(crate) const OURS: &str = "loopline";
 
-/// All programs, built.
+/// The built programs.
 pub(crate) struct Programs {
     root: PathBuf,
     target: PathBuf,
@@ -37,7 +37,7 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Builds what is not built yet; this program's own package is, since it runs.
+    /// Builds the programs, except those of this package, which are built with it.
     pub(crate) fn build() -> Result<Self> {
         let root =
             Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the package has no parent")?.to_owned();
@@ -58,7 +58,7 @@ impl Programs {
         Ok(programs)
     }
 
-    /// Builds the minimal program, and says where it is.
+    /// Builds the minimal program and returns its path.
     pub(crate) fn build_minimal(&self) -> Result<PathBuf> {
         self.cargo(&["--profile", "minimal", "--no-default-features"], "minimal-build")?;
         Ok(self.target.join("minimal-build/minimal/loopline"))
@@ -74,7 +74,7 @@ impl Programs {
         let folder = self.target.join("bench/c");
         std::fs::create_dir_all(&folder)?;
         let native: &[&str] = &["-march=native"];
-        // Valgrind does not know all instructions of newer processors: what it runs is for any.
+        // Valgrind lacks some instructions of newer processors, so its program is built for a generic one.
         let sources = ["epoll_server", "udp_server", "closed_loop", "storm", "udp_driver", "clock"]
             .map(|name| (name, name, native));
         for (source, program, flags) in
@@ -87,17 +87,17 @@ impl Programs {
         Ok(())
     }
 
-    /// The program itself.
+    /// The path of loopline.
     pub(crate) fn loopline(&self) -> PathBuf {
         self.target.join("release/loopline")
     }
 
-    /// A driver in C.
+    /// The path of a C driver.
     pub(crate) fn driver(&self, name: &str) -> PathBuf {
         self.target.join("bench/c").join(name)
     }
 
-    /// `loopline serve` with what `arguments` say; nothing is recorded.
+    /// `loopline serve` with `arguments`, without a journal.
     pub(crate) fn serve(&self, name: &'static str, arguments: &[&str]) -> Program {
         let mut command = vec![self.loopline().into_os_string(), "serve".into()];
         command.extend(arguments.iter().map(OsString::from));
@@ -118,12 +118,12 @@ impl Programs {
         printed(BARE_C, self.driver("epoll_server_any"), &[])
     }
 
-    /// The bare server of datagrams.
+    /// The bare UDP server.
     pub(crate) fn bare_udp(&self, name: &'static str, batch: &str) -> Program {
         printed(name, self.driver("udp_server"), &[batch])
     }
 
-    /// All servers of `message`, the bare one first and ours second; and the reason when one is left out.
+    /// All servers of `message`, the bare one first and loopline second; and the reason if one is left out.
     pub(crate) fn message_servers(&self) -> (Vec<Program>, Option<String>) {
         let own = |name: &str| self.target.join("bench/release").join(name);
         let mut servers = vec![
@@ -148,7 +148,7 @@ fn printed(name: &'static str, program: PathBuf, arguments: &[&str]) -> Program 
     }
 }
 
-/// Whether there is such a command.
+/// Whether the command is in `PATH`.
 pub(crate) fn is_installed(command: &str) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&folders).any(|folder| folder.join(command).is_file())

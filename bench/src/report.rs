@@ -1,21 +1,21 @@
-//! What was measured, as tables of text and as JSON.
+//! Results as text tables and as JSON.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table as Grid, presets};
 use serde::Serialize;
 
 use crate::stats::{Spread, ratios};
 
-/// What one row of the benchmark found.
+/// The result of one row.
 #[derive(Debug, Serialize)]
 pub(crate) struct Section {
     pub(crate) row: &'static str,
     pub(crate) about: &'static str,
     pub(crate) tables: Vec<Table>,
-    /// How to read it, and what was counted beside it.
+    /// Notes on the result.
     pub(crate) notes: Vec<String>,
-    /// What could not be measured, and why.
+    /// Parts that cannot be measured on this machine, with the reason.
     pub(crate) left_out: Vec<String>,
-    /// What should have been measured, and was not.
+    /// Errors.
     pub(crate) failures: Vec<String>,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Cell {
     pub(crate) target: Option<Target>,
 }
 
-/// What a median should be.
+/// The target of a median.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Target {
@@ -56,7 +56,7 @@ impl Section {
         self.notes.push(note.into());
     }
 
-    /// Targets that are met, and all there are.
+    /// The number of targets met, and of all targets.
     pub(crate) fn targets(&self) -> (usize, usize) {
         let cells = self.tables.iter().flat_map(|table| &table.lines).flat_map(|line| &line.cells);
         let met: Vec<bool> =
@@ -109,18 +109,18 @@ impl Table {
 }
 
 impl Cell {
-    /// What `runs` say, of which there is at least one.
+    /// The spread of `runs`, of which there is at least one.
     pub(crate) fn of(runs: impl IntoIterator<Item = f64>) -> Self {
-        Self { spread: Spread::of(runs).expect("there is a run"), target: None }
+        Self { spread: Spread::of(runs).expect("at least one run"), target: None }
     }
 
-    /// What the quotients of pairs of runs say.
+    /// The spread of the ratios of pairs of runs.
     pub(crate) fn of_ratios(dividends: &[f64], divisors: &[f64]) -> Self {
         Self::of(ratios(dividends, divisors))
     }
 
-    /// With what the median should be.
-    pub(crate) fn should_be(self, target: Option<Target>) -> Self {
+    /// Sets the target of the median.
+    pub(crate) fn with_target(self, target: Option<Target>) -> Self {
         Self { target, ..self }
     }
 
@@ -154,7 +154,7 @@ impl Target {
     }
 }
 
-/// Three digits that say something, or all before the point, in groups of three.
+/// Three significant digits, or all digits of the integer part, in groups of three.
 fn number(value: f64) -> String {
     let digits_after = match value.abs() {
         size if size >= 99.95 || size == 0.0 => 0,
@@ -173,7 +173,7 @@ fn number(value: f64) -> String {
 }
 
 /// A count in groups of three digits.
-#[expect(clippy::cast_precision_loss, reason = "what is counted here is far below 2^52")]
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 pub(crate) fn count(count: usize) -> String {
     if count < 100 { count.to_string() } else { number(count as f64) }
 }
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_three_digits_that_say_something() {
+    fn numbers_have_three_significant_digits() {
         for (value, text) in [
             (0.0, "0"),
             (0.031_25, "0.031"),
@@ -202,17 +202,17 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_tells_its_target_and_whether_it_is_met() {
+    fn a_cell_shows_its_target_and_whether_it_is_met() {
         let cell = Cell::of([0.97, 0.96, 0.98, 0.5, 2.0]);
         assert_eq!(cell.to_text(), "0.970 (0.960–0.980)");
-        assert_eq!(cell.should_be(Some(Target::AtLeast(1.0))).to_text(), "0.970 (0.960–0.980)\n≥ 1.00: NO");
-        assert_eq!(Cell::of([2.0]).should_be(Some(Target::AtMost(2.02))).to_text(), "2.00\n≤ 2.02: yes");
+        assert_eq!(cell.with_target(Some(Target::AtLeast(1.0))).to_text(), "0.970 (0.960–0.980)\n≥ 1.00: NO");
+        assert_eq!(Cell::of([2.0]).with_target(Some(Target::AtMost(2.02))).to_text(), "2.00\n≤ 2.02: yes");
     }
 
     #[test]
     fn targets_are_counted() {
         let mut section = Section::new("row", "about");
-        let cell = |value, target| Cell::of([value]).should_be(target);
+        let cell = |value, target| Cell::of([value]).with_target(target);
         let mut table = Table::new("table", &["first", "second", "third"]);
         let cells = vec![
             cell(1.0, Some(Target::AtLeast(1.0))),

@@ -1,8 +1,8 @@
-//! What repeats say together, and what lies between two runs of different lengths: pure.
+//! Median and quartiles of runs, ratios and slopes: pure functions.
 
 use serde::Serialize;
 
-/// The middle of some runs, and how far they are apart.
+/// The median and the quartiles of some runs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -14,15 +14,15 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// What `runs` say; `None` of none.
+    /// The spread of `runs`; `None` if there are none.
     pub(crate) fn of(runs: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut runs: Vec<f64> = runs.into_iter().collect();
         runs.sort_by(f64::total_cmp);
         let last = runs.len().checked_sub(1)?;
-        // Places are counted in quarters; between two runs lies what is between them.
+        // Positions are counted in quarters, with interpolation between two runs.
         let at = |quarters: usize| {
-            let (place, rest) = (quarters / 4, [0.0, 0.25, 0.5, 0.75][quarters % 4]);
-            runs[place] + rest * (runs[(place + 1).min(last)] - runs[place])
+            let (index, rest) = (quarters / 4, [0.0, 0.25, 0.5, 0.75][quarters % 4]);
+            runs[index] + rest * (runs[(index + 1).min(last)] - runs[index])
         };
         let (lower_quartile, median, upper_quartile) = (at(last), at(2 * last), at(3 * last));
         Some(Self { median, lower_quartile, upper_quartile, runs: runs.len() })
@@ -34,7 +34,7 @@ pub(crate) fn ratios(dividends: &[f64], divisors: &[f64]) -> Vec<f64> {
     dividends.iter().zip(divisors).map(|(dividend, divisor)| dividend / divisor).collect()
 }
 
-/// What one more of `x` adds to `y`, between two points.
+/// The slope of the line through two points.
 pub(crate) fn slope((x1, y1): (f64, f64), (x2, y2): (f64, f64)) -> f64 {
     (y2 - y1) / (x2 - x1)
 }
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slope_leaves_out_what_both_points_have() {
+    fn a_slope_ignores_the_constant_part() {
         assert!((slope((2000.0, 164_000.0), (18_000.0, 676_000.0)) - 32.0).abs() < 1e-9);
     }
 }

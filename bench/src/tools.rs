@@ -1,4 +1,4 @@
-//! `strace` and `valgrind`: what a server does, counted rather than timed.
+//! `strace` and `valgrind`, which count the work of a server.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,40 +9,40 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::bench::{Bench, Lasting, Load};
+use crate::bench::{Bench, Load, Until};
 use crate::kernel;
 use crate::process::{Server, wait_until};
 use crate::programs::{Program, is_installed};
 use crate::report::Section;
 
-/// Whether there is such a tool; if not, `section` says so.
-pub(crate) fn is_there(tool: &str, section: &mut Section) -> bool {
-    let is_there = is_installed(tool);
-    if !is_there {
-        section.left_out.push(format!("all of it: {tool} is not installed (Debian: {tool})"));
+/// Whether the tool is installed; if not, adds a note to `section`.
+pub(crate) fn is_available(tool: &str, section: &mut Section) -> bool {
+    let is_available = is_installed(tool);
+    if !is_available {
+        section.left_out.push(format!("the whole row: {tool} is not installed (Debian: {tool})"));
     }
-    is_there
+    is_available
 }
 
-/// `strace` at work on a server.
+/// `strace` attached to a server.
 pub(crate) struct Strace {
     process: Child,
     file: PathBuf,
 }
 
 impl Strace {
-    /// Begins to look at `server`, all its threads; `options` say what is written down.
+    /// Attaches to all threads of `server`; `options` select the output.
     pub(crate) fn attach(bench: &Bench, server: &Server, options: &[&str]) -> Result<Self> {
         let file = bench.programs.driver("strace.out");
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "strace", "-f", "-qq"]).args(options).arg("-o").arg(&file);
         command.args(["-p", &server.pid().to_string()]).stdin(Stdio::null()).stderr(Stdio::null());
         let strace = Self { process: command.spawn()?, file };
-        wait_until("strace may look at the server", || kernel::is_traced(server.pid()))?;
+        wait_until("strace attaches to the server", || kernel::is_traced(server.pid()))?;
         Ok(strace)
     }
 
-    /// Stops looking, and tells what was written.
+    /// Detaches and returns the output.
     pub(crate) fn detach(mut self) -> Result<String> {
         kill_process(Pid::from_child(&self.process), Signal::INT)?;
         self.process.wait()?;
@@ -57,23 +57,23 @@ impl Drop for Strace {
     }
 }
 
-/// System calls by name, from what `strace -c` writes.
+/// System calls by name, from the output of `strace -c`.
 pub(crate) fn calls(summary: &str) -> BTreeMap<String, f64> {
     let lines = summary.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    // A share of the time in percent, the time, time a call, calls, errors if there are any, the name.
+    // Percentage of the time, seconds, microseconds per call, calls, errors if any, name.
     let rows = lines.filter(|words| words.len() >= 5 && words[0].parse::<f64>().is_ok());
     let named = rows.filter_map(|words| Some(((*words.last()?).to_owned(), words[3].parse().ok()?)));
     named.filter(|(name, _)| name != "total").collect()
 }
 
-/// The names of system calls in their order, from what `strace` writes.
+/// The names of system calls in order, from the output of `strace`.
 pub(crate) fn names(trace: &str) -> Vec<String> {
     let calls = trace.lines().filter_map(|line| line.split_whitespace().nth(1)?.split_once('('));
     calls.map(|(name, _)| name.to_owned()).filter(|name| name.starts_with(char::is_alphabetic)).collect()
 }
 
-/// Of the system calls around one connection those that are for it: from the poll that told of it to the last
-/// that is no poll. Before it `strace` wakes a poll, after it one waits for the next.
+/// The system calls for one connection: from the poll that reported it to the last call that is no poll. An earlier
+/// poll was interrupted by `strace`, a later one waits for the next connection.
 pub(crate) fn of_a_connection(names: &[String]) -> Vec<String> {
     let is_poll = |name: &String| name.starts_with("epoll_") && name.contains("wait");
     let accepted = names.iter().position(|name| name.starts_with("accept")).unwrap_or(0);
@@ -81,17 +81,17 @@ pub(crate) fn of_a_connection(names: &[String]) -> Vec<String> {
     names[accepted.saturating_sub(1)..last].to_vec()
 }
 
-/// What valgrind counts.
+/// A quantity that valgrind counts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Counted {
-    /// Instructions of the program; the kernel's are not seen.
+    /// Instructions of the program, without the kernel.
     Instructions,
     /// Calls that allocate memory.
     Allocations,
 }
 
 impl Counted {
-    /// How many there are while `program` answers so many rounds of `load`, start and end included.
+    /// The count while `program` answers `rounds` rounds of `load`, including start and end.
     pub(crate) fn of(self, bench: &Bench, program: &Program, load: Load, rounds: usize) -> Result<f64> {
         let log = bench.programs.driver("valgrind.log");
         let tool: &[&str] = match self {
@@ -102,10 +102,12 @@ impl Counted {
         valgrind.extend(tool.iter().map(OsString::from));
         valgrind.push(format!("--log-file={}", log.display()).into());
         let server = Server::start_under(&valgrind, program, &bench.cores.server)?;
-        bench.drive(server.port, load, &Lasting::Rounds(rounds), &[])?;
+        bench.drive(server.port, load, &Until::Rounds(rounds), &[])?;
         server.end()?;
         let log = fs::read_to_string(&log)?;
-        self.read(&log).with_context(|| format!("valgrind said: {}", log.lines().last().unwrap_or_default()))
+        self.read(&log).with_context(|| {
+            format!("unexpected output of valgrind: {}", log.lines().last().unwrap_or_default())
+        })
     }
 
     fn read(self, log: &str) -> Option<f64> {

@@ -1,35 +1,34 @@
-//! Programs measured in turn, so that what the machine does meanwhile meets all of them.
+//! Alternation of programs, so that changes of the machine affect all of them.
 
 use anyhow::Result;
 
-/// Runs each of `subjects` so many times, there and back: A B C, C B A, A B C, … What a subject's runs gave
-/// stands in their order, so that the n-th run of one and the n-th of another are a pair. A subject that
-/// fails is not run again.
-pub(crate) fn in_turn<S, R>(
+/// Runs each of `subjects` `times` times, forward and backward: A B C, C B A, A B C, … The results of a subject are
+/// in the order of its runs, so that the n-th runs of two subjects are a pair. A subject that fails is not run again.
+pub(crate) fn alternate<S, R>(
     times: usize,
     subjects: &[S],
     mut run: impl FnMut(&S) -> Result<R>,
 ) -> Vec<Result<Vec<R>>> {
     let mut all: Vec<Result<Vec<R>>> = subjects.iter().map(|_| Ok(Vec::new())).collect();
     for time in 0..times {
-        let mut places: Vec<usize> = (0..subjects.len()).collect();
+        let mut order: Vec<usize> = (0..subjects.len()).collect();
         if time % 2 == 1 {
-            places.reverse();
+            order.reverse();
         }
-        for place in places {
-            let Ok(runs) = &mut all[place] else { continue };
-            match run(&subjects[place]) {
+        for index in order {
+            let Ok(runs) = &mut all[index] else { continue };
+            match run(&subjects[index]) {
                 Ok(result) => runs.push(result),
-                Err(error) => all[place] = Err(error),
+                Err(error) => all[index] = Err(error),
             }
         }
     }
     all
 }
 
-/// A figure of each run, in their order.
-pub(crate) fn column<R>(runs: &[R], figure: impl Fn(&R) -> f64) -> Vec<f64> {
-    runs.iter().map(figure).collect()
+/// One value of each run, in order.
+pub(crate) fn column<R>(runs: &[R], value: impl Fn(&R) -> f64) -> Vec<f64> {
+    runs.iter().map(value).collect()
 }
 
 #[cfg(test)]
@@ -37,9 +36,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_go_there_and_back() {
+    fn runs_go_forward_and_backward() {
         let mut order = String::new();
-        let all = in_turn(3, &['A', 'B', 'C'], |name| {
+        let all = alternate(3, &['A', 'B', 'C'], |name| {
             order.push(*name);
             Ok(order.len())
         });
@@ -49,9 +48,9 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_is_left_out_and_nobody_else() {
+    fn only_a_failed_subject_is_skipped() {
         let mut runs = 0;
-        let all = in_turn(2, &[true, false], |fails| {
+        let all = alternate(2, &[true, false], |fails| {
             runs += 1;
             anyhow::ensure!(!*fails, "no");
             Ok(())

@@ -1,4 +1,4 @@
-//! `instructions` and `allocations`: what valgrind counts, as the slope between two runs of different lengths.
+//! `instructions` and `allocations`: counted by valgrind, as the slope between a short and a long run.
 
 use anyhow::Result;
 
@@ -13,7 +13,7 @@ const LOAD: Load = Load { connections: 50, in_flight: 1 };
 pub(super) fn instructions(bench: &Bench, section: &mut Section) -> Result<()> {
     let programs = [bench.programs.bare_c_for_any(), bench.programs.ours()];
     count(bench, section, Counted::Instructions, &programs, 300.0)?;
-    section.note("both are built for any processor: valgrind does not know all instructions of newer ones");
+    section.note("both are built for a generic processor: valgrind lacks some instructions of newer ones");
     Ok(())
 }
 
@@ -21,7 +21,7 @@ pub(super) fn allocations(bench: &Bench, section: &mut Section) -> Result<()> {
     count(bench, section, Counted::Allocations, &[bench.programs.ours()], 0.0)
 }
 
-/// The last of `programs` is ours, which has a target.
+/// The last of `programs` is loopline, which has a target.
 fn count(
     bench: &Bench,
     section: &mut Section,
@@ -29,21 +29,21 @@ fn count(
     programs: &[Program],
     target: f64,
 ) -> Result<()> {
-    if !tools::is_there("valgrind", section) {
+    if !tools::is_available("valgrind", section) {
         return Ok(());
     }
-    let rounds = [20, bench.many(400) + 20];
+    let rounds = [20, bench.scaled(400) + 20];
     let title = format!("{}, slope from {} to {} messages on each", LOAD.to_text(), rounds[0], rounds[1]);
-    let mut table = Table::new(title, &["a message"]);
-    for (place, program) in programs.iter().enumerate() {
+    let mut table = Table::new(title, &["per message"]);
+    for (index, program) in programs.iter().enumerate() {
         let mut points = Vec::new();
         for rounds in rounds {
             #[expect(clippy::cast_precision_loss, reason = "messages are some thousands")]
             let messages = (rounds * LOAD.connections) as f64;
             points.push((messages, counted.of(bench, program, LOAD, rounds)?));
         }
-        let target = (place == programs.len() - 1).then_some(Target::AtMost(target));
-        table.line(program.name, vec![Cell::of([slope(points[0], points[1])]).should_be(target)]);
+        let target = (index == programs.len() - 1).then_some(Target::AtMost(target));
+        table.line(program.name, vec![Cell::of([slope(points[0], points[1])]).with_target(target)]);
     }
     section.tables.push(table);
     Ok(())

@@ -1,4 +1,4 @@
-//! `cpu-…` and `growth`: processor time of a message, and messages a second, of all servers in turn.
+//! `cpu-…` and `growth`: processor time per message and messages per second of all servers.
 
 use anyhow::{Context, Result};
 
@@ -6,18 +6,18 @@ use crate::bench::{Bench, Load};
 use crate::process::Driven;
 use crate::programs::{BARE_C, OURS};
 use crate::report::{Cell, Section, Table, Target, count};
-use crate::turns::{column, in_turn};
+use crate::turns::{alternate, column};
 
 pub(super) fn few(bench: &Bench, section: &mut Section) -> Result<()> {
     compare(bench, section, Load { connections: 50, in_flight: 1 })
 }
 
 pub(super) fn more(bench: &Bench, section: &mut Section) -> Result<()> {
-    compare(bench, section, Load { connections: bench.many(1000), in_flight: 1 })
+    compare(bench, section, Load { connections: bench.scaled(1000), in_flight: 1 })
 }
 
 pub(super) fn many(bench: &Bench, section: &mut Section) -> Result<()> {
-    compare(bench, section, Load { connections: bench.many(10_000), in_flight: 1 })
+    compare(bench, section, Load { connections: bench.scaled(10_000), in_flight: 1 })
 }
 
 pub(super) fn pipelined(bench: &Bench, section: &mut Section) -> Result<()> {
@@ -29,7 +29,7 @@ fn compare(bench: &Bench, section: &mut Section, load: Load) -> Result<()> {
     section.left_out.extend(left_out);
     let mut all = Vec::new();
     for (program, runs) in
-        programs.iter().zip(in_turn(bench.pairs, &programs, |program| bench.run(program, load)))
+        programs.iter().zip(alternate(bench.pairs, &programs, |program| bench.run(program, load)))
     {
         match runs {
             Ok(runs) => all.push((program.name, column(&runs, Driven::cpu_us), column(&runs, Driven::rate))),
@@ -40,14 +40,14 @@ fn compare(bench: &Bench, section: &mut Section, load: Load) -> Result<()> {
         all.iter().find(|(each, ..)| *each == name).with_context(|| format!("{name} was not measured"))
     };
     let ((_, bare, _), (_, _, ours)) = (of(BARE_C)?, of(OURS)?);
-    let columns = ["CPU µs a message", "bare C's CPU / its", "messages a second", "ours / its"];
+    let columns = ["CPU µs per message", "bare C's CPU / its", "messages per second", "ours / its"];
     let mut table = Table::new(load.to_text(), &columns);
     for (name, cpu, rate) in &all {
         let (is_bare, is_ours) = (*name == BARE_C, *name == OURS);
-        let cheaper = Cell::of_ratios(bare, cpu).should_be(is_ours.then_some(Target::AtLeast(1.0)));
-        // Ours is to be ahead of every server that is not bare.
+        let cheaper = Cell::of_ratios(bare, cpu).with_target(is_ours.then_some(Target::AtLeast(1.0)));
+        // The target is to be faster than every server except the bare one.
         let faster =
-            Cell::of_ratios(ours, rate).should_be((!is_bare && !is_ours).then_some(Target::AtLeast(1.0)));
+            Cell::of_ratios(ours, rate).with_target((!is_bare && !is_ours).then_some(Target::AtLeast(1.0)));
         table.line(*name, vec![Cell::of(cpu.clone()), cheaper, Cell::of(rate.clone()), faster]);
     }
     section.tables.push(table);
@@ -55,17 +55,18 @@ fn compare(bench: &Bench, section: &mut Section, load: Load) -> Result<()> {
 }
 
 pub(super) fn growth(bench: &Bench, section: &mut Section) -> Result<()> {
-    let [few, many] = [50, bench.many(10_000)].map(|connections| Load { connections, in_flight: 1 });
+    let [few, many] = [50, bench.scaled(10_000)].map(|connections| Load { connections, in_flight: 1 });
     let programs = [bench.programs.bare_c(), bench.programs.ours()];
     let subjects: Vec<_> = programs.iter().flat_map(|program| [(program, few), (program, many)]).collect();
-    let all =
-        in_turn(bench.pairs, &subjects, |(program, load)| bench.run(program, *load).map(|run| run.cpu_us()));
+    let all = alternate(bench.pairs, &subjects, |(program, load)| {
+        bench.run(program, *load).map(|run| run.cpu_us())
+    });
     let all: Vec<Vec<f64>> = all.into_iter().collect::<Result<_>>()?;
     let titles = [few, many].map(|load| format!("{} connections, CPU µs", count(load.connections)));
     let mut table = Table::new("one in flight", &[&titles[0], &titles[1], "second / first"]);
     for (program, runs) in programs.iter().zip(all.chunks(2)) {
         let target = (program.name == OURS).then_some(Target::AtMost(1.8));
-        let ratio = Cell::of_ratios(&runs[1], &runs[0]).should_be(target);
+        let ratio = Cell::of_ratios(&runs[1], &runs[0]).with_target(target);
         table.line(program.name, vec![Cell::of(runs[0].clone()), Cell::of(runs[1].clone()), ratio]);
     }
     section.tables.push(table);

@@ -1,4 +1,4 @@
-//! `memory`: the slope of own memory between few and many connections that have each been answered once.
+//! `memory`: the slope of anonymous memory by connections, each of which had one reply.
 
 use anyhow::{Context, Result};
 
@@ -10,41 +10,45 @@ use crate::stats::slope;
 
 const FEW: usize = 2000;
 
-/// As many as there are descriptors for; a thread for each is too much for some machines.
+/// The largest number first; a smaller one is tried if a server fails, such as for lack of threads.
 const MANY: [usize; 4] = [18_000, 15_000, 10_000, 4000];
 
 pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
     let (programs, left_out) = bench.programs.message_servers();
     section.left_out.extend(left_out);
-    let most = bench.many(MANY[0]);
-    let title = format!("slope from {} to {} connections", count(bench.many(FEW)), count(most));
-    let mut table = Table::new(title, &["bytes a connection"]);
+    let most = bench.scaled(MANY[0]);
+    let title = format!("slope from {} to {} connections", count(bench.scaled(FEW)), count(most));
+    let mut table = Table::new(title, &["bytes per connection"]);
     for program in &programs {
-        let (bytes, reached) = a_connection(bench, program).with_context(|| program.name)?;
+        let (bytes, reached) = bytes_per_connection(bench, program).with_context(|| program.name)?;
         let target = (program.name == OURS).then_some(Target::AtMost(32.0));
-        table.line(program.name, vec![Cell::of([bytes]).should_be(target)]);
+        table.line(program.name, vec![Cell::of([bytes]).with_target(target)]);
         if reached < most {
-            section.note(format!("{}: up to {} connections only, more failed", program.name, count(reached)));
+            section.note(format!(
+                "{}: measured up to {} connections, more failed",
+                program.name,
+                count(reached)
+            ));
         }
     }
     section.tables.push(table);
-    section.note("the kernel's memory is not in it: sockets, and 16 KiB of stack for each thread");
+    section.note("without kernel memory: sockets, and 16 KiB of stack per thread");
     Ok(())
 }
 
-/// Bytes of one more connection, and up to how many that was measured.
-fn a_connection(bench: &Bench, program: &Program) -> Result<(f64, usize)> {
-    let few = bench.many(FEW);
+/// Bytes per connection, and the largest number of connections measured.
+fn bytes_per_connection(bench: &Bench, program: &Program) -> Result<(f64, usize)> {
+    let few = bench.scaled(FEW);
     let with_few = own_bytes_with(bench, program, few)?;
-    let mut reached = Err(anyhow::anyhow!("no count was tried"));
-    for many in MANY.map(|many| bench.many(many)) {
+    let mut reached = Err(anyhow::anyhow!("nothing tried"));
+    for many in MANY.map(|many| bench.scaled(many)) {
         reached = own_bytes_with(bench, program, many).map(|bytes| (bytes, many));
         if reached.is_ok() {
             break;
         }
     }
-    let (with_many, many) = reached.context("no count of connections could be held")?;
-    #[expect(clippy::cast_precision_loss, reason = "connections are some thousands")]
+    let (with_many, many) = reached.context("no number of connections could be held")?;
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     Ok((slope((few as f64, with_few), (many as f64, with_many)), many))
 }
 

@@ -15,7 +15,7 @@ mod storm;
 mod syscalls;
 mod udp;
 
-/// Something that can be measured by itself.
+/// A part of the benchmark that can be run alone.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
@@ -33,51 +33,43 @@ impl Row {
     }
 }
 
-/// All of them.
+/// All rows.
 pub(crate) static ROWS: &[Row] = &[
-    Row {
-        name: "memory",
-        about: "own memory of a server for each idle connection",
-        measure: memory::measure,
-    },
-    Row { name: "syscalls", about: "system calls of a server for a message", measure: syscalls::measure },
+    Row { name: "memory", about: "memory of the server per idle connection", measure: memory::measure },
+    Row { name: "syscalls", about: "system calls of the server per message", measure: syscalls::measure },
     Row {
         name: "instructions",
-        about: "instructions of a server for a message, without the kernel's",
+        about: "instructions of the server per message, without the kernel",
         measure: counts::instructions,
     },
-    Row { name: "allocations", about: "allocations of a server for a message", measure: counts::allocations },
+    Row { name: "allocations", about: "allocations of the server per message", measure: counts::allocations },
     Row {
         name: "cpu-50",
-        about: "processor time of a message, messages a second: 50 connections",
+        about: "processor time per message, messages per second: 50 connections",
         measure: cpu::few,
     },
-    Row { name: "cpu-1000", about: "the same: 1,000 connections", measure: cpu::more },
-    Row { name: "cpu-10000", about: "the same: 10,000 connections", measure: cpu::many },
+    Row { name: "cpu-1000", about: "the same with 1,000 connections", measure: cpu::more },
+    Row { name: "cpu-10000", about: "the same with 10,000 connections", measure: cpu::many },
     Row {
         name: "cpu-50x16",
-        about: "the same: 50 connections with 16 messages in flight on each",
+        about: "the same with 50 connections and 16 messages in flight on each",
         measure: cpu::pipelined,
     },
     Row {
         name: "growth",
-        about: "processor time of a message with many connections and few",
+        about: "processor time per message: 10,000 connections against 50",
         measure: cpu::growth,
     },
-    Row { name: "udp", about: "datagrams answered", measure: udp::measure },
-    Row { name: "storm", about: "connections opened at once", measure: storm::measure },
-    Row { name: "generator-rate", about: "messages a second that `load` drives", measure: generator::rate },
-    Row { name: "generator-lag", about: "how late `load` sends what is due", measure: generator::lag },
-    Row {
-        name: "generator-memory",
-        about: "own memory of `load` for each connection",
-        measure: generator::memory,
-    },
-    Row { name: "sizes", about: "the program, and the minimal build at its start", measure: sizes::measure },
-    Row { name: "scaling", about: "one process, and two that share a port", measure: scaling::measure },
+    Row { name: "udp", about: "datagrams answered per second", measure: udp::measure },
+    Row { name: "storm", about: "19,000 connections opened at the same time", measure: storm::measure },
+    Row { name: "generator-rate", about: "messages per second of `load`", measure: generator::rate },
+    Row { name: "generator-lag", about: "how late `load` sends on a schedule", measure: generator::lag },
+    Row { name: "generator-memory", about: "memory of `load` per connection", measure: generator::memory },
+    Row { name: "sizes", about: "size on disk and memory at start, of both builds", measure: sizes::measure },
+    Row { name: "scaling", about: "one process against two that share a port", measure: scaling::measure },
 ];
 
-/// The rows and what they are about, a line each.
+/// The list of rows for `--help`.
 pub(crate) fn list() -> String {
     ROWS.iter().fold("Rows:\n".to_owned(), |list, row| list + &format!("  {:17} {}\n", row.name, row.about))
 }

@@ -1,19 +1,19 @@
-//! `scaling`: processes that share a port with `--reuse-port`.
+//! `scaling`: two processes that share a port with `--reuse-port`.
 
 use anyhow::Result;
 
-use crate::bench::{Bench, Lasting, Load};
+use crate::bench::{Bench, Load, Until};
 use crate::kernel::processors;
 use crate::process::{Driven, Server};
 use crate::report::{Cell, Section, Table};
-use crate::turns::{column, in_turn};
+use crate::turns::{alternate, column};
 
 const LOAD: Load = Load { connections: 50, in_flight: 1 };
 
 pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
-    let all = in_turn(bench.pairs, &[1, 2], |processes| run(bench, *processes));
+    let all = alternate(bench.pairs, &[1, 2], |processes| run(bench, *processes));
     let all: Vec<Vec<Driven>> = all.into_iter().collect::<Result<_>>()?;
-    let columns = ["messages a second", "two / one", "CPU µs a message, all together"];
+    let columns = ["messages per second", "two / one", "CPU µs per message, all processes"];
     let mut table = Table::new(LOAD.to_text(), &columns);
     let one = column(&all[0], Driven::rate);
     for (name, runs) in ["one process", "two processes"].into_iter().zip(&all) {
@@ -24,14 +24,14 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
     section.tables.push(table);
     if processors()?.len() < 3 {
         section
-            .note("two servers and the driver share two processors here: messages a second cannot grow, and");
-        section.note("what tells is the processor time of a message, which should not grow either");
+            .note("two servers and the driver share two processors here: messages per second cannot grow;");
+        section.note("processor time per message should not grow either");
     }
-    section.note("the driver is one thread, and the limit once the servers together are faster");
+    section.note("the driver is one thread, and the limit if the servers together are faster");
     Ok(())
 }
 
-/// Each process has a processor of its own, the driver the last one of all.
+/// Each server process has its own processor; the driver has the last one.
 fn run(bench: &Bench, processes: usize) -> Result<Driven> {
     let cores = processors()?;
     let mut servers: Vec<Server> = Vec::new();
@@ -41,5 +41,5 @@ fn run(bench: &Bench, processes: usize) -> Result<Driven> {
         servers.push(Server::start(&program, &cores[number % cores.len()].to_string())?);
     }
     let servers: Vec<&Server> = servers.iter().collect();
-    bench.drive(servers[0].port, LOAD, &Lasting::Seconds(bench.seconds), &servers)
+    bench.drive(servers[0].port, LOAD, &Until::Seconds(bench.seconds), &servers)
 }

@@ -1,4 +1,4 @@
-//! `sizes`: bytes of the programs, and of memory at the start.
+//! `sizes`: size of the programs on disk, and memory at start.
 
 use std::fs;
 
@@ -24,9 +24,9 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
     }
     let mut table = Table::new("linked dynamically", &["KiB on disk", "KiB resident at start"]);
     let target = Some(Target::AtMost(350.0));
-    table.line("minimal build", vec![Cell::of([minimal_size]).should_be(target), resident[0]]);
+    table.line("minimal build", vec![Cell::of([minimal_size]).with_target(target), resident[0]]);
     table.line("default build", vec![Cell::of([whole_size]), resident[1]]);
     section.tables.push(table);
-    section.note("resident is VmRSS once a port is bound, pages of the C library that are shared included");
+    section.note("resident: VmRSS after the port is bound, including shared pages of the C library");
     Ok(())
 }

@@ -1,10 +1,10 @@
-//! `syscalls`: what `strace` counts, as the slope between two runs of different lengths.
+//! `syscalls`: counted by `strace`, as the slope between a short and a long run.
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use crate::bench::{Bench, Lasting, Load};
+use crate::bench::{Bench, Load, Until};
 use crate::kernel::descriptors;
 use crate::process::{Server, wait_until};
 use crate::programs::OURS;
@@ -12,30 +12,30 @@ use crate::report::{Cell, Section, Table, Target};
 use crate::tools::{self, Strace};
 
 pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
-    if !tools::is_there("strace", section) {
+    if !tools::is_available("strace", section) {
         return Ok(());
     }
     let settings = [
-        (Load { connections: bench.many(1000), in_flight: 1 }, [4, 24], 2.02),
+        (Load { connections: bench.scaled(1000), in_flight: 1 }, [4, 24], 2.02),
         (Load { connections: 50, in_flight: 64 }, [10, 110], 0.04),
     ];
     let [one, deep] = settings.map(|(load, ..)| load.to_text());
-    let columns = ["a connection of one message", &one, &deep];
-    let mut table = Table::new("system calls: of a connection, and of a message", &columns);
+    let columns = ["one connection with one message", &one, &deep];
+    let mut table = Table::new("system calls per connection, and per message", &columns);
     for program in [bench.programs.bare_c(), bench.programs.ours()] {
         let server = bench.start(&program)?;
-        // A server that has answered has opened all that it needs for itself: from here on only connections count.
+        // After the first reply, the server has opened everything it needs for itself.
         let _held = bench.hold(server.port, 1)?;
         let (_, trace) = traced(bench, &server, &[], Load { connections: 1, in_flight: 1 }, 1)?;
         let names = tools::of_a_connection(&tools::names(&trace));
-        section.note(format!("{}, a connection of one message: {}", program.name, names.join(", ")));
+        section.note(format!("{}, one connection with one message: {}", program.name, names.join(", ")));
         #[expect(clippy::cast_precision_loss, reason = "calls are few")]
         let mut line = vec![Cell::of([names.len() as f64])];
         for (load, rounds, target) in settings {
-            let calls = a_message(bench, &server, load, rounds)?;
+            let calls = calls_per_message(bench, &server, load, rounds)?;
             let target = (program.name == OURS).then_some(Target::AtMost(target));
-            line.push(Cell::of([calls.values().sum()]).should_be(target));
-            // What belongs to connections, or to strace, is the same in both runs but for a call or two.
+            line.push(Cell::of([calls.values().sum()]).with_target(target));
+            // Calls for connections and for strace are the same in both runs, except one or two.
             let of_messages = calls.iter().filter(|(_, calls)| calls.abs() >= 0.0001);
             let each: Vec<String> = of_messages.map(|(name, calls)| format!("{name} {calls:.4}")).collect();
             section.note(format!("{}, {}: {}", program.name, load.to_text(), each.join(", ")));
@@ -46,8 +46,8 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
     Ok(())
 }
 
-/// System calls of a message by name: a longer run has more of them than a shorter one, by so many messages.
-fn a_message(
+/// System calls per message by name, from the difference between a long and a short run.
+fn calls_per_message(
     bench: &Bench,
     server: &Server,
     load: Load,
@@ -63,7 +63,8 @@ fn a_message(
     Ok(more.collect())
 }
 
-/// What strace writes from before connections are opened until they are closed, and how many messages they had.
+/// The number of messages of a run, and the output of strace from before its connections are opened until they are
+/// closed.
 fn traced(
     bench: &Bench,
     server: &Server,
@@ -73,7 +74,7 @@ fn traced(
 ) -> Result<(f64, String)> {
     let idle = descriptors(server.pid())?;
     let strace = Strace::attach(bench, server, options)?;
-    let driven = bench.drive(server.port, load, &Lasting::Rounds(rounds), &[])?;
+    let driven = bench.drive(server.port, load, &Until::Rounds(rounds), &[])?;
     wait_until("all connections are closed", || descriptors(server.pid()).is_ok_and(|open| open == idle))?;
     Ok((driven.messages, strace.detach()?))
 }

@@ -1,4 +1,4 @@
-//! `udp`: `month` against the two bare servers, one datagram at a time and in batches.
+//! `udp`: `month` against the bare server, with one datagram per call and with batches.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use crate::bench::Bench;
 use crate::process::{Driven, drive};
 use crate::programs::{OURS, Program};
 use crate::report::{Cell, Section, Table, Target};
-use crate::turns::{column, in_turn};
+use crate::turns::{alternate, column};
 
 pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
     let programs = [
@@ -14,15 +14,16 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
         bench.programs.serve(OURS, &["month=0"]),
         bench.programs.bare_udp("bare C, batches of 64", "64"),
     ];
-    let all: Vec<Vec<Driven>> =
-        in_turn(bench.pairs, &programs, |program| run(bench, program)).into_iter().collect::<Result<_>>()?;
-    let columns = ["answers a second", "its / one by one's", "CPU µs an answer", "one by one's / its"];
+    let all: Vec<Vec<Driven>> = alternate(bench.pairs, &programs, |program| run(bench, program))
+        .into_iter()
+        .collect::<Result<_>>()?;
+    let columns = ["answers per second", "its / one by one's", "CPU µs per answer", "one by one's / its"];
     let mut table = Table::new("16 sockets, 16 in flight on each", &columns);
     let (reference_rate, reference_cpu) = (column(&all[0], Driven::rate), column(&all[0], Driven::cpu_us));
     for (program, runs) in programs.iter().zip(&all) {
         let (rate, cpu) = (column(runs, Driven::rate), column(runs, Driven::cpu_us));
         let target = (program.name == OURS).then_some(Target::AtLeast(1.2));
-        let more = Cell::of_ratios(&rate, &reference_rate).should_be(target);
+        let more = Cell::of_ratios(&rate, &reference_rate).with_target(target);
         let cheaper = Cell::of_ratios(&reference_cpu, &cpu);
         table.line(program.name, vec![Cell::of(rate), more, Cell::of(cpu), cheaper]);
     }
