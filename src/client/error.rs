@@ -112,10 +112,12 @@ pub enum Failure {
         /// The first byte of the line that begins no character, counted from 0.
         position: usize,
     },
-    /// A line of input is longer than [`LINE_BYTES_MAX`](super::LINE_BYTES_MAX).
+    /// A line of input is too long.
     LineTooLong {
         /// Which line, the first is 1.
         line: u64,
+        /// The longest that is accepted.
+        bytes_max: usize,
     },
     /// A reply could not be printed.
     Output(io::Error),
@@ -205,8 +207,8 @@ impl fmt::Display for Failure {
             Self::LineNotUtf8 { line, position } => {
                 write!(f, "line {line} of the input is not UTF-8: its byte {position} begins no character")
             }
-            Self::LineTooLong { line } => {
-                write!(f, "line {line} of the input is longer than {} bytes", super::LINE_BYTES_MAX)
+            Self::LineTooLong { line, bytes_max } => {
+                write!(f, "line {line} of the input is longer than {bytes_max} bytes")
             }
             Self::Output(error) => write!(f, "cannot print a reply: {error}"),
         }

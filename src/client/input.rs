@@ -58,7 +58,7 @@ impl<'a> Lines<'a> {
             }
         }
         if line.len() > LINE_BYTES_MAX {
-            return Err(Failure::LineTooLong { line: self.line });
+            return Err(Failure::LineTooLong { line: self.line, bytes_max: LINE_BYTES_MAX });
         }
         match String::from_utf8(line) {
             Ok(text) => Ok(Some(text)),

@@ -116,8 +116,7 @@ const FACILITIES: &[Facility] = &[
 ];
 
 /// Imports that are still to be removed.
-const REMAINING: &[(&str, &str)] =
-    &[("client/error.rs", "client/input.rs"), ("load/stats/invalid.rs", "load/stats/summary.rs")];
+const REMAINING: &[(&str, &str)] = &[("load/stats/invalid.rs", "load/stats/summary.rs")];
 
 const ENTRIES_MAX: usize = 20;
 const LINES_MAX: usize = 400;
