@@ -1,4 +1,4 @@
-//! The frame: a 64-byte header that announces the length of the body after it.
+//! The frame: a 64-byte header with the length of the body, and the body.
 //!
 //! ```text
 //!  0                                                              63 64            64+n
@@ -7,20 +7,19 @@
 //!  +----------------------------------------------------------------+----------------+
 //! ```
 //!
-//! Bytes in, bytes out. This file knows no socket, no clock, no log, and not which side it serves.
-//! "Not enough bytes yet" is a value (`Ok(None)`), and so is bad input: whoever reads can say to the
-//! peer what was wrong and where.
+//! Bytes in, bytes out, for the client and the server alike. "Not enough bytes yet" is a value (`Ok(None)`),
+//! and so is bad input: [`BadFrame`] has the position and the reason, for an error message to the peer.
 
 use std::fmt;
 use std::str;
 
-/// Bytes of a header.
+/// Size of a header in bytes.
 pub const HEADER_BYTES: usize = 64;
 
-/// A whole frame, borrowed from the bytes it was found in.
+/// A complete frame, borrowed from the bytes that it was parsed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// The body. It is UTF-8, and its length in bytes is what the header announced.
+    /// The body, which is UTF-8. Its length in bytes is the number in the header.
     pub body: &'a [u8],
 }
 
@@ -28,28 +27,28 @@ impl<'a> Frame<'a> {
     /// The body as text.
     ///
     /// # Panics
-    /// The body is not UTF-8; that of a frame that was [parsed](parse) is.
+    /// If the body is not UTF-8, which that of a [parsed](parse) frame always is.
     #[must_use]
     pub fn text(&self) -> &'a str {
         str::from_utf8(self.body).expect("a frame's body is UTF-8")
     }
 
-    /// Bytes that the frame takes on the wire, header included.
+    /// Size of the frame in bytes, header included.
     #[must_use]
     pub fn wire_bytes(&self) -> usize {
         HEADER_BYTES + self.body.len()
     }
 }
 
-/// Reads the frame that `unread` begins with.
+/// Parses the frame at the beginning of `unread`.
 ///
-/// `Ok(None)` means that what is there can be the beginning of a frame: call again, with the same bytes
-/// and more behind them. A header is judged byte by byte as far as it is there, so bytes of another
-/// protocol are refused on the first one that no header can hold, without waiting for the 64th.
+/// `Ok(None)` means that more bytes are needed: call again with the same bytes and more after them. An
+/// incomplete header is checked too, so that the bytes of another protocol are refused at the first one that
+/// no header can have.
 ///
 /// # Errors
-/// [`BadFrame`] when no bytes that may follow can make a frame of these, or when the header announces a
-/// body of more than `body_bytes_max` bytes.
+/// [`BadFrame`] if these bytes cannot be the beginning of a frame, or if the header announces a body of more
+/// than `body_bytes_max` bytes.
 #[expect(clippy::inline_always, reason = "a call for each frame is a tenth of what the frame costs")]
 #[inline(always)]
 pub fn parse(unread: &[u8], body_bytes_max: usize) -> Result<Option<Frame<'_>>, BadFrame> {
@@ -68,7 +67,7 @@ pub fn parse(unread: &[u8], body_bytes_max: usize) -> Result<Option<Frame<'_>>, 
     let Some(body) = rest.get(..body_bytes) else {
         return Ok(None);
     };
-    // Most text is ASCII, which is seen sixteen bytes at a time.
+    // Most text is ASCII, which is checked sixteen bytes at a time.
     if !body.is_ascii() {
         check_utf8(body)?;
     }
@@ -112,33 +111,33 @@ pub fn append(body: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(body.as_bytes());
 }
 
-/// Why bytes are no frame. Positions count from 0.
+/// Why bytes are not a frame. Positions count from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadFrame {
-    /// A byte of the header is outside the grammar `( "0" | [1-9][0-9]* ) *SP`.
+    /// A byte of the header does not match the grammar `( "0" | [1-9][0-9]* ) *SP`.
     Header {
-        /// Which byte of the header.
+        /// The position in the header.
         position: usize,
-        /// What stands there.
+        /// The byte.
         byte: u8,
-        /// What could have stood there.
+        /// What the grammar allows there.
         expected: Expected,
     },
     /// The header announces more than the limit.
     TooLong {
-        /// Bytes announced; `u64::MAX` stands for anything from there on.
+        /// The number in the header; `u64::MAX` stands for that or any larger number.
         announced: u64,
         /// The limit in bytes.
         body_bytes_max: usize,
     },
     /// The body is not UTF-8.
     NotUtf8 {
-        /// The first byte of the body that begins no character.
+        /// The position in the body of the first byte that begins no character.
         position: usize,
     },
 }
 
-/// What the header's grammar allows at a place.
+/// What the grammar of the header allows at a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     /// The first byte.
@@ -176,8 +175,8 @@ impl fmt::Display for BadFrame {
 
 impl std::error::Error for BadFrame {}
 
-/// The number in a header of up to seven digits and spaces, as almost every header is; `None` leaves the
-/// judgement to [`scan_header`]. It looks at words, not at bytes: eight for the digits, and the rest at once.
+/// The number in a header of one to seven digits and spaces, as almost every header is; `None` for any other,
+/// which [`scan_header`] checks. It compares words of eight bytes instead of bytes.
 #[inline(always)]
 fn scan_plain(header: &[u8; HEADER_BYTES]) -> Option<u64> {
     const FIRST_BYTES: usize = size_of::<u64>();
@@ -203,10 +202,10 @@ fn scan_plain(header: &[u8; HEADER_BYTES]) -> Option<u64> {
     (differs == 0).then_some(number)
 }
 
-/// Judges a header, or as much of one as is there, and returns the number that its digits make.
+/// Checks a complete or incomplete header, and returns its number.
 ///
-/// The digits are read once and the padding is compared as a block, so that a good header costs its
-/// digits and one comparison of memory; only a bad one is searched for the byte to blame.
+/// The digits are read once and the padding is compared as a block; only a bad header is searched for the
+/// first wrong byte.
 #[cold]
 fn scan_header(header: &[u8]) -> Result<u64, BadFrame> {
     let digits = match header {
@@ -261,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_the_limit_is_taken_and_one_byte_more_is_refused_on_the_header() {
+    fn a_body_of_the_maximum_size_is_accepted_and_one_byte_more_is_refused_at_the_header() {
         let mut wire = Vec::new();
         append(&"x".repeat(100), &mut wire);
         assert_eq!(parse(&wire, 100).unwrap().unwrap().body.len(), 100);
@@ -284,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_header_names_byte_value_and_what_was_expected() {
+    fn the_error_of_a_bad_header_has_position_byte_and_expectation() {
         assert_eq!(refusal(b""), "header byte 0 is ' ', expected a digit");
         assert_eq!(refusal(b"+5"), "header byte 0 is '+', expected a digit");
         assert_eq!(refusal(b"05"), "header byte 1 is '5', expected a space");
@@ -296,14 +295,14 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_byte_is_refused_before_the_header_is_whole() {
+    fn a_bad_byte_is_refused_before_the_header_is_complete() {
         assert_eq!(parse(b"12x", 100), parse(&padded(b"12x"), 100));
         assert_eq!(parse(b"12", 100), Ok(None));
         assert_eq!(parse(b"", 100), Ok(None));
     }
 
     #[test]
-    fn a_body_that_is_not_utf8_names_the_first_bad_byte() {
+    fn the_error_of_a_body_that_is_not_utf8_has_the_position_of_the_first_bad_byte() {
         for bad in [&b"\xc0\xaf"[..], b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82"] {
             let mut wire = header(1 + bad.len()).to_vec();
             wire.push(b'a');
@@ -313,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_of_any_length_is_read_back() {
+    fn a_header_is_parsed_to_the_length_it_was_made_from() {
         for bytes in [0, 1, 9, 10, 99, 65_535, 1 << 20, 9_999_999, 10_000_000, usize::MAX] {
             assert_eq!(scan_header(&header(bytes)), Ok(bytes as u64));
             let plain = (bytes < 10_000_000).then_some(bytes as u64);

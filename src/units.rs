@@ -1,13 +1,13 @@
-//! Durations and sizes as people type them: `250ms`, `30s`, `off`; `512`, `64KiB`, `1MiB`.
+//! Durations and sizes on the command line: `250ms`, `30s`, `off`; `512`, `64KiB`, `1MiB`.
 
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The longest duration taken. Deadlines count milliseconds in 32 bits and compare them by difference,
-/// which holds for half that range: 24.8 days.
+/// Maximum duration. Deadlines count milliseconds in 32 bits and are compared by difference, which is correct
+/// for half that range: 24.8 days.
 pub(crate) const DURATION_MAX: Duration = Duration::from_secs(24 * 24 * 60 * 60);
 
-/// A duration that can be switched off: `None` is `off`.
+/// A duration or `off`, which is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timeout(pub Option<Duration>);
 
@@ -19,10 +19,10 @@ impl FromStr for Timeout {
     }
 }
 
-/// A duration of at least a millisecond. Units are `ms`, `s`, `m`, `h`, `d`.
+/// Parses a duration of at least a millisecond. Units are `ms`, `s`, `m`, `h`, `d`.
 ///
 /// # Errors
-/// What is wrong with `text`, in words that follow `invalid value '…': `.
+/// The reason, to be printed after `invalid value '…': `.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "expected a whole number and a unit (ms, s, m, h, d), for example 250ms or 30s";
     let (number, unit) = split_unit(text).ok_or(EXPECTED)?;
@@ -41,10 +41,10 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A number of bytes. Units are `B`, `KiB`, `MiB`, `GiB`; none means bytes.
+/// Parses a size in bytes. Units are `B`, `KiB`, `MiB`, `GiB`; none means bytes.
 ///
 /// # Errors
-/// What is wrong with `text`, in words that follow `invalid value '…': `.
+/// The reason, to be printed after `invalid value '…': `.
 pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
     const EXPECTED: &str = "expected a whole number and a unit (B, KiB, MiB, GiB), for example 512 or 64KiB";
     let (number, unit) = split_unit(text).ok_or(EXPECTED)?;
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_named() {
+    fn invalid_durations_are_refused_with_the_reason() {
         for text in ["", "30", "s", "-1s", "1.5s", "30 s", "1week", "٣s", "99999999999999999999s"] {
             assert!(parse_timeout(text).unwrap_err().starts_with("expected a whole number"), "{text}");
         }

@@ -1,5 +1,5 @@
-//! The client against servers that follow a script: those it must get along with, and those that it must
-//! not hang on, crash on, or misreport.
+//! The client against scripted servers: those that it must interoperate with, and those that must not make it
+//! hang, crash or report something wrong.
 
 #![allow(clippy::disallowed_methods, reason = "scripted servers run on threads")]
 
@@ -15,25 +15,25 @@ use loopline::service::message::{ACKNOWLEDGEMENT, DISCONNECT};
 use loopline::service::month::INTRODUCTION;
 use loopline::service::reply::REPLY;
 
-/// For what must happen: never waited for to its end.
+/// For what must happen: never waited for until it ends.
 const PLENTY: Duration = Duration::from_secs(60);
 
-/// For what must not happen: waited for to its end.
+/// For what must not happen: waited for until it ends.
 const SHORT: Duration = Duration::from_millis(50);
 
-struct Talk {
+struct Run {
     outcome: Result<(), ClientError>,
     printed: String,
 }
 
-impl Talk {
-    /// What was printed, of a talk that went well.
+impl Run {
+    /// The output of a run that succeeded.
     fn printed(self) -> String {
         self.outcome.unwrap();
         self.printed
     }
 
-    /// What was printed, and what went wrong, without the endpoint that every error begins with.
+    /// The output and the error of a run that failed, without the endpoint at the beginning of the error.
     fn failed(self, service: &str) -> (String, String) {
         let error = self.outcome.unwrap_err().to_string();
         let (endpoint, reason) = error.split_once(": ").unwrap();
@@ -51,18 +51,18 @@ fn options(service: &str, address: SocketAddr, texts: &[&str], timeout: Duration
     }
 }
 
-fn say(options: &Options) -> Talk {
-    say_lines(options, "")
+fn run(options: &Options) -> Run {
+    run_with_input(options, "")
 }
 
-fn say_lines(options: &Options, input: &str) -> Talk {
+fn run_with_input(options: &Options, input: &str) -> Run {
     let mut printed = Vec::new();
     let outcome = run_with(options, Lines::new(&mut input.as_bytes(), None), &mut printed);
-    Talk { outcome, printed: String::from_utf8(printed).unwrap() }
+    Run { outcome, printed: String::from_utf8(printed).unwrap() }
 }
 
-/// A TCP server that accepts once for each of `connections` and gives them to `script`, which says what
-/// the test wants to know.
+/// A TCP server that accepts `connections` connections, one after the other, and passes them to `script`.
+/// Returns what the script returns.
 fn serve<T: Send + 'static>(
     connections: usize,
     mut script: impl FnMut(TcpStream) -> T + Send + 'static,
@@ -76,17 +76,17 @@ fn serve<T: Send + 'static>(
     (address, server)
 }
 
-/// What one connection of `script` looks like to a client that sends `texts` to `service`.
-fn say_to(
+/// Runs a client that sends `texts` to a server of one connection.
+fn run_against(
     service: &str,
     texts: &[&str],
     timeout: Duration,
     script: impl FnMut(TcpStream) + Send + 'static,
-) -> Talk {
+) -> Run {
     let (address, server) = serve(1, script);
-    let talk = say(&options(service, address, texts, timeout));
+    let outcome = run(&options(service, address, texts, timeout));
     server.join().unwrap();
-    talk
+    outcome
 }
 
 fn read_frame(stream: &mut TcpStream) -> String {
@@ -123,8 +123,8 @@ fn wait_for_the_client_to_close(mut stream: TcpStream) {
 fn each_text_is_a_frame_and_the_farewell_comes_last_and_prints_nothing() {
     let (address, server) =
         serve(1, |stream| acknowledge(stream, |stream, wire| stream.write_all(wire).unwrap()));
-    let talk = say(&options("message", address, &["one", "", "grüße"], PLENTY));
-    assert_eq!(talk.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(3));
+    let outcome = run(&options("message", address, &["one", "", "grüße"], PLENTY));
+    assert_eq!(outcome.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(3));
     assert_eq!(server.join().unwrap(), [["one", "", "grüße", DISCONNECT]]);
 }
 
@@ -132,8 +132,8 @@ fn each_text_is_a_frame_and_the_farewell_comes_last_and_prints_nothing() {
 fn a_farewell_among_the_texts_is_printed_and_ends_the_conversation() {
     let (address, server) =
         serve(1, |stream| acknowledge(stream, |stream, wire| stream.write_all(wire).unwrap()));
-    let talk = say(&options("message", address, &["one", DISCONNECT, "never sent"], PLENTY));
-    assert_eq!(talk.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(2));
+    let outcome = run(&options("message", address, &["one", DISCONNECT, "never sent"], PLENTY));
+    assert_eq!(outcome.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(2));
     assert_eq!(server.join().unwrap(), [["one", DISCONNECT]]);
 }
 
@@ -141,8 +141,8 @@ fn a_farewell_among_the_texts_is_printed_and_ends_the_conversation() {
 fn without_texts_each_line_of_input_is_one() {
     let (address, server) =
         serve(1, |stream| acknowledge(stream, |stream, wire| stream.write_all(wire).unwrap()));
-    let talk = say_lines(&options("message", address, &[], PLENTY), "one\r\n\nlast");
-    assert_eq!(talk.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(3));
+    let outcome = run_with_input(&options("message", address, &[], PLENTY), "one\r\n\nlast");
+    assert_eq!(outcome.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(3));
     assert_eq!(server.join().unwrap(), [["one", "", "last", DISCONNECT]]);
 }
 
@@ -154,8 +154,8 @@ fn a_reply_may_come_with_header_and_body_apart() {
             stream.write_all(&wire[HEADER_BYTES..]).unwrap();
         })
     });
-    let talk = say(&options("message", address, &["one", "two"], PLENTY));
-    assert_eq!(talk.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(2));
+    let outcome = run(&options("message", address, &["one", "two"], PLENTY));
+    assert_eq!(outcome.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(2));
     server.join().unwrap();
 }
 
@@ -166,150 +166,150 @@ fn a_reply_may_come_byte_by_byte() {
             wire.chunks(1).for_each(|byte| stream.write_all(byte).unwrap());
         })
     });
-    let talk = say(&options("message", address, &["one", "two"], PLENTY));
-    assert_eq!(talk.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(2));
+    let outcome = run(&options("message", address, &["one", "two"], PLENTY));
+    assert_eq!(outcome.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(2));
     server.join().unwrap();
 }
 
 #[test]
-fn any_reply_is_printed_as_one_line_that_leaves_the_terminal_alone() {
-    let talk = say_to("message", &["one"], PLENTY, |mut stream| {
+fn any_reply_is_printed_as_one_line_without_control_characters() {
+    let outcome = run_against("message", &["one"], PLENTY, |mut stream| {
         read_frame(&mut stream);
         stream.write_all(&framed("noted\n\u{1b}[2J")).unwrap();
         read_frame(&mut stream);
         stream.write_all(&framed("")).unwrap();
     });
-    assert_eq!(talk.printed(), "noted\\n\\u{1b}[2J\n");
+    assert_eq!(outcome.printed(), "noted\\n\\u{1b}[2J\n");
 }
 
 #[test]
-fn a_server_that_closes_on_the_farewell_did_all_it_was_asked() {
-    let talk = say_to("message", &["one"], PLENTY, |mut stream| {
+fn a_server_may_close_at_the_farewell() {
+    let outcome = run_against("message", &["one"], PLENTY, |mut stream| {
         read_frame(&mut stream);
         stream.write_all(&framed(ACKNOWLEDGEMENT)).unwrap();
     });
-    assert_eq!(talk.printed(), format!("{ACKNOWLEDGEMENT}\n"));
+    assert_eq!(outcome.printed(), format!("{ACKNOWLEDGEMENT}\n"));
 }
 
 #[test]
-fn a_server_that_never_closes_is_left_once_the_farewell_is_acknowledged() {
-    let talk = say_to("message", &["one"], PLENTY, |mut stream| {
+fn the_client_closes_once_the_farewell_is_acknowledged() {
+    let outcome = run_against("message", &["one"], PLENTY, |mut stream| {
         for _ in 0..2 {
             read_frame(&mut stream);
             stream.write_all(&framed(ACKNOWLEDGEMENT)).unwrap();
         }
         wait_for_the_client_to_close(stream);
     });
-    assert_eq!(talk.printed(), format!("{ACKNOWLEDGEMENT}\n"));
+    assert_eq!(outcome.printed(), format!("{ACKNOWLEDGEMENT}\n"));
 }
 
 #[test]
-fn a_server_that_never_answers_the_farewell_did_all_it_was_asked() {
-    let talk = say_to("message", &[], SHORT, wait_for_the_client_to_close);
-    assert_eq!(talk.printed(), "");
+fn a_server_need_not_answer_the_farewell() {
+    let outcome = run_against("message", &[], SHORT, wait_for_the_client_to_close);
+    assert_eq!(outcome.printed(), "");
 }
 
 #[test]
-fn a_server_that_closes_before_replying_is_said_to() {
-    let talk = say_to("message", &["one"], PLENTY, |mut stream| drop(read_frame(&mut stream)));
+fn a_close_before_the_reply_is_an_error() {
+    let outcome = run_against("message", &["one"], PLENTY, |mut stream| drop(read_frame(&mut stream)));
     let reason = "the server closed the connection before replying".to_string();
-    assert_eq!(talk.failed("message"), (String::new(), reason));
+    assert_eq!(outcome.failed("message"), (String::new(), reason));
 }
 
 #[test]
-fn a_server_that_closes_without_reading_is_said_to_close() {
+fn a_close_without_reading_is_the_same_error() {
     // Closing with bytes unread resets the connection.
-    let talk = say_to("message", &["one"], PLENTY, |mut stream| {
+    let outcome = run_against("message", &["one"], PLENTY, |mut stream| {
         stream.read_exact(&mut [0]).unwrap();
     });
     let reason = "the server closed the connection before replying".to_string();
-    assert_eq!(talk.failed("message"), (String::new(), reason));
+    assert_eq!(outcome.failed("message"), (String::new(), reason));
 }
 
 #[test]
-fn a_server_that_closes_in_the_middle_of_a_reply_is_said_to() {
-    let talk = say_to("message", &["one", "two"], PLENTY, |mut stream| {
+fn a_close_within_a_reply_is_an_error() {
+    let outcome = run_against("message", &["one", "two"], PLENTY, |mut stream| {
         read_frame(&mut stream);
         stream.write_all(&framed(ACKNOWLEDGEMENT)).unwrap();
         read_frame(&mut stream);
         stream.write_all(&framed(ACKNOWLEDGEMENT)[..70]).unwrap();
     });
     let reason = "the server closed the connection after 70 bytes of a reply".to_string();
-    assert_eq!(talk.failed("message"), (format!("{ACKNOWLEDGEMENT}\n"), reason));
+    assert_eq!(outcome.failed("message"), (format!("{ACKNOWLEDGEMENT}\n"), reason));
 }
 
 #[test]
-fn a_server_of_another_protocol_is_known_by_the_first_wrong_byte() {
-    let talk = say_to("message", &["one"], PLENTY, |mut stream| {
+fn a_server_of_another_protocol_is_refused_at_the_first_wrong_byte() {
+    let outcome = run_against("message", &["one"], PLENTY, |mut stream| {
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
         wait_for_the_client_to_close(stream);
     });
     let reason = "the server does not speak message: header byte 0 is 'H', expected a digit".to_string();
-    assert_eq!(talk.failed("message"), (String::new(), reason));
+    assert_eq!(outcome.failed("message"), (String::new(), reason));
 }
 
 #[test]
-fn a_reply_over_the_limit_is_refused_on_its_header() {
-    let talk = say_to("message", &["one"], PLENTY, |mut stream| {
+fn a_reply_over_the_limit_is_refused_at_its_header() {
+    let outcome = run_against("message", &["one"], PLENTY, |mut stream| {
         stream.write_all(&frame::header((1 << 20) + 1)).unwrap();
         wait_for_the_client_to_close(stream);
     });
     let reason = "the server does not speak message: \
                   the header announces 1048577 bytes, the limit is 1048576";
-    assert_eq!(talk.failed("message"), (String::new(), reason.into()));
+    assert_eq!(outcome.failed("message"), (String::new(), reason.into()));
 }
 
 #[test]
 fn a_reply_that_is_not_utf8_is_refused() {
-    let talk = say_to("message", &["one"], PLENTY, |mut stream| {
+    let outcome = run_against("message", &["one"], PLENTY, |mut stream| {
         stream.write_all(&[&frame::header(2)[..], b"a\xff"].concat()).unwrap();
         wait_for_the_client_to_close(stream);
     });
     let reason = "the server does not speak message: body byte 1 begins no UTF-8 character";
-    assert_eq!(talk.failed("message"), (String::new(), reason.into()));
+    assert_eq!(outcome.failed("message"), (String::new(), reason.into()));
 }
 
 #[test]
 fn a_refusal_is_an_error_that_quotes_the_reason() {
-    let talk = say_to("message", &["one"], PLENTY, |mut stream| {
+    let outcome = run_against("message", &["one"], PLENTY, |mut stream| {
         read_frame(&mut stream);
         stream.write_all(&framed("Error: no more\nroom")).unwrap();
         wait_for_the_client_to_close(stream);
     });
-    assert_eq!(talk.failed("message"), (String::new(), "the server refused: no more\\nroom".into()));
+    assert_eq!(outcome.failed("message"), (String::new(), "the server refused: no more\\nroom".into()));
 }
 
 #[test]
-fn a_refusal_is_heard_by_a_client_that_is_still_sending() {
-    // More than any socket buffer holds, and the server closes on the header: the client's sending fails.
+fn a_client_that_is_still_sending_reports_a_refusal() {
+    // More than any socket buffer holds, and the server closes at the header: sending fails.
     let huge = "x".repeat(32 << 20);
-    let talk = say_to("message", &[&huge], PLENTY, |mut stream| {
+    let outcome = run_against("message", &[&huge], PLENTY, |mut stream| {
         stream.read_exact(&mut [0; HEADER_BYTES]).unwrap();
         stream.write_all(&framed("Error: too long")).unwrap();
     });
-    assert_eq!(talk.failed("message"), (String::new(), "the server refused: too long".into()));
+    assert_eq!(outcome.failed("message"), (String::new(), "the server refused: too long".into()));
 }
 
 #[test]
 fn a_refused_farewell_is_an_error_too() {
-    let talk = say_to("message", &[], PLENTY, |mut stream| {
+    let outcome = run_against("message", &[], PLENTY, |mut stream| {
         read_frame(&mut stream);
         stream.write_all(&framed("Error: the disk is full")).unwrap();
     });
-    assert_eq!(talk.failed("message"), (String::new(), "the server refused: the disk is full".into()));
+    assert_eq!(outcome.failed("message"), (String::new(), "the server refused: the disk is full".into()));
 }
 
 #[test]
-fn a_server_that_never_answers_is_waited_for_until_the_timeout() {
-    let talk = say_to("message", &["one"], SHORT, wait_for_the_client_to_close);
-    assert_eq!(talk.failed("message"), (String::new(), "timed out waiting for a reply after 50ms".into()));
+fn a_server_that_never_answers_ends_in_a_timeout() {
+    let outcome = run_against("message", &["one"], SHORT, wait_for_the_client_to_close);
+    assert_eq!(outcome.failed("message"), (String::new(), "timed out waiting for a reply after 50ms".into()));
 }
 
 #[test]
-fn bytes_that_drip_do_not_renew_the_timeout() {
-    let talk = say_to("message", &["one"], SHORT, |mut stream| {
+fn single_bytes_do_not_renew_the_timeout() {
+    let outcome = run_against("message", &["one"], SHORT, |mut stream| {
         read_frame(&mut stream);
-        // A mebibyte of single bytes takes far longer than the timeout, but no byte of it does.
+        // A mebibyte in single bytes takes far longer than the timeout, a single byte does not.
         stream.write_all(&frame::header(1 << 20)).unwrap();
         for _ in 0..1 << 20 {
             if stream.write_all(b"a").is_err() {
@@ -317,64 +317,64 @@ fn bytes_that_drip_do_not_renew_the_timeout() {
             }
         }
     });
-    let (_, reason) = talk.failed("message");
+    let (_, reason) = outcome.failed("message");
     assert!(reason.starts_with("timed out "), "{reason}");
 }
 
 #[test]
-fn a_server_that_does_not_read_is_waited_for_until_the_timeout() {
+fn a_server_that_does_not_read_ends_in_a_timeout() {
     let huge = "x".repeat(32 << 20);
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let (address, server) = serve(1, move |stream| {
         let _ = stopped.recv();
         drop(stream);
     });
-    let talk = say(&options("message", address, &[&huge], SHORT));
+    let outcome = run(&options("message", address, &[&huge], SHORT));
     drop(stop);
     server.join().unwrap();
     let reason = "timed out sending after 50ms: the server does not read".to_string();
-    assert_eq!(talk.failed("message"), (String::new(), reason));
+    assert_eq!(outcome.failed("message"), (String::new(), reason));
 }
 
 #[test]
-fn a_port_where_nothing_listens_is_said_to_refuse() {
-    // Bound, so that nobody else can listen there meanwhile.
+fn a_tcp_port_without_a_listener_refuses() {
+    // Bound, so that no other process can listen there.
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     for service in ["message", "greeting"] {
-        let talk = say(&options(service, address, &[], PLENTY));
+        let outcome = run(&options(service, address, &[], PLENTY));
         let reason = "connection refused: is the server running?".to_string();
-        assert_eq!(talk.failed(service), (String::new(), reason));
+        assert_eq!(outcome.failed(service), (String::new(), reason));
     }
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_server_that_does_not_accept_is_waited_for_until_the_timeout() {
+fn a_server_that_does_not_accept_ends_in_a_timeout() {
     let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     listener.listen(0).unwrap();
     let address = listener.local_addr().unwrap().as_socket().unwrap();
-    // A full backlog makes the system ignore whoever connects next.
+    // With a full backlog the kernel drops further SYNs.
     let mut waiting = Vec::new();
     while let Ok(stream) = TcpStream::connect_timeout(&address, SHORT) {
         waiting.push(stream);
     }
-    let talk = say(&options("message", address, &["one"], SHORT));
-    assert_eq!(talk.failed("message"), (String::new(), "timed out connecting after 50ms".into()));
+    let outcome = run(&options("message", address, &["one"], SHORT));
+    assert_eq!(outcome.failed("message"), (String::new(), "timed out connecting after 50ms".into()));
 }
 
 #[test]
-fn a_host_that_does_not_resolve_is_said_not_to() {
-    // No label of a name may be empty, so that nobody need be asked.
+fn a_host_that_does_not_resolve_is_an_error() {
+    // A label of a name cannot be empty, so no resolver is requests.
     let options = Options { endpoint: "message=no..host:1".parse().unwrap(), ..no_texts() };
-    let error = say(&options).outcome.unwrap_err().to_string();
+    let error = run(&options).outcome.unwrap_err().to_string();
     assert!(error.starts_with("message=no..host:1: the host does not resolve: "), "{error}");
 }
 
 #[test]
-fn a_printer_that_is_gone_ends_the_conversation() {
+fn a_closed_output_ends_the_conversation() {
     struct Gone;
     impl Write for Gone {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -404,53 +404,54 @@ fn what_arrives_is_printed_as_one_line() {
         ("daytime", b"Fri May  7 20:36:52 2021\r\n", "Fri May  7 20:36:52 2021\n"),
         ("daytime", b"\xff", "\\xff\n"),
     ] {
-        let talk = say_to(service, &[], PLENTY, |mut stream| {
+        let outcome = run_against(service, &[], PLENTY, |mut stream| {
             for byte in sent.chunks(1) {
                 stream.write_all(byte).unwrap();
             }
         });
-        assert_eq!(talk.printed(), printed);
+        assert_eq!(outcome.printed(), printed);
     }
 }
 
 #[test]
-fn an_answer_known_to_be_whole_is_not_waited_on_until_the_server_closes() {
+fn a_complete_answer_is_printed_before_the_server_closes() {
     for (service, texts, answer) in [
         ("greeting", &[][..], "Thank you for connecting !"),
         ("daytime", &[], "Fri May  7 20:36:52 2021\r\n"),
         ("reply", &["hi"], REPLY),
     ] {
-        let talk = say_to(service, texts, PLENTY, |mut stream| {
+        let outcome = run_against(service, texts, PLENTY, |mut stream| {
             stream.write_all(answer.as_bytes()).unwrap();
             wait_for_the_client_to_close(stream);
         });
-        assert_eq!(talk.printed(), format!("{}\n", answer.trim_end()));
+        assert_eq!(outcome.printed(), format!("{}\n", answer.trim_end()));
     }
 }
 
 #[test]
-fn an_answer_that_does_not_end_is_printed_and_is_a_failure() {
-    // Long enough for what does come to come, on any machine.
+fn an_incomplete_answer_is_printed_and_is_an_error() {
+    // Long enough for the bytes to arrive on any machine.
     let timeout = Duration::from_secs(1);
-    let talk = say_to("greeting", &[], timeout, |mut stream| {
+    let outcome = run_against("greeting", &[], timeout, |mut stream| {
         stream.write_all(b"Thank you").unwrap();
         wait_for_the_client_to_close(stream);
     });
     let reason = "timed out after 1s with 9 bytes of a reply received".to_string();
-    assert_eq!(talk.failed("greeting"), ("Thank you\n".into(), reason));
+    assert_eq!(outcome.failed("greeting"), ("Thank you\n".into(), reason));
 }
 
 #[test]
-fn an_answer_without_a_byte_is_a_failure() {
-    let talk = say_to("daytime", &[], PLENTY, drop);
+fn an_empty_answer_is_an_error() {
+    let outcome = run_against("daytime", &[], PLENTY, drop);
     let reason = "the server closed the connection before replying".to_string();
-    assert_eq!(talk.failed("daytime"), (String::new(), reason));
+    assert_eq!(outcome.failed("daytime"), (String::new(), reason));
 }
 
 #[test]
-fn an_endless_answer_is_cut_and_is_a_failure() {
-    let talk = say_to("greeting", &[], PLENTY, |mut stream| while stream.write_all(&[b'a'; 4096]).is_ok() {});
-    let (printed, reason) = talk.failed("greeting");
+fn an_endless_answer_is_cut_and_is_an_error() {
+    let outcome =
+        run_against("greeting", &[], PLENTY, |mut stream| while stream.write_all(&[b'a'; 4096]).is_ok() {});
+    let (printed, reason) = outcome.failed("greeting");
     assert_eq!(reason, "the reply is longer than 65536 bytes");
     assert!((65_536..131_072).contains(&printed.len()), "{}", printed.len());
 }
@@ -465,23 +466,23 @@ fn each_request_has_a_connection_of_its_own_whose_sending_side_stays_open() {
         stream.write_all(REPLY.as_bytes()).unwrap();
         (request, still_open)
     });
-    let talk = say(&options("reply", address, &["one", "two"], PLENTY));
-    assert_eq!(talk.printed(), format!("{REPLY}\n").repeat(2));
+    let outcome = run(&options("reply", address, &["one", "two"], PLENTY));
+    assert_eq!(outcome.printed(), format!("{REPLY}\n").repeat(2));
     assert_eq!(server.join().unwrap(), [(*b"one", true), (*b"two", true)]);
 }
 
 #[test]
-fn an_empty_request_is_said_by_ending_the_sending_side() {
-    let talk = say_to("reply", &[""], PLENTY, |mut stream| {
+fn an_empty_request_ends_the_sending_side() {
+    let outcome = run_against("reply", &[""], PLENTY, |mut stream| {
         assert_eq!(stream.read(&mut [0]).unwrap(), 0);
         stream.write_all(REPLY.as_bytes()).unwrap();
         stream.shutdown(Shutdown::Both).unwrap();
     });
-    assert_eq!(talk.printed(), format!("{REPLY}\n"));
+    assert_eq!(outcome.printed(), format!("{REPLY}\n"));
 }
 
-/// A UDP server that answers each datagram with those that `script` says, until it says `None`. Returns
-/// the datagrams that came.
+/// A UDP server that answers each datagram with the datagrams that `script` returns, until it returns `None`.
+/// Returns the datagrams received.
 fn serve_datagrams(
     mut script: impl FnMut(&str) -> Option<Vec<String>> + Send + 'static,
 ) -> (SocketAddr, JoinHandle<Vec<String>>) {
@@ -505,7 +506,7 @@ fn serve_datagrams(
     (address, server)
 }
 
-/// What a server of `month` answers in a session.
+/// The answer of a `month` server in a session.
 fn month(datagram: &str) -> String {
     match datagram {
         "hello" => INTRODUCTION.into(),
@@ -519,38 +520,38 @@ fn month(datagram: &str) -> String {
 const INTRODUCED: &str =
     "Hey there I am going to provide you the month, if you Provide me an integer from 1-12\n";
 
-/// Options whose tries last long enough for any machine, and not long.
+/// Options with tries that are long enough on any machine.
 fn month_options(address: SocketAddr, texts: &[&str]) -> Options {
     Options { retries: 199, ..options("month", address, texts, PLENTY) }
 }
 
 #[test]
-fn months_are_asked_for_in_a_session_that_is_ended() {
+fn a_conversation_with_month_opens_and_ends_a_session() {
     let (address, server) = serve_datagrams(|datagram| (datagram != "0").then(|| vec![month(datagram)]));
-    let talk = say(&Options { retries: 0, ..month_options(address, &["5", "x", "6"]) });
+    let outcome = run(&Options { retries: 0, ..month_options(address, &["5", "x", "6"]) });
     assert_eq!(
-        talk.printed(),
+        outcome.printed(),
         format!("{INTRODUCED}May\nError: expected an integer from 1 to 12, or 0 to end\nJune\n")
     );
     assert_eq!(server.join().unwrap(), ["hello", "5", "x", "6", "0"]);
 }
 
 #[test]
-fn a_zero_that_is_typed_prints_the_goodbye_and_ends_the_session() {
+fn a_zero_among_the_texts_prints_the_goodbye_and_ends_the_session() {
     let (address, server) = serve_datagrams(|datagram| {
         assert_ne!(datagram, "6");
         (datagram != "end").then(|| vec![month(datagram)])
     });
     let options = Options { retries: 0, ..month_options(address, &[]) };
-    assert_eq!(say_lines(&options, "5\n0\n6\n").printed(), format!("{INTRODUCED}May\nGoodbye\n"));
+    assert_eq!(run_with_input(&options, "5\n0\n6\n").printed(), format!("{INTRODUCED}May\nGoodbye\n"));
     UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"end", address).unwrap();
     assert_eq!(server.join().unwrap(), ["hello", "5", "0", "end"]);
 }
 
 #[test]
-fn a_datagram_that_is_lost_is_sent_again() {
+fn a_lost_datagram_is_sent_again() {
     let (address, server) = serve_datagrams(loses_the_first_of_each());
-    assert_eq!(say(&month_options(address, &["5", "6"])).printed(), format!("{INTRODUCED}May\nJune\n"));
+    assert_eq!(run(&month_options(address, &["5", "6"])).printed(), format!("{INTRODUCED}May\nJune\n"));
     assert!(server.join().unwrap().starts_with(&["hello".into(), "hello".into()]));
 }
 
@@ -564,71 +565,72 @@ fn loses_the_first_of_each() -> impl FnMut(&str) -> Option<Vec<String>> {
 }
 
 #[test]
-fn a_hello_that_finds_a_session_open_is_answered_with_an_error_and_goes_on() {
+fn an_error_in_answer_to_the_hello_is_printed_and_the_texts_are_sent() {
     let (address, server) = serve_datagrams(|datagram| match datagram {
         "0" => None,
         "hello" => Some(vec![month("not a number")]),
         _ => Some(vec![month(datagram)]),
     });
-    let printed = say(&month_options(address, &["5"])).printed();
+    let printed = run(&month_options(address, &["5"])).printed();
     assert_eq!(printed, "Error: expected an integer from 1 to 12, or 0 to end\nMay\n");
     server.join().unwrap();
 }
 
 #[test]
-fn answers_that_come_twice_are_printed_once() {
+fn a_duplicate_answer_is_printed_once() {
     let (address, server) =
         serve_datagrams(|datagram| (datagram != "0").then(|| vec![month(datagram), month(datagram)]));
-    let printed = say(&month_options(address, &["5", "6", "5"])).printed();
+    let printed = run(&month_options(address, &["5", "6", "5"])).printed();
     assert_eq!(printed, format!("{INTRODUCED}May\nJune\nMay\n"));
     server.join().unwrap();
 }
 
 #[test]
-fn an_answer_that_comes_after_the_next_request_is_not_taken_for_its_answer() {
+fn a_late_answer_is_not_taken_for_the_answer_to_the_next_request() {
     let (address, server) = serve_datagrams(|datagram| match datagram {
         "0" => None,
         "6" => Some(vec![month("5"), month("not a number"), month("6")]),
         _ => Some(vec![month(datagram)]),
     });
-    let printed = say(&month_options(address, &["5", "6"])).printed();
+    let printed = run(&month_options(address, &["5", "6"])).printed();
     assert_eq!(printed, format!("{INTRODUCED}May\nJune\n"));
     server.join().unwrap();
 }
 
 #[test]
-fn a_text_that_finds_the_session_expired_is_asked_again() {
-    let asked = Cell::new(0);
+fn a_text_is_sent_again_after_the_session_has_expired() {
+    let requests = Cell::new(0);
     let (address, server) = serve_datagrams(move |datagram| {
-        asked.set(asked.get() + 1);
-        (datagram != "0").then(|| vec![if asked.get() <= 2 { INTRODUCTION.into() } else { month(datagram) }])
+        requests.set(requests.get() + 1);
+        (datagram != "0")
+            .then(|| vec![if requests.get() <= 2 { INTRODUCTION.into() } else { month(datagram) }])
     });
-    assert_eq!(say(&month_options(address, &["5"])).printed(), format!("{INTRODUCED}May\n"));
+    assert_eq!(run(&month_options(address, &["5"])).printed(), format!("{INTRODUCED}May\n"));
     server.join().unwrap();
 }
 
 #[test]
-fn an_introduction_is_printed_when_nothing_else_comes() {
+fn the_introduction_is_printed_if_no_other_answer_comes() {
     let (address, server) = serve_datagrams(|datagram| (datagram != "0").then(|| vec![INTRODUCTION.into()]));
     let options = options("month", address, &["5"], Duration::from_secs(1));
-    assert_eq!(say(&options).printed(), INTRODUCED.repeat(2));
+    assert_eq!(run(&options).printed(), INTRODUCED.repeat(2));
     server.join().unwrap();
 }
 
 #[test]
-fn an_answer_in_other_words_is_printed_when_no_better_one_comes() {
+fn an_unexpected_answer_is_printed_if_no_better_one_comes() {
     let (address, server) =
         serve_datagrams(|datagram| (datagram != "0").then(|| vec![datagram.to_uppercase()]));
-    assert_eq!(say(&month_options(address, &["may"])).printed(), "HELLO\nMAY\n");
+    assert_eq!(run(&month_options(address, &["may"])).printed(), "HELLO\nMAY\n");
     server.join().unwrap();
 }
 
 #[test]
-fn a_server_that_never_answers_is_asked_as_often_as_told() {
+fn an_unanswered_datagram_is_sent_once_more_than_the_retries() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let options = options("month", silent.local_addr().unwrap(), &["5"], SHORT);
-    let talk = say(&Options { retries: 1, ..options.clone() });
-    assert_eq!(talk.failed("month"), (String::new(), "no answer after 2 tries in 50ms".into()));
+    let outcome = run(&Options { retries: 1, ..options.clone() });
+    assert_eq!(outcome.failed("month"), (String::new(), "no answer after 2 tries in 50ms".into()));
     let mut buffer = [0; 16];
     for _ in 0..2 {
         assert_eq!(silent.recv(&mut buffer).unwrap(), 5);
@@ -636,33 +638,33 @@ fn a_server_that_never_answers_is_asked_as_often_as_told() {
     silent.set_nonblocking(true).unwrap();
     assert!(silent.recv(&mut buffer).is_err());
 
-    let talk = say(&Options { retries: 0, ..options });
-    assert_eq!(talk.failed("month"), (String::new(), "no answer after 1 try in 50ms".into()));
+    let outcome = run(&Options { retries: 0, ..options });
+    assert_eq!(outcome.failed("month"), (String::new(), "no answer after 1 try in 50ms".into()));
 }
 
 #[test]
-fn datagrams_of_others_are_no_answers() {
+fn datagrams_from_other_addresses_are_ignored() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
-    let stranger = thread::spawn(move || {
+    let sender = thread::spawn(move || {
         let (_, client) = silent.recv_from(&mut [0; 16]).unwrap();
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"forged", client).unwrap();
         silent
     });
-    let talk = say(&options("month", address, &["5"], SHORT));
-    assert_eq!(talk.failed("month"), (String::new(), "no answer after 1 try in 50ms".into()));
-    stranger.join().unwrap();
+    let outcome = run(&options("month", address, &["5"], SHORT));
+    assert_eq!(outcome.failed("month"), (String::new(), "no answer after 1 try in 50ms".into()));
+    sender.join().unwrap();
 }
 
 #[test]
-fn a_udp_port_where_nothing_listens_is_said_to_refuse() {
-    // Bound, so that nobody else can listen there meanwhile, and connected elsewhere, so that nothing of
-    // ours is for it.
+fn a_udp_port_without_a_listener_refuses() {
+    // Bound, so that no other process can receive there, and connected to another address, so that it does
+    // not receive our datagrams.
     let deaf = UdpSocket::bind("127.0.0.1:0").unwrap();
     deaf.connect("127.0.0.1:9").unwrap();
-    let talk = say(&options("month", deaf.local_addr().unwrap(), &["5"], PLENTY));
+    let outcome = run(&options("month", deaf.local_addr().unwrap(), &["5"], PLENTY));
     let reason = "connection refused: is the server running?".to_string();
-    assert_eq!(talk.failed("month"), (String::new(), reason));
+    assert_eq!(outcome.failed("month"), (String::new(), reason));
 }
 
 fn no_texts() -> Options {

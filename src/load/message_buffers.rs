@@ -6,7 +6,7 @@ use std::fmt;
 use crate::service::client_side::describe_byte;
 use crate::service::{ExpectedReply, Reply, StreamClient};
 
-/// The requests of a run, which are all alike, and the replies.
+/// The requests of a run, which are all equal, and the replies.
 pub(crate) struct MessageBuffers {
     /// The request, repeated.
     requests: Vec<u8>,
@@ -124,9 +124,9 @@ impl MessageBuffers {
 }
 
 impl Replies {
-    /// The position in its reply of the byte at `place`, counted from the beginning of the first reply.
-    fn position(&self, place: usize) -> usize {
-        if self.server_ends_stream { place } else { place % self.reply_bytes }
+    /// The position within its reply of the byte at `offset` from the beginning of the first reply.
+    fn position(&self, offset: usize) -> usize {
+        if self.server_ends_stream { offset } else { offset % self.reply_bytes }
     }
 
     /// The first byte that is not as expected, as an index of `bytes`.
