@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 
 use common::{
-    ACKNOWLEDGEMENT, Caller, GREETING, INTRODUCTION, REPLY, Serve, Server, eventually, frame, loopline,
+    ACKNOWLEDGEMENT, DatagramPeer, GREETING, INTRODUCTION, REPLY, Serve, Server, eventually, frame, loopline,
 };
 
 /// What a run of the program that ends by itself came to.
@@ -47,7 +47,7 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
         ("serve echo=7", "unknown service 'echo', expected one of message, greeting, daytime, reply, month"),
         ("serve message=x", "'x' is not a port, expected a number from 0 to 65535"),
         ("serve message=65536", "port 65536 is out of range, expected 0 to 65535"),
-        ("serve message=::1:9", "an IPv6 address goes in brackets, as in message=[::1]:9999"),
+        ("serve message=::1:9", "an IPv6 address goes in brackets, as in [::1]:8091"),
         ("serve message=0 greeting=", "'' is not a port"),
         ("serve --frame-timeout 5", "'5' for '--frame-timeout"),
         ("serve --idle-timeout 1.5s", "expected a whole number and a unit (ms, s, m, h, d)"),
@@ -163,7 +163,7 @@ fn more_connections_than_there_are_descriptors_is_said_with_the_number_that_is_u
     assert!(used < most && used + 200 > most, "{used} of {most}");
 
     // The soft limit does not matter: it is raised at the start.
-    let serve = Serve::under(r#"ulimit -S -n 256; exec "$@""#, asked);
+    let serve = Serve::from_shell(r#"ulimit -S -n 256; exec "$@""#, asked);
     assert_eq!(said_to_be_served(&serve.start().log(), most), used);
 }
 
@@ -181,29 +181,29 @@ fn the_environment_sets_what_arguments_do_not() {
     let mut peer = server.connect("message");
     peer.send(frame(&eleven));
     assert_eq!(peer.receive_frame(), "Error: the header announces 11 bytes, the limit is 10");
-    server.stop_well();
+    server.stop_cleanly();
 
     let server = limited().arg("--max-message=11").start();
-    server.connect("message").say(&eleven);
-    server.stop_well();
+    server.connect("message").exchange(&eleven);
+    server.stop_cleanly();
 
     let ended = limited().env("LOOPLINE_LOG", "debug").start();
     drop(ended.connect("message"));
     ended.wait_for_log("closed: served");
-    let ended = ended.stop_well();
+    let ended = ended.stop_cleanly();
     assert!(ended.log.contains("DEBUG ["), "{}", ended.log);
     let server = Serve::new("message=0 --log info").env("LOOPLINE_LOG", "debug").start();
-    server.connect("message").say("x");
-    assert!(!server.stop_well().log.contains("DEBUG ["));
+    server.connect("message").exchange("x");
+    assert!(!server.stop_cleanly().log.contains("DEBUG ["));
 
     let server = Serve::new("message=0").env("LOOPLINE_MODEL", "threads").env("LOOPLINE_JOURNAL", "none");
     let server = server.env("LOOPLINE_MAX_CONNECTIONS", "1").start();
     let mut inside = server.connect("message");
-    inside.say("inside");
+    inside.exchange("inside");
     assert!(server.status("Threads") > 1);
     let full = server.connect("message").receive_frame();
     assert_eq!(full, "Error: the server is full, it serves 1 connections");
-    assert_eq!(server.stop_well().record, "");
+    assert_eq!(server.stop_cleanly().journal, "");
 
     for (variable, value) in [
         ("LOOPLINE_FRAME_TIMEOUT", "soon"),
@@ -225,12 +225,12 @@ fn the_environment_sets_what_arguments_do_not() {
 #[test]
 fn the_log_is_plain_lines_and_standard_output_is_the_record_alone() {
     let server = Server::start("message=0 greeting=0 month=0 --log trace");
-    server.connect("message").say("recorded");
+    server.connect("message").exchange("recorded");
     assert_eq!(server.connect("greeting").receive_text(), GREETING);
-    assert_eq!(Caller::to(server.address("month")).ask("x"), INTRODUCTION);
-    let ended = server.stop_well();
+    assert_eq!(DatagramPeer::connect(server.address("month")).request("x"), INTRODUCTION);
+    let ended = server.stop_cleanly();
     assert!(!ended.log.contains('\u{1b}'), "{:?}", ended.log);
-    assert_eq!(ended.texts(), ["recorded"]);
+    assert_eq!(ended.messages(), ["recorded"]);
 }
 
 /// The endpoint that a client is given for `service`.
@@ -291,11 +291,11 @@ fn the_client_talks_to_every_service_of_both_models() {
         assert_eq!(ask_lines(&server, "month", "0\n3\n").printed(), format!("{introduced}Goodbye\n"));
         assert_eq!(ask_lines(&server, "month", "").printed(), introduced);
 
-        let ended = server.stop_well();
+        let ended = server.stop_cleanly();
         let farewell = "Disconnect !";
         let messages =
             ["one", "zwölf", "", farewell, "two", "three", "", "four", farewell, farewell, farewell];
-        assert_eq!(ended.texts(), [&messages[..], &["request", "first", "second"]].concat(), "{model}");
+        assert_eq!(ended.messages(), [&messages[..], &["request", "first", "second"]].concat(), "{model}");
     }
 }
 
@@ -334,13 +334,13 @@ fn a_client_that_fails_says_why_in_one_line_and_exits_with_1() {
     let why = "the server refused: the server is full, it serves 1 connections";
     assert_eq!(ask(&server, "message", &["hi"]).failure(), format!("loopline: {message}: {why}"));
     drop(inside);
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
 fn a_person_at_a_terminal_is_prompted_and_ends_with_control_d() {
     let server = Server::start("message=0 month=0");
-    let patience_ms = u64::try_from(common::PATIENCE.as_millis()).ok();
+    let patience_ms = u64::try_from(common::WAIT_MAX.as_millis()).ok();
     for (service, typed, reply) in [("message", "hello", ACKNOWLEDGEMENT), ("month", "5", "May")] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_loopline"));
         command.args(["client", &endpoint(&server, service)]);
@@ -356,5 +356,5 @@ fn a_person_at_a_terminal_is_prompted_and_ends_with_control_d() {
         let status = format!("{:?}", terminal.process().wait().unwrap());
         assert!(status.starts_with("Exited(") && status.ends_with(", 0)"), "{status}");
     }
-    assert_eq!(server.stop_well().texts(), ["hello", "hello", "Disconnect !"]);
+    assert_eq!(server.stop_cleanly().messages(), ["hello", "hello", "Disconnect !"]);
 }

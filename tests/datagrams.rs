@@ -56,7 +56,7 @@ fn a_server_on_all_addresses_answers_from_the_destination_address() {
             }
         }
     }
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn datagrams_sent_with_segmentation_offload_are_answered_one_by_one() {
         let expected: Vec<_> = expected.into_iter().map(|text| (text.to_owned(), address)).collect();
         assert_eq!(received, expected);
     }
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 /// The requests that three peers send in turn, before the server answers any.

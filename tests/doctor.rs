@@ -46,9 +46,9 @@ fn the_predicted_connections_are_served_and_the_next_is_refused() {
         let predicted = usize::try_from(verdict["connections"].as_u64().unwrap()).unwrap();
 
         let arguments = format!("{ALL_SERVICES} --journal none --model {model}");
-        let server = Serve::under(&format!("{LOW}; exec \"$@\""), &arguments).start();
+        let server = Serve::from_shell(&format!("{LOW}; exec \"$@\""), &arguments).start();
         let mut peers: Vec<Peer> = (0..predicted).map(|_| server.connect("message")).collect();
-        peers.iter_mut().for_each(|peer| peer.say("inside"));
+        peers.iter_mut().for_each(|peer| peer.exchange("inside"));
         let refusal = server.connect("message").receive_frame();
         assert_eq!(refusal, format!("Error: the server is full, it serves {predicted} connections"));
 
@@ -60,7 +60,7 @@ fn the_predicted_connections_are_served_and_the_next_is_refused() {
             peer.try_send(&common::frame("in its place")).ok()?;
             (peer.receive_frame() == ACKNOWLEDGEMENT).then_some(())
         });
-        server.stop_well();
+        server.stop_cleanly();
     }
 }
 
@@ -74,11 +74,11 @@ fn the_soft_limit_does_not_count_since_it_is_raised() {
     let predicted = verdict["connections"].as_u64().unwrap();
     assert!(predicted > low["connections"].as_u64().unwrap() && predicted < 600);
 
-    let server = Serve::under(&format!("{raisable}; exec \"$@\""), ALL_SERVICES).start();
+    let server = Serve::from_shell(&format!("{raisable}; exec \"$@\""), ALL_SERVICES).start();
     let mut peers: Vec<Peer> = (0..predicted).map(|_| server.connect("message")).collect();
-    peers.iter_mut().for_each(|peer| peer.say("inside"));
+    peers.iter_mut().for_each(|peer| peer.exchange("inside"));
     assert!(server.connect("message").receive_frame().starts_with("Error: "));
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]

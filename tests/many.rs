@@ -31,7 +31,7 @@ fn nineteen_thousand_connections_are_held_and_each_is_answered() {
         let crowd = CONNECTIONS_PER_SOURCE.min(connections - peers.len());
         peers.extend((0..crowd).map(|_| connect_from(source.into(), address)));
         // Connections are accepted in order, so after this none is left in the backlog.
-        peers.last_mut().unwrap().say("the last so far");
+        peers.last_mut().unwrap().exchange("the last so far");
     }
     let open_descriptors = || std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
     assert!(open_descriptors() > connections, "each connection is held");
@@ -45,17 +45,17 @@ fn nineteen_thousand_connections_are_held_and_each_is_answered() {
         peer.receive_acknowledgement();
     }
     for peer in peers.iter_mut().step_by(100) {
-        peer.say("one of them");
+        peer.exchange("one of them");
     }
     let mut latecomer = server.connect("message");
-    latecomer.say("one more");
+    latecomer.exchange("one more");
 
     // All are reset at once, and no descriptor is left.
     peers.drain(..).for_each(Peer::reset);
-    latecomer.say("still there");
+    latecomer.exchange("still there");
     eventually("all are closed", || (open_descriptors() < 32).then_some(()));
-    latecomer.say("still there");
-    server.stop_well();
+    latecomer.exchange("still there");
+    server.stop_cleanly();
 }
 
 /// As many as the hard limit lets this process and the server hold.

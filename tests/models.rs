@@ -7,7 +7,7 @@ use std::str;
 use std::thread;
 
 use common::{
-    ACKNOWLEDGEMENT, Caller, End, GREETING, INTRODUCTION, MODELS, MONTHS, Peer, REPLY, Server,
+    ACKNOWLEDGEMENT, DatagramPeer, End, GREETING, INTRODUCTION, MODELS, MONTHS, Peer, REPLY, Server,
     acknowledgement, frame,
 };
 use loopline::journal::escape::unescape;
@@ -97,16 +97,17 @@ fn both_models_answer_every_datagram_as_the_protocol_says() {
     for model in MODELS {
         let server = Server::start(&format!("month=0 --model {model}"));
         // None is gone before the last has spoken: its port could go to another, with its session.
-        let callers: Vec<Caller> = talks.iter().map(|_| Caller::to(server.address("month"))).collect();
+        let callers: Vec<DatagramPeer> =
+            talks.iter().map(|_| DatagramPeer::connect(server.address("month"))).collect();
         for (talk, caller) in talks.iter().zip(&callers) {
             for (datagram, answer) in talk {
                 match answer {
-                    Some(answer) => assert_eq!(caller.ask(datagram), *answer, "{model}: {datagram:?}"),
-                    None => caller.tell(datagram),
+                    Some(answer) => assert_eq!(caller.request(datagram), *answer, "{model}: {datagram:?}"),
+                    None => caller.send(datagram),
                 }
             }
         }
-        server.stop_well();
+        server.stop_cleanly();
     }
 }
 
@@ -345,10 +346,10 @@ fn put_in(inputs: &[Input], model: &str) -> (Vec<Answer>, Vec<String>) {
     });
     let answers = answers.collect();
     // Nothing of all that has hurt the server.
-    server.connect("message").say(PACE);
-    pacer.say(PACE);
-    let ended = server.stop_well();
-    let texts = ended.texts().into_iter().filter(|text| *text != PACE).map(ToString::to_string);
+    server.connect("message").exchange(PACE);
+    pacer.exchange(PACE);
+    let ended = server.stop_cleanly();
+    let texts = ended.messages().into_iter().filter(|text| *text != PACE).map(ToString::to_string);
     (answers, texts.collect())
 }
 
@@ -363,7 +364,7 @@ fn put_in_one(input: &Input, server: &Server, pacer: &mut Peer) -> (Vec<u8>, End
             for (place, write) in input.writes.iter().enumerate() {
                 if place > 0 {
                     // When this is answered, what was sent before it is read.
-                    pacer.say(PACE);
+                    pacer.exchange(PACE);
                 }
                 // The server may have refused what came before, and not take this any more.
                 if sender.try_send(write).is_err() {

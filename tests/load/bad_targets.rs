@@ -148,7 +148,7 @@ fn a_server_of_another_service_is_not_taken_for_the_right_one() {
         let (_, first) = failure(&result, "wrong reply");
         assert!(first.contains(said), "{asked} at {there}: {first}");
     }
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn a_full_server_serves_those_inside_and_the_others_are_counted() {
     assert!(first.ends_with("the server refused: the server is full, it serves 10 connections"), "{first}");
     assert!(count(&result, "messages/acknowledged") > 0);
     assert_counts(&result, &[("messages/failed", 0), ("messages/unanswered", 0)]);
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
@@ -280,5 +280,5 @@ fn a_message_that_is_too_long_for_the_server_is_told_in_its_own_words() {
         let (_, first) = failure(&result, "refused by the server");
         assert!(first.contains("the server refused: the header announces "), "{size}: {first}");
     }
-    server.stop_well();
+    server.stop_cleanly();
 }

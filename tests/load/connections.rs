@@ -49,7 +49,7 @@ fn connections_are_opened_no_faster_than_asked() {
     // The first at once, the last 39 fiftieths of a second later.
     assert!(real(&result["connections"]["open_seconds"]) >= 0.78, "{result:#}");
     assert!(real(&result["connections"]["open_rate"]) <= 40.0 / 0.78, "{result:#}");
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn sources_that_do_not_reach_the_target_are_not_quietly_left_out() {
     let address = server.address("message");
     let run = run_words(&format!("message={address} -c 1 -d 100ms --source 127.0.0.5"));
     assert_eq!(run.line(2), format!("loopline: message={address}: --source has no IPv6 address"));
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 /// What `words` come to in a network of its own with 200 ports for connections, beside a server at
@@ -137,7 +137,7 @@ fn as_many_connections_are_opened_as_there_are_descriptors() {
     );
     assert_eq!(result["connections"]["limited_by"], "descriptors");
     assert!(count(&result, "messages/acknowledged") >= 168);
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
@@ -157,5 +157,5 @@ fn an_idle_connection_costs_forty_eight_bytes_and_no_processor() {
         assert!(bytes <= bytes_max, "{bytes}: {result:#}");
     }
     assert!(real(&result["generator"]["busy"]) < 0.1, "{result:#}");
-    server.stop_well();
+    server.stop_cleanly();
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use socket2::Type;
 
-use crate::common::{Clock, INTRODUCTION, PATIENCE};
+use crate::common::{Clock, INTRODUCTION, WAIT_MAX};
 use crate::running::{assert_counts, count, failure, real, result, run_words};
 use crate::scripted::{Calendar, month, nobody, serve};
 
@@ -24,7 +24,7 @@ fn every_datagram_of_a_real_server_is_answered() {
             assert_counts(&result, &[("datagrams/answered", sent), ("connections/opened", 5)]);
         }
     }
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_hello_that_was_asked_for_twice_is_no_wrong_reply() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let server = thread::spawn(move || {
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(WAIT_MAX)).unwrap();
         let mut buffer = [0; 64];
         socket.recv_from(&mut buffer).unwrap();
         // The first hello is answered together with the second.

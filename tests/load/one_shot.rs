@@ -28,7 +28,7 @@ fn services_that_end_the_stream_get_a_connection_for_each_message() {
         assert_counts(&result, &all);
         assert_counts(&result, &[("connections/asked", sent), ("connections/failed", 0)]);
     }
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
@@ -69,5 +69,5 @@ fn connections_of_the_warm_up_are_not_told() {
     let [asked, opened] = ["asked", "opened"].map(|of| count(&result, &format!("connections/{of}")));
     assert_eq!(asked, opened, "{result:#}");
     assert!((100..150).contains(&opened), "{result:#}");
-    server.stop_well();
+    server.stop_cleanly();
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::process::Stdio;
 
-use crate::common::{PATIENCE, eventually};
+use crate::common::{WAIT_MAX, eventually};
 use crate::running::{Running, assert_adds_up, assert_counts, command, count, run, run_words};
 use crate::scripted::{Scripted, read_to_the_end, serve};
 
@@ -44,7 +44,7 @@ fn merged_logs_are_the_sum_of_their_runs() {
     assert_eq!(line.stdout, "");
     let missing = run(command("--merge").arg(folder.path().join("missing.hlog")));
     assert!(missing.line(1).ends_with("missing.hlog: No such file or directory (os error 2)"), "{missing:?}");
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn the_result_goes_to_files_too() {
     let page = fs::read_to_string(&page).unwrap();
     assert!(page.starts_with("<!") && page.contains(&endpoint) && page.trim_end().ends_with("</html>"));
     assert_adds_up(&serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap());
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_result_that_can_not_be_written_any_more_is_told() {
         let said = "loopline: /dev/full: cannot be written: No space left on device (os error 28)";
         assert_eq!(run.line(1), said);
     }
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_threshold_that_is_not_met_exits_with_3_and_says_which() {
     assert!(lines[2].starts_with("loopline: --fail-if max>0us: max is "), "{lines:?}");
     // The result is told all the same.
     assert!(broken.stdout.contains("30 acknowledged"), "{}", broken.stdout);
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_terminal_sees_a_line_a_second_and_the_table_at_the_end() {
     let server = serve("message=0");
     let mut command = command(&format!("message={} -c 3 -r 100 -d 2200ms", server.address("message")));
     command.env("TERM", "xterm");
-    let patience_ms = u64::try_from(PATIENCE.as_millis()).ok();
+    let patience_ms = u64::try_from(WAIT_MAX.as_millis()).ok();
     let mut terminal = rexpect::session::spawn_command(command, patience_ms).unwrap();
     terminal.exp_string("1/2.2 s, 3 open, ").unwrap();
     terminal.exp_string("2/2.2 s, 3 open, ").unwrap();
@@ -176,7 +176,7 @@ fn a_terminal_sees_a_line_a_second_and_the_table_at_the_end() {
     terminal.exp_eof().unwrap();
     let status = format!("{:?}", terminal.process().wait().unwrap());
     assert!(status.starts_with("Exited(") && status.ends_with(", 0)"), "{status}");
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_reader_that_is_gone_is_no_reason_to_panic() {
         load.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         assert_eq!((status.code(), said.as_str()), (Some(1), ""));
     }
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
@@ -210,5 +210,5 @@ fn every_option_can_be_set_by_the_environment() {
     }
     let result = run(&mut load).result(0);
     assert_counts(&result, &[("connections/asked", 3), ("messages/sent", 20), ("bytes/sent", 20 * 69)]);
-    server.stop_well();
+    server.stop_cleanly();
 }

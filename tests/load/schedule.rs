@@ -42,7 +42,7 @@ fn a_closed_loop_sends_when_the_reply_is_in_and_tells_everything() {
     assert!(result["schedule_lag_us"].as_object().unwrap().values().all(Value::is_null));
     assert_eq!(result["connections"]["limited_by"], Value::Null);
     assert!(real(&result["duration_seconds"]) >= 0.3, "{result:#}");
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn an_open_loop_sends_exactly_what_is_due() {
     assert_eq!((&result["load_model"], real(&result["messages"]["offered_rate"])), (&"open".into(), 400.0));
     assert_counts(&result, &[("messages/sent", 200), ("messages/acknowledged", 200)]);
     assert!(result["schedule_lag_us"]["max"].is_number(), "{result:#}");
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn random_arrivals_come_at_the_asked_rate_in_the_mean() {
     let sent = count(&result, "messages/sent");
     assert!((1775..=2225).contains(&sent), "{sent}");
     assert_eq!(count(&result, "messages/acknowledged"), sent);
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn every_size_of_body_and_any_number_in_flight_is_acknowledged() {
         assert!(sent > 0, "{options}: {result:#}");
         assert_counts(&result, &[("messages/acknowledged", sent), ("bytes/sent", sent * frame_bytes)]);
     }
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn what_was_sent_while_warming_up_is_not_told() {
     assert!((0.5..1.2).contains(&real(&result["duration_seconds"])), "{result:#}");
     let merged = run(command("--merge").arg(&log));
     assert!(merged.stdout.contains(&format!(" {}\n", count(&result, "messages/acknowledged"))), "{merged:?}");
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 /// Acknowledges everything, but nobody's message for a second once it has read `messages`.

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::common::{INTRODUCTION, MONTHS, PATIENCE, Server};
+use crate::common::{INTRODUCTION, MONTHS, Server, WAIT_MAX};
 
 /// A TCP server of the test, which gives each connection to a thread of its own.
 pub(crate) struct Scripted {
@@ -34,8 +34,8 @@ impl Scripted {
                 }
                 let number = counting.fetch_add(1, Ordering::SeqCst);
                 stream.set_nodelay(true).unwrap();
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                stream.set_write_timeout(Some(PATIENCE)).unwrap();
+                stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
+                stream.set_write_timeout(Some(WAIT_MAX)).unwrap();
                 let script = script.clone();
                 thread::spawn(move || script(stream, number));
             }

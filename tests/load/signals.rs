@@ -62,7 +62,7 @@ fn opening_can_be_interrupted() {
     let result = load.wait().result(0);
     assert!(count(&result, "connections/opened") < 1000);
     assert_counts(&result, &[("connections/asked", 1000), ("messages/sent", 0), ("connections/failed", 0)]);
-    server.stop_well();
+    server.stop_cleanly();
 }
 
 #[test]

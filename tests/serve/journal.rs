@@ -10,7 +10,7 @@ use std::{fs, thread};
 use socket2::SockRef;
 
 use crate::common::{
-    Caller, Clock, Ended, GREETING, INTRODUCTION, MODELS, Peer, REPLY, Serve, Server, frame,
+    Clock, DatagramPeer, Exit, GREETING, INTRODUCTION, MODELS, Peer, REPLY, Serve, Server, frame,
 };
 use crate::{assert_is_a_time, hosts};
 
@@ -20,9 +20,9 @@ fn each_message_is_one_journal_line_with_its_sender() {
         let server = Server::start(&format!("message=0 reply=0 --model {model}"));
         let mut one = server.connect("message");
         let mut two = server.connect("message");
-        one.say("one\ntwo\\\t\u{1b}[2J");
-        two.say("");
-        one.say("a\u{202e}b ü");
+        one.exchange("one\ntwo\\\t\u{1b}[2J");
+        two.exchange("");
+        one.exchange("a\u{202e}b ü");
         let mut three = server.connect("reply");
         three.send(b"GET \xff\r\n");
         assert_eq!(three.receive_text(), REPLY);
@@ -30,7 +30,7 @@ fn each_message_is_one_journal_line_with_its_sender() {
         let expected = format!(
             "[{one}] one\\ntwo\\\\\\t\\u{{1b}}[2J\n[{two}] \n[{one}] a\\u{{202e}}b ü\n[{three}] GET \\xff\\r\\n\n"
         );
-        assert_eq!(server.stop_well().record, expected, "{model}");
+        assert_eq!(server.stop_cleanly().journal, expected, "{model}");
     }
 }
 
@@ -43,11 +43,11 @@ fn an_ipv4_peer_of_an_ipv6_endpoint_is_recorded_with_its_ipv4_address() {
         let server = Server::start(&format!("message=[::]:0 --model {model}"));
         let port = server.address("message").port();
         let mut short = Peer::connect(SocketAddr::from(([127, 0, 0, 1], port)));
-        short.say("short");
+        short.exchange("short");
         let mut long = Peer::connect(format!("[::1]:{port}").parse().unwrap());
-        long.say("long");
+        long.exchange("long");
         let (short, long) = (short.local_address(), long.local_address());
-        assert_eq!(server.stop_well().record, format!("[{short}] short\n[{long}] long\n"));
+        assert_eq!(server.stop_cleanly().journal, format!("[{short}] short\n[{long}] long\n"));
     }
 }
 
@@ -63,10 +63,10 @@ fn a_file_is_appended_to_and_a_torn_last_line_is_cut() {
                 fs::write(&path, content).unwrap();
                 let server = Serve::new("message=0 --model").arg(model).arg("--ack").arg(ack);
                 let server = server.arg("--journal").arg(&path).start();
-                server.connect("message").say(text);
+                server.connect("message").exchange(text);
                 let recorded = fs::read_to_string(&path).unwrap();
                 assert!(recorded.ends_with(&format!("] {text}\n")), "it is there when it is acknowledged");
-                assert_eq!(server.stop_well().record, "", "nothing is recorded elsewhere");
+                assert_eq!(server.stop_cleanly().journal, "", "nothing is recorded elsewhere");
             }
             let lines = fs::read_to_string(&path).unwrap();
             let texts: Vec<&str> = lines.lines().map(|line| line.split_once("] ").unwrap().1).collect();
@@ -79,11 +79,11 @@ fn a_file_is_appended_to_and_a_torn_last_line_is_cut() {
 fn messages_are_acknowledged_without_a_journal() {
     for model in MODELS {
         let server = Server::start(&format!("message=0 reply=0 --model {model} --journal none"));
-        server.connect("message").say("gone");
+        server.connect("message").exchange("gone");
         let mut peer = server.connect("reply");
         peer.send("gone too");
         assert_eq!(peer.receive_text(), REPLY);
-        assert_eq!(server.stop_well().record, "");
+        assert_eq!(server.stop_cleanly().journal, "");
     }
 }
 
@@ -91,11 +91,11 @@ fn messages_are_acknowledged_without_a_journal() {
 fn the_journal_may_be_a_device_that_cannot_be_polled() {
     for model in MODELS {
         let server = Serve::new("message=0 --model").arg(model).stdout(Stdio::null()).start();
-        server.connect("message").say("to standard output");
-        server.stop_well();
+        server.connect("message").exchange("to standard output");
+        server.stop_cleanly();
         let server = Server::start(&format!("message=0 --journal /dev/null --model {model}"));
-        server.connect("message").say("to a path");
-        server.stop_well();
+        server.connect("message").exchange("to a path");
+        server.stop_cleanly();
     }
 }
 
@@ -104,7 +104,7 @@ fn a_journal_whose_reader_is_gone_ends_the_server_and_nothing_is_acknowledged() 
     for model in MODELS {
         let (reader, writer) = std::io::pipe().unwrap();
         let server = Serve::new("message=0 --model").arg(model).stdout(writer).start();
-        server.connect("message").say("read");
+        server.connect("message").exchange("read");
         drop(reader);
         let mut peers: Vec<Peer> = (0..10).map(|_| server.connect("message")).collect();
         // The first message ends the server, which resets the connections of the others.
@@ -137,7 +137,7 @@ fn assert_not_acknowledged(peers: &mut [Peer]) {
     }
 }
 
-fn assert_journal_failed(ended: &Ended, why: &str) {
+fn assert_journal_failed(ended: &Exit, why: &str) {
     assert_eq!(ended.status.code(), Some(74), "{}", ended.log);
     let line = format!("loopline: cannot write to the journal: {why}");
     assert_eq!(ended.log_since_ready(), [line]);
@@ -156,19 +156,19 @@ fn a_blocked_journal_delays_acknowledgements_and_nothing_else() {
 
         let mut peer = server.connect("message");
         // A pipe has room for one of these, and not for two.
-        peer.say(&bodies[0]);
+        peer.exchange(&bodies[0]);
         let mut sender = Peer::on(peer.stream.try_clone().unwrap());
         let rest: Vec<u8> = bodies[1..].iter().flat_map(frame).collect();
         let sending = thread::spawn(move || sender.send(rest));
 
         let clock = Clock::start();
-        let caller = Caller::to(server.address("month"));
-        assert_eq!(caller.ask("hello"), INTRODUCTION);
+        let caller = DatagramPeer::connect(server.address("month"));
+        assert_eq!(caller.request("hello"), INTRODUCTION);
         // A peer whose answers wait for the record is not one that takes nothing.
         while clock.elapsed() < Duration::from_millis(300) {
             assert_eq!(server.connect("greeting").receive_text(), GREETING);
             assert_is_a_time(&server.connect("daytime").receive_text());
-            assert_eq!(caller.ask("2"), "February");
+            assert_eq!(caller.request("2"), "February");
         }
         peer.assert_silent();
 
@@ -178,9 +178,9 @@ fn a_blocked_journal_delays_acknowledgements_and_nothing_else() {
         }
         sending.join().unwrap();
         let mut next = server.connect("message");
-        next.say("next");
+        next.exchange("next");
         let (peer, next) = (peer.local_address(), next.local_address());
-        server.stop_well();
+        server.stop_cleanly();
         let mut expected: Vec<String> = bodies.iter().map(|body| format!("[{peer}] {body}\n")).collect();
         expected.push(format!("[{next}] next\n"));
         assert!(reading.join().unwrap() == expected.concat(), "{model}: the record has all, in order");
@@ -193,9 +193,9 @@ fn messages_acknowledged_when_received_do_not_wait_for_a_blocked_journal() {
     let server = Serve::new("message=0 --ack received").stdout(writer).start();
     let mut peer = server.connect("message");
     let body = "x".repeat(60 << 10);
-    (0..10).for_each(|_| peer.say(&body));
+    (0..10).for_each(|_| peer.exchange(&body));
     let reading = read_in_a_thread(reader);
-    server.stop_well();
+    server.stop_cleanly();
     assert_eq!(reading.join().unwrap().lines().count(), 10);
 }
 
@@ -204,7 +204,7 @@ fn messages_not_in_the_journal_by_the_drain_timeout_are_not_acknowledged() {
     let (_reader, writer) = std::io::pipe().unwrap();
     let server = Serve::new("message=0 --drain-timeout 200ms").stdout(writer).start();
     let mut peer = server.connect("message");
-    peer.say("there is room for this one");
+    peer.exchange("there is room for this one");
     peer.send(frame("x".repeat(100 << 10)));
     let ended = server.stop();
     assert_eq!(ended.status.code(), Some(74));

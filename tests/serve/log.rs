@@ -12,15 +12,15 @@ use crate::common::{MODELS, Peer, Serve, Server, eventually};
 fn a_blocked_log_does_not_affect_peers() {
     for model in MODELS {
         let serve = Serve::new("message=0 --log debug --journal none --model").arg(model);
-        let mut server = serve.with_a_stuck_log().start();
+        let mut server = serve.with_blocked_log().start();
         assert_many_are_served(&server);
         // What was dropped is told once there is room again.
-        server.read_the_log_again();
+        server.unblock_log();
         eventually("lines get through again", || {
-            server.connect("message").say("one more");
+            server.connect("message").exchange("one more");
             server.log().contains("lines before this one were dropped").then_some(())
         });
-        server.stop_well();
+        server.stop_cleanly();
     }
 }
 
@@ -28,9 +28,9 @@ fn a_blocked_log_does_not_affect_peers() {
 fn a_log_whose_reader_is_gone_does_not_affect_peers() {
     for model in MODELS {
         let serve = Serve::new("message=0 --log debug --journal none --model").arg(model);
-        let server = serve.with_a_log_whose_reader_goes().start();
+        let server = serve.with_broken_log().start();
         assert_many_are_served(&server);
-        server.stop_well();
+        server.stop_cleanly();
     }
 }
 
@@ -47,9 +47,9 @@ fn a_log_that_is_closed_before_the_start_does_not_affect_peers() {
         shell.args(["--log", "debug", "--journal", "none", "--model", model]);
         let mut child = shell.arg(format!("message={address}")).spawn().unwrap();
         let mut peer = eventually("it listens", || TcpStream::connect(address).ok().map(Peer::on));
-        peer.say("served");
+        peer.exchange("served");
         drop(peer);
-        Peer::connect(address).say("served");
+        Peer::connect(address).exchange("served");
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -62,15 +62,15 @@ fn assert_many_are_served(server: &Server) {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..200 {
-                    Peer::connect(address).say("served");
+                    Peer::connect(address).exchange("served");
                 }
             });
         }
         // A crowd that comes and goes at once.
         for _ in 0..5 {
             let mut crowd: Vec<Peer> = (0..100).map(|_| Peer::connect(address)).collect();
-            crowd.iter_mut().for_each(|peer| peer.say("served"));
+            crowd.iter_mut().for_each(|peer| peer.exchange("served"));
         }
     });
-    Peer::connect(address).say("served at last");
+    Peer::connect(address).exchange("served at last");
 }

@@ -36,7 +36,7 @@ pub(crate) fn hosts() -> usize {
 
 pub(crate) fn begin_a_frame(server: &Server) -> Peer {
     let mut peer = server.connect("message");
-    peer.say("before");
+    peer.exchange("before");
     peer.send(&frame("during")[..66]);
     peer
 }

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use socket2::SockRef;
 
 use crate::common::{
-    Caller, GREETING, INTRODUCTION, MODELS, Peer, REPLY, Serve, Server, eventually, frame, loopline,
+    DatagramPeer, GREETING, INTRODUCTION, MODELS, Peer, REPLY, Serve, Server, eventually, frame, loopline,
 };
 use crate::{assert_is_a_time, hosts};
 
@@ -23,7 +23,7 @@ fn every_service_answers_at_each_of_its_endpoints_on_both_families_from_one_thre
     let mut inside = Vec::new();
     for address in server.addresses("message") {
         let mut peer = Peer::connect(address);
-        peer.say("héllo");
+        peer.exchange("héllo");
         inside.push(peer);
     }
     for address in server.addresses("greeting") {
@@ -38,15 +38,15 @@ fn every_service_answers_at_each_of_its_endpoints_on_both_families_from_one_thre
         assert_eq!(peer.receive_text(), REPLY);
     }
     for address in server.addresses("month") {
-        let caller = Caller::to(address);
-        let answers = ["hello", "5", " 12\n", "13", "0", "0"].map(|text| caller.ask(text));
+        let caller = DatagramPeer::connect(address);
+        let answers = ["hello", "5", " 12\n", "13", "0", "0"].map(|text| caller.request(text));
         let wrong = "Error: expected an integer from 1 to 12, or 0 to end\n";
         assert_eq!(answers, [INTRODUCTION, "May", "December", wrong, "Goodbye", INTRODUCTION]);
     }
     assert_eq!(server.status("Threads"), 1);
     assert_eq!(inside.len(), hosts());
-    inside.iter_mut().for_each(|peer| peer.say("still there"));
-    server.stop_well();
+    inside.iter_mut().for_each(|peer| peer.exchange("still there"));
+    server.stop_cleanly();
 }
 
 #[test]
@@ -86,14 +86,14 @@ fn bytes_that_are_never_read_do_not_reset_the_greeting() {
             for _ in 0..20 {
                 let mut peer = server.connect(service);
                 peer.send([b'x'; 10_000]);
-                eventually("the greeting is there", || peer.arrived());
+                eventually("the greeting is there", || peer.peek());
                 peer.send([b'x'; 10_000]);
                 peer.half_close();
                 let told = peer.receive_text();
                 assert_eq!(told.len(), 26, "{model} {service}: {told}");
             }
         }
-        server.stop_well();
+        server.stop_cleanly();
     }
 }
 
@@ -107,7 +107,7 @@ fn urgent_data_does_not_hide_the_bytes_after_it() {
         peer.send(frame("behind"));
         peer.receive_acknowledgement();
         peer.receive_acknowledgement();
-        server.stop_well();
+        server.stop_cleanly();
     }
 }
 
@@ -117,8 +117,8 @@ fn processes_share_a_port_only_with_reuse_port() {
     let endpoints = format!("message={} month={}", first.address("message"), first.address("month"));
     let second = Server::start(&format!("{endpoints} --reuse-port"));
     assert_eq!(second.address("message"), first.address("message"));
-    first.stop_well();
-    second.connect("message").say("served by the other");
+    first.stop_cleanly();
+    second.connect("message").exchange("served by the other");
     let refused = loopline().arg("serve").args(endpoints.split(' ')).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
 }

@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::common::{
-    Caller, Clock, GREETING, INTRODUCTION, MODELS, Peer, Server, Signal, acknowledgement, eventually, frame,
+    Clock, DatagramPeer, GREETING, INTRODUCTION, MODELS, Peer, Server, Signal, acknowledgement, eventually,
+    frame,
 };
 use crate::{begin_a_frame, open_descriptors};
 
@@ -13,8 +14,8 @@ use crate::{begin_a_frame, open_descriptors};
 fn a_server_without_connections_ends_at_once() {
     for model in MODELS {
         let server = Server::start(&format!("message=0 greeting=0 month=0 --model {model} {LONG_TIMEOUTS}"));
-        assert_eq!(Caller::to(server.address("month")).ask("hello"), INTRODUCTION);
-        server.stop_well();
+        assert_eq!(DatagramPeer::connect(server.address("month")).request("hello"), INTRODUCTION);
+        server.stop_cleanly();
     }
 }
 
@@ -26,7 +27,7 @@ fn a_lingering_peer_does_not_delay_the_exit_beyond_the_linger_timeout() {
         let mut lingering = server.connect("greeting");
         // The peer has received everything, but does not end its side.
         assert_eq!(lingering.receive_text(), GREETING);
-        server.stop_well();
+        server.stop_cleanly();
         // A slow machine may take longer than the timeout, but not several times as long.
         assert!(clock.elapsed() < 4 * LINGER_TIMEOUT, "{model}: {:?}", clock.elapsed());
     }
@@ -39,7 +40,7 @@ fn idle_connections_do_not_delay_the_exit() {
             let server =
                 Server::start(&format!("message=0 greeting=0 month=0 --model {model} {LONG_TIMEOUTS}"));
             let mut idle = server.connect("message");
-            idle.say("once");
+            idle.exchange("once");
             let before = open_descriptors(&server);
             let mut silent = server.connect("message");
             eventually("the silent one is accepted", || (open_descriptors(&server) > before).then_some(()));
@@ -49,7 +50,7 @@ fn idle_connections_do_not_delay_the_exit() {
             for peer in [&mut idle, &mut silent] {
                 assert_eq!(peer.receive_text(), "", "{model}");
             }
-            assert_eq!(ended.texts(), ["once"]);
+            assert_eq!(ended.messages(), ["once"]);
         }
     }
 }
@@ -61,7 +62,7 @@ fn a_frame_that_has_begun_is_finished_and_acknowledged_while_new_peers_are_refus
         let address = server.address("message");
         // The signal comes right behind the bytes: whether they were read by then must not matter.
         let mut begun: Vec<Peer> = (0..20).map(|_| server.connect("message")).collect();
-        begun.iter_mut().for_each(|peer| peer.say("before"));
+        begun.iter_mut().for_each(|peer| peer.exchange("before"));
         let frames = [frame("during"), frame("and the next")].concat();
         let (first, rest) = frames.split_at(40);
         begun.iter_mut().for_each(|peer| peer.send(first));
@@ -80,7 +81,7 @@ fn a_frame_that_has_begun_is_finished_and_acknowledged_while_new_peers_are_refus
         drop(begun);
         let ended = server.wait();
         assert!(ended.status.success(), "{model}: {}", ended.log);
-        assert_eq!(ended.texts().len(), 60);
+        assert_eq!(ended.messages().len(), 60);
     }
 }
 
@@ -107,7 +108,7 @@ fn a_frame_that_is_never_finished_delays_the_exit_until_the_drain_timeout() {
             Server::start(&format!("message=0 --model {model} --frame-timeout off --drain-timeout 300ms"));
         let mut begun = begin_a_frame(&server);
         let clock = Clock::start();
-        let ended = server.stop_well();
+        let ended = server.stop_cleanly();
         assert!(clock.elapsed() >= Duration::from_millis(300), "{model}: {:?}", clock.elapsed());
         assert!(ended.log.contains("stopped with 1 connections unfinished"), "{}", ended.log);
         assert_eq!(begun.receive_all().0, b"");

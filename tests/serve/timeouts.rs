@@ -8,7 +8,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use crate::begin_a_frame;
-use crate::common::{Clock, MODELS, PATIENCE, Peer, Server, Signal, eventually, frame, is_reset};
+use crate::common::{Clock, MODELS, Peer, Server, Signal, WAIT_MAX, eventually, frame, is_reset};
 
 #[test]
 fn a_slow_frame_is_closed_at_the_frame_timeout_while_others_are_served() {
@@ -16,19 +16,19 @@ fn a_slow_frame_is_closed_at_the_frame_timeout_while_others_are_served() {
         let server = Server::start(&format!("message=0 --model {model} --frame-timeout 200ms"));
         let mut good = server.connect("message");
         let mut dripping = server.connect("message");
-        dripping.say("in time");
+        dripping.exchange("in time");
         let clock = Clock::start();
         dripping.send(&frame(vec![b'x'; 1 << 20])[..64]);
         // Each byte comes alone, since the other peer is answered between any two of them.
-        while dripping.arrived().is_none() && dripping.try_send(b"x").is_ok() {
-            good.say("good");
-            assert!(clock.elapsed() < PATIENCE, "{model}: it is never dropped");
+        while dripping.peek().is_none() && dripping.try_send(b"x").is_ok() {
+            good.exchange("good");
+            assert!(clock.elapsed() < WAIT_MAX, "{model}: it is never dropped");
         }
         assert!(clock.elapsed() >= Duration::from_millis(200), "{model}: {:?}", clock.elapsed());
         assert_eq!(dripping.receive_all().0, b"", "{model}");
-        good.say("still there");
-        let ended = server.stop_well();
-        assert!(ended.texts().iter().all(|text| *text != "x"));
+        good.exchange("still there");
+        let ended = server.stop_cleanly();
+        assert!(ended.messages().iter().all(|text| *text != "x"));
     }
 }
 
@@ -39,14 +39,14 @@ fn a_silent_peer_is_closed_at_the_idle_timeout_and_an_active_one_is_not() {
         let mut talking = server.connect("message");
         let clock = Clock::start();
         let mut idle = server.connect("message");
-        while idle.arrived().is_none() {
-            talking.say("talk");
-            assert!(clock.elapsed() < PATIENCE, "{model}: it is never dropped");
+        while idle.peek().is_none() {
+            talking.exchange("talk");
+            assert!(clock.elapsed() < WAIT_MAX, "{model}: it is never dropped");
         }
         assert!(clock.elapsed() >= Duration::from_millis(700), "{model}: {:?}", clock.elapsed());
         assert_eq!(idle.receive_text(), "");
-        talking.say("still there");
-        server.stop_well();
+        talking.exchange("still there");
+        server.stop_cleanly();
     }
 }
 
@@ -56,12 +56,12 @@ fn peers_that_never_read_are_closed_at_the_write_timeout_with_bounded_memory() {
     for model in MODELS {
         let server = Server::start(&format!("message=0 --model {model} --write-timeout 1s --journal none"));
         let mut good = server.connect("message");
-        good.say("first");
+        good.exchange("first");
         let before_kib = server.status("VmHWM");
         let address = server.address("message");
         let deaf: Vec<_> = (0..PEERS).map(|_| thread::spawn(move || send_without_reading(address))).collect();
         while deaf.iter().any(|peer| !peer.is_finished()) {
-            good.say("good");
+            good.exchange("good");
         }
         for peer in deaf {
             // What the buffers of the kernel hold, and not what a second of sending would bring.
@@ -70,8 +70,8 @@ fn peers_that_never_read_are_closed_at_the_write_timeout_with_bounded_memory() {
         }
         let grown_kib = server.status("VmHWM") - before_kib;
         assert!(grown_kib < PEERS * 1024, "{model}: {grown_kib} KiB for {PEERS} peers");
-        good.say("last");
-        server.stop_well();
+        good.exchange("last");
+        server.stop_cleanly();
     }
 }
 
@@ -99,7 +99,7 @@ fn bytes_received_while_the_process_is_stopped_are_read_before_the_idle_timeout(
         let arguments = "message=0 --idle-timeout 1s --frame-timeout 1s --model";
         let server = Server::start(&format!("{arguments} {model}"));
         let mut idle = server.connect("message");
-        idle.say("before");
+        idle.exchange("before");
         let mut in_a_frame = begin_a_frame(&server);
         server.signal(Signal::STOP);
         // Only what comes when it has stopped is not seen by the wait that the signal ended.
@@ -113,6 +113,6 @@ fn bytes_received_while_the_process_is_stopped_are_read_before_the_idle_timeout(
         server.signal(Signal::CONT);
         idle.receive_acknowledgement();
         in_a_frame.receive_acknowledgement();
-        server.stop_well();
+        server.stop_cleanly();
     }
 }
