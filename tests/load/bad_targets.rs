@@ -1,4 +1,4 @@
-//! Targets that refuse, reset, close early, lie, or never answer.
+//! Targets that refuse, reset, close early, reply wrongly, or never reply.
 
 use std::fs;
 use std::io::Write;
@@ -8,18 +8,18 @@ use std::time::Duration;
 use serde_json::Value;
 use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::common::{Clock, Signal, acknowledgement, eventually};
+use crate::common::{Clock, Signal, WAIT_MAX, acknowledgement, eventually};
 use crate::running::{
-    Running, assert_adds_up, assert_counts, command, count, failure, real, result, run_words,
+    Running, assert_adds_up, assert_counts, command, count, failure, real, result, run_with,
 };
-use crate::scripted::{Scripted, answer_with, nobody, read_frame, read_to_the_end, serve};
+use crate::scripted::{Scripted, answer_with, read_frame, read_to_the_end, serve, unused_port};
 
 #[test]
-fn nobody_listens_is_one_line_and_a_result() {
-    let (_port, address) = nobody(Type::STREAM);
-    for words in ["message", "hold", "greeting", "message --one-shot"] {
-        let (service, options) = words.split_once(' ').unwrap_or((words, ""));
-        let run = run_words(&format!("{service}={address} -c 20 -d 200ms --json - {options}"));
+fn a_refused_connection_is_one_error_line_and_a_result() {
+    let (_port, address) = unused_port(Type::STREAM);
+    for arguments in ["message", "hold", "greeting", "message --one-shot"] {
+        let (service, options) = arguments.split_once(' ').unwrap_or((arguments, ""));
+        let run = run_with(&format!("{service}={address} -c 20 -d 200ms --json - {options}"));
         let expected = format!("loopline: {service}={address}: no connection could be opened: connection ");
         assert!(run.line(1).starts_with(&expected), "{run:?}");
         assert!(run.line(1).ends_with(": Connection refused (os error 111)"), "{run:?}");
@@ -27,16 +27,16 @@ fn nobody_listens_is_one_line_and_a_result() {
         assert_eq!(result["connections"]["limited_by"], "refused");
         assert_eq!((count(&result, "connections/opened"), &result["valid"]), (0, &false.into()));
     }
-    let run = run_words("message=nosuch.invalid:1 -d 200ms");
+    let run = run_with("message=nosuch.invalid:1 -d 200ms");
     assert!(run.line(1).starts_with("loopline: message=nosuch.invalid:1: the host does not resolve: "));
 }
 
 #[test]
-fn a_server_that_resets_every_connection_is_said_to_have_had_enough() {
+fn a_server_that_resets_every_connection_is_at_its_limit() {
     let server = Scripted::new(|stream, _| {
         SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
     });
-    let run = run_words(&format!("message={} -c 20 -d 5s --json -", server.address));
+    let run = run_with(&format!("message={} -c 20 -d 60s --json -", server.address));
     let result: Value = serde_json::from_str(&run.stdout).unwrap();
     assert_adds_up(&result);
     let [failed, lost] = ["failed", "lost"].map(|of| count(&result, &format!("connections/{of}")));
@@ -45,12 +45,12 @@ fn a_server_that_resets_every_connection_is_said_to_have_had_enough() {
     if failed > 0 {
         assert_eq!(result["connections"]["limited_by"], "server_cap");
     }
-    assert!(real(&result["duration_seconds"]) < 5.0, "it goes on without a connection: {result:#}");
+    assert!(real(&result["duration_seconds"]) < 30.0, "the run continues without a connection: {result:#}");
     assert_eq!(run.status, Some(i32::from(failed == 20)), "{run:?}");
 }
 
 #[test]
-fn a_server_that_closes_after_some_messages_leaves_one_of_each_connection_failed() {
+fn a_server_that_closes_after_some_messages_fails_one_on_each_connection() {
     let server = Scripted::new(|mut stream, _| {
         for _ in 0..3 {
             read_frame(&mut stream).unwrap();
@@ -58,7 +58,7 @@ fn a_server_that_closes_after_some_messages_leaves_one_of_each_connection_failed
         }
         read_frame(&mut stream);
     });
-    let result = result(&format!("message={} -c 5 -d 30s", server.address));
+    let result = result(&format!("message={} -c 5 -d 60s", server.address));
     assert_counts(
         &result,
         &[
@@ -73,24 +73,24 @@ fn a_server_that_closes_after_some_messages_leaves_one_of_each_connection_failed
     let (times, first) = failure(&result, "closed by the server");
     assert_eq!(times, 5);
     assert!(first.ends_with(": the server ended the stream"), "{first}");
-    assert!(real(&result["duration_seconds"]) < 5.0, "it goes on without a connection: {result:#}");
+    assert!(real(&result["duration_seconds"]) < 30.0, "the run continues without a connection: {result:#}");
 }
 
 #[test]
-fn a_server_that_closes_in_the_middle_of_a_reply_is_said_to() {
+fn a_stream_that_ends_inside_a_reply_is_reported_with_the_bytes_received() {
     let server = Scripted::new(|mut stream, _| {
         read_frame(&mut stream).unwrap();
         stream.write_all(&acknowledgement()[..70]).unwrap();
     });
     let result = result(&format!("message={} -c 1 -d 300ms", server.address));
     assert_counts(&result, &[("messages/failed", 1), ("messages/sent", 1), ("connections/lost", 1)]);
-    let said = "connection 1: the server ended the stream 70 bytes into a reply";
-    assert_eq!(failure(&result, "closed by the server"), (1, said.into()));
+    let expected = "connection 1: the server ended the stream 70 bytes into a reply";
+    assert_eq!(failure(&result, "closed by the server"), (1, expected.into()));
 }
 
 #[test]
-fn a_connection_that_breaks_while_replies_are_waited_for_was_open_and_is_lost() {
-    // Nothing is answered while messages are sent; then the server goes.
+fn a_connection_that_ends_while_replies_are_outstanding_is_lost() {
+    // The server closes after the sending, without a reply.
     let server = Scripted::new(|mut stream, _| {
         read_frame(&mut stream).unwrap();
         crate::common::stall(Duration::from_millis(600));
@@ -111,10 +111,10 @@ fn a_connection_that_breaks_while_replies_are_waited_for_was_open_and_is_lost() 
 }
 
 #[test]
-fn a_wrong_reply_is_told_by_its_first_wrong_byte() {
+fn a_wrong_reply_is_reported_by_its_first_wrong_byte() {
     let mut almost = acknowledgement();
     almost[96] = b'!';
-    for (reply, said) in [
+    for (reply, expected) in [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), "byte 0 of the reply is 'H', expected '3'"),
         (almost, "byte 96 of the reply is '!', expected '.'"),
         (vec![0; 200_000], "byte 0 of the reply is 0x00, expected '3'"),
@@ -124,18 +124,19 @@ fn a_wrong_reply_is_told_by_its_first_wrong_byte() {
         let server = Scripted::new(move |stream, _| answer_with(stream, &reply));
         let result = result(&format!("message={} -c 1 -d 100ms", server.address));
         assert_counts(&result, &[("connections/opened", 1), ("connections/lost", 1)]);
-        let refused = said.starts_with("the server refused");
-        let (times, first) = failure(&result, if refused { "refused by the server" } else { "wrong reply" });
+        let is_refusal = expected.starts_with("the server refused");
+        let (times, first) =
+            failure(&result, if is_refusal { "refused by the server" } else { "wrong reply" });
         assert_eq!(times, 1);
-        assert!(first.starts_with(&format!("connection 1: {said}")), "{first}");
+        assert!(first.starts_with(&format!("connection 1: {expected}")), "{first}");
         assert!(first.len() < 1000 && !first.contains('\n'), "{first}");
     }
 }
 
 #[test]
-fn a_server_of_another_service_is_not_taken_for_the_right_one() {
+fn a_server_of_another_service_is_recognized() {
     let server = serve("greeting=0 reply=0 daytime=0 message=0");
-    for (asked, there, said) in [
+    for (asked, there, expected) in [
         ("message", "greeting", "byte 0 of the reply is 'T', expected '3'"),
         ("daytime", "greeting", "byte 3 of the reply is 'n', expected ' '"),
         ("reply", "greeting", "byte 5 of the reply is ' ', expected 's'"),
@@ -146,13 +147,13 @@ fn a_server_of_another_service_is_not_taken_for_the_right_one() {
         let result = result(&format!("{asked}={address} -c 2 -d 300ms --drain-timeout 100ms"));
         assert_eq!(count(&result, "messages/acknowledged"), 0, "{asked} at {there}: {result:#}");
         let (_, first) = failure(&result, "wrong reply");
-        assert!(first.contains(said), "{asked} at {there}: {first}");
+        assert!(first.contains(expected), "{asked} at {there}: {first}");
     }
     server.stop_cleanly();
 }
 
 #[test]
-fn a_server_that_never_answers_is_waited_for_until_the_drain_timeout() {
+fn missing_replies_are_awaited_until_the_drain_timeout() {
     let server = Scripted::new(|stream, _| read_to_the_end(&stream));
     let clock = Clock::start();
     let result = result(&format!("message={} -c 5 -d 300ms --drain-timeout 400ms", server.address));
@@ -161,27 +162,27 @@ fn a_server_that_never_answers_is_waited_for_until_the_drain_timeout() {
 }
 
 #[test]
-fn a_server_that_accepts_nothing_fills_its_backlog_and_the_rest_still_run() {
+fn connections_in_a_full_backlog_still_send() {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     listener.listen(3).unwrap();
     let address = listener.local_addr().unwrap().as_socket().unwrap();
-    // So many failures in a row that no further connection is tried.
-    let words = format!("message={address} -c 300 --timeout 300ms -d 300ms --drain-timeout 100ms");
-    let result = result(&words);
+    // After 100 consecutive failures, no further connection is tried.
+    let arguments = format!("message={address} -c 300 --timeout 300ms -d 300ms --drain-timeout 100ms");
+    let result = result(&arguments);
     let opened = count(&result, "connections/opened");
     assert!((1..=10).contains(&opened), "{result:#}");
     assert_eq!(result["connections"]["limited_by"], "backlog");
     let failed = count(&result, "connections/failed");
     assert_eq!(failure(&result, "no connection in time").0, failed);
     assert!(failed >= 100, "{result:#}");
-    // Those that are there are driven for as long as was asked.
+    // The open connections send for the whole duration.
     assert_counts(&result, &[("messages/sent", opened), ("messages/unanswered", opened)]);
     assert!(real(&result["duration_seconds"]) >= 0.3, "{result:#}");
 }
 
 #[test]
-fn what_is_only_held_may_say_whatever_it_likes() {
+fn held_connections_accept_any_bytes() {
     let endless = Scripted::new(|mut stream, _| {
         let bytes = vec![b'x'; 1 << 16];
         while stream.write_all(&bytes).is_ok() {}
@@ -190,7 +191,7 @@ fn what_is_only_held_may_say_whatever_it_likes() {
     let held = result_of_hold(endless.address);
     assert!(count(&held, "bytes/received") > 1 << 16, "{held:#}");
     assert_counts(&held, &[("connections/opened", 3), ("connections/lost", 0), ("messages/sent", 0)]);
-    assert!((0.5..3.0).contains(&real(&held["duration_seconds"])), "{held:#}");
+    assert!(real(&held["duration_seconds"]) >= 0.5, "{held:#}");
 
     let web = Scripted::new(|mut stream, _| {
         stream.write_all(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n").unwrap();
@@ -202,9 +203,9 @@ fn what_is_only_held_may_say_whatever_it_likes() {
 }
 
 #[test]
-fn a_peer_that_reads_nothing_does_not_hold_up_the_run() {
+fn a_server_that_reads_nothing_does_not_delay_the_end_of_the_run() {
     let server = Scripted::new(|stream, _| {
-        // Until the other side has closed, which is seen without reading.
+        // Until the peer has closed, without reading.
         eventually("the run is over", || {
             let mut polled = [rustix::event::PollFd::new(&stream, rustix::event::PollFlags::RDHUP)];
             let moment = rustix::event::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
@@ -212,23 +213,24 @@ fn a_peer_that_reads_nothing_does_not_hold_up_the_run() {
         });
     });
     let clock = Clock::start();
-    let words = format!("message={} -c 2 -r 500 --size 64KiB -d 1s --drain-timeout 200ms", server.address);
-    let result = result(&words);
-    assert!(clock.elapsed() < Duration::from_secs(5));
+    let arguments =
+        format!("message={} -c 2 -r 500 --size 64KiB -d 1s --drain-timeout 200ms", server.address);
+    let result = result(&arguments);
+    assert!(clock.elapsed() < WAIT_MAX);
     assert_counts(&result, &[("messages/sent", 500), ("messages/unanswered", 500)]);
     let bytes = count(&result, "bytes/sent");
     assert!(bytes > 0 && bytes < 500 * (65536 + 64), "{result:#}");
 }
 
 #[test]
-fn a_server_that_is_killed_ends_the_run_with_a_result() {
+fn a_run_ends_with_a_result_when_the_server_is_killed() {
     for (mode, options) in [("closed", "--pipeline 3"), ("open", "-r 300")] {
         let server = serve("message=0");
         let address = server.address("message");
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("a.hlog");
-        let words = format!("message={address} -c 6 -d 60s --json - {options} --drain-timeout 1s");
-        let load = Running::start(command(&words).arg("--histogram").arg(&log));
+        let arguments = format!("message={address} -c 6 -d 60s --json - {options} --drain-timeout 1s");
+        let load = Running::start(command(&arguments).arg("--histogram").arg(&log));
         eventually("the run is under way", || {
             fs::read_to_string(&log).ok()?.contains("Tag=response,").then_some(())
         });
@@ -239,18 +241,18 @@ fn a_server_that_is_killed_ends_the_run_with_a_result() {
         if mode == "closed" {
             assert_counts(&result, &[("messages/failed", 18)]);
         } else {
-            // What was due while nobody was left is not forgotten.
+            // Messages that were due without a connection are counted.
             let due = real(&result["duration_seconds"]) * 300.0;
             let never_sent = failure(&result, "never sent, no free connection").0;
             #[expect(clippy::cast_precision_loss, reason = "these are some hundreds")]
-            let told = (count(&result, "messages/sent") + never_sent) as f64;
-            assert!((told - due).abs() <= 30.0, "{told} of {due}: {result:#}");
+            let counted = (count(&result, "messages/sent") + never_sent) as f64;
+            assert!((counted - due).abs() <= 30.0, "{counted} of {due}: {result:#}");
         }
     }
 }
 
 #[test]
-fn a_full_server_serves_those_inside_and_the_others_are_counted() {
+fn connections_that_a_full_server_refuses_are_counted() {
     let server = serve("message=0 --max-connections 10");
     let address = server.address("message");
     let result = result(&format!("message={address} -c 50 -d 300ms"));
@@ -268,7 +270,7 @@ fn a_full_server_serves_those_inside_and_the_others_are_counted() {
 }
 
 #[test]
-fn a_message_that_is_too_long_for_the_server_is_told_in_its_own_words() {
+fn the_servers_error_for_a_too_long_message_is_reported() {
     let server = serve("message=0 --max-message 1000");
     let address = server.address("message");
     for size in ["1001", "4MiB"] {

@@ -1,15 +1,14 @@
-//! Datagrams: answered, late, twice, or lost.
+//! Datagrams that are answered, late, duplicated, or lost.
 
 use std::net::UdpSocket;
 use std::thread;
-use std::time::Duration;
 
 use serde_json::Value;
 use socket2::Type;
 
 use crate::common::{Clock, INTRODUCTION, WAIT_MAX};
-use crate::running::{assert_counts, count, failure, real, result, run_words};
-use crate::scripted::{Calendar, month, nobody, serve};
+use crate::running::{assert_counts, count, failure, real, result, run_with};
+use crate::scripted::{Calendar, month, serve, unused_port};
 
 #[test]
 fn every_datagram_of_a_real_server_is_answered() {
@@ -28,8 +27,8 @@ fn every_datagram_of_a_real_server_is_answered() {
 }
 
 #[test]
-fn answers_that_come_after_their_time_are_late() {
-    // Each is answered once the next is asked for, and that is when its time is over.
+fn answers_after_the_timeout_are_late() {
+    // Each is answered when the next one arrives, which is sent after the timeout.
     let mut before = None;
     let server = Calendar::new(move |number, _| before.replace(number).map(month).into_iter().collect());
     let result = result(&format!("month={} -c 1 -d 1s --timeout 100ms", server.address));
@@ -50,25 +49,26 @@ fn answers_that_come_after_their_time_are_late() {
 }
 
 #[test]
-fn answers_that_are_late_when_measuring_begins_are_accounted_for() {
-    // Each is answered once the next but one is asked for, so that one is always late.
+fn answers_that_are_overdue_when_measuring_starts_are_counted() {
+    // Each is answered when the next but one arrives, so one is always overdue.
     let mut before = [None; 2];
     let server = Calendar::new(move |number, _| {
         let [answer, next] = before;
         before = [next, Some(number)];
         answer.map(month).into_iter().collect()
     });
-    let words = format!("month={} -c 1 --warmup 450ms -d 450ms --timeout 100ms", server.address);
+    let arguments =
+        format!("month={} -c 1 --warmup 450ms -d 450ms --timeout 100ms --drain-timeout 1h", server.address);
     let clock = Clock::start();
-    let result = result(&words);
-    assert!(clock.elapsed() < Duration::from_millis(2500), "a datagram that is lost is not waited for");
+    let result = result(&arguments);
+    assert!(clock.elapsed() < WAIT_MAX, "lost datagrams are not awaited");
     assert_counts(&result, &[("datagrams/answered", 0), ("datagrams/lost", 2)]);
     assert!(count(&result, "datagrams/late") > 0, "{result:#}");
 }
 
 #[test]
-fn answers_that_come_twice_are_counted_once() {
-    // The second time together with the next, so that the run does not end between the two.
+fn an_answer_received_twice_is_counted_once() {
+    // The duplicate follows with the next answer, so that the run does not end between them.
     let mut before = None;
     let server = Calendar::new(move |number, _| {
         before.replace(number).into_iter().chain([number]).map(month).collect()
@@ -88,12 +88,12 @@ fn answers_that_come_twice_are_counted_once() {
 }
 
 #[test]
-fn datagrams_that_are_dropped_are_lost_and_no_others() {
+fn only_unanswered_datagrams_are_lost() {
     for options in ["-c 1", "-c 1 --pipeline 12", "-c 3 --pipeline 4", "-c 4 -r 300"] {
         let server =
             Calendar::new(|number, before| if before % 10 == 9 { Vec::new() } else { vec![month(number)] });
-        let words = format!("month={} -d 400ms --timeout 300ms {options}", server.address);
-        let result = result(&words);
+        let arguments = format!("month={} -d 400ms --timeout 300ms {options}", server.address);
+        let result = result(&arguments);
         let asked = server.asked() as u64;
         assert!(asked >= 10, "{options}: {result:#}");
         assert_counts(
@@ -110,22 +110,22 @@ fn datagrams_that_are_dropped_are_lost_and_no_others() {
 }
 
 #[test]
-fn a_question_that_is_not_answered_does_not_keep_the_others_from_being_asked() {
+fn a_lost_datagram_does_not_block_the_others() {
     let server = Calendar::new(|number, _| if number == 1 { Vec::new() } else { vec![month(number)] });
     let result = result(&format!(
         "month={} -c 1 -d 500ms --pipeline 12 --timeout 20s --drain-timeout 100ms",
         server.address
     ));
-    assert!(server.asked() > 200, "{result:#}");
+    assert!(server.asked() > 24, "{result:#}");
     assert_counts(&result, &[("datagrams/lost", 1), ("datagrams/duplicate", 0)]);
 }
 
 #[test]
-fn a_stall_with_more_in_flight_than_there_are_months_loses_nothing() {
+fn more_datagrams_in_flight_than_months_are_all_matched() {
     let mut held = Vec::new();
     let server = Calendar::new(move |number, before| {
         held.push(number);
-        // The first sixty are answered at once, when the last of them is there.
+        // The first sixty are answered together when the last of them arrives.
         if before < 59 { Vec::new() } else { held.drain(..).map(month).collect() }
     });
     let result = result(&format!("month={} -c 1 -r 600 -d 300ms --timeout 10s", server.address));
@@ -145,7 +145,7 @@ fn a_stall_with_more_in_flight_than_there_are_months_loses_nothing() {
 }
 
 #[test]
-fn answers_that_are_no_months_are_wrong_and_their_questions_lost() {
+fn an_answer_that_is_not_a_month_is_wrong_and_its_datagram_lost() {
     let server = Calendar::new(|_, _| vec!["Smarch\u{1b}".into()]);
     let result = result(&format!("month={} -c 1 -d 500ms --timeout 100ms", server.address));
     let asked = server.asked() as u64;
@@ -156,10 +156,10 @@ fn answers_that_are_no_months_are_wrong_and_their_questions_lost() {
 }
 
 #[test]
-fn nobody_who_answers_datagrams_is_one_line_and_a_result() {
-    let (port, address) = nobody(Type::DGRAM);
-    // It is bound, and not read: the hello is not answered, but not refused either.
-    let run = run_words(&format!("month={address} -c 2 --timeout 100ms --json -"));
+fn a_target_that_does_not_answer_datagrams_is_one_error_line_and_a_result() {
+    let (port, address) = unused_port(Type::DGRAM);
+    // The socket is bound and not read: the hello is neither answered nor refused.
+    let run = run_with(&format!("month={address} -c 2 --timeout 100ms --json -"));
     assert_eq!(
         run.line(1),
         format!(
@@ -168,13 +168,13 @@ fn nobody_who_answers_datagrams_is_one_line_and_a_result() {
     );
     assert_eq!(run.result(1)["connections"]["limited_by"], "unreachable");
     drop(port);
-    let run = run_words(&format!("month={address} -c 2 --json -"));
+    let run = run_with(&format!("month={address} -c 2 --json -"));
     assert!(run.line(1).ends_with(": socket 1: Connection refused (os error 111)"), "{run:?}");
     assert_eq!(run.result(1)["connections"]["limited_by"], "refused");
 }
 
 #[test]
-fn a_hello_that_was_asked_for_twice_is_no_wrong_reply() {
+fn the_error_for_a_repeated_hello_is_not_a_wrong_reply() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let server = thread::spawn(move || {

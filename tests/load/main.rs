@@ -1,5 +1,5 @@
-//! `load` against real servers, and against servers that follow a script: those that stall, break, lie or
-//! never answer. Whatever they do, the run ends, and every message is accounted for.
+//! Runs `load` against real servers, and against scripted ones that stall, break the connection, reply wrongly
+//! or never reply. Every run ends, and every message is counted once.
 
 #![allow(clippy::disallowed_methods, reason = "scripted servers run on threads")]
 

@@ -1,4 +1,4 @@
-//! Where the result goes, and what the process exits with.
+//! Where the result is written, and the exit status.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -6,7 +6,7 @@ use std::io::Read;
 use std::process::Stdio;
 
 use crate::common::{WAIT_MAX, eventually};
-use crate::running::{Running, assert_adds_up, assert_counts, command, count, run, run_words};
+use crate::running::{Running, assert_adds_up, assert_counts, command, count, run, run_with};
 use crate::scripted::{Scripted, read_to_the_end, serve};
 
 #[test]
@@ -18,8 +18,8 @@ fn merged_logs_are_the_sum_of_their_runs() {
     let acknowledged: u64 = paths[..2]
         .iter()
         .map(|path| {
-            let words = format!("message={address} -c 2 -d 1100ms -r 300 --json -");
-            let result = run(command(&words).arg("--histogram").arg(path)).result(0);
+            let arguments = format!("message={address} -c 2 -d 1100ms -r 300 --json -");
+            let result = run(command(&arguments).arg("--histogram").arg(path)).result(0);
             count(&result, "messages/acknowledged")
         })
         .sum();
@@ -39,7 +39,7 @@ fn merged_logs_are_the_sum_of_their_runs() {
     let line = run(command("--merge").arg(&paths[0]).arg(&bad));
     assert_eq!(
         line.line(1),
-        format!("loopline: {}: line 1: this is no line of a histogram log", bad.display())
+        format!("loopline: {}: line 1: the line is not of a histogram log", bad.display())
     );
     assert_eq!(line.stdout, "");
     let missing = run(command("--merge").arg(folder.path().join("missing.hlog")));
@@ -48,15 +48,15 @@ fn merged_logs_are_the_sum_of_their_runs() {
 }
 
 #[test]
-fn the_result_goes_to_files_too() {
+fn the_result_is_also_written_to_files() {
     let server = serve("message=0");
     let endpoint = format!("message={}", server.address("message"));
     let folder = tempfile::tempdir().unwrap();
     let [page, json] = ["run.html", "run.json"].map(|name| folder.path().join(name));
-    // What was longer before is not left behind.
+    // A longer file is truncated.
     fs::write(&json, "x".repeat(100_000)).unwrap();
-    let words = format!("{endpoint} -c 2 -d 200ms");
-    let run = run(command(&words).arg("--report").arg(&page).arg("--json").arg(&json));
+    let arguments = format!("{endpoint} -c 2 -d 200ms");
+    let run = run(command(&arguments).arg("--report").arg(&page).arg("--json").arg(&json));
     assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
     assert!(run.stdout.starts_with(&format!("{endpoint}, closed loop, ")), "{}", run.stdout);
     assert!(
@@ -71,31 +71,31 @@ fn the_result_goes_to_files_too() {
 }
 
 #[test]
-fn a_file_that_can_not_be_written_is_told_before_anything_is_driven() {
+fn a_file_that_cannot_be_created_is_an_error_before_the_run() {
     let server = Scripted::new(|stream, _| read_to_the_end(&stream));
     for option in ["--report", "--json", "--histogram"] {
-        let words = format!("message={} -d 30s {option} /nosuch/file", server.address);
-        let said = "loopline: /nosuch/file: cannot be written: No such file or directory (os error 2)";
-        let run = run_words(&words);
-        assert_eq!((run.line(1), run.stdout.as_str()), (said, ""));
+        let arguments = format!("message={} -d 30s {option} /nosuch/file", server.address);
+        let message = "loopline: /nosuch/file: cannot be written: No such file or directory (os error 2)";
+        let run = run_with(&arguments);
+        assert_eq!((run.line(1), run.stdout.as_str()), (message, ""));
     }
     assert_eq!(server.accepted(), 0);
 }
 
 #[test]
-fn a_result_that_can_not_be_written_any_more_is_told() {
+fn an_error_of_writing_a_result_is_reported() {
     let server = serve("message=0");
     for option in ["--report", "--json", "--histogram"] {
-        let words = format!("message={} -c 1 -d 200ms {option} /dev/full", server.address("message"));
-        let run = run_words(&words);
-        let said = "loopline: /dev/full: cannot be written: No space left on device (os error 28)";
-        assert_eq!(run.line(1), said);
+        let arguments = format!("message={} -c 1 -d 200ms {option} /dev/full", server.address("message"));
+        let run = run_with(&arguments);
+        let message = "loopline: /dev/full: cannot be written: No space left on device (os error 28)";
+        assert_eq!(run.line(1), message);
     }
     server.stop_cleanly();
 }
 
 #[test]
-fn wrong_usage_leaves_files_alone() {
+fn wrong_usage_does_not_overwrite_files() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("precious.hlog");
     fs::write(&log, "precious").unwrap();
@@ -105,45 +105,46 @@ fn wrong_usage_leaves_files_alone() {
 }
 
 #[test]
-fn a_threshold_that_is_not_met_exits_with_3_and_says_which() {
+fn an_exceeded_threshold_exits_with_3_and_is_named() {
     let server = serve("message=0");
     let address = server.address("message");
-    let words = format!("message={address} -c 2 -d 300ms -r 100");
-    let fine = run_words(&format!("{words} --fail-if errors>0 --fail-if rate<1 --fail-if p50>10s"));
+    let arguments = format!("message={address} -c 2 -d 300ms -r 100");
+    let fine = run_with(&format!("{arguments} --fail-if errors>0 --fail-if rate<1 --fail-if p50>10s"));
     assert_eq!((fine.status, fine.stderr.as_str()), (Some(0), ""));
-    let broken =
-        run_words(&format!("{words} --fail-if opened<3 --fail-if errors>0 --fail-if rate<1000000,max>0us"));
+    let broken = run_with(&format!(
+        "{arguments} --fail-if opened<3 --fail-if errors>0 --fail-if rate<1000000,max>0us"
+    ));
     assert_eq!(broken.status, Some(3));
     let lines: Vec<&str> = broken.stderr.lines().collect();
     assert_eq!(lines.len(), 3, "{lines:?}");
     assert_eq!(lines[0], "loopline: --fail-if opened<3: opened is 2, under 3");
     assert!(lines[1].starts_with("loopline: --fail-if rate<1000000: rate is "), "{lines:?}");
     assert!(lines[2].starts_with("loopline: --fail-if max>0us: max is "), "{lines:?}");
-    // The result is told all the same.
+    // The result is printed all the same.
     assert!(broken.stdout.contains("30 acknowledged"), "{}", broken.stdout);
     server.stop_cleanly();
 }
 
 #[test]
-fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
-    for (words, said) in [
+fn wrong_usage_exits_with_2_and_names_the_option() {
+    for (arguments, message) in [
         ("", "required arguments were not provided"),
-        ("hold", "hold needs to be told where: hold=HOST:PORT"),
+        ("hold", "hold needs a host and a port: hold=HOST:PORT"),
         ("echo", "expected hold or one of message, greeting, daytime, reply, month"),
-        ("message=0", "port 0 is no place to connect to"),
+        ("message=0", "cannot connect to port 0"),
         ("message -c 0", "0 is not in 1..="),
         ("message -d 5", "'5' for '--duration"),
         ("message -r 0", "0 is not in 1..="),
         ("message --active 0", "0 is not in"),
-        ("message --active 51", "--active is more than --connections"),
-        ("message --pipeline 2 --rate 5", "--pipeline is for the closed loop"),
-        ("message --arrivals poisson", "--arrivals is for the open loop"),
+        ("message --active 51", "--active must not exceed --connections"),
+        ("message --pipeline 2 --rate 5", "--pipeline requires a closed loop"),
+        ("message --arrivals poisson", "--arrivals requires an open loop"),
         ("message --arrivals often -r 5", "[possible values: uniform, poisson]"),
         ("message --size 5MB", "expected a whole number and a unit (B, KiB, MiB, GiB)"),
         ("message --size 5GiB", "--size is at most 1GiB"),
         ("month --size 5", "--size does not apply to month"),
         ("month --pipeline 13", "--pipeline of month is at most 12"),
-        ("month --one-shot", "--one-shot is for tcp services"),
+        ("month --one-shot", "--one-shot requires a TCP service"),
         ("greeting --pipeline 2", "--pipeline and --active do not apply"),
         ("greeting --open-rate 5", "--open-rate does not apply"),
         ("reply --size 0", "--size of reply must be from 1 to 1024 bytes"),
@@ -155,21 +156,21 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
         ("--merge", "a value is required for '--merge"),
         ("message --merge a.hlog", "cannot be used with"),
     ] {
-        let run = run_words(words);
-        assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""), "{words}: {}", run.stderr);
-        assert!(run.stderr.contains(said), "{words}: {}", run.stderr);
+        let run = run_with(arguments);
+        assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""), "{arguments}: {}", run.stderr);
+        assert!(run.stderr.contains(message), "{arguments}: {}", run.stderr);
     }
 }
 
 #[test]
-fn a_terminal_sees_a_line_a_second_and_the_table_at_the_end() {
+fn a_terminal_shows_a_line_each_second_and_the_table_at_the_end() {
     let server = serve("message=0");
     let mut command = command(&format!("message={} -c 3 -r 100 -d 2200ms", server.address("message")));
     command.env("TERM", "xterm");
-    let patience_ms = u64::try_from(WAIT_MAX.as_millis()).ok();
-    let mut terminal = rexpect::session::spawn_command(command, patience_ms).unwrap();
-    terminal.exp_string("1/2.2 s, 3 open, ").unwrap();
-    terminal.exp_string("2/2.2 s, 3 open, ").unwrap();
+    let timeout_ms = u64::try_from(WAIT_MAX.as_millis()).ok();
+    let mut terminal = rexpect::session::spawn_command(command, timeout_ms).unwrap();
+    terminal.exp_regex(r"1(\.\d)?/2\.2 s, 3 open, ").unwrap();
+    terminal.exp_regex(r"2(\.\d)?/2\.2 s, 3 open, ").unwrap();
     terminal.exp_string(", errors 0").unwrap();
     terminal.exp_string("connections  3 asked: 3 opened, 0 failed; 0 lost").unwrap();
     terminal.exp_string("220 sent: 220 acknowledged").unwrap();
@@ -180,7 +181,7 @@ fn a_terminal_sees_a_line_a_second_and_the_table_at_the_end() {
 }
 
 #[test]
-fn a_reader_that_is_gone_is_no_reason_to_panic() {
+fn a_closed_pipe_ends_the_program_without_a_message() {
     let server = serve("message=0");
     for json in ["", "--json -"] {
         let mut child = command(&format!("message={} -c 1 -d 200ms {json}", server.address("message")))
@@ -191,15 +192,15 @@ fn a_reader_that_is_gone_is_no_reason_to_panic() {
         drop(child.stdout.take());
         let mut load = Running { outputs: None, child };
         let status = eventually("the run ends", || load.child.try_wait().unwrap());
-        let mut said = String::new();
-        load.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        assert_eq!((status.code(), said.as_str()), (Some(1), ""));
+        let mut message = String::new();
+        load.child.stderr.take().unwrap().read_to_string(&mut message).unwrap();
+        assert_eq!((status.code(), message.as_str()), (Some(1), ""));
     }
     server.stop_cleanly();
 }
 
 #[test]
-fn every_option_can_be_set_by_the_environment() {
+fn options_can_be_set_by_the_environment() {
     let server = serve("message=0");
     let address = server.address("message");
     let mut load = command(&format!("message={address}"));

@@ -1,4 +1,4 @@
-//! Running `load`, and what a run has come to.
+//! Running `load`, and its result.
 
 use std::fs;
 use std::io::Read;
@@ -11,32 +11,32 @@ use serde_json::Value;
 use crate::common::{Signal, eventually, loopline};
 use crate::shape::assert_has_shape;
 
-/// `loopline load` with `words`.
-pub(crate) fn command(words: &str) -> Command {
+/// `loopline load` with `arguments`.
+pub(crate) fn command(arguments: &str) -> Command {
     let mut command = loopline();
-    command.arg("load").args(words.split_whitespace());
+    command.arg("load").args(arguments.split_whitespace());
     command
 }
 
-/// The same, started by a shell that has run `script`.
-pub(crate) fn command_after(script: &str, words: &str) -> Command {
+/// The same, started by a shell after `script`.
+pub(crate) fn command_after(script: &str, arguments: &str) -> Command {
     let program = loopline();
     let mut shell = Command::new("sh");
     for (name, _) in program.get_envs() {
         shell.env_remove(name);
     }
     shell.args(["-c", &format!("{script} && exec \"$@\""), "sh"]).arg(program.get_program()).arg("load");
-    shell.args(words.split_whitespace());
+    shell.args(arguments.split_whitespace());
     shell
 }
 
-/// A run under way. It is gone when this is.
+/// A run in progress. It is killed when this is dropped.
 pub(crate) struct Running {
     pub(crate) child: Child,
     pub(crate) outputs: Option<[JoinHandle<String>; 2]>,
 }
 
-/// What a run came to.
+/// The end of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) status: Option<i32>,
@@ -57,10 +57,10 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).expect("it runs");
     }
 
-    /// Waits until SIGINT would not simply kill it.
-    pub(crate) fn wait_until_it_takes_signals(&self) {
+    /// Waits until SIGINT is handled.
+    pub(crate) fn wait_until_it_handles_signals(&self) {
         let path = format!("/proc/{}/status", self.child.id());
-        eventually("signals are taken", || {
+        eventually("signals are handled", || {
             let status = fs::read_to_string(&path).unwrap();
             let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();
             let interrupt = 1 << (2 - 1);
@@ -94,17 +94,17 @@ pub(crate) fn run(command: &mut Command) -> Run {
     Running::start(command).wait()
 }
 
-pub(crate) fn run_words(words: &str) -> Run {
-    run(&mut command(words))
+pub(crate) fn run_with(arguments: &str) -> Run {
+    run(&mut command(arguments))
 }
 
-/// The result of a run with `words` that went well, and was quiet about it.
-pub(crate) fn result(words: &str) -> Value {
-    run(&mut command(&format!("{words} --json -"))).result(0)
+/// The result of a run with `arguments` that succeeded without a message.
+pub(crate) fn result(arguments: &str) -> Value {
+    run(&mut command(&format!("{arguments} --json -"))).result(0)
 }
 
 impl Run {
-    /// The result as JSON, of a run with this exit status; it must add up.
+    /// The result as JSON of a run with this exit status, with its sums checked.
     pub(crate) fn result(&self, status: i32) -> Value {
         assert_eq!(self.status, Some(status), "{self:?}");
         if status == 0 {
@@ -115,14 +115,14 @@ impl Run {
         result
     }
 
-    /// The one line of a run that came to nothing.
+    /// The one error line of a run with this exit status.
     pub(crate) fn line(&self, status: i32) -> &str {
         assert_eq!((self.status, self.stderr.lines().count()), (Some(status), 1), "{self:?}");
         self.stderr.trim_end()
     }
 }
 
-/// Every message is one of three things, every datagram too, and no key is missing or of another type.
+/// Asserts the sums of messages and datagrams, and that all keys have their types.
 pub(crate) fn assert_adds_up(result: &Value) {
     assert_has_shape(result);
     let messages = &result["messages"];
@@ -153,7 +153,7 @@ pub(crate) fn count(result: &Value, of: &str) -> u64 {
     number(result.pointer(&format!("/{of}")).unwrap_or_else(|| panic!("{of}: {result:#}")))
 }
 
-/// Asserts counts by their places, as in `messages/sent`.
+/// Asserts counts by their paths, as in `messages/sent`.
 #[track_caller]
 pub(crate) fn assert_counts(result: &Value, expected: &[(&str, u64)]) {
     for (of, expected) in expected {
@@ -161,7 +161,7 @@ pub(crate) fn assert_counts(result: &Value, expected: &[(&str, u64)]) {
     }
 }
 
-/// How often something went wrong for `reason`, and the first time in words.
+/// The count of the failures with this reason, and the description of the first.
 pub(crate) fn failure(result: &Value, reason: &str) -> (u64, String) {
     let failures = result["failures"].as_array().unwrap();
     let failure = failures.iter().find(|failure| failure["reason"] == reason);

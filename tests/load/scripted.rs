@@ -1,4 +1,4 @@
-//! Servers that follow a script.
+//! Scripted servers.
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
@@ -20,7 +20,7 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
-    /// `script` is given a connection and its number, from 0.
+    /// Runs `script` with each connection and its number, from 0.
     pub(crate) fn new(script: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -56,7 +56,7 @@ impl Drop for Scripted {
     }
 }
 
-/// The body of the next frame; `None` when the stream is over.
+/// The body of the next frame; `None` at the end of the stream.
 pub(crate) fn read_frame(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut header = [0; 64];
     stream.read_exact(&mut header).ok()?;
@@ -65,7 +65,7 @@ pub(crate) fn read_frame(stream: &mut TcpStream) -> Option<Vec<u8>> {
     Some(body)
 }
 
-/// Answers every frame with `reply`, until the stream is over.
+/// Answers each frame with `reply`, until the end of the stream.
 pub(crate) fn answer_with(mut stream: TcpStream, reply: &[u8]) {
     while read_frame(&mut stream).is_some() && stream.write_all(reply).is_ok() {}
 }
@@ -79,13 +79,14 @@ pub(crate) fn read_to_the_end(mut stream: &TcpStream) {
 pub(crate) struct Calendar {
     pub(crate) address: SocketAddr,
     pub(crate) stop: Arc<AtomicBool>,
-    /// Numbers that were asked for, in order.
+    /// Requested numbers, in order.
     pub(crate) asked: Arc<Mutex<Vec<usize>>>,
     pub(crate) thread: Option<JoinHandle<()>>,
 }
 
 impl Calendar {
-    /// `script` is given the number that is asked for, and how many were before, and says what to answer.
+    /// Runs `script` with each requested number and how many were requested before, and sends the answers it
+    /// returns.
     pub(crate) fn new(mut script: impl FnMut(usize, usize) -> Vec<String> + Send + 'static) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
@@ -133,8 +134,8 @@ pub(crate) fn month(number: usize) -> String {
     MONTHS[number - 1].into()
 }
 
-/// A port that is nobody else's and at which nobody listens.
-pub(crate) fn nobody(kind: Type) -> (Socket, SocketAddr) {
+/// A bound port without a listener.
+pub(crate) fn unused_port(kind: Type) -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, kind, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();

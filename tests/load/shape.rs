@@ -1,10 +1,10 @@
-//! The shape of the result: which keys there are, and what stands behind them.
+//! The keys of the result and their types.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// `path: type` of every value, of which a lower-case `?` says that it may be null.
+/// Path and type of each value; `?` if it can be null.
 pub(crate) const SHAPE: &str = "
     loopline string, endpoint string, duration_seconds number, load_model string, valid bool,
     why_invalid string?,
@@ -55,7 +55,7 @@ pub(crate) fn assert_has_shape(result: &Value) {
         };
         assert!(is_it || (kind.ends_with('?') && value.is_null()), "{path} is {value}");
     }
-    assert!(values.is_empty(), "nobody has announced {values:?}");
+    assert!(values.is_empty(), "unexpected keys: {values:?}");
 }
 
 pub(crate) fn shape(text: &str) -> BTreeMap<String, String> {

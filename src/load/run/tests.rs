@@ -38,7 +38,7 @@ fn measurements_seen_by(observer: &mut dyn Observer, options: &LoadOptions, net:
     let plan = Plan {
         active: options.connections,
         pipeline: options.rate.is_none().then_some(options.pipeline),
-        one_shot: false,
+        one_shot: options.is_one_shot(),
         timeout_ns: SECOND_NS,
     };
     let Some(ClientSide::Stream(client)) = options.target.client_side() else { panic!("it is on TCP") };
@@ -124,6 +124,17 @@ fn messages_of_the_warm_up_are_not_counted() {
     assert_eq!((measurements.answered, measurements.drive_ns / MS), (2000, 2000));
     assert_eq!(measurements.tally.into_parts().1.response.len(), 2000);
     assert_eq!(seen.0, ["driving", "measuring"]);
+}
+
+#[test]
+fn one_shot_connections_of_the_warm_up_are_not_counted() {
+    let options = options(|it| {
+        (it.rate, it.warmup, it.one_shot) = (Some(1000), Duration::from_millis(700), true);
+    });
+    let measurements = measurements(&options, net());
+    let counts = measurements.tally.counts();
+    assert_eq!((counts.sent, counts.opened, counts.closed, counts.open), (2000, 2000, 2000, 0));
+    assert_eq!(measurements.tally.into_parts().2.len(), 2000);
 }
 
 #[test]
