@@ -1,5 +1,5 @@
-//! The program as users and scripts meet it: arguments, environment, exit statuses, what is printed where,
-//! and the client at the command line.
+//! The command line: arguments, environment variables, exit statuses, what is written to which stream, and
+//! the client.
 
 mod common;
 
@@ -11,7 +11,7 @@ use common::{
     ACKNOWLEDGEMENT, DatagramPeer, GREETING, INTRODUCTION, REPLY, Serve, Server, eventually, frame, loopline,
 };
 
-/// What a run of the program that ends by itself came to.
+/// The outcome of a run that ends by itself.
 #[derive(Debug)]
 struct Run {
     status: Option<i32>,
@@ -26,7 +26,7 @@ fn run(command: &mut Command) -> Run {
 fn run_with_input(command: &mut Command, input: &str) -> Run {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // It may end without reading any of it.
+    // The program may exit without reading the input.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -38,8 +38,8 @@ fn run_words(words: &str) -> Run {
 }
 
 #[test]
-fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
-    for (words, said) in [
+fn wrong_usage_exits_with_2_and_names_the_error() {
+    for (words, error) in [
         ("", "Usage: loopline"),
         ("frob", "unrecognized subcommand 'frob'"),
         ("serve --frob", "unexpected argument '--frob'"),
@@ -74,18 +74,18 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
     ] {
         let run = run_words(words);
         assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""), "{words}: {}", run.stderr);
-        assert!(run.stderr.contains(said), "{words}: {}", run.stderr);
+        assert!(run.stderr.contains(error), "{words}: {}", run.stderr);
     }
 }
 
 #[test]
-fn help_names_every_option_and_its_environment_form() {
+fn help_names_every_option_and_its_environment_variable() {
     let serve = "model journal ack max-connections max-message frame-timeout idle-timeout write-timeout \
                  drain-timeout backlog reuse-port max-sessions session-timeout log";
     for (command, options) in [("serve", serve), ("client", "timeout retries log")] {
         let run = run_words(&format!("{command} --help"));
         assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
-        // In one line, however narrow the terminal is that it was made for.
+        // Without the line breaks, which depend on the width of the terminal.
         let help = run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         for option in options.split_whitespace() {
             assert!(help.contains(&format!(" --{option} ")), "{command} --help has no --{option}:\n{help}");
@@ -109,7 +109,7 @@ fn help_names_every_option_and_its_environment_form() {
 }
 
 #[test]
-fn an_endpoint_that_cannot_be_served_is_one_line_and_nothing_is_left_running() {
+fn a_failure_to_listen_is_one_line_and_ends_the_server() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (tcp, udp) =
@@ -129,12 +129,12 @@ fn an_endpoint_that_cannot_be_served_is_one_line_and_nothing_is_left_running() {
             assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
             assert!(run.stderr.starts_with(&format!("loopline: {endpoint}: {why}")), "{}", run.stderr);
 
-            // Others that could be served are not.
+            // The endpoints that could be served are not served either.
             let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             let run = run_words(&format!("serve --model {model} greeting={free} month=0 {endpoint}"));
             assert_eq!((run.status, run.stderr.lines().count()), (Some(1), 1), "{}", run.stderr);
             assert!(std::net::TcpStream::connect(free).is_err());
-            // Even when nothing is to be logged, the last word is said.
+            // The error is printed even if nothing is logged.
             let run = run_words(&format!("serve --log off --model {model} {endpoint}"));
             assert!(run.stderr.starts_with(&format!("loopline: {endpoint}: {why}")), "{}", run.stderr);
         }
@@ -155,21 +155,21 @@ fn a_journal_that_cannot_be_opened_is_one_line() {
 }
 
 #[test]
-fn more_connections_than_there_are_descriptors_is_said_with_the_number_that_is_used() {
+fn a_connection_limit_above_the_descriptor_limit_is_logged_with_the_number_used() {
     let (_, most) = rlimit::Resource::NOFILE.get().unwrap();
-    let asked = "message=0 --max-connections 1000000";
-    let server = Server::start(asked);
-    let used = said_to_be_served(&server.log(), most);
+    let arguments = "message=0 --max-connections 1000000";
+    let server = Server::start(arguments);
+    let used = connections_served(&server.log(), most);
     assert!(used < most && used + 200 > most, "{used} of {most}");
 
     // The soft limit does not matter: it is raised at the start.
-    let serve = Serve::from_shell(r#"ulimit -S -n 256; exec "$@""#, asked);
-    assert_eq!(said_to_be_served(&serve.start().log(), most), used);
+    let serve = Serve::from_shell(r#"ulimit -S -n 256; exec "$@""#, arguments);
+    assert_eq!(connections_served(&serve.start().log(), most), used);
 }
 
-fn said_to_be_served(log: &str, most: u64) -> u64 {
-    let said = format!("--max-connections 1000000 is more than the limit of {most} descriptors allows: ");
-    let (_, rest) = log.split_once(&said).unwrap_or_else(|| panic!("'{said}' is not in {log}"));
+fn connections_served(log: &str, most: u64) -> u64 {
+    let line = format!("--max-connections 1000000 is more than the limit of {most} descriptors allows: ");
+    let (_, rest) = log.split_once(&line).unwrap_or_else(|| panic!("'{line}' is not in {log}"));
     rest.split_once(" will be served at once").unwrap().0.parse().unwrap()
 }
 
@@ -223,7 +223,7 @@ fn the_environment_sets_what_arguments_do_not() {
 }
 
 #[test]
-fn the_log_is_plain_lines_and_standard_output_is_the_record_alone() {
+fn the_log_is_plain_lines_and_standard_output_is_only_the_journal() {
     let server = Server::start("message=0 greeting=0 month=0 --log trace");
     server.connect("message").exchange("recorded");
     assert_eq!(server.connect("greeting").receive_text(), GREETING);
@@ -233,27 +233,27 @@ fn the_log_is_plain_lines_and_standard_output_is_the_record_alone() {
     assert_eq!(ended.messages(), ["recorded"]);
 }
 
-/// The endpoint that a client is given for `service`.
+/// The endpoint argument of a client.
 fn endpoint(server: &Server, service: &str) -> String {
     format!("{service}={}", server.address(service))
 }
 
-fn ask(server: &Server, service: &str, texts: &[&str]) -> Run {
+fn client(server: &Server, service: &str, texts: &[&str]) -> Run {
     run(loopline().arg("client").arg(endpoint(server, service)).args(texts))
 }
 
-fn ask_lines(server: &Server, service: &str, lines: &str) -> Run {
+fn client_with_input(server: &Server, service: &str, lines: &str) -> Run {
     run_with_input(loopline().arg("client").arg(endpoint(server, service)), lines)
 }
 
 impl Run {
-    /// What was printed, of a run that went well.
+    /// The standard output of a run that succeeded.
     fn printed(self) -> String {
         assert_eq!((self.status, self.stderr.as_str()), (Some(0), ""), "{}", self.stdout);
         self.stdout
     }
 
-    /// The line that says why, of a run that failed.
+    /// The error of a run that failed, which is one line.
     fn failure(self) -> String {
         assert_eq!(self.status, Some(1), "{self:?}");
         assert_eq!(self.stderr.lines().count(), 1, "{self:?}");
@@ -262,7 +262,7 @@ impl Run {
 }
 
 #[test]
-fn the_client_talks_to_every_service_of_both_models() {
+fn the_client_exchanges_messages_with_every_service_of_both_models() {
     const WRONG: &str = "Error: expected an integer from 1 to 12, or 0 to end\n";
     let introduced = format!("{}\n", INTRODUCTION.trim());
     let acknowledged = format!("{ACKNOWLEDGEMENT}\n");
@@ -271,58 +271,61 @@ fn the_client_talks_to_every_service_of_both_models() {
         let endpoints = "message=0 greeting=0 daytime=0 reply=0 month=0 --model";
         let server = Server::start(&format!("{endpoints} {model}"));
 
-        assert_eq!(ask(&server, "message", &["one", "zwölf", ""]).printed(), acknowledged.repeat(3));
-        assert_eq!(ask_lines(&server, "message", "two\r\nthree\n\nfour").printed(), acknowledged.repeat(4));
-        assert_eq!(ask_lines(&server, "message", "").printed(), "");
-        assert_eq!(ask(&server, "message", &["Disconnect !", "never sent"]).printed(), acknowledged);
+        assert_eq!(client(&server, "message", &["one", "zwölf", ""]).printed(), acknowledged.repeat(3));
+        assert_eq!(
+            client_with_input(&server, "message", "two\r\nthree\n\nfour").printed(),
+            acknowledged.repeat(4)
+        );
+        assert_eq!(client_with_input(&server, "message", "").printed(), "");
+        assert_eq!(client(&server, "message", &["Disconnect !", "never sent"]).printed(), acknowledged);
 
-        assert_eq!(ask(&server, "greeting", &[]).printed(), format!("{GREETING}\n"));
-        let time = ask(&server, "daytime", &[]).printed();
+        assert_eq!(client(&server, "greeting", &[]).printed(), format!("{GREETING}\n"));
+        let time = client(&server, "daytime", &[]).printed();
         assert!(time.len() == 25 && time.ends_with('\n'), "{time:?}");
 
-        assert_eq!(ask(&server, "reply", &["request"]).printed(), replied);
-        assert_eq!(ask_lines(&server, "reply", "first\nsecond\n").printed(), replied.repeat(2));
+        assert_eq!(client(&server, "reply", &["request"]).printed(), replied);
+        assert_eq!(client_with_input(&server, "reply", "first\nsecond\n").printed(), replied.repeat(2));
 
-        assert_eq!(ask(&server, "month", &["5", "13"]).printed(), format!("{introduced}May\n{WRONG}"));
+        assert_eq!(client(&server, "month", &["5", "13"]).printed(), format!("{introduced}May\n{WRONG}"));
         assert_eq!(
-            ask_lines(&server, "month", "1\n12\n").printed(),
+            client_with_input(&server, "month", "1\n12\n").printed(),
             format!("{introduced}January\nDecember\n")
         );
-        assert_eq!(ask_lines(&server, "month", "0\n3\n").printed(), format!("{introduced}Goodbye\n"));
-        assert_eq!(ask_lines(&server, "month", "").printed(), introduced);
+        assert_eq!(client_with_input(&server, "month", "0\n3\n").printed(), format!("{introduced}Goodbye\n"));
+        assert_eq!(client_with_input(&server, "month", "").printed(), introduced);
 
         let ended = server.stop_cleanly();
-        let farewell = "Disconnect !";
+        let disconnect = "Disconnect !";
         let messages =
-            ["one", "zwölf", "", farewell, "two", "three", "", "four", farewell, farewell, farewell];
+            ["one", "zwölf", "", disconnect, "two", "three", "", "four", disconnect, disconnect, disconnect];
         assert_eq!(ended.messages(), [&messages[..], &["request", "first", "second"]].concat(), "{model}");
     }
 }
 
 #[test]
-fn a_client_that_fails_says_why_in_one_line_and_exits_with_1() {
-    // Bound but not listened at: nobody else can be there.
-    let deaf = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    deaf.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    let nobody = deaf.local_addr().unwrap().as_socket().unwrap();
+fn a_client_that_fails_prints_the_reason_in_one_line_and_exits_with_1() {
+    // Bound but not listening, so that no other process takes the port.
+    let closed = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    closed.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = closed.local_addr().unwrap().as_socket().unwrap();
     for service in ["message", "reply"] {
-        let run = run(loopline().args(["client", &format!("{service}={nobody}"), "hi"]));
+        let run = run(loopline().args(["client", &format!("{service}={address}"), "hi"]));
         assert_eq!(
             run.failure(),
-            format!("loopline: {service}={nobody}: connection refused: is the server running?")
+            format!("loopline: {service}={address}: connection refused: is the server running?")
         );
     }
     let run = run_words("client message=nosuch.invalid:1 hi");
     assert!(run.failure().starts_with("loopline: message=nosuch.invalid:1: the host does not resolve: "));
 
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let nobody = silent.local_addr().unwrap();
-    let run = run_words(&format!("client month={nobody} 5 --timeout 100ms --retries 1"));
-    assert_eq!(run.failure(), format!("loopline: month={nobody}: no answer after 2 tries in 100ms"));
+    let address = silent.local_addr().unwrap();
+    let run = run_words(&format!("client month={address} 5 --timeout 100ms --retries 1"));
+    assert_eq!(run.failure(), format!("loopline: month={address}: no answer after 2 tries in 100ms"));
 
     let server = Server::start("message=0 --max-connections 1 --max-message 12");
     let message = endpoint(&server, "message");
-    let run = ask(&server, "message", &["short", "much too long"]);
+    let run = client(&server, "message", &["short", "much too long"]);
     assert_eq!(run.stdout, format!("{ACKNOWLEDGEMENT}\n"), "replies before the failure are printed");
     let why = "the server refused: the header announces 13 bytes, the limit is 12";
     assert_eq!(run.failure(), format!("loopline: {message}: {why}"));
@@ -332,19 +335,19 @@ fn a_client_that_fails_says_why_in_one_line_and_exits_with_1() {
         (inside.receive_frame() == ACKNOWLEDGEMENT).then_some(inside)
     });
     let why = "the server refused: the server is full, it serves 1 connections";
-    assert_eq!(ask(&server, "message", &["hi"]).failure(), format!("loopline: {message}: {why}"));
+    assert_eq!(client(&server, "message", &["hi"]).failure(), format!("loopline: {message}: {why}"));
     drop(inside);
     server.stop_cleanly();
 }
 
 #[test]
-fn a_person_at_a_terminal_is_prompted_and_ends_with_control_d() {
+fn a_terminal_is_prompted_and_control_d_ends_the_client() {
     let server = Server::start("message=0 month=0");
-    let patience_ms = u64::try_from(common::WAIT_MAX.as_millis()).ok();
+    let timeout_ms = u64::try_from(common::WAIT_MAX.as_millis()).ok();
     for (service, typed, reply) in [("message", "hello", ACKNOWLEDGEMENT), ("month", "5", "May")] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_loopline"));
         command.args(["client", &endpoint(&server, service)]);
-        let mut terminal = rexpect::session::spawn_command(command, patience_ms).unwrap();
+        let mut terminal = rexpect::session::spawn_command(command, timeout_ms).unwrap();
         for _ in 0..2 {
             terminal.exp_string("> ").unwrap();
             terminal.send_line(typed).unwrap();

@@ -65,7 +65,10 @@ fn a_file_is_appended_to_and_a_torn_last_line_is_cut() {
                 let server = server.arg("--journal").arg(&path).start();
                 server.connect("message").exchange(text);
                 let recorded = fs::read_to_string(&path).unwrap();
-                assert!(recorded.ends_with(&format!("] {text}\n")), "it is there when it is acknowledged");
+                assert!(
+                    recorded.ends_with(&format!("] {text}\n")),
+                    "it is recorded before it is acknowledged"
+                );
                 assert_eq!(server.stop_cleanly().journal, "", "nothing is recorded elsewhere");
             }
             let lines = fs::read_to_string(&path).unwrap();
@@ -121,8 +124,8 @@ fn a_journal_on_a_full_disk_ends_the_server_and_nothing_is_acknowledged() {
         for ack in ["received", "written", "synced"] {
             let server = Server::start(&format!("message=0 --model {model} --ack {ack} --journal /dev/full"));
             let mut peers: Vec<Peer> = (0..10).map(|_| server.connect("message")).collect();
-            // Those that the end of the server comes before are not even taken.
-            peers.iter_mut().for_each(|peer| drop(peer.try_send(&frame("no room").repeat(3))));
+            // Some are sent after the server has closed the connection.
+            peers.iter_mut().for_each(|peer| drop(peer.try_send(&frame("not recorded").repeat(3))));
             let ended = server.wait();
             assert_not_acknowledged(&mut peers);
             assert_journal_failed(&ended, "No space left on device (os error 28)");
@@ -137,9 +140,9 @@ fn assert_not_acknowledged(peers: &mut [Peer]) {
     }
 }
 
-fn assert_journal_failed(ended: &Exit, why: &str) {
+fn assert_journal_failed(ended: &Exit, error: &str) {
     assert_eq!(ended.status.code(), Some(74), "{}", ended.log);
-    let line = format!("loopline: cannot write to the journal: {why}");
+    let line = format!("loopline: cannot write to the journal: {error}");
     assert_eq!(ended.log_since_ready(), [line]);
 }
 
@@ -155,7 +158,7 @@ fn a_blocked_journal_delays_acknowledgements_and_nothing_else() {
             (0..MESSAGES).map(|place| format!("{place:02} {}", "x".repeat(60 << 10))).collect();
 
         let mut peer = server.connect("message");
-        // A pipe has room for one of these, and not for two.
+        // A pipe holds one of these, but not two.
         peer.exchange(&bodies[0]);
         let mut sender = Peer::on(peer.stream.try_clone().unwrap());
         let rest: Vec<u8> = bodies[1..].iter().flat_map(frame).collect();
@@ -164,7 +167,7 @@ fn a_blocked_journal_delays_acknowledgements_and_nothing_else() {
         let clock = Clock::start();
         let caller = DatagramPeer::connect(server.address("month"));
         assert_eq!(caller.request("hello"), INTRODUCTION);
-        // A peer whose answers wait for the record is not one that takes nothing.
+        // The write timeout does not run while acknowledgements wait for the journal.
         while clock.elapsed() < Duration::from_millis(300) {
             assert_eq!(server.connect("greeting").receive_text(), GREETING);
             assert_is_a_time(&server.connect("daytime").receive_text());
@@ -183,7 +186,10 @@ fn a_blocked_journal_delays_acknowledgements_and_nothing_else() {
         server.stop_cleanly();
         let mut expected: Vec<String> = bodies.iter().map(|body| format!("[{peer}] {body}\n")).collect();
         expected.push(format!("[{next}] next\n"));
-        assert!(reading.join().unwrap() == expected.concat(), "{model}: the record has all, in order");
+        assert!(
+            reading.join().unwrap() == expected.concat(),
+            "{model}: the journal has all messages in order"
+        );
     }
 }
 
@@ -204,15 +210,15 @@ fn messages_not_in_the_journal_by_the_drain_timeout_are_not_acknowledged() {
     let (_reader, writer) = std::io::pipe().unwrap();
     let server = Serve::new("message=0 --drain-timeout 200ms").stdout(writer).start();
     let mut peer = server.connect("message");
-    peer.exchange("there is room for this one");
+    peer.exchange("recorded");
     peer.send(frame("x".repeat(100 << 10)));
     let ended = server.stop();
     assert_eq!(ended.status.code(), Some(74));
     assert_not_acknowledged(&mut [peer]);
 }
 
-/// What standard output can be, besides a file: a pipe or a socket, and either of them as a parent may have
-/// left it, non-blocking. None of these has room for much.
+/// Small buffers as standard output: a pipe and a socket, each blocking, or non-blocking as a parent may have
+/// left it.
 fn blocking_outputs() -> [(Box<dyn Read + Send>, OwnedFd); 4] {
     [(false, false), (false, true), (true, false), (true, true)].map(|(is_socket, nonblocking)| {
         let (reader, writer): (Box<dyn Read + Send>, OwnedFd) = if is_socket {

@@ -7,27 +7,27 @@ use crate::open_descriptors;
 fn peers_over_the_limit_receive_the_reason_and_the_others_are_served() {
     for model in MODELS {
         let server = Server::start(&format!("message=0 greeting=0 --model {model} --max-connections 2"));
-        let mut inside = [server.connect("message"), server.connect("message")];
-        inside.iter_mut().for_each(|peer| peer.exchange("inside"));
-        let why = String::from_utf8(frame("Error: the server is full, it serves 2 connections")).unwrap();
+        let mut admitted = [server.connect("message"), server.connect("message")];
+        admitted.iter_mut().for_each(|peer| peer.exchange("admitted"));
+        let reason = String::from_utf8(frame("Error: the server is full, it serves 2 connections")).unwrap();
         for _ in 0..5 {
             let mut third = server.connect("message");
-            assert_eq!(third.receive_text(), why, "{model}");
-            // A service without frames has no words for it that could not be taken for the answer.
+            assert_eq!(third.receive_text(), reason, "{model}");
+            // A service without frames sends nothing, since its peers would take any byte for the reply.
             assert_eq!(server.connect("greeting").receive_text(), "", "{model}");
-            inside.iter_mut().for_each(|peer| peer.exchange("inside"));
+            admitted.iter_mut().for_each(|peer| peer.exchange("admitted"));
         }
-        let [mut stays, leaves] = inside;
+        let [mut stays, leaves] = admitted;
         drop(leaves);
-        let mut next = eventually("there is room again", || {
+        let mut next = eventually("a connection is admitted again", || {
             let mut next = server.connect("message");
             next.try_send(&frame("next")).ok()?;
             let answer = next.receive_frame();
-            assert!(answer == ACKNOWLEDGEMENT || answer == why[64..], "{model}: {answer}");
+            assert!(answer == ACKNOWLEDGEMENT || answer == reason[64..], "{model}: {answer}");
             (answer == ACKNOWLEDGEMENT).then_some(next)
         });
-        stays.exchange("inside");
-        next.exchange("inside too");
+        stays.exchange("admitted");
+        next.exchange("admitted too");
         server.stop_cleanly();
     }
 }
@@ -36,8 +36,8 @@ fn peers_over_the_limit_receive_the_reason_and_the_others_are_served() {
 fn refused_peers_do_not_count_as_connections() {
     for model in MODELS {
         let server = Server::start(&format!("message=0 --max-connections 1 --model {model}"));
-        let mut inside = server.connect("message");
-        inside.exchange("inside");
+        let mut admitted = server.connect("message");
+        admitted.exchange("admitted");
         let refused: Vec<Peer> = (0..3)
             .map(|_| {
                 let mut peer = server.connect("message");
@@ -45,11 +45,11 @@ fn refused_peers_do_not_count_as_connections() {
                 peer
             })
             .collect();
-        drop(inside);
+        drop(admitted);
         // None of the refused has closed yet.
-        eventually("there is room again", || {
+        eventually("a connection is admitted again", || {
             let mut next = server.connect("message");
-            next.send(frame("next"));
+            next.try_send(&frame("next")).ok()?;
             (next.receive_frame() == ACKNOWLEDGEMENT).then_some(())
         });
         drop(refused);
@@ -63,19 +63,19 @@ fn a_low_descriptor_limit_bounds_the_connections_served() {
         let endpoint = format!("message=0 --max-connections 10000 --model {model}");
         let server = Serve::from_shell(r#"ulimit -n 100; exec "$@""#, &endpoint).start();
         let log = server.log();
-        let (_, room) = log.split_once("100 descriptors allows: ").expect("it is said");
-        let room: usize = room.split_once(" will be served").unwrap().0.parse().unwrap();
-        let mut inside: Vec<Peer> = (0..room).map(|_| server.connect("message")).collect();
-        inside.iter_mut().for_each(|peer| peer.exchange("inside"));
-        // More than the limit has descriptors for: those that cannot even be refused yet wait.
+        let (_, served) = log.split_once("100 descriptors allows: ").expect("the limit is logged");
+        let served: usize = served.split_once(" will be served").unwrap().0.parse().unwrap();
+        let mut admitted: Vec<Peer> = (0..served).map(|_| server.connect("message")).collect();
+        admitted.iter_mut().for_each(|peer| peer.exchange("admitted"));
+        // More than the limit has descriptors for: some wait in the backlog until others are refused.
         let outside: Vec<Peer> = (0..100).map(|_| server.connect("message")).collect();
         for mut peer in outside {
             assert_eq!(
                 peer.receive_frame(),
-                format!("Error: the server is full, it serves {room} connections")
+                format!("Error: the server is full, it serves {served} connections")
             );
         }
-        inside.iter_mut().for_each(|peer| peer.exchange("inside"));
+        admitted.iter_mut().for_each(|peer| peer.exchange("admitted"));
         let ended = server.stop_cleanly();
         assert!(!ended.log.contains("os error"), "{}", ended.log);
     }
@@ -89,11 +89,11 @@ fn resets_do_not_affect_other_peers_and_are_not_logged() {
         for _ in 0..50 {
             server.connect("message").reset();
             let mut in_a_frame = server.connect("message");
-            in_a_frame.send(&frame("never whole")[..70]);
+            in_a_frame.send(&frame("never finished")[..70]);
             in_a_frame.reset();
-            let mut owed_answers = server.connect("message");
-            owed_answers.send(frame("answered in vain").repeat(100));
-            owed_answers.reset();
+            let mut unread = server.connect("message");
+            unread.send(frame("never read").repeat(100));
+            unread.reset();
             good.exchange("good");
         }
         eventually("all are closed", || (open_descriptors(&server) <= 16).then_some(()));

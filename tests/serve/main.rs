@@ -1,5 +1,5 @@
-//! The server as a process: what only the kernel knows, such as signals, pipes, resets and a peer's silence.
-//! What it answers to which bytes is compared in `models.rs`.
+//! The server as a process: what only the kernel knows, such as signals, pipes, resets and silent peers.
+//! The replies of both models to the same bytes are compared in `models.rs`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -29,7 +29,7 @@ pub(crate) fn assert_is_a_time(text: &str) {
     assert!(shape.ends_with(" 00:00:00 0000\r\n"), "{text:?}");
 }
 
-/// How many of two IPv4 addresses and one IPv6 address this machine has.
+/// 3, or 2 if the machine has no IPv6: the local addresses to listen on.
 pub(crate) fn hosts() -> usize {
     if TcpListener::bind("[::1]:0").is_ok() { 3 } else { 2 }
 }

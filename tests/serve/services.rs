@@ -1,4 +1,4 @@
-//! What the services answer as the kernel delivers it: on each endpoint, in each time zone, after unread and urgent bytes.
+//! The services on real sockets: on each endpoint, in each time zone, with unread and urgent bytes.
 
 use std::fs;
 use std::process::Command;
@@ -20,11 +20,11 @@ fn every_service_answers_at_each_of_its_endpoints_on_both_families_from_one_thre
         }
     }
     let server = Server::start(&endpoints);
-    let mut inside = Vec::new();
+    let mut peers = Vec::new();
     for address in server.addresses("message") {
         let mut peer = Peer::connect(address);
         peer.exchange("héllo");
-        inside.push(peer);
+        peers.push(peer);
     }
     for address in server.addresses("greeting") {
         assert_eq!(Peer::connect(address).receive_text(), GREETING);
@@ -44,8 +44,8 @@ fn every_service_answers_at_each_of_its_endpoints_on_both_families_from_one_thre
         assert_eq!(answers, [INTRODUCTION, "May", "December", wrong, "Goodbye", INTRODUCTION]);
     }
     assert_eq!(server.status("Threads"), 1);
-    assert_eq!(inside.len(), hosts());
-    inside.iter_mut().for_each(|peer| peer.exchange("still there"));
+    assert_eq!(peers.len(), hosts());
+    peers.iter_mut().for_each(|peer| peer.exchange("still there"));
     server.stop_cleanly();
 }
 
@@ -59,9 +59,9 @@ fn the_time_is_that_of_the_zone() {
         for model in MODELS {
             let server = Serve::new("daytime=0 --model").arg(model).env("TZ", zone).start();
             let earliest = unix_seconds();
-            let told = server.connect("daytime").receive_text();
+            let reply = server.connect("daytime").receive_text();
             let possible: Vec<String> = (earliest..=unix_seconds()).map(|now| date(now, zone)).collect();
-            assert!(possible.contains(&told), "{zone}: {told:?} is none of {possible:?}");
+            assert!(possible.contains(&reply), "{zone}: {reply:?} is none of {possible:?}");
         }
     }
 }
@@ -70,12 +70,12 @@ fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// What the system's own program says.
+/// The output of the program `date`.
 fn date(unix_seconds: u64, zone: &str) -> String {
     let mut command = Command::new("date");
     command.env("TZ", zone).env("LC_ALL", "C").arg(format!("-d@{unix_seconds}"));
-    let told = command.arg("+%a %b %e %H:%M:%S %Y\r").output().unwrap().stdout;
-    String::from_utf8(told).unwrap()
+    let output = command.arg("+%a %b %e %H:%M:%S %Y\r").output().unwrap().stdout;
+    String::from_utf8(output).unwrap()
 }
 
 #[test]
@@ -89,8 +89,8 @@ fn bytes_that_are_never_read_do_not_reset_the_greeting() {
                 eventually("the greeting is there", || peer.peek());
                 peer.send([b'x'; 10_000]);
                 peer.half_close();
-                let told = peer.receive_text();
-                assert_eq!(told.len(), 26, "{model} {service}: {told}");
+                let reply = peer.receive_text();
+                assert_eq!(reply.len(), 26, "{model} {service}: {reply}");
             }
         }
         server.stop_cleanly();

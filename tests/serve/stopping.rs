@@ -43,7 +43,7 @@ fn idle_connections_do_not_delay_the_exit() {
             idle.exchange("once");
             let before = open_descriptors(&server);
             let mut silent = server.connect("message");
-            eventually("the silent one is accepted", || (open_descriptors(&server) > before).then_some(()));
+            eventually("the silent peer is accepted", || (open_descriptors(&server) > before).then_some(()));
             server.signal(signal);
             let ended = server.wait();
             assert!(ended.status.success(), "{model}: {}", ended.log);
@@ -60,7 +60,7 @@ fn a_frame_that_has_begun_is_finished_and_acknowledged_while_new_peers_are_refus
     for model in MODELS {
         let server = Server::start(&format!("message=0 --model {model} {LONG_TIMEOUTS}"));
         let address = server.address("message");
-        // The signal comes right behind the bytes: whether they were read by then must not matter.
+        // The signal follows the bytes: whether they are read by then must not matter.
         let mut begun: Vec<Peer> = (0..20).map(|_| server.connect("message")).collect();
         begun.iter_mut().for_each(|peer| peer.exchange("before"));
         let frames = [frame("during"), frame("and the next")].concat();
@@ -119,7 +119,7 @@ fn a_frame_that_is_never_finished_delays_the_exit_until_the_drain_timeout() {
 fn connections_in_the_backlog_are_served_after_a_stop_request() {
     let server = Server::start("message=0");
     server.signal(Signal::STOP);
-    eventually("it has stopped", || server.is_stopped().then_some(()));
+    eventually("the process has stopped", || server.is_stopped().then_some(()));
     // The kernel completes these connections and keeps them, with a frame each, in the backlog.
     let mut peers: Vec<Peer> = (0..300).map(|_| server.connect("message")).collect();
     for peer in &mut peers {

@@ -15,17 +15,17 @@ fn a_slow_frame_is_closed_at_the_frame_timeout_while_others_are_served() {
     for model in MODELS {
         let server = Server::start(&format!("message=0 --model {model} --frame-timeout 200ms"));
         let mut good = server.connect("message");
-        let mut dripping = server.connect("message");
-        dripping.exchange("in time");
+        let mut slow = server.connect("message");
+        slow.exchange("in time");
         let clock = Clock::start();
-        dripping.send(&frame(vec![b'x'; 1 << 20])[..64]);
-        // Each byte comes alone, since the other peer is answered between any two of them.
-        while dripping.peek().is_none() && dripping.try_send(b"x").is_ok() {
+        slow.send(&frame(vec![b'x'; 1 << 20])[..64]);
+        // Each byte is read alone, since the other peer is answered between two of them.
+        while slow.peek().is_none() && slow.try_send(b"x").is_ok() {
             good.exchange("good");
-            assert!(clock.elapsed() < WAIT_MAX, "{model}: it is never dropped");
+            assert!(clock.elapsed() < WAIT_MAX, "{model}: it is never closed");
         }
         assert!(clock.elapsed() >= Duration::from_millis(200), "{model}: {:?}", clock.elapsed());
-        assert_eq!(dripping.receive_all().0, b"", "{model}");
+        assert_eq!(slow.receive_all().0, b"", "{model}");
         good.exchange("still there");
         let ended = server.stop_cleanly();
         assert!(ended.messages().iter().all(|text| *text != "x"));
@@ -36,16 +36,16 @@ fn a_slow_frame_is_closed_at_the_frame_timeout_while_others_are_served() {
 fn a_silent_peer_is_closed_at_the_idle_timeout_and_an_active_one_is_not() {
     for model in MODELS {
         let server = Server::start(&format!("message=0 --model {model} --idle-timeout 700ms"));
-        let mut talking = server.connect("message");
+        let mut active = server.connect("message");
         let clock = Clock::start();
         let mut idle = server.connect("message");
         while idle.peek().is_none() {
-            talking.exchange("talk");
-            assert!(clock.elapsed() < WAIT_MAX, "{model}: it is never dropped");
+            active.exchange("again");
+            assert!(clock.elapsed() < WAIT_MAX, "{model}: it is never closed");
         }
         assert!(clock.elapsed() >= Duration::from_millis(700), "{model}: {:?}", clock.elapsed());
         assert_eq!(idle.receive_text(), "");
-        talking.exchange("still there");
+        active.exchange("still there");
         server.stop_cleanly();
     }
 }
@@ -59,14 +59,15 @@ fn peers_that_never_read_are_closed_at_the_write_timeout_with_bounded_memory() {
         good.exchange("first");
         let before_kib = server.status("VmHWM");
         let address = server.address("message");
-        let deaf: Vec<_> = (0..PEERS).map(|_| thread::spawn(move || send_without_reading(address))).collect();
-        while deaf.iter().any(|peer| !peer.is_finished()) {
+        let senders: Vec<_> =
+            (0..PEERS).map(|_| thread::spawn(move || send_without_reading(address))).collect();
+        while senders.iter().any(|peer| !peer.is_finished()) {
             good.exchange("good");
         }
-        for peer in deaf {
-            // What the buffers of the kernel hold, and not what a second of sending would bring.
+        for peer in senders {
+            // What the buffers of the kernel hold, which is less than is sent in a second.
             let sent_bytes = peer.join().unwrap();
-            assert!(sent_bytes < 24 << 20, "{model}: {sent_bytes} bytes were taken");
+            assert!(sent_bytes < 24 << 20, "{model}: {sent_bytes} bytes were accepted");
         }
         let grown_kib = server.status("VmHWM") - before_kib;
         assert!(grown_kib < PEERS * 1024, "{model}: {grown_kib} KiB for {PEERS} peers");
@@ -75,10 +76,10 @@ fn peers_that_never_read_are_closed_at_the_write_timeout_with_bounded_memory() {
     }
 }
 
-/// Sends messages until the server drops the connection; returns how many bytes that took.
+/// Sends messages until the server closes the connection. Returns the number of bytes sent.
 fn send_without_reading(address: SocketAddr) -> usize {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
-    // Little room, so that it takes little to fill it.
+    // A small buffer is filled soon.
     socket.set_recv_buffer_size(4096).unwrap();
     socket.connect(&address.into()).unwrap();
     let mut peer = Peer::on(socket.into());
@@ -88,7 +89,7 @@ fn send_without_reading(address: SocketAddr) -> usize {
         match peer.stream.write(&frames[sent_bytes % 64..]) {
             Ok(bytes) => sent_bytes += bytes,
             Err(error) if is_reset(&error) => return sent_bytes,
-            Err(error) => panic!("the connection is dropped: {error}"),
+            Err(error) => panic!("expected a reset: {error}"),
         }
     }
 }
@@ -102,12 +103,12 @@ fn bytes_received_while_the_process_is_stopped_are_read_before_the_idle_timeout(
         idle.exchange("before");
         let mut in_a_frame = begin_a_frame(&server);
         server.signal(Signal::STOP);
-        // Only what comes when it has stopped is not seen by the wait that the signal ended.
-        eventually("it has stopped", || server.is_stopped().then_some(()));
+        // What is received before it has stopped would be read at once.
+        eventually("the process has stopped", || server.is_stopped().then_some(()));
         let clock = Clock::start();
         idle.send(frame("meanwhile"));
         in_a_frame.send(&frame("during")[66..]);
-        eventually("both are over their deadline", || {
+        eventually("both deadlines are over", || {
             (clock.elapsed() > Duration::from_millis(1200)).then_some(())
         });
         server.signal(Signal::CONT);
