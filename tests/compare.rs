@@ -230,14 +230,14 @@ fn a_terminal_shows_the_remaining_time() {
     let arguments = TINY.replace(",churn", "") + " --duration 80ms";
     let command = format!("{} compare {arguments}", program.get_program().to_str().unwrap());
     let mut terminal = rexpect::spawn(&command, Some(60_000)).unwrap();
-    terminal.exp_regex(r"all-active, 1 connections, loop, 0:\d\d left").unwrap();
+    terminal.exp_regex(r"all-active, 1 connection, loop, 0:\d\d left").unwrap();
     terminal.exp_string("of 36 runs in").unwrap();
     terminal.exp_eof().unwrap();
 }
 
 #[test]
 fn an_error_is_one_line_before_any_run() {
-    for (arguments, status, said) in [
+    for (arguments, status, expected) in [
         ("--connections 0", 2, "it must be at least 1"),
         ("--connections few", 2, "'few' is not a number of connections"),
         ("--workload idle", 2, "expected one of all-active, few-active, churn"),
@@ -250,7 +250,7 @@ fn an_error_is_one_line_before_any_run() {
         let output = compare(arguments).output().unwrap();
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(status), "{arguments}: {error}");
-        assert!(error.contains(said), "{arguments}: {error}");
+        assert!(error.contains(expected), "{arguments}: {error}");
         assert!(status == 2 || error.lines().count() == 1, "{arguments}: {error}");
     }
 }

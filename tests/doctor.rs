@@ -184,17 +184,17 @@ fn help_names_the_options_their_environment_forms_and_the_exit_status() {
     let output = doctor_after("true", "--help");
     assert!(output.status.success());
     let help = text(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
-    for said in
+    for expected in
         ["--connections <N>", "[env: LOOPLINE_CONNECTIONS=]", "--json <FILE|->", "[env: LOOPLINE_JSON=]"]
     {
-        assert!(help.contains(said), "{help}");
+        assert!(help.contains(expected), "{help}");
     }
     assert!(help.contains("Exit status: 0 the connections fit"), "{help}");
 }
 
 #[test]
 fn wrong_usage_exits_with_2() {
-    for (arguments, said) in [
+    for (arguments, expected) in [
         ("--connections 0", "it must be at least 1"),
         ("--connections many", "expected a whole number"),
         ("--connections -5", "'-5'"),
@@ -203,6 +203,6 @@ fn wrong_usage_exits_with_2() {
     ] {
         let output = doctor_after("true", arguments);
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""), "{arguments}");
-        assert!(text(&output.stderr).contains(said), "{arguments}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(expected), "{arguments}: {}", text(&output.stderr));
     }
 }

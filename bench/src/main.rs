@@ -100,7 +100,7 @@ fn measure(arguments: &Arguments) -> Result<bool> {
 fn select(names: &[String]) -> Result<Vec<&'static Row>> {
     for name in names {
         if !ROWS.iter().any(|row| row.name.starts_with(name.as_str())) {
-            bail!("there is no row {name}\n\n{}", rows::list());
+            bail!("unknown row {name}\n\n{}", rows::list());
         }
     }
     // The whole name of a row selects only that row.

@@ -77,7 +77,7 @@ Exit status: 0 the comparison is done, or Ctrl-C ended it and the completed runs
 pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
     let program = std::env::current_exe()
         .map_err(|error| (format!("cannot find the path of this program: {error}"), 1))?;
-    // To be told in ten minutes that a folder is missing helps nobody.
+    // An output that cannot be written fails now, not after the comparison.
     let outputs = Outputs::open(&arguments).map_err(|error| failed(&error))?;
     let mut line = Line::new();
     let result = compare::run(&options(arguments, program), &mut line);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::options::{CompareOptions, Workload};
+use crate::report::format;
 use crate::server::options::Model;
 
 /// What both models are compared in.
@@ -114,7 +115,13 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Scenario { workload, connections, load } = self.scenario;
-        write!(f, "{}, {connections} connections, {}", workload.name(), model_name(self.model))?;
+        write!(
+            f,
+            "{}, {}, {}",
+            workload.name(),
+            format::connections(connections.into()),
+            model_name(self.model)
+        )?;
         match load {
             Load::Closed => Ok(()),
             Load::Open => f.write_str(", open loop"),

@@ -16,6 +16,19 @@ pub(crate) fn count(n: u64) -> String {
     grouped(&n.to_string())
 }
 
+/// A number of connections: `1 connection`, `1,000 connections`.
+#[must_use]
+pub(crate) fn connections(n: u64) -> String {
+    format!("{} connection{}", count(n), if n == 1 { "" } else { "s" })
+}
+
+/// A number rounded to an integer, in groups of three digits; zero if it is negative.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast saturates")]
+pub(crate) fn rounded(value: f64) -> String {
+    count(value.round() as u64)
+}
+
 /// A rate per second: `124,035/s`; to three digits below a hundred: `0.5/s`.
 #[must_use]
 pub(crate) fn rate(per_second: f64) -> String {
@@ -137,6 +150,7 @@ mod tests {
             assert_eq!(count(n), text);
         }
         assert_eq!(count(u64::MAX), "18,446,744,073,709,551,615");
+        assert_eq!([1, 1000].map(connections), ["1 connection", "1,000 connections"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Which model handles more messages a second, and from how many connections, in a sentence.
 
 use crate::compare::analysis::statistics::Estimate;
+use crate::report::format;
 
 /// The rates of both models at one number of connections; `None` without a measurement.
 #[derive(Debug, Clone, Copy)]
@@ -167,13 +168,9 @@ fn generators(known: &[&RatePair]) -> String {
 
 fn between(first: &RatePair, last: &RatePair) -> String {
     if first.connections == last.connections {
-        return format!(" at {}", connections(first.connections));
+        return format!(" at {}", format::connections(first.connections.into()));
     }
-    format!(" from {} to {}", grouped(first.connections), connections(last.connections))
-}
-
-fn connections(number: u32) -> String {
-    if number == 1 { "1 connection".into() } else { format!("{} connections", grouped(number)) }
+    format!(" from {} to {}", grouped(first.connections), format::connections(last.connections.into()))
 }
 
 fn name(winner: Winner) -> &'static str {
@@ -222,7 +219,7 @@ fn rounded(number: f64) -> String {
 }
 
 fn grouped(number: u32) -> String {
-    crate::report::format::count(number.into())
+    format::count(number.into())
 }
 
 /// The smallest difference that counts, however certain it is.

@@ -145,7 +145,7 @@ fn verdict(workload: Workload, cells: &[Cell]) -> Verdict {
 /// The number of connections at which a model stopped, and the limit.
 fn stop(cell: &Cell) -> Option<String> {
     let limit = cell.limited_by.as_ref()?;
-    let opened = format::count(whole_number(cell.opened?));
+    let opened = format::rounded(cell.opened?);
     let subject = match cell.model {
         Model::Loop => "the loop stops",
         Model::Threads => "threads stop",
@@ -241,7 +241,7 @@ fn scalability(model: Model, cells: &[Cell]) -> Scalability {
             let Fit { lambda, sigma, kappa, r_squared, .. } = fit;
             let peak = fit.peak().map_or_else(
                 || "no peak".into(),
-                |peak| format!("peak at about {} connections", format::count(whole_number(peak))),
+                |peak| format!("peak at about {} connections", format::rounded(peak)),
             );
             format!(
                 "{} with one connection, contention {sigma:.4}, coherence {kappa:.2e}, {peak}; it explains {} of \
@@ -268,11 +268,6 @@ pub(crate) fn machine() -> Machine {
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 fn number(count: u64) -> f64 {
     count as f64
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, and a small one")]
-fn whole_number(number: f64) -> u64 {
-    number.round() as u64
 }
 
 /// With fewer connections, their memory is hidden by partly used pages.

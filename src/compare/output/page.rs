@@ -6,7 +6,7 @@ use crate::compare::analysis::statistics::Estimate;
 use crate::compare::options::Workload;
 use crate::compare::plan::model_name;
 use crate::compare::result::{Cell, Comparison};
-use crate::report::format::{NONE, bytes, count, optional, rate, share, time_us};
+use crate::report::format::{NONE, bytes, count, optional, rate, rounded, share, time_us};
 use crate::report::page::{Column, Page, Table, Tone, picture};
 
 /// The whole page.
@@ -115,7 +115,7 @@ fn verdicts(comparison: &Comparison) -> Table<'static> {
 fn cells(comparison: &Comparison, workload: Workload) -> Table<'static> {
     let row = |cell: &Cell| {
         let time = |estimate: Option<Estimate>| optional(estimate.map(|it| it.median), time_us);
-        let whole = |estimate: Option<Estimate>| optional(estimate.map(|it| it.median), table::whole);
+        let integer = |estimate: Option<Estimate>| optional(estimate.map(|it| it.median), rounded);
         let offered = cell.offered_rate.map_or_else(|| NONE.into(), count);
         vec![
             count(cell.connections.into()),
@@ -127,9 +127,9 @@ fn cells(comparison: &Comparison, workload: Workload) -> Table<'static> {
             time(cell.p50_us),
             time(cell.p99_us),
             time(cell.p99_9_us),
-            whole(cell.threads),
-            whole(cell.voluntary_switches),
-            whole(cell.involuntary_switches),
+            integer(cell.threads),
+            integer(cell.voluntary_switches),
+            integer(cell.involuntary_switches),
             optional(cell.user_bytes.map(|it| it.median), table::in_bytes),
             optional(cell.generator.busy, share),
             table::signs(cell),

@@ -6,7 +6,7 @@ use crate::compare::options::Workload;
 use crate::compare::plan::{MODELS, model_name};
 use crate::compare::result::{Cell, Comparison};
 use crate::load::stats::summary::LoadModel;
-use crate::report::format::{time_us, with_prefix};
+use crate::report::format::{connections, time_us, with_prefix};
 use crate::report::plot::{Axis, Plot, Point, Scale, Series, Stroke};
 use crate::server::options::Model;
 
@@ -135,7 +135,7 @@ fn latency_by_rate(cells: &[Cell]) -> Plot {
     let [by_loop, by_threads] = MODELS;
     let n = cells.first().map_or(0, |cell| cell.connections);
     Plot {
-        title: format!("Latency against rate, {n} connections"),
+        title: format!("Latency by rate, {}", connections(n.into())),
         x: Axis { label: "messages a second", scale: Scale::Linear, show: with_prefix },
         y: TIME,
         series: vec![

@@ -12,7 +12,7 @@ use crate::compare::plan::model_name;
 use crate::compare::result::{Cell, Comparison, Mark};
 use crate::load::stats::invalid::InvalidReason;
 use crate::load::stats::summary::LoadModel;
-use crate::report::format::{NONE, bytes, count, number, optional, rate, time_us};
+use crate::report::format::{NONE, bytes, connections, count, number, optional, rate, rounded, time_us};
 
 /// The whole result.
 #[must_use]
@@ -86,9 +86,9 @@ fn closed(cells: &[&Cell]) -> Table {
             optional(median(cell.p50_us), time_us),
             optional(median(cell.p99_us), time_us),
             optional(median(cell.p99_9_us), time_us),
-            optional(median(cell.threads), whole),
-            optional(median(cell.voluntary_switches), whole),
-            optional(median(cell.involuntary_switches), whole),
+            optional(median(cell.threads), rounded),
+            optional(median(cell.voluntary_switches), rounded),
+            optional(median(cell.involuntary_switches), rounded),
             optional(median(cell.user_bytes), in_bytes),
             signs(cell),
         ]);
@@ -161,8 +161,8 @@ pub(crate) fn explanations(comparison: &Comparison) -> Vec<[String; 3]> {
             LoadModel::Open => "open loop",
             LoadModel::Closed => "closed loop",
         };
-        let (connections, model) = (count(cell.connections.into()), model_name(cell.model));
-        format!("{}, {connections} connections, {model}, {load}", cell.workload.name())
+        let (connections, model) = (connections(cell.connections.into()), model_name(cell.model));
+        format!("{}, {connections}, {model}, {load}", cell.workload.name())
     };
     let mut kinds: Vec<(InvalidReason, &Cell, usize)> = Vec::new();
     for (why, cell) in cells().filter_map(|cell| Some((cell.generator.why?, cell))) {
@@ -185,7 +185,7 @@ pub(crate) fn explanations(comparison: &Comparison) -> Vec<[String; 3]> {
         Some([
             "L".into(),
             name(cell),
-            format!("{} were open, limited by {limit}", optional(cell.opened, whole)),
+            format!("{} were open, limited by {limit}", optional(cell.opened, rounded)),
         ])
     });
     limited.chain(ended).chain(stopped).collect()
@@ -250,11 +250,6 @@ fn aligned(mut table: Table, numbers: &[usize]) -> Table {
 
 fn append(text: &mut String, what: std::fmt::Arguments<'_>) {
     text.write_fmt(what).expect("writing to a string does not fail");
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, shown whole")]
-pub(crate) fn whole(number: f64) -> String {
-    count(number.round().max(0.0) as u64)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes, to three digits")]
