@@ -64,7 +64,7 @@ pub(super) fn measure(
     rate: Option<u64>,
     options: &CompareOptions,
     cores: &Cores,
-    stop: &StopRequest,
+    signals: &StopRequest,
 ) -> Result<Measured, CompareError> {
     let stack_bytes = match step.scenario.load {
         Load::Stack(bytes) => Some(bytes),
@@ -79,7 +79,7 @@ pub(super) fn measure(
         Err(StartError::Failed(line)) => return Err(CompareError::NoServer(line)),
     };
     // From here on, the load generator handles the signals.
-    if stop.is_requested() {
+    if signals.is_requested() {
         return Ok(Measured::Interrupted);
     }
     let pid = child.pid();
