@@ -1,8 +1,7 @@
 //! A result for tests.
 
-use crate::load::stats::summary::{
-    Bytes, Connections, Generator, Lag, Latencies, Latency, LoadModel, Messages, Summary,
-};
+use crate::load::stats::latency::{Lag, Latency};
+use crate::load::stats::summary::{Bytes, Connections, Generator, Latencies, LoadModel, Messages, Summary};
 
 impl Summary {
     /// A closed loop without errors.

@@ -42,7 +42,7 @@ use self::outcome::Baseline;
 use self::run::{Measurements, Run};
 use self::sources::Sources;
 use self::stats::summary::Outcome;
-pub(crate) use self::stats::tally::Times;
+pub(crate) use self::stats::times::Times;
 use self::target::Target;
 use self::tcp::TcpTraffic;
 use self::traffic::Plan;

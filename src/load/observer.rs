@@ -1,7 +1,7 @@
 //! Callbacks for the progress of a run.
 
 use super::stats::summary::Second;
-use super::stats::tally::Times;
+use super::stats::times::Times;
 
 /// Receives the progress of a run.
 pub(crate) trait Observer {

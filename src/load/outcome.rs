@@ -4,9 +4,9 @@ use super::options::LoadOptions;
 use super::run::Measurements;
 use super::stats::invalid::InvalidReason;
 use super::stats::kernel_counters;
+use super::stats::latency::{Lag, Latency};
 use super::stats::summary::{
-    Bytes, Connections, DatagramDrops, Datagrams, Generator, Lag, Latencies, Latency, LoadModel, Messages,
-    Outcome, Summary,
+    Bytes, Connections, DatagramDrops, Datagrams, Generator, Latencies, LoadModel, Messages, Outcome, Summary,
 };
 use super::stats::tally::seconds;
 

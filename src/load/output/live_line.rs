@@ -147,7 +147,7 @@ const OPENING_INTERVAL_SECONDS: f64 = 0.1;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::stats::summary::Percentiles;
+    use crate::load::stats::latency::Percentiles;
 
     fn a_second() -> Second {
         Second {

@@ -7,7 +7,8 @@ use comfy_table::{CellAlignment, ContentArrangement, Row, Table, presets};
 
 use crate::journal::escape::escape;
 use crate::load::stats::histogram_log::{LAG, Merged, RESPONSE, SERVICE};
-use crate::load::stats::summary::{Failure, Lag, Latency, LoadModel, Summary};
+use crate::load::stats::latency::{Lag, Latency};
+use crate::load::stats::summary::{Failure, LoadModel, Summary};
 use crate::report::format;
 use lines::{is_held, lines, seconds};
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::frame;
 use crate::load::message_buffers::MessageBuffers;
 use crate::load::stats::summary::Second;
-use crate::load::stats::tally::Times;
+use crate::load::stats::times::Times;
 use crate::load::tcp::TcpTraffic;
 use crate::service::ClientSide;
 use crate::service::message::ACKNOWLEDGEMENT;

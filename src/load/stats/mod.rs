@@ -1,8 +1,11 @@
 //! Counters, latencies, the result of a run, and thresholds on it.
 
+pub(crate) mod counts;
 pub(crate) mod histogram_log;
 pub(crate) mod invalid;
 pub(crate) mod kernel_counters;
+pub(crate) mod latency;
 pub(crate) mod summary;
 pub(crate) mod tally;
 pub(crate) mod threshold;
+pub(crate) mod times;

@@ -2,7 +2,10 @@
 
 use hdrhistogram::Histogram;
 
-use super::summary::{Failure, Percentiles, Second};
+use super::counts::Counts;
+use super::latency::Percentiles;
+use super::summary::{Failure, Second};
+use super::times::{Times, histogram, record};
 use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
 
@@ -26,85 +29,6 @@ pub(crate) struct Tally {
     at_interval: Counts,
     /// Messages are due when they are sent.
     closed_loop: bool,
-}
-
-/// Counters since the start of the run.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counts {
-    /// Connections that are open now.
-    pub(crate) open: u64,
-    /// Connections that were opened.
-    pub(crate) opened: u64,
-    /// Connections that could not be opened.
-    pub(crate) open_failed: u64,
-    /// Connections that were closed together with the end of their one message.
-    pub(crate) closed: u64,
-    /// Connections that were opened and ended before the run did.
-    pub(crate) lost: u64,
-    /// Connections that took about a second or more to open.
-    pub(crate) slow: u64,
-    pub(crate) sent: u64,
-    pub(crate) answered: u64,
-    pub(crate) failed: u64,
-    /// Datagrams that were answered after the timeout.
-    pub(crate) late: u64,
-    /// Datagrams that are not answered although their timeout is over.
-    pub(crate) overdue: u64,
-    /// Answers that were received before.
-    pub(crate) duplicate: u64,
-    pub(crate) sent_bytes: u64,
-    pub(crate) received_bytes: u64,
-}
-
-/// Times of messages, in nanoseconds.
-#[derive(Debug)]
-pub(crate) struct Times {
-    /// From when a message was due to its reply.
-    pub response: Histogram<u64>,
-    /// From when it was sent.
-    pub service: Histogram<u64>,
-    /// From when it was due to when it was sent.
-    pub lag: Histogram<u64>,
-}
-
-impl Times {
-    fn new() -> Self {
-        Self { response: histogram(), service: histogram(), lag: histogram() }
-    }
-
-    fn add(&mut self, other: &Self) {
-        let into = [&mut self.response, &mut self.service, &mut self.lag];
-        for (into, from) in into.into_iter().zip([&other.response, &other.service, &other.lag]) {
-            into.add(from).expect("a histogram that resizes takes any other");
-        }
-    }
-
-    fn reset(&mut self) {
-        for histogram in [&mut self.response, &mut self.service, &mut self.lag] {
-            histogram.reset();
-        }
-    }
-}
-
-impl Counts {
-    /// Messages that are not answered.
-    pub(crate) fn in_flight(&self) -> u64 {
-        self.sent - self.answered - self.failed
-    }
-
-    fn errors(&self) -> u64 {
-        self.open_failed + self.lost + self.failed
-    }
-
-    /// Asserts, in debug builds, the sums that hold at any time. `sent = answered + failed + in flight`
-    /// defines what is in flight; [`Traffic::check`] compares that with the messages there are.
-    ///
-    /// [`Traffic::check`]: crate::load::traffic::Traffic::check
-    pub(crate) fn check(&self) {
-        debug_assert_eq!(self.opened, self.open + self.closed + self.lost, "{self:?}");
-        debug_assert!(self.answered + self.failed <= self.sent, "{self:?}");
-        debug_assert!(self.late <= self.answered && self.overdue <= self.in_flight(), "{self:?}");
-    }
 }
 
 impl Tally {
@@ -284,15 +208,6 @@ impl Tally {
         self.failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
         (self.seconds, self.total, self.connect, self.failures)
     }
-}
-
-fn record(histogram: &mut Histogram<u64>, value: u64, count: u32) {
-    histogram.record_n(value, count.into()).expect("a histogram that resizes takes any value");
-}
-
-/// With three significant digits: values are exact to a thousandth.
-fn histogram() -> Histogram<u64> {
-    Histogram::new(3).expect("three digits are allowed")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a run is far shorter than 2^52 ns, 52 days")]

@@ -123,7 +123,8 @@ impl Comparison {
 
 #[cfg(test)]
 mod tests {
-    use super::super::summary::{Datagrams, Lag, LoadModel};
+    use super::super::latency::Lag;
+    use super::super::summary::{Datagrams, LoadModel};
     use super::*;
 
     fn judge(expression: &str, summary: &Summary) -> Option<Violation> {

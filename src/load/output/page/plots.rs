@@ -2,7 +2,8 @@
 
 use hdrhistogram::Histogram;
 
-use crate::load::stats::summary::{Outcome, Percentiles, Second, percentile_us};
+use crate::load::stats::latency::{Percentiles, percentile_us};
+use crate::load::stats::summary::{Outcome, Second};
 use crate::report::format::{time_us, with_prefix};
 use crate::report::plot::{Axis, Plot, Scale, Series, Stroke};
 

@@ -1,6 +1,7 @@
 //! The tables of a run.
 
-use crate::load::stats::summary::{Bytes, Datagrams, Failure, Generator, Latency, LoadModel, Summary};
+use crate::load::stats::latency::Latency;
+use crate::load::stats::summary::{Bytes, Datagrams, Failure, Generator, LoadModel, Summary};
 use crate::report::format::{NONE, bytes, count, optional, rate, share, time_us};
 use crate::report::page::{Column, Table};
 

@@ -5,9 +5,9 @@ use hdrhistogram::Histogram;
 use super::*;
 use crate::load::error_kind::{ErrorKind, OpenLimit};
 use crate::load::stats::invalid::InvalidReason;
+use crate::load::stats::latency::{Lag, Latency, Percentiles};
 use crate::load::stats::summary::{
-    Bytes, Connections, DatagramDrops, Datagrams, Failure, Generator, Lag, Latencies, Latency, Messages,
-    Percentiles, Second,
+    Bytes, Connections, DatagramDrops, Datagrams, Failure, Generator, Latencies, Messages, Second,
 };
 use crate::report::html::mismatched_tag;
 use crate::report::page::write_sample;

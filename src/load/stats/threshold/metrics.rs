@@ -1,6 +1,7 @@
 //! The metrics of thresholds, in two tables, and their values as text.
 
-use super::super::summary::{Latency, LoadModel, Summary};
+use super::super::latency::Latency;
+use super::super::summary::{LoadModel, Summary};
 
 /// A metric of the tables below.
 #[derive(Debug, Clone, Copy)]

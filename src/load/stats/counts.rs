@@ -1,0 +1,51 @@
+//! The counters of a run, and the sums that they obey.
+
+/// Counters since the start of the run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    /// Connections that are open now.
+    pub(crate) open: u64,
+    /// Connections that were opened.
+    pub(crate) opened: u64,
+    /// Connections that could not be opened.
+    pub(crate) open_failed: u64,
+    /// Connections that were closed together with the end of their one message.
+    pub(crate) closed: u64,
+    /// Connections that were opened and ended before the run did.
+    pub(crate) lost: u64,
+    /// Connections that took about a second or more to open.
+    pub(crate) slow: u64,
+    pub(crate) sent: u64,
+    pub(crate) answered: u64,
+    pub(crate) failed: u64,
+    /// Datagrams that were answered after the timeout.
+    pub(crate) late: u64,
+    /// Datagrams that are not answered although their timeout is over.
+    pub(crate) overdue: u64,
+    /// Answers that were received before.
+    pub(crate) duplicate: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) received_bytes: u64,
+}
+
+impl Counts {
+    /// Messages that are not answered.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.sent - self.answered - self.failed
+    }
+
+    /// Connections and messages that failed.
+    pub(super) fn errors(&self) -> u64 {
+        self.open_failed + self.lost + self.failed
+    }
+
+    /// Asserts, in debug builds, the sums that hold at any time. `sent = answered + failed + in flight`
+    /// defines what is in flight; [`Traffic::check`] compares that with the messages there are.
+    ///
+    /// [`Traffic::check`]: crate::load::traffic::Traffic::check
+    pub(crate) fn check(&self) {
+        debug_assert_eq!(self.opened, self.open + self.closed + self.lost, "{self:?}");
+        debug_assert!(self.answered + self.failed <= self.sent, "{self:?}");
+        debug_assert!(self.late <= self.answered && self.overdue <= self.in_flight(), "{self:?}");
+    }
+}

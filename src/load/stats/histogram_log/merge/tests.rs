@@ -1,0 +1,169 @@
+//! Logs that are merged, truncated, or invalid.
+
+use super::super::{Interval, LAG, SERVICE};
+use super::*;
+use proptest::prelude::*;
+
+fn histogram(samples: &[u64]) -> Histogram<u64> {
+    let mut histogram = Histogram::new(3).unwrap();
+    samples.iter().for_each(|sample| histogram.record(*sample).unwrap());
+    histogram
+}
+
+/// A log with an interval for each element: its response times; each service time is half as long.
+fn log_of(intervals: &[Vec<u64>]) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut log = IntervalLog::new(&mut file, UNIX_EPOCH + Duration::from_secs(1_797_854_400)).unwrap();
+    for (second, samples) in (0..).zip(intervals) {
+        let halves: Vec<u64> = samples.iter().map(|sample| sample / 2).collect();
+        let interval = Interval {
+            start: Duration::from_secs(second),
+            length: Duration::from_secs(1),
+            response: &histogram(samples),
+            service: &histogram(&halves),
+            lag: None,
+        };
+        log.append(&interval).unwrap();
+    }
+    file
+}
+
+fn merged<'a>(logs: impl IntoIterator<Item = &'a [u8]>) -> Result<Merged, LogError> {
+    let mut merged = Merged::default();
+    for (number, log) in logs.into_iter().enumerate() {
+        merged.add_log(Path::new(&format!("{number}.hlog")), log)?;
+    }
+    Ok(merged)
+}
+
+fn assert_same(found: &Histogram<u64>, expected: &Histogram<u64>) {
+    let counts = |of: &Histogram<u64>| -> Vec<(u64, u64)> {
+        of.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
+    };
+    assert_eq!(counts(found), counts(expected));
+    assert_eq!((found.len(), found.min(), found.max()), (expected.len(), expected.min(), expected.max()));
+    for permille in (0..=1000).step_by(25).chain([990, 999]) {
+        let percentile = f64::from(permille) / 10.0;
+        assert_eq!(found.value_at_percentile(percentile), expected.value_at_percentile(percentile));
+    }
+}
+
+fn any_logs() -> impl Strategy<Value = Vec<Vec<Vec<u64>>>> {
+    let sample = prop_oneof![0..100_u64, 1_000..10_000_000_u64, 1..60_000_000_000_u64];
+    let interval = prop::collection::vec(sample, 0..20);
+    prop::collection::vec(prop::collection::vec(interval, 0..4), 1..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn however_samples_are_split_the_merged_histogram_is_that_of_all(
+        (logs, order) in any_logs().prop_flat_map(|logs| {
+            let order: Vec<usize> = (0..logs.len()).collect();
+            (Just(logs), Just(order).prop_shuffle())
+        })
+    ) {
+        let all: Vec<u64> = logs.iter().flatten().flatten().copied().collect();
+        let files: Vec<Vec<u8>> = logs.iter().map(|log| log_of(log)).collect();
+        let sum = merged(order.iter().map(|at| &files[*at][..])).unwrap();
+        let intervals = logs.iter().map(|log| 2 * log.len() as u64).sum::<u64>();
+        prop_assert_eq!((sum.files, sum.intervals), (logs.len(), intervals));
+        if intervals == 0 {
+            prop_assert!(sum.histograms.is_empty());
+            return Ok(());
+        }
+        assert_same(&sum.histograms[RESPONSE], &histogram(&all));
+        let halves: Vec<u64> = all.iter().map(|sample| sample / 2).collect();
+        assert_same(&sum.histograms[SERVICE], &histogram(&halves));
+
+        // It can be written and read again.
+        let mut file = Vec::new();
+        sum.write(&mut file).unwrap();
+        let again = merged([&file[..]]).unwrap();
+        assert_same(&again.histograms[RESPONSE], &histogram(&all));
+        prop_assert_eq!((again.span(), again.intervals), (sum.span(), 2));
+    }
+
+    #[test]
+    fn the_complete_lines_of_a_truncated_log_are_read(cut in any::<prop::sample::Index>()) {
+        let whole = log_of(&[vec![1_000_000], vec![2_000_000]]);
+        let log = &whole[..cut.index(whole.len())];
+        let lines = log.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"Tag=")).count();
+        let read = merged([log]).unwrap();
+        prop_assert!(read.intervals == lines as u64 || read.intervals + 1 == lines as u64);
+    }
+}
+
+#[test]
+fn an_incomplete_last_line_is_ignored_with_a_warning() {
+    let whole = log_of(&[vec![1_000_000]]);
+    let read = merged([&whole[..whole.len() - 9]]).unwrap();
+    assert_eq!((read.intervals, read.histograms.get(SERVICE)), (1, None));
+    let warning = "0.hlog: line 7: the line is incomplete and was ignored (the histogram does not have the length it states)";
+    assert_eq!(read.warnings, [warning]);
+}
+
+#[test]
+fn a_log_without_its_last_line_break_is_complete() {
+    let whole = log_of(&[vec![1_000_000]]);
+    let read = merged([&whole[..whole.len() - 1]]).unwrap();
+    assert_eq!((read.intervals, read.warnings.len()), (2, 0));
+}
+
+#[test]
+fn an_error_names_file_and_line() {
+    let whole = String::from_utf8(log_of(&[vec![1_000_000]])).unwrap();
+    let said = |text: &str| merged([whole.as_bytes(), text.as_bytes()]).unwrap_err().to_string();
+    assert_eq!(said("{\"p99\": 5}"), "1.hlog: line 1: the line is not of a histogram log");
+    let line = |histogram: &str| said(&format!("{whole}0.0,1.0,1.0,{histogram}\n"));
+    assert_eq!(line("HIST"), "1.hlog: line 8: the histogram is not compressed in version 2");
+    assert!(line("HI ST").starts_with("1.hlog: line 8: the histogram is not base64: "));
+    assert_eq!(line("HISTFAAAAAk="), "1.hlog: line 8: the histogram does not have the length it states");
+    assert_eq!(said(&whole.replace("Tag=service", "service")), {
+        "1.hlog: line 7: the line is not of a histogram log"
+    });
+    assert!(read(Path::new("/no\n/such.hlog")).unwrap_err().to_string().starts_with("/no\\n/such.hlog: "));
+}
+
+#[test]
+fn histograms_of_different_precision_are_not_mixed() {
+    let mut coarse = Histogram::new(2).unwrap();
+    coarse.record(1_000_000).unwrap();
+    let log = log_of(&[vec![1_000_000]]);
+    let mut other = Vec::new();
+    let mut writer = IntervalLog::new(&mut other, UNIX_EPOCH).unwrap();
+    writer.add_line(LAG, Duration::ZERO, Duration::ZERO, &coarse).unwrap();
+    writer.flush().unwrap();
+    let error = merged([&log[..], &other]).unwrap_err();
+    assert_eq!(error.what, "the precision of the histogram differs from the others");
+}
+
+#[test]
+fn other_tools_leave_out_tags_and_count_time_from_the_start() {
+    let log = String::from_utf8(log_of(&[vec![1_000_000], vec![2_000_000]])).unwrap();
+    let untagged = log.replace("Tag=response,", "").replace('\n', "\r\n");
+    let only_start = untagged.replace("#[BaseTime", "#[Base");
+    for text in [&untagged, &only_start] {
+        // Of two logs, the second a minute after the first.
+        let later = text.replace("1797854400", "1797854460");
+        let read = merged([text.as_bytes(), later.as_bytes()]).unwrap();
+        assert_eq!((read.histograms[RESPONSE].len(), read.span()), (4, Duration::from_secs(62)));
+    }
+}
+
+#[test]
+fn a_log_without_intervals_is_a_warning() {
+    let read = merged([&b""[..], &log_of(&[])]).unwrap();
+    assert_eq!(read.warnings, ["0.hlog: the log has no intervals", "1.hlog: the log has no intervals"]);
+}
+
+#[test]
+fn files_are_created_and_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.hlog");
+    let mut log = IntervalLog::create(&path, UNIX_EPOCH).unwrap();
+    log.add_line(RESPONSE, Duration::ZERO, Duration::from_secs(1), &histogram(&[5])).unwrap();
+    log.flush().unwrap();
+    assert_eq!(merge([&path, &path]).unwrap().histograms[RESPONSE].len(), 2);
+}

@@ -1,0 +1,137 @@
+//! Distributions of times: the percentiles for which there are enough samples.
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// A distribution of times. A percentile is `None` if there are fewer than ten samples above it.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Latency {
+    /// Median.
+    pub p50: Option<f64>,
+    /// 90th percentile.
+    pub p90: Option<f64>,
+    /// 99th percentile.
+    pub p99: Option<f64>,
+    /// 99.9th percentile.
+    pub p99_9: Option<f64>,
+    /// 99.99th percentile.
+    pub p99_99: Option<f64>,
+    /// The largest.
+    pub max: Option<f64>,
+    /// The mean.
+    pub mean: Option<f64>,
+    /// Samples.
+    pub count: u64,
+}
+
+/// How late messages were sent.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Lag {
+    /// Median.
+    pub p50: Option<f64>,
+    /// 99th percentile.
+    pub p99: Option<f64>,
+    /// 99.9th percentile.
+    pub p99_9: Option<f64>,
+    /// The largest.
+    pub max: Option<f64>,
+}
+
+/// The percentiles of an interval.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Percentiles {
+    /// Median.
+    pub p50: Option<f64>,
+    /// 99th percentile.
+    pub p99: Option<f64>,
+    /// The largest.
+    pub max: Option<f64>,
+}
+
+impl Latency {
+    /// The distribution of `nanoseconds`.
+    #[must_use]
+    pub(crate) fn of(nanoseconds: &Histogram<u64>) -> Self {
+        Self {
+            p50: percentile_us(nanoseconds, 50.0),
+            p90: percentile_us(nanoseconds, 90.0),
+            p99: percentile_us(nanoseconds, 99.0),
+            p99_9: percentile_us(nanoseconds, 99.9),
+            p99_99: percentile_us(nanoseconds, 99.99),
+            max: max_us(nanoseconds),
+            mean: (!nanoseconds.is_empty()).then(|| nanoseconds.mean() / NS_PER_US),
+            count: nanoseconds.len(),
+        }
+    }
+}
+
+impl Lag {
+    /// The distribution of `nanoseconds`.
+    #[must_use]
+    pub(crate) fn of(nanoseconds: &Histogram<u64>) -> Self {
+        Self {
+            p50: percentile_us(nanoseconds, 50.0),
+            p99: percentile_us(nanoseconds, 99.0),
+            p99_9: percentile_us(nanoseconds, 99.9),
+            max: max_us(nanoseconds),
+        }
+    }
+}
+
+impl Percentiles {
+    /// The distribution of `nanoseconds`. It is computed while messages are due, and each percentile searches
+    /// all counts, so there are only as many as are shown.
+    #[must_use]
+    pub(crate) fn of(nanoseconds: &Histogram<u64>) -> Self {
+        Self {
+            p50: percentile_us(nanoseconds, 50.0),
+            p99: percentile_us(nanoseconds, 99.0),
+            max: max_us(nanoseconds),
+        }
+    }
+}
+
+/// The percentile in microseconds, if at least ten samples are above it.
+#[must_use]
+pub(crate) fn percentile_us(nanoseconds: &Histogram<u64>, percentile: f64) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "a count of samples is far below 2^52")]
+    let samples_above = nanoseconds.len() as f64 * (100.0 - percentile) / 100.0;
+    // In floating point, 100 - 99.9 is slightly less than 0.1.
+    (samples_above + 1e-6 >= SAMPLES_ABOVE_MIN)
+        .then(|| microseconds(nanoseconds.value_at_percentile(percentile)))
+}
+
+fn max_us(nanoseconds: &Histogram<u64>) -> Option<f64> {
+    (!nanoseconds.is_empty()).then(|| microseconds(nanoseconds.max()))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a latency is far below 2^52 nanoseconds, 52 days")]
+fn microseconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / NS_PER_US
+}
+
+/// Samples that a percentile needs above it.
+const SAMPLES_ABOVE_MIN: f64 = 10.0;
+
+const NS_PER_US: f64 = 1000.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_needs_ten_samples_above_it() {
+        let mut histogram = Histogram::new(3).unwrap();
+        histogram.record_n(2000, 9_999).unwrap();
+        assert_eq!(percentile_us(&histogram, 99.9), None);
+        histogram.record(2000).unwrap();
+        assert_eq!(percentile_us(&histogram, 99.9), Some(2.0));
+        assert_eq!(percentile_us(&histogram, 99.99), None);
+    }
+
+    #[test]
+    fn an_empty_histogram_has_no_percentiles() {
+        let latency = Latency::of(&Histogram::new(3).unwrap());
+        assert_eq!((latency.p50, latency.max, latency.mean, latency.count), (None, None, None, 0));
+    }
+}
