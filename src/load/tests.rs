@@ -1,4 +1,4 @@
-//! Services that the program does not have, served by the event loop on loopback and driven by the client and
+//! Services that the program does not have, definition by the event loop on loopback and driven_as by the client and
 //! the load generator: neither needs to know more than the definition.
 
 use std::thread;
@@ -75,10 +75,10 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Serves `served` while `test` runs, and returns what `test` does. The endpoint names `driven` there.
+/// Serves `definition` while `test` runs, and returns what `test` does. The endpoint names `driven_as` there.
 fn at_server<T: Send>(
-    served: &'static Definition,
-    driven: &'static Definition,
+    definition: &'static Definition,
+    driven_as: &'static Definition,
     test: impl FnOnce(Endpoint) -> T + Send,
 ) -> T {
     let net = KernelNet::new(SocketOptions::default()).unwrap();
@@ -86,11 +86,11 @@ fn at_server<T: Send>(
     let mut server = EventLoop::new(net, Limits::default());
     let settings = Settings { message_bytes_max: 1024, time_zone: tz::TimeZone::utc() };
     let any = "127.0.0.1:0".parse().unwrap();
-    let address = match served.make {
+    let address = match definition.make {
         Make::Stream(make) => server.listen(any, make(settings)),
         Make::Datagram(make) => server.bind(any, make(settings)),
     };
-    let endpoint = Endpoint { port: address.unwrap().port(), ..Endpoint::of(driven) };
+    let endpoint = Endpoint { port: address.unwrap().port(), ..Endpoint::of(driven_as) };
     thread::scope(|scope| {
         let test = scope.spawn(move || {
             let _stopper = stopper;
@@ -117,11 +117,11 @@ fn client_prints(definition: &'static Definition, texts: &[&str]) -> (String, Op
 }
 
 fn measurements(
-    served: &'static Definition,
-    driven: &'static Definition,
+    definition: &'static Definition,
+    driven_as: &'static Definition,
     change: impl FnOnce(&mut LoadOptions) + Send,
 ) -> Measurements {
-    at_server(served, driven, |endpoint| {
+    at_server(definition, driven_as, |endpoint| {
         let mut options = LoadOptions::of(Target::Service(endpoint));
         (options.connections, options.duration) = (2, Duration::from_millis(50));
         change(&mut options);
