@@ -1,4 +1,4 @@
-// The guest's first program: gives its network card an address, and becomes the server.
+// The first program of the guest: configures the network interface and executes the server.
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
-// What a schedule can be kept to on this processor: a loop that does nothing but look at the clock.
+// The lag of a schedule on this processor, in a loop that only reads the clock.
 //
-//     clock RATE SECONDS     prints how late it saw each moment of the schedule: p50, p99, p99.9 and max, in us
+//     clock RATE SECONDS     prints the lag of the schedule: p50, p99, p99.9 and max, in us
 //
-// Whatever it is late, the machine has taken: nobody who also sends can be less late.
+// The lag is caused by the machine; a program that also sends cannot have less.
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

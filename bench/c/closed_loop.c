@@ -1,15 +1,14 @@
-// A bare closed-loop driver of `message`: what is left of a load generator when nothing is measured but the
-// rate.
+// A bare closed-loop driver of `message`: a load generator that measures only the rate.
 //
 //     closed_loop PORT CONNECTIONS IN_FLIGHT for SECONDS [PID]...
 //     closed_loop PORT CONNECTIONS IN_FLIGHT rounds ROUNDS [PID]...
 //     closed_loop PORT CONNECTIONS IN_FLIGHT hold ROUNDS [PID]...
 //
-// Each connection sends IN_FLIGHT frames at once, and again when all their replies are in. Replies are
-// counted by their bytes and not looked at; no latency is taken; one clock read a turn. It runs for a time, that
-// counts from when a tenth of it is over and there were as many replies as fit on all connections, or until each
-// connection has done so many rounds; `hold` then keeps the connections until its standard input ends. PIDs are
-// the servers whose processor time it tells.
+// Each connection sends IN_FLIGHT frames, and the next ones after all replies. Replies are counted by their bytes and
+// not checked; no latency is measured; the clock is read once per poll. `for`: the time begins after a tenth of it,
+// and after IN_FLIGHT replies on each connection. `rounds`: until each connection has completed ROUNDS rounds. `hold`:
+// the same, then the connections stay open until standard input ends. PIDs are the servers whose processor time is
+// printed.
 #include "driver.h"
 
 enum { EVENTS = 1024, BUFFER = 1 << 16 };
@@ -39,7 +38,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < connections; i++) send(all[i].fd, frames, in_flight * FRAME, MSG_NOSIGNAL);
     while (timed ? time < end : unfinished > 0) {
         int ready = epoll_wait(poller, events, EVENTS, 10000);
-        if (ready == 0) return fprintf(stderr, "the server is silent\n"), 1;
+        if (ready == 0) return fprintf(stderr, "no reply from the server\n"), 1;
         time = now();
         if (!warm && time >= warm_up && messages >= (long)connections * in_flight)
             warm = 1, began = time, end = time + seconds, before = messages, cpu = cpu_of(argv + 6);
@@ -47,7 +46,7 @@ int main(int argc, char **argv) {
             int number = events[i].data.u64 >> 32, fd = all[number].fd;
             ssize_t got = recv(fd, in, sizeof in, MSG_DONTWAIT);
             if (got < 0 && errno == EAGAIN) continue;
-            if (got <= 0) return fprintf(stderr, "a connection is lost\n"), 1;
+            if (got <= 0) return fprintf(stderr, "lost a connection\n"), 1;
             if ((all[number].received += got) < in_flight * REPLY) continue;
             all[number].received -= in_flight * REPLY;
             messages += in_flight;

@@ -1,4 +1,4 @@
-// What the drivers share: the clock, the processor time of servers, sockets to them.
+// Shared by the drivers: the clock, the processor time of servers, sockets.
 #ifndef DRIVER_H
 #define DRIVER_H
 #define _GNU_SOURCE
@@ -24,7 +24,7 @@ static double seconds_of(clockid_t clock) {
 
 static double now(void) { return seconds_of(CLOCK_MONOTONIC); }
 
-// Processor time of the processes that the arguments name, threads that have ended included.
+// Processor time of the processes in the arguments, including threads that have ended.
 static double cpu_of(char **pids) {
     double sum = 0;
     for (; *pids; pids++) {
@@ -54,8 +54,8 @@ static inline void write_frame(char *frame) {
     memcpy(frame + 64, "abcdefghijklmnopqrstuvwxyz", BODY);
 }
 
-// The number-th socket to a port on loopback. Addresses of its own, one for each PER_SOURCE of them, give it
-// ports enough. With a non-blocking type it is still on its way.
+// The number-th socket to a port on loopback. Every PER_SOURCE sockets use another source address, so that ports
+// suffice. With a non-blocking type, the connect is still in progress.
 static int open_socket(int type, int port, int number) {
     int fd = socket(AF_INET, type, 0), on = 1;
     struct sockaddr_in source = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000101 + number / PER_SOURCE)};
@@ -72,7 +72,7 @@ static void watch(int poller, int fd, unsigned number, unsigned interest) {
     if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event)) perror("epoll_ctl"), exit(1);
 }
 
-// What the runner reads: the messages answered, the time that took, the processor time of the servers.
+// The output for the runner: messages answered, seconds, processor time of the servers.
 static void report(long messages, double seconds, double cpu) {
     printf("messages %ld seconds %.9f cpu %.9f\n", messages, seconds, cpu);
     fflush(stdout);

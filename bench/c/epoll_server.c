@@ -1,10 +1,9 @@
-// The practical floor: the protocol of `message` on a bare epoll loop, for well-behaved peers only.
+// The lower bound in practice: the protocol of `message` on a bare epoll loop, for peers that send whole frames.
 //
 //     epoll_server PORT
 //
-// Edge-triggered, registered once, one read and one write a turn of a connection, no record, no limits, no
-// deadlines, no memory for a frame that is cut: a benchmark's peers send whole frames. What a real server
-// costs more than this is the price of everything that is left out here.
+// Edge-triggered, registered once, one read and one write per event. No journal, no limits, no deadlines, no buffers
+// for partial frames.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,9 +1,9 @@
-// A storm of connections: all at once, from one thread.
+// A driver that opens all connections at the same time, from one thread.
 //
 //     storm PORT CONNECTIONS [PID]...
 //
-// Every connection is begun before any is looked at; each sends one frame when it is open, reads the reply,
-// and closes. Messages are connections here, and the time runs from the first connect to the last reply.
+// Every connect is started before any is completed. Each connection sends one frame, reads the reply and closes. The
+// number of messages is that of connections, and the time is from the first connect to the last reply.
 #include "driver.h"
 
 enum { EVENTS = 1024 };
@@ -24,7 +24,7 @@ int main(int argc, char **argv) {
     }
     while (left > 0) {
         int ready = epoll_wait(poller, events, EVENTS, 30000);
-        if (ready == 0) return fprintf(stderr, "%d connections are not answered\n", left), 1;
+        if (ready == 0) return fprintf(stderr, "%d connections without a reply\n", left), 1;
         for (int i = 0; i < ready; i++) {
             int number = events[i].data.u64 >> 32, fd = all[number].fd;
             if (!all[number].sent) {
@@ -34,7 +34,7 @@ int main(int argc, char **argv) {
             if (!(events[i].events & EPOLLIN)) continue;
             ssize_t got = recv(fd, in, sizeof in, 0);
             if (got < 0 && errno == EAGAIN) continue;
-            if (got <= 0) return fprintf(stderr, "a connection is lost\n"), 1;
+            if (got <= 0) return fprintf(stderr, "lost a connection\n"), 1;
             if ((all[number].received += got) < REPLY) continue;
             close(fd);
             left--;

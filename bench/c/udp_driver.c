@@ -1,10 +1,10 @@
-// A driver of `month`: sockets that each have so many questions on the way.
+// A driver of `month`: SOCKETS sockets with IN_FLIGHT requests in flight each.
 //
 //     udp_driver PORT SOCKETS IN_FLIGHT SECONDS [PID]...
 //
-// Each socket says hello, then asks for months; what a socket has received is asked again in one system call.
-// A tenth of the time runs before anything counts. Datagrams can be lost: when nothing comes for 50 ms, each
-// socket asks IN_FLIGHT more, and a line on standard error says that it happened.
+// Each socket sends a hello, then requests for months; one system call sends as many requests as replies were
+// received. The first tenth of the time is not measured. Datagrams can be lost: after 50 ms without a reply, each
+// socket sends IN_FLIGHT requests again, and a line on standard error reports it.
 #include "driver.h"
 
 enum { IN_FLIGHT_MAX = 256, ANSWER = 128 };
@@ -46,7 +46,7 @@ int main(int argc, char **argv) {
         for (int i = 0; i < ready; i++) {
             int fd = (int)events[i].data.u64, got;
             while ((got = recvmmsg(fd, answers, in_flight, MSG_DONTWAIT, 0)) > 0) {
-                if (answers[0].msg_len != 4 || memcmp(in[0], "July", 4)) return fprintf(stderr, "a wrong answer\n"), 1;
+                if (answers[0].msg_len != 4 || memcmp(in[0], "July", 4)) return fprintf(stderr, "wrong reply\n"), 1;
                 answered += got;
                 sendmmsg(fd, questions, got, 0);
                 if (got < in_flight) break;
@@ -54,5 +54,5 @@ int main(int argc, char **argv) {
         }
     }
     report(answered - before, now() - began, cpu_of(argv + 5) - cpu);
-    if (silences) fprintf(stderr, "%ld times nothing came for 50 ms\n", silences);
+    if (silences) fprintf(stderr, "%ld times no reply for 50 ms\n", silences);
 }

@@ -1,11 +1,10 @@
-// The practical floor of `month`: sessions in a small table, and answers.
+// The lower bound of `month` in practice: sessions in a small table, and replies.
 //
 //     udp_server BATCH
 //
-// With a BATCH of 1 it receives with recvfrom and answers with sendto, one datagram at a time; with more it
-// takes up to so many with one recvmmsg and answers them with one sendmmsg. Sessions are never given up, not
-// by 0 either, and their table is never full, since a benchmark's peers are few and stay. It waits in the receive
-// itself, without a poll.
+// With a BATCH of 1 it uses recvfrom and sendto, one datagram per call; with more, recvmmsg and sendmmsg for up to
+// BATCH datagrams. Sessions never end, and their table is never full, since the driver has few sockets. The receive
+// blocks; there is no poll.
 #define _GNU_SOURCE
 #include <netinet/in.h>
 #include <stdint.h>
@@ -25,7 +24,7 @@ static size_t lengths[sizeof answers / sizeof *answers];
 static uint64_t sessions[SESSIONS];
 static char in[BATCH_MAX][DATAGRAM];
 
-// Where the session of a peer is, or would be.
+// The position of the session of a peer, or of a free entry.
 static uint64_t *session(uint64_t peer) {
     uint64_t *place = sessions + (peer * 0x9e3779b97f4a7c15 >> 48);
     while (*place && *place != peer) if (++place == sessions + SESSIONS) place = sessions;
@@ -76,7 +75,7 @@ int main(int argc, char **argv) {
             told[i] = (struct iovec){(void *)answers[answer], lengths[answer]};
             sent[i].msg_hdr = (struct msghdr){.msg_name = &peers[i], .msg_namelen = sizeof *peers, .msg_iov = &told[i], .msg_iovlen = 1};
         }
-        // A datagram that cannot be sent ends the call; the others are not for it to lose.
+        // A datagram that cannot be sent ends the call; the others are sent by the next.
         while (done < got) {
             int now = sendmmsg(fd, sent + done, got - done, 0);
             done += now > 0 ? now : 1;

@@ -1,6 +1,5 @@
-// The reference server in Go, as one would write it: a goroutine for each connection, a buffer that it keeps,
-// one write for all frames of a read. No record, no limits, no deadlines. (Go sets TCP_NODELAY by itself, and
-// listens with what the system allows.)
+// The reference server in Go, in its usual style: a goroutine and a buffer for each connection, one write for all
+// frames of a read. No journal, no limits, no deadlines. (Go sets TCP_NODELAY, and the largest backlog allowed.)
 package main
 
 import (
@@ -58,8 +57,8 @@ func talk(connection net.Conn) {
 	}
 }
 
-// answer answers all whole frames at the beginning of unread, and says how many bytes they are and whether the
-// stream has ended.
+// answer replies to all whole frames at the beginning of unread, and returns their bytes and whether the stream has
+// ended.
 func answer(unread, out []byte) ([]byte, int, bool, error) {
 	consumed := 0
 	for len(unread)-consumed >= headerBytes {

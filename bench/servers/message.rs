@@ -1,14 +1,13 @@
-//! `message` for the reference servers: frames in, acknowledgements out, for peers that send what they should.
+//! `message` for the reference servers: frames in, acknowledgments out, for correct peers.
 
 use std::io;
 
-/// What comes in one read, and what a connection keeps room for.
+/// The size of a read, and of the buffer of a connection.
 pub(crate) const BUFFER_BYTES: usize = 4096;
 
 const HEADER_BYTES: usize = 64;
 
-/// Answers all whole frames at the beginning of `unread`, and says how many bytes they are and whether the
-/// stream goes on.
+/// Replies to all whole frames at the beginning of `unread`, and returns their bytes and whether the stream goes on.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! The reference server with a thread for each connection and blocking sockets: `threads-server`.
 //!
-//! Stacks of 32 KiB, a buffer that the connection keeps, one write for all frames of a read. No record, no
-//! limits, no deadlines.
+//! Stacks of 32 KiB, a buffer for each connection, one write for all frames of a read. No journal, no limits, no
+//! deadlines.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -23,7 +23,7 @@ fn main() -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept()?;
         let thread = thread::Builder::new().stack_size(STACK_BYTES);
-        // A peer that breaks its connection is nobody else's concern, and one too many is turned away.
+        // An error of a connection ends only that connection; without a thread, a connection is closed.
         let _ = thread.spawn(move || {
             let _ = talk(stream);
         });

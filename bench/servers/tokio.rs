@@ -1,7 +1,6 @@
-//! The reference server on tokio, as one would write it: `tokio-server current|multi`.
+//! The reference server on tokio, in its usual style: `tokio-server current|multi`.
 //!
-//! A task for each connection, a buffer that it keeps, one write for all frames of a read. No record, no
-//! limits, no deadlines.
+//! A task and a buffer for each connection, one write for all frames of a read. No journal, no limits, no deadlines.
 
 use std::io;
 
@@ -31,7 +30,7 @@ async fn serve() -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(async move {
-            // A peer that breaks its connection is nobody else's concern.
+            // An error of a connection ends only that connection.
             let _ = talk(stream).await;
         });
     }
