@@ -1,16 +1,17 @@
 //! The journal: its lines, and what happens when it is a file, a pipe or a device that blocks or fails.
 
-use std::io::Read;
+use std::io::{PipeWriter, Read};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::time::Duration;
 use std::{fs, thread};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 
 use crate::common::{
-    Clock, DatagramPeer, Exit, GREETING, INTRODUCTION, MODELS, Peer, REPLY, Serve, Server, frame,
+    Clock, DatagramPeer, Exit, GREETING, INTRODUCTION, MODELS, Peer, REPLY, Serve, Server, eventually, frame,
 };
 use crate::{assert_is_a_time, hosts};
 
@@ -106,9 +107,12 @@ fn the_journal_may_be_a_device_that_cannot_be_polled() {
 fn a_journal_whose_reader_is_gone_ends_the_server_and_nothing_is_acknowledged() {
     for model in MODELS {
         let (reader, writer) = std::io::pipe().unwrap();
+        let pipe = writer.try_clone().unwrap();
         let server = Serve::new("message=0 --model").arg(model).stdout(writer).start();
         server.connect("message").exchange("read");
         drop(reader);
+        // A process that another test starts just now has the reader too, until it runs its program.
+        eventually("no process can read", || has_no_reader(&pipe).then_some(()));
         let mut peers: Vec<Peer> = (0..10).map(|_| server.connect("message")).collect();
         // The first message ends the server, which resets the connections of the others.
         peers.iter_mut().for_each(|peer| drop(peer.try_send(&frame("never read"))));
@@ -116,6 +120,11 @@ fn a_journal_whose_reader_is_gone_ends_the_server_and_nothing_is_acknowledged() 
         assert_not_acknowledged(&mut peers);
         assert_journal_failed(&ended, "Broken pipe (os error 32)");
     }
+}
+
+fn has_no_reader(writer: &PipeWriter) -> bool {
+    let mut events = [PollFd::new(writer, PollFlags::empty())];
+    poll(&mut events, Some(&Timespec::default())).unwrap() > 0 && events[0].revents().contains(PollFlags::ERR)
 }
 
 #[test]
