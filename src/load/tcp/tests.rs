@@ -82,6 +82,10 @@ fn a_write_cut_at_any_byte_is_continued_there() {
         it.ready(it.net.event(0));
         assert_eq!(it.net.pipes[0].written, whole, "cut at {cut}");
         assert_eq!((it.messages(), it.tally.counts().sent_bytes), ((3, 0, 0), whole.len() as u64));
+        // The next messages are written at once, since no further event announces that there is room.
+        it.net.deliver(0, &acknowledgements(3));
+        it.ready(Event { writable: false, ..it.net.event(0) });
+        assert_eq!(it.net.pipes[0].written.len(), 2 * whole.len());
     }
 }
 
