@@ -115,13 +115,8 @@ const FACILITIES: &[Facility] = &[
     },
 ];
 
-/// Imports that are still to be removed.
-const REMAINING: &[(&str, &str)] = &[("load/stats/invalid.rs", "load/stats/summary.rs")];
-
 const ENTRIES_MAX: usize = 20;
 const LINES_MAX: usize = 400;
-/// Files that are still to be split.
-const LONG: &[&str] = &["load/stats/tally.rs"];
 
 /// The `.rs` files of a folder and of all folders in it.
 fn sources(folder: &str) -> Vec<Source> {
@@ -154,17 +149,17 @@ fn assert_none(violations: &[String]) {
 
 #[test]
 fn a_file_imports_only_from_floors_below() {
-    assert_none(&checks::floors(&PROGRAM, &FLOORS, REMAINING));
+    assert_none(&checks::floors(&PROGRAM, &FLOORS));
 }
 
 #[test]
 fn imports_have_no_cycle() {
-    assert_none(&checks::cycles(&PROGRAM, UNITS, REMAINING));
+    assert_none(&checks::cycles(&PROGRAM, UNITS));
 }
 
 #[test]
 fn imports_of_the_benchmark_have_no_cycle() {
-    assert_none(&checks::cycles(&Tree::new(&["main.rs"], "", &sources("bench/src")), &[], REMAINING));
+    assert_none(&checks::cycles(&Tree::new(&["main.rs"], "", &sources("bench/src")), &[]));
 }
 
 #[test]
@@ -196,9 +191,7 @@ fn a_file_begins_with_what_it_is() {
 
 #[test]
 fn no_file_is_long() {
-    let mut sources = sources("src");
-    sources.retain(|source| !LONG.contains(&source.path.as_str()));
-    assert_none(&checks::length(&sources, LINES_MAX));
+    assert_none(&checks::length(&sources("src"), LINES_MAX));
 }
 
 #[test]
