@@ -1,5 +1,5 @@
-//! Services that the program does not have, definition by the event loop on loopback and driven_as by the client and
-//! the load generator: neither needs to know more than the definition.
+//! Further services, served by the event loop on loopback and driven by the client and the load generator:
+//! neither needs more than the definition.
 
 use std::thread;
 
@@ -75,7 +75,7 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Serves `definition` while `test` runs, and returns what `test` does. The endpoint names `driven_as` there.
+/// Serves `definition` while `test` runs, and returns what `test` does. The endpoint names `driven_as`.
 fn at_server<T: Send>(
     definition: &'static Definition,
     driven_as: &'static Definition,
