@@ -114,22 +114,21 @@ pub(crate) fn unreached(tree: &Tree) -> Vec<String> {
 
 pub(crate) fn facilities(tree: &Tree, facilities: &[Facility]) -> Vec<String> {
     let mut violations = Vec::new();
-    for (file, target) in tree.uses() {
-        let Target::External(path) = target else { continue };
-        let path = path.join("::");
-        for facility in facilities {
-            let is_user = facility.users.iter().any(|user| covers(user, file));
-            if !is_user && facility.paths.iter().any(|name| concerns(&path, name)) {
-                violations.push(format!("{file} uses {path}"));
-            }
-        }
-    }
     for facility in facilities {
-        for user in facility.users {
-            if !tree.files().iter().any(|file| covers(user, file)) {
-                violations.push(format!("{user}, which may use {}, does not exist", facility.paths[0]));
+        let mut unused: BTreeSet<&str> = facility.users.iter().copied().collect();
+        for (file, target) in tree.uses() {
+            let Target::External(path) = target else { continue };
+            let path = path.join("::");
+            if !facility.paths.iter().any(|name| concerns(&path, name)) {
+                continue;
+            }
+            match facility.users.iter().find(|user| covers(user, file)) {
+                Some(user) => drop(unused.remove(user)),
+                None => violations.push(format!("{file} uses {path}")),
             }
         }
+        let name = facility.paths[0];
+        violations.extend(unused.iter().map(|user| format!("{user} may use {name}, but does not")));
     }
     violations
 }

@@ -96,23 +96,9 @@ const FACILITIES: &[Facility] = &[
     Facility { paths: &["std::process::Command"], users: &["compare/child"] },
     Facility {
         paths: &["std::fs"],
-        users: &["journal", "net", "report", "server", "client", "load", "compare", "doctor", "cli"],
+        users: &["journal", "net/fd_limit", "report", "server", "load", "compare", "doctor", "cli"],
     },
-    Facility {
-        paths: &["log"],
-        users: &[
-            "journal",
-            "net",
-            "event_loop",
-            "report",
-            "server",
-            "client",
-            "load",
-            "compare",
-            "doctor",
-            "cli",
-        ],
-    },
+    Facility { paths: &["log"], users: &["journal", "event_loop", "server", "cli"] },
 ];
 
 const ENTRIES_MAX: usize = 20;

@@ -89,8 +89,11 @@ impl Tree {
         for (path, node) in &self.nodes {
             let imports = node.module.imports.iter();
             let imports = imports.filter(|import| !(import.is_reexport && self.is_of_child(path, import)));
-            let names = imports.map(|import| &import.path).chain(&node.module.paths);
-            let targets = names.filter_map(|name| self.resolve(path, name, IMPORTS_MAX));
+            // One name alone is no path into another crate, but a variable or something of the prelude.
+            let is_path = |name: &&Segments| name.len() > 1 || self.lookup(path, name, IMPORTS_MAX).is_some();
+            let names = node.module.paths.iter().filter(is_path);
+            let targets = imports.map(|import| &import.path).chain(names);
+            let targets = targets.filter_map(|name| self.resolve(path, name, IMPORTS_MAX));
             uses.extend(targets.map(|target| (node.file.as_str(), target)));
         }
         uses
