@@ -21,8 +21,8 @@ pub use close_reason::CloseReason;
 
 use deadlines::Link;
 use peer_addr::PeerKey;
-use state::State;
 use stream_session::StreamSession;
+use token::ConnId;
 
 /// Half a cache line: all that an idle connection costs.
 #[derive(Debug)]
@@ -45,6 +45,11 @@ pub(crate) struct Conn<S> {
 const NO_BUFFERS: u32 = u32::MAX;
 
 impl<S> Conn<S> {
+    /// Its identity, given the slot it is in.
+    pub(crate) fn id(&self, key: u32) -> ConnId {
+        ConnId { key, generation: self.generation }
+    }
+
     /// Whether it is open, and has nothing to do until the next event.
     pub(crate) fn is_drained(&self) -> bool {
         self.session.is_open() && self.buffers == NO_BUFFERS && !self.flags.contains(Flags::READABLE)
@@ -53,11 +58,8 @@ impl<S> Conn<S> {
     /// Whether bytes of the peer are wanted now. Backpressure is one comparison: nothing is read from a peer
     /// that does not read its answers.
     pub(crate) fn wants_read(&self, unsent_bytes: usize, unsent_bytes_max: usize) -> bool {
-        match self.session.state() {
-            State::Open => unsent_bytes <= unsent_bytes_max && !self.flags.contains(Flags::HELD),
-            State::Lingering => true,
-            State::Ending | State::Finishing | State::Closed => false,
-        }
+        let has_room = unsent_bytes <= unsent_bytes_max && !self.flags.contains(Flags::HELD);
+        (self.session.is_open() && has_room) || self.session.is_lingering()
     }
 }
 

@@ -344,7 +344,7 @@ impl<N: Net> EventLoop<N> {
         let conn = self.table.conn_mut(key);
         if !conn.flags.contains(Flags::QUEUED) {
             conn.flags.insert(Flags::QUEUED);
-            self.run_queue.push(self.table.id(key));
+            self.run_queue.push(conn.id(key));
         }
     }
 

@@ -3,7 +3,6 @@
 use std::io;
 
 use crate::conn::log_throttle::LogKind;
-use crate::conn::state::State;
 use crate::conn::stream_session::{FrameDeadline, Step};
 use crate::conn::table::Receiving;
 use crate::conn::{CloseReason, Flags};
@@ -68,7 +67,7 @@ impl<N: Net> EventLoop<N> {
         }
         let bytes = start..self.outbox.bytes.len();
         if !bytes.is_empty() || conn.session.is_ending() || self.table.unsent_bytes_of(conn) > 0 {
-            let to = self.table.id(key);
+            let to = conn.id(key);
             self.outbox.answers.push(Answer { to, bytes, recorded });
         } else {
             self.reschedule(key, false);
@@ -104,7 +103,7 @@ impl<N: Net> EventLoop<N> {
     /// The first `bytes` bytes of the read buffer have come.
     fn on_bytes(&mut self, key: u32, bytes: usize) -> ReadOutcome {
         let Receiving { session, unread, peer, endpoint } = self.table.receiving(key);
-        if session.state() == State::Lingering {
+        if session.is_lingering() {
             return self.discard(key, bytes);
         }
         let fresh = &self.read_buffer[..bytes];
@@ -141,7 +140,7 @@ impl<N: Net> EventLoop<N> {
         self.table.conn_mut(key).flags.remove(Flags::READABLE);
         let is_in_frame = self.table.discard_unread(key);
         let Receiving { session, peer, endpoint, .. } = self.table.receiving(key);
-        if session.state() == State::Lingering {
+        if session.is_lingering() {
             let reason = session.reason();
             self.close(key, reason);
             return ReadOutcome::Closed;

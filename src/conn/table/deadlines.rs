@@ -5,8 +5,6 @@ use super::ConnTable;
 use crate::conn::Conn;
 use crate::conn::NO_BUFFERS;
 use crate::conn::deadlines::Tick;
-#[cfg(debug_assertions)]
-use crate::conn::state::State;
 
 impl<S> ConnTable<S> {
     /// The connection was active between frames.
@@ -122,8 +120,7 @@ impl<S> ConnTable<S> {
         let idle = self.idle.check(&mut self.conns);
         let lingering = self.lingering.check(&mut self.conns);
         assert!(idle + lingering <= self.conns.len(), "no connection is both idle and lingering");
-        let is_lingering = |conn: &Conn<S>| conn.session.state() == State::Lingering;
-        let lingering_states = self.conns.iter().filter(|(_, conn)| is_lingering(conn)).count();
+        let lingering_states = self.conns.iter().filter(|(_, conn)| conn.session.is_lingering()).count();
         assert_eq!(lingering, lingering_states, "each lingering connection has a deadline");
         self.frames.check(&mut self.buffers);
         self.writes.check(&mut self.buffers);
