@@ -196,7 +196,7 @@ impl<N: Net> EventLoop<N> {
     }
 
     /// Writes messages to `journal` from now on.
-    pub fn record_to(&mut self, journal: Journal) {
+    pub fn set_journal(&mut self, journal: Journal) {
         self.journal = journal;
     }
 
@@ -205,7 +205,7 @@ impl<N: Net> EventLoop<N> {
     /// # Errors
     /// See [`LoopError`].
     pub fn run(&mut self) -> Result<(), LoopError> {
-        while !self.is_over() {
+        while !self.is_stopped() {
             self.turn()?;
         }
         Ok(())
@@ -249,7 +249,7 @@ impl<N: Net> EventLoop<N> {
 
     /// Whether the server has stopped.
     #[must_use]
-    pub fn is_over(&self) -> bool {
+    pub fn is_stopped(&self) -> bool {
         self.phase == Phase::Stopped
     }
 

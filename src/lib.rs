@@ -6,24 +6,24 @@
 //! use loopline::frame;
 //! use loopline::service::{Action, Output, Progress, StreamService, message::Message};
 //!
-//! let (mut answer, mut records) = (Vec::new(), Vec::new());
+//! let (mut answer, mut lines) = (Vec::new(), Vec::new());
 //! let peer = "192.0.2.1:4000".parse().unwrap();
-//! let mut out = Output::new(peer, &mut answer, Some(&mut records));
+//! let mut out = Output::new(peer, &mut answer, Some(&mut lines));
 //!
-//! // One whole frame, and the beginning of another.
+//! // A complete frame, and the beginning of another.
 //! let mut unread = Vec::new();
 //! frame::append("hello", &mut unread);
 //! unread.extend_from_slice(b"12");
 //!
 //! let progress = Message::new(1024).received(&unread, false, &mut out);
 //! assert_eq!(progress, Progress { consumed: 64 + 5, action: Action::Continue });
-//! assert_eq!(records, b"[192.0.2.1:4000] hello\n");
+//! assert_eq!(lines, b"[192.0.2.1:4000] hello\n");
 //! let reply = frame::parse(&answer, 1024).unwrap().unwrap();
 //! assert_eq!(reply.text(), "Message received successfully....");
 //! ```
 //!
 //! The [event loop](event_loop::EventLoop) runs services on a [network](net::Net): the kernel's
-//! ([`net::kernel::KernelNet`], on `mio`), or one that a test makes up.
+//! ([`net::kernel::KernelNet`], on `mio`), or a simulated one in a test.
 //!
 //! ```
 //! use loopline::event_loop::EventLoop;
@@ -45,17 +45,29 @@
 //!     stopper.stop()?;
 //!     Ok(greeting)
 //! });
-//! server.run()?; // until somebody stops it
+//! server.run()?; // until it is stopped
 //! assert_eq!(client.join().unwrap()?, GREETING);
 //! # Ok(())
 //! # }
 //! ```
 //!
+//! # How the parts fit
+//!
+//! | module | |
+//! |---|---|
+//! | [`service`] | what a server answers: traits for streams and datagrams, and the five services of the program |
+//! | [`frame`] | the frame of the service `message` |
+//! | [`event_loop`] | the turn: accept, read, commit, send, expire |
+//! | [`net`] | what the loop asks of a network, and the kernel's |
+//! | [`journal`] | the record of messages, written before they are acknowledged |
+//! | [`limits`] | every limit of the loop |
+//! | `client` | a blocking client of the five services (feature `cli`) |
+//!
 //! # Features
 //!
-//! - `cli` (default): the whole program; without it the binary is `serve` alone, made for small devices.
-//! - `signals`: [`KernelNet::take_signals`](net::kernel::KernelNet), so that SIGINT and SIGTERM end the
-//!   loop in order.
+//! - `cli` (default): the whole program. Without it the binary is `serve` alone, for small devices.
+//! - `signals`: `KernelNet::take_signals`, so that SIGINT and SIGTERM drain the loop.
+//! - `batches`: datagrams are received and sent many a system call.
 
 #![warn(unreachable_pub)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]

@@ -1,62 +1,59 @@
-//! Every bound of the server, in one place, each with the reason for its default.
+//! Every limit of the server, with the reason for its default.
 
 use std::time::Duration;
 
-/// What the loop and its connections may use. A timeout of `None` is off.
+/// The limits of the loop and its connections. A timeout of `None` is off.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections served at once. The program sets it from the descriptor limit; who embeds the loop sees to
-    /// it that the process may have as many descriptors.
+    /// Connections served at once. The program sets it from the descriptor limit; a process that embeds
+    /// the loop must have as many descriptors.
     pub connections_max: usize,
-    /// Connections over `connections_max` that are being told so, at once. They need descriptors of their
-    /// own, which is why the program leaves that many free: a peer that is refused still reads why. While
-    /// all are taken, further peers wait in the backlog.
+    /// Connections over `connections_max` that are refused at once. Each has a descriptor until its peer has read
+    /// why, so the program keeps this many free. While all are in use, further peers wait in the backlog.
     pub refusals_max: usize,
-    /// Events taken from the kernel at a time. With more, the state of the first is out of the processor's
-    /// cache before the last is looked at; with fewer, a busy loop polls more often than it must.
+    /// Events of one poll. With more, the state of the first connection has left the processor's cache before the
+    /// last is visited; with fewer, a busy loop polls more often than necessary.
     pub events_per_poll_max: usize,
-    /// Connections visited a turn; those left over come first in the next. Between two turns the loop looks
-    /// at what is new: connects, datagrams, signals, deadlines.
+    /// Connections visited a turn; the others come first in the next. Between two turns the loop handles new
+    /// connections, datagrams, signals and deadlines.
     pub visits_per_turn_max: usize,
-    /// Connections visited before what they said is recorded and answered. More share one write of the
-    /// record and keep the kernel's receive and send paths warm, one after the other; fewer wait less for
-    /// each other.
+    /// Connections visited before a commit. More share one write of the journal, and keep first the kernel's
+    /// receive path and then its send path in the cache; fewer wait less for each other.
     pub visits_per_commit_max: usize,
-    /// Bytes of answers after which a commit comes early, so that the buffer of a turn stays small however
-    /// much a visit brings in.
+    /// Bytes of answers before a commit, so that the buffer of a turn stays small however much is read.
     pub answer_bytes_per_commit_max: usize,
-    /// Connections accepted a turn on each listener. A storm is taken in quickly, and those already
-    /// connected wait for about a millisecond at most.
+    /// Connections accepted a turn on each listener. A storm of connects is accepted quickly, and open connections
+    /// wait for about a millisecond at most.
     pub accepts_per_turn_max: usize,
     /// Datagrams received a turn on each socket, so that a flood of them leaves time for streams.
     pub datagrams_per_turn_max: usize,
-    /// Bytes read from a connection on a visit, which is the size of the one buffer that all share. It also
-    /// bounds the frames answered on a visit: 1024 of the smallest fit in.
+    /// Bytes read from a connection on a visit: the size of the shared read buffer. It also bounds the frames
+    /// answered on a visit: 1,024 of the smallest fit.
     pub read_bytes_max: usize,
-    /// Bytes that a peer may leave unread of its answers before no more is read from it. What one visit
-    /// answers comes on top.
+    /// Unsent bytes of a connection above which nothing more is read from it. The answers of one visit come on
+    /// top.
     pub unsent_bytes_max: usize,
-    /// Bytes on the way to the record before it is written to at once, or, when it takes nothing, before no
-    /// more is read for it.
+    /// Unwritten bytes of the journal above which it is written before the turn goes on, and above which, while it
+    /// is not writable, nothing more is read for it.
     pub journal_bytes_max: usize,
-    /// Bytes thrown away on a connection that is over but whose peer still sends.
+    /// Bytes discarded of a peer that still sends after its stream has ended.
     pub linger_bytes_max: usize,
-    /// How long such a peer has to end its side.
+    /// Maximum time for such a peer to end its side.
     pub linger_timeout: Duration,
     /// Sessions of each datagram endpoint.
     pub sessions_max: usize,
-    /// After which a session without a datagram is forgotten.
+    /// A session is closed after this time without a datagram.
     pub session_timeout: Duration,
-    /// From a frame's first byte to its last, absolute: dripping bytes does not renew it.
+    /// Maximum time to receive a whole frame, from its first byte. Further bytes do not renew it.
     pub frame_timeout: Option<Duration>,
-    /// Between frames. Holding idle connections is what the server is good at, so off by default.
+    /// Maximum time between frames. Off by default, since idle connections cost little.
     pub idle_timeout: Option<Duration>,
-    /// How long a peer may take nothing of an answer.
+    /// Maximum time without a byte taken of an answer.
     pub write_timeout: Option<Duration>,
-    /// From a request to stop to the end, for frames that have begun.
+    /// Maximum time from a request to stop to the end, for frames that have begun.
     pub drain_timeout: Duration,
-    /// How long accepting pauses when the system is out of descriptors or memory. No event tells that some
-    /// came free elsewhere, so the next waiting peer waits that long at most.
+    /// How long accepting pauses when the system is out of descriptors or memory. No event reports that some were
+    /// freed elsewhere, so a waiting peer waits that much longer at most.
     pub accept_pause: Duration,
 }
 

@@ -41,7 +41,7 @@ impl Server {
         let record = NamedTempFile::new().unwrap();
         let stream = server.listen(anywhere(), Box::new(Message::new(1024))).unwrap();
         let datagram = server.bind(anywhere(), Box::new(Month)).unwrap();
-        server.record_to(Journal::to(Box::new(open_file(record.path()).unwrap()), Ack::Written));
+        server.set_journal(Journal::to(Box::new(open_file(record.path()).unwrap()), Ack::Written));
         Self { turned: server, stream, datagram, allocated: AllocationInfo::default(), record }
     }
 

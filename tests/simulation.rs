@@ -149,7 +149,7 @@ fn stop_in_order(seed: u64) -> usize {
     let begun: Vec<usize> =
         net.peers.iter().zip(&net.wires).map(|(peer, wire)| peer.begun_messages(wire)).collect();
     let mut is_written = true;
-    while !run.server.is_over() {
+    while !run.server.is_stopped() {
         if let Err(error) = run.turn(true) {
             // The journal was blocked until the drain timeout.
             assert!(
@@ -196,7 +196,7 @@ fn end_when_the_journal_fails(seed: u64) -> usize {
         if let Err(error) = run.turn(peers_to_come > 0) {
             let is_cause =
                 matches!(&error, LoopError::Journal(error) if error.kind() == ErrorKind::StorageFull);
-            assert!(is_cause && run.server.is_over(), "{error}");
+            assert!(is_cause && run.server.is_stopped(), "{error}");
             return 1;
         }
     }

@@ -1,22 +1,22 @@
 //! One line of text for any bytes, and the bytes back from the line.
 //!
-//! A record is read by people on terminals and by scripts line by line, and its bytes come from anybody.
-//! So whatever could end the line, move the cursor or reorder what is shown is written as an escape:
+//! The journal is read on terminals and by scripts, line by line, and its bytes come from untrusted peers. So
+//! everything that could end the line, move the cursor or reorder the text is written as an escape:
 //!
 //! | bytes | written |
 //! |---|---|
 //! | `\` | `\\` |
 //! | tab, line feed, carriage return | `\t` `\n` `\r` |
 //! | other control characters, bidirectional marks, line and paragraph separators | `\u{202e}` |
-//! | bytes that are no UTF-8 | `\xff` |
+//! | bytes that are not UTF-8 | `\xff` |
 //!
-//! All else stands as it is. [`unescape`] undoes it exactly.
+//! Everything else is unchanged. [`unescape`] is the exact inverse.
 
 use std::fmt::Write;
 
 /// Appends the escaped form of `bytes` to `line`.
 pub fn escape(bytes: &[u8], line: &mut Vec<u8>) {
-    // Nearly every message is printable ASCII: one pass to know it, one copy.
+    // Nearly every message is printable ASCII: one pass to check it, one copy.
     if bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b'\\') {
         line.extend_from_slice(bytes);
         return;
@@ -33,7 +33,7 @@ pub fn escape(bytes: &[u8], line: &mut Vec<u8>) {
     line.extend_from_slice(text.as_bytes());
 }
 
-/// The bytes that `line` stands for; `None` when a backslash in it begins no escape of the table above.
+/// The bytes that were escaped as `line`; `None` if a backslash in it does not begin an escape of the table above.
 #[must_use]
 pub fn unescape(line: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(line.len());
@@ -77,7 +77,7 @@ fn escape_character(character: char, text: &mut String) {
     }
 }
 
-/// Characters that print as nothing but change how the rest of the line is shown: the bidirectional
+/// Characters that are invisible but change how the rest of the line is shown: the bidirectional
 /// marks, embeddings, overrides and isolates (Unicode Standard Annex 9), the two separators that some
 /// programs take for the end of a line, and the byte order mark.
 fn misleads(character: char) -> bool {

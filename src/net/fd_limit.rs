@@ -1,20 +1,20 @@
-//! How many descriptors this process may have, and so how many connections.
+//! The descriptor limit of the process, and how many connections it allows.
 
 use crate::limits::Limits;
 
-/// Descriptors that are not connections: standard streams, poller, signals, record, and some to spare.
-const DESCRIPTORS_KEPT: u64 = 32;
+/// Descriptors that are not connections: standard streams, poller, signals, journal, and some to spare.
+const OTHER_DESCRIPTORS: u64 = 32;
 
-/// Sets the limits of `limits` that depend on descriptors: `asked` connections, or as many as there is room
-/// for. Returns the line to tell the user when there is room for fewer than asked.
-pub(crate) fn fit(limits: &mut Limits, asked: Option<usize>, endpoints: usize) -> Option<String> {
+/// Sets the limits that depend on descriptors: `requested` connections, or as many as there is room for. Returns a
+/// warning if there is room for fewer than requested.
+pub(crate) fn fit(limits: &mut Limits, requested: Option<usize>, endpoints: usize) -> Option<String> {
     let descriptors = raise_limit();
     let Room { connections: room, refusals } = room_for_serving(descriptors, endpoints, limits.refusals_max);
     limits.refusals_max = refusals;
-    limits.connections_max = asked.unwrap_or(room).min(room);
-    let asked = asked.filter(|asked| *asked > room)?;
+    limits.connections_max = requested.unwrap_or(room).min(room);
+    let requested = requested.filter(|requested| *requested > room)?;
     Some(format!(
-        "--max-connections {asked} is more than the limit of {descriptors} descriptors allows: \
+        "--max-connections {requested} is more than the limit of {descriptors} descriptors allows: \
          {room} will be served at once (raise the limit with 'ulimit -n' or LimitNOFILE=)"
     ))
 }
@@ -25,39 +25,40 @@ pub(crate) fn room_for_client() -> u32 {
     u32::try_from(room_for_driving(raise_limit())).unwrap_or(u32::MAX).max(1)
 }
 
-/// What a number of descriptors is shared out to.
+/// The connections that a number of descriptors allows.
 pub(crate) struct Room {
     /// Connections served.
     pub(crate) connections: usize,
-    /// Connections that are only told that the server is full.
+    /// Connections that are refused because the server is full.
     pub(crate) refusals: usize,
 }
 
-/// What `serve` makes of `descriptors` at so many endpoints, with at most `refusals_max` refusals at once.
+/// The connections of `serve` with this many descriptors and endpoints, and at most `refusals_max` refusals at
+/// once.
 pub(crate) fn room_for_serving(descriptors: u64, endpoints: usize, refusals_max: usize) -> Room {
-    // Peers that are refused need descriptors too, but under a low limit not most of them.
+    // Refused peers need descriptors too, but under a low limit not most of them.
     let refusals = refusals_max.min(usize::try_from(descriptors / 16).unwrap_or(usize::MAX)).max(1);
-    let kept = DESCRIPTORS_KEPT + endpoints as u64 + refusals as u64;
+    let kept = OTHER_DESCRIPTORS + endpoints as u64 + refusals as u64;
     let connections = usize::try_from(descriptors.saturating_sub(kept)).unwrap_or(usize::MAX).max(1);
     Room { connections, refusals }
 }
 
-/// Descriptors with which `serve` has room for `connections`, whatever it takes off for refusals.
+/// Descriptors with which `serve` has room for `connections`, however many it keeps for refusals.
 #[cfg(feature = "cli")]
 pub(crate) fn needed_for_serving(connections: u64, endpoints: usize, refusals_max: usize) -> u64 {
-    connections.saturating_add(DESCRIPTORS_KEPT + endpoints as u64 + refusals_max as u64)
+    connections.saturating_add(OTHER_DESCRIPTORS + endpoints as u64 + refusals_max as u64)
 }
 
 /// Connections that a process of `descriptors` can open to drive a server.
 #[cfg(feature = "cli")]
 pub(crate) fn room_for_driving(descriptors: u64) -> u64 {
-    descriptors.saturating_sub(DESCRIPTORS_KEPT)
+    descriptors.saturating_sub(OTHER_DESCRIPTORS)
 }
 
 /// Descriptors with which there is room for driving `connections`.
 #[cfg(feature = "cli")]
 pub(crate) fn needed_for_driving(connections: u64) -> u64 {
-    connections.saturating_add(DESCRIPTORS_KEPT)
+    connections.saturating_add(OTHER_DESCRIPTORS)
 }
 
 /// Raises the soft limit to the hard one and returns it.
@@ -75,7 +76,7 @@ fn raise_limit() -> u64 {
     soft.unwrap_or(DESCRIPTORS_IF_UNKNOWN)
 }
 
-/// What systems give a process if nothing else is said.
+/// The usual default of a system.
 const DESCRIPTORS_IF_UNKNOWN: u64 = 1024;
 
 #[cfg(test)]

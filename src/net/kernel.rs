@@ -1,6 +1,6 @@
-//! The kernel's network, through `mio`: the only room that knows it.
+//! The kernel's network, on `mio`. No other module uses `mio`.
 
-#![expect(clippy::disallowed_methods, reason = "this is where the clocks are read")]
+#![expect(clippy::disallowed_methods, reason = "the clocks are read here")]
 
 #[cfg(feature = "batches")]
 mod batch;
@@ -32,7 +32,7 @@ pub struct KernelNet {
     events_max: usize,
     options: SocketOptions,
     started: Instant,
-    /// mio takes one waker for a poller, and only the last one made works.
+    /// A poller has one waker: only the last one made works.
     waker: Arc<Waker>,
     stop_requests: Arc<AtomicU32>,
     #[cfg(feature = "signals")]
@@ -49,7 +49,7 @@ pub struct DatagramSocket {
     batches: batch::Batches,
 }
 
-/// Asks a running server to stop, from anywhere: once to let it finish what has begun, twice at once.
+/// Stops a running server from another thread: the first request drains, the second stops at once.
 #[derive(Debug, Clone)]
 pub struct Stopper {
     waker: Arc<Waker>,
@@ -57,10 +57,10 @@ pub struct Stopper {
 }
 
 impl Stopper {
-    /// Asks.
+    /// Requests a stop.
     ///
     /// # Errors
-    /// The poller could not be woken.
+    /// The poller cannot be woken.
     pub fn stop(&self) -> io::Result<()> {
         self.stop_requests.fetch_add(1, Ordering::SeqCst);
         self.waker.wake()
@@ -71,7 +71,7 @@ impl KernelNet {
     /// A poller without sources.
     ///
     /// # Errors
-    /// The system has no descriptor left for it.
+    /// No descriptor is left.
     pub fn new(options: SocketOptions) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), mio::Token(Token::STOP.0))?);
@@ -90,10 +90,10 @@ impl KernelNet {
         })
     }
 
-    /// SIGINT and SIGTERM become requests to stop.
+    /// Turns SIGINT and SIGTERM into requests to stop.
     ///
     /// # Errors
-    /// The signals could not be taken over.
+    /// The signal handlers cannot be installed.
     #[cfg(feature = "signals")]
     pub fn take_signals(&mut self) -> io::Result<()> {
         use signal_hook::consts::{SIGINT, SIGTERM};
@@ -143,13 +143,13 @@ impl KernelNet {
         Ok((socket, address))
     }
 
-    /// Something that can stop the loop from another thread.
+    /// A handle that stops the loop from another thread.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         Stopper { waker: self.waker.clone(), stop_requests: self.stop_requests.clone() }
     }
 
-    /// Lets an event come when `descriptor`, to which messages are recorded, takes more.
+    /// Makes the poller report when `descriptor`, to which the journal is written, takes more bytes.
     ///
     /// # Errors
     /// The poller does not take it: `PermissionDenied` for what never makes a writer wait, such as a plain
@@ -180,7 +180,7 @@ impl StreamIo for KernelNet {
     }
 
     fn close(&mut self, stream: TcpStream) {
-        // Closing takes it out of the poller, whose descriptor for it nobody else has.
+        // Closing removes it from the poller, since no other descriptor refers to the socket.
         drop(stream);
     }
 }
@@ -260,8 +260,8 @@ impl Poller for KernelNet {
             self.events_max = events_max;
         }
         let mut polled = self.poll.poll(&mut self.events, timeout);
-        // The process may have been stopped for a while and continued: what has come meanwhile must be heard
-        // of before anybody is called idle. A poll that does not wait is not interrupted again.
+        // The process may have been stopped and continued: events that have come meanwhile must be polled
+        // before a connection is found idle. A poll that does not wait is not interrupted again.
         while polled.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
             polled = self.poll.poll(&mut self.events, Some(Duration::ZERO));
         }

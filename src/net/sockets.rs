@@ -1,5 +1,4 @@
-//! Sockets, made the same way for whoever needs them: those that listen, for the event loop and for the
-//! threads, and those that connect.
+//! Opening sockets: those that listen, for both models of the server, and those that connect.
 
 use std::io;
 #[cfg(feature = "cli")]
@@ -8,15 +7,15 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// How listening sockets are made.
+/// Options of the sockets of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct SocketOptions {
-    /// Connections that may wait to be accepted. The system cuts it to its own limit
-    /// (`net.core.somaxconn`). A short backlog drops connects in a storm, and each costs its peer a second.
+    /// Maximum number of connections that wait to be accepted. The system reduces it to its own limit
+    /// (`net.core.somaxconn`). When a short backlog overflows, each dropped connect costs its peer a second.
     pub backlog: u16,
     /// Several processes may share the port.
     pub reuse_port: bool,
-    /// Datagrams are received and sent in batches, where the system can and the crate is built with them.
+    /// Receive and send datagrams in batches, if the system supports it and the crate is built with them.
     pub batches: bool,
 }
 
@@ -29,13 +28,13 @@ impl Default for SocketOptions {
 /// Listens at `address`, blocking.
 ///
 /// # Errors
-/// The address is taken, not this machine's, or not allowed.
+/// The address is in use, is not an address of this machine, or is not permitted.
 pub fn listen(address: SocketAddr, options: SocketOptions) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restarted server takes its port at once, though old connections are still in TIME_WAIT.
+    // A restarted server can bind its port at once, although old connections are still in TIME_WAIT.
     socket.set_reuse_address(true)?;
     set_reuse_port(&socket, options)?;
-    // Accepted sockets inherit it: answers are written whole, and never wait for a peer's acknowledgement.
+    // Accepted sockets inherit it: an answer never waits for the acknowledgement of earlier bytes.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(options.backlog.into())?;
@@ -45,7 +44,7 @@ pub fn listen(address: SocketAddr, options: SocketOptions) -> io::Result<TcpList
 /// Receives datagrams at `address`, blocking.
 ///
 /// # Errors
-/// The address is taken, not this machine's, or not allowed.
+/// The address is in use, is not an address of this machine, or is not permitted.
 pub fn bind(address: SocketAddr, options: SocketOptions) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     set_reuse_port(&socket, options)?;
@@ -53,17 +52,17 @@ pub fn bind(address: SocketAddr, options: SocketOptions) -> io::Result<UdpSocket
     Ok(socket.into())
 }
 
-/// Asks for a connection to `peer`, non-blocking: it may be on its way when this returns.
+/// Begins to connect to `peer`, non-blocking: the connection may not be open yet when this returns.
 ///
 /// # Errors
-/// No port, descriptor or memory is left, or the peer is known to be out of reach.
+/// No port, descriptor or memory is left, or the peer is known to be unreachable.
 #[cfg(feature = "cli")]
 pub(crate) fn connect(source: Option<IpAddr>, peer: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(peer), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
     if let Some(source) = source {
-        // The port is chosen when the peer is known, so that the same one serves for other peers too, and
-        // so that choosing does not have to look for one that nobody has.
+        // The kernel chooses the port when it knows the peer. So one port serves for several peers, and the
+        // kernel need not search for a port that is not used at all.
         nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true)?;
         bind_to(&socket, source)?;
     }
@@ -76,7 +75,7 @@ pub(crate) fn connect(source: Option<IpAddr>, peer: SocketAddr) -> io::Result<Tc
 /// A socket, non-blocking, for datagrams to and from `peer` only.
 ///
 /// # Errors
-/// No port, descriptor or memory is left, or there is no way to the peer.
+/// No port, descriptor or memory is left, or the peer is unreachable.
 #[cfg(feature = "cli")]
 pub(crate) fn connect_datagrams(source: Option<IpAddr>, peer: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(peer), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
@@ -87,13 +86,13 @@ pub(crate) fn connect_datagrams(source: Option<IpAddr>, peer: SocketAddr) -> io:
     Ok(socket.into())
 }
 
-/// Gives the socket its own address. Connecting fails alike when no port of it is free, so that an address
-/// which is not this machine's gets an error of its own.
+/// Binds the socket to its own address. An address that is not this machine's has an error of its own, since
+/// connecting fails with the same error when no port is free.
 #[cfg(feature = "cli")]
 fn bind_to(socket: &Socket, source: IpAddr) -> io::Result<()> {
     socket.bind(&SocketAddr::new(source, 0).into()).map_err(|error| match error.raw_os_error() {
         Some(libc::EADDRNOTAVAIL) => {
-            io::Error::new(io::ErrorKind::InvalidInput, format!("{source} is no address of this machine"))
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{source} is not an address of this machine"))
         }
         _ => error,
     })

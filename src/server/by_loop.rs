@@ -32,7 +32,7 @@ pub(super) fn serve(setup: Setup) -> Result<(), ServeError> {
     }
     if let Some(sink) = setup.journal {
         watch(&sink, server.net()).map_err(failed)?;
-        server.record_to(Journal::to(Box::new(sink), setup.ack));
+        server.set_journal(Journal::to(Box::new(sink), setup.ack));
     }
     announce(&setup.listening);
     server.run().map_err(ServeError::Run)

@@ -16,6 +16,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use procfs::FromRead;
+use procfs::process::Status;
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -181,9 +183,8 @@ fn has_too_many_threads(shared: &Shared) -> bool {
     if shared.connections() < most - most / 8 {
         return false;
     }
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let threads = status.lines().find_map(|line| line.strip_prefix("Threads:")?.trim().parse::<usize>().ok());
-    threads.is_some_and(|threads| threads >= most + shared.limits.refusals_max)
+    let threads_max = most + shared.limits.refusals_max;
+    Status::from_file("/proc/self/status").is_ok_and(|status| status.threads >= threads_max as u64)
 }
 
 fn pause(duration: Duration) {

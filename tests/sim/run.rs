@@ -23,7 +23,7 @@ impl Run {
         let mut net = SimNet::new(random.next(), limits, faults, ack);
         let journal = Journal::to(Box::new(net.sink()), ack);
         let mut server = EventLoop::new(net, limits.clone());
-        server.record_to(journal);
+        server.set_journal(journal);
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         server.listen(address, Box::new(Message::new(4000))).unwrap();
         server.listen(address, Box::new(Greeting)).unwrap();

@@ -1,8 +1,7 @@
-//! Datagrams of the kernel in batches: the only file that knows `quinn-udp`, for `recvmmsg`, and of `rustix`
-//! the half for `sendmmsg`.
+//! Datagrams of the kernel in batches: `recvmmsg` by `quinn-udp`, `sendmmsg` by `rustix`.
 //!
-//! What the kernel glues together of one peer (`UDP_GRO`) is left off: such a batch needs 64 KiB for each
-//! buffer that may as well hold one small question, and on loopback and from many peers nothing is glued.
+//! Receive offload (`UDP_GRO`) stays off: it needs a buffer of 64 KiB for what is mostly one small datagram, and
+//! on loopback and from many peers the kernel coalesces nothing.
 
 use std::array;
 use std::cell::Cell;
@@ -19,47 +18,47 @@ use socket2::{Domain, Socket, Type};
 use crate::net::Datagram;
 use crate::net::sockets::SocketOptions;
 
-/// What a socket needs for batches.
+/// The state of a socket for batches.
 #[derive(Debug)]
 pub(super) struct Batches {
-    /// What `quinn-udp` calls need. `None`: there are no batches.
+    /// The state of `quinn-udp`. `None`: batches are off.
     state: Option<UdpSocketState>,
-    /// The kernel has not said yet that it lacks them.
+    /// False once the kernel has refused a batch.
     usable: Cell<bool>,
-    /// As many as make a batch worth its cost came the last time.
+    /// The last time enough datagrams came to be worth a batch.
     expects_many: Cell<bool>,
-    /// Only a batch tells the address that was asked.
+    /// Bound to all addresses: only a batch reports the destination address of a datagram.
     at_all_addresses: bool,
 }
 
-/// It is to be done one by one.
+/// The batch is not possible, or not worth it: one datagram a call.
 #[derive(Debug)]
-pub(super) struct OneByOne;
+pub(super) struct Unbatched;
 
 impl Batches {
-    /// Of a socket bound to `address`.
+    /// For a socket bound to `address`.
     pub(super) fn of(socket: &impl AsFd, address: SocketAddr, options: SocketOptions) -> Self {
         let state = if options.batches { prepare(socket, address).ok() } else { None };
         let at_all_addresses = address.ip().is_unspecified();
         Self { state, usable: Cell::new(true), expects_many: Cell::new(false), at_all_addresses }
     }
 
-    /// Of a socket that is not asked for any.
+    /// For a socket without batches.
     pub(super) fn none() -> Self {
         let no = Cell::new(false);
         Self { state: None, usable: no.clone(), expects_many: no, at_all_addresses: false }
     }
 
-    fn state(&self) -> Result<&UdpSocketState, OneByOne> {
-        self.state.as_ref().filter(|_| self.usable.get()).ok_or(OneByOne)
+    fn state(&self) -> Result<&UdpSocketState, Unbatched> {
+        self.state.as_ref().filter(|_| self.usable.get()).ok_or(Unbatched)
     }
 
-    /// The kernel lacks them: from now on datagrams go one by one.
+    /// The kernel does not support batches: from now on one datagram a call.
     pub(super) fn give_up(&self) {
         self.usable.set(false);
     }
 
-    /// So many have come, in a batch or one by one.
+    /// Records how many datagrams the last call received.
     pub(super) fn note(&self, received: usize) {
         self.expects_many.set(received >= FEW);
     }
@@ -69,18 +68,19 @@ impl Batches {
         self.state().is_ok()
     }
 
-    /// As [`receive_batch`](crate::net::DatagramIo::receive_batch). A batch that is not full proves nothing: an
-    /// error ends one, too. So more may wait until the kernel says that it would block.
+    /// As [`receive_batch`](crate::net::DatagramIo::receive_batch). A short batch
+    /// does not mean that the socket is drained, since an error ends one, too: more may wait until the kernel
+    /// reports that it would block.
     pub(super) fn receive(
         &self,
         socket: &impl AsFd,
         buffer: &mut [u8],
         slot_bytes: usize,
         received: &mut Vec<Datagram>,
-    ) -> Result<bool, OneByOne> {
+    ) -> Result<bool, Unbatched> {
         let state = self.state()?;
         if !self.expects_many.get() && !self.at_all_addresses {
-            return Err(OneByOne);
+            return Err(Unbatched);
         }
         let mut chunks = buffer.chunks_exact_mut(slot_bytes);
         let slots_max = chunks.len().min(quinn_udp::BATCH_SIZE);
@@ -98,10 +98,10 @@ impl Batches {
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            // A sandbox that lacks the call, or does not allow it.
+            // A sandbox without the call, or one that forbids it.
             Err(error) if matches!(error.raw_os_error(), Some(ENOSYS | EOPNOTSUPP | EPERM)) => {
                 self.give_up();
-                Err(OneByOne)
+                Err(Unbatched)
             }
             Err(_) => Ok(true),
         }
@@ -113,7 +113,7 @@ impl Batches {
         socket: &impl AsFd,
         datagrams: &[Datagram],
         bytes: &[u8],
-    ) -> Result<io::Result<usize>, OneByOne> {
+    ) -> Result<io::Result<usize>, Unbatched> {
         let state = self.state()?;
         let pieces_max = state.max_gso_segments();
         let mut datagrams = datagrams;
@@ -122,7 +122,7 @@ impl Batches {
             if send_together(state, socket, &datagrams[..together], datagrams[0].local, bytes).is_ok() {
                 return Ok(Ok(together));
             }
-            // Not all of them may be at fault, and not every device can do it.
+            // One of them may be at fault, or the device cannot segment.
             datagrams = &datagrams[..together];
         } else {
             let apart = (1..datagrams.len())
@@ -141,18 +141,18 @@ impl Batches {
         match sent {
             Err(error) if matches!(error.raw_os_error(), Some(ENOSYS | EOPNOTSUPP)) => {
                 self.give_up();
-                Err(OneByOne)
+                Err(Unbatched)
             }
             sent => Ok(sent),
         }
     }
 }
 
-/// The state is that of a socket which is dropped at once: making it sets what peers of another protocol
-/// want (no fragments, what is glued together, marks of congestion), and receiving needs none of it.
+/// The state is made for another socket, which is dropped at once: making it sets options that QUIC needs (no
+/// fragments, receive offload, congestion marks) and that must not be set here.
 fn prepare(socket: &impl AsFd, address: SocketAddr) -> io::Result<UdpSocketState> {
     let state = UdpSocketState::new((&Socket::new(Domain::IPV4, Type::DGRAM, None)?).into())?;
-    // A socket that is bound to one address has been asked there.
+    // On a socket bound to one address, that is the destination of every datagram.
     if address.ip().is_unspecified() {
         match address {
             SocketAddr::V4(_) => setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?,
@@ -162,8 +162,8 @@ fn prepare(socket: &impl AsFd, address: SocketAddr) -> io::Result<UdpSocketState
     Ok(state)
 }
 
-/// How many of `datagrams`, from the first on, the kernel takes in one piece, to cut it up again: of one peer,
-/// one behind the other, and as long as the first, but for the last, which may be shorter.
+/// How many of `datagrams`, from the first on, can be sent as one segmented buffer (`UDP_SEGMENT`): to one peer,
+/// adjacent in memory, and as long as the first, but for the last, which may be shorter.
 fn in_one_piece(datagrams: &[Datagram], count_max: usize) -> usize {
     let first = &datagrams[0];
     let segment_bytes = first.bytes.len();
@@ -204,7 +204,7 @@ fn send_one(socket: &impl AsFd, datagram: &Datagram, bytes: &[u8]) -> io::Result
     Ok(1)
 }
 
-/// One call for each, since no safe one tells the kernel the address of every datagram of a batch.
+/// One call for each, since no safe interface sets the source address of each datagram of a batch.
 fn send_each(
     state: &UdpSocketState,
     socket: &impl AsFd,
@@ -214,7 +214,7 @@ fn send_each(
     for (sent, datagram) in datagrams.iter().enumerate() {
         let send = |from| send_together(state, socket, &datagrams[sent..=sent], from, bytes);
         let outcome = match send(datagram.local) {
-            // What was sent to all of a network, or to a group, cannot be answered from there.
+            // A broadcast or multicast address cannot be the source of an answer.
             Err(error)
                 if datagram.local.is_some() && matches!(error.raw_os_error(), Some(EINVAL | ENETUNREACH)) =>
             {
@@ -251,19 +251,19 @@ fn send_up_to<const MOST: usize>(
     Ok(sendmmsg(socket, &mut messages[..count], SendFlags::empty())?)
 }
 
-/// A batch that is as good as empty need not be laid out for many.
+/// Received datagrams from which on a batch is worth its cost.
 pub(super) const FEW: usize = 4;
 
-/// As many as are received at a time.
+/// Datagrams sent at a time: as many as are received.
 const MANY: usize = quinn_udp::BATCH_SIZE;
 
-/// Fewer are cheaper as datagrams of a batch.
+/// Datagrams from which on a segmented buffer is worth its cost.
 const PIECE_MIN: usize = 3;
 
-/// Longer ones go for themselves: this fits into every path, and what is cut up must not be fragmented.
+/// Maximum bytes of a segment: it fits into every path, since segments must not be fragmented.
 const SEGMENT_BYTES_MAX: usize = 1200;
 
-/// What a datagram can hold, and a bit less.
+/// Maximum bytes of a segmented buffer: a little less than a datagram can hold.
 const PIECE_BYTES_MAX: usize = 65_000;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What only a load generator asks of the kernel's network: to connect, and to wake up on time.
+//! The client's side of the kernel's network: connecting, and waiting until an exact time.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -51,7 +51,7 @@ impl Connect for KernelNet {
 
 impl PreciseTime for KernelNet {
     fn now_ns(&mut self) -> u64 {
-        // A message's time is taken twice, and `Instant` does more than is needed for it.
+        // Read twice for each message; `Instant` does more than is needed here.
         let now = ClockId::CLOCK_MONOTONIC.now().expect("the monotonic clock is always there");
         let part = |number: i64| u64::try_from(number).unwrap_or(0);
         part(now.tv_sec()) * 1_000_000_000 + part(now.tv_nsec())
@@ -65,7 +65,7 @@ impl PreciseTime for KernelNet {
         until_ns: u64,
     ) -> io::Result<()> {
         let wait_ns = until_ns.saturating_sub(now_ns);
-        // Waking up takes longer than this, so the rest is not slept.
+        // Waking up takes longer than this, so the rest is spent polling.
         if wait_ns <= SPIN_NS {
             return self.poll(events, events_max, Some(Duration::ZERO));
         }
@@ -75,8 +75,8 @@ impl PreciseTime for KernelNet {
 }
 
 impl KernelNet {
-    /// Lets an event come at `at_ns`. A poll's own timeout is in whole milliseconds, which is too coarse
-    /// for a schedule.
+    /// Sets the timer to `at_ns`. A poll's own timeout is in whole milliseconds, which is too coarse for a
+    /// schedule.
     fn wake_at(&mut self, at_ns: u64) -> io::Result<()> {
         if self.timer.as_ref().is_some_and(|timer| timer.set_to_ns == at_ns) {
             return Ok(());
@@ -91,7 +91,7 @@ impl KernelNet {
             it_interval: Timespec::default(),
             it_value: wait.try_into().map_err(|_| io::ErrorKind::InvalidInput)?,
         };
-        // Setting it anew also takes back that it has gone off, so it is never read.
+        // Setting it again also clears its expiration, so it is never read.
         timerfd_settime(&timer.descriptor, TimerfdTimerFlags::empty(), &once)?;
         self.timer = Some(timer);
         Ok(())
@@ -106,12 +106,12 @@ impl KernelNet {
     }
 }
 
-/// Wakes the poller up.
+/// A timer that wakes the poller.
 pub(super) struct Timer {
     descriptor: OwnedFd,
     set_to_ns: u64,
 }
 
-/// Before a moment on schedule the poller is asked without waiting for so long, in nanoseconds. It is what
+/// The time before a scheduled moment that is spent polling without waiting, in nanoseconds: about the time that
 /// waking up takes on a machine that is not too busy.
 const SPIN_NS: u64 = 60_000;

@@ -1,4 +1,4 @@
-//! Datagrams over the kernel, by batches and one by one: the same cases, and the same outcome.
+//! Datagrams on the kernel's network, in batches and one a call: the same cases, the same outcome.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -8,12 +8,12 @@ use crate::conn::token::Source;
 use crate::net::sockets::SocketOptions;
 use crate::net::{Datagram, DatagramIo, Listen};
 
-/// The ways that datagrams go.
+/// How datagrams are received and sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Path {
     #[cfg(feature = "batches")]
     Batches,
-    /// There were batches, until the system turned out to lack them.
+    /// In batches, until the system turns out not to support them.
     #[cfg(feature = "batches")]
     GivenUp,
     OneByOne,
@@ -27,7 +27,7 @@ const PATHS: &[Path] = &[
     Path::OneByOne,
 ];
 
-/// More than there is in any batch of the kernel.
+/// More than fit into any batch of the kernel.
 const MANY: usize = 75;
 
 const SLOT_BYTES: usize = 9;
@@ -53,7 +53,7 @@ impl Server {
         Self { net, socket, address }
     }
 
-    /// Receives until nothing is left, by batches of up to `slots`, and says what has come.
+    /// Receives until nothing is left, in batches of up to `slots`, and returns what has come.
     fn receive(&mut self, slots: usize) -> Vec<(Vec<u8>, Datagram)> {
         let mut all = Vec::new();
         let mut buffer = vec![0; slots * SLOT_BYTES];
@@ -68,7 +68,7 @@ impl Server {
         }
     }
 
-    /// Sends all, as the loop does, and says which of them failed.
+    /// Sends all, as the loop does, and returns those that failed.
     fn send(&mut self, mut datagrams: &[Datagram], bytes: &[u8]) -> Vec<SocketAddr> {
         let mut failed = Vec::new();
         while let Some(first) = datagrams.first() {
@@ -104,7 +104,7 @@ fn datagrams_come_in_order_each_cut_to_its_slot() {
             let peers = [peer_at("127.0.0.1:0"), peer_at("127.0.0.2:0")];
             let mut said = Vec::new();
             for (place, peer) in peers.iter().cycle().take(MANY).enumerate() {
-                // From nothing to more than a slot holds.
+                // From empty to more than a slot holds.
                 let text = format!("{place:02}{}", "-".repeat(place % 12)).into_bytes();
                 let text = if place % 12 == 1 { Vec::new() } else { text };
                 peer.send_to(&text, server.address).unwrap();
@@ -125,7 +125,7 @@ fn an_answer_that_fails_takes_no_other_with_it() {
         for count in [1, 2, 3, 4, 5, 32, 33, MANY] {
             for failing in [vec![], vec![0], vec![count / 2], vec![count - 1], vec![0, count / 2]] {
                 let mut server = Server::at(*path, "127.0.0.1:0");
-                // Those of one peer behind each other, then of one after the other in turn.
+                // First one peer after the other, then the peers in turn.
                 let peers = [peer_at("127.0.0.1:0"), peer_at("127.0.0.1:0")];
                 let to = |place: usize| &peers[usize::from(place > count / 2 && place % 2 == 0)];
                 let bytes: Vec<u8> = (0..count).map(|place| u8::try_from(place).unwrap()).collect();
@@ -240,7 +240,7 @@ fn an_answer_that_fails_takes_none_from_another_address_with_it() {
     let address = peer.local_addr().unwrap();
     let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
     let five = Some("127.0.0.5".parse().unwrap());
-    // From the given address, or from the one that the kernel chooses, to somebody, or to nobody.
+    // From the given address, or from the one that the kernel chooses; to a peer, or to a closed port.
     let plan = "NNNNf.fF..N.fNfffffF....FFFF";
     let answer = |(place, kind): (usize, char)| Datagram {
         bytes: place..place + 1,
