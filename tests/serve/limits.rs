@@ -63,16 +63,16 @@ fn a_low_descriptor_limit_bounds_the_connections_served() {
         let endpoint = format!("message=0 --max-connections 10000 --model {model}");
         let server = Serve::from_shell(r#"ulimit -n 100; exec "$@""#, &endpoint).start();
         let log = server.log();
-        let (_, served) = log.split_once("100 descriptors allows: ").expect("the limit is logged");
-        let served: usize = served.split_once(" will be served").unwrap().0.parse().unwrap();
-        let mut admitted: Vec<Peer> = (0..served).map(|_| server.connect("message")).collect();
+        let (_, bound) = log.split_once("100 descriptors allows: ").expect("the limit is logged");
+        let bound: usize = bound.split_once(" will be served").unwrap().0.parse().unwrap();
+        let mut admitted: Vec<Peer> = (0..bound).map(|_| server.connect("message")).collect();
         admitted.iter_mut().for_each(|peer| peer.exchange("admitted"));
         // More than the limit has descriptors for: some wait in the backlog until others are refused.
         let outside: Vec<Peer> = (0..100).map(|_| server.connect("message")).collect();
         for mut peer in outside {
             assert_eq!(
                 peer.receive_frame(),
-                format!("Error: the server is full, it serves {served} connections")
+                format!("Error: the server is full, it serves {bound} connections")
             );
         }
         admitted.iter_mut().for_each(|peer| peer.exchange("admitted"));
