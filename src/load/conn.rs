@@ -69,7 +69,7 @@ impl State {
 #[derive(Debug)]
 pub(crate) struct Conn<S> {
     pub(crate) stream: Option<S>,
-    /// Tells this connection from the earlier ones of its slot.
+    /// Distinguishes this connection from earlier ones of its slot.
     pub(super) generation: u8,
     pub(super) state: State,
     /// The oldest messages in flight; their count is 0 if there are none.

@@ -1,4 +1,4 @@
-//! What `load` drives: a service of ours, or connections to any TCP server.
+//! The target of `load`: a service, or any TCP server to hold connections to.
 
 use std::fmt;
 use std::io;

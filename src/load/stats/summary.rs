@@ -101,7 +101,7 @@ pub(crate) struct Connections {
     pub limited_by: Option<OpenLimit>,
 }
 
-/// What became of the messages: `sent = acknowledged + failed + unanswered`.
+/// Messages of a run: `sent = acknowledged + failed + unanswered`.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Messages {
     /// Sent.

@@ -71,14 +71,14 @@ fn drops_line(kernel: &DatagramDrops) -> String {
         (kernel.no_port, "because no socket had the port"),
     ];
     let drops = drops.iter().filter(|(count, _)| *count > 0);
-    let words: Vec<String> = drops.map(|(count, why)| format!("{} {why}", format::count(*count))).collect();
-    if words.is_empty() { "none by the kernel of this host".into() } else { words.join(", ") }
+    let parts: Vec<String> = drops.map(|(count, why)| format!("{} {why}", format::count(*count))).collect();
+    if parts.is_empty() { "none by the kernel of this host".into() } else { parts.join(", ") }
 }
 
 fn bytes(summary: &Summary) -> String {
     let [sent, received] = [summary.bytes.sent, summary.bytes.received].map(|count| {
         // A run without a duration has no throughput.
-        let milliseconds = whole(summary.duration_seconds * 1000.0);
+        let milliseconds = rounded(summary.duration_seconds * 1000.0);
         let throughput = count.saturating_mul(1000).checked_div(milliseconds);
         let throughput = throughput.map_or_else(String::new, |of| format!(" ({}/s)", format::bytes(of)));
         format::bytes(count) + &throughput
@@ -88,7 +88,8 @@ fn bytes(summary: &Summary) -> String {
 
 fn generator(summary: &Summary) -> String {
     let of = &summary.generator;
-    let each = of.bytes_per_connection.map(|each| format!(", {} per connection", format::bytes(whole(each))));
+    let each =
+        of.bytes_per_connection.map(|each| format!(", {} per connection", format::bytes(rounded(each))));
     format!(
         "{} of CPU, busy {}, {} of memory{}",
         seconds(of.cpu_seconds),
@@ -103,7 +104,7 @@ pub(super) fn seconds(seconds: f64) -> String {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast saturates")]
-fn whole(number: f64) -> u64 {
+fn rounded(number: f64) -> u64 {
     number.round() as u64
 }
 

@@ -114,13 +114,13 @@ fn a_log_without_its_last_line_break_is_complete() {
 #[test]
 fn an_error_names_file_and_line() {
     let whole = String::from_utf8(log_of(&[vec![1_000_000]])).unwrap();
-    let said = |text: &str| merged([whole.as_bytes(), text.as_bytes()]).unwrap_err().to_string();
-    assert_eq!(said("{\"p99\": 5}"), "1.hlog: line 1: the line is not of a histogram log");
-    let line = |histogram: &str| said(&format!("{whole}0.0,1.0,1.0,{histogram}\n"));
+    let error_of = |text: &str| merged([whole.as_bytes(), text.as_bytes()]).unwrap_err().to_string();
+    assert_eq!(error_of("{\"p99\": 5}"), "1.hlog: line 1: the line is not of a histogram log");
+    let line = |histogram: &str| error_of(&format!("{whole}0.0,1.0,1.0,{histogram}\n"));
     assert_eq!(line("HIST"), "1.hlog: line 8: the histogram is not compressed in version 2");
     assert!(line("HI ST").starts_with("1.hlog: line 8: the histogram is not base64: "));
     assert_eq!(line("HISTFAAAAAk="), "1.hlog: line 8: the histogram does not have the length it states");
-    assert_eq!(said(&whole.replace("Tag=service", "service")), {
+    assert_eq!(error_of(&whole.replace("Tag=service", "service")), {
         "1.hlog: line 7: the line is not of a histogram log"
     });
     assert!(read(Path::new("/no\n/such.hlog")).unwrap_err().to_string().starts_with("/no\\n/such.hlog: "));
