@@ -1,18 +1,19 @@
-//! Further services, served by the event loop on loopback and driven by the client and the load generator:
+//! Further services, served on loopback as `serve` does it, and driven by the client and the load generator:
 //! neither needs more than the definition.
 
 use std::thread;
 
 use super::*;
 use crate::client::{self, Lines};
-use crate::event_loop::EventLoop;
-use crate::limits::Limits;
+use crate::journal::sink::JournalTarget;
 use crate::net::kernel::Stopper;
+use crate::server::by_loop;
+use crate::server::options::ServeOptions;
+use crate::server::setup::Setup;
 use crate::service::echo::{self, FAREWELL};
 use crate::service::endpoint::Endpoint;
 use crate::service::{
-    Answer, DatagramClient, DatagramService, Definition, ExpectedAnswer, Make, Output, Session, Settings,
-    greeting,
+    Answer, DatagramClient, DatagramService, Definition, ExpectedAnswer, Output, Session, greeting,
 };
 
 /// A UDP service of one request: `ping` is answered with `pong`.
@@ -81,16 +82,15 @@ fn at_server<T: Send>(
     driven_as: &'static Definition,
     test: impl FnOnce(Endpoint) -> T + Send,
 ) -> T {
-    let net = KernelNet::new(SocketOptions::default()).unwrap();
-    let stopper = StopOnDrop(net.stopper());
-    let mut server = EventLoop::new(net, Limits::default());
-    let settings = Settings { message_bytes_max: 1024, time_zone: tz::TimeZone::utc() };
-    let any = "127.0.0.1:0".parse().unwrap();
-    let address = match definition.make {
-        Make::Stream(make) => server.listen(any, make(settings)),
-        Make::Datagram(make) => server.bind(any, make(settings)),
+    let options = ServeOptions {
+        endpoints: vec![Endpoint { port: 0, ..Endpoint::of(definition) }],
+        journal: JournalTarget::None,
+        ..ServeOptions::default()
     };
-    let endpoint = Endpoint { port: address.unwrap().port(), ..Endpoint::of(driven_as) };
+    let setup = Setup::open(&options).unwrap();
+    let endpoint = Endpoint { port: setup.listening[0].address.port(), ..Endpoint::of(driven_as) };
+    let mut server = by_loop::event_loop(setup).unwrap();
+    let stopper = StopOnDrop(server.net().stopper());
     thread::scope(|scope| {
         let test = scope.spawn(move || {
             let _stopper = stopper;

@@ -10,15 +10,23 @@ use crate::net::kernel::KernelNet;
 use crate::server::error::ServeError;
 use crate::server::setup::{OpenSocket, Setup, announce};
 
-pub(super) fn serve(setup: Setup) -> Result<(), ServeError> {
-    let failed = |error: io::Error| ServeError::Start(format!("cannot start the poller: {error}"));
-    let net = KernelNet::new(setup.socket_options).map_err(failed)?;
-    let mut server = EventLoop::new(net, setup.limits);
+pub(super) fn serve(mut setup: Setup) -> Result<(), ServeError> {
+    let listening = std::mem::take(&mut setup.listening);
+    let mut server = event_loop(setup)?;
     #[cfg(feature = "signals")]
     server
         .net()
         .take_signals()
         .map_err(|error| ServeError::Start(format!("cannot take over signals: {error}")))?;
+    announce(&listening);
+    server.run().map_err(ServeError::Run)
+}
+
+/// The event loop that serves what is open; signals do not stop it.
+pub(crate) fn event_loop(setup: Setup) -> Result<EventLoop<KernelNet>, ServeError> {
+    let failed = |error: io::Error| ServeError::Start(format!("cannot start the poller: {error}"));
+    let net = KernelNet::new(setup.socket_options).map_err(failed)?;
+    let mut server = EventLoop::new(net, setup.limits);
     for socket in setup.sockets {
         match socket {
             OpenSocket::Stream(listener, service) => {
@@ -34,8 +42,7 @@ pub(super) fn serve(setup: Setup) -> Result<(), ServeError> {
         watch(&sink, server.net()).map_err(failed)?;
         server.set_journal(Journal::to(Box::new(sink), setup.ack));
     }
-    announce(&setup.listening);
-    server.run().map_err(ServeError::Run)
+    Ok(server)
 }
 
 fn watch(sink: &JournalSink, net: &mut KernelNet) -> io::Result<()> {

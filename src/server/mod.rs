@@ -1,9 +1,9 @@
 //! `serve`: opens what the options name, once, and runs the chosen model with it.
 
-mod by_loop;
+pub(crate) mod by_loop;
 mod error;
 pub(crate) mod options;
-mod setup;
+pub(crate) mod setup;
 #[cfg(feature = "cli")]
 mod threads;
 
