@@ -2,7 +2,7 @@
 
 use procfs::{CpuInfo, Current, Meminfo};
 
-use super::crossover::{RatePair, crossover};
+use super::crossover::{Crossover, RatePair};
 use super::scalability::Fit;
 use super::statistics::Estimate;
 use crate::compare::capacities::Capacities;
@@ -133,13 +133,13 @@ fn verdict(workload: Workload, cells: &[Cell]) -> Verdict {
             threads_are_limited: by_threads.is_some_and(|cell| cell.generator.was_the_limit),
         })
         .collect();
-    let found = crossover(&rates);
+    let crossover = Crossover::of(&rates);
     let cells = || pairs.iter().flat_map(|(_, sides)| sides).flatten();
     let stops = MODELS
         .into_iter()
         .filter_map(|model| cells().filter(|cell| cell.model == model).find_map(|cell| stop(cell)));
-    let sentence = [found.sentence].into_iter().chain(stops).collect::<Vec<_>>().join("; ");
-    Verdict { workload, sentence, crossover: found.connections, cost: cost(&pairs) }
+    let sentence = [crossover.to_string()].into_iter().chain(stops).collect::<Vec<_>>().join("; ");
+    Verdict { workload, sentence, crossover: crossover.connections(), cost: cost(&pairs) }
 }
 
 /// The number of connections at which a model stopped, and the limit.

@@ -3,4 +3,5 @@
 pub(crate) mod crossover;
 pub(crate) mod findings;
 pub(crate) mod scalability;
+mod sentence;
 pub(crate) mod statistics;
