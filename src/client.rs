@@ -1,9 +1,8 @@
 //! The client: sends texts to one server, and prints the replies.
 //!
-//! It blocks, with a timeout on every step. What a request and a reply are is the business of the
-//! [client side](crate::service::client_side) of the service; sockets are in the files below this one. It
-//! never ends the process: whatever a server sends, the outcome is replies printed one per line, or a
-//! [`ClientError`].
+//! It blocks, with a timeout on every step. The [client side](crate::service::client_side) of the service
+//! defines requests and replies; sockets are in the files below this one. It never ends the process: whatever a
+//! server sends, the outcome is replies printed one per line, or a [`ClientError`].
 //!
 //! | service | sent | printed |
 //! |---|---|---|

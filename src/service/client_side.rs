@@ -1,7 +1,7 @@
 //! The client side of a service: the requests a client sends, and the replies that are correct.
 //!
-//! It stands beside the server side and is made of the same stuff: bytes in, bytes out, no socket and no
-//! clock. [`client`](crate) and the load generator send and judge by it, and know no service by name.
+//! Bytes in, bytes out, as the server side: no socket and no clock. The client and the load generator know a
+//! service by these traits only, not by its name.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
