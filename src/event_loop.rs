@@ -26,6 +26,7 @@ mod expire;
 mod invariants;
 mod outbox;
 mod read;
+mod readiness;
 mod send;
 
 use std::fmt;
@@ -39,7 +40,6 @@ use crate::conn::log_throttle::{LogKind, LogThrottle};
 use crate::conn::table::ConnTable;
 use crate::conn::token::{CONNECTIONS_MAX, ConnId, Source};
 use crate::conn::udp_sessions::UdpSessions;
-use crate::conn::{CloseReason, Conn, Flags};
 use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::net::{Datagram, Event, Net, Token};
@@ -280,72 +280,6 @@ impl<N: Net> EventLoop<N> {
         let sessions = self.sockets.iter_mut().filter_map(|one| one.sessions.wait_ms(now)).min();
         let waits = [self.table.wait_ms(now), sessions, self.accept_wait_ms(), self.drain_wait_ms()];
         waits.into_iter().flatten().min().map(|ms| Duration::from_millis(ms.into()))
-    }
-
-    /// Events set flags and fill the run queue; nothing is read or closed before all events are seen.
-    fn mark_ready(&mut self) {
-        for index in 0..self.events.len() {
-            let event = self.events[index];
-            match Source::from(event.token) {
-                Source::Conn(id) => self.mark_conn_ready(id, event),
-                Source::Listener(index) => {
-                    if let Some(listener) = self.listeners.get_mut(usize::from(index)) {
-                        listener.ready = true;
-                    }
-                }
-                Source::Socket(index) => {
-                    if let Some(socket) = self.sockets.get_mut(usize::from(index)) {
-                        socket.ready = true;
-                    }
-                }
-                Source::Stop => self.stop(),
-                // The journal is written to once a turn anyway, and a timer has only to end the wait.
-                Source::Journal | Source::Timer => {}
-            }
-        }
-    }
-
-    fn mark_conn_ready(&mut self, id: ConnId, event: Event) {
-        let Some(key) = self.table.find(id) else { return };
-        let conn = self.table.conn_mut(key);
-        conn.flags.note(event.readable, event.writable, event.ended);
-        let is_held = conn.flags.contains(Flags::HELD);
-        if self.can_continue(key) {
-            self.enqueue(key);
-        } else if event.ended && is_held {
-            // It is neither read nor written until the journal continues, so nothing else would show that
-            // the connection is broken, and its slot would be lost to others.
-            if let Some(error) = self.net.take_error(&self.table.conn(key).stream) {
-                self.close(key, CloseReason::of(&error));
-            }
-        }
-    }
-
-    /// Whether a visit would read or write.
-    fn can_continue(&self, key: u32) -> bool {
-        let conn = self.table.conn(key);
-        self.can_read(conn) || self.can_write(conn)
-    }
-
-    /// Whether a visit would read.
-    fn can_read(&self, conn: &Conn<N::Stream>) -> bool {
-        conn.flags.contains(Flags::READABLE)
-            && conn.wants_read(self.table.unsent_bytes_of(conn), self.limits.unsent_bytes_max)
-    }
-
-    /// Whether unsent bytes can be sent.
-    fn can_write(&self, conn: &Conn<N::Stream>) -> bool {
-        self.table.unsent_bytes_of(conn) > 0
-            && conn.flags.contains(Flags::WRITABLE)
-            && !conn.flags.contains(Flags::HELD)
-    }
-
-    fn enqueue(&mut self, key: u32) {
-        let conn = self.table.conn_mut(key);
-        if !conn.flags.contains(Flags::QUEUED) {
-            conn.flags.insert(Flags::QUEUED);
-            self.run_queue.push(conn.id(key));
-        }
     }
 
     /// Whether the journal has more unwritten bytes than its limit.

@@ -42,7 +42,7 @@ impl<N: Net> EventLoop<N> {
             self.phase = match self.phase {
                 Phase::Serving => {
                     let (connections, busy) = (self.table.len(), self.table.busy());
-                    log::info!("stopping: {connections} connections, {busy} of them busy");
+                    log::info!("stopping: {connections} open connections, {busy} busy");
                     Phase::Draining { since: self.now, idle_closed: false }
                 }
                 Phase::Draining { .. } | Phase::Stopped => Phase::Stopped,
@@ -127,7 +127,7 @@ impl<N: Net> EventLoop<N> {
     fn close_all(&mut self) {
         let keys = self.table.keys();
         if !keys.is_empty() {
-            log::warn!("stopped with {} connections unfinished", keys.len());
+            log::warn!("stopped with unfinished connections: {}", keys.len());
         }
         for key in keys {
             self.close(key, CloseReason::Stopped);

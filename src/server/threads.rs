@@ -108,7 +108,7 @@ fn wait_for_end(
         }
     }
     let deadline = Instant::now() + shared.limits.drain_timeout;
-    log::info!("stopping: {} connections", shared.connections());
+    log::info!("stopping: {} open connections", shared.connections());
     shared.drain();
     for listener in listeners {
         // Wakes the thread that waits in accept. From now on the kernel refuses new connections.
@@ -118,7 +118,7 @@ fn wait_for_end(
         match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(MainEvent::Drained) => {}
             Ok(MainEvent::Signal) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                log::warn!("stopped with {} connections unfinished", shared.connections());
+                log::warn!("stopped with unfinished connections: {}", shared.connections());
                 break;
             }
             Ok(MainEvent::JournalFailed(error)) => return Err(LoopError::Journal(error)),

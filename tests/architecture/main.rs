@@ -37,6 +37,7 @@ const UNITS: &[Unit] = &[
     &[
         "event_loop.rs",
         "event_loop/accept.rs",
+        "event_loop/readiness.rs",
         "event_loop/read.rs",
         "event_loop/datagrams.rs",
         "event_loop/commit.rs",

@@ -96,7 +96,7 @@ fn a_second_signal_ends_the_server_at_once() {
         server.signal(Signal::INT);
         let ended = server.wait();
         assert!(ended.status.success(), "{model}: {}", ended.log);
-        assert!(ended.log.contains("stopped with 1 connections unfinished"), "{}", ended.log);
+        assert!(ended.log.contains("stopped with unfinished connections: 1"), "{}", ended.log);
         assert_eq!(begun.receive_all().0, b"");
     }
 }
@@ -110,7 +110,7 @@ fn a_frame_that_is_never_finished_delays_the_exit_until_the_drain_timeout() {
         let clock = Clock::start();
         let ended = server.stop_cleanly();
         assert!(clock.elapsed() >= Duration::from_millis(300), "{model}: {:?}", clock.elapsed());
-        assert!(ended.log.contains("stopped with 1 connections unfinished"), "{}", ended.log);
+        assert!(ended.log.contains("stopped with unfinished connections: 1"), "{}", ended.log);
         assert_eq!(begun.receive_all().0, b"");
     }
 }

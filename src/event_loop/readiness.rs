@@ -1,0 +1,75 @@
+//! Readiness: what the events of a poll report, and which connections are to be visited.
+
+use crate::conn::token::{ConnId, Source};
+use crate::conn::{CloseReason, Conn, Flags};
+use crate::event_loop::EventLoop;
+use crate::net::{Event, Net};
+
+impl<N: Net> EventLoop<N> {
+    /// Events set flags and fill the run queue; nothing is read or closed before all events are seen.
+    pub(super) fn mark_ready(&mut self) {
+        for index in 0..self.events.len() {
+            let event = self.events[index];
+            match Source::from(event.token) {
+                Source::Conn(id) => self.mark_conn_ready(id, event),
+                Source::Listener(index) => {
+                    if let Some(listener) = self.listeners.get_mut(usize::from(index)) {
+                        listener.ready = true;
+                    }
+                }
+                Source::Socket(index) => {
+                    if let Some(socket) = self.sockets.get_mut(usize::from(index)) {
+                        socket.ready = true;
+                    }
+                }
+                Source::Stop => self.stop(),
+                // The journal is written to once a turn anyway, and a timer has only to end the wait.
+                Source::Journal | Source::Timer => {}
+            }
+        }
+    }
+
+    fn mark_conn_ready(&mut self, id: ConnId, event: Event) {
+        let Some(key) = self.table.find(id) else { return };
+        let conn = self.table.conn_mut(key);
+        conn.flags.note(event.readable, event.writable, event.ended);
+        let is_held = conn.flags.contains(Flags::HELD);
+        if self.can_continue(key) {
+            self.enqueue(key);
+        } else if event.ended && is_held {
+            // It is neither read nor written until the journal continues, so nothing else would show that
+            // the connection is broken, and its slot would be lost to others.
+            if let Some(error) = self.net.take_error(&self.table.conn(key).stream) {
+                self.close(key, CloseReason::of(&error));
+            }
+        }
+    }
+
+    /// Whether a visit would read or write.
+    pub(super) fn can_continue(&self, key: u32) -> bool {
+        let conn = self.table.conn(key);
+        self.can_read(conn) || self.can_write(conn)
+    }
+
+    /// Whether a visit would read.
+    pub(super) fn can_read(&self, conn: &Conn<N::Stream>) -> bool {
+        conn.flags.contains(Flags::READABLE)
+            && conn.wants_read(self.table.unsent_bytes_of(conn), self.limits.unsent_bytes_max)
+    }
+
+    /// Whether unsent bytes can be sent.
+    pub(super) fn can_write(&self, conn: &Conn<N::Stream>) -> bool {
+        self.table.unsent_bytes_of(conn) > 0
+            && conn.flags.contains(Flags::WRITABLE)
+            && !conn.flags.contains(Flags::HELD)
+    }
+
+    /// Queues a visit, once.
+    pub(super) fn enqueue(&mut self, key: u32) {
+        let conn = self.table.conn_mut(key);
+        if !conn.flags.contains(Flags::QUEUED) {
+            conn.flags.insert(Flags::QUEUED);
+            self.run_queue.push(conn.id(key));
+        }
+    }
+}
