@@ -42,6 +42,7 @@ use self::outcome::Baseline;
 use self::run::{Measurements, Run};
 use self::sources::Sources;
 use self::stats::summary::Outcome;
+use self::stats::tally::Tally;
 pub(crate) use self::stats::times::Times;
 use self::target::Target;
 use self::tcp::TcpTraffic;
@@ -63,8 +64,9 @@ pub(crate) fn run(options: &LoadOptions, observer: &mut dyn Observer) -> Result<
     let baseline = Baseline::now(target.port());
     let mut net = KernelNet::new(SocketOptions::default()).map_err(LoadError::Network)?;
     net.take_signals().map_err(LoadError::Network)?;
-    let measurements = drive(options, net, target, connections, observer).map_err(LoadError::Network)?;
-    Ok(outcome::outcome(options, measurements, &baseline))
+    let (tally, measurements) =
+        drive(options, net, target, connections, observer).map_err(LoadError::Network)?;
+    Ok(outcome::outcome(options, tally, &measurements, &baseline))
 }
 
 /// Checks the options and the address, without connecting.
@@ -93,7 +95,7 @@ fn drive(
     target: SocketAddr,
     connections: u32,
     observer: &mut dyn Observer,
-) -> io::Result<Measurements> {
+) -> io::Result<(Tally, Measurements)> {
     let client = options.target.client_side();
     let timeout = match client {
         Some(ClientSide::Datagram(_)) => DATAGRAM_TIMEOUT,

@@ -2,13 +2,14 @@
 
 use super::options::LoadOptions;
 use super::run::Measurements;
+use super::stats::counts::Counts;
 use super::stats::invalid::InvalidReason;
 use super::stats::kernel_counters;
 use super::stats::latency::{Lag, Latency};
 use super::stats::summary::{
     Bytes, Connections, DatagramDrops, Datagrams, Generator, Latencies, LoadModel, Messages, Outcome, Summary,
 };
-use super::stats::tally::seconds;
+use super::stats::tally::{Tally, seconds};
 
 /// Counters of the kernel before the run.
 #[derive(Debug, Clone, Copy)]
@@ -29,53 +30,46 @@ impl Baseline {
 }
 
 /// The result of a run.
-pub(crate) fn outcome(options: &LoadOptions, measurements: Measurements, baseline: &Baseline) -> Outcome {
-    let is_datagrams = options.target.is_datagrams();
-    let generator = generator(&measurements, baseline);
-    let connections = connections(options, &measurements);
-    let datagrams = is_datagrams.then(|| datagrams(&measurements, baseline));
-    let messages = messages(options, &measurements);
-    let Measurements { tally, drive_ns, waited_ns, never_sent, is_interrupted, .. } = measurements;
-    let bytes = Bytes { sent: tally.counts().sent_bytes, received: tally.counts().received_bytes };
+pub(crate) fn outcome(
+    options: &LoadOptions,
+    tally: Tally,
+    measurements: &Measurements,
+    baseline: &Baseline,
+) -> Outcome {
+    let counts = *tally.counts();
+    let connections = connections(options, &tally, measurements);
     let (intervals, times, connect, failures) = tally.into_parts();
     let mut summary = Summary {
         loopline: env!("CARGO_PKG_VERSION"),
         endpoint: options.target.clone(),
         connections,
-        messages,
-        datagrams,
+        messages: messages(options, &counts, measurements),
+        datagrams: options.target.is_datagrams().then(|| datagrams(&counts, baseline)),
         latency_us: Latencies {
             response: Latency::of(&times.response),
             service: Latency::of(&times.service),
             connect: Latency::of(&connect),
         },
         schedule_lag_us: Lag::of(&times.lag),
-        bytes,
-        generator,
-        duration_seconds: seconds(drive_ns),
+        bytes: Bytes { sent: counts.sent_bytes, received: counts.received_bytes },
+        generator: generator(measurements, baseline),
+        duration_seconds: seconds(measurements.drive_ns),
         load_model: if options.rate.is_some() { LoadModel::Open } else { LoadModel::Closed },
         valid: true,
         why_invalid: None,
         failures,
     };
-    summary.why_invalid = invalid_reason(&summary, never_sent, seconds(waited_ns));
+    summary.why_invalid = invalid_reason(&summary, measurements.never_sent, seconds(measurements.waited_ns));
     summary.valid = summary.why_invalid.is_none();
-    Outcome {
-        summary,
-        is_interrupted,
-        seconds: intervals,
-        response: times.response,
-        service: times.service,
-        lag: times.lag,
-    }
+    Outcome { summary, is_interrupted: measurements.is_interrupted, seconds: intervals, times }
 }
 
-fn connections(options: &LoadOptions, measurements: &Measurements) -> Connections {
-    let counts = measurements.tally.counts();
+fn connections(options: &LoadOptions, tally: &Tally, measurements: &Measurements) -> Connections {
+    let counts = tally.counts();
     // A one-shot connection belongs to a message: if it cannot be opened, the message has failed.
     let asked = if options.is_one_shot() { counts.sent } else { options.connections.into() };
     let open_ns = if options.is_one_shot() { measurements.drive_ns } else { measurements.open_ns };
-    let cause = measurements.stopped_opening.or_else(|| measurements.tally.main_open_error());
+    let cause = measurements.stopped_opening.or_else(|| tally.main_open_error());
     Connections {
         asked,
         opened: counts.opened,
@@ -88,8 +82,7 @@ fn connections(options: &LoadOptions, measurements: &Measurements) -> Connection
     }
 }
 
-fn messages(options: &LoadOptions, measurements: &Measurements) -> Messages {
-    let counts = measurements.tally.counts();
+fn messages(options: &LoadOptions, counts: &Counts, measurements: &Measurements) -> Messages {
     Messages {
         sent: counts.sent,
         acknowledged: counts.answered,
@@ -101,8 +94,7 @@ fn messages(options: &LoadOptions, measurements: &Measurements) -> Messages {
     }
 }
 
-fn datagrams(measurements: &Measurements, baseline: &Baseline) -> Datagrams {
-    let counts = measurements.tally.counts();
+fn datagrams(counts: &Counts, baseline: &Baseline) -> Datagrams {
     Datagrams {
         sent: counts.sent,
         answered: counts.answered - counts.late,

@@ -32,9 +32,9 @@ enum Phase {
     Over,
 }
 
-/// What was measured in a run.
+/// What was measured in a run, except by its [`Tally`].
+#[derive(Debug, Default)]
 pub(crate) struct Measurements {
-    pub(crate) tally: Tally,
     /// Duration of the opening.
     pub(crate) open_ns: u64,
     /// Duration of the measured sending.
@@ -60,7 +60,7 @@ pub(crate) struct Measurements {
 /// A run in progress.
 pub(crate) struct Run<'a, N, T> {
     options: &'a LoadOptions,
-    net: N,
+    context: Context<N>,
     traffic: T,
     phase: Phase,
     measurements: Measurements,
@@ -84,23 +84,15 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
     pub(crate) fn new(options: &'a LoadOptions, mut net: N, traffic: T, connections: u32) -> Self {
         let began_ns = net.now_ns();
         let measurements = Measurements {
-            tally: Tally::new(began_ns, options.rate.is_none()),
-            open_ns: 0,
-            drive_ns: 0,
-            idle_ns: 0,
-            answered: 0,
-            never_sent: 0,
-            is_interrupted: false,
             stopped_opening: (connections < options.connections).then_some(ErrorKind::Descriptors),
-            waited_ns: 0,
-            bytes_per_connection: None,
-            rss_bytes: 0,
+            ..Measurements::default()
         };
+        let tally = Tally::new(began_ns, options.rate.is_none());
         // One-shot connections are opened with their messages.
         let requested = if options.is_one_shot() { connections } else { 0 };
         Self {
             options,
-            net,
+            context: Context { net, tally },
             traffic,
             phase: Phase::Opening,
             measurements,
@@ -118,33 +110,31 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
     }
 
     /// Runs until the last phase is over.
-    pub(crate) fn run(mut self, observer: &mut dyn Observer) -> io::Result<Measurements> {
+    pub(crate) fn run(mut self, observer: &mut dyn Observer) -> io::Result<(Tally, Measurements)> {
         let mut events = Vec::with_capacity(EVENTS_PER_TURN_MAX);
-        let mut now_ns = self.net.now_ns();
+        let mut now_ns = self.context.net.now_ns();
         while self.phase != Phase::Over {
-            let (began_ns, sent) = (now_ns, self.measurements.tally.counts().sent);
+            let (began_ns, sent) = (now_ns, self.context.tally.counts().sent);
             self.advance(now_ns, observer);
-            let overdue_ns =
-                self.traffic.expire(&mut context(&mut self.net, &mut self.measurements.tally), now_ns);
+            let overdue_ns = self.traffic.expire(&mut self.context, now_ns);
             let until_ns = self.wait_until(now_ns, overdue_ns);
             // In an open loop, sending the due messages has taken time.
-            let polling_ns = if self.schedule.is_some() { self.net.now_ns() } else { now_ns };
-            self.net.poll_until(&mut events, EVENTS_PER_TURN_MAX, polling_ns, until_ns)?;
-            let (polled_ns, is_idle_poll) = (self.net.now_ns(), events.is_empty());
+            let polling_ns = if self.schedule.is_some() { self.context.net.now_ns() } else { now_ns };
+            self.context.net.poll_until(&mut events, EVENTS_PER_TURN_MAX, polling_ns, until_ns)?;
+            let (polled_ns, is_idle_poll) = (self.context.net.now_ns(), events.is_empty());
             if events.iter().any(|event| event.token == Token::STOP) {
-                for _ in 0..self.net.stop_requests() {
+                for _ in 0..self.context.net.stop_requests() {
                     self.stop_early(observer);
                 }
             }
-            let mut context = context(&mut self.net, &mut self.measurements.tally);
             for event in events.drain(..) {
-                self.traffic.on_event(&mut context, event);
+                self.traffic.on_event(&mut self.context, event);
             }
-            self.traffic.resume(&mut context);
-            now_ns = self.net.now_ns();
+            self.traffic.resume(&mut self.context);
+            now_ns = self.context.net.now_ns();
             if self.is_sending() {
                 // A turn without an event and without a message has only read the clock.
-                let is_idle = is_idle_poll && sent == self.measurements.tally.counts().sent;
+                let is_idle = is_idle_poll && sent == self.context.tally.counts().sent;
                 self.measurements.idle_ns += if is_idle { now_ns - began_ns } else { polled_ns - polling_ns };
             }
             if self.is_sending() && self.traffic.consecutive_failures() >= CONSECUTIVE_FAILURES_MAX {
@@ -157,16 +147,16 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         }
         self.report_last(observer);
         self.measurements.rss_bytes = kernel_counters::memory_bytes().0;
-        Ok(self.measurements)
+        Ok((self.context.tally, self.measurements))
     }
 
     /// Does what is due, and starts the next phase when this one is over.
     fn advance(&mut self, now_ns: u64, observer: &mut dyn Observer) {
         match self.phase {
             Phase::Opening => self.continue_opening(now_ns, observer),
-            Phase::Settling { .. } if self.measurements.tally.counts().open_failed != self.open_failed => {
+            Phase::Settling { .. } if self.context.tally.counts().open_failed != self.open_failed => {
                 // The server has closed connections, and may close more.
-                self.open_failed = self.measurements.tally.counts().open_failed;
+                self.open_failed = self.context.tally.counts().open_failed;
                 self.phase = Phase::Settling { until_ns: now_ns + SETTLE_NS };
             }
             Phase::Settling { until_ns } if now_ns >= until_ns => self.start_sending(now_ns, observer),
@@ -174,7 +164,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             Phase::Driving { until_ns } if now_ns >= until_ns => self.end_driving(now_ns, until_ns, observer),
             Phase::Warming { .. } | Phase::Driving { .. } => self.send_due(now_ns),
             Phase::Draining { until_ns } => {
-                if now_ns >= until_ns || self.traffic.is_drained(&self.measurements.tally) {
+                if now_ns >= until_ns || self.traffic.is_drained(&self.context.tally) {
                     self.phase = Phase::Over;
                 }
             }
@@ -190,7 +180,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             Phase::Warming { until_ns } | Phase::Driving { until_ns } => {
                 self.schedule.as_ref().map_or(until_ns, |schedule| schedule.next_ns().min(until_ns))
             }
-            Phase::Draining { until_ns } if !self.traffic.is_drained(&self.measurements.tally) => until_ns,
+            Phase::Draining { until_ns } if !self.traffic.is_drained(&self.context.tally) => until_ns,
             Phase::Draining { .. } | Phase::Over => now_ns,
         };
         let more_ns = if self.traffic.has_pending_work() { now_ns } else { u64::MAX };
@@ -205,26 +195,26 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         while self.next_second_ns <= now_ns {
             self.next_second_ns += SECOND_NS;
         }
-        let (second, times) = self.measurements.tally.close_interval(now_ns);
+        let (second, times) = self.context.tally.close_interval(now_ns);
         observer.second(second, times);
-        self.measurements.tally.begin_interval();
+        self.context.tally.begin_interval();
         if self.options.target.service_name().is_some() && self.is_sending() && !self.traffic.can_send() {
             self.stop_sending(now_ns, observer);
         }
     }
 
     fn report_last(&mut self, observer: &mut dyn Observer) {
-        let now_ns = self.net.now_ns();
-        let (second, times) = self.measurements.tally.close_interval(now_ns);
+        let now_ns = self.context.net.now_ns();
+        let (second, times) = self.context.tally.close_interval(now_ns);
         observer.second(second, times);
         observer.finished();
     }
 
     /// Asserts, in debug builds, what holds after each turn.
     fn check(&self) {
-        let counts = self.measurements.tally.counts();
+        let counts = self.context.tally.counts();
         counts.check();
-        self.traffic.check(&self.measurements.tally);
+        self.traffic.check(&self.context.tally);
         let known = counts.opened + counts.open_failed + u64::from(self.traffic.connecting());
         debug_assert!(self.options.is_one_shot() || known == u64::from(self.requested), "{counts:?}");
     }
@@ -232,10 +222,6 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
     fn elapsed(&self, now_ns: u64) -> f64 {
         crate::load::stats::tally::seconds(now_ns - self.began_ns)
     }
-}
-
-fn context<'a, N>(net: &'a mut N, tally: &'a mut Tally) -> Context<'a, N> {
-    Context { net, tally }
 }
 
 /// Events taken from the poller in one turn.

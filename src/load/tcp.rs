@@ -82,13 +82,13 @@ impl<N: ClientNet> TcpTraffic<N> {
 }
 
 impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
-    fn open_next(&mut self, context: &mut Context<'_, N>) -> Option<ErrorKind> {
+    fn open_next(&mut self, context: &mut Context<N>) -> Option<ErrorKind> {
         let key = self.conns.add();
         let now_ns = context.net.now_ns();
         self.connect(context, key, now_ns).filter(|kind| kind.is_final())
     }
 
-    fn expire(&mut self, context: &mut Context<'_, N>, now_ns: u64) -> Option<u64> {
+    fn expire(&mut self, context: &mut Context<N>, now_ns: u64) -> Option<u64> {
         self.expire_opening(context, now_ns)
     }
 
@@ -100,7 +100,7 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         self.consecutive_failures
     }
 
-    fn start(&mut self, context: &mut Context<'_, N>) {
+    fn start(&mut self, context: &mut Context<N>) {
         (self.is_sending, self.is_started) = (true, true);
         // Failures of the opening do not count against one-shot connections.
         self.consecutive_failures = 0;
@@ -113,7 +113,7 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         }
     }
 
-    fn stop(&mut self, context: &mut Context<'_, N>) {
+    fn stop(&mut self, context: &mut Context<N>) {
         self.is_sending = false;
         let unsent = std::mem::take(&mut self.waiting).len() as u64;
         if unsent > 0 {
@@ -127,7 +127,7 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         self.plan.one_shot || (0..self.active()).any(|key| self.conns.get(key).state().can_send())
     }
 
-    fn send_due(&mut self, context: &mut Context<'_, N>, due_ns: u64, now_ns: u64) {
+    fn send_due(&mut self, context: &mut Context<N>, due_ns: u64, now_ns: u64) {
         if self.plan.one_shot {
             self.waiting.push_back(due_ns);
             return;
@@ -144,7 +144,7 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         context.tally.error(ErrorKind::NoFreeConnection, 1, what);
     }
 
-    fn on_event(&mut self, context: &mut Context<'_, N>, event: Event) {
+    fn on_event(&mut self, context: &mut Context<N>, event: Event) {
         let Source::Conn(id) = event.token.into() else { return };
         let Some(key) = self.conns.find(id) else { return };
         let is_open = match self.conns.get(key).state() {
@@ -165,7 +165,7 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         !self.unfinished.is_empty() || (self.is_sending && self.plan.one_shot && self.can_start_message())
     }
 
-    fn resume(&mut self, context: &mut Context<'_, N>) {
+    fn resume(&mut self, context: &mut Context<N>) {
         for event in std::mem::take(&mut self.unfinished) {
             self.on_event(context, event);
         }
@@ -191,7 +191,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     /// Sends messages after those in flight.
-    fn send(&mut self, context: &mut Context<'_, N>, key: u32, batch: Batch) {
+    fn send(&mut self, context: &mut Context<N>, key: u32, batch: Batch) {
         context.tally.sent(batch.count);
         self.conns.push(key, batch);
         let conn = self.conns.get_mut(key);
@@ -202,7 +202,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     /// Writes until nothing is left or the send buffer is full. Returns whether the connection is still open.
-    fn flush(&mut self, context: &mut Context<'_, N>, key: u32) -> bool {
+    fn flush(&mut self, context: &mut Context<N>, key: u32) -> bool {
         loop {
             let conn = self.conns.get_mut(key);
             let bytes = self.messages.to_write(conn.unsent, conn.written);
@@ -238,7 +238,7 @@ impl<N: ClientNet> TcpTraffic<N> {
 
     /// A write has failed. Bytes that arrived before may say why.
     #[cold]
-    fn on_write_error(&mut self, context: &mut Context<'_, N>, key: u32, error: &io::Error) {
+    fn on_write_error(&mut self, context: &mut Context<N>, key: u32, error: &io::Error) {
         self.conns.apply(key, ConnEvent::WriteFailed);
         if self.drain_reads(context, key) {
             self.fail(context, key, ErrorKind::of(error), || error.to_string());
@@ -247,13 +247,7 @@ impl<N: ClientNet> TcpTraffic<N> {
 
     /// Ends a connection because of an error; the messages in flight on it have failed.
     #[cold]
-    fn fail(
-        &mut self,
-        context: &mut Context<'_, N>,
-        key: u32,
-        kind: ErrorKind,
-        what: impl FnOnce() -> String,
-    ) {
+    fn fail(&mut self, context: &mut Context<N>, key: u32, kind: ErrorKind, what: impl FnOnce() -> String) {
         let in_flight = self.close(context, key);
         let what = || format!("connection {}: {}", u64::from(key) + 1, what());
         if self.plan.one_shot {
@@ -269,7 +263,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     /// Closes a connection, established or not. The messages in flight on it have failed; returns how many.
-    fn close(&mut self, context: &mut Context<'_, N>, key: u32) -> u64 {
+    fn close(&mut self, context: &mut Context<N>, key: u32) -> u64 {
         let (stream, in_flight) = self.conns.end(key);
         if let Some(stream) = stream {
             context.net.close(stream);

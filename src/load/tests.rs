@@ -3,6 +3,7 @@
 
 use std::thread;
 
+use super::stats::tally::Tally;
 use super::*;
 use crate::client::{self, Lines};
 use crate::journal::sink::JournalTarget;
@@ -116,18 +117,18 @@ fn client_prints(definition: &'static Definition, texts: &[&str]) -> (String, Op
     })
 }
 
-fn measurements(
+fn tally(
     definition: &'static Definition,
     driven_as: &'static Definition,
     change: impl FnOnce(&mut LoadOptions) + Send,
-) -> Measurements {
+) -> Tally {
     at_server(definition, driven_as, |endpoint| {
         let mut options = LoadOptions::of(Target::Service(endpoint));
         (options.connections, options.duration) = (2, Duration::from_millis(50));
         change(&mut options);
         let target = resolve(&options).unwrap();
         let net = KernelNet::new(SocketOptions::default()).unwrap();
-        drive(&options, net, target, options.connections, &mut ()).unwrap()
+        drive(&options, net, target, options.connections, &mut ()).unwrap().0
     })
 }
 
@@ -143,17 +144,17 @@ fn the_client_drives_a_further_stream_service() {
 
 #[test]
 fn load_drives_a_further_stream_service_and_checks_its_replies() {
-    let run = measurements(&echo::DEFINITION, &echo::DEFINITION, |options| {
+    let run = tally(&echo::DEFINITION, &echo::DEFINITION, |options| {
         (options.pipeline, options.body_bytes) = (3, 10);
     });
-    let count = run.tally.counts();
+    let count = run.counts();
     assert!(count.answered >= 6);
     assert_eq!((count.opened, count.sent, count.failed), (2, count.answered, 0));
     assert_eq!((count.sent_bytes, count.received_bytes), (count.sent * 11, count.sent * 11));
 
-    let run = measurements(&greeting::DEFINITION, &echo::DEFINITION, |_| {});
-    assert_eq!(run.tally.counts().answered, 0);
-    let (.., failures) = run.tally.into_parts();
+    let run = tally(&greeting::DEFINITION, &echo::DEFINITION, |_| {});
+    assert_eq!(run.counts().answered, 0);
+    let (.., failures) = run.into_parts();
     assert!(failures[0].first.contains("byte 0 of the reply is 'T', expected 'a'"), "{failures:?}");
 }
 
@@ -176,7 +177,7 @@ fn client_and_load_drive_a_further_datagram_service() {
     let (printed, error) = client_prints(&PING, &["ping", "pong"]);
     assert_eq!((printed.as_str(), error), ("welcome\npong\nwhat?\n", None));
 
-    let count = *measurements(&PING, &PING, |_| {}).tally.counts();
+    let count = *tally(&PING, &PING, |_| {}).counts();
     assert!(count.answered >= 2);
     assert_eq!((count.opened, count.sent, count.duplicate), (2, count.answered, 0));
 }

@@ -5,9 +5,9 @@ use super::stats::tally::Tally;
 use crate::net::{ClientNet, Event};
 
 /// The context of a run: the network, and the counters.
-pub(crate) struct Context<'a, N> {
-    pub(crate) net: &'a mut N,
-    pub(crate) tally: &'a mut Tally,
+pub(crate) struct Context<N> {
+    pub(crate) net: N,
+    pub(crate) tally: Tally,
 }
 
 /// How connections are used.
@@ -26,7 +26,7 @@ pub(crate) struct Plan {
 /// The connections of a run.
 pub(crate) trait Traffic<N: ClientNet> {
     /// Requests another connection. Returns the error if every further one would fail too.
-    fn open_next(&mut self, context: &mut Context<'_, N>) -> Option<ErrorKind>;
+    fn open_next(&mut self, context: &mut Context<N>) -> Option<ErrorKind>;
 
     /// Connections that are requested and not established.
     fn connecting(&self) -> u32;
@@ -35,19 +35,19 @@ pub(crate) trait Traffic<N: ClientNet> {
     fn consecutive_failures(&self) -> u32;
 
     /// Allows sending. In a closed loop, sends the first messages.
-    fn start(&mut self, context: &mut Context<'_, N>);
+    fn start(&mut self, context: &mut Context<N>);
 
     /// Ends sending.
-    fn stop(&mut self, context: &mut Context<'_, N>);
+    fn stop(&mut self, context: &mut Context<N>);
 
     /// Whether a message can still be sent, now or later.
     fn can_send(&self) -> bool;
 
     /// Sends a message that was due at `due_ns`, on the next connection.
-    fn send_due(&mut self, context: &mut Context<'_, N>, due_ns: u64, now_ns: u64);
+    fn send_due(&mut self, context: &mut Context<N>, due_ns: u64, now_ns: u64);
 
     /// Handles an event of the poller.
-    fn on_event(&mut self, context: &mut Context<'_, N>, event: Event);
+    fn on_event(&mut self, context: &mut Context<N>, event: Event);
 
     /// Whether there is work that no event will announce.
     fn has_pending_work(&self) -> bool {
@@ -55,12 +55,12 @@ pub(crate) trait Traffic<N: ClientNet> {
     }
 
     /// Does such work.
-    fn resume(&mut self, context: &mut Context<'_, N>) {
+    fn resume(&mut self, context: &mut Context<N>) {
         let _ = context;
     }
 
     /// Handles timeouts that are over. Returns when the next will be.
-    fn expire(&mut self, context: &mut Context<'_, N>, now_ns: u64) -> Option<u64>;
+    fn expire(&mut self, context: &mut Context<N>, now_ns: u64) -> Option<u64>;
 
     /// Whether no reply is outstanding.
     fn is_drained(&self, tally: &Tally) -> bool {

@@ -83,12 +83,12 @@ impl<N: ClientNet> UdpTraffic<N> {
     }
 
     /// Sends a datagram that opens a session.
-    fn greet(&mut self, context: &mut Context<'_, N>, key: u32, now_ns: u64) {
+    fn greet(&mut self, context: &mut Context<N>, key: u32, now_ns: u64) {
         self.sent.push_back((now_ns, key, Purpose::Hello));
         self.transmit(context, key, self.client.hello());
     }
 
-    fn transmit(&mut self, context: &mut Context<'_, N>, key: u32, datagram: &[u8]) {
+    fn transmit(&mut self, context: &mut Context<N>, key: u32, datagram: &[u8]) {
         let target = self.target;
         let Some(socket) = &self.peer(key).socket else { return };
         match context.net.send(socket, datagram, target) {
@@ -104,7 +104,7 @@ impl<N: ClientNet> UdpTraffic<N> {
     }
 
     /// Sends the next request.
-    fn request(&mut self, context: &mut Context<'_, N>, key: u32, batch: Batch) {
+    fn request(&mut self, context: &mut Context<N>, key: u32, batch: Batch) {
         let index = self.peer(key).session.begin(batch);
         context.tally.sent(1);
         self.sent.push_back((batch.sent_ns, key, Purpose::Request(index)));
@@ -112,13 +112,13 @@ impl<N: ClientNet> UdpTraffic<N> {
         self.transmit(context, key, request.as_bytes());
     }
 
-    fn request_now(&mut self, context: &mut Context<'_, N>, key: u32) {
+    fn request_now(&mut self, context: &mut Context<N>, key: u32) {
         let sent_ns = context.net.now_ns();
         self.request(context, key, Batch::on_time(sent_ns, 1));
     }
 
     /// Receives the datagrams that have come.
-    fn receive(&mut self, context: &mut Context<'_, N>, key: u32) {
+    fn receive(&mut self, context: &mut Context<N>, key: u32) {
         let mut buffer = [0; DATAGRAM_BYTES_MAX];
         for _ in 0..RECEIVED_PER_TURN_MAX {
             let Some(socket) = &self.peers[key as usize].socket else { return };
@@ -136,7 +136,7 @@ impl<N: ClientNet> UdpTraffic<N> {
         }
     }
 
-    fn received(&mut self, context: &mut Context<'_, N>, key: u32, datagram: &[u8]) {
+    fn received(&mut self, context: &mut Context<N>, key: u32, datagram: &[u8]) {
         let answer = self.client.classify(datagram);
         let now_ns = context.net.now_ns();
         match self.peer(key).session.on_answer(answer) {
@@ -156,13 +156,13 @@ impl<N: ClientNet> UdpTraffic<N> {
     }
 
     /// In a closed loop, a request follows the answer to the one before, or its timeout.
-    fn request_in_closed_loop(&mut self, context: &mut Context<'_, N>, key: u32) {
+    fn request_in_closed_loop(&mut self, context: &mut Context<N>, key: u32) {
         if self.is_sending && self.plan.pipeline.is_some() {
             self.request_now(context, key);
         }
     }
 
-    fn unexpected(context: &mut Context<'_, N>, key: u32, datagram: &[u8]) {
+    fn unexpected(context: &mut Context<N>, key: u32, datagram: &[u8]) {
         let text = String::from_utf8_lossy(&datagram[..datagram.len().min(TEXT_SHOWN_BYTES)]).into_owned();
         context.tally.error(ErrorKind::WrongReply, 1, || {
             format!("socket {}: unexpected answer {text:?}", u64::from(key) + 1)
@@ -170,7 +170,7 @@ impl<N: ClientNet> UdpTraffic<N> {
     }
 
     /// The kernel reports an error of an earlier datagram or of this one, which will not be answered.
-    fn broken(&mut self, context: &mut Context<'_, N>, key: u32, error: &io::Error) {
+    fn broken(&mut self, context: &mut Context<N>, key: u32, error: &io::Error) {
         let kind = ErrorKind::of(error);
         if self.peer(key).session.is_opening() {
             self.open_failed(context, key, kind, &error.to_string());
@@ -179,7 +179,7 @@ impl<N: ClientNet> UdpTraffic<N> {
         }
     }
 
-    fn open_failed(&mut self, context: &mut Context<'_, N>, key: u32, kind: ErrorKind, what: &str) {
+    fn open_failed(&mut self, context: &mut Context<N>, key: u32, kind: ErrorKind, what: &str) {
         let peer = self.peer(key);
         peer.session.close();
         peer.socket = None;
@@ -189,7 +189,7 @@ impl<N: ClientNet> UdpTraffic<N> {
     }
 
     /// The timeout of a datagram sent at `sent_ns` has passed.
-    fn timed_out(&mut self, context: &mut Context<'_, N>, key: u32, purpose: Purpose, sent_ns: u64) {
+    fn timed_out(&mut self, context: &mut Context<N>, key: u32, purpose: Purpose, sent_ns: u64) {
         match purpose {
             Purpose::Hello => match self.peer(key).session.on_hello_timeout() {
                 HelloTimeout::Ignore => {}
@@ -213,7 +213,7 @@ impl<N: ClientNet> UdpTraffic<N> {
 }
 
 impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
-    fn open_next(&mut self, context: &mut Context<'_, N>) -> Option<ErrorKind> {
+    fn open_next(&mut self, context: &mut Context<N>) -> Option<ErrorKind> {
         let key = u32::try_from(self.peers.len()).expect("sockets are counted in 32 bits");
         let now_ns = context.net.now_ns();
         let source = self.sources.next_address();
@@ -244,7 +244,7 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
         self.consecutive_failures
     }
 
-    fn start(&mut self, context: &mut Context<'_, N>) {
+    fn start(&mut self, context: &mut Context<N>) {
         self.is_sending = true;
         // Failures to open are not failures to send.
         self.consecutive_failures = 0;
@@ -258,7 +258,7 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
         }
     }
 
-    fn stop(&mut self, _: &mut Context<'_, N>) {
+    fn stop(&mut self, _: &mut Context<N>) {
         self.is_sending = false;
     }
 
@@ -267,7 +267,7 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
         self.peers[..active].iter().any(|peer| peer.session.is_open())
     }
 
-    fn send_due(&mut self, context: &mut Context<'_, N>, due_ns: u64, now_ns: u64) {
+    fn send_due(&mut self, context: &mut Context<N>, due_ns: u64, now_ns: u64) {
         for _ in 0..self.active() {
             let key = self.next_sender % self.active();
             self.next_sender = key + 1;
@@ -280,13 +280,13 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
             .error(ErrorKind::NoFreeConnection, 1, || "a message was due, and no socket was left".into());
     }
 
-    fn on_event(&mut self, context: &mut Context<'_, N>, event: Event) {
+    fn on_event(&mut self, context: &mut Context<N>, event: Event) {
         if let Source::Conn(id) = event.token.into() {
             self.receive(context, id.key);
         }
     }
 
-    fn expire(&mut self, context: &mut Context<'_, N>, now_ns: u64) -> Option<u64> {
+    fn expire(&mut self, context: &mut Context<N>, now_ns: u64) -> Option<u64> {
         while let Some((sent_ns, key, purpose)) = self.sent.front().copied() {
             let over_ns = sent_ns + self.plan.timeout_ns;
             if now_ns < over_ns {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Phase, Run, context};
+use super::{Phase, Run};
 use crate::load::observer::Observer;
 use crate::load::schedule::Schedule;
 use crate::load::stats::kernel_counters;
@@ -12,7 +12,7 @@ use crate::net::ClientNet;
 impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
     /// Starts sending, unless there is no connection.
     pub(super) fn start_sending(&mut self, now_ns: u64, observer: &mut dyn Observer) {
-        let opened = self.measurements.tally.counts().opened;
+        let opened = self.context.tally.counts().opened;
         self.measure_memory(opened);
         observer.driving();
         if opened == 0 && !self.options.is_one_shot() {
@@ -21,7 +21,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         }
         let warmup_ns = nanoseconds(self.options.warmup);
         self.schedule = self.options.rate.map(|rate| Schedule::new(now_ns, rate, self.options.arrivals));
-        self.traffic.start(&mut context(&mut self.net, &mut self.measurements.tally));
+        self.traffic.start(&mut self.context);
         if warmup_ns > 0 {
             self.drive_began_ns = now_ns;
             self.phase = Phase::Warming { until_ns: now_ns + warmup_ns };
@@ -31,9 +31,9 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
     }
 
     pub(super) fn end_warm_up(&mut self, now_ns: u64, observer: &mut dyn Observer) {
-        self.measurements.tally.discard_messages();
+        self.context.tally.discard_messages();
         if self.options.is_one_shot() {
-            self.measurements.tally.discard_connections();
+            self.context.tally.discard_connections();
         }
         self.start_measuring(now_ns, observer);
     }
@@ -65,10 +65,9 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
             }
             schedule.advance();
             // Sending the previous message has taken time.
-            let now_ns = self.net.now_ns();
-            let mut context = context(&mut self.net, &mut self.measurements.tally);
-            context.tally.record_lag(now_ns.saturating_sub(due_ns));
-            self.traffic.send_due(&mut context, due_ns, now_ns);
+            let now_ns = self.context.net.now_ns();
+            self.context.tally.record_lag(now_ns.saturating_sub(due_ns));
+            self.traffic.send_due(&mut self.context, due_ns, now_ns);
         }
     }
 
@@ -80,17 +79,17 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
                 self.measurements.never_sent += 1;
             }
         }
-        self.traffic.stop(&mut context(&mut self.net, &mut self.measurements.tally));
+        self.traffic.stop(&mut self.context);
         self.measurements.drive_ns = now_ns - self.drive_began_ns;
         self.measurements.waited_ns =
             kernel_counters::scheduler_times().waited_ns.saturating_sub(self.waited_baseline_ns);
-        self.measurements.answered = self.measurements.tally.counts().answered;
+        self.measurements.answered = self.context.tally.counts().answered;
         self.phase = Phase::Draining { until_ns: now_ns + nanoseconds(self.options.drain_timeout) };
     }
 
     /// Handles a stop request: the first awaits outstanding replies, the second ends the run at once.
     pub(super) fn stop_early(&mut self, observer: &mut dyn Observer) {
-        let now_ns = self.net.now_ns();
+        let now_ns = self.context.net.now_ns();
         self.measurements.is_interrupted = true;
         match self.phase {
             Phase::Opening | Phase::Settling { .. } => {

@@ -1,6 +1,6 @@
 //! Opening connections: as many at a time as a server's backlog holds, at the requested rate.
 
-use super::{CONSECUTIVE_FAILURES_MAX, OPENING_REPORT_INTERVAL_NS, Phase, Run, SETTLE_NS, context};
+use super::{CONSECUTIVE_FAILURES_MAX, OPENING_REPORT_INTERVAL_NS, Phase, Run, SETTLE_NS};
 use crate::load::observer::Observer;
 use crate::load::schedule::SECOND_NS;
 use crate::load::stats::kernel_counters;
@@ -11,7 +11,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
     /// Opens more connections, until all are open or have failed.
     pub(super) fn continue_opening(&mut self, now_ns: u64, observer: &mut dyn Observer) {
         self.open(now_ns);
-        let opened = self.measurements.tally.counts().opened;
+        let opened = self.context.tally.counts().opened;
         if self.memory_baseline.is_none() && opened >= MEMORY_BASELINE_CONNECTIONS {
             self.memory_baseline = Some((opened, kernel_counters::memory_bytes().1));
         }
@@ -23,7 +23,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         if self.is_opened() {
             self.measurements.open_ns = now_ns - self.began_ns;
             let settle_ns = if self.options.is_one_shot() { 0 } else { SETTLE_NS };
-            self.open_failed = self.measurements.tally.counts().open_failed;
+            self.open_failed = self.context.tally.counts().open_failed;
             self.phase = Phase::Settling { until_ns: now_ns + settle_ns };
         }
     }
@@ -42,14 +42,11 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
                 return;
             }
             self.requested += 1;
-            let stopped = self
-                .traffic
-                .open_next(&mut context(&mut self.net, &mut self.measurements.tally))
-                .or_else(|| {
-                    // After this many failures in a row, further connections would fail too.
-                    let is_hopeless = self.traffic.consecutive_failures() >= CONSECUTIVE_FAILURES_MAX;
-                    is_hopeless.then(|| self.measurements.tally.main_open_error()).flatten()
-                });
+            let stopped = self.traffic.open_next(&mut self.context).or_else(|| {
+                // After this many failures in a row, further connections would fail too.
+                let is_hopeless = self.traffic.consecutive_failures() >= CONSECUTIVE_FAILURES_MAX;
+                is_hopeless.then(|| self.context.tally.main_open_error()).flatten()
+            });
             if stopped.is_some() {
                 self.measurements.stopped_opening = stopped;
                 self.connections = self.requested;

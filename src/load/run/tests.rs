@@ -29,11 +29,15 @@ fn net() -> FakeNet {
     FakeNet { request_bytes: 90, reply, ..FakeNet::default() }
 }
 
-fn measurements(options: &LoadOptions, net: FakeNet) -> Measurements {
+fn measurements(options: &LoadOptions, net: FakeNet) -> (Tally, Measurements) {
     measurements_seen_by(&mut (), options, net)
 }
 
-fn measurements_seen_by(observer: &mut dyn Observer, options: &LoadOptions, net: FakeNet) -> Measurements {
+fn measurements_seen_by(
+    observer: &mut dyn Observer,
+    options: &LoadOptions,
+    net: FakeNet,
+) -> (Tally, Measurements) {
     let target = "127.0.0.1:9".parse().unwrap();
     let plan = Plan {
         active: options.connections,
@@ -52,10 +56,10 @@ fn measurements_seen_by(observer: &mut dyn Observer, options: &LoadOptions, net:
 fn messages_are_sent_when_they_are_due_while_the_server_stalls() {
     let options = options(|it| it.rate = Some(1000));
     let stall_ns = (500 * MS, 1500 * MS);
-    let measurements = measurements(&options, FakeNet { stall_ns, ..net() });
-    let count = *measurements.tally.counts();
+    let (tally, measurements) = measurements(&options, FakeNet { stall_ns, ..net() });
+    let count = *tally.counts();
     assert_eq!((count.sent, count.answered, measurements.never_sent), (2000, 2000, 0));
-    let (_, times, ..) = measurements.tally.into_parts();
+    let (_, times, ..) = tally.into_parts();
     assert_eq!(times.lag.len(), 2000);
     assert!(times.lag.max() < 1000, "{}", times.lag.max());
     // The messages that were due in the stall have waited for its end.
@@ -67,9 +71,10 @@ fn messages_are_sent_when_they_are_due_while_the_server_stalls() {
 #[test]
 fn a_generator_that_slept_reports_that_it_sent_late() {
     let options = options(|it| it.rate = Some(1000));
-    let measurements = measurements(&options, FakeNet { sleep_ns: Some((500 * MS, 1500 * MS)), ..net() });
-    assert_eq!((measurements.tally.counts().sent, measurements.never_sent), (2000, 0));
-    let (_, times, ..) = measurements.tally.into_parts();
+    let (tally, measurements) =
+        measurements(&options, FakeNet { sleep_ns: Some((500 * MS, 1500 * MS)), ..net() });
+    assert_eq!((tally.counts().sent, measurements.never_sent), (2000, 0));
+    let (_, times, ..) = tally.into_parts();
     assert!(times.lag.max().abs_diff(1000 * MS) <= MS, "{}", times.lag.max());
     assert!(times.service.max() < MS, "{}", times.service.max());
     assert!(times.response.max().abs_diff(1000 * MS) <= MS, "{}", times.response.max());
@@ -78,8 +83,9 @@ fn a_generator_that_slept_reports_that_it_sent_late() {
 #[test]
 fn messages_that_are_too_late_to_send_are_counted() {
     let options = options(|it| it.rate = Some(1000));
-    let measurements = measurements(&options, FakeNet { sleep_ns: Some((500 * MS, 3000 * MS)), ..net() });
-    let sent = measurements.tally.counts().sent;
+    let (tally, measurements) =
+        measurements(&options, FakeNet { sleep_ns: Some((500 * MS, 3000 * MS)), ..net() });
+    let sent = tally.counts().sent;
     assert!(sent < 2000 && sent + measurements.never_sent == 2000, "{sent}, {}", measurements.never_sent);
 }
 
@@ -96,9 +102,9 @@ fn a_closed_loop_waits_for_a_stalled_server() {
     // The clock advances only while the run waits, so the server has to stall from the start.
     let mut slow = Slow::default();
     let stall_ns = (0, 80 * MS);
-    let measurements =
+    let (tally, _) =
         measurements_seen_by(&mut slow, &options, FakeNet { stall_ns, stop_at_ns: Some(80 * MS), ..net() });
-    assert_eq!((measurements.tally.counts().answered, measurements.tally.counts().in_flight()), (2, 0));
+    assert_eq!((tally.counts().answered, tally.counts().in_flight()), (2, 0));
     assert_eq!(slow.0, 2);
 }
 
@@ -118,11 +124,11 @@ fn messages_of_the_warm_up_are_not_counted() {
         (it.rate, it.warmup) = (Some(1000), Duration::from_millis(700));
     });
     let mut seen = Calls::default();
-    let measurements = measurements_seen_by(&mut seen, &options, net());
-    let count = *measurements.tally.counts();
+    let (tally, measurements) = measurements_seen_by(&mut seen, &options, net());
+    let count = *tally.counts();
     assert_eq!((count.sent, count.answered), (2000, 2000));
     assert_eq!((measurements.answered, measurements.drive_ns / MS), (2000, 2000));
-    assert_eq!(measurements.tally.into_parts().1.response.len(), 2000);
+    assert_eq!(tally.into_parts().1.response.len(), 2000);
     assert_eq!(seen.0, ["driving", "measuring"]);
 }
 
@@ -131,10 +137,10 @@ fn one_shot_connections_of_the_warm_up_are_not_counted() {
     let options = options(|it| {
         (it.rate, it.warmup, it.one_shot) = (Some(1000), Duration::from_millis(700), true);
     });
-    let measurements = measurements(&options, net());
-    let counts = measurements.tally.counts();
+    let (tally, _) = measurements(&options, net());
+    let counts = tally.counts();
     assert_eq!((counts.sent, counts.opened, counts.closed, counts.open), (2000, 2000, 2000, 0));
-    assert_eq!(measurements.tally.into_parts().2.len(), 2000);
+    assert_eq!(tally.into_parts().2.len(), 2000);
 }
 
 #[test]
@@ -142,7 +148,7 @@ fn a_stop_in_the_warm_up_reports_the_time_so_far() {
     let options = options(|it| {
         (it.rate, it.warmup, it.open_rate) = (Some(1000), Duration::from_secs(9), Some(2));
     });
-    let measurements = measurements(&options, FakeNet { stop_at_ns: Some(2000 * MS), ..net() });
+    let (_, measurements) = measurements(&options, FakeNet { stop_at_ns: Some(2000 * MS), ..net() });
     // Four connections at two a second, then settling.
     assert_eq!(measurements.open_ns / MS, 1500);
     assert_eq!(measurements.drive_ns.div_ceil(MS), 450);
@@ -153,8 +159,8 @@ fn a_stop_in_the_warm_up_reports_the_time_so_far() {
 fn missing_replies_are_awaited_until_the_drain_timeout() {
     let options = options(|it| it.duration = Duration::from_secs(1));
     let mut seen = Seconds::default();
-    let measurements = measurements_seen_by(&mut seen, &options, FakeNet::default());
-    assert_eq!((measurements.tally.counts().sent, measurements.tally.counts().in_flight()), (4, 4));
+    let (tally, _) = measurements_seen_by(&mut seen, &options, FakeNet::default());
+    assert_eq!((tally.counts().sent, tally.counts().in_flight()), (4, 4));
     // Settling, driving and draining, reported second by second.
     let lengths: f64 = seen.0.iter().sum();
     assert!((lengths - 3.05).abs() < 1e-6, "{:?}", seen.0);

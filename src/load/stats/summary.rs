@@ -1,10 +1,10 @@
 //! The result of a run: the numbers that the table, the JSON and the page show.
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::invalid::InvalidReason;
 use super::latency::{Lag, Latency, Percentiles};
+use super::times::Times;
 use crate::load::error_kind::{ErrorKind, OpenLimit};
 use crate::load::target::Target;
 
@@ -17,12 +17,8 @@ pub(crate) struct Outcome {
     pub is_interrupted: bool,
     /// All seconds, including those of the opening.
     pub seconds: Vec<Second>,
-    /// From when a message was due to its reply, in nanoseconds.
-    pub response: Histogram<u64>,
-    /// From when a message was sent to its reply, in nanoseconds.
-    pub service: Histogram<u64>,
-    /// From when a message was due to when it was sent, in nanoseconds; empty in a closed loop.
-    pub lag: Histogram<u64>,
+    /// The times of all messages. There is no lag in a closed loop.
+    pub times: Times,
 }
 
 /// One second of a run.

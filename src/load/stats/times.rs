@@ -14,7 +14,7 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { response: histogram(), service: histogram(), lag: histogram() }
     }
 

@@ -14,12 +14,7 @@ const SOURCES_TRIED_MAX: usize = 8;
 
 impl<N: ClientNet> TcpTraffic<N> {
     /// Requests a connection for the slot `key`. Returns the error if it fails at once.
-    pub(super) fn connect(
-        &mut self,
-        context: &mut Context<'_, N>,
-        key: u32,
-        now_ns: u64,
-    ) -> Option<ErrorKind> {
+    pub(super) fn connect(&mut self, context: &mut Context<N>, key: u32, now_ns: u64) -> Option<ErrorKind> {
         self.conns.request(key, now_ns);
         self.connecting += 1;
         let (token, target) = (self.token(key), self.target);
@@ -44,7 +39,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     /// Handles the first event of a requested connection. Returns whether it is established and still open.
-    pub(super) fn finish_connecting(&mut self, context: &mut Context<'_, N>, key: u32) -> bool {
+    pub(super) fn finish_connecting(&mut self, context: &mut Context<N>, key: u32) -> bool {
         let Some(stream) = &self.conns.get(key).stream else { return false };
         match context.net.connected(stream) {
             Ok(false) => return false,
@@ -66,7 +61,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     /// Closes connections that were not established in time. Returns when the next one will be.
-    pub(super) fn expire_opening(&mut self, context: &mut Context<'_, N>, now_ns: u64) -> Option<u64> {
+    pub(super) fn expire_opening(&mut self, context: &mut Context<N>, now_ns: u64) -> Option<u64> {
         while let Some((since_ns, id)) = self.requested.front().copied() {
             let deadline_ns = since_ns + self.plan.timeout_ns;
             // Ids repeat, so a later connection of the slot may have the same.
@@ -87,7 +82,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     /// A requested connection is not established. In one-shot use its message has failed.
-    fn open_failed(&mut self, context: &mut Context<'_, N>, key: u32, kind: ErrorKind, what: &str) {
+    fn open_failed(&mut self, context: &mut Context<N>, key: u32, kind: ErrorKind, what: &str) {
         self.close(context, key);
         self.connecting -= 1;
         self.consecutive_failures += 1;
@@ -105,7 +100,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     /// Starts messages in free slots: those that wait, or in a closed loop the next.
-    pub(super) fn start_messages(&mut self, context: &mut Context<'_, N>) {
+    pub(super) fn start_messages(&mut self, context: &mut Context<N>) {
         for _ in 0..CONNECTS_PER_TURN_MAX {
             if !self.can_start_message() {
                 return;

@@ -18,7 +18,7 @@ const SHOWN_BYTES_MAX: usize = 120;
 
 impl<N: ClientNet> TcpTraffic<N> {
     /// Reads what has arrived, until nothing is left.
-    pub(super) fn read(&mut self, context: &mut Context<'_, N>, key: u32, event: Event) {
+    pub(super) fn read(&mut self, context: &mut Context<N>, key: u32, event: Event) {
         for _ in 0..READS_PER_TURN_MAX {
             let Some(stream) = &self.conns.get(key).stream else { return };
             match context.net.read(stream, &mut self.buffer) {
@@ -41,7 +41,7 @@ impl<N: ClientNet> TcpTraffic<N> {
 
     /// Reads what arrived before writing failed: it may contain the server's reason, which ends the
     /// connection. Returns whether the connection still has to be ended.
-    pub(super) fn drain_reads(&mut self, context: &mut Context<'_, N>, key: u32) -> bool {
+    pub(super) fn drain_reads(&mut self, context: &mut Context<N>, key: u32) -> bool {
         for _ in 0..READS_PER_TURN_MAX {
             let Some(stream) = &self.conns.get(key).stream else { return false };
             match context.net.read(stream, &mut self.buffer) {
@@ -59,7 +59,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     /// Checks the first `bytes` of the buffer. Returns whether the connection is still open.
-    fn on_bytes(&mut self, context: &mut Context<'_, N>, key: u32, bytes: usize) -> bool {
+    fn on_bytes(&mut self, context: &mut Context<N>, key: u32, bytes: usize) -> bool {
         let partial_bytes = self.conns.get(key).reply_bytes;
         let found = match self.messages.check(partial_bytes, &self.buffer[..bytes]) {
             Ok(found) => found,
@@ -90,7 +90,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     #[cold]
-    fn on_wrong_reply(&mut self, context: &mut Context<'_, N>, key: u32, wrong: &WrongByte, bytes: usize) {
+    fn on_wrong_reply(&mut self, context: &mut Context<N>, key: u32, wrong: &WrongByte, bytes: usize) {
         let reply = &self.buffer[wrong.reply_begins_at.unwrap_or(0)..bytes];
         let (kind, what) = match self.messages.refusal(reply) {
             Some(reason) => (ErrorKind::ServerRefuses, format!("the server refused: {}", shown(reason))),
@@ -100,12 +100,12 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     #[cold]
-    fn on_unexpected_reply(&mut self, context: &mut Context<'_, N>, key: u32) {
+    fn on_unexpected_reply(&mut self, context: &mut Context<N>, key: u32) {
         self.fail(context, key, ErrorKind::WrongReply, || "received a reply without a request".into());
     }
 
     /// Counts the oldest messages in flight as answered. Returns how many of `replies` have a message.
-    fn answer(&mut self, context: &mut Context<'_, N>, key: u32, replies: u32, now_ns: u64) -> u32 {
+    fn answer(&mut self, context: &mut Context<N>, key: u32, replies: u32, now_ns: u64) -> u32 {
         let mut answered = 0;
         while answered < replies {
             let Some(batch) = self.conns.pop(key, replies - answered) else { break };
@@ -116,7 +116,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     /// The server has ended the stream: that completes a reply, or is an error.
-    fn on_end_of_stream(&mut self, context: &mut Context<'_, N>, key: u32) {
+    fn on_end_of_stream(&mut self, context: &mut Context<N>, key: u32) {
         let reply_bytes = self.conns.get(key).reply_bytes;
         if self.messages.is_whole(reply_bytes) {
             let now_ns = context.net.now_ns();

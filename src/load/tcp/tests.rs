@@ -12,8 +12,7 @@ use crate::service::{self, ClientSide, Definition};
 const REQUEST_BYTES: usize = 64 + 26;
 
 struct Fixture {
-    net: FakeNet,
-    tally: Tally,
+    context: Context<FakeNet>,
     traffic: TcpTraffic<FakeNet>,
 }
 
@@ -29,20 +28,21 @@ impl Fixture {
         let messages = MessageBuffers::new(client, 26);
         let sources = Sources::new(&[], target, 1);
         let traffic = TcpTraffic::new(plan, target, sources, messages, count);
-        let mut it = Self { net: FakeNet::default(), tally: Tally::new(0, true), traffic };
+        let context = Context { net: FakeNet::default(), tally: Tally::new(0, true) };
+        let mut it = Self { context, traffic };
         if !plan.one_shot {
             for pipe in 0..count {
                 assert_eq!(it.with(TcpTraffic::open_next), None);
-                it.ready(it.net.event(pipe));
+                it.ready(it.context.net.event(pipe));
             }
         }
         it
     }
 
-    fn with<T>(&mut self, act: impl FnOnce(&mut TcpTraffic<FakeNet>, &mut Context<'_, FakeNet>) -> T) -> T {
-        let result = act(&mut self.traffic, &mut Context { net: &mut self.net, tally: &mut self.tally });
-        self.tally.counts().check();
-        self.traffic.check(&self.tally);
+    fn with<T>(&mut self, act: impl FnOnce(&mut TcpTraffic<FakeNet>, &mut Context<FakeNet>) -> T) -> T {
+        let result = act(&mut self.traffic, &mut self.context);
+        self.context.tally.counts().check();
+        self.traffic.check(&self.context.tally);
         result
     }
 
@@ -52,7 +52,7 @@ impl Fixture {
 
     /// Sent, answered, failed.
     fn messages(&self) -> (u64, u64, u64) {
-        let count = self.tally.counts();
+        let count = self.context.tally.counts();
         (count.sent, count.answered, count.failed)
     }
 }
@@ -68,24 +68,24 @@ fn a_write_cut_at_any_byte_is_continued_there() {
     let whole = {
         let mut it = Fixture::open(1, |plan| plan.pipeline = Some(3));
         it.with(TcpTraffic::start);
-        it.net.pipes[0].written.clone()
+        it.context.net.pipes[0].written.clone()
     };
     assert_eq!(whole.len(), 3 * REQUEST_BYTES);
     for cut in 0..whole.len() {
         let mut it = Fixture::open(1, |plan| plan.pipeline = Some(3));
-        it.net.pipes[0].room = cut;
+        it.context.net.pipes[0].room = cut;
         it.with(TcpTraffic::start);
-        assert_eq!(it.net.pipes[0].written, whole[..cut]);
+        assert_eq!(it.context.net.pipes[0].written, whole[..cut]);
         // An event changes nothing while there is no room.
-        it.ready(it.net.event(0));
-        it.net.pipes[0].room = usize::MAX;
-        it.ready(it.net.event(0));
-        assert_eq!(it.net.pipes[0].written, whole, "cut at {cut}");
-        assert_eq!((it.messages(), it.tally.counts().sent_bytes), ((3, 0, 0), whole.len() as u64));
+        it.ready(it.context.net.event(0));
+        it.context.net.pipes[0].room = usize::MAX;
+        it.ready(it.context.net.event(0));
+        assert_eq!(it.context.net.pipes[0].written, whole, "cut at {cut}");
+        assert_eq!((it.messages(), it.context.tally.counts().sent_bytes), ((3, 0, 0), whole.len() as u64));
         // The next messages are written at once, since no further event announces that there is room.
-        it.net.deliver(0, &acknowledgements(3));
-        it.ready(Event { writable: false, ..it.net.event(0) });
-        assert_eq!(it.net.pipes[0].written.len(), 2 * whole.len());
+        it.context.net.deliver(0, &acknowledgements(3));
+        it.ready(Event { writable: false, ..it.context.net.event(0) });
+        assert_eq!(it.context.net.pipes[0].written.len(), 2 * whole.len());
     }
 }
 
@@ -97,11 +97,11 @@ fn replies_cut_at_any_byte_are_accepted() {
         it.with(TcpTraffic::start);
         it.with(TcpTraffic::stop);
         for part in [&replies[..cut], &replies[cut..]] {
-            it.net.deliver(0, part);
-            it.ready(it.net.event(0));
+            it.context.net.deliver(0, part);
+            it.ready(it.context.net.event(0));
         }
         assert_eq!(it.messages(), (3, 3, 0), "cut at {cut}");
-        assert_eq!((it.tally.counts().lost, it.net.pipes[0].is_closed), (0, false));
+        assert_eq!((it.context.tally.counts().lost, it.context.net.pipes[0].is_closed), (0, false));
     }
 }
 
@@ -112,11 +112,18 @@ fn a_wrong_byte_anywhere_ends_the_connection_and_fails_what_is_in_flight() {
         replies[position] ^= 0x80;
         let mut it = Fixture::open(1, |plan| plan.pipeline = Some(5));
         it.with(TcpTraffic::start);
-        it.net.deliver(0, &replies);
-        it.ready(it.net.event(0));
+        it.context.net.deliver(0, &replies);
+        it.ready(it.context.net.event(0));
         // A read is accepted or rejected as a whole.
         assert_eq!(it.messages(), (5, 0, 5), "wrong at {position}");
-        assert_eq!((it.tally.counts().lost, it.tally.counts().open, it.net.pipes[0].is_closed), (1, 0, true));
+        assert_eq!(
+            (
+                it.context.tally.counts().lost,
+                it.context.tally.counts().open,
+                it.context.net.pipes[0].is_closed
+            ),
+            (1, 0, true)
+        );
         replies[position] ^= 0x80;
     }
 }
@@ -126,17 +133,17 @@ fn an_event_of_an_ended_connection_does_not_reach_the_next_in_its_slot() {
     let mut it = Fixture::open(1, |plan| plan.one_shot = true);
     it.with(TcpTraffic::start);
     it.with(TcpTraffic::resume);
-    it.ready(it.net.event(0));
-    it.net.deliver(0, &acknowledgements(1));
-    let stale = it.net.event(0);
+    it.ready(it.context.net.event(0));
+    it.context.net.deliver(0, &acknowledgements(1));
+    let stale = it.context.net.event(0);
     it.ready(stale);
-    assert_eq!((it.messages(), it.net.pipes[0].is_closed), ((1, 1, 0), true));
+    assert_eq!((it.messages(), it.context.net.pipes[0].is_closed), ((1, 1, 0), true));
     it.with(TcpTraffic::resume);
-    it.ready(it.net.event(1));
-    it.net.deliver(1, b"not read for an event of the other");
+    it.ready(it.context.net.event(1));
+    it.context.net.deliver(1, b"not read for an event of the other");
     it.ready(Event { ended: true, ..stale });
-    assert_eq!((it.messages(), it.net.pipes[1].incoming.len()), ((2, 1, 0), 1));
-    it.ready(it.net.event(1));
+    assert_eq!((it.messages(), it.context.net.pipes[1].incoming.len()), ((2, 1, 0), 1));
+    it.ready(it.context.net.event(1));
     assert_eq!(it.messages(), (2, 1, 1));
 }
 
@@ -145,8 +152,8 @@ fn a_connection_reads_a_bounded_amount_in_a_turn() {
     let mut it = Fixture::open(1, |plan| plan.pipeline = Some(50_000));
     it.with(TcpTraffic::start);
     it.with(TcpTraffic::stop);
-    it.net.deliver(0, &acknowledgements(50_000));
-    it.ready(it.net.event(0));
+    it.context.net.deliver(0, &acknowledgements(50_000));
+    it.ready(it.context.net.event(0));
     let (_, answered, _) = it.messages();
     assert!((5000..15_000).contains(&answered), "{answered}");
     assert!(it.traffic.has_pending_work());
@@ -160,17 +167,17 @@ fn a_connection_reads_a_bounded_amount_in_a_turn() {
 fn unread_bytes_of_an_ended_connection_are_discarded() {
     let mut it = Fixture::open(1, |plan| plan.pipeline = Some(20_000));
     it.with(TcpTraffic::start);
-    it.net.deliver(0, &acknowledgements(20_000));
-    it.net.pipes[0].room = 0;
-    it.ready(it.net.event(0));
+    it.context.net.deliver(0, &acknowledgements(20_000));
+    it.context.net.pipes[0].room = 0;
+    it.ready(it.context.net.event(0));
     assert!(it.traffic.has_pending_work());
-    it.net.pipes[0].broken = Some(io::ErrorKind::BrokenPipe);
-    it.net.pipes[0].incoming.clear();
-    it.ready(it.net.event(0));
-    assert!(it.net.pipes[0].is_closed);
+    it.context.net.pipes[0].broken = Some(io::ErrorKind::BrokenPipe);
+    it.context.net.pipes[0].incoming.clear();
+    it.ready(it.context.net.event(0));
+    assert!(it.context.net.pipes[0].is_closed);
     it.with(TcpTraffic::resume);
     assert!(!it.traffic.has_pending_work());
-    assert_eq!(it.tally.counts().in_flight(), 0);
+    assert_eq!(it.context.tally.counts().in_flight(), 0);
 }
 
 #[test]
@@ -179,15 +186,15 @@ fn the_last_reply_of_a_server_is_read_although_writing_fails() {
     it.with(TcpTraffic::start);
     let mut last = acknowledgements(1);
     frame::append("Error: no more", &mut last);
-    it.net.deliver(0, &last[..97]);
-    it.net.deliver(0, &last[97..]);
-    it.net.deliver(0, b"");
-    it.net.pipes[0].broken = Some(io::ErrorKind::BrokenPipe);
+    it.context.net.deliver(0, &last[..97]);
+    it.context.net.deliver(0, &last[97..]);
+    it.context.net.deliver(0, b"");
+    it.context.net.pipes[0].broken = Some(io::ErrorKind::BrokenPipe);
     // The first reply triggers the next message, whose write fails.
-    it.ready(Event { ended: true, ..it.net.event(0) });
-    let count = it.tally.counts();
+    it.ready(Event { ended: true, ..it.context.net.event(0) });
+    let count = it.context.tally.counts();
     assert_eq!((count.answered, count.in_flight(), count.lost), (1, 0, 1));
-    let (.., failures) = it.tally.into_parts();
+    let (.., failures) = it.context.tally.into_parts();
     assert_eq!((failures.len(), failures[0].reason), (1, ErrorKind::ServerRefuses));
     assert!(failures[0].first.ends_with("the server refused: no more"), "{failures:?}");
 }
@@ -196,21 +203,22 @@ fn the_last_reply_of_a_server_is_read_although_writing_fails() {
 fn messages_are_distributed_over_the_open_connections() {
     let mut it = Fixture::open(3, |plan| plan.pipeline = None);
     it.with(TcpTraffic::start);
-    it.net.deliver(1, b"");
-    it.ready(it.net.event(1));
+    it.context.net.deliver(1, b"");
+    it.ready(it.context.net.event(1));
     for due_ns in 0..4 {
         it.with(|traffic, context| traffic.send_due(context, due_ns, due_ns));
     }
-    let written: Vec<usize> = it.net.pipes.iter().map(|pipe| pipe.written.len() / REQUEST_BYTES).collect();
+    let written: Vec<usize> =
+        it.context.net.pipes.iter().map(|pipe| pipe.written.len() / REQUEST_BYTES).collect();
     assert_eq!(written, [2, 0, 2]);
     for pipe in [0, 2] {
-        it.net.deliver(pipe, b"");
-        it.ready(it.net.event(pipe));
+        it.context.net.deliver(pipe, b"");
+        it.ready(it.context.net.event(pipe));
     }
     assert!(!it.traffic.can_send());
     it.with(|traffic, context| traffic.send_due(context, 9, 9));
     assert_eq!(it.messages(), (4, 0, 4));
-    let (.., failures) = it.tally.into_parts();
+    let (.., failures) = it.context.tally.into_parts();
     assert!(
         failures.iter().any(|failure| (failure.reason, failure.count) == (ErrorKind::NoFreeConnection, 1))
     );
@@ -224,15 +232,15 @@ fn a_connection_times_out_by_its_own_start_and_not_by_an_earlier_one() {
     it.with(TcpTraffic::start_messages);
     let first = 0;
     for number in 1..=256 {
-        it.net.now_ns = 1;
-        it.ready(it.net.event(number));
-        it.net.deliver(number, &acknowledgements(1));
-        it.ready(it.net.event(number));
+        it.context.net.now_ns = 1;
+        it.ready(it.context.net.event(number));
+        it.context.net.deliver(number, &acknowledgements(1));
+        it.ready(it.context.net.event(number));
         it.with(TcpTraffic::resume);
     }
-    assert_eq!((it.messages(), it.net.pipes[first].is_closed), ((258, 256, 0), false));
-    it.net.now_ns = 1000;
+    assert_eq!((it.messages(), it.context.net.pipes[first].is_closed), ((258, 256, 0), false));
+    it.context.net.now_ns = 1000;
     let next_ns = it.with(|traffic, context| traffic.expire(context, 1000));
-    assert_eq!((it.messages(), it.net.pipes[first].is_closed), ((258, 256, 1), true));
+    assert_eq!((it.messages(), it.context.net.pipes[first].is_closed), ((258, 256, 1), true));
     assert_eq!(next_ns, Some(1001), "the last was requested later");
 }

@@ -17,8 +17,8 @@ pub(super) fn activity(seconds: &[Second]) -> [(Plot, &'static str); 2] {
 
 /// Latencies over time and by percentile.
 pub(super) fn latency(outcome: &Outcome) -> [(Plot, &'static str); 2] {
-    let response = percentiles("response", &outcome.response);
-    let service = percentiles("service", &outcome.service).drawn(Stroke::Dashed);
+    let response = percentiles("response", &outcome.times.response);
+    let service = percentiles("service", &outcome.times.service).drawn(Stroke::Dashed);
     [
         (
             spreads("Response time over time", &outcome.seconds, |second| &second.response_us),
@@ -33,7 +33,7 @@ pub(super) fn latency(outcome: &Outcome) -> [(Plot, &'static str); 2] {
 
 /// The schedule lag over time and by percentile.
 pub(super) fn lag(outcome: &Outcome) -> [(Plot, &'static str); 2] {
-    let lag = percentiles("lag", &outcome.lag);
+    let lag = percentiles("lag", &outcome.times.lag);
     [
         (spreads("Schedule lag over time", &outcome.seconds, |second| &second.lag_us), ""),
         (times("Schedule lag by percentile", Axis::nines("of messages"), vec![lag]), ""),

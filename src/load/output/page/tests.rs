@@ -9,12 +9,12 @@ use crate::load::stats::latency::{Lag, Latency, Percentiles};
 use crate::load::stats::summary::{
     Bytes, Connections, DatagramDrops, Datagrams, Failure, Generator, Latencies, Messages, Second,
 };
+use crate::load::stats::times::Times;
 use crate::report::html::mismatched_tag;
 use crate::report::page::write_sample;
 
 /// A run without a result.
 fn nothing() -> Outcome {
-    let histogram = || Histogram::new(3).unwrap();
     Outcome {
         summary: Summary {
             loopline: "0.0.0",
@@ -34,9 +34,7 @@ fn nothing() -> Outcome {
         },
         is_interrupted: false,
         seconds: vec![],
-        response: histogram(),
-        service: histogram(),
-        lag: histogram(),
+        times: Times::new(),
     }
 }
 
@@ -53,9 +51,9 @@ fn second(n: u32, random: &mut Random, outcome: &mut Outcome) -> Second {
         let waited = if stalled { 180e6 * random.uniform() * random.uniform() } else { 0.0 };
         let [service, lag, response] =
             [service, lag, service + lag + waited].map(|time| format!("{time:.0}").parse::<u64>().unwrap());
-        outcome.service.record(service).unwrap();
-        outcome.response.record(response).unwrap();
-        outcome.lag.record(lag).unwrap();
+        outcome.times.service.record(service).unwrap();
+        outcome.times.response.record(response).unwrap();
+        outcome.times.lag.record(lag).unwrap();
         of_second[0].record(response).unwrap();
         of_second[1].record(lag).unwrap();
     }
@@ -99,11 +97,11 @@ fn sample() -> Outcome {
     (1..10_000u64).for_each(|n| connect.record(40_000 + n * 37).unwrap());
     let summary = &mut outcome.summary;
     summary.latency_us = Latencies {
-        response: Latency::of(&outcome.response),
-        service: Latency::of(&outcome.service),
+        response: Latency::of(&outcome.times.response),
+        service: Latency::of(&outcome.times.service),
         connect: Latency::of(&connect),
     };
-    summary.schedule_lag_us = Lag::of(&outcome.lag);
+    summary.schedule_lag_us = Lag::of(&outcome.times.lag);
     summary.connections = Connections {
         asked: 10_000,
         opened: 10_000,
