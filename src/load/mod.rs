@@ -152,5 +152,3 @@ impl fmt::Display for LoadError {
         }
     }
 }
-
-impl std::error::Error for LoadError {}

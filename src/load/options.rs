@@ -45,7 +45,6 @@ pub(crate) struct LoadOptions {
 
 impl LoadOptions {
     /// The defaults for `target`.
-    #[must_use]
     pub(crate) fn of(target: Target) -> Self {
         Self {
             target,

@@ -137,7 +137,9 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
                 let is_idle = is_idle_poll && sent == self.context.tally.counts().sent;
                 self.measurements.idle_ns += if is_idle { now_ns - began_ns } else { polled_ns - polling_ns };
             }
-            if self.is_sending() && self.traffic.consecutive_failures() >= CONSECUTIVE_FAILURES_MAX {
+            if self.is_sending()
+                && self.context.tally.counts().consecutive_failures >= CONSECUTIVE_FAILURES_MAX
+            {
                 self.stop_sending(now_ns, observer);
             }
             self.report(now_ns, observer);
@@ -215,7 +217,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         let counts = self.context.tally.counts();
         counts.check();
         self.traffic.check(&self.context.tally);
-        let known = counts.opened + counts.open_failed + u64::from(self.traffic.connecting());
+        let known = counts.opened + counts.open_failed + counts.connecting;
         debug_assert!(self.options.is_one_shot() || known == u64::from(self.requested), "{counts:?}");
     }
 
@@ -228,7 +230,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
 const EVENTS_PER_TURN_MAX: usize = 1024;
 
 /// Consecutive failures to connect after which no further connection is tried.
-const CONSECUTIVE_FAILURES_MAX: u32 = 100;
+const CONSECUTIVE_FAILURES_MAX: u64 = 100;
 
 /// How long to wait for the server to close connections that it has accepted and does not serve, after the
 /// last one that it closed.

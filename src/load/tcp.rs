@@ -33,8 +33,6 @@ pub(crate) struct TcpTraffic<N: ClientNet> {
     conns: ConnTable<N::Stream>,
     /// Requested connections and when they were requested, oldest first; some are established by now.
     requested: VecDeque<(u64, ConnId)>,
-    /// How many of them are not established.
-    connecting: u32,
     /// One-shot: slots without a connection.
     free: Vec<u32>,
     /// One-shot: when the messages were due that wait for a free slot.
@@ -45,7 +43,6 @@ pub(crate) struct TcpTraffic<N: ClientNet> {
     is_sending: bool,
     /// Whether sending has started: opening is over.
     is_started: bool,
-    consecutive_failures: u32,
     /// Events of connections that had more to read than one turn allows.
     unfinished: Vec<Event>,
     buffer: Box<[u8]>,
@@ -68,13 +65,11 @@ impl<N: ClientNet> TcpTraffic<N> {
             messages,
             conns,
             requested: VecDeque::new(),
-            connecting: 0,
             free,
             waiting: VecDeque::new(),
             next_sender: 0,
             is_sending: false,
             is_started: false,
-            consecutive_failures: 0,
             unfinished: Vec::new(),
             buffer: vec![0; READ_BYTES_MAX].into(),
         }
@@ -92,18 +87,8 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         self.expire_opening(context, now_ns)
     }
 
-    fn connecting(&self) -> u32 {
-        self.connecting
-    }
-
-    fn consecutive_failures(&self) -> u32 {
-        self.consecutive_failures
-    }
-
     fn start(&mut self, context: &mut Context<N>) {
         (self.is_sending, self.is_started) = (true, true);
-        // Failures of the opening do not count against one-shot connections.
-        self.consecutive_failures = 0;
         let Some(pipeline) = self.plan.pipeline.filter(|_| !self.plan.one_shot) else { return };
         for key in 0..self.active() {
             if self.conns.get(key).state().can_send() {
@@ -178,7 +163,7 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         self.conns.check();
         let connecting = self.conns.count(|state| state == State::Connecting);
         let closed = self.conns.count(|state| state == State::Closed);
-        debug_assert_eq!(connecting, u64::from(self.connecting));
+        debug_assert_eq!(connecting, tally.counts().connecting);
         debug_assert_eq!(u64::from(self.conns.len()) - connecting - closed, tally.counts().open);
         debug_assert_eq!(self.conns.in_flight(), tally.counts().in_flight());
         debug_assert!(!self.plan.one_shot || self.free.len() as u64 == closed);

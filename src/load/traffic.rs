@@ -28,12 +28,6 @@ pub(crate) trait Traffic<N: ClientNet> {
     /// Requests another connection. Returns the error if every further one would fail too.
     fn open_next(&mut self, context: &mut Context<N>) -> Option<ErrorKind>;
 
-    /// Connections that are requested and not established.
-    fn connecting(&self) -> u32;
-
-    /// Failures to connect since the last success.
-    fn consecutive_failures(&self) -> u32;
-
     /// Allows sending. In a closed loop, sends the first messages.
     fn start(&mut self, context: &mut Context<N>);
 

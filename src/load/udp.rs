@@ -27,11 +27,8 @@ pub(crate) struct UdpTraffic<N: ClientNet> {
     peers: Vec<Peer<N::Socket>>,
     /// Datagrams sent, in order, for as long as one may be waiting: when, on which socket, and what for.
     sent: VecDeque<(u64, u32, Purpose)>,
-    /// Sockets whose session is opening.
-    opening: u32,
     next_sender: u32,
     is_sending: bool,
-    consecutive_failures: u32,
 }
 
 /// A socket of the generator. It is larger than a connection, because answers come in any order.
@@ -67,10 +64,8 @@ impl<N: ClientNet> UdpTraffic<N> {
             sources,
             peers: Vec::new(),
             sent: VecDeque::new(),
-            opening: 0,
             next_sender: 0,
             is_sending: false,
-            consecutive_failures: 0,
         }
     }
 
@@ -141,8 +136,6 @@ impl<N: ClientNet> UdpTraffic<N> {
         let now_ns = context.net.now_ns();
         match self.peer(key).session.on_answer(answer) {
             Received::Opened { begun_ns } => {
-                self.opening -= 1;
-                self.consecutive_failures = 0;
                 context.tally.opened(now_ns.saturating_sub(begun_ns));
             }
             Received::Answer(Matched::Duplicate) => context.tally.duplicate(),
@@ -183,8 +176,6 @@ impl<N: ClientNet> UdpTraffic<N> {
         let peer = self.peer(key);
         peer.session.close();
         peer.socket = None;
-        self.opening -= 1;
-        self.consecutive_failures += 1;
         context.tally.open_failed(kind, || format!("socket {}: {what}", u64::from(key) + 1));
     }
 
@@ -219,7 +210,7 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
         let source = self.sources.next_address();
         let token = Source::Conn(ConnId { key, generation: 0 }).into();
         let mut peer = Peer { socket: None, session: Session::new(now_ns, in_flight_max(self.client)) };
-        self.opening += 1;
+        context.tally.requested();
         match context.net.connect_socket(source, self.target, token) {
             Ok(socket) => {
                 peer.socket = Some(socket);
@@ -236,18 +227,8 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
         }
     }
 
-    fn connecting(&self) -> u32 {
-        self.opening
-    }
-
-    fn consecutive_failures(&self) -> u32 {
-        self.consecutive_failures
-    }
-
     fn start(&mut self, context: &mut Context<N>) {
         self.is_sending = true;
-        // Failures to open are not failures to send.
-        self.consecutive_failures = 0;
         let Some(pipeline) = self.plan.pipeline else { return };
         for key in 0..self.active() {
             for _ in 0..pipeline {
@@ -305,7 +286,7 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
     fn check(&self, tally: &Tally) {
         let count =
             |is: fn(&Session) -> bool| self.peers.iter().filter(|peer| is(&peer.session)).count() as u64;
-        debug_assert_eq!(count(Session::is_opening), u64::from(self.opening));
+        debug_assert_eq!(count(Session::is_opening), tally.counts().connecting);
         debug_assert_eq!(count(Session::is_open), tally.counts().open);
     }
 }

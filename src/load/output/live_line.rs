@@ -3,7 +3,6 @@
 //! It is drawn on calls only, without a thread. A terminal that is closed or stopped (Ctrl-S) misses lines: a
 //! run never waits for it. The line has no colors.
 
-use std::fmt;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -29,7 +28,6 @@ pub(crate) struct LiveLine {
 impl LiveLine {
     /// The line of a run that opens `asked` connections and then sends messages for `duration`. Nothing is
     /// shown unless standard error `is_terminal`.
-    #[must_use]
     pub(crate) fn new(is_terminal: bool, asked: u64, duration: Duration) -> Self {
         let bar = is_terminal.then(|| {
             let bar = ProgressBar::with_draw_target(Some(asked), ProgressDrawTarget::stderr());
@@ -90,15 +88,6 @@ impl Drop for LiveLine {
         if let Some(bar) = self.bar.as_ref().filter(|bar| !bar.is_finished()) {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-    }
-}
-
-impl fmt::Debug for LiveLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LiveLine")
-            .field("asked", &self.asked)
-            .field("duration", &self.duration)
-            .finish_non_exhaustive()
     }
 }
 

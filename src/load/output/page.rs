@@ -8,7 +8,6 @@ use crate::report::format::{count, optional, rate, share, time_us};
 use crate::report::page::{Card, Page, Tone};
 
 /// The page about `outcome`, as HTML.
-#[must_use]
 pub(crate) fn page(outcome: &Outcome) -> String {
     let summary = &outcome.summary;
     let mut page = Page::new(&format!("loopline load {}", summary.endpoint), &subtitle(summary));

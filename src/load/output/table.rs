@@ -15,7 +15,6 @@ use lines::{is_held, lines, seconds};
 mod lines;
 
 /// The result of a run. The last line says whether it is valid. Lines are wrapped at `width`, if there is one.
-#[must_use]
 pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> String {
     let style = Style { width, colors };
     let latency = &summary.latency_us;
@@ -36,7 +35,6 @@ pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> St
 }
 
 /// The sums of merged logs.
-#[must_use]
 pub(crate) fn merged(merged: &Merged, width: Option<u16>, colors: bool) -> String {
     let style = Style { width, colors };
     let title = format!(

@@ -21,6 +21,8 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         }
         let warmup_ns = nanoseconds(self.options.warmup);
         self.schedule = self.options.rate.map(|rate| Schedule::new(now_ns, rate, self.options.arrivals));
+        // Failures of the opening do not count against the connections of messages.
+        self.context.tally.reset_consecutive_failures();
         self.traffic.start(&mut self.context);
         if warmup_ns > 0 {
             self.drive_began_ns = now_ns;

@@ -37,14 +37,15 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         for _ in 0..REQUESTS_PER_TURN_MAX {
             let may_request = self.requested < self.connections
                 && u64::from(self.requested) < allowed
-                && self.traffic.connecting() < HANDSHAKES_MAX;
+                && self.context.tally.counts().connecting < HANDSHAKES_MAX;
             if !may_request {
                 return;
             }
             self.requested += 1;
             let stopped = self.traffic.open_next(&mut self.context).or_else(|| {
                 // After this many failures in a row, further connections would fail too.
-                let is_hopeless = self.traffic.consecutive_failures() >= CONSECUTIVE_FAILURES_MAX;
+                let is_hopeless =
+                    self.context.tally.counts().consecutive_failures >= CONSECUTIVE_FAILURES_MAX;
                 is_hopeless.then(|| self.context.tally.main_open_error()).flatten()
             });
             if stopped.is_some() {
@@ -55,7 +56,8 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
     }
 
     pub(super) fn is_opened(&self) -> bool {
-        self.requested >= self.connections && self.traffic.connecting() == 0 || self.options.is_one_shot()
+        self.requested >= self.connections && self.context.tally.counts().connecting == 0
+            || self.options.is_one_shot()
     }
 
     /// Measures the memory of the connections beyond those of the baseline.
@@ -75,7 +77,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         if self.is_opened() {
             return now_ns;
         }
-        if self.requested >= self.connections || self.traffic.connecting() >= HANDSHAKES_MAX {
+        if self.requested >= self.connections || self.context.tally.counts().connecting >= HANDSHAKES_MAX {
             return self.next_report_ns;
         }
         match self.options.open_rate {
@@ -91,7 +93,7 @@ pub(super) fn mul_div(number: u64, times: u64, by: u64) -> u64 {
 }
 
 /// Connections that are requested and not established. A backlog of 128, as many servers have, holds them.
-const HANDSHAKES_MAX: u32 = 128;
+const HANDSHAKES_MAX: u64 = 128;
 
 /// Connections requested in one turn.
 const REQUESTS_PER_TURN_MAX: u32 = 64;

@@ -3,6 +3,10 @@
 /// Counters since the start of the run.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {
+    /// Connections that are requested and not established.
+    pub(crate) connecting: u64,
+    /// Failures to connect since the last success.
+    pub(crate) consecutive_failures: u64,
     /// Connections that are open now.
     pub(crate) open: u64,
     /// Connections that were opened.

@@ -50,7 +50,6 @@ pub(crate) struct Percentiles {
 
 impl Latency {
     /// The distribution of `nanoseconds`.
-    #[must_use]
     pub(crate) fn of(nanoseconds: &Histogram<u64>) -> Self {
         Self {
             p50: percentile_us(nanoseconds, 50.0),
@@ -67,7 +66,6 @@ impl Latency {
 
 impl Lag {
     /// The distribution of `nanoseconds`.
-    #[must_use]
     pub(crate) fn of(nanoseconds: &Histogram<u64>) -> Self {
         Self {
             p50: percentile_us(nanoseconds, 50.0),
@@ -81,7 +79,6 @@ impl Lag {
 impl Percentiles {
     /// The distribution of `nanoseconds`. It is computed while messages are due, and each percentile searches
     /// all counts, so there are only as many as are shown.
-    #[must_use]
     pub(crate) fn of(nanoseconds: &Histogram<u64>) -> Self {
         Self {
             p50: percentile_us(nanoseconds, 50.0),
@@ -92,7 +89,6 @@ impl Percentiles {
 }
 
 /// The percentile in microseconds, if at least ten samples are above it.
-#[must_use]
 pub(crate) fn percentile_us(nanoseconds: &Histogram<u64>, percentile: f64) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a count of samples is far below 2^52")]
     let samples_above = nanoseconds.len() as f64 * (100.0 - percentile) / 100.0;

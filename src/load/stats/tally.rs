@@ -52,8 +52,15 @@ impl Tally {
         &self.counts
     }
 
+    /// A connection is requested: it is opened next, or fails.
+    pub(crate) fn requested(&mut self) {
+        self.counts.connecting += 1;
+    }
+
     /// A connection is open, `connect_ns` after it was requested.
     pub(crate) fn opened(&mut self, connect_ns: u64) {
+        self.counts.connecting -= 1;
+        self.counts.consecutive_failures = 0;
         self.counts.open += 1;
         self.counts.opened += 1;
         self.counts.slow += u64::from(connect_ns >= SYN_RETRY_NS);
@@ -76,7 +83,8 @@ impl Tally {
     pub(crate) fn rejected(&mut self, kind: ErrorKind, what: impl FnOnce() -> String) {
         self.counts.open -= 1;
         self.counts.opened -= 1;
-        self.open_failed(kind, what);
+        self.counts.open_failed += 1;
+        self.open_error(kind, what);
     }
 
     pub(crate) fn sent(&mut self, messages: u32) {
@@ -134,8 +142,19 @@ impl Tally {
         self.message_unconnected(kind, what);
     }
 
+    /// Failures to connect are counted anew.
+    pub(crate) fn reset_consecutive_failures(&mut self) {
+        self.counts.consecutive_failures = 0;
+    }
+
     /// A one-shot connection could not be opened: its message has failed.
     pub(crate) fn message_unconnected(&mut self, kind: ErrorKind, what: impl FnOnce() -> String) {
+        self.counts.connecting -= 1;
+        self.counts.consecutive_failures += 1;
+        self.open_error(kind, what);
+    }
+
+    fn open_error(&mut self, kind: ErrorKind, what: impl FnOnce() -> String) {
         match self.open_failed.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, count)) => *count += 1,
             None => self.open_failed.push((kind, 1)),
@@ -181,10 +200,10 @@ impl Tally {
 
     /// Discards the counters and times of messages. Those in flight count as sent now.
     pub(crate) fn discard_messages(&mut self) {
-        let Counts { open, opened, open_failed, closed, lost, slow, overdue, .. } = self.counts;
-        let sent = self.counts.in_flight();
-        self.counts =
-            Counts { open, opened, open_failed, closed, lost, slow, sent, overdue, ..Counts::default() };
+        self.counts.sent = self.counts.in_flight();
+        (self.counts.answered, self.counts.failed) = (0, 0);
+        (self.counts.late, self.counts.duplicate) = (0, 0);
+        (self.counts.sent_bytes, self.counts.received_bytes) = (0, 0);
         self.at_interval = self.counts;
         self.interval.reset();
         self.total.reset();
@@ -226,6 +245,12 @@ mod tests {
         Batch { sent_ns, lag_us, count }
     }
 
+    /// A connection is requested and open after `connect_ns`.
+    fn open(tally: &mut Tally, connect_ns: u64) {
+        tally.requested();
+        tally.opened(connect_ns);
+    }
+
     #[test]
     fn response_runs_from_when_a_message_was_due_and_service_from_when_it_was_sent() {
         let mut tally = Tally::new(0, false);
@@ -252,7 +277,7 @@ mod tests {
     fn a_second_has_only_its_own_messages() {
         let mut tally = Tally::new(100, false);
         for (second, messages) in [(1, 5), (2, 7)] {
-            tally.opened(0);
+            open(&mut tally, 0);
             tally.counts.sent += messages + 1;
             tally.answered(batch(0, 0, u32::try_from(messages).unwrap()), 1000);
             tally.counts.failed += 1;
@@ -273,7 +298,7 @@ mod tests {
     #[test]
     fn messages_in_flight_are_not_discarded() {
         let mut tally = Tally::new(0, false);
-        (0..3).for_each(|_| tally.opened(0));
+        (0..3).for_each(|_| open(&mut tally, 0));
         (tally.counts.sent, tally.counts.failed, tally.counts.lost) = (10, 2, 1);
         (tally.counts.overdue, tally.counts.duplicate, tally.counts.sent_bytes) = (2, 4, 900);
         tally.answered(batch(0, 0, 5), 1000);
@@ -297,7 +322,7 @@ mod tests {
     #[test]
     fn one_shot_connections_are_discarded_with_their_messages() {
         let mut tally = Tally::new(0, false);
-        (0..9).for_each(|_| tally.opened(SECOND));
+        (0..9).for_each(|_| open(&mut tally, SECOND));
         tally.counts.open = 2;
         tally.discard_messages();
         tally.discard_connections();
@@ -320,6 +345,7 @@ mod tests {
     fn the_most_frequent_open_error_is_the_main_one() {
         let mut tally = Tally::new(0, false);
         assert_eq!(tally.main_open_error(), None);
+        (0..6).for_each(|_| tally.requested());
         tally.open_failed(ErrorKind::Refused, String::new);
         (0..2).for_each(|_| tally.open_failed(ErrorKind::Ports, String::new));
         assert_eq!((tally.main_open_error(), tally.counts.open_failed), (Some(ErrorKind::Ports), 3));
@@ -331,8 +357,8 @@ mod tests {
     #[test]
     fn a_connection_whose_first_packet_was_lost_is_slow() {
         let mut tally = Tally::new(0, false);
-        tally.opened(SYN_RETRY_NS - 1);
-        tally.opened(SYN_RETRY_NS);
+        open(&mut tally, SYN_RETRY_NS - 1);
+        open(&mut tally, SYN_RETRY_NS);
         assert_eq!(tally.counts.slow, 1);
     }
 

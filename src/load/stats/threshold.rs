@@ -34,7 +34,6 @@ pub(crate) enum Violation {
 
 impl Threshold {
     /// `None` if the comparison does not hold of `summary`.
-    #[must_use]
     pub(crate) fn judge(&self, summary: &Summary) -> Option<Violation> {
         let Self { metric, comparison, value, name, limit } = self;
         let side = comparison.text();

@@ -16,7 +16,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     /// Requests a connection for the slot `key`. Returns the error if it fails at once.
     pub(super) fn connect(&mut self, context: &mut Context<N>, key: u32, now_ns: u64) -> Option<ErrorKind> {
         self.conns.request(key, now_ns);
-        self.connecting += 1;
+        context.tally.requested();
         let (token, target) = (self.token(key), self.target);
         // One source may be out of ports because other programs use them, and the next may not.
         let mut tries_left = self.sources.count().min(SOURCES_TRIED_MAX);
@@ -52,8 +52,6 @@ impl<N: ClientNet> TcpTraffic<N> {
                 return false;
             }
         }
-        self.connecting -= 1;
-        self.consecutive_failures = 0;
         let now_ns = context.net.now_ns();
         let since_ns = self.conns.establish(key).unwrap_or(now_ns);
         context.tally.opened(now_ns.saturating_sub(since_ns));
@@ -84,8 +82,6 @@ impl<N: ClientNet> TcpTraffic<N> {
     /// A requested connection is not established. In one-shot use its message has failed.
     fn open_failed(&mut self, context: &mut Context<N>, key: u32, kind: ErrorKind, what: &str) {
         self.close(context, key);
-        self.connecting -= 1;
-        self.consecutive_failures += 1;
         let what = || format!("connection {}: {what}", u64::from(key) + 1);
         if self.plan.one_shot {
             context.tally.message_unconnected(kind, what);

@@ -69,7 +69,6 @@ pub(crate) fn merge<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Resul
 
 impl Merged {
     /// From the start of the first interval to the end of the last, over all logs.
-    #[must_use]
     pub(crate) fn span(&self) -> Duration {
         self.span.map_or(Duration::ZERO, |(first, last)| last.saturating_sub(first))
     }
@@ -192,8 +191,6 @@ impl fmt::Display for LogError {
         f.write_str(&self.what)
     }
 }
-
-impl std::error::Error for LogError {}
 
 /// Larger than any histogram in base64: six million counts of nine bytes.
 const LINE_BYTES_MAX: u64 = 96 << 20;

@@ -153,7 +153,6 @@ fn float(count: u64) -> f64 {
 }
 
 /// The metrics, for `--help`.
-#[must_use]
 pub(crate) fn metrics_help() -> String {
     let times = DISTRIBUTIONS.iter().map(|Distribution { prefix, about, points, .. }| {
         let names: Vec<String> = points.iter().map(|(point, _)| format!("{prefix}{point}")).collect();
