@@ -14,7 +14,7 @@ pub(crate) use metrics::metrics_help;
 #[derive(Debug, Clone)]
 pub(crate) struct Threshold {
     metric: Metric,
-    comparison: Comparison,
+    comparison: &'static Comparison,
     /// In microseconds for a time.
     value: f64,
     /// The metric as it was typed.
@@ -23,27 +23,15 @@ pub(crate) struct Threshold {
     limit: String,
 }
 
-/// Why a run has failed because of a [`Threshold`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Violation {
-    /// `p99 is 7.2 ms, over 5ms`
-    Broken(String),
-    /// `p99.99 is unknown: there are too few samples, so it may be over 5ms`
-    Unknown(String),
-}
-
 impl Threshold {
-    /// `None` if the comparison does not hold of `summary`.
-    pub(crate) fn judge(&self, summary: &Summary) -> Option<Violation> {
-        let Self { metric, comparison, value, name, limit } = self;
-        let side = comparison.text();
+    /// Why the run has failed: `p99 is 7.2 ms, over 5ms`, or that the metric of `summary` is unknown. `None` if
+    /// the comparison does not hold.
+    pub(crate) fn judge(&self, summary: &Summary) -> Option<String> {
+        let Self { metric, comparison: Comparison { text, holds, .. }, value, name, limit } = self;
         match metric.of(summary) {
-            Err(why) => {
-                Some(Violation::Unknown(format!("{name} is unknown: {why}, so it may be {side} {limit}")))
-            }
-            Ok(found) if comparison.holds(found, *value) => {
-                let found = metric.text(found);
-                Some(Violation::Broken(format!("{name} is {found}, {side} {limit}")))
+            Err(why) => Some(format!("{name} is unknown: {why}, so it may be {text} {limit}")),
+            Ok(found) if holds(&found, value) => {
+                Some(format!("{name} is {}, {text} {limit}", metric.text(found)))
             }
             Ok(_) => None,
         }
@@ -60,7 +48,7 @@ impl FromStr for Threshold {
             .ok_or("expected a metric, one of > >= < <=, and a value, for example p99>5ms or errors>0")?;
         let (comparison, limit) = COMPARISONS
             .iter()
-            .find_map(|(sign, comparison)| Some((*comparison, rest.strip_prefix(sign)?)))
+            .find_map(|comparison| Some((comparison, rest.strip_prefix(comparison.sign)?)))
             .expect("the rest begins with < or >");
         let (name, limit) = (name.trim(), limit.trim());
         let metric = Metric::named(name)?;
@@ -71,54 +59,24 @@ impl FromStr for Threshold {
 
 impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = COMPARISONS.iter().find(|(_, comparison)| *comparison == self.comparison);
-        write!(f, "{}{}{}", self.name, sign.map_or("", |(sign, _)| sign), self.limit)
+        write!(f, "{}{}{}", self.name, self.comparison.sign, self.limit)
     }
 }
 
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Broken(text) | Self::Unknown(text) => f.write_str(text),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Comparison {
-    Over,
-    AtOrOver,
-    Under,
-    AtOrUnder,
+#[derive(Debug)]
+struct Comparison {
+    sign: &'static str,
+    text: &'static str,
+    holds: fn(&f64, &f64) -> bool,
 }
 
 /// The longer ones first, since `>` is a prefix of `>=`.
-const COMPARISONS: [(&str, Comparison); 4] = [
-    (">=", Comparison::AtOrOver),
-    ("<=", Comparison::AtOrUnder),
-    (">", Comparison::Over),
-    ("<", Comparison::Under),
+static COMPARISONS: [Comparison; 4] = [
+    Comparison { sign: ">=", text: "at or over", holds: f64::ge },
+    Comparison { sign: "<=", text: "at or under", holds: f64::le },
+    Comparison { sign: ">", text: "over", holds: f64::gt },
+    Comparison { sign: "<", text: "under", holds: f64::lt },
 ];
-
-impl Comparison {
-    fn holds(self, found: f64, value: f64) -> bool {
-        match self {
-            Self::Over => found > value,
-            Self::AtOrOver => found >= value,
-            Self::Under => found < value,
-            Self::AtOrUnder => found <= value,
-        }
-    }
-
-    fn text(self) -> &'static str {
-        match self {
-            Self::Over => "over",
-            Self::AtOrOver => "at or over",
-            Self::Under => "under",
-            Self::AtOrUnder => "at or under",
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -126,22 +84,12 @@ mod tests {
     use super::super::summary::{Datagrams, LoadModel};
     use super::*;
 
-    fn judge(expression: &str, summary: &Summary) -> Option<Violation> {
+    fn judge(expression: &str, summary: &Summary) -> Option<String> {
         expression.parse::<Threshold>().unwrap().judge(summary)
     }
 
     fn broken(expression: &str, summary: &Summary) -> String {
-        match judge(expression, summary) {
-            Some(Violation::Broken(text)) => text,
-            other => panic!("{expression}: {other:?}"),
-        }
-    }
-
-    fn unknown(expression: &str, summary: &Summary) -> String {
-        match judge(expression, summary) {
-            Some(Violation::Unknown(text)) => text,
-            other => panic!("{expression}: {other:?}"),
-        }
+        judge(expression, summary).unwrap_or_else(|| panic!("{expression} does not hold"))
     }
 
     fn error(expression: &str) -> String {
@@ -175,7 +123,7 @@ mod tests {
         let mut summary = Summary::sample();
         summary.latency_us.connect.p99_9 = None;
         assert_eq!(
-            unknown("connect_p99.9>1ms", &summary),
+            broken("connect_p99.9>1ms", &summary),
             "connect_p99.9 is unknown: there are too few samples, so it may be over 1ms"
         );
     }
@@ -198,7 +146,10 @@ mod tests {
         summary.schedule_lag_us = Lag { p99: Some(140.0), ..Lag::default() };
         assert_eq!(broken("lag_p99>100us", &summary), "lag_p99 is 140 µs, over 100us");
         summary.load_model = LoadModel::Closed;
-        assert!(unknown("lag_p99>100us", &summary).contains("a closed loop has no schedule"));
+        assert_eq!(
+            broken("lag_p99>100us", &summary),
+            "lag_p99 is unknown: a closed loop has no schedule, so it may be over 100us"
+        );
         assert!(error("lag_p90>1ms").starts_with("unknown metric 'lag_p90'"));
     }
 
@@ -218,7 +169,10 @@ mod tests {
         assert_eq!(broken("errors>0", &summary), "errors is 4321, over 0");
         assert_eq!(broken("lost_datagrams>=21", &summary), "lost_datagrams is 21, at or over 21");
         summary.datagrams = None;
-        assert!(unknown("lost_datagrams>0", &summary).contains("no datagrams were sent"));
+        assert_eq!(
+            broken("lost_datagrams>0", &summary),
+            "lost_datagrams is unknown: no datagrams were sent, so it may be over 0"
+        );
     }
 
     #[test]
