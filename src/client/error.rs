@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::journal::escape::escape;
+use crate::journal::escape::escaped;
 use crate::service::endpoint::Endpoint;
 
 /// A failure, and the server it concerns. It prints as one line, `endpoint: failure`.
@@ -194,11 +194,7 @@ impl fmt::Display for Failure {
             Self::ReplyTooLong { reply_bytes_max } => {
                 write!(f, "the reply is longer than {reply_bytes_max} bytes")
             }
-            Self::Refusal(reason) => {
-                let mut line = Vec::new();
-                escape(reason.as_bytes(), &mut line);
-                write!(f, "the server refused: {}", String::from_utf8_lossy(&line))
-            }
+            Self::Refusal(reason) => write!(f, "the server refused: {}", escaped(reason.as_bytes())),
             Self::Network { step, error } => write!(f, "{step} failed: {error}"),
             Self::AllAddresses { tried, last, failure } => {
                 write!(f, "{failure} ({tried} addresses tried, the last was {last})")

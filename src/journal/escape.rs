@@ -33,6 +33,14 @@ pub fn escape(bytes: &[u8], line: &mut Vec<u8>) {
     line.extend_from_slice(text.as_bytes());
 }
 
+/// The escaped form of `bytes`.
+#[must_use]
+pub fn escaped(bytes: &[u8]) -> String {
+    let mut line = Vec::new();
+    escape(bytes, &mut line);
+    String::from_utf8(line).expect("everything that is not UTF-8 is escaped")
+}
+
 /// The bytes that were escaped as `line`; `None` if a backslash in it does not begin an escape of the table above.
 #[must_use]
 pub fn unescape(line: &str) -> Option<Vec<u8>> {

@@ -15,7 +15,7 @@ use crate::load::options::LoadOptions;
 use crate::load::output::live_line::LiveLine;
 use crate::load::output::page;
 use crate::load::output::table;
-use crate::load::stats::histogram_log::{self, Interval, IntervalLog};
+use crate::load::stats::histogram_log::{self, IntervalLog};
 use crate::load::stats::summary::{Outcome, Second, Summary};
 use crate::load::stats::threshold::Threshold;
 use crate::report::output_file::{Json, OutputFile, WriteError, print};
@@ -88,7 +88,7 @@ pub(super) fn merge(paths: &[PathBuf], to: Option<&Path>) -> ExitCode {
 }
 
 fn print_merged(paths: &[PathBuf], to: Option<&Path>) -> Result<(), Failure> {
-    let merged = histogram_log::merge(paths).map_err(|error| Failure::Line(error.to_string()))?;
+    let merged = histogram_log::merge(paths).map_err(Failure::Line)?;
     merged.warnings.iter().for_each(|warning| print_error(warning));
     print(&table::merged(&merged, width(), has_colors()))?;
     let Some(path) = to else { return Ok(()) };
@@ -152,14 +152,7 @@ impl Observer for Progress {
         let Some((path, log)) = self.log.as_mut().filter(|_| is_logged) else { return };
         let end = Duration::from_secs_f64(second.at_seconds);
         let length = Duration::from_secs_f64(second.length_seconds);
-        let interval = Interval {
-            start: end.saturating_sub(length),
-            length,
-            response: &times.response,
-            service: &times.service,
-            lag: self.is_open_loop.then_some(&times.lag),
-        };
-        if let Err(error) = log.append(&interval) {
+        if let Err(error) = log.append(end.saturating_sub(length), length, times, self.is_open_loop) {
             self.unwritten = Some(WriteError::at(path, error));
         }
     }

@@ -5,7 +5,7 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Row, Table, presets};
 
-use crate::journal::escape::escape;
+use crate::journal::escape::escaped;
 use crate::load::stats::histogram_log::{LAG, Merged, RESPONSE, SERVICE};
 use crate::load::stats::latency::{Lag, Latency};
 use crate::load::stats::summary::{Failure, LoadModel, Summary};
@@ -47,7 +47,7 @@ pub(crate) fn merged(merged: &Merged, width: Option<u16>, colors: bool) -> Strin
     let others = merged.histograms.keys().map(String::as_str).filter(|tag| !known.contains(tag));
     let rows = known.into_iter().chain(others).filter_map(|tag| {
         let histogram = merged.histograms.get(tag)?;
-        Some(times_row(&escaped(tag), &Latency::of(histogram)))
+        Some(times_row(&escaped(tag.as_bytes()), &Latency::of(histogram)))
     });
     format!("{}\n\n{}\n", style.bold(&title), style.times(rows.collect()))
 }
@@ -85,7 +85,11 @@ impl Style {
     fn failures(self, failures: &[Failure]) -> String {
         let header = Row::from(["failures", "count", "first"]);
         let rows = failures.iter().map(|failure| {
-            Row::from([failure.reason.to_string(), format::count(failure.count), escaped(&failure.first)])
+            Row::from([
+                failure.reason.to_string(),
+                format::count(failure.count),
+                escaped(failure.first.as_bytes()),
+            ])
         });
         self.headed(&wrapped([header].into_iter().chain(rows), self.width))
     }
@@ -149,13 +153,6 @@ fn counted(count: u64, of: &str) -> String {
     format!("{} {of}{}", format::count(count), if count == 1 { "" } else { "s" })
 }
 
-/// Escapes text that may contain bytes from a peer.
-fn escaped(text: &str) -> String {
-    let mut line = Vec::new();
-    escape(text.as_bytes(), &mut line);
-    String::from_utf8_lossy(&line).into_owned()
-}
-
 const COLUMN_GAP: u16 = 2;
 
 const BOLD: &str = "1";
@@ -169,9 +166,10 @@ mod tests {
 
     use super::*;
     use crate::load::error_kind::{ErrorKind, OpenLimit};
-    use crate::load::stats::histogram_log::{Interval, IntervalLog, read};
+    use crate::load::stats::histogram_log::{IntervalLog, read};
     use crate::load::stats::invalid::InvalidReason;
     use crate::load::stats::summary::{DatagramDrops, Datagrams};
+    use crate::load::stats::times::Times;
     use hdrhistogram::Histogram;
 
     fn plain(of: &Summary) -> String {
@@ -280,9 +278,8 @@ valid
         histogram.record_n(2_000_000, 1000).unwrap();
         let mut file = Vec::new();
         let mut log = IntervalLog::new(&mut file, UNIX_EPOCH).unwrap();
-        let length = Duration::from_secs(1);
-        let (response, service) = (&histogram, &histogram);
-        log.append(&Interval { start: Duration::ZERO, length, response, service, lag: None }).unwrap();
+        let times = Times { response: histogram.clone(), service: histogram.clone(), lag: histogram };
+        log.append(Duration::ZERO, Duration::from_secs(1), &times, false).unwrap();
         let other = String::from_utf8(file).unwrap().replace("Tag=service", "Tag=a\u{1b}z");
         std::fs::File::create(&path).unwrap().write_all(other.as_bytes()).unwrap();
         let expected = "\

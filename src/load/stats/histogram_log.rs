@@ -26,6 +26,8 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
+use super::times::Times;
+
 mod decode;
 mod merge;
 
@@ -48,21 +50,6 @@ pub(crate) struct IntervalLog<W> {
     serializer: V2DeflateSerializer,
     histogram: Vec<u8>,
     lines: String,
-}
-
-/// The times of one second, in nanoseconds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Interval<'a> {
-    /// Its start, from the start of the run.
-    pub start: Duration,
-    /// Its length.
-    pub length: Duration,
-    /// From when messages were due to their replies.
-    pub response: &'a Histogram<u64>,
-    /// From when messages were sent to their replies.
-    pub service: &'a Histogram<u64>,
-    /// How late messages were sent; `None` in a closed loop.
-    pub lag: Option<&'a Histogram<u64>>,
 }
 
 impl IntervalLog<File> {
@@ -94,18 +81,34 @@ impl<W: Write> IntervalLog<W> {
         Ok(Self { to, serializer, histogram: Vec::new(), lines: String::new() })
     }
 
-    /// Appends an interval in one write: if the generator is killed, at most the last line is incomplete.
+    /// Appends the times of an interval that started `start` after the run, in one write: if the generator is
+    /// killed, at most the last line is incomplete. A closed loop has no lag.
     ///
     /// # Errors
     /// It cannot be written.
-    pub(crate) fn append(&mut self, interval: &Interval<'_>) -> io::Result<()> {
-        let Interval { start, length, response, service, lag } = *interval;
-        self.add_line(RESPONSE, start, length, response)?;
-        self.add_line(SERVICE, start, length, service)?;
-        if let Some(lag) = lag {
-            self.add_line(LAG, start, length, lag)?;
+    pub(crate) fn append(
+        &mut self,
+        start: Duration,
+        length: Duration,
+        times: &Times,
+        has_lag: bool,
+    ) -> io::Result<()> {
+        let lag = has_lag.then_some((LAG, &times.lag));
+        let tagged = [(RESPONSE, &times.response), (SERVICE, &times.service)].into_iter().chain(lag);
+        self.append_tagged(start, length, tagged)
+    }
+
+    fn append_tagged<'a>(
+        &mut self,
+        start: Duration,
+        length: Duration,
+        tagged: impl IntoIterator<Item = (&'a str, &'a Histogram<u64>)>,
+    ) -> io::Result<()> {
+        self.lines.clear();
+        for (tag, histogram) in tagged {
+            self.add_line(tag, start, length, histogram)?;
         }
-        self.flush()
+        self.to.write_all(self.lines.as_bytes())
     }
 
     /// Appends a line. The writer of `hdrhistogram` cannot be used: it borrows its file for its lifetime, and
@@ -128,12 +131,6 @@ impl<W: Write> IntervalLog<W> {
         self.lines.push('\n');
         Ok(())
     }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let written = self.to.write_all(self.lines.as_bytes());
-        self.lines.clear();
-        written
-    }
 }
 
 const LEGEND: &str =
@@ -152,22 +149,24 @@ mod tests {
         histogram
     }
 
-    fn written(lag: Option<&Histogram<u64>>) -> String {
+    fn written(has_lag: bool) -> String {
         let started = UNIX_EPOCH + Duration::from_millis(1_797_854_400_250);
         let mut file = Vec::new();
         let mut log = IntervalLog::new(&mut file, started).unwrap();
-        let (response, service) = (histogram(&[7_200_000, 800_000]), histogram(&[700_000]));
+        let times = Times {
+            response: histogram(&[7_200_000, 800_000]),
+            service: histogram(&[700_000]),
+            lag: histogram(&[1000]),
+        };
         for second in 0..2 {
-            let (start, length) = (Duration::from_secs(second), Duration::from_secs(1));
-            let interval = Interval { start, length, response: &response, service: &service, lag };
-            log.append(&interval).unwrap();
+            log.append(Duration::from_secs(second), Duration::from_secs(1), &times, has_lag).unwrap();
         }
         String::from_utf8(file).unwrap()
     }
 
     #[test]
     fn a_log_starts_with_the_header_of_the_format() {
-        let text = written(None);
+        let text = written(false);
         let header: Vec<&str> = text.lines().take(5).collect();
         assert_eq!(
             header,
@@ -183,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_line_has_tag_start_length_maximum_in_milliseconds_and_histogram() {
-        let text = written(Some(&histogram(&[1000])));
+        let text = written(true);
         let lines: Vec<Vec<&str>> = text.lines().skip(5).map(|line| line.split(',').collect()).collect();
         let beginnings: Vec<&[&str]> = lines.iter().map(|line| &line[..4]).collect();
         assert_eq!(beginnings[0], ["Tag=response", "0.000", "1.000", "7.201"]);
@@ -197,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_closed_loop_has_no_lag() {
-        assert!(!written(None).contains(LAG));
+        assert!(!written(false).contains(LAG));
     }
 
     #[test]

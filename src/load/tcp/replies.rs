@@ -3,7 +3,7 @@
 use std::io;
 
 use super::TcpTraffic;
-use crate::journal::escape::escape;
+use crate::journal::escape::escaped;
 use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
 use crate::load::message_buffers::WrongByte;
@@ -135,7 +135,5 @@ impl<N: ClientNet> TcpTraffic<N> {
 
 /// The beginning of `text`, escaped.
 fn shown(text: &[u8]) -> String {
-    let mut line = Vec::new();
-    escape(&text[..text.len().min(SHOWN_BYTES_MAX)], &mut line);
-    String::from_utf8_lossy(&line).into_owned()
+    escaped(&text[..text.len().min(SHOWN_BYTES_MAX)])
 }

@@ -4,11 +4,10 @@
 //! fault is an error, and then nothing is merged.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
@@ -16,7 +15,7 @@ use hdrhistogram::serialization::interval_log::{IntervalLogHistogram, IntervalLo
 
 use super::decode::decode;
 use super::{IntervalLog, RESPONSE};
-use crate::journal::escape::escape;
+use crate::journal::escape::escaped;
 
 /// Merged logs.
 #[derive(Debug, Clone, Default)]
@@ -33,35 +32,24 @@ pub(crate) struct Merged {
     span: Option<(Duration, Duration)>,
 }
 
-/// Why a log cannot be read: `run.hlog: line 7: the histogram is damaged`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LogError {
-    /// The file.
-    pub file: PathBuf,
-    /// The line, from 1; `None` when the file cannot be opened.
-    pub line: Option<u64>,
-    /// What is invalid.
-    pub what: String,
-}
-
 /// Reads one log.
 ///
 /// # Errors
-/// The file cannot be read, or is not a histogram log.
+/// As [`merge`].
 #[cfg(test)]
-pub(crate) fn read(path: &Path) -> Result<Merged, LogError> {
+pub(crate) fn read(path: &Path) -> Result<Merged, String> {
     merge([path])
 }
 
 /// Merges the logs at `paths`. Their order makes no difference.
 ///
 /// # Errors
-/// A file cannot be read, or is not a histogram log.
-pub(crate) fn merge<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Merged, LogError> {
+/// The line about a file that cannot be read, or is not a histogram log.
+pub(crate) fn merge<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Merged, String> {
     let mut merged = Merged::default();
     for path in paths {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|error| LogError::new(path, None, error.to_string()))?;
+        let file = File::open(path).map_err(|error| problem(path, None, &error.to_string()))?;
         merged.add_log(path, BufReader::new(file))?;
     }
     Ok(merged)
@@ -81,23 +69,21 @@ impl Merged {
         let first = self.span.map_or(Duration::ZERO, |(first, _)| first);
         // A log of another tool may contain a time that the system cannot represent.
         let mut log = IntervalLog::new(to, UNIX_EPOCH.checked_add(first).unwrap_or(UNIX_EPOCH))?;
-        for (tag, histogram) in &self.histograms {
-            log.add_line(tag, Duration::ZERO, self.span(), histogram)?;
-        }
-        log.flush()
+        let tagged = self.histograms.iter().map(|(tag, histogram)| (tag.as_str(), histogram));
+        log.append_tagged(Duration::ZERO, self.span(), tagged)
     }
 
-    fn add_log(&mut self, name: &Path, mut from: impl BufRead) -> Result<(), LogError> {
+    fn add_log(&mut self, name: &Path, mut from: impl BufRead) -> Result<(), String> {
         self.files += 1;
         let intervals_before = self.intervals;
         let (mut times, mut line) = (Times::default(), Vec::new());
         for number in 1.. {
-            let error = |what: String| LogError::new(name, Some(number), what);
+            let error = |what: &str| problem(name, Some(number), what);
             line.clear();
             let read = from.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
-            match read.map_err(|problem| error(problem.to_string()))? as u64 {
+            match read.map_err(|failed| error(&failed.to_string()))? as u64 {
                 0 => break,
-                LINE_BYTES_MAX => return Err(error("the line is too long for a histogram log".into())),
+                LINE_BYTES_MAX => return Err(error("the line is too long for a histogram log")),
                 _ => {}
             }
             let is_incomplete = !line.ends_with(b"\n");
@@ -108,14 +94,13 @@ impl Merged {
                 Ok(()) => {}
                 // The first line is never written alone, so the file is not a log.
                 Err(what) if is_incomplete && number > 1 => {
-                    self.warnings
-                        .push(error(format!("the line is incomplete and was ignored ({what})")).to_string());
+                    self.warnings.push(error(&format!("the line is incomplete and was ignored ({what})")));
                 }
-                Err(what) => return Err(error(what)),
+                Err(what) => return Err(error(&what)),
             }
         }
         if self.intervals == intervals_before {
-            self.warnings.push(LogError::new(name, None, "the log has no intervals".into()).to_string());
+            self.warnings.push(problem(name, None, "the log has no intervals"));
         }
         Ok(())
     }
@@ -174,22 +159,10 @@ impl Times {
     }
 }
 
-impl LogError {
-    fn new(file: &Path, line: Option<u64>, what: String) -> Self {
-        Self { file: file.to_owned(), line, what }
-    }
-}
-
-impl fmt::Display for LogError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut name = Vec::new();
-        escape(self.file.as_os_str().as_bytes(), &mut name);
-        write!(f, "{}: ", String::from_utf8_lossy(&name))?;
-        if let Some(line) = self.line {
-            write!(f, "line {line}: ")?;
-        }
-        f.write_str(&self.what)
-    }
+/// One line about a log: `run.hlog: line 7: the histogram is damaged`.
+fn problem(file: &Path, line: Option<u64>, what: &str) -> String {
+    let line = line.map_or_else(String::new, |line| format!("line {line}: "));
+    format!("{}: {line}{what}", escaped(file.as_os_str().as_bytes()))
 }
 
 /// Larger than any histogram in base64: six million counts of nine bytes.

@@ -1,7 +1,8 @@
 //! Logs that are merged, truncated, or invalid.
 
-use super::super::{Interval, LAG, SERVICE};
+use super::super::{LAG, SERVICE};
 use super::*;
+use crate::load::stats::times as run;
 use proptest::prelude::*;
 
 fn histogram(samples: &[u64]) -> Histogram<u64> {
@@ -16,19 +17,14 @@ fn log_of(intervals: &[Vec<u64>]) -> Vec<u8> {
     let mut log = IntervalLog::new(&mut file, UNIX_EPOCH + Duration::from_secs(1_797_854_400)).unwrap();
     for (second, samples) in (0..).zip(intervals) {
         let halves: Vec<u64> = samples.iter().map(|sample| sample / 2).collect();
-        let interval = Interval {
-            start: Duration::from_secs(second),
-            length: Duration::from_secs(1),
-            response: &histogram(samples),
-            service: &histogram(&halves),
-            lag: None,
-        };
-        log.append(&interval).unwrap();
+        let times =
+            run::Times { response: histogram(samples), service: histogram(&halves), lag: histogram(&[]) };
+        log.append(Duration::from_secs(second), Duration::from_secs(1), &times, false).unwrap();
     }
     file
 }
 
-fn merged<'a>(logs: impl IntoIterator<Item = &'a [u8]>) -> Result<Merged, LogError> {
+fn merged<'a>(logs: impl IntoIterator<Item = &'a [u8]>) -> Result<Merged, String> {
     let mut merged = Merged::default();
     for (number, log) in logs.into_iter().enumerate() {
         merged.add_log(Path::new(&format!("{number}.hlog")), log)?;
@@ -123,7 +119,7 @@ fn an_error_names_file_and_line() {
     assert_eq!(error_of(&whole.replace("Tag=service", "service")), {
         "1.hlog: line 7: the line is not of a histogram log"
     });
-    assert!(read(Path::new("/no\n/such.hlog")).unwrap_err().to_string().starts_with("/no\\n/such.hlog: "));
+    assert!(read(Path::new("/no\n/such.hlog")).unwrap_err().starts_with("/no\\n/such.hlog: "));
 }
 
 #[test]
@@ -133,10 +129,9 @@ fn histograms_of_different_precision_are_not_mixed() {
     let log = log_of(&[vec![1_000_000]]);
     let mut other = Vec::new();
     let mut writer = IntervalLog::new(&mut other, UNIX_EPOCH).unwrap();
-    writer.add_line(LAG, Duration::ZERO, Duration::ZERO, &coarse).unwrap();
-    writer.flush().unwrap();
+    writer.append_tagged(Duration::ZERO, Duration::ZERO, [(LAG, &coarse)]).unwrap();
     let error = merged([&log[..], &other]).unwrap_err();
-    assert_eq!(error.what, "the precision of the histogram differs from the others");
+    assert!(error.ends_with(": the precision of the histogram differs from the others"), "{error}");
 }
 
 #[test]
@@ -163,7 +158,6 @@ fn files_are_created_and_merged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.hlog");
     let mut log = IntervalLog::create(&path, UNIX_EPOCH).unwrap();
-    log.add_line(RESPONSE, Duration::ZERO, Duration::from_secs(1), &histogram(&[5])).unwrap();
-    log.flush().unwrap();
+    log.append_tagged(Duration::ZERO, Duration::from_secs(1), [(RESPONSE, &histogram(&[5]))]).unwrap();
     assert_eq!(merge([&path, &path]).unwrap().histograms[RESPONSE].len(), 2);
 }
