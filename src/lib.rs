@@ -72,6 +72,8 @@
 #![warn(unreachable_pub)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
+// Public for the program alone.
+#[doc(hidden)]
 pub mod cli;
 #[cfg(feature = "cli")]
 pub mod client;
