@@ -1,4 +1,4 @@
-//! Durations and sizes on the command line: `250ms`, `30s`, `off`; `512`, `64KiB`, `1MiB`.
+//! Durations and sizes on the command line: `250ms`, `30s`, `off`; `512`, `64KiB`, `1MiB`. Counts as numbers.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -57,6 +57,13 @@ pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
     };
     let bytes = number.checked_mul(1 << shift).and_then(|bytes| usize::try_from(bytes).ok());
     bytes.ok_or_else(|| "it is more than this machine can address".into())
+}
+
+/// A count as a number to calculate with.
+#[cfg(feature = "cli")]
+#[expect(clippy::cast_precision_loss, reason = "counts, bytes and nanoseconds are far below 2^52")]
+pub(crate) fn float(count: u64) -> f64 {
+    count as f64
 }
 
 fn split_unit(text: &str) -> Option<(u64, &str)> {

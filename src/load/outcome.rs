@@ -10,6 +10,7 @@ use super::stats::summary::{
     Bytes, Connections, DatagramDrops, Datagrams, Generator, Latencies, LoadModel, Messages, Outcome, Summary,
 };
 use super::stats::tally::{Tally, seconds};
+use crate::units::float;
 
 /// Counters of the kernel before the run.
 #[derive(Debug, Clone, Copy)]
@@ -89,8 +90,7 @@ fn messages(options: &LoadOptions, counts: &Counts, measurements: &Measurements)
         failed: counts.failed,
         unanswered: counts.in_flight(),
         rate: rate(measurements.answered, measurements.drive_ns),
-        #[expect(clippy::cast_precision_loss, reason = "rates are far below 2^52")]
-        offered_rate: options.rate.map(|rate| rate as f64),
+        offered_rate: options.rate.map(float),
     }
 }
 
@@ -137,9 +137,8 @@ fn invalid_reason(summary: &Summary, never_sent: u64, waited_seconds: f64) -> Op
     (lag > LAG_MAX_US && lag > response / 10.0).then_some(InvalidReason::Late(lag))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 fn rate(count: u64, ns: u64) -> f64 {
-    if ns == 0 { 0.0 } else { count as f64 / seconds(ns) }
+    if ns == 0 { 0.0 } else { float(count) / seconds(ns) }
 }
 
 /// A generator that is busy for a larger share of the time is at its limit.

@@ -5,6 +5,8 @@
 
 use fastrand::Rng;
 
+use crate::units::float;
+
 /// Nanoseconds of a second.
 pub(crate) const SECOND_NS: u64 = 1_000_000_000;
 
@@ -62,16 +64,11 @@ impl Schedule {
             }
             Some(random) => {
                 // The logarithm of 1 - [0, 1) is always finite.
-                let gap_seconds = -(1.0 - random.f64()).ln() / as_f64(self.rate);
+                let gap_seconds = -(1.0 - random.f64()).ln() / float(self.rate);
                 previous_ns + nanoseconds(gap_seconds)
             }
         }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "rates are far below 2^52")]
-fn as_f64(rate: u64) -> f64 {
-    rate as f64
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an interval is short")]
@@ -105,7 +102,7 @@ mod tests {
     #[test]
     fn poisson_messages_have_the_requested_mean_rate_and_exponential_intervals() {
         let moments = due(&mut Schedule::new(0, 1000, Arrivals::Poisson), 100_000);
-        let seconds = as_f64(moments[99_999]) / 1e9;
+        let seconds = float(moments[99_999]) / 1e9;
         assert!((99.0..101.0).contains(&seconds), "{seconds}");
         // Of exponential intervals, 1/e or 36.8 % are longer than the mean.
         let long = moments.windows(2).filter(|pair| pair[1] - pair[0] > 1_000_000).count();

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::load::stats::summary::Second;
 use crate::report::format;
 use crate::report::terminal::is_stderr_writable;
+use crate::units::float;
 
 /// The line, on standard error. It is cleared when this is dropped.
 pub(crate) struct LiveLine {
@@ -91,10 +92,9 @@ impl Drop for LiveLine {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "three digits of it are shown")]
 fn opening_text(opened: u64, asked: u64, elapsed_seconds: f64) -> String {
-    let rate = opened as f64 / elapsed_seconds;
-    let left_us = asked.saturating_sub(opened) as f64 / rate * 1e6;
+    let rate = float(opened) / elapsed_seconds;
+    let left_us = float(asked.saturating_sub(opened)) / rate * 1e6;
     format!(
         "{} of {}, {}, {} left",
         format::count(opened),
@@ -105,8 +105,7 @@ fn opening_text(opened: u64, asked: u64, elapsed_seconds: f64) -> String {
 }
 
 fn second_text(second: &Second, elapsed_seconds: f64, duration: Duration, errors: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "a count is far below 2^52")]
-    let rate = second.answered as f64 / second.length_seconds;
+    let rate = float(second.answered) / second.length_seconds;
     let lag = second.lag_us.p99.map(|lag| format!(", lag {}", format::time_us(lag)));
     format!(
         "{}/{} s, {} open, {}, p50 {}, p99 {}, errors {}{}",

@@ -6,6 +6,7 @@ use crate::load::schedule::SECOND_NS;
 use crate::load::stats::kernel_counters;
 use crate::load::traffic::Traffic;
 use crate::net::ClientNet;
+use crate::units::float;
 
 impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
     /// Opens more connections, until all are open or have failed.
@@ -67,9 +68,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
             return;
         };
         let bytes = kernel_counters::memory_bytes().1.saturating_sub(baseline_bytes);
-        #[expect(clippy::cast_precision_loss, reason = "memory and connections are far below 2^52")]
-        let slope = bytes as f64 / (opened - baseline) as f64;
-        self.measurements.bytes_per_connection = Some(slope);
+        self.measurements.bytes_per_connection = Some(float(bytes) / float(opened - baseline));
     }
 
     /// When the next connection can be requested without an event.

@@ -27,6 +27,7 @@ use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 use super::times::Times;
+use crate::units::float;
 
 mod decode;
 mod merge;
@@ -123,8 +124,7 @@ impl<W: Write> IntervalLog<W> {
         self.histogram.clear();
         self.serializer.serialize(histogram, &mut self.histogram).map_err(io::Error::other)?;
         let (start, length) = (start.as_secs_f64(), length.as_secs_f64());
-        #[expect(clippy::cast_precision_loss, reason = "three decimals of it are written")]
-        let max = histogram.max() as f64 / NS_PER_MS;
+        let max = float(histogram.max()) / NS_PER_MS;
         let numbers = format!("Tag={tag},{start:.3},{length:.3},{max:.3},");
         self.lines.push_str(&numbers);
         STANDARD.encode_string(&self.histogram, &mut self.lines);

@@ -1,5 +1,6 @@
 //! Distributions of times: the percentiles for which there are enough samples.
 
+use crate::units::float;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
@@ -90,8 +91,7 @@ impl Percentiles {
 
 /// The percentile in microseconds, if at least ten samples are above it.
 pub(crate) fn percentile_us(nanoseconds: &Histogram<u64>, percentile: f64) -> Option<f64> {
-    #[expect(clippy::cast_precision_loss, reason = "a count of samples is far below 2^52")]
-    let samples_above = nanoseconds.len() as f64 * (100.0 - percentile) / 100.0;
+    let samples_above = float(nanoseconds.len()) * (100.0 - percentile) / 100.0;
     // In floating point, 100 - 99.9 is slightly less than 0.1.
     (samples_above + 1e-6 >= SAMPLES_ABOVE_MIN)
         .then(|| microseconds(nanoseconds.value_at_percentile(percentile)))
@@ -101,9 +101,8 @@ fn max_us(nanoseconds: &Histogram<u64>) -> Option<f64> {
     (!nanoseconds.is_empty()).then(|| microseconds(nanoseconds.max()))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a latency is far below 2^52 nanoseconds, 52 days")]
 fn microseconds(nanoseconds: u64) -> f64 {
-    nanoseconds as f64 / NS_PER_US
+    float(nanoseconds) / NS_PER_US
 }
 
 /// Samples that a percentile needs above it.

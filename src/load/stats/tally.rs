@@ -8,6 +8,7 @@ use super::summary::{Failure, Second};
 use super::times::{Times, histogram, record};
 use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
+use crate::units::float;
 
 /// Counters and times.
 #[derive(Debug)]
@@ -229,9 +230,8 @@ impl Tally {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a run is far shorter than 2^52 ns, 52 days")]
 pub(crate) fn seconds(ns: u64) -> f64 {
-    ns as f64 / 1e9
+    float(ns) / 1e9
 }
 
 /// An unanswered SYN is sent again after a second. Somewhat less, since clocks differ.

@@ -6,6 +6,7 @@ use crate::load::stats::latency::{Percentiles, percentile_us};
 use crate::load::stats::summary::{Outcome, Second};
 use crate::report::format::{time_us, with_prefix};
 use crate::report::plot::{Axis, Plot, Scale, Series, Stroke};
+use crate::units::float;
 
 /// Connections and rate over time.
 pub(super) fn activity(seconds: &[Second]) -> [(Plot, &'static str); 2] {
@@ -41,7 +42,7 @@ pub(super) fn lag(outcome: &Outcome) -> [(Plot, &'static str); 2] {
 }
 
 fn connections(seconds: &[Second]) -> Plot {
-    let counted = seconds.iter().map(|second| (second.at_seconds, Some(number(second.open))));
+    let counted = seconds.iter().map(|second| (second.at_seconds, Some(float(second.open))));
     let none_at_first = seconds.first().map(|_| (0.0, Some(0.0)));
     Plot {
         title: "Connections over time".into(),
@@ -55,7 +56,7 @@ fn rates(seconds: &[Second]) -> Plot {
     let per_second = |name: &str, of: fn(&Second) -> u64| {
         let rate = |second: &Second| {
             let enough = second.length_seconds >= INTERVAL_SECONDS_MIN;
-            enough.then(|| number(of(second)) / second.length_seconds)
+            enough.then(|| float(of(second)) / second.length_seconds)
         };
         across(name, seconds, rate)
     };
@@ -102,11 +103,6 @@ fn percentiles(name: &str, nanoseconds: &Histogram<u64>) -> Series {
 /// At least a tenth of a microsecond, since a logarithmic axis has no zero.
 fn drawable(us: f64) -> f64 {
     us.max(0.1)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a plot shows three digits at most")]
-fn number(of: u64) -> f64 {
-    of as f64
 }
 
 /// Minimum length of an interval whose rate is shown; the last may be shorter.

@@ -4,6 +4,7 @@ use crate::load::stats::latency::Latency;
 use crate::load::stats::summary::{Bytes, Datagrams, Failure, Generator, LoadModel, Summary};
 use crate::report::format::{NONE, bytes, count, optional, rate, share, time_us};
 use crate::report::page::{Column, Table};
+use crate::units::float;
 
 /// All percentiles of all latencies.
 pub(super) fn latencies(summary: &Summary) -> Table<'static> {
@@ -154,8 +155,7 @@ fn list<const ROWS: usize>(title: &'static str, rows: [(&str, String); ROWS]) ->
 
 /// A row of counts: `n`, and its share of `all`.
 fn counted(name: &str, n: u64, all: u64) -> Vec<String> {
-    #[expect(clippy::cast_precision_loss, reason = "three digits of it are shown")]
-    let of_all = (all > 0).then(|| n as f64 / all as f64);
+    let of_all = (all > 0).then(|| float(n) / float(all));
     vec![name.to_owned(), count(n), optional(of_all, share)]
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::latency::Latency;
 use super::super::summary::{LoadModel, Summary};
+use crate::units::float;
 
 /// A metric of the tables below.
 #[derive(Debug, Clone, Copy)]
@@ -145,11 +146,6 @@ fn errors(summary: &Summary) -> u64 {
     let lost_datagrams = summary.datagrams.as_ref().map_or(0, |datagrams| datagrams.lost);
     let without_success = (summary.messages.failed + summary.messages.unanswered).max(lost_datagrams);
     without_success + summary.connections.failed + summary.connections.lost
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a count is far below 2^52")]
-fn float(count: u64) -> f64 {
-    count as f64
 }
 
 /// The metrics, for `--help`.
