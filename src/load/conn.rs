@@ -84,12 +84,6 @@ pub(crate) struct Conn<S> {
     pub(crate) written: u32,
 }
 
-impl<S> Conn<S> {
-    pub(crate) fn state(&self) -> State {
-        self.state
-    }
-}
-
 /// Size limit of a connection: a million of them are held at once.
 #[cfg(not(debug_assertions))]
 const _: () = assert!(size_of::<Conn<std::net::TcpStream>>() == 40);

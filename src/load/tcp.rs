@@ -91,7 +91,7 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         (self.is_sending, self.is_started) = (true, true);
         let Some(pipeline) = self.plan.pipeline.filter(|_| !self.plan.one_shot) else { return };
         for key in 0..self.active() {
-            if self.conns.get(key).state().can_send() {
+            if self.conns.get(key).state.can_send() {
                 let now_ns = context.net.now_ns();
                 self.send(context, key, Batch::on_time(now_ns, pipeline));
             }
@@ -109,7 +109,7 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
     }
 
     fn can_send(&self) -> bool {
-        self.plan.one_shot || (0..self.active()).any(|key| self.conns.get(key).state().can_send())
+        self.plan.one_shot || (0..self.active()).any(|key| self.conns.get(key).state.can_send())
     }
 
     fn send_due(&mut self, context: &mut Context<N>, due_ns: u64, now_ns: u64) {
@@ -120,7 +120,7 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         for _ in 0..self.active() {
             let key = self.next_sender % self.active();
             self.next_sender = key + 1;
-            if self.conns.get(key).state().can_send() {
+            if self.conns.get(key).state.can_send() {
                 self.send(context, key, Batch::due(due_ns, now_ns));
                 return;
             }
@@ -132,7 +132,7 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
     fn on_event(&mut self, context: &mut Context<N>, event: Event) {
         let Source::Conn(id) = event.token.into() else { return };
         let Some(key) = self.conns.find(id) else { return };
-        let is_open = match self.conns.get(key).state() {
+        let is_open = match self.conns.get(key).state {
             State::Closed => false,
             State::Connecting => self.finish_connecting(context, key),
             State::Blocked if event.writable => {
@@ -181,7 +181,7 @@ impl<N: ClientNet> TcpTraffic<N> {
         self.conns.push(key, batch);
         let conn = self.conns.get_mut(key);
         conn.unsent += batch.count;
-        if conn.state() == State::Open {
+        if conn.state == State::Open {
             self.flush(context, key);
         }
     }

@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use self::requests::Matched;
-use self::session::{HelloTimeout, Received, Session};
+use self::session::{HELLOS_MAX, Received, Session};
 use super::sources::Sources;
 use super::traffic::{Context, Plan, Traffic};
 use crate::conn::token::{ConnId, Source};
@@ -90,9 +90,7 @@ impl<N: ClientNet> UdpTraffic<N> {
             Ok(()) => context.tally.wrote(datagram.len()),
             // It was not sent, and will not be answered. Nothing is wrong with the socket.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                context.tally.error(ErrorKind::Memory, 1, || {
-                    format!("socket {}: there was no room to send", u64::from(key) + 1)
-                });
+                context.tally.error(ErrorKind::Memory, 1, || of_socket(key, "there was no room to send"));
             }
             Err(error) => self.broken(context, key, &error),
         }
@@ -100,7 +98,7 @@ impl<N: ClientNet> UdpTraffic<N> {
 
     /// Sends the next request.
     fn request(&mut self, context: &mut Context<N>, key: u32, batch: Batch) {
-        let index = self.peer(key).session.begin(batch);
+        let index = self.peer(key).session.requests.begin(batch);
         context.tally.sent(1);
         self.sent.push_back((batch.sent_ns, key, Purpose::Request(index)));
         let request = self.client.requests()[usize::from(index)];
@@ -124,9 +122,7 @@ impl<N: ClientNet> UdpTraffic<N> {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.broken(context, key, &error);
-                }
+                Err(error) => self.broken(context, key, &error),
             }
         }
     }
@@ -144,7 +140,10 @@ impl<N: ClientNet> UdpTraffic<N> {
                 context.tally.answered(batch, now_ns);
                 self.request_in_closed_loop(context, key);
             }
-            Received::Unexpected => Self::unexpected(context, key, datagram),
+            Received::Unexpected => context.tally.error(ErrorKind::WrongReply, 1, || {
+                let shown = String::from_utf8_lossy(&datagram[..datagram.len().min(TEXT_SHOWN_BYTES)]);
+                of_socket(key, &format!("unexpected answer {shown:?}"))
+            }),
         }
     }
 
@@ -155,20 +154,13 @@ impl<N: ClientNet> UdpTraffic<N> {
         }
     }
 
-    fn unexpected(context: &mut Context<N>, key: u32, datagram: &[u8]) {
-        let text = String::from_utf8_lossy(&datagram[..datagram.len().min(TEXT_SHOWN_BYTES)]).into_owned();
-        context.tally.error(ErrorKind::WrongReply, 1, || {
-            format!("socket {}: unexpected answer {text:?}", u64::from(key) + 1)
-        });
-    }
-
     /// The kernel reports an error of an earlier datagram or of this one, which will not be answered.
     fn broken(&mut self, context: &mut Context<N>, key: u32, error: &io::Error) {
         let kind = ErrorKind::of(error);
         if self.peer(key).session.is_opening() {
             self.open_failed(context, key, kind, &error.to_string());
         } else {
-            context.tally.error(kind, 1, || format!("socket {}: {error}", u64::from(key) + 1));
+            context.tally.error(kind, 1, || of_socket(key, &error.to_string()));
         }
     }
 
@@ -176,25 +168,25 @@ impl<N: ClientNet> UdpTraffic<N> {
         let peer = self.peer(key);
         peer.session.close();
         peer.socket = None;
-        context.tally.open_failed(kind, || format!("socket {}: {what}", u64::from(key) + 1));
+        context.tally.open_failed(kind, || of_socket(key, what));
     }
 
     /// The timeout of a datagram sent at `sent_ns` has passed.
     fn timed_out(&mut self, context: &mut Context<N>, key: u32, purpose: Purpose, sent_ns: u64) {
         match purpose {
-            Purpose::Hello => match self.peer(key).session.on_hello_timeout() {
-                HelloTimeout::Ignore => {}
-                HelloTimeout::SendAgain => {
+            Purpose::Hello => match self.peer(key).session.retries_hello() {
+                None => {}
+                Some(true) => {
                     let now_ns = context.net.now_ns();
                     self.greet(context, key, now_ns);
                 }
-                HelloTimeout::GiveUp { tries } => {
-                    let what = format!("no answer after {tries} tries");
+                Some(false) => {
+                    let what = format!("no answer after {HELLOS_MAX} tries");
                     self.open_failed(context, key, ErrorKind::ReplyTimeout, &what);
                 }
             },
             Purpose::Request(index) => {
-                if self.peer(key).session.on_request_timeout(index, sent_ns) {
+                if self.peer(key).session.requests.expire(index, sent_ns) {
                     context.tally.overdue();
                     self.request_in_closed_loop(context, key);
                 }
@@ -256,9 +248,8 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
                 return self.request(context, key, Batch::due(due_ns, now_ns));
             }
         }
-        context
-            .tally
-            .error(ErrorKind::NoFreeConnection, 1, || "a message was due, and no socket was left".into());
+        let what = || "a message was due, and no socket was left".into();
+        context.tally.error(ErrorKind::NoFreeConnection, 1, what);
     }
 
     fn on_event(&mut self, context: &mut Context<N>, event: Event) {
@@ -289,6 +280,10 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
         debug_assert_eq!(count(Session::is_opening), tally.counts().connecting);
         debug_assert_eq!(count(Session::is_open), tally.counts().open);
     }
+}
+
+fn of_socket(key: u32, what: &str) -> String {
+    format!("socket {}: {what}", u64::from(key) + 1)
 }
 
 /// Maximum number of datagrams received from one socket in a turn: more than its receive buffer holds.

@@ -83,7 +83,7 @@ impl<N: ClientNet> TcpTraffic<N> {
             context.tally.closed();
             return false;
         }
-        if self.is_sending && self.plan.pipeline.is_some() && self.conns.get(key).state().can_send() {
+        if self.is_sending && self.plan.pipeline.is_some() && self.conns.get(key).state.can_send() {
             self.send(context, key, Batch::on_time(now_ns, answered));
         }
         true

@@ -1,14 +1,13 @@
 //! The session of one socket: what answers and timeouts mean to it. It knows no socket.
 
 use super::requests::{Matched, Requests};
-use crate::load::batch::Batch;
 use crate::service::Answer;
 
 /// A session, or the attempt to open one.
 #[derive(Debug)]
 pub(super) struct Session {
     state: State,
-    requests: Requests,
+    pub(super) requests: Requests,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,17 +31,6 @@ pub(super) enum Received {
     Unexpected,
 }
 
-/// What to do when a hello was not answered in time.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum HelloTimeout {
-    /// Nothing: the session is no longer opening.
-    Ignore,
-    SendAgain,
-    GiveUp {
-        tries: u8,
-    },
-}
-
 impl Session {
     /// The first hello is sent at `now_ns`; the service has `requests` requests.
     pub(super) fn new(now_ns: u64, requests: u8) -> Self {
@@ -60,11 +48,6 @@ impl Session {
 
     pub(super) fn close(&mut self) {
         self.state = State::Closed;
-    }
-
-    /// The index of the request to send next, for which `batch` waits from now on.
-    pub(super) fn begin(&mut self, batch: Batch) -> u8 {
-        self.requests.begin(batch)
     }
 
     pub(super) fn on_answer(&mut self, answer: Answer) -> Received {
@@ -89,26 +72,17 @@ impl Session {
         }
     }
 
-    pub(super) fn on_hello_timeout(&mut self) -> HelloTimeout {
-        match &mut self.state {
-            State::Opening { hellos, .. } if *hellos < HELLOS_MAX => {
-                *hellos += 1;
-                HelloTimeout::SendAgain
-            }
-            State::Opening { hellos, .. } => HelloTimeout::GiveUp { tries: *hellos },
-            State::Open { .. } | State::Closed => HelloTimeout::Ignore,
-        }
-    }
-
-    /// The timeout of the request at `index` that was sent at `sent_ns` has passed. Returns whether it was
-    /// still waiting.
-    pub(super) fn on_request_timeout(&mut self, index: u8, sent_ns: u64) -> bool {
-        self.requests.expire(index, sent_ns)
+    /// A hello was not answered in time. Returns whether to send another, unless the session is not opening.
+    pub(super) fn retries_hello(&mut self) -> Option<bool> {
+        let State::Opening { hellos, .. } = &mut self.state else { return None };
+        let retries = *hellos < HELLOS_MAX;
+        *hellos += u8::from(retries);
+        Some(retries)
     }
 }
 
 /// Maximum number of datagrams sent to open a session.
-const HELLOS_MAX: u8 = 3;
+pub(super) const HELLOS_MAX: u8 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -117,21 +91,18 @@ mod tests {
     #[test]
     fn a_second_hello_in_a_session_is_answered_with_an_error_once() {
         let mut session = Session::new(7, 12);
-        assert_eq!(session.on_hello_timeout(), HelloTimeout::SendAgain);
+        assert_eq!(session.retries_hello(), Some(true));
         assert_eq!(session.on_answer(Answer::Opened), Received::Opened { begun_ns: 7 });
         assert_eq!(session.on_answer(Answer::Error), Received::Answer(Matched::Duplicate));
         assert_eq!(session.on_answer(Answer::Error), Received::Unexpected);
-        assert_eq!(session.on_hello_timeout(), HelloTimeout::Ignore);
+        assert_eq!(session.retries_hello(), None);
     }
 
     #[test]
     fn a_session_is_given_up_after_three_hellos() {
         let mut session = Session::new(7, 12);
-        assert_eq!(
-            [(); 2].map(|()| session.on_hello_timeout()),
-            [HelloTimeout::SendAgain, HelloTimeout::SendAgain]
-        );
-        assert_eq!(session.on_hello_timeout(), HelloTimeout::GiveUp { tries: 3 });
+        assert_eq!([(); 3].map(|()| session.retries_hello()), [Some(true), Some(true), Some(false)]);
+        assert!(session.is_opening() && HELLOS_MAX == 3);
     }
 
     #[test]
