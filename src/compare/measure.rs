@@ -16,7 +16,6 @@ use crate::load::error_kind::OpenLimit;
 use crate::load::options::LoadOptions;
 use crate::load::stats::invalid::InvalidReason;
 use crate::load::stats::summary::Outcome;
-use crate::load::target::Target;
 use crate::load::{self, Observer};
 use crate::service::endpoint::Endpoint;
 
@@ -101,7 +100,7 @@ fn load_options(step: &Step, rate: Option<u64>, options: &CompareOptions, server
         duration: options.duration,
         warmup: options.warmup,
         rate,
-        ..LoadOptions::of(Target::Service(endpoint))
+        ..LoadOptions::of(endpoint.into())
     };
     match step.scenario.workload {
         Workload::AllActive => all,

@@ -75,7 +75,6 @@ impl LoadOptions {
     /// # Errors
     /// One line that names those that cannot.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let name = self.target.service_name();
         let refuse = |line: &str| Err(line.to_owned());
         if self.rate.is_some() && self.pipeline > 1 {
             return refuse("--pipeline requires a closed loop: with --rate, messages are sent on schedule");
@@ -84,7 +83,7 @@ impl LoadOptions {
             return refuse("--arrivals requires an open loop: it needs --rate");
         }
         let sends = self.rate.is_some() || self.active.is_some() || self.one_shot || self.pipeline > 1;
-        if name.is_none() && sends {
+        if self.target.service.is_none() && sends {
             return refuse(
                 "hold sends nothing: --rate, --active, --pipeline and --one-shot require a service",
             );
@@ -107,7 +106,7 @@ impl LoadOptions {
 
     /// Checks the options against the requests of the service.
     fn check_requests(&self) -> Result<(), String> {
-        let target = self.target.service_name().unwrap_or("hold");
+        let target = self.target.name();
         let text_bytes = match self.target.client_side() {
             Some(ClientSide::Datagram(client)) => {
                 let pipeline_max = in_flight_max(client);

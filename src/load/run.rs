@@ -200,7 +200,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         let (second, times) = self.context.tally.close_interval(now_ns);
         observer.second(second, times);
         self.context.tally.begin_interval();
-        if self.options.target.service_name().is_some() && self.is_sending() && !self.traffic.can_send() {
+        if self.options.target.service.is_some() && self.is_sending() && !self.traffic.can_send() {
             self.stop_sending(now_ns, observer);
         }
     }

@@ -7,54 +7,44 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use crate::service::endpoint::{Endpoint, parse_address};
-use crate::service::{self, ALL, ClientSide};
+use crate::service::endpoint::{Endpoint, parse_address, unknown_service, write_endpoint};
+use crate::service::{self, ClientSide, Definition};
 
 /// The target of a run.
 #[derive(Debug, Clone)]
-pub(crate) enum Target {
-    /// A service.
-    Service(Endpoint),
-    /// Any TCP server, on which connections are only opened and held.
-    Hold {
-        /// A name or an address; an IPv6 address without brackets.
-        host: String,
-        /// The port.
-        port: u16,
-    },
+pub(crate) struct Target {
+    /// `None`: any TCP server, on which connections are only opened and held.
+    pub(crate) service: Option<&'static Definition>,
+    /// A name or an address; an IPv6 address without brackets.
+    host: String,
+    port: u16,
 }
 
 impl Target {
-    /// The name of the service; `None` if connections are only held.
-    pub(crate) fn service_name(&self) -> Option<&'static str> {
-        match self {
-            Self::Service(endpoint) => Some(endpoint.service.name),
-            Self::Hold { .. } => None,
-        }
+    /// The name of the service, or `hold`.
+    pub(crate) fn name(&self) -> &'static str {
+        self.service.map_or(HOLD, |service| service.name)
     }
 
     /// Requests and correct replies; `None` if connections are only held.
     pub(crate) fn client_side(&self) -> Option<ClientSide> {
-        match self {
-            Self::Service(endpoint) => Some(endpoint.service.client_side()),
-            Self::Hold { .. } => None,
-        }
+        self.service.map(Definition::client_side)
     }
 
     pub(crate) fn is_datagrams(&self) -> bool {
         matches!(self.client_side(), Some(ClientSide::Datagram(_)))
     }
 
-    fn host_and_port(&self) -> (&str, u16) {
-        match self {
-            Self::Service(endpoint) => (&endpoint.host, endpoint.port),
-            Self::Hold { host, port } => (host, *port),
-        }
-    }
-
     /// The first address of the host.
     pub(crate) fn resolve(&self) -> io::Result<SocketAddr> {
-        self.host_and_port().to_socket_addrs()?.next().ok_or_else(|| io::Error::other("no address"))
+        let mut found = (self.host.as_str(), self.port).to_socket_addrs()?;
+        found.next().ok_or_else(|| io::Error::other("no address"))
+    }
+}
+
+impl From<Endpoint> for Target {
+    fn from(Endpoint { service, host, port }: Endpoint) -> Self {
+        Self { service: Some(service), host, port }
     }
 }
 
@@ -69,30 +59,27 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, address) = text.split_once('=').map_or((text, None), |(name, it)| (name, Some(it)));
-        let target = if name == "hold" {
+        let target = if name == HOLD {
             let address = address.filter(|address| address.contains(':'));
             let address = address.ok_or("hold needs a host and a port: hold=HOST:PORT")?;
             let (host, port) = parse_address(address)?;
-            Self::Hold { host, port }
+            Self { service: None, host, port }
         } else if service::named(name).is_some() {
-            Self::Service(text.parse()?)
+            text.parse::<Endpoint>()?.into()
         } else {
-            let known: Vec<&str> = ALL.iter().map(|definition| definition.name).collect();
-            return Err(format!("unknown service '{name}', expected hold or one of {}", known.join(", ")));
+            return Err(unknown_service(name, "hold or "));
         };
-        if target.host_and_port().1 == 0 { Err("cannot connect to port 0".into()) } else { Ok(target) }
+        if target.port == 0 { Err("cannot connect to port 0".into()) } else { Ok(target) }
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Service(endpoint) => endpoint.fmt(f),
-            Self::Hold { host, port } if host.contains(':') => write!(f, "hold=[{host}]:{port}"),
-            Self::Hold { host, port } => write!(f, "hold={host}:{port}"),
-        }
+        write_endpoint(f, self.name(), &self.host, self.port)
     }
 }
+
+const HOLD: &str = "hold";
 
 #[cfg(test)]
 mod tests {

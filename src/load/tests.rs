@@ -123,7 +123,7 @@ fn tally(
     change: impl FnOnce(&mut LoadOptions) + Send,
 ) -> Tally {
     at_server(definition, driven_as, |endpoint| {
-        let mut options = LoadOptions::of(Target::Service(endpoint));
+        let mut options = LoadOptions::of(endpoint.into());
         (options.connections, options.duration) = (2, Duration::from_millis(50));
         change(&mut options);
         let target = resolve(&options).unwrap();
@@ -161,7 +161,7 @@ fn load_drives_a_further_stream_service_and_checks_its_replies() {
 #[test]
 fn load_limits_the_options_by_the_definition() {
     let refused = |definition, change: fn(&mut LoadOptions)| {
-        let mut options = LoadOptions::of(Target::Service(Endpoint::of(definition)));
+        let mut options = LoadOptions::of(Endpoint::of(definition).into());
         change(&mut options);
         options.check().unwrap_err()
     };

@@ -29,26 +29,29 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
-        write!(f, "{}={open}{}{close}:{}", self.service.name, self.host, self.port)
+        write_endpoint(f, self.service.name, &self.host, self.port)
     }
+}
+
+/// Writes `NAME=HOST:PORT`.
+pub(crate) fn write_endpoint(f: &mut fmt::Formatter<'_>, name: &str, host: &str, port: u16) -> fmt::Result {
+    let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
+    write!(f, "{name}={open}{host}{close}:{port}")
+}
+
+/// The error for a `name` that is no service; `others` are also possible.
+pub(crate) fn unknown_service(name: &str, others: &str) -> String {
+    let known: Vec<&str> = ALL.iter().map(|definition| definition.name).collect();
+    format!("unknown service '{name}', expected {others}one of {}", known.join(", "))
 }
 
 impl FromStr for Endpoint {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, address) = match text.split_once('=') {
-            Some((name, address)) => (name, Some(address)),
-            None => (text, None),
-        };
-        let Some(service) = service::named(name) else {
-            let known: Vec<&str> = ALL.iter().map(|definition| definition.name).collect();
-            return Err(format!("unknown service '{name}', expected one of {}", known.join(", ")));
-        };
-        let Some(address) = address else {
-            return Ok(Self::of(service));
-        };
+        let (name, address) = text.split_once('=').map_or((text, None), |(name, it)| (name, Some(it)));
+        let service = service::named(name).ok_or_else(|| unknown_service(name, ""))?;
+        let Some(address) = address else { return Ok(Self::of(service)) };
         let (host, port) = parse_address(address)?;
         Ok(Self { service, host, port })
     }

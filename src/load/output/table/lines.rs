@@ -1,7 +1,6 @@
 //! The lines of the table above the latencies.
 
 use crate::load::stats::summary::{DatagramDrops, Datagrams, Summary};
-use crate::load::target::Target;
 use crate::report::format;
 
 /// Each line with its name.
@@ -24,7 +23,7 @@ pub(super) fn lines(summary: &Summary) -> Vec<(&'static str, String)> {
 
 /// Whether connections were only opened and held, and nothing was sent.
 pub(super) fn is_held(summary: &Summary) -> bool {
-    matches!(summary.endpoint, Target::Hold { .. })
+    summary.endpoint.service.is_none()
 }
 
 fn connections(summary: &Summary) -> String {
