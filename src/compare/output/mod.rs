@@ -1,5 +1,6 @@
 //! The result of `compare` for people: a table, a page, pictures.
 
 pub(crate) mod page;
-pub(crate) mod plots;
+mod plots;
+mod rows;
 pub(crate) mod table;

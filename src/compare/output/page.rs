@@ -1,12 +1,11 @@
 //! The page of `--report`, and the pictures of `--pictures`.
 
 use super::plots::{self, Figure};
-use super::table;
-use crate::compare::analysis::statistics::Estimate;
+use super::rows::{COLUMNS, explanations, in_bytes, memory_row};
 use crate::compare::options::Workload;
 use crate::compare::plan::model_name;
-use crate::compare::result::{Cell, Comparison};
-use crate::report::format::{NONE, bytes, count, optional, rate, rounded, share, time_us};
+use crate::compare::result::{Cell, Comparison, Scalability, Stack};
+use crate::report::format::{NONE, bytes, count, optional, rate, time_us};
 use crate::report::page::{Column, Page, Table, Tone, picture};
 
 /// The whole page.
@@ -23,7 +22,7 @@ pub(crate) fn page(comparison: &Comparison) -> String {
     for workload in &comparison.settings.workloads {
         page.section(&title(*workload), &sentence(comparison, *workload));
         put(&mut page, plots::of_workload(*workload, comparison));
-        page.table(&cells(comparison, *workload));
+        put_cells(&mut page, comparison, *workload);
     }
     page.section(
         "How it was measured",
@@ -31,7 +30,7 @@ pub(crate) fn page(comparison: &Comparison) -> String {
          a journal. The models alternate (A B B A …). Values are medians of the repeats; bars are their confidence \
          interval, or their range with fewer than five.",
     );
-    if !table::explanations(comparison).is_empty() {
+    if !explanations(comparison).is_empty() {
         page.table(&marks(comparison));
     }
     page.finish(&format!("Written by loopline {}.", comparison.loopline))
@@ -112,70 +111,36 @@ fn verdicts(comparison: &Comparison) -> Table<'static> {
     }
 }
 
-fn cells(comparison: &Comparison, workload: Workload) -> Table<'static> {
-    let row = |cell: &Cell| {
-        let time = |estimate: Option<Estimate>| optional(estimate.map(|it| it.median), time_us);
-        let integer = |estimate: Option<Estimate>| optional(estimate.map(|it| it.median), rounded);
-        let offered = cell.offered_rate.map_or_else(|| NONE.into(), count);
-        vec![
-            count(cell.connections.into()),
-            model_name(cell.model).into(),
-            offered,
-            optional(cell.rate.map(|it| it.median), rate),
-            table::range(cell),
-            time(cell.cpu_us_per_message),
-            time(cell.p50_us),
-            time(cell.p99_us),
-            time(cell.p99_9_us),
-            integer(cell.threads),
-            integer(cell.voluntary_switches),
-            integer(cell.involuntary_switches),
-            optional(cell.user_bytes.map(|it| it.median), table::in_bytes),
-            optional(cell.generator.busy, share),
-            table::signs(cell),
-        ]
-    };
-    Table {
+fn put_cells(page: &mut Page, comparison: &Comparison, workload: Workload) {
+    let (columns, values): (Vec<Column<'_>>, Vec<fn(&Cell) -> String>) = COLUMNS
+        .iter()
+        .filter_map(|(_, name, value)| {
+            let name = (*name)?;
+            let is_text = ["model", "marks"].contains(&name);
+            Some((if is_text { Column::Text(name) } else { Column::Numbers(name) }, *value))
+        })
+        .unzip();
+    let cells = comparison.cells.iter().filter(|cell| cell.workload == workload);
+    page.table(&Table {
         title: "All cells",
-        columns: &[
-            Column::Numbers("connections"),
-            Column::Text("model"),
-            Column::Numbers("offered"),
-            Column::Numbers("rate"),
-            Column::Numbers("from–to"),
-            Column::Numbers("CPU per message"),
-            Column::Numbers("p50"),
-            Column::Numbers("p99"),
-            Column::Numbers("p99.9"),
-            Column::Numbers("threads"),
-            Column::Numbers("switches/s"),
-            Column::Numbers("forced/s"),
-            Column::Numbers("memory"),
-            Column::Numbers("generator busy"),
-            Column::Text("marks"),
-        ],
-        rows: comparison.cells.iter().filter(|cell| cell.workload == workload).map(row).collect(),
+        columns: &columns,
+        rows: cells.map(|cell| values.iter().map(|value| value(cell)).collect()).collect(),
         note: "Offered: messages a second of the open loop; – is the closed loop. A time is – if there are too few \
                samples.",
-    }
+    });
 }
 
 fn marks(comparison: &Comparison) -> Table<'static> {
     Table {
         title: "Marks",
         columns: &[Column::Text(""), Column::Text("cell"), Column::Text("reason")],
-        rows: table::explanations(comparison).into_iter().map(Vec::from).collect(),
+        rows: explanations(comparison).into_iter().map(Vec::from).collect(),
         note: "G: the generator or another program was the limit. !: a run does not count. L: fewer connections were \
                open than asked for.",
     }
 }
 
 fn memory(comparison: &Comparison) -> Table<'static> {
-    let row = |it: &crate::compare::result::Memory| {
-        let cells =
-            [it.user_bytes, it.kernel_stack_bytes, it.slab_bytes].map(|it| optional(it, table::in_bytes));
-        [model_name(it.model).to_owned()].into_iter().chain(cells).collect()
-    };
     Table {
         title: "Memory per connection",
         columns: &[
@@ -184,14 +149,14 @@ fn memory(comparison: &Comparison) -> Table<'static> {
             Column::Numbers("kernel stacks"),
             Column::Numbers("sockets, both ends"),
         ],
-        rows: comparison.memory.iter().map(row).collect(),
+        rows: comparison.memory.iter().map(memory_row).collect(),
         note: "The slope over the numbers of connections, from 100 on.",
     }
 }
 
 fn stacks(comparison: &Comparison) -> Table<'static> {
-    let row = |it: &crate::compare::result::Stack| {
-        let each = optional(it.user_bytes_per_connection, table::in_bytes);
+    let row = |it: &Stack| {
+        let each = optional(it.user_bytes_per_connection, in_bytes);
         vec![bytes(it.stack_bytes as u64), each, optional(it.rate, rate)]
     };
     Table {
@@ -203,8 +168,7 @@ fn stacks(comparison: &Comparison) -> Table<'static> {
 }
 
 fn scalability(comparison: &Comparison) -> Table<'static> {
-    let row =
-        |it: &crate::compare::result::Scalability| vec![model_name(it.model).to_owned(), it.sentence.clone()];
+    let row = |it: &Scalability| vec![model_name(it.model).to_owned(), it.sentence.clone()];
     Table {
         title: "Universal scalability law, all connections active",
         columns: &[Column::Text("model"), Column::Text("fit")],
