@@ -209,8 +209,9 @@ pub fn run() -> ExitCode {
             Err(failed) => failed,
         },
         Command::Doctor(DoctorArguments { connections, json }) => {
-            match doctor::run(&doctor::Options { connections, json }) {
-                Ok(()) => return ExitCode::SUCCESS,
+            match doctor::run(connections, json.as_deref()) {
+                Ok(None) => return ExitCode::SUCCESS,
+                Ok(Some(misfit)) => (misfit, 1),
                 Err(error) if error.is_reader_gone() => return ExitCode::FAILURE,
                 Err(error) => (error.to_string(), 1),
             }

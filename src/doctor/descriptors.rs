@@ -39,12 +39,12 @@ fn process_remedy(machine: &Machine, role: Role, connections: u64) -> Remedy {
     } else {
         format!("sudo prlimit --pid $$ --nofile={needed}:{needed}")
     });
-    if machine.is_root && !machine.raises_limits {
-        let advice = "fails here without CAP_SYS_RESOURCE: run it where this container or shell is started";
-        return Remedy { commands, advice: None }.with_advice(advice);
-    }
-    Remedy { commands, advice: None }
-        .with_advice(format!("in the shell that starts loopline; in a systemd unit: LimitNOFILE={needed}"))
+    let advice = if machine.is_root && !machine.raises_limits {
+        "fails here without CAP_SYS_RESOURCE: run it where this container or shell is started".into()
+    } else {
+        format!("in the shell that starts loopline; in a systemd unit: LimitNOFILE={needed}")
+    };
+    Remedy { commands, advice: Some(advice) }
 }
 
 /// `fs.file-max`. Privileged processes may exceed it, but then no other process could open a file.

@@ -18,8 +18,7 @@ mod report;
 mod text;
 mod threads;
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::report::format::count;
 use crate::report::output_file::{Json, WriteError};
@@ -29,29 +28,16 @@ pub(crate) use limit::Role;
 pub(crate) use machine::Machine;
 pub(crate) use threads::fit as fit_threads;
 
-/// The arguments of `doctor`.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Options {
-    /// Check whether this number of connections fits.
-    pub connections: Option<usize>,
-    /// The file for the result as JSON; `-` is standard output, instead of the text.
-    pub json: Option<PathBuf>,
-}
-
-/// Prints how many connections this machine allows.
+/// Prints how many connections this machine allows. `json` is a file for the result, or `-` for standard output instead
+/// of the text. Returns why the `asked` connections do not fit, if so.
 ///
 /// # Errors
-/// The connections asked for do not fit, in which case the result is printed all the same; or the result cannot
-/// be written.
-pub(crate) fn run(options: &Options) -> Result<(), DoctorError> {
-    let json = Json::open(options.json.as_deref()).map_err(DoctorError::WriteError)?;
-    let asked = options.connections.map(|connections| connections as u64);
-    let diagnosis = diagnose(&Machine::read(Path::new("/")), asked);
-    json.write(&diagnosis, || diagnosis.to_string()).map_err(DoctorError::WriteError)?;
-    match diagnosis.misfit() {
-        Some(why) => Err(DoctorError::DoesNotFit(why)),
-        None => Ok(()),
-    }
+/// The result cannot be written.
+pub(crate) fn run(asked: Option<usize>, json: Option<&Path>) -> Result<Option<String>, WriteError> {
+    let json = Json::open(json)?;
+    let diagnosis = diagnose(&Machine::read(Path::new("/")), asked.map(|connections| connections as u64));
+    json.write(&diagnosis, || diagnosis.to_string())?;
+    Ok(diagnosis.misfit())
 }
 
 impl Diagnosis {
@@ -74,31 +60,3 @@ impl Diagnosis {
         (!no.is_empty()).then(|| format!("this machine {}", no.join(", and ")))
     }
 }
-
-/// Why `doctor` fails.
-#[derive(Debug)]
-pub(crate) enum DoctorError {
-    /// The connections asked for do not fit; one line with the reason.
-    DoesNotFit(String),
-    /// The result could not be written.
-    WriteError(WriteError),
-}
-
-impl DoctorError {
-    /// Whether the reader of the result has gone, which needs no error message.
-    #[must_use]
-    pub(crate) fn is_reader_gone(&self) -> bool {
-        matches!(self, Self::WriteError(error) if error.is_reader_gone())
-    }
-}
-
-impl fmt::Display for DoctorError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DoesNotFit(why) => f.write_str(why),
-            Self::WriteError(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for DoctorError {}
