@@ -79,9 +79,9 @@ pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
         .map_err(|error| (format!("cannot find the path of this program: {error}"), 1))?;
     // An output that cannot be written fails now, not after the comparison.
     let outputs = Outputs::open(&arguments).map_err(|error| failed(&error))?;
-    let mut line = Line::new();
-    let result = compare::run(&options(arguments, program), &mut line);
-    line.end();
+    let bar = progress_bar();
+    let result = compare::run(&options(arguments, program), |progress| show(&bar, &progress));
+    bar.finish_and_clear();
     let comparison = result.map_err(|error| {
         let status = if matches!(error, CompareError::Usage(_)) { 2 } else { 1 };
         (error.to_string(), status)
@@ -134,7 +134,6 @@ fn write_pictures(folder: &Path, comparison: &Comparison) -> Result<(), WriteErr
 fn options(arguments: CompareArguments, program: PathBuf) -> CompareOptions {
     let of = if arguments.quick { CompareOptions::quick } else { CompareOptions::full };
     let defaults = of(program);
-    let or = |given: Vec<Count>, default| if given.is_empty() { default } else { given };
     let mut workloads = arguments.workload;
     workloads.sort_unstable();
     workloads.dedup();
@@ -145,40 +144,33 @@ fn options(arguments: CompareArguments, program: PathBuf) -> CompareOptions {
         && arguments.repeats.is_none();
     CompareOptions {
         budget: defaults.budget.filter(|_| is_default),
-        connections: or(arguments.connections, defaults.connections),
-        workloads: if workloads.is_empty() { defaults.workloads } else { workloads },
+        connections: or_default(arguments.connections, defaults.connections),
+        workloads: or_default(workloads, defaults.workloads),
         duration: arguments.duration.unwrap_or(defaults.duration),
         warmup: arguments.warmup.unwrap_or(defaults.warmup),
         repeats: arguments.repeats.unwrap_or(defaults.repeats),
         rate: arguments.rate,
         server_cores: arguments.server_cores,
-        service: defaults.service,
-        program: defaults.program,
+        ..defaults
     }
+}
+
+fn or_default<T>(given: Vec<T>, default: Vec<T>) -> Vec<T> {
+    if given.is_empty() { default } else { given }
 }
 
 /// The live line, on a terminal.
-struct Line(ProgressBar);
-
-impl Line {
-    fn new() -> Self {
-        let is_terminal = io::stderr().is_terminal();
-        let target = if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let style = ProgressStyle::with_template("{pos}/{len} {wide_bar} {msg}");
-        Self(ProgressBar::with_draw_target(None, target).with_style(style.expect("the template is valid")))
-    }
-
-    fn end(&self) {
-        self.0.finish_and_clear();
-    }
+fn progress_bar() -> ProgressBar {
+    let is_terminal = io::stderr().is_terminal();
+    let target = if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style = ProgressStyle::with_template("{pos}/{len} {wide_bar} {msg}");
+    ProgressBar::with_draw_target(None, target).with_style(style.expect("the template is valid"))
 }
 
-impl Progress for Line {
-    fn step(&mut self, what: &str, done: usize, planned: usize, left: Duration) {
-        self.0.set_length(planned as u64);
-        self.0.set_position(done as u64);
-        let seconds = left.as_secs();
-        self.0.set_message(format!("{what}, {}:{:02} left", seconds / 60, seconds % 60));
-        self.0.tick();
-    }
+fn show(bar: &ProgressBar, progress: &Progress) {
+    bar.set_length(progress.planned as u64);
+    bar.set_position(progress.done as u64);
+    let seconds = progress.left.as_secs();
+    bar.set_message(format!("{}, {}:{:02} left", progress.step, seconds / 60, seconds % 60));
+    bar.tick();
 }

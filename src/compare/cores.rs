@@ -5,11 +5,11 @@ use std::io;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
 
-/// The CPU affinity of this thread. A child inherits it, so this thread moves to the processors of the server
-/// before it starts one, and then to that of the generator. Dropping it restores the original affinity.
+/// The CPU affinity of this thread. Dropping it restores the original affinity.
 pub(super) struct Cores {
     original: CpuSet,
-    split: Option<Split>,
+    /// The processors of each; `None` if there is only one processor.
+    pub(super) split: Option<Split>,
 }
 
 /// The processors of each.
@@ -30,23 +30,14 @@ impl Cores {
         Ok(Self { original, split: split(allowed, server_cores) })
     }
 
-    /// The processors of each; `None` if there is only one processor.
-    pub(super) fn split(&self) -> Option<&Split> {
-        self.split.as_ref()
-    }
-
-    /// Moves this thread to the processors of the server.
-    pub(super) fn as_server(&self) {
-        if let Some(split) = &self.split {
-            let _ = sched_setaffinity(None, &set(&split.server));
-        }
-    }
-
-    /// Moves this thread to the processor of the generator.
-    pub(super) fn as_generator(&self) {
-        if let Some(split) = &self.split {
-            let _ = sched_setaffinity(None, &set(&[split.generator]));
-        }
+    /// Starts a child on the processors of the server, since it inherits the affinity of this thread. Then this thread
+    /// moves to the processor of the generator.
+    pub(super) fn as_server<T>(&self, start: impl FnOnce() -> T) -> T {
+        let Some(split) = &self.split else { return start() };
+        let _ = sched_setaffinity(None, &set(&split.server));
+        let started = start();
+        let _ = sched_setaffinity(None, &set(&[split.generator]));
+        started
     }
 }
 

@@ -49,46 +49,38 @@ pub(super) struct Sample {
     pub(super) server_ended: Option<String>,
 }
 
-/// The result of a step.
-pub(super) enum Measured {
-    /// The run was completed.
-    Sample(Box<Sample>),
-    /// A signal ended the run.
-    Interrupted,
-}
-
-/// Runs `step`, at `rate` messages a second in an open loop.
+/// Runs `step`, at `rate` messages a second in an open loop. Returns `None` if a signal ended the run.
 pub(super) fn measure(
     step: &Step,
     rate: Option<u64>,
     options: &CompareOptions,
     cores: &Cores,
     signals: &StopRequest,
-) -> Result<Measured, CompareError> {
+) -> Result<Option<Sample>, CompareError> {
     let stack_bytes = match step.scenario.load {
         Load::Stack(bytes) => Some(bytes),
         Load::Closed | Load::Open | Load::Percent(_) => None,
     };
-    cores.as_server();
-    let child = Child::start(&options.program, options.service, step.model, stack_bytes);
-    cores.as_generator();
-    let mut child = match child {
+    let started =
+        cores.as_server(|| Child::start(&options.program, options.service, step.model, stack_bytes));
+    let mut child = match started {
         Ok(child) => child,
-        Err(StartError::Killed(by)) => return Ok(Measured::Sample(Box::new(Sample::server_ended(by)))),
+        Err(StartError::Killed(by)) => {
+            return Ok(Some(Sample { server_ended: Some(by), ..Sample::default() }));
+        }
         Err(StartError::Failed(line)) => return Err(CompareError::NoServer(line)),
     };
     // From here on, the load generator handles the signals.
     if signals.is_requested() {
-        return Ok(Measured::Interrupted);
+        return Ok(None);
     }
     let pid = child.pid();
-    let mut observer = ServerObserver::of(pid);
+    let mut observer = ServerObserver { pid, before: ProcessStats::read(pid), ..ServerObserver::default() };
     let outcome = load::run(&load_options(step, rate, options, child.address), &mut observer)?;
     if outcome.is_interrupted {
-        return Ok(Measured::Interrupted);
+        return Ok(None);
     }
-    let sample = Sample { server_ended: child.exit_reason(), ..sample(step, &outcome, &observer) };
-    Ok(Measured::Sample(Box::new(sample)))
+    Ok(Some(Sample { server_ended: child.exit_reason(), ..sample(step, &outcome, &observer) }))
 }
 
 fn load_options(step: &Step, rate: Option<u64>, options: &CompareOptions, server: SocketAddr) -> LoadOptions {
@@ -112,18 +104,13 @@ fn load_options(step: &Step, rate: Option<u64>, options: &CompareOptions, server
 }
 
 /// Reads the statistics of the server at the phases of a run.
+#[derive(Default)]
 struct ServerObserver {
     pid: u32,
     before: ProcessStats,
     driving: Option<(Instant, Switches)>,
     cpu_us: [Option<f64>; 2],
     over: Option<(Instant, ProcessStats)>,
-}
-
-impl ServerObserver {
-    fn of(pid: u32) -> Self {
-        Self { pid, before: ProcessStats::read(pid), driving: None, cpu_us: [None; 2], over: None }
-    }
 }
 
 impl Observer for ServerObserver {
@@ -188,12 +175,6 @@ fn sample(step: &Step, outcome: &Outcome, observer: &ServerObserver) -> Sample {
         lag_p99: summary.schedule_lag_us.p99,
         invalid: summary.why_invalid,
         server_ended: None,
-    }
-}
-
-impl Sample {
-    fn server_ended(how: String) -> Self {
-        Self { server_ended: Some(how), ..Self::default() }
     }
 }
 

@@ -28,11 +28,12 @@ pub(crate) use self::output::table::table;
 use self::result::Comparison;
 pub(crate) use self::runner::Progress;
 
-/// Compares the models, until that is done or SIGINT, SIGTERM or SIGHUP ends it early, with the result so far.
+/// Compares the models, until that is done or SIGINT, SIGTERM or SIGHUP ends it early, with the result so far. Calls
+/// `show` before each run.
 ///
 /// # Errors
 /// See [`CompareError`]. Nothing is left running.
-pub(crate) fn run(options: &CompareOptions, progress: &mut dyn Progress) -> Result<Comparison, CompareError> {
+pub(crate) fn run(options: &CompareOptions, show: impl FnMut(Progress)) -> Result<Comparison, CompareError> {
     let capacities = Capacities::read();
     let connections = counts(options, &capacities);
     let steps = plan::steps(options, &connections);
@@ -42,8 +43,15 @@ pub(crate) fn run(options: &CompareOptions, progress: &mut dyn Progress) -> Resu
     // Before this process is pinned to one processor.
     let machine = analysis::findings::machine();
     let cores = Cores::assign(options.server_cores).map_err(CompareError::Affinity)?;
-    let runs = runner::run(&steps, options, &cores, progress)?;
-    Ok(analysis::findings::comparison(options, machine, &connections, &runs, cores.split(), &capacities))
+    let runs = runner::run(&steps, options, &cores, show)?;
+    Ok(analysis::findings::comparison(
+        options,
+        machine,
+        &connections,
+        &runs,
+        cores.split.as_ref(),
+        &capacities,
+    ))
 }
 
 /// The numbers of connections, each once and in order.

@@ -7,22 +7,23 @@ use std::time::{Duration, Instant};
 
 use super::cores::Cores;
 use super::error::CompareError;
-use super::measure::{Measured, Sample, measure};
+use super::measure::{Sample, measure};
 use super::options::CompareOptions;
 use super::plan::{Load, MODELS, Scenario, Step};
 use super::stop_request::StopRequest;
 use crate::compare::analysis::statistics::Estimate;
 use crate::server::options::Model;
 
-/// Receives the progress of a comparison.
-pub(crate) trait Progress {
-    /// A run begins: `done` of `planned` are complete, and the rest takes about `left`.
-    fn step(&mut self, what: &str, done: usize, planned: usize, left: Duration);
-}
-
-/// Ignores the progress.
-impl Progress for () {
-    fn step(&mut self, _: &str, _: usize, _: usize, _: Duration) {}
+/// The progress of a comparison when a run begins.
+pub(crate) struct Progress {
+    /// The run.
+    pub step: String,
+    /// Completed runs.
+    pub done: usize,
+    /// All runs.
+    pub planned: usize,
+    /// The remaining time, estimated.
+    pub left: Duration,
 }
 
 /// All measurements.
@@ -39,12 +40,12 @@ pub(crate) struct Runs {
     pub(super) elapsed: Duration,
 }
 
-/// Runs `steps`.
+/// Runs `steps`, and calls `show` before each.
 pub(super) fn run(
     steps: &[Step],
     options: &CompareOptions,
     cores: &Cores,
-    progress: &mut dyn Progress,
+    mut show: impl FnMut(Progress),
 ) -> Result<Runs, CompareError> {
     let stop = StopRequest::listen().map_err(CompareError::Signals)?;
     let began = Instant::now();
@@ -59,7 +60,8 @@ pub(super) fn run(
             break;
         }
         let pace = pace(began.elapsed(), estimated);
-        progress.step(&step.to_string(), runs.done, runs.planned, left.mul_f64(pace));
+        let Runs { done, planned, .. } = runs;
+        show(Progress { step: step.to_string(), done, planned, left: left.mul_f64(pace) });
         let estimate = step.estimate(options);
         left = left.saturating_sub(estimate);
         let is_late = options.budget.is_some_and(|budget| began.elapsed() + left.mul_f64(pace) > budget);
@@ -75,15 +77,11 @@ pub(super) fn run(
         }
         estimated += estimate;
         let rate = runs.rates.get(&step.scenario).copied();
-        match measure(step, rate, options, cores, &stop)? {
-            Measured::Sample(sample) => {
-                runs.samples.entry((step.scenario, step.model)).or_default().push(*sample);
-            }
-            Measured::Interrupted => {
-                runs.is_interrupted = true;
-                break;
-            }
-        }
+        let Some(sample) = measure(step, rate, options, cores, &stop)? else {
+            runs.is_interrupted = true;
+            break;
+        };
+        runs.samples.entry((step.scenario, step.model)).or_default().push(sample);
         runs.done += 1;
     }
     runs.elapsed = began.elapsed();
