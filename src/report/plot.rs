@@ -8,6 +8,7 @@ mod downsample;
 mod draw;
 
 pub(crate) use axis::{Axis, Scale};
+pub(crate) use draw::DRAWING_SIZE;
 
 /// The number of colors for series; further series reuse them.
 pub(crate) const COLORS: usize = 6;

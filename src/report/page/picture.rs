@@ -2,18 +2,13 @@
 
 use super::style;
 use crate::report::html::{element, text};
-use crate::report::plot::{COLORS, Plot, Stroke};
+use crate::report::plot::{COLORS, DRAWING_SIZE, Plot, Stroke};
 
 /// The whole SVG file: title, legend, and the drawing of `plot`.
 #[must_use]
 pub(crate) fn picture(plot: &Plot) -> String {
-    let svg = plot.svg();
-    // The first element of the drawing has its size; it is replaced by a larger one.
-    let (start, drawn) = svg.split_once('>').unwrap_or(("", ""));
-    let size = start.split_once("viewBox=\"0 0 ").and_then(|(_, size)| size.split_once('"'));
-    let size = size.and_then(|(size, _)| size.split_once(' '));
-    let (width, height) = size.and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?))).unwrap_or((0, 0));
-    let (width, height): (usize, usize) = (width + 2 * MARGIN, height + TOP + MARGIN);
+    let (width, height) = DRAWING_SIZE;
+    let (width, height) = (width + 2 * MARGIN, height + TOP + MARGIN);
     let label = text(&plot.title);
     let rules = format!(
         "{}.plot text, svg > text {{ font-family: sans-serif; font-size: {TEXT}px; fill: var(--plot-text); }}\n\
@@ -25,9 +20,8 @@ pub(crate) fn picture(plot: &Plot) -> String {
     let background =
         format!("<rect width=\"{width}\" height=\"{height}\" rx=\"40\" fill=\"var(--surface)\"/>\n");
     let title = element(&format!("text class=\"title\" x=\"{MARGIN}\" y=\"{}\"", MARGIN + TEXT), &label);
-    let drawn = element(&format!("g class=\"plot\" transform=\"translate({MARGIN} {TOP})\""), {
-        drawn.trim_end().trim_end_matches("</svg>")
-    });
+    let drawn =
+        element(&format!("g class=\"plot\" transform=\"translate({MARGIN} {TOP})\""), &plot.drawing());
     let inside = [element("style", &rules), background, title, legend(plot), drawn].join("\n");
     let start = format!(
         "svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{}\" height=\"{}\" \
@@ -51,26 +45,26 @@ fn legend(plot: &Plot) -> String {
         );
         let name = element(&format!("text x=\"{}\" y=\"{y}\"", to + TEXT / 2), &text(&series.name));
         // The width of a letter is about half its height.
-        x = to + 2 * TEXT + series.name.chars().count() * TEXT * 11 / 20;
+        x = to + 2 * TEXT + series.name.chars().map(|_| 11 * TEXT).sum::<u32>() / 20;
         key + &name
     });
     entries.collect()
 }
 
 /// Units of the drawing per pixel.
-const ZOOM: usize = 4;
+const ZOOM: u32 = 4;
 
 /// Margin around the drawing.
-const MARGIN: usize = 60;
+const MARGIN: u32 = 60;
 
 /// Space above the drawing for title and legend.
-const TOP: usize = 290;
+const TOP: u32 = 290;
 
 /// Font size.
-const TEXT: usize = 54;
+const TEXT: u32 = 54;
 
 /// Length of the line in the legend.
-const KEY: usize = 80;
+const KEY: u32 = 80;
 
 #[cfg(test)]
 mod tests {

@@ -27,6 +27,9 @@ const ZOOM: i32 = 4;
 /// Width and height in pixels, before the page scales the plot.
 const SIZE: (i32, i32) = (560, 300);
 
+/// Width and height of the drawing.
+pub(crate) const DRAWING_SIZE: (u32, u32) = ((SIZE.0 * ZOOM).unsigned_abs(), (SIZE.1 * ZOOM).unsigned_abs());
+
 /// Space in pixels above the lines for the name of the left axis.
 const TOP: i32 = 32;
 /// Space for the labels at the left.
@@ -40,20 +43,22 @@ impl Plot {
     /// The drawing, as an SVG element that is as wide as the page lets it be.
     #[must_use]
     pub(crate) fn svg(&self) -> String {
-        let mut svg = String::new();
-        let size = (SIZE.0 * ZOOM, SIZE.1 * ZOOM);
-        let area = SVGBackend::with_string(&mut svg, (size.0.unsigned_abs(), size.1.unsigned_abs()));
-        draw(self, &area.into_drawing_area()).expect("writing to a string does not fail");
         let names: Vec<&str> = self.series.iter().map(|series| series.name.as_str()).collect();
-        let label = format!("{}: {}", self.title, names.join(", "));
+        let label = html::text(&format!("{}: {}", self.title, names.join(", ")));
+        let (width, height) = DRAWING_SIZE;
         let start = format!(
-            "<svg class=\"plot\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">",
-            size.0,
-            size.1,
-            html::text(&label)
+            "svg class=\"plot\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\""
         );
-        let drawn = svg.split_once('>').map_or("", |(_, drawn)| drawn);
-        colored(start + drawn)
+        html::element(&start, &self.drawing()) + "\n"
+    }
+
+    /// The content of an SVG element of [`DRAWING_SIZE`].
+    pub(crate) fn drawing(&self) -> String {
+        let mut svg = String::new();
+        let area = SVGBackend::with_string(&mut svg, DRAWING_SIZE);
+        draw(self, &area.into_drawing_area()).expect("writing to a string does not fail");
+        let content = svg.split_once('>').map_or("", |(_, content)| content);
+        colored(content.trim_end().trim_end_matches("</svg>").to_owned())
     }
 }
 
