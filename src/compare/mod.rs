@@ -19,13 +19,15 @@ pub(crate) mod result;
 mod runner;
 mod stop_request;
 
+use procfs::{CpuInfo, Current, Meminfo};
+
 use self::capacities::Capacities;
 use self::cores::Cores;
 use self::error::CompareError;
 use self::options::{CompareOptions, Count};
 pub(crate) use self::output::page::{page, pictures};
 pub(crate) use self::output::table::table;
-use self::result::Comparison;
+use self::result::{Comparison, Machine};
 pub(crate) use self::runner::Progress;
 
 /// Compares the models, until that is done or SIGINT, SIGTERM or SIGHUP ends it early, with the result so far. Calls
@@ -41,7 +43,7 @@ pub(crate) fn run(options: &CompareOptions, show: impl FnMut(Progress)) -> Resul
         return Err(CompareError::Usage(NOTHING_TO_DO.into()));
     }
     // Before this process is pinned to one processor.
-    let machine = analysis::findings::machine();
+    let machine = machine();
     let cores = Cores::assign(options.server_cores).map_err(CompareError::Affinity)?;
     let runs = runner::run(&steps, options, &cores, show)?;
     Ok(analysis::findings::comparison(
@@ -52,6 +54,17 @@ pub(crate) fn run(options: &CompareOptions, show: impl FnMut(Progress)) -> Resul
         cores.split.as_ref(),
         &capacities,
     ))
+}
+
+/// The machine that this process runs on.
+fn machine() -> Machine {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease");
+    Machine {
+        processor: CpuInfo::current().ok().and_then(|info| Some(info.model_name(0)?.to_owned())),
+        processors: std::thread::available_parallelism().ok().map(std::num::NonZero::get),
+        memory_bytes: Meminfo::current().ok().map(|memory| memory.mem_total),
+        kernel: release.ok().map(|release| release.trim().to_owned()),
+    }
 }
 
 /// The numbers of connections, each once and in order.

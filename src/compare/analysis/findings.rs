@@ -1,7 +1,5 @@
 //! From measured runs to the result: medians, slopes, sentences.
 
-use procfs::{CpuInfo, Current, Meminfo};
-
 use super::crossover::{Crossover, RatePair};
 use super::scalability::Fit;
 use super::statistics::Estimate;
@@ -35,6 +33,7 @@ pub(crate) fn comparison(
     };
     let measured = cells(|load| matches!(load, Load::Closed | Load::Open));
     let stacks = cells(|load| matches!(load, Load::Stack(_)));
+    let stacks = stacks.iter().zip(plan::STACKS);
     Comparison {
         loopline: env!("CARGO_PKG_VERSION"),
         machine,
@@ -54,7 +53,7 @@ pub(crate) fn comparison(
         elapsed_seconds: runs.elapsed.as_secs_f64(),
         verdicts: options.workloads.iter().map(|workload| verdict(*workload, &measured)).collect(),
         memory: MODELS.map(|model| memory(model, &measured)).into(),
-        stacks: stacks.iter().zip(plan::STACKS).map(|(cell, bytes)| stack(cell, bytes, runs)).collect(),
+        stacks: stacks.map(|(cell, bytes)| stack(cell, bytes, &measured)).collect(),
         latency_by_rate: cells(|load| matches!(load, Load::Percent(_))),
         scalability: MODELS.map(|model| scalability(model, &measured)).into(),
         cells: measured,
@@ -171,16 +170,22 @@ fn cost(pairs: &[(u32, [Option<&Cell>; 2])]) -> Option<String> {
     Some(format!("processor time per message: {}{rest}", text(first)))
 }
 
+/// The cells of a model in the closed loop of `workloads`.
+fn closed_loop<'a>(
+    model: Model,
+    workloads: &[Workload],
+    cells: &'a [Cell],
+) -> impl Iterator<Item = &'a Cell> {
+    cells.iter().filter(move |cell| {
+        cell.model == model && cell.load == LoadModel::Closed && workloads.contains(&cell.workload)
+    })
+}
+
 fn memory(model: Model, cells: &[Cell]) -> Memory {
     let of = |pick: fn(&Cell) -> Option<Estimate>| {
-        let is_counted = |cell: &&Cell| {
-            cell.model == model
-                && matches!(cell.workload, Workload::AllActive | Workload::FewActive)
-                && cell.load == LoadModel::Closed
-                && cell.connections >= SLOPE_CONNECTIONS_MIN
-        };
-        let points =
-            cells.iter().filter(is_counted).filter_map(|cell| Some((cell.opened?, pick(cell)?.median)));
+        let counted = closed_loop(model, &[Workload::AllActive, Workload::FewActive], cells)
+            .filter(|cell| cell.connections >= SLOPE_CONNECTIONS_MIN);
+        let points = counted.filter_map(|cell| Some((cell.opened?, pick(cell)?.median)));
         slope(&points.collect::<Vec<_>>())
     };
     Memory {
@@ -201,18 +206,10 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
     (is_wide && across > 0.0).then(|| along / across)
 }
 
-fn stack(cell: &Cell, stack_bytes: usize, runs: &Runs) -> Stack {
-    let is_comparable = |(scenario, model): &(Scenario, Model)| {
-        *model == Model::Threads && scenario.workload == Workload::AllActive && scenario.load == Load::Closed
-    };
+fn stack(cell: &Cell, stack_bytes: usize, cells: &[Cell]) -> Stack {
     // The memory of the process itself is nearly that with the fewest connections.
-    let fewest = runs
-        .samples
-        .iter()
-        .filter(|(key, _)| is_comparable(key))
-        .min_by_key(|((scenario, _), _)| scenario.connections);
-    let base =
-        fewest.and_then(|(_, samples)| Estimate::of(samples.iter().filter_map(|sample| sample.user_bytes)));
+    let fewest = closed_loop(Model::Threads, &[Workload::AllActive], cells).min_by_key(|it| it.connections);
+    let base = fewest.and_then(|cell| cell.user_bytes);
     let each =
         |all: Estimate| Some((all.median - base?.median) / cell.opened.filter(|opened| *opened > 0.0)?);
     Stack {
@@ -225,10 +222,8 @@ fn stack(cell: &Cell, stack_bytes: usize, runs: &Runs) -> Stack {
 }
 
 fn scalability(model: Model, cells: &[Cell]) -> Scalability {
-    let is_counted = |cell: &&Cell| {
-        cell.workload == Workload::AllActive && cell.model == model && cell.load == LoadModel::Closed
-    };
-    let points = cells.iter().filter(is_counted).filter_map(|cell| Some((cell.opened?, cell.rate?.median)));
+    let counted = closed_loop(model, &[Workload::AllActive], cells);
+    let points = counted.filter_map(|cell| Some((cell.opened?, cell.rate?.median)));
     let fit = Fit::of(&points.collect::<Vec<_>>());
     let sentence = match &fit {
         None => "no fit: too few points".into(),
@@ -252,17 +247,6 @@ fn scalability(model: Model, cells: &[Cell]) -> Scalability {
         }
     };
     Scalability { model, fit, sentence }
-}
-
-/// The machine that this process runs on.
-pub(crate) fn machine() -> Machine {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease");
-    Machine {
-        processor: CpuInfo::current().ok().and_then(|info| Some(info.model_name(0)?.to_owned())),
-        processors: std::thread::available_parallelism().ok().map(std::num::NonZero::get),
-        memory_bytes: Meminfo::current().ok().map(|memory| memory.mem_total),
-        kernel: release.ok().map(|release| release.trim().to_owned()),
-    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
