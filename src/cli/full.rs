@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use log::LevelFilter;
 
-use crate::cli::{at_least_one, compare, load, logger};
+use crate::cli::{ACKS, MODELS, at_least_one, compare, load, logger};
 use crate::client;
 use crate::doctor;
 use crate::journal::Ack;
@@ -70,8 +70,8 @@ struct ServeArguments {
     endpoints: Vec<Endpoint>,
 
     /// Use one event loop for all connections, or a thread per connection
-    #[arg(long, value_enum, default_value = "loop", env = "LOOPLINE_MODEL")]
-    model: ModelArgument,
+    #[arg(long, default_value = "loop", env = "LOOPLINE_MODEL", value_parser = one_of(MODELS))]
+    model: Model,
 
     /// Journal messages to standard output ('-'), to a file (appended to), or not at all ('none')
     #[arg(long, value_name = "-|FILE|none", default_value = "-", env = "LOOPLINE_JOURNAL")]
@@ -80,8 +80,8 @@ struct ServeArguments {
 
     /// Acknowledge a message on receipt, after it is written to the journal, or after it is synced
     /// to disk
-    #[arg(long, value_enum, default_value = "written", env = "LOOPLINE_ACK")]
-    ack: AckArgument,
+    #[arg(long, default_value = "written", env = "LOOPLINE_ACK", value_parser = one_of(ACKS))]
+    ack: Ack,
 
     /// Maximum number of open connections [default: what the descriptor limit allows]
     #[arg(long, value_name = "N", env = "LOOPLINE_MAX_CONNECTIONS", value_parser = at_least_one)]
@@ -135,17 +135,15 @@ struct ServeArguments {
     session_timeout: Duration,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum ModelArgument {
-    Loop,
-    Threads,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum AckArgument {
-    Received,
-    Written,
-    Synced,
+/// Parses the name of one of `values`.
+fn one_of<T, const N: usize>(values: [(&'static str, T); N]) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(values.map(|(name, _)| name)).map(move |given| {
+        let named = values.iter().find(|(name, _)| *name == given);
+        named.expect("clap accepts only these names").1
+    })
 }
 
 #[derive(Debug, Args)]
@@ -240,16 +238,9 @@ impl From<ServeArguments> for ServeOptions {
         let defaults = Self::default();
         Self {
             endpoints: if arguments.endpoints.is_empty() { defaults.endpoints } else { arguments.endpoints },
-            model: match arguments.model {
-                ModelArgument::Loop => Model::Loop,
-                ModelArgument::Threads => Model::Threads,
-            },
+            model: arguments.model,
             journal: JournalTarget::from(arguments.journal.as_str()),
-            ack: match arguments.ack {
-                AckArgument::Received => Ack::Received,
-                AckArgument::Written => Ack::Written,
-                AckArgument::Synced => Ack::Synced,
-            },
+            ack: arguments.ack,
             connections_max: arguments.max_connections,
             message_bytes_max: arguments.max_message,
             thread_stack_bytes: arguments.thread_stack,

@@ -5,11 +5,10 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::cli::{at_least_one, plain_logger};
-use crate::journal::Ack;
+use crate::cli::{ACKS, MODELS, at_least_one, plain_logger};
 use crate::journal::sink::JournalTarget;
 use crate::server;
-use crate::server::options::{Model, ServeOptions, parse_thread_stack};
+use crate::server::options::{ServeOptions, parse_thread_stack};
 use crate::service::endpoint::Endpoint;
 use crate::units::{Timeout, parse_duration, parse_size};
 
@@ -149,12 +148,9 @@ fn set_option(
     let outcome = (|| -> Result<(), String> {
         let limits = &mut options.limits;
         match option {
-            "model" => options.model = one_of(value, &[("loop", Model::Loop), ("threads", Model::Threads)])?,
+            "model" => options.model = one_of(value, &MODELS)?,
             "journal" => options.journal = JournalTarget::from(value),
-            "ack" => {
-                let acks = [("received", Ack::Received), ("written", Ack::Written), ("synced", Ack::Synced)];
-                options.ack = one_of(value, &acks)?;
-            }
+            "ack" => options.ack = one_of(value, &ACKS)?,
             "max-connections" => options.connections_max = Some(at_least_one(value)?),
             "max-message" => options.message_bytes_max = parse_size(value)?,
             "frame-timeout" => limits.frame_timeout = value.parse::<Timeout>()?.0,

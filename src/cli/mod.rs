@@ -19,10 +19,20 @@ mod plain_logger;
 #[cfg(all(test, feature = "cli"))]
 mod tests;
 
+use crate::journal::Ack;
+use crate::server::options::Model;
+
 #[cfg(feature = "cli")]
 pub use full::run;
 #[cfg(not(feature = "cli"))]
 pub use minimal::run;
+
+/// The values of `--model`.
+const MODELS: [(&str, Model); 2] = [("loop", Model::Loop), ("threads", Model::Threads)];
+
+/// The values of `--ack`.
+const ACKS: [(&str, Ack); 3] =
+    [("received", Ack::Received), ("written", Ack::Written), ("synced", Ack::Synced)];
 
 /// Parses a positive number, for options such as `--max-connections`.
 fn at_least_one(text: &str) -> Result<usize, String> {
