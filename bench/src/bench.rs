@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use anyhow::Result;
 
-use crate::process::{Cores, Driven, Holder, Server, drive};
+use crate::process::{Cores, Driven, Process, Server, drive, hold};
 use crate::programs::{Program, Programs};
 use crate::report::count;
 
@@ -45,10 +45,10 @@ impl Bench {
     }
 
     /// Opens connections, gets one reply on each, and holds them open.
-    pub(crate) fn hold(&self, port: u16, connections: usize) -> Result<Holder> {
+    pub(crate) fn hold(&self, port: u16, connections: usize) -> Result<Process> {
         let load = Load { connections, in_flight: 1 };
         let arguments = load.arguments(port, &Until::HeldAfter { rounds: 1 }, &[]);
-        Holder::start(&self.closed_loop(), &arguments, &self.cores.driver)
+        hold(&self.closed_loop(), &arguments, &self.cores.driver)
     }
 
     fn closed_loop(&self) -> OsString {

@@ -1,4 +1,4 @@
-//! Server and driver processes, each on its own processors. A server is killed when it is dropped, and by the
+//! Server and driver processes, each on its own processors. They are killed when they are dropped, and by the
 //! kernel when this program ends.
 
 use std::ffi::{OsStr, OsString};
@@ -48,7 +48,7 @@ fn driver(program: &OsStr, arguments: &[String], cores: &str) -> Command {
 
 /// A listening server.
 pub(crate) struct Server {
-    process: Child,
+    process: Process,
     pub(crate) port: u16,
 }
 
@@ -65,10 +65,10 @@ impl Server {
             PortIs::Printed => command.stdout(Stdio::piped()).stderr(Stdio::null()),
             PortIs::Logged => command.stdout(Stdio::null()).stderr(Stdio::piped()),
         };
-        let process = command.spawn().with_context(|| format!("{command:?}"))?;
+        let process = Process(command.spawn().with_context(|| format!("{command:?}"))?);
         let mut server = Self { process, port: 0 };
-        let output: Box<dyn Read + Send> = match (server.process.stdout.take(), server.process.stderr.take())
-        {
+        let child = &mut server.process.0;
+        let output: Box<dyn Read + Send> = match (child.stdout.take(), child.stderr.take()) {
             (Some(stdout), _) => Box::new(stdout),
             (_, log) => Box::new(log.context("the server has no log")?),
         };
@@ -85,22 +85,32 @@ impl Server {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.process.id()
+        self.process.0.id()
     }
 
     /// Stops the server with SIGTERM and waits for it.
-    pub(crate) fn end(mut self) -> Result<()> {
-        kill_process(Pid::from_child(&self.process), Signal::TERM)?;
-        self.process.wait()?;
+    pub(crate) fn end(self) -> Result<()> {
+        self.process.end(Signal::TERM)
+    }
+}
+
+/// A process that is killed when it is dropped.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Process {
+    /// Sends `signal` and waits for the end.
+    pub(crate) fn end(mut self, signal: Signal) -> Result<()> {
+        kill_process(Pid::from_child(&self.0), signal)?;
+        self.0.wait()?;
         Ok(())
     }
 }
 
-impl Drop for Server {
+impl Drop for Process {
     fn drop(&mut self) {
         // A process that has ended already only needs the wait.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -153,28 +163,16 @@ pub(crate) fn output(program: &OsStr, arguments: &[String], cores: &str) -> Resu
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// A driver that holds its connections until it is dropped.
-pub(crate) struct Holder(Child);
-
-impl Holder {
-    /// Starts the driver and waits until every connection had its replies.
-    pub(crate) fn start(program: &OsStr, arguments: &[String], cores: &str) -> Result<Self> {
-        let mut command = driver(program, arguments, cores);
-        let mut holder =
-            Self(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?);
-        let mut line = String::new();
-        let output = holder.0.stdout.take().context("the driver has no output")?;
-        BufReader::new(output).read_line(&mut line)?;
-        Driven::parse(&line).context("the driver could not open and use its connections")?;
-        Ok(holder)
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Starts a driver that holds its connections until it is dropped, and waits until each had its replies.
+pub(crate) fn hold(program: &OsStr, arguments: &[String], cores: &str) -> Result<Process> {
+    let mut command = driver(program, arguments, cores);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut holder = Process(command.spawn()?);
+    let mut line = String::new();
+    let output = holder.0.stdout.take().context("the driver has no output")?;
+    BufReader::new(output).read_line(&mut line)?;
+    Driven::parse(&line).context("the driver could not open and use its connections")?;
+    Ok(holder)
 }
 
 /// Waits for a condition that is expected soon.

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::bench::{Bench, Load, Until};
 use crate::kernel;
-use crate::process::{Server, wait_until};
+use crate::process::{Process, Server, wait_until};
 use crate::programs::{Program, is_installed};
 use crate::report::Section;
 
@@ -26,7 +26,7 @@ pub(crate) fn is_available(tool: &str, section: &mut Section) -> bool {
 
 /// `strace` attached to a server.
 pub(crate) struct Strace {
-    process: Child,
+    process: Process,
     file: PathBuf,
 }
 
@@ -37,23 +37,15 @@ impl Strace {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "strace", "-f", "-qq"]).args(options).arg("-o").arg(&file);
         command.args(["-p", &server.pid().to_string()]).stdin(Stdio::null()).stderr(Stdio::null());
-        let strace = Self { process: command.spawn()?, file };
+        let strace = Self { process: Process(command.spawn()?), file };
         wait_until("strace attaches to the server", || kernel::is_traced(server.pid()))?;
         Ok(strace)
     }
 
     /// Detaches and returns the output.
-    pub(crate) fn detach(mut self) -> Result<String> {
-        kill_process(Pid::from_child(&self.process), Signal::INT)?;
-        self.process.wait()?;
+    pub(crate) fn detach(self) -> Result<String> {
+        self.process.end(Signal::INT)?;
         Ok(fs::read_to_string(&self.file)?)
-    }
-}
-
-impl Drop for Strace {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -1,13 +1,13 @@
 //! `generator-…`: throughput, schedule lag and memory of `loopline load`.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::bench::{Bench, Load, Until};
 use crate::kernel::{descriptors, own_bytes};
-use crate::process::{output, wait_until};
+use crate::process::{Process, output, wait_until};
 use crate::programs::{BARE_C, OURS};
 use crate::report::{Cell, Section, Table, Target, count};
 use crate::stats::{Spread, slope};
@@ -121,23 +121,13 @@ fn own_bytes_holding(bench: &Bench, connections: usize) -> Result<f64> {
     command.args(["--pdeathsig", "KILL"]).arg(bench.programs.loopline());
     command.arg("load").arg(format!("message={}", server.port)).args(["-c", &connections.to_string()]);
     command.args(["-r", "100", "-d", "1h"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let load = KillOnDrop(command.spawn()?);
+    let load = Process(command.spawn()?);
     // If the server has all connections, the generator has them too.
     wait_until("all connections are open", || {
         descriptors(server.pid()).is_ok_and(|open| open > connections)
     })?;
     std::thread::sleep(std::time::Duration::from_millis(300));
     own_bytes(load.0.id())
-}
-
-/// Kills the process when dropped.
-struct KillOnDrop(Child);
-
-impl Drop for KillOnDrop {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// The result of `loopline load` as JSON.
