@@ -204,7 +204,7 @@ fn use_session(
         }
     }
     // Frees the session before it is idle for too long; nothing depends on the answer.
-    socket.send_once(client.farewell());
+    let _ = socket.send(client.farewell());
     Ok(())
 }
 

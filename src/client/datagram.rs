@@ -67,12 +67,8 @@ impl DatagramSocket {
         last_resort.ok_or(Failure::NoAnswer { tries, after: timeout })
     }
 
-    /// Sends `datagram` once, without waiting for an answer; errors are ignored.
-    pub(super) fn send_once(&self, datagram: &[u8]) {
-        let _ = self.send(datagram);
-    }
-
-    fn send(&self, datagram: &[u8]) -> io::Result<()> {
+    /// Sends `datagram` once, without waiting for an answer.
+    pub(super) fn send(&self, datagram: &[u8]) -> io::Result<()> {
         loop {
             match self.socket.send(datagram) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

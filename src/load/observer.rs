@@ -5,10 +5,8 @@ use super::stats::times::Times;
 
 /// Receives the progress of a run.
 pub(crate) trait Observer {
-    /// `opened` of `asked` connections are open. Called several times a second while connections are opened.
-    fn opening(&mut self, opened: u64, asked: u64, elapsed_seconds: f64) {
-        let _ = (opened, asked, elapsed_seconds);
-    }
+    /// `opened` connections are open. Called several times a second while connections are opened.
+    fn opening(&mut self, _opened: u64, _elapsed_seconds: f64) {}
 
     /// Opening is over, and sending starts.
     fn driving(&mut self) {}
@@ -23,9 +21,7 @@ pub(crate) trait Observer {
     fn finished(&mut self) {}
 
     /// A second is over. `times` are those of this second alone.
-    fn second(&mut self, second: &Second, times: &Times) {
-        let _ = (second, times);
-    }
+    fn second(&mut self, _second: &Second, _times: &Times) {}
 }
 
 /// Ignores the progress.

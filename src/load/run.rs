@@ -220,10 +220,6 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         let known = counts.opened + counts.open_failed + counts.connecting;
         debug_assert!(self.options.is_one_shot() || known == u64::from(self.requested), "{counts:?}");
     }
-
-    fn elapsed(&self, now_ns: u64) -> f64 {
-        crate::load::stats::tally::seconds(now_ns - self.began_ns)
-    }
 }
 
 /// Events taken from the poller in one turn.

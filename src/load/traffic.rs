@@ -49,9 +49,7 @@ pub(crate) trait Traffic<N: ClientNet> {
     }
 
     /// Does such work.
-    fn resume(&mut self, context: &mut Context<N>) {
-        let _ = context;
-    }
+    fn resume(&mut self, _context: &mut Context<N>) {}
 
     /// Handles timeouts that are over. Returns when the next will be.
     fn expire(&mut self, context: &mut Context<N>, now_ns: u64) -> Option<u64>;

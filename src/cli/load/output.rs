@@ -81,14 +81,11 @@ fn nothing_opened(options: &LoadOptions, summary: &Summary) -> Option<String> {
 
 /// Merges the logs at `paths`, prints the result, and writes it to `to` if that is given.
 pub(super) fn merge(paths: &[PathBuf], to: Option<&Path>) -> ExitCode {
-    match print_merged(paths, to) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
+    print_merged(paths, to).map_or_else(Failure::report, |()| ExitCode::SUCCESS)
 }
 
 fn print_merged(paths: &[PathBuf], to: Option<&Path>) -> Result<(), Failure> {
-    let merged = histogram_log::merge(paths).map_err(Failure::Line)?;
+    let merged = histogram_log::merge(paths).map_err(|line| Failure { line: Some(line), status: 1 })?;
     merged.warnings.iter().for_each(|warning| print_error(warning));
     print(&table::merged(&merged, width(), has_colors()))?;
     let Some(path) = to else { return Ok(()) };
@@ -128,13 +125,13 @@ impl Progress {
 
     /// Clears the line. Returns the first error of writing the log.
     fn finish(self) -> Result<(), WriteError> {
-        self.line.finish();
+        drop(self.line);
         self.unwritten.map_or(Ok(()), Err)
     }
 }
 
 impl Observer for Progress {
-    fn opening(&mut self, opened: u64, _: u64, elapsed_seconds: f64) {
+    fn opening(&mut self, opened: u64, elapsed_seconds: f64) {
         self.line.opening(opened, elapsed_seconds);
     }
 
@@ -159,42 +156,32 @@ impl Observer for Progress {
 }
 
 /// Why a run failed.
-enum Failure {
-    /// A result cannot be written.
-    WriteError(WriteError),
-    /// Another error, in one line.
-    Line(String),
-    /// The options cannot be combined.
-    Usage(String),
+struct Failure {
+    /// `None` if the reader of the output has closed the pipe, which is no error to print.
+    line: Option<String>,
+    status: u8,
 }
 
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
-        match error {
-            LoadError::Usage(line) => Self::Usage(line),
-            LoadError::Unresolved(..) | LoadError::Network(_) => Self::Line(error.to_string()),
-        }
+        let status = if matches!(error, LoadError::Usage(_)) { 2 } else { 1 };
+        Self { line: Some(error.to_string()), status }
     }
 }
 
 impl From<WriteError> for Failure {
-    fn from(unwritten: WriteError) -> Self {
-        Self::WriteError(unwritten)
+    fn from(error: WriteError) -> Self {
+        Self { line: (!error.is_reader_gone()).then(|| error.to_string()), status: 1 }
     }
 }
 
 impl Failure {
     /// Prints the error and returns the exit status.
     fn report(self) -> ExitCode {
-        let (line, status) = match self {
-            // The reader has closed the pipe.
-            Self::WriteError(error) if error.is_reader_gone() => return ExitCode::FAILURE,
-            Self::WriteError(error) => (error.to_string(), 1),
-            Self::Line(line) => (line, 1),
-            Self::Usage(line) => (line, 2),
-        };
-        print_error(&line);
-        ExitCode::from(status)
+        if let Some(line) = self.line {
+            print_error(&line);
+        }
+        ExitCode::from(self.status)
     }
 }
 

@@ -70,11 +70,6 @@ impl LiveLine {
         });
     }
 
-    /// Clears the line.
-    pub(crate) fn finish(self) {
-        drop(self);
-    }
-
     fn draw(&self, change: impl FnOnce(&ProgressBar)) {
         if let Some(bar) = self.bar.as_ref().filter(|_| is_stderr_writable()) {
             change(bar);
@@ -186,7 +181,6 @@ mod tests {
         live.driving();
         live.second(&a_second());
         assert!(live.bar.is_none());
-        live.finish();
     }
 
     #[test]

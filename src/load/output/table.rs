@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Row, Table, presets};
 
 use crate::journal::escape::escaped;
 use crate::load::stats::histogram_log::{LAG, Merged, RESPONSE, SERVICE};
-use crate::load::stats::latency::{Lag, Latency};
+use crate::load::stats::latency::Latency;
 use crate::load::stats::summary::{Failure, LoadModel, Summary};
 use crate::report::format;
 use lines::{is_held, lines, seconds};
@@ -24,7 +24,7 @@ pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> St
         times.splice(..0, rows.map(|(name, of)| times_row(name, of)));
     }
     if summary.load_model == LoadModel::Open {
-        times.push(times_row("lag", &of_lag(&summary.schedule_lag_us)));
+        times.push(times_row("lag", &(&summary.schedule_lag_us).into()));
     }
     let mut parts = vec![style.bold(&title(summary)), style.pairs(lines(summary)), style.times(times)];
     if !summary.failures.is_empty() {
@@ -144,11 +144,6 @@ fn times_row(name: &str, of: &Latency) -> Row {
     Row::from([name.to_owned()].into_iter().chain(times).chain([samples]).collect::<Vec<_>>())
 }
 
-/// The lag, which has fewer percentiles.
-fn of_lag(lag: &Lag) -> Latency {
-    Latency { p50: lag.p50, p99: lag.p99, p99_9: lag.p99_9, max: lag.max, ..Latency::default() }
-}
-
 fn counted(count: u64, of: &str) -> String {
     format!("{} {of}{}", format::count(count), if count == 1 { "" } else { "s" })
 }
@@ -168,6 +163,7 @@ mod tests {
     use crate::load::error_kind::{ErrorKind, OpenLimit};
     use crate::load::stats::histogram_log::{IntervalLog, read};
     use crate::load::stats::invalid::InvalidReason;
+    use crate::load::stats::latency::Lag;
     use crate::load::stats::summary::{DatagramDrops, Datagrams};
     use crate::load::stats::times::Times;
     use hdrhistogram::Histogram;

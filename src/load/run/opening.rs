@@ -4,6 +4,7 @@ use super::{CONSECUTIVE_FAILURES_MAX, OPENING_REPORT_INTERVAL_NS, Phase, Run, SE
 use crate::load::observer::Observer;
 use crate::load::schedule::SECOND_NS;
 use crate::load::stats::kernel_counters;
+use crate::load::stats::tally::seconds;
 use crate::load::traffic::Traffic;
 use crate::net::ClientNet;
 use crate::units::float;
@@ -18,8 +19,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         }
         if now_ns >= self.next_report_ns {
             self.next_report_ns = now_ns + OPENING_REPORT_INTERVAL_NS;
-            let asked = self.options.connections.into();
-            observer.opening(opened, asked, self.elapsed(now_ns));
+            observer.opening(opened, seconds(now_ns - self.began_ns));
         }
         if self.is_opened() {
             self.measurements.open_ns = now_ns - self.began_ns;

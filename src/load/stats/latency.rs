@@ -38,6 +38,13 @@ pub(crate) struct Lag {
     pub max: Option<f64>,
 }
 
+/// A lag has fewer percentiles.
+impl From<&Lag> for Latency {
+    fn from(&Lag { p50, p99, p99_9, max }: &Lag) -> Self {
+        Self { p50, p99, p99_9, max, ..Self::default() }
+    }
+}
+
 /// The percentiles of an interval.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct Percentiles {

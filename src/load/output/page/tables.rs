@@ -1,33 +1,23 @@
 //! The tables of a run.
 
 use crate::load::stats::latency::Latency;
-use crate::load::stats::summary::{Bytes, Datagrams, Failure, Generator, LoadModel, Summary};
+use crate::load::stats::summary::{Bytes, Datagrams, Failure, Generator, Latencies, LoadModel, Summary};
 use crate::report::format::{NONE, bytes, count, optional, rate, share, time_us};
 use crate::report::page::{Column, Table};
 use crate::units::float;
 
 /// All percentiles of all latencies.
 pub(super) fn latencies(summary: &Summary) -> Table<'static> {
-    let row = |name: &str, latency: &Latency| {
-        let Latency { p50, p90, p99, p99_9, p99_99, max, mean, count: samples } = *latency;
-        let mut row = vec![name.to_owned()];
-        row.extend([p50, p90, p99, p99_9, p99_99, max, mean].map(|value| optional(value, time_us)));
-        row.push(count(samples));
-        row
+    let row = |name: &str, of: &Latency, samples: String| {
+        let times = [of.p50, of.p90, of.p99, of.p99_9, of.p99_99, of.max, of.mean];
+        let times = times.into_iter().map(|value| optional(value, time_us));
+        [name.to_owned()].into_iter().chain(times).chain([samples]).collect::<Vec<_>>()
     };
-    let latency = &summary.latency_us;
-    let mut rows = vec![
-        row("response", &latency.response),
-        row("service", &latency.service),
-        row("connect", &latency.connect),
-    ];
+    let Latencies { response, service, connect } = &summary.latency_us;
+    let of_each = [("response", response), ("service", service), ("connect", connect)];
+    let mut rows: Vec<_> = of_each.map(|(name, of)| row(name, of, count(of.count))).into();
     if summary.load_model == LoadModel::Open {
-        let lag = &summary.schedule_lag_us;
-        let mut row = vec!["schedule lag".to_owned()];
-        let percentiles = [lag.p50, None, lag.p99, lag.p99_9, None, lag.max, None];
-        row.extend(percentiles.map(|value| optional(value, time_us)));
-        row.push(NONE.into());
-        rows.push(row);
+        rows.push(row("schedule lag", &(&summary.schedule_lag_us).into(), NONE.into()));
     }
     Table {
         title: "Latencies",

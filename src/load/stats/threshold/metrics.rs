@@ -137,8 +137,7 @@ fn lag(summary: &Summary) -> Result<Latency, &'static str> {
     if summary.load_model == LoadModel::Closed {
         return Err("a closed loop has no schedule");
     }
-    let lag = &summary.schedule_lag_us;
-    Ok(Latency { p50: lag.p50, p99: lag.p99, p99_9: lag.p99_9, max: lag.max, ..Latency::default() })
+    Ok((&summary.schedule_lag_us).into())
 }
 
 /// A lost datagram is a message that failed or was not answered, and counts once.
