@@ -111,7 +111,7 @@ fn takes_text(client: ClientSide) -> bool {
 /// The server ends the stream after each reply.
 fn use_connection_per_request(
     options: &Options,
-    client: &dyn StreamClient,
+    client: &'static dyn StreamClient,
     mut texts: Texts<'_>,
     replies: &mut dyn Write,
 ) -> Result<(), Failure> {
@@ -128,16 +128,16 @@ fn use_connection_per_request(
 /// printed, and then it is a failure: part of a reply must not pass for the whole.
 fn print_only_reply(
     options: &Options,
-    client: &dyn StreamClient,
+    client: &'static dyn StreamClient,
     text: Option<&str>,
     replies: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let mut stream = Stream::connect(&options.endpoint, options.timeout)?;
+    let mut stream = Stream::connect(&options.endpoint, client, options.timeout)?;
     let deadline = Deadline::after(options.timeout);
     if let Some(text) = text {
-        stream.send_request(client, text, &deadline)?;
+        stream.send_request(text, &deadline)?;
     }
-    let (reply, outcome) = match stream.receive_reply(client, &deadline) {
+    let (reply, outcome) = match stream.receive_reply(&deadline) {
         Ok(reply) => (reply, Ok(())),
         Err(failure) => (stream.into_unread(), Err(failure)),
     };
@@ -150,19 +150,19 @@ fn print_only_reply(
 /// The server keeps the stream open.
 fn use_one_connection(
     options: &Options,
-    client: &dyn StreamClient,
+    client: &'static dyn StreamClient,
     mut texts: Texts<'_>,
     replies: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let mut stream = Stream::connect(&options.endpoint, options.timeout)?;
+    let mut stream = Stream::connect(&options.endpoint, client, options.timeout)?;
     if client.text_bytes().is_none() {
-        let reply = stream.receive_reply(client, &Deadline::after(options.timeout))?;
+        let reply = stream.receive_reply(&Deadline::after(options.timeout))?;
         return print(&reply, replies);
     }
     let mut exchange = |text: &str| {
         let deadline = Deadline::after(options.timeout);
-        stream.send_request(client, text, &deadline)?;
-        stream.receive_reply(client, &deadline)
+        stream.send_request(text, &deadline)?;
+        stream.receive_reply(&deadline)
     };
     while let Some(text) = texts.next()? {
         print(&exchange(&text)?, replies)?;

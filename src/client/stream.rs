@@ -13,28 +13,28 @@ use crate::service::endpoint::Endpoint;
 /// A connection, and the received bytes that no reply has consumed.
 pub(super) struct Stream {
     service: &'static str,
+    client: &'static dyn StreamClient,
     socket: TcpStream,
     unread: Vec<u8>,
 }
 
 impl Stream {
     /// Connects to the first address of `endpoint` that answers, within `timeout` for all of them.
-    pub(super) fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Self, Failure> {
+    pub(super) fn connect(
+        endpoint: &Endpoint,
+        client: &'static dyn StreamClient,
+        timeout: Duration,
+    ) -> Result<Self, Failure> {
         let addresses = address::resolve(endpoint)?;
         let socket = address::first_to_answer(&addresses, timeout, connect_to)?;
-        Ok(Self { service: endpoint.service.name, socket, unread: Vec::new() })
+        Ok(Self { service: endpoint.service.name, client, socket, unread: Vec::new() })
     }
 
     /// Sends the request that carries `text`. One of no bytes is sent by ending the sending side; after any
     /// other the side stays open, because some servers close when it ends.
-    pub(super) fn send_request(
-        &mut self,
-        client: &dyn StreamClient,
-        text: &str,
-        deadline: &Deadline,
-    ) -> Result<(), Failure> {
+    pub(super) fn send_request(&mut self, text: &str, deadline: &Deadline) -> Result<(), Failure> {
         let mut request = Vec::new();
-        client.append_request(text, &mut request);
+        self.client.append_request(text, &mut request);
         if request.is_empty() {
             // It fails if the server has closed, which reading will show.
             let _ = self.socket.shutdown(Shutdown::Write);
@@ -66,15 +66,12 @@ impl Stream {
 
     /// Receives the body of the next reply. If the server ends the stream after a reply, the end of the
     /// stream completes any. After a failure, [`into_unread`](Self::into_unread) returns what came of it.
-    pub(super) fn receive_reply(
-        &mut self,
-        client: &dyn StreamClient,
-        deadline: &Deadline,
-    ) -> Result<Vec<u8>, Failure> {
-        let reply_bytes_max =
-            if client.server_ends_stream() { ONLY_REPLY_BYTES_MAX } else { REPLY_BYTES_MAX };
+    pub(super) fn receive_reply(&mut self, deadline: &Deadline) -> Result<Vec<u8>, Failure> {
+        let is_only = self.client.server_ends_stream();
+        let reply_bytes_max = if is_only { ONLY_REPLY_BYTES_MAX } else { REPLY_BYTES_MAX };
         loop {
-            let parsed = client
+            let parsed = self
+                .client
                 .parse_reply(&self.unread)
                 .map_err(|reason| Failure::NotTheProtocol { service: self.service, reason })?;
             if let Some(reply) = parsed {
@@ -91,7 +88,7 @@ impl Stream {
                 return Err(Failure::ReplyTooLong { reply_bytes_max });
             }
             if self.fill(deadline)? == 0 {
-                if client.server_ends_stream() && !self.unread.is_empty() {
+                if is_only && !self.unread.is_empty() {
                     return Ok(std::mem::take(&mut self.unread));
                 }
                 return Err(Failure::Closed { received_bytes: self.unread.len() });
