@@ -102,24 +102,25 @@ fn drive(
         Some(ClientSide::Stream(_)) | None => CONNECT_TIMEOUT,
     };
     let timeout_ns = options.timeout.unwrap_or(timeout).as_nanos();
+    let one_shot = options.is_one_shot();
+    // A closed connection occupies its port for a while, so one-shot connections need more ports than are open.
+    let wanted = if one_shot { ONE_SHOT_SOURCES } else { Sources::wanted(connections) };
     let plan = Plan {
+        target,
+        sources: Sources::new(&options.sources, target, wanted),
         active: if client.is_none() { 0 } else { options.active.unwrap_or(options.connections) },
         pipeline: options.rate.is_none().then_some(options.pipeline),
-        one_shot: options.is_one_shot(),
+        one_shot,
         timeout_ns: u64::try_from(timeout_ns).unwrap_or(u64::MAX),
     };
-    // A closed connection occupies its port for a while, so one-shot connections need more ports than are open.
-    let wanted = if plan.one_shot { ONE_SHOT_SOURCES } else { Sources::wanted(connections) };
-    let sources = Sources::new(&options.sources, target, wanted);
     let messages = match client {
         Some(ClientSide::Datagram(client)) => {
-            let traffic = UdpTraffic::new(plan, target, sources, client);
-            return Run::new(options, net, traffic, connections).run(observer);
+            return Run::new(options, net, UdpTraffic::new(plan, client), connections).run(observer);
         }
         Some(ClientSide::Stream(client)) => MessageBuffers::new(client, options.body_bytes),
         None => MessageBuffers::none(),
     };
-    let traffic = TcpTraffic::new(plan, target, sources, messages, connections as usize);
+    let traffic = TcpTraffic::new(plan, messages, connections as usize);
     Run::new(options, net, traffic, connections).run(observer)
 }
 

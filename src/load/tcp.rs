@@ -11,14 +11,12 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 
 use super::batch::Batch;
 use super::conn::{ConnEvent, State};
 use super::conn_table::ConnTable;
 use super::error_kind::ErrorKind;
 use super::message_buffers::{MessageBuffers, READ_BYTES_MAX};
-use super::sources::Sources;
 use super::stats::tally::Tally;
 use super::traffic::{Context, Plan, Traffic};
 use crate::conn::token::{ConnId, Source};
@@ -27,8 +25,6 @@ use crate::net::{ClientNet, Event, Token};
 /// The connections of a run.
 pub(crate) struct TcpTraffic<N: ClientNet> {
     plan: Plan,
-    target: SocketAddr,
-    sources: Sources,
     messages: MessageBuffers,
     conns: ConnTable<N::Stream>,
     /// Requested connections and when they were requested, oldest first; some are established by now.
@@ -49,19 +45,11 @@ pub(crate) struct TcpTraffic<N: ClientNet> {
 }
 
 impl<N: ClientNet> TcpTraffic<N> {
-    pub(crate) fn new(
-        plan: Plan,
-        target: SocketAddr,
-        sources: Sources,
-        messages: MessageBuffers,
-        connections: usize,
-    ) -> Self {
+    pub(crate) fn new(plan: Plan, messages: MessageBuffers, connections: usize) -> Self {
         let mut conns = ConnTable::new(connections);
         let free = if plan.one_shot { (0..connections).map(|_| conns.add()).collect() } else { Vec::new() };
         Self {
             plan,
-            target,
-            sources,
             messages,
             conns,
             requested: VecDeque::new(),
@@ -195,28 +183,24 @@ impl<N: ClientNet> TcpTraffic<N> {
                 conn.unsent = 0;
                 return true;
             };
-            match context.net.write(stream, bytes) {
-                Ok(taken) => {
-                    context.tally.wrote(taken);
-                    let is_short = taken < bytes.len();
-                    (conn.unsent, conn.written) = self.messages.left(conn.unsent, conn.written, taken);
-                    if is_short {
-                        self.conns.apply(key, ConnEvent::SendBufferFull);
-                        return true;
-                    }
-                    if conn.unsent == 0 {
-                        return true;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.conns.apply(key, ConnEvent::SendBufferFull);
-                    return true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            let taken = match context.net.write(stream, bytes) {
+                Ok(taken) => taken,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     self.on_write_error(context, key, &error);
                     return false;
                 }
+            };
+            context.tally.wrote(taken);
+            let is_short = taken < bytes.len();
+            (conn.unsent, conn.written) = self.messages.left(conn.unsent, conn.written, taken);
+            if is_short {
+                self.conns.apply(key, ConnEvent::SendBufferFull);
+                return true;
+            }
+            if conn.unsent == 0 {
+                return true;
             }
         }
     }

@@ -1,6 +1,9 @@
 //! What a run requires of its connections, over TCP or UDP.
 
+use std::net::SocketAddr;
+
 use super::error_kind::ErrorKind;
+use super::sources::Sources;
 use super::stats::tally::Tally;
 use crate::net::{ClientNet, Event};
 
@@ -10,9 +13,11 @@ pub(crate) struct Context<N> {
     pub(crate) tally: Tally,
 }
 
-/// How connections are used.
-#[derive(Debug, Clone, Copy)]
+/// Where connections go, and how they are used.
+#[derive(Debug)]
 pub(crate) struct Plan {
+    pub(crate) target: SocketAddr,
+    pub(crate) sources: Sources,
     /// Number of connections that send: the first ones.
     pub(crate) active: u32,
     /// Closed loop: messages in flight on a connection. `None`: open loop.

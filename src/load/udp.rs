@@ -5,11 +5,9 @@ mod session;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 
 use self::requests::Matched;
 use self::session::{HELLOS_MAX, Received, Session};
-use super::sources::Sources;
 use super::traffic::{Context, Plan, Traffic};
 use crate::conn::token::{ConnId, Source};
 use crate::load::batch::Batch;
@@ -22,8 +20,6 @@ use crate::service::DatagramClient;
 pub(crate) struct UdpTraffic<N: ClientNet> {
     client: &'static dyn DatagramClient,
     plan: Plan,
-    target: SocketAddr,
-    sources: Sources,
     peers: Vec<Peer<N::Socket>>,
     /// Datagrams sent, in order, for as long as one may be waiting: when, on which socket, and what for.
     sent: VecDeque<(u64, u32, Purpose)>,
@@ -51,22 +47,8 @@ pub(crate) fn in_flight_max(client: &dyn DatagramClient) -> u8 {
 }
 
 impl<N: ClientNet> UdpTraffic<N> {
-    pub(crate) fn new(
-        plan: Plan,
-        target: SocketAddr,
-        sources: Sources,
-        client: &'static dyn DatagramClient,
-    ) -> Self {
-        Self {
-            client,
-            plan,
-            target,
-            sources,
-            peers: Vec::new(),
-            sent: VecDeque::new(),
-            next_sender: 0,
-            is_sending: false,
-        }
+    pub(crate) fn new(plan: Plan, client: &'static dyn DatagramClient) -> Self {
+        Self { client, plan, peers: Vec::new(), sent: VecDeque::new(), next_sender: 0, is_sending: false }
     }
 
     fn active(&self) -> u32 {
@@ -84,7 +66,7 @@ impl<N: ClientNet> UdpTraffic<N> {
     }
 
     fn transmit(&mut self, context: &mut Context<N>, key: u32, datagram: &[u8]) {
-        let target = self.target;
+        let target = self.plan.target;
         let Some(socket) = &self.peer(key).socket else { return };
         match context.net.send(socket, datagram, target) {
             Ok(()) => context.tally.wrote(datagram.len()),
@@ -199,11 +181,11 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
     fn open_next(&mut self, context: &mut Context<N>) -> Option<ErrorKind> {
         let key = u32::try_from(self.peers.len()).expect("sockets are counted in 32 bits");
         let now_ns = context.net.now_ns();
-        let source = self.sources.next_address();
+        let source = self.plan.sources.next_address();
         let token = Source::Conn(ConnId { key, generation: 0 }).into();
         let mut peer = Peer { socket: None, session: Session::new(now_ns, in_flight_max(self.client)) };
         context.tally.requested();
-        match context.net.connect_socket(source, self.target, token) {
+        match context.net.connect_socket(source, self.plan.target, token) {
             Ok(socket) => {
                 peer.socket = Some(socket);
                 self.peers.push(peer);

@@ -40,6 +40,8 @@ fn measurements_seen_by(
 ) -> (Tally, Measurements) {
     let target = "127.0.0.1:9".parse().unwrap();
     let plan = Plan {
+        target,
+        sources: Sources::new(&[], target, 1),
         active: options.connections,
         pipeline: options.rate.is_none().then_some(options.pipeline),
         one_shot: options.is_one_shot(),
@@ -47,8 +49,7 @@ fn measurements_seen_by(
     };
     let Some(ClientSide::Stream(client)) = options.target.client_side() else { panic!("it is on TCP") };
     let messages = MessageBuffers::new(client, options.body_bytes);
-    let sources = Sources::new(&[], target, 1);
-    let traffic = TcpTraffic::new(plan, target, sources, messages, options.connections as usize);
+    let traffic = TcpTraffic::new(plan, messages, options.connections as usize);
     Run::new(options, net, traffic, options.connections).run(observer).unwrap()
 }
 

@@ -17,12 +17,12 @@ impl<N: ClientNet> TcpTraffic<N> {
     pub(super) fn connect(&mut self, context: &mut Context<N>, key: u32, now_ns: u64) -> Option<ErrorKind> {
         self.conns.request(key, now_ns);
         context.tally.requested();
-        let (token, target) = (self.token(key), self.target);
+        let (token, target) = (self.token(key), self.plan.target);
         // One source may be out of ports because other programs use them, and the next may not.
-        let mut tries_left = self.sources.count().min(SOURCES_TRIED_MAX);
+        let mut tries_left = self.plan.sources.count().min(SOURCES_TRIED_MAX);
         loop {
             tries_left -= 1;
-            match context.net.connect(self.sources.next_address(), target, token) {
+            match context.net.connect(self.plan.sources.next_address(), target, token) {
                 Ok(stream) => {
                     self.conns.get_mut(key).stream = Some(stream);
                     self.requested.push_back((now_ns, self.conns.id(key)));
@@ -67,7 +67,7 @@ impl<N: ClientNet> TcpTraffic<N> {
             match key {
                 Some(_) if now_ns < deadline_ns => return Some(deadline_ns),
                 Some(key) => {
-                    let what = format!("no answer from {}", self.target);
+                    let what = format!("no answer from {}", self.plan.target);
                     self.open_failed(context, key, ErrorKind::ConnectTimeout, &what);
                 }
                 None => {}

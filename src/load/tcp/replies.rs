@@ -75,7 +75,7 @@ impl<N: ClientNet> TcpTraffic<N> {
         let now_ns = context.net.now_ns();
         let answered = self.answer(context, key, found.replies, now_ns);
         if answered < found.replies {
-            self.on_unexpected_reply(context, key);
+            self.fail(context, key, ErrorKind::WrongReply, || "received a reply without a request".into());
             return false;
         }
         if self.plan.one_shot {
@@ -97,11 +97,6 @@ impl<N: ClientNet> TcpTraffic<N> {
             None => (ErrorKind::WrongReply, format!("{wrong}; received: {}", shown(reply))),
         };
         self.fail(context, key, kind, || what);
-    }
-
-    #[cold]
-    fn on_unexpected_reply(&mut self, context: &mut Context<N>, key: u32) {
-        self.fail(context, key, ErrorKind::WrongReply, || "received a reply without a request".into());
     }
 
     /// Counts the oldest messages in flight as answered. Returns how many of `replies` have a message.

@@ -4,6 +4,7 @@ use super::*;
 use crate::frame;
 use crate::load::fake_net::FakeNet;
 use crate::load::message_buffers::MessageBuffers;
+use crate::load::sources::Sources;
 use crate::load::stats::tally::Tally;
 use crate::service::message::ACKNOWLEDGEMENT;
 use crate::service::{self, ClientSide, Definition};
@@ -19,18 +20,25 @@ struct Fixture {
 impl Fixture {
     /// `count` open connections.
     fn open(count: usize, change: impl FnOnce(&mut Plan)) -> Self {
-        let mut plan = Plan { active: u32::MAX, pipeline: Some(1), one_shot: false, timeout_ns: 1000 };
-        change(&mut plan);
         let target = "127.0.0.1:9".parse().unwrap();
+        let mut plan = Plan {
+            target,
+            sources: Sources::new(&[], target, 1),
+            active: u32::MAX,
+            pipeline: Some(1),
+            one_shot: false,
+            timeout_ns: 1000,
+        };
+        change(&mut plan);
         let Some(ClientSide::Stream(client)) = service::named("message").map(Definition::client_side) else {
             panic!("message is on TCP")
         };
         let messages = MessageBuffers::new(client, 26);
-        let sources = Sources::new(&[], target, 1);
-        let traffic = TcpTraffic::new(plan, target, sources, messages, count);
+        let one_shot = plan.one_shot;
+        let traffic = TcpTraffic::new(plan, messages, count);
         let context = Context { net: FakeNet::default(), tally: Tally::new(0, true) };
         let mut it = Self { context, traffic };
-        if !plan.one_shot {
+        if !one_shot {
             for pipe in 0..count {
                 assert_eq!(it.with(TcpTraffic::open_next), None);
                 it.ready(it.context.net.event(pipe));
