@@ -28,6 +28,11 @@ impl Bench {
         if self.quick { count.div_ceil(10) } else { count }
     }
 
+    /// The load of a row; more than 50 connections are [`scaled`](Self::scaled).
+    pub(crate) fn load(&self, connections: usize, in_flight: usize) -> Load {
+        Load { connections: if connections > 50 { self.scaled(connections) } else { connections }, in_flight }
+    }
+
     pub(crate) fn start(&self, program: &Program) -> Result<Server> {
         Server::start(program, &self.cores.server)
     }

@@ -2,9 +2,18 @@
 
 use anyhow::Result;
 
+/// As [`alternate_each`], but fails if one of the subjects fails.
+pub(crate) fn alternate<S, R>(
+    times: usize,
+    subjects: &[S],
+    run: impl FnMut(&S) -> Result<R>,
+) -> Result<Vec<Vec<R>>> {
+    alternate_each(times, subjects, run).into_iter().collect()
+}
+
 /// Runs each of `subjects` `times` times, forward and backward: A B C, C B A, A B C, … The results of a subject are
 /// in the order of its runs, so that the n-th runs of two subjects are a pair. A subject that fails is not run again.
-pub(crate) fn alternate<S, R>(
+pub(crate) fn alternate_each<S, R>(
     times: usize,
     subjects: &[S],
     mut run: impl FnMut(&S) -> Result<R>,
@@ -43,14 +52,13 @@ mod tests {
             Ok(order.len())
         });
         assert_eq!(order, "ABCCBAABC");
-        let all: Vec<Vec<usize>> = all.into_iter().map(Result::unwrap).collect();
-        assert_eq!(all, [[1, 6, 7], [2, 5, 8], [3, 4, 9]]);
+        assert_eq!(all.unwrap(), [[1, 6, 7], [2, 5, 8], [3, 4, 9]]);
     }
 
     #[test]
     fn only_a_failed_subject_is_skipped() {
         let mut runs = 0;
-        let all = alternate(2, &[true, false], |fails| {
+        let all = alternate_each(2, &[true, false], |fails| {
             runs += 1;
             anyhow::ensure!(!*fails, "no");
             Ok(())

@@ -2,35 +2,25 @@
 
 use anyhow::{Context, Result};
 
-use crate::bench::{Bench, Load};
+use crate::bench::Bench;
 use crate::process::Driven;
 use crate::programs::{BARE_C, OURS};
 use crate::report::{Cell, Section, Table, Target, count};
-use crate::turns::{alternate, column};
+use crate::turns::{alternate, alternate_each, column};
 
-pub(super) fn few(bench: &Bench, section: &mut Section) -> Result<()> {
-    compare(bench, section, Load { connections: 50, in_flight: 1 })
-}
-
-pub(super) fn more(bench: &Bench, section: &mut Section) -> Result<()> {
-    compare(bench, section, Load { connections: bench.scaled(1000), in_flight: 1 })
-}
-
-pub(super) fn many(bench: &Bench, section: &mut Section) -> Result<()> {
-    compare(bench, section, Load { connections: bench.scaled(10_000), in_flight: 1 })
-}
-
-pub(super) fn pipelined(bench: &Bench, section: &mut Section) -> Result<()> {
-    compare(bench, section, Load { connections: 50, in_flight: 16 })
-}
-
-fn compare(bench: &Bench, section: &mut Section, load: Load) -> Result<()> {
+/// Compares all servers; the load is that of [`Bench::load`].
+pub(super) fn compare(
+    bench: &Bench,
+    section: &mut Section,
+    connections: usize,
+    in_flight: usize,
+) -> Result<()> {
+    let load = bench.load(connections, in_flight);
     let (programs, left_out) = bench.programs.message_servers();
     section.left_out.extend(left_out);
     let mut all = Vec::new();
-    for (program, runs) in
-        programs.iter().zip(alternate(bench.pairs, &programs, |program| bench.run(program, load)))
-    {
+    let each = alternate_each(bench.pairs, &programs, |program| bench.run(program, load));
+    for (program, runs) in programs.iter().zip(each) {
         match runs {
             Ok(runs) => all.push((program.name, column(&runs, Driven::cpu_us), column(&runs, Driven::rate))),
             Err(error) => section.failures.push(format!("{}: {error:#}", program.name)),
@@ -55,13 +45,12 @@ fn compare(bench: &Bench, section: &mut Section, load: Load) -> Result<()> {
 }
 
 pub(super) fn growth(bench: &Bench, section: &mut Section) -> Result<()> {
-    let [few, many] = [50, bench.scaled(10_000)].map(|connections| Load { connections, in_flight: 1 });
+    let [few, many] = [50, 10_000].map(|connections| bench.load(connections, 1));
     let programs = [bench.programs.bare_c(), bench.programs.ours()];
     let subjects: Vec<_> = programs.iter().flat_map(|program| [(program, few), (program, many)]).collect();
     let all = alternate(bench.pairs, &subjects, |(program, load)| {
         bench.run(program, *load).map(|run| run.cpu_us())
-    });
-    let all: Vec<Vec<f64>> = all.into_iter().collect::<Result<_>>()?;
+    })?;
     let titles = [few, many].map(|load| format!("{} connections, CPU µs", count(load.connections)));
     let mut table = Table::new("one in flight", &[&titles[0], &titles[1], "second / first"]);
     for (program, runs) in programs.iter().zip(all.chunks(2)) {

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::bench::{Bench, Load, Until};
+use crate::bench::{Bench, Until};
 use crate::kernel::{descriptors, own_bytes};
 use crate::process::{Process, output, wait_until};
 use crate::programs::{BARE_C, OURS};
@@ -20,10 +20,7 @@ pub(super) fn rate(bench: &Bench, section: &mut Section) -> Result<()> {
     let columns = ["bare C driver, messages per second", "loopline load", "load / bare C"];
     let mut table = Table::new("closed loop on the bare C server", &columns);
     for (connections, in_flight) in [(50, 1), (1000, 1), (10_000, 1), (50, 16), (50, 64)] {
-        let load = Load {
-            connections: if connections > 50 { bench.scaled(connections) } else { connections },
-            in_flight,
-        };
+        let load = bench.load(connections, in_flight);
         let drivers = [BARE_C, OURS];
         let all = alternate(bench.pairs, &drivers, |driver| {
             let server = bench.start(&bench.programs.bare_c())?;
@@ -33,8 +30,7 @@ pub(super) fn rate(bench: &Bench, section: &mut Section) -> Result<()> {
             let (connections, in_flight) = (load.connections.to_string(), load.in_flight.to_string());
             let arguments = ["-c", &connections, "--pipeline", &in_flight, "--warmup", &warm_up];
             number(&run(bench, server.port, seconds, &arguments)?, "/messages/rate")
-        });
-        let all: Vec<Vec<f64>> = all.into_iter().collect::<Result<_>>()?;
+        })?;
         let ratio = Cell::of_ratios(&all[1], &all[0]).with_target(Some(Target::AtLeast(0.95)));
         table.line(load.to_text(), vec![Cell::of(all[0].clone()), Cell::of(all[1].clone()), ratio]);
     }
@@ -59,15 +55,14 @@ pub(super) fn lag(bench: &Bench, section: &mut Section) -> Result<()> {
             .iter()
             .map(|name| number(&result, &format!("/schedule_lag_us/{name}")))
             .collect::<Result<Vec<f64>>>()
-    });
-    let mut all = all.into_iter();
-    let (clock, load) = (all.next().context("the clock")??, all.next().context("the load")??);
+    })?;
+    let (clock, load) = (&all[0], &all[1]);
     let title = "50,000 messages per second, µs from due to sent";
     let mut table = Table::new(title, &["p50", "p99", "p99.9", "max"]);
-    table.line(subjects[0], cells(&clock));
-    table.line(subjects[1], cells(&load));
+    table.line(subjects[0], cells(clock));
+    table.line(subjects[1], cells(load));
     // The target assumes an idle processor, so it counts the pairs in which the clock was on time.
-    let idle = clock.iter().zip(&load).filter(|(clock, _)| clock[2] <= ON_TIME_US);
+    let idle = clock.iter().zip(load).filter(|(clock, _)| clock[2] <= ON_TIME_US);
     let idle: Vec<Vec<f64>> = idle.map(|(_, load)| load.clone()).collect();
     let (pairs, all) = (idle.len(), load.len());
     section.note(format!("in {pairs} of {all} pairs, p99.9 of the clock was at most {ON_TIME_US} µs"));

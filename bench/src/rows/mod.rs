@@ -19,7 +19,7 @@ mod udp;
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
-    measure: fn(&Bench, &mut Section) -> Result<()>,
+    measure: Measure,
 }
 
 impl Row {
@@ -33,40 +33,38 @@ impl Row {
     }
 }
 
+type Measure = fn(&Bench, &mut Section) -> Result<()>;
+
+const fn row(name: &'static str, about: &'static str, measure: Measure) -> Row {
+    Row { name, about, measure }
+}
+
 /// All rows.
 pub(crate) static ROWS: &[Row] = &[
-    Row { name: "memory", about: "memory of the server per idle connection", measure: memory::measure },
-    Row { name: "syscalls", about: "system calls of the server per message", measure: syscalls::measure },
-    Row {
-        name: "instructions",
-        about: "instructions of the server per message, without the kernel",
-        measure: counts::instructions,
-    },
-    Row { name: "allocations", about: "allocations of the server per message", measure: counts::allocations },
-    Row {
-        name: "cpu-50",
-        about: "processor time per message, messages per second: 50 connections",
-        measure: cpu::few,
-    },
-    Row { name: "cpu-1000", about: "the same with 1,000 connections", measure: cpu::more },
-    Row { name: "cpu-10000", about: "the same with 10,000 connections", measure: cpu::many },
-    Row {
-        name: "cpu-50x16",
-        about: "the same with 50 connections and 16 messages in flight on each",
-        measure: cpu::pipelined,
-    },
-    Row {
-        name: "growth",
-        about: "processor time per message: 10,000 connections against 50",
-        measure: cpu::growth,
-    },
-    Row { name: "udp", about: "datagrams answered per second", measure: udp::measure },
-    Row { name: "storm", about: "19,000 connections opened at the same time", measure: storm::measure },
-    Row { name: "generator-rate", about: "messages per second of `load`", measure: generator::rate },
-    Row { name: "generator-lag", about: "how late `load` sends on a schedule", measure: generator::lag },
-    Row { name: "generator-memory", about: "memory of `load` per connection", measure: generator::memory },
-    Row { name: "sizes", about: "size on disk and memory at start, of both builds", measure: sizes::measure },
-    Row { name: "scaling", about: "one process against two that share a port", measure: scaling::measure },
+    row("memory", "memory of the server per idle connection", memory::measure),
+    row("syscalls", "system calls of the server per message", syscalls::measure),
+    row("instructions", "instructions of the server per message, without the kernel", counts::instructions),
+    row("allocations", "allocations of the server per message", counts::allocations),
+    row("cpu-50", "processor time per message, messages per second: 50 connections", |bench, section| {
+        cpu::compare(bench, section, 50, 1)
+    }),
+    row("cpu-1000", "the same with 1,000 connections", |bench, section| {
+        cpu::compare(bench, section, 1000, 1)
+    }),
+    row("cpu-10000", "the same with 10,000 connections", |bench, section| {
+        cpu::compare(bench, section, 10_000, 1)
+    }),
+    row("cpu-50x16", "the same with 50 connections and 16 messages in flight on each", |bench, section| {
+        cpu::compare(bench, section, 50, 16)
+    }),
+    row("growth", "processor time per message: 10,000 connections against 50", cpu::growth),
+    row("udp", "datagrams answered per second", udp::measure),
+    row("storm", "19,000 connections opened at the same time", storm::measure),
+    row("generator-rate", "messages per second of `load`", generator::rate),
+    row("generator-lag", "how late `load` sends on a schedule", generator::lag),
+    row("generator-memory", "memory of `load` per connection", generator::memory),
+    row("sizes", "size on disk and memory at start, of both builds", sizes::measure),
+    row("scaling", "one process against two that share a port", scaling::measure),
 ];
 
 /// The list of rows for `--help`.

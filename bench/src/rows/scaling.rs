@@ -11,8 +11,7 @@ use crate::turns::{alternate, column};
 const LOAD: Load = Load { connections: 50, in_flight: 1 };
 
 pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
-    let all = alternate(bench.pairs, &[1, 2], |processes| run(bench, *processes));
-    let all: Vec<Vec<Driven>> = all.into_iter().collect::<Result<_>>()?;
+    let all = alternate(bench.pairs, &[1, 2], |processes| run(bench, *processes))?;
     let columns = ["messages per second", "two / one", "CPU µs per message, all processes"];
     let mut table = Table::new(LOAD.to_text(), &columns);
     let one = column(&all[0], Driven::rate);

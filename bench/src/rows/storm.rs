@@ -15,10 +15,7 @@ const CONNECTIONS: usize = 19_000;
 pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
     let connections = bench.scaled(CONNECTIONS);
     let programs = [bench.programs.bare_c(), bench.programs.ours()];
-    let all: Vec<Vec<(Driven, f64)>> =
-        alternate(bench.pairs, &programs, |program| run(bench, program, connections))
-            .into_iter()
-            .collect::<Result<_>>()?;
+    let all = alternate(bench.pairs, &programs, |program| run(bench, program, connections))?;
     let columns = ["connections per second", "its / bare C's", "CPU µs per connection", "listen overflows"];
     let title = format!("{} at once, each opened, answered once and closed", count(connections));
     let mut table = Table::new(title, &columns);

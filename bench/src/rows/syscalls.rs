@@ -15,10 +15,7 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
     if !tools::is_available("strace", section) {
         return Ok(());
     }
-    let settings = [
-        (Load { connections: bench.scaled(1000), in_flight: 1 }, [4, 24], 2.02),
-        (Load { connections: 50, in_flight: 64 }, [10, 110], 0.04),
-    ];
+    let settings = [(bench.load(1000, 1), [4, 24], 2.02), (bench.load(50, 64), [10, 110], 0.04)];
     let [one, deep] = settings.map(|(load, ..)| load.to_text());
     let columns = ["one connection with one message", &one, &deep];
     let mut table = Table::new("system calls per connection, and per message", &columns);
@@ -26,7 +23,7 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
         let server = bench.start(&program)?;
         // After the first reply, the server has opened everything it needs for itself.
         let _held = bench.hold(server.port, 1)?;
-        let (_, trace) = traced(bench, &server, &[], Load { connections: 1, in_flight: 1 }, 1)?;
+        let (_, trace) = traced(bench, &server, &[], bench.load(1, 1), 1)?;
         let names = tools::of_a_connection(&tools::names(&trace));
         section.note(format!("{}, one connection with one message: {}", program.name, names.join(", ")));
         #[expect(clippy::cast_precision_loss, reason = "calls are few")]

@@ -14,9 +14,7 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
         bench.programs.serve(OURS, &["month=0"]),
         bench.programs.bare_udp("bare C, batches of 64", "64"),
     ];
-    let all: Vec<Vec<Driven>> = alternate(bench.pairs, &programs, |program| run(bench, program))
-        .into_iter()
-        .collect::<Result<_>>()?;
+    let all = alternate(bench.pairs, &programs, |program| run(bench, program))?;
     let columns = ["answers per second", "its / one by one's", "CPU µs per answer", "one by one's / its"];
     let mut table = Table::new("16 sockets, 16 in flight on each", &columns);
     let (reference_rate, reference_cpu) = (column(&all[0], Driven::rate), column(&all[0], Driven::cpu_us));
