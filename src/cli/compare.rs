@@ -77,8 +77,14 @@ Exit status: 0 the comparison is done, or Ctrl-C ended it and the completed runs
 pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
     let program = std::env::current_exe()
         .map_err(|error| (format!("cannot find the path of this program: {error}"), 1))?;
+    let failed = |error: WriteError| (error.to_string(), 1);
     // An output that cannot be written fails now, not after the comparison.
-    let outputs = Outputs::open(&arguments).map_err(|error| failed(&error))?;
+    let pictures = arguments.pictures.clone();
+    if let Some(folder) = &pictures {
+        fs::create_dir_all(folder).map_err(|error| failed(WriteError::at(folder, error)))?;
+    }
+    let json = Json::open(arguments.json.as_deref()).map_err(failed)?;
+    let page = arguments.report.as_deref().map(OutputFile::open).transpose().map_err(failed)?;
     let bar = progress_bar();
     let result = compare::run(&options(arguments, program), |progress| show(&bar, &progress));
     bar.finish_and_clear();
@@ -86,40 +92,12 @@ pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
         let status = if matches!(error, CompareError::Usage(_)) { 2 } else { 1 };
         (error.to_string(), status)
     })?;
-    match outputs.write(&comparison) {
+    let drawn = page.map_or(Ok(()), |page| page.write(&compare::page(&comparison)));
+    let pictured = pictures.map_or(Ok(()), |folder| write_pictures(&folder, &comparison));
+    match json.write(&comparison, || compare::table(&comparison)).and(drawn).and(pictured) {
         // The reader of the pipe has gone.
         Err(error) if error.is_reader_gone() => Ok(1),
-        written => written.map(|()| 0).map_err(|error| failed(&error)),
-    }
-}
-
-fn failed(error: &WriteError) -> (String, u8) {
-    (error.to_string(), 1)
-}
-
-/// The destinations of the result.
-struct Outputs {
-    json: Json,
-    report: Option<OutputFile>,
-    pictures: Option<PathBuf>,
-}
-
-impl Outputs {
-    fn open(arguments: &CompareArguments) -> Result<Self, WriteError> {
-        if let Some(folder) = &arguments.pictures {
-            fs::create_dir_all(folder).map_err(|error| WriteError::at(folder, error))?;
-        }
-        Ok(Self {
-            json: Json::open(arguments.json.as_deref())?,
-            report: arguments.report.as_deref().map(OutputFile::open).transpose()?,
-            pictures: arguments.pictures.clone(),
-        })
-    }
-
-    fn write(self, comparison: &Comparison) -> Result<(), WriteError> {
-        let drawn = self.report.map_or(Ok(()), |page| page.write(&compare::page(comparison)));
-        let pictured = self.pictures.map_or(Ok(()), |folder| write_pictures(&folder, comparison));
-        self.json.write(comparison, || compare::table(comparison)).and(drawn).and(pictured)
+        written => written.map(|()| 0).map_err(failed),
     }
 }
 

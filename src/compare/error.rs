@@ -20,12 +20,6 @@ pub(crate) enum CompareError {
     Signals(io::Error),
 }
 
-impl From<LoadError> for CompareError {
-    fn from(error: LoadError) -> Self {
-        Self::NoLoad(error)
-    }
-}
-
 impl fmt::Display for CompareError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -76,7 +76,8 @@ pub(super) fn measure(
     }
     let pid = child.pid();
     let mut observer = ServerObserver { pid, before: ProcessStats::read(pid), ..ServerObserver::default() };
-    let outcome = load::run(&load_options(step, rate, options, child.address), &mut observer)?;
+    let outcome = load::run(&load_options(step, rate, options, child.address), &mut observer)
+        .map_err(CompareError::NoLoad)?;
     if outcome.is_interrupted {
         return Ok(None);
     }

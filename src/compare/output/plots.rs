@@ -1,6 +1,7 @@
 //! The plots of a comparison, each with the name of its file.
 
 use crate::compare::analysis::findings::pairs;
+use crate::compare::analysis::scalability::Fit;
 use crate::compare::analysis::statistics::Estimate;
 use crate::compare::options::Workload;
 use crate::compare::plan::{MODELS, model_name};
@@ -19,27 +20,24 @@ pub(crate) struct Figure {
 
 /// The plots of a workload.
 pub(crate) fn of_workload(workload: Workload, comparison: &Comparison) -> Vec<Figure> {
-    let cells = &comparison.cells;
-    let closed = pairs(workload, LoadModel::Closed, cells);
-    let open = pairs(workload, LoadModel::Open, cells);
-    let title = |what: &str| format!("{what}, {}", workload.description());
-    let name = |what: &str| format!("{}-{what}", workload.name());
-    let rate = against_connections(title("Throughput"), RATE, &closed, |cell| cell.rate);
-    let cpu = against_connections(title("Processor time per message"), TIME, &closed, |cell| {
-        cell.cpu_us_per_message
-    });
+    let closed = pairs(workload, LoadModel::Closed, &comparison.cells);
+    let open = pairs(workload, LoadModel::Open, &comparison.cells);
+    let figure = |name: &str, title: &str, y, pairs, pick, note| Figure {
+        name: format!("{}-{name}", workload.name()),
+        plot: against_connections(format!("{title}, {}", workload.description()), y, pairs, pick),
+        note,
+    };
+    let cpu_note = "Of the server, in the closed loop.";
+    let closed_note = "In the closed loop: the more connections, the longer each one waits.";
     let mut figures = vec![
-        Figure { name: name("throughput"), plot: rate, note: "In the closed loop." },
-        Figure { name: name("cpu"), plot: cpu, note: "Of the server, in the closed loop." },
+        figure("throughput", "Throughput", RATE, &closed, |cell| cell.rate, "In the closed loop."),
+        figure("cpu", "Processor time per message", TIME, &closed, |cell| cell.cpu_us_per_message, cpu_note),
+        figure("p99-closed", "p99 of response times", TIME, &closed, |cell| cell.p99_us, closed_note),
     ];
-    let p99 = against_connections(title("p99 of response times"), TIME, &closed, |cell| cell.p99_us);
-    let note = "In the closed loop: the more connections, the longer each one waits.";
-    figures.push(Figure { name: name("p99-closed"), plot: p99, note });
     if !open.is_empty() {
-        let p99 = against_connections(title("p99 at the same rate"), TIME, &open, |cell| cell.p99_us);
         let note =
             "In the open loop, at the same rate for both models: half that of the slower model, or --rate.";
-        figures.push(Figure { name: name("p99-open"), plot: p99, note });
+        figures.push(figure("p99-open", "p99 at the same rate", TIME, &open, |cell| cell.p99_us, note));
     }
     figures
 }
@@ -47,51 +45,38 @@ pub(crate) fn of_workload(workload: Workload, comparison: &Comparison) -> Vec<Fi
 /// The plots of memory, threads and scalability, with all connections active.
 pub(crate) fn of_all(comparison: &Comparison) -> Vec<Figure> {
     let closed = pairs(Workload::AllActive, LoadModel::Closed, &comparison.cells);
-    let memory = |title: &str, pick| against_connections(title.into(), BYTES, &closed, pick);
+    let figure = |name: &str, plot, note| Figure { name: name.into(), plot, note };
+    let measured = |title: &str, y, pick| against_connections(title.into(), y, &closed, pick);
     let mut figures = Vec::new();
     if !closed.is_empty() {
-        figures.push(Figure {
-            name: "memory".into(),
-            plot: memory("Memory of the server", |cell| cell.user_bytes),
-            note: "Anonymous memory (RssAnon), with all connections open and used.",
-        });
-        figures.push(Figure {
-            name: "kernel-stacks".into(),
-            plot: memory("Kernel stacks", |cell| cell.kernel_stack_bytes),
-            note: "Growth while connections were opened, in the whole machine.",
-        });
-        figures.push(Figure {
-            name: "threads".into(),
-            plot: against_connections("Threads of the server".into(), COUNT, &closed, |cell| cell.threads),
-            note: "",
-        });
-        figures.push(Figure {
-            name: "switches".into(),
-            plot: against_connections("Context switches".into(), A_SECOND, &closed, |cell| {
-                cell.voluntary_switches
-            }),
-            note: "Voluntary switches a second.",
-        });
-        figures.push(Figure {
-            name: "scalability".into(),
-            plot: scalability(comparison),
-            note: "Marks: measured. Dashed line: the fitted law.",
-        });
+        let memory = measured("Memory of the server", BYTES, |cell| cell.user_bytes);
+        let stacks = measured("Kernel stacks", BYTES, |cell| cell.kernel_stack_bytes);
+        let threads = measured("Threads of the server", COUNT, |cell| cell.threads);
+        let switches = measured("Context switches", A_SECOND, |cell| cell.voluntary_switches);
+        let scalability = scalability(comparison, &closed);
+        figures.extend([
+            figure("memory", memory, "Anonymous memory (RssAnon), with all connections open and used."),
+            figure("kernel-stacks", stacks, "Growth while connections were opened, in the whole machine."),
+            figure("threads", threads, ""),
+            figure("switches", switches, "Voluntary switches a second."),
+            figure("scalability", scalability, "Marks: measured. Dashed line: the fitted law."),
+        ]);
     }
     if !comparison.latency_by_rate.is_empty() {
-        figures.push(Figure {
-            name: "latency-by-rate".into(),
-            plot: latency_by_rate(&comparison.latency_by_rate),
-            note: "In the open loop, from the time a message was due.",
-        });
+        let latency = latency_by_rate(&comparison.latency_by_rate);
+        let note = "In the open loop, from the time a message was due.";
+        figures.push(figure("latency-by-rate", latency, note));
     }
     figures
 }
 
+/// The cells of both models by number of connections.
+type Pairs<'a> = [(u32, [Option<&'a Cell>; 2])];
+
 fn against_connections(
     title: String,
     y: Axis,
-    pairs: &[(u32, [Option<&Cell>; 2])],
+    pairs: &Pairs<'_>,
     pick: fn(&Cell) -> Option<Estimate>,
 ) -> Plot {
     let line = |side: usize| {
@@ -109,12 +94,11 @@ fn point(x: f64, estimate: Option<Estimate>) -> Point {
     Point { x, y: estimate.map(|it| it.median), spread }
 }
 
-fn scalability(comparison: &Comparison) -> Plot {
-    let measured = pairs(Workload::AllActive, LoadModel::Closed, &comparison.cells);
-    let mut plot = against_connections("Scalability".into(), RATE, &measured, |cell| cell.rate);
+fn scalability(comparison: &Comparison, measured: &Pairs<'_>) -> Plot {
+    let mut plot = against_connections("Scalability".into(), RATE, measured, |cell| cell.rate);
     let most = measured.iter().map(|(connections, _)| *connections).max().unwrap_or(1);
     for it in &comparison.scalability {
-        let Some(fit) = it.fit.filter(crate::compare::analysis::scalability::Fit::is_good) else { continue };
+        let Some(fit) = it.fit.filter(Fit::is_good) else { continue };
         let points = (0..=STEPS).map(|step| {
             let n = f64::from(most).powf(f64::from(step) / f64::from(STEPS));
             (n, Some(fit.at(n)))
