@@ -38,28 +38,15 @@ Without endpoints, all five services are served on their default ports, on loopb
 Each option has an environment variable, for example LOOPLINE_MAX_CONNECTIONS.
 ";
 
-const OPTIONS: [&str; 15] = [
-    "model",
-    "journal",
-    "ack",
-    "max-connections",
-    "max-message",
-    "frame-timeout",
-    "idle-timeout",
-    "write-timeout",
-    "drain-timeout",
-    "thread-stack",
-    "backlog",
-    "reuse-port",
-    "max-sessions",
-    "session-timeout",
-    "log",
-];
+/// The options with a value or an environment variable: each begins a line of the help.
+fn option_names() -> impl Iterator<Item = &'static str> {
+    HELP.lines().filter_map(|line| line.trim_start().strip_prefix("--")?.split(' ').next())
+}
 
 /// Runs the program with the arguments of the process. A usage error exits with status 2.
 #[must_use]
 pub fn run() -> ExitCode {
-    let environment = OPTIONS.into_iter().filter_map(|option| {
+    let environment = option_names().filter_map(|option| {
         let name = format!("LOOPLINE_{}", option.to_ascii_uppercase().replace('-', "_"));
         Some((option, std::env::var(name).ok()?))
     });
@@ -111,7 +98,7 @@ pub(super) fn parse<'a>(
             }
             Arg::Long("reuse-port") => options.sockets.reuse_port = true,
             Arg::Long(name) => {
-                let Some(option) = OPTIONS.into_iter().find(|option| *option == name) else {
+                let Some(option) = option_names().find(|option| *option == name) else {
                     return Err(argument.unexpected());
                 };
                 let value = parser.value()?.string()?;
