@@ -163,7 +163,7 @@ fn a_connection_limit_above_the_descriptor_limit_is_logged_with_the_number_used(
     assert!(used < most && used + 200 > most, "{used} of {most}");
 
     // The soft limit does not matter: it is raised at the start.
-    let serve = Serve::from_shell(r#"ulimit -S -n 256; exec "$@""#, arguments);
+    let serve = Serve::after("ulimit -S -n 256", arguments);
     assert_eq!(connections_served(&serve.start().log(), most), used);
 }
 

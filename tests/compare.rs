@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use common::{Clock, Signal, eventually, loopline};
+use common::{Clock, PROGRAM, Signal, eventually, loopline, loopline_after};
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
@@ -226,9 +226,8 @@ fn a_signal_ends_the_comparison_with_the_completed_runs() {
 
 #[test]
 fn a_terminal_shows_the_remaining_time() {
-    let program = loopline();
     let arguments = TINY.replace(",churn", "") + " --duration 80ms";
-    let command = format!("{} compare {arguments}", program.get_program().to_str().unwrap());
+    let command = format!("{PROGRAM} compare {arguments}");
     let mut terminal = rexpect::spawn(&command, Some(60_000)).unwrap();
     terminal.exp_regex(r"all-active, 1 connection, loop, 0:\d\d left").unwrap();
     terminal.exp_string("of 36 runs in").unwrap();
@@ -257,13 +256,9 @@ fn an_error_is_one_line_before_any_run() {
 
 #[test]
 fn a_server_that_cannot_start_is_an_error_of_one_line() {
-    let program = loopline();
-    let script = "ulimit -n 8; exec \"$0\" compare --connections 1 --workload all-active";
-    let mut shell = Command::new("sh");
-    for (name, _) in program.get_envs() {
-        shell.env_remove(name);
-    }
-    let output = shell.args(["-c", script]).arg(program.get_program()).stdin(Stdio::null()).output().unwrap();
+    let mut command = loopline_after("ulimit -n 8");
+    let output =
+        command.args(["compare", "--connections", "1", "--workload", "all-active"]).output().unwrap();
     let error = text(&output.stderr);
     assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
 }

@@ -5,7 +5,7 @@ mod common;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-use common::{ACKNOWLEDGEMENT, Peer, Serve, loopline};
+use common::{ACKNOWLEDGEMENT, PROGRAM, Peer, Serve, loopline_after};
 use serde_json::Value;
 
 /// All five services, which the prediction assumes.
@@ -16,13 +16,7 @@ const LOW: &str = "ulimit -n 300";
 
 /// Runs `loopline doctor` with `arguments`, in a shell after `script`.
 fn doctor_after(script: &str, arguments: &str) -> Output {
-    let program = loopline();
-    let mut shell = Command::new("sh");
-    for (name, _) in program.get_envs() {
-        shell.env_remove(name);
-    }
-    shell.args(["-c", &format!("{script} && exec \"$@\""), "sh"]).arg(program.get_program()).arg("doctor");
-    shell.args(arguments.split_whitespace()).stdin(Stdio::null()).output().unwrap()
+    loopline_after(script).arg("doctor").args(arguments.split_whitespace()).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -46,7 +40,7 @@ fn the_predicted_connections_are_served_and_the_next_is_refused() {
         let predicted = usize::try_from(verdict["connections"].as_u64().unwrap()).unwrap();
 
         let arguments = format!("{ALL_SERVICES} --journal none --model {model}");
-        let server = Serve::from_shell(&format!("{LOW}; exec \"$@\""), &arguments).start();
+        let server = Serve::after(LOW, &arguments).start();
         let mut peers: Vec<Peer> = (0..predicted).map(|_| server.connect("message")).collect();
         peers.iter_mut().for_each(|peer| peer.exchange("inside"));
         let refusal = server.connect("message").receive_frame();
@@ -74,7 +68,7 @@ fn the_soft_limit_does_not_count_since_it_is_raised() {
     let predicted = verdict["connections"].as_u64().unwrap();
     assert!(predicted > low["connections"].as_u64().unwrap() && predicted < 600);
 
-    let server = Serve::from_shell(&format!("{raisable}; exec \"$@\""), ALL_SERVICES).start();
+    let server = Serve::after(raisable, ALL_SERVICES).start();
     let mut peers: Vec<Peer> = (0..predicted).map(|_| server.connect("message")).collect();
     peers.iter_mut().for_each(|peer| peer.exchange("inside"));
     assert!(server.connect("message").receive_frame().starts_with("Error: "));
@@ -129,7 +123,7 @@ fn the_command_for_ports_raises_them() {
 /// Runs `script` in its own network namespace, with the path of the program as `$0`.
 fn in_a_network_namespace(script: &str) -> std::io::Result<Output> {
     let mut unshare = Command::new("unshare");
-    unshare.args(["--map-root-user", "--net", "sh", "-c", script]).arg(loopline().get_program());
+    unshare.args(["--map-root-user", "--net", "sh", "-c", script]).arg(PROGRAM);
     unshare.stdin(Stdio::null()).output()
 }
 

@@ -21,6 +21,9 @@ pub(crate) use rustix::process::Signal;
 pub(crate) use peer::{DatagramPeer, End, Peer, is_reset};
 pub(crate) use server::{Exit, Serve, Server};
 
+/// The path of the program.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_loopline");
+
 /// How long a test waits for what must happen; only a test that fails waits as long.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(20);
 
@@ -58,8 +61,19 @@ pub(crate) const MONTHS: [&str; 12] = [
 
 /// The program, without arguments yet.
 pub(crate) fn loopline() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_loopline"));
-    // Options set in the environment of the tests are not what is tested.
+    without_options(PROGRAM)
+}
+
+/// The same, started by a shell after `script`.
+pub(crate) fn loopline_after(script: &str) -> Command {
+    let mut shell = without_options("sh");
+    shell.args(["-c", &format!("{script} && exec \"$@\""), "sh", PROGRAM]);
+    shell
+}
+
+/// A command without the options that are set in the environment of the tests, which are not what is tested.
+pub(crate) fn without_options(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LOOPLINE_") {
             command.env_remove(name);

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::output::Output;
-use super::{Peer, eventually, loopline};
+use super::{Peer, eventually, loopline, loopline_after};
 
 /// A server to be started.
 pub(crate) struct Serve {
@@ -30,16 +30,9 @@ impl Serve {
         Self::by(loopline(), arguments)
     }
 
-    /// The same, started by a shell that runs `script`, where `"$@"` is the command.
-    pub(crate) fn from_shell(script: &str, arguments: &str) -> Self {
-        let program = loopline();
-        let mut shell = Command::new("sh");
-        for (name, _) in program.get_envs() {
-            shell.env_remove(name);
-        }
-        shell.args(["-c", script, "sh"]).arg(program.get_program());
-        shell.stdin(Stdio::null());
-        Self::by(shell, arguments)
+    /// The same, started by a shell after `script`.
+    pub(crate) fn after(script: &str, arguments: &str) -> Self {
+        Self::by(loopline_after(script), arguments)
     }
 
     fn by(mut command: Command, arguments: &str) -> Self {

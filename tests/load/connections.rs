@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use crate::common::{acknowledgement, eventually, loopline};
+use crate::common::{PROGRAM, acknowledgement, eventually, without_options};
 use crate::running::{
     Run, Running, assert_counts, command, command_after, count, failure, real, result, run, run_with,
 };
@@ -79,11 +79,6 @@ fn sources_of_another_address_family_are_an_error() {
 /// Runs `load` with `arguments` in a network namespace with 200 ephemeral ports and a server at
 /// message=127.0.0.1:4000; `None` if the system does not allow that.
 fn result_with_few_ports(arguments: &str) -> Option<Run> {
-    let mut unshare = Command::new("unshare");
-    let program = loopline();
-    for (name, _) in program.get_envs() {
-        unshare.env_remove(name);
-    }
     let script = format!(
         "ip link set lo up && sysctl -q -w net.ipv4.ip_local_port_range='40000 40199' && \
          {{ \"$0\" serve message=4000 --journal none 2>\"$1\" & }} && server=$! && \
@@ -91,8 +86,12 @@ fn result_with_few_ports(arguments: &str) -> Option<Run> {
          {{ \"$0\" load {arguments}; status=$?; }}; kill $server; exit $status"
     );
     let log = tempfile::NamedTempFile::new().unwrap();
-    unshare.args(["--map-root-user", "--net", "sh", "-c"]).arg("true");
-    let is_allowed = unshare.output().is_ok_and(|output| output.status.success());
+    let in_namespace = |script: &str| {
+        let mut unshare = without_options("unshare");
+        unshare.args(["--map-root-user", "--net", "sh", "-c", script, PROGRAM]);
+        unshare
+    };
+    let is_allowed = in_namespace("true").output().is_ok_and(|output| output.status.success());
     let has_ip = Command::new("ip").arg("-V").output().is_ok_and(|output| output.status.success());
     if !is_allowed || !has_ip {
         let is_skip_allowed = std::env::var_os("LOOPLINE_NO_SKIP").is_none();
@@ -100,12 +99,7 @@ fn result_with_few_ports(arguments: &str) -> Option<Run> {
         eprintln!("NOT CHECKED: a network namespace is not available");
         return None;
     }
-    let mut unshare = Command::new("unshare");
-    for (name, _) in program.get_envs() {
-        unshare.env_remove(name);
-    }
-    unshare.args(["--map-root-user", "--net", "sh", "-c"]).arg(script).arg(program.get_program());
-    Some(run(unshare.arg(log.path())))
+    Some(run(in_namespace(&script).arg(log.path())))
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
-use crate::common::{Signal, eventually, loopline};
+use crate::common::{Signal, eventually, loopline, loopline_after};
 use crate::shape::assert_has_shape;
 
 /// `loopline load` with `arguments`.
@@ -20,13 +20,8 @@ pub(crate) fn command(arguments: &str) -> Command {
 
 /// The same, started by a shell after `script`.
 pub(crate) fn command_after(script: &str, arguments: &str) -> Command {
-    let program = loopline();
-    let mut shell = Command::new("sh");
-    for (name, _) in program.get_envs() {
-        shell.env_remove(name);
-    }
-    shell.args(["-c", &format!("{script} && exec \"$@\""), "sh"]).arg(program.get_program()).arg("load");
-    shell.args(arguments.split_whitespace());
+    let mut shell = loopline_after(script);
+    shell.arg("load").args(arguments.split_whitespace());
     shell
 }
 

@@ -61,7 +61,7 @@ fn refused_peers_do_not_count_as_connections() {
 fn a_low_descriptor_limit_bounds_the_connections_served() {
     for model in MODELS {
         let endpoint = format!("message=0 --max-connections 10000 --model {model}");
-        let server = Serve::from_shell(r#"ulimit -n 100; exec "$@""#, &endpoint).start();
+        let server = Serve::after("ulimit -n 100", &endpoint).start();
         let log = server.log();
         let (_, bound) = log.split_once("100 descriptors allows: ").expect("the limit is logged");
         let bound: usize = bound.split_once(" will be served").unwrap().0.parse().unwrap();
