@@ -79,8 +79,8 @@ pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
         .map_err(|error| (format!("cannot find the path of this program: {error}"), 1))?;
     let failed = |error: WriteError| (error.to_string(), 1);
     // An output that cannot be written fails now, not after the comparison.
-    let pictures = arguments.pictures.clone();
-    if let Some(folder) = &pictures {
+    let folder = arguments.pictures.clone();
+    if let Some(folder) = &folder {
         fs::create_dir_all(folder).map_err(|error| failed(WriteError::at(folder, error)))?;
     }
     let json = Json::open(arguments.json.as_deref()).map_err(failed)?;
@@ -92,9 +92,9 @@ pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
         let status = if matches!(error, CompareError::Usage(_)) { 2 } else { 1 };
         (error.to_string(), status)
     })?;
-    let drawn = page.map_or(Ok(()), |page| page.write(&compare::page(&comparison)));
-    let pictured = pictures.map_or(Ok(()), |folder| write_pictures(&folder, &comparison));
-    match json.write(&comparison, || compare::table(&comparison)).and(drawn).and(pictured) {
+    let page = page.map_or(Ok(()), |page| page.write(&compare::page(&comparison)));
+    let pictures = folder.map_or(Ok(()), |folder| write_pictures(&folder, &comparison));
+    match json.write(&comparison, || compare::table(&comparison)).and(page).and(pictures) {
         // The reader of the pipe has gone.
         Err(error) if error.is_reader_gone() => Ok(1),
         written => written.map(|()| 0).map_err(failed),

@@ -1,10 +1,10 @@
 //! The page of `--report`, and the pictures of `--pictures`.
 
 use super::plots::{self, Figure};
-use super::rows::{COLUMNS, explanations, in_bytes, memory_row};
+use super::rows::{COLUMNS, CellValue, explanations, in_bytes, memory_row};
 use crate::compare::options::Workload;
 use crate::compare::plan::model_name;
-use crate::compare::result::{Cell, Comparison, Scalability, Stack};
+use crate::compare::result::{Comparison, Scalability, Stack};
 use crate::report::format::{NONE, bytes, count, optional, rate, time_us};
 use crate::report::page::{Column, Page, Table, Tone, picture};
 
@@ -112,7 +112,7 @@ fn verdicts(comparison: &Comparison) -> Table<'static> {
 }
 
 fn put_cells(page: &mut Page, comparison: &Comparison, workload: Workload) {
-    let (columns, values): (Vec<Column<'_>>, Vec<fn(&Cell) -> String>) = COLUMNS
+    let (columns, values): (Vec<Column<'_>>, Vec<CellValue>) = COLUMNS
         .iter()
         .filter_map(|(_, name, value)| {
             let name = (*name)?;

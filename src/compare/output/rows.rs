@@ -12,7 +12,10 @@ use crate::report::format::{
 };
 
 /// A column of cells: its name in the text, its name on the page, and its value. It is left out where it has no name.
-type CellColumn = (Option<&'static str>, Option<&'static str>, fn(&Cell) -> String);
+type CellColumn = (Option<&'static str>, Option<&'static str>, CellValue);
+
+/// The value of a cell in a column, as it is shown.
+pub(super) type CellValue = fn(&Cell) -> String;
 
 pub(super) const COLUMNS: [CellColumn; 16] = [
     (Some("conns"), Some("connections"), |cell| count(cell.connections.into())),

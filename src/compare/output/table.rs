@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use super::rows::{COLUMNS, explanations, in_bytes, memory_row};
+use super::rows::{COLUMNS, CellValue, explanations, in_bytes, memory_row};
 use crate::compare::analysis::findings::pairs;
 use crate::compare::options::Workload;
 use crate::compare::plan::model_name;
@@ -77,7 +77,7 @@ fn notes(comparison: &Comparison) -> String {
 
 /// The cells of a workload in the columns that are not in `without`.
 fn cells(cells: &[&Cell], without: &[&str]) -> Table {
-    let columns: Vec<(&str, fn(&Cell) -> String)> = COLUMNS
+    let columns: Vec<(&str, CellValue)> = COLUMNS
         .iter()
         .filter_map(|(name, _, value)| Some((*name.as_ref().filter(|name| !without.contains(name))?, *value)))
         .collect();
