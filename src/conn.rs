@@ -1,8 +1,8 @@
 //! Connections: what the server keeps of each, from its state to the deadlines it waits for.
 //!
 //! A connection's state changes only by [`State::after`]. What a connection wants to read or write is computed
-//! from its state and its unsent bytes, never stored. Nothing here knows the network or the poller: whoever
-//! calls acts on what is returned.
+//! from its state and its unsent bytes, never stored. Nothing here knows the network or the poller: callers
+//! act on the result.
 
 pub(crate) mod buffers;
 pub(crate) mod close_reason;
@@ -29,11 +29,11 @@ use token::ConnId;
 pub(crate) struct Conn<S> {
     pub(crate) stream: S,
     peer: PeerKey,
-    /// Distinguishes this tenant of the slot from earlier ones.
+    /// Distinguishes this connection from earlier ones in the same slot.
     generation: u16,
     /// Index of the listener that accepted it.
     pub(crate) endpoint: u8,
-    pub(crate) session: StreamSession,
+    session: StreamSession,
     pub(crate) flags: Flags,
     /// Index of its buffers; [`NO_BUFFERS`] when it has none.
     buffers: u32,
@@ -50,8 +50,12 @@ impl<S> Conn<S> {
         ConnId { key, generation: self.generation }
     }
 
-    /// Whether it is open, and has nothing to do until the next event.
-    pub(crate) fn is_drained(&self) -> bool {
+    pub(crate) fn session(&self) -> StreamSession {
+        self.session
+    }
+
+    /// Whether it is open and between two frames: no byte of it is stored, or known to be in the kernel.
+    pub(crate) fn is_idle(&self) -> bool {
         self.session.is_open() && self.buffers == NO_BUFFERS && !self.flags.contains(Flags::READABLE)
     }
 

@@ -93,7 +93,7 @@ struct Listener<N: Net> {
     /// Connections may wait to be accepted.
     ready: bool,
     /// Its service has written to the journal: while that has no room, reading for it is of no use.
-    records: bool,
+    uses_journal: bool,
 }
 
 /// A datagram endpoint.
@@ -163,7 +163,7 @@ impl<N: Net> EventLoop<N> {
             address,
             service,
             ready: false,
-            records: false,
+            uses_journal: false,
         });
         Ok(address)
     }
@@ -272,12 +272,13 @@ impl<N: Net> EventLoop<N> {
 
     /// How long the next poll may wait: not at all while anything is left to do.
     fn poll_timeout(&mut self) -> Option<Duration> {
-        let accepts = self.accepting == Accepting::Running && self.listeners.iter().any(|one| one.ready);
-        if !self.run_queue.is_empty() || accepts || self.sockets.iter().any(|one| one.ready) {
+        let accepts =
+            self.accepting == Accepting::Running && self.listeners.iter().any(|listener| listener.ready);
+        if !self.run_queue.is_empty() || accepts || self.sockets.iter().any(|socket| socket.ready) {
             return Some(Duration::ZERO);
         }
         let now = self.now;
-        let sessions = self.sockets.iter_mut().filter_map(|one| one.sessions.wait_ms(now)).min();
+        let sessions = self.sockets.iter_mut().filter_map(|socket| socket.sessions.wait_ms(now)).min();
         let waits = [self.table.wait_ms(now), sessions, self.accept_wait_ms(), self.drain_wait_ms()];
         waits.into_iter().flatten().min().map(|ms| Duration::from_millis(ms.into()))
     }
@@ -297,11 +298,14 @@ impl<N: Net> EventLoop<N> {
 /// A larger reserve would only take descriptors from connections that are served.
 const REFUSALS_MAX: usize = 1024;
 
-/// The index of the next endpoint, of which a token has room for 255.
+/// Endpoints of a server for streams, and likewise for datagrams: as many as fit into a token.
+pub(crate) const ENDPOINTS_MAX: usize = 255;
+
+/// The index of the next endpoint.
 fn endpoint_index(endpoints: usize) -> io::Result<u8> {
     match u8::try_from(endpoints) {
-        Ok(index) if index < u8::MAX => Ok(index),
-        _ => Err(io::Error::other("a server has at most 255 endpoints")),
+        Ok(index) if endpoints < ENDPOINTS_MAX => Ok(index),
+        _ => Err(io::Error::other(format!("a server has at most {ENDPOINTS_MAX} endpoints"))),
     }
 }
 

@@ -91,6 +91,7 @@ fn serve_within_narrow_limits(seed: u64) -> usize {
     let limits = narrow_limits(&mut random);
     let mut faults = Faults::draw(&mut random);
     faults.failed_registrations = [0, 20][random.below(2)];
+    faults.failed_half_closes = [0, 5][random.below(2)];
     let ack = [Ack::Received, Ack::Written, Ack::Synced][random.below(3)];
     let mut run = Run::new(&mut random, &limits, faults, ack);
     for _ in 0..5 + random.below(40) {

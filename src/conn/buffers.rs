@@ -16,7 +16,7 @@ pub(crate) struct ConnBuffers {
     discarded_bytes: usize,
     /// While `unread` is not empty, in the queue of frame deadlines.
     pub(super) frame_link: Link,
-    /// While `unsent` is not empty, in the queue of write deadlines.
+    /// In the queue of write deadlines while the peer is expected to read `unsent`.
     pub(super) write_link: Link,
     unread: Vec<u8>,
     unsent: Vec<u8>,
@@ -36,16 +36,16 @@ impl ConnBuffers {
         }
     }
 
-    pub(crate) fn unread(&mut self) -> &mut Vec<u8> {
+    pub(super) fn unread(&mut self) -> &mut Vec<u8> {
         &mut self.unread
     }
 
-    pub(crate) fn unsent(&self) -> &[u8] {
+    pub(super) fn unsent(&self) -> &[u8] {
         &self.unsent[self.sent..]
     }
 
     /// Appends `answer` to what is unsent.
-    pub(crate) fn push_unsent(&mut self, answer: &[u8]) {
+    pub(super) fn push_unsent(&mut self, answer: &[u8]) {
         // Sent bytes are dropped before the buffer would grow, so that its size stays in proportion to what
         // is unsent.
         if self.sent > 0 && self.unsent.len() + answer.len() > self.unsent.capacity() {
@@ -57,13 +57,18 @@ impl ConnBuffers {
     }
 
     /// `bytes` more are sent.
-    pub(crate) fn advance(&mut self, bytes: usize) {
+    pub(super) fn advance(&mut self, bytes: usize) {
         self.sent += bytes;
         self.check();
         if self.sent == self.unsent.len() {
             self.unsent = Vec::new();
             self.sent = 0;
         }
+    }
+
+    #[cfg(debug_assertions)]
+    pub(super) fn is_in_frame(&self) -> bool {
+        !self.unread.is_empty()
     }
 
     /// Counts bytes that were discarded, and returns how many there are now.

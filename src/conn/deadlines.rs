@@ -144,6 +144,12 @@ impl<T> DeadlineQueue<T> {
         (self.head != END).then_some(self.head)
     }
 
+    /// Whether there is a timeout.
+    #[cfg(debug_assertions)]
+    pub(crate) fn is_on(&self) -> bool {
+        self.timeout_ms.is_some()
+    }
+
     /// Panics unless the queue is linked in both directions and sorted; returns its length.
     #[cfg(debug_assertions)]
     pub(crate) fn check(&self, items: &mut Slab<T>) -> usize {
@@ -219,15 +225,15 @@ mod tests {
     }
 
     #[test]
-    fn a_cancelled_item_never_expires_wherever_it_stood() {
-        for cancelled in 0..3 {
+    fn a_canceled_item_never_expires_wherever_it_stood() {
+        for canceled in 0..3 {
             let (mut queue, mut items) = (absolute(100), items(3));
             for key in 0..3 {
                 queue.arm(&mut items, key, at(0));
             }
-            queue.cancel(&mut items, cancelled);
-            queue.cancel(&mut items, cancelled);
-            let left: Vec<u32> = (0..3).filter(|key| *key != cancelled).collect();
+            queue.cancel(&mut items, canceled);
+            queue.cancel(&mut items, canceled);
+            let left: Vec<u32> = (0..3).filter(|key| *key != canceled).collect();
             assert_eq!(expire(&mut queue, &mut items, at(100)), left);
         }
     }

@@ -27,21 +27,9 @@ pub(crate) enum ConnEvent {
     Flushed,
 }
 
-/// What entering a state demands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub(crate) enum Effect {
-    /// Nothing.
-    Nothing,
-    /// End our side, and discard what still comes.
-    HalfClose,
-    /// Close the connection.
-    Close,
-}
-
 impl State {
-    /// The state after `event`; ARCHITECTURE.md has the diagram. Errors and deadlines are not in the table: they close a connection in any
-    /// state.
+    /// The state after `event`; ARCHITECTURE.md has the diagram. Errors and deadlines are not in it: they close a
+    /// connection in any state.
     pub(crate) fn after(self, event: ConnEvent) -> Self {
         match (self, event) {
             (Self::Open, ConnEvent::Flushed) => Self::Open,
@@ -55,16 +43,6 @@ impl State {
             | (Self::Closed, ConnEvent::PeerEnded | ConnEvent::ServiceEnded | ConnEvent::Flushed) => {
                 Self::Closed
             }
-        }
-    }
-
-    /// What going from this state to `next` demands.
-    pub(crate) fn effect_of(self, next: Self) -> Effect {
-        match next {
-            _ if next == self => Effect::Nothing,
-            Self::Lingering => Effect::HalfClose,
-            Self::Closed => Effect::Close,
-            Self::Open | Self::Ending | Self::Finishing => Effect::Nothing,
         }
     }
 }

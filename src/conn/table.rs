@@ -3,7 +3,9 @@
 //! It keeps these together so that a connection that is removed is gone from all of them. It knows neither the
 //! network nor the services.
 
-mod deadlines;
+#[cfg(debug_assertions)]
+mod invariants;
+mod timeouts;
 
 use std::net::SocketAddr;
 
@@ -11,12 +13,13 @@ use slab::Slab;
 
 use super::{Conn, Flags, NO_BUFFERS};
 use crate::conn::buffers::ConnBuffers;
-use crate::conn::deadlines::{DeadlineQueue, Link};
+use crate::conn::deadlines::{DeadlineQueue, Link, Tick};
 use crate::conn::peer_addr::PeerAddrs;
-use crate::conn::state::State;
-use crate::conn::stream_session::StreamSession;
+use crate::conn::stream_session::{Effect, StreamSession};
 use crate::conn::token::{ConnId, GENERATION_MASK};
 use crate::limits::Limits;
+
+pub(crate) use timeouts::Timeout;
 
 /// The connections of the server.
 #[derive(Debug)]
@@ -32,7 +35,7 @@ pub(crate) struct ConnTable<S> {
 }
 
 /// The parts of a connection that a step of its session needs.
-pub(crate) struct Receiving<'a> {
+pub(crate) struct SessionParts<'a> {
     pub(crate) session: &'a mut StreamSession,
     /// The beginning of a frame; `None` if there is none.
     pub(crate) unread: Option<&'a mut Vec<u8>>,
@@ -63,8 +66,8 @@ impl<S> ConnTable<S> {
         self.conns.len()
     }
 
-    /// Connections with bytes that are neither consumed nor sent.
-    pub(crate) fn busy(&self) -> usize {
+    /// The number of connections with stored bytes.
+    pub(crate) fn busy_len(&self) -> usize {
         self.buffers.len()
     }
 
@@ -96,11 +99,11 @@ impl<S> ConnTable<S> {
     /// Removes the connection from the table and from every queue, and returns its stream.
     pub(crate) fn remove(&mut self, key: u32) -> S {
         self.drop_buffers(key);
-        match self.conn(key).session.state() {
-            State::Lingering => self.lingering.cancel(&mut self.conns, key),
-            State::Open | State::Ending | State::Finishing | State::Closed => {
-                self.idle.cancel(&mut self.conns, key);
-            }
+        // It entered the queue of lingering connections with the state.
+        if self.conn(key).session.is_lingering() {
+            self.lingering.cancel(&mut self.conns, key);
+        } else {
+            self.idle.cancel(&mut self.conns, key);
         }
         let conn = self.conns.remove(key as usize);
         self.peers.release(conn.peer);
@@ -108,14 +111,10 @@ impl<S> ConnTable<S> {
     }
 
     /// The slot of `id`, if it is still that connection's. A late event of a closed connection finds its slot
-    /// empty or with another tenant, and must reach neither.
+    /// empty or used again, and must have no effect.
     pub(crate) fn find(&self, id: ConnId) -> Option<u32> {
         let conn = self.conns.get(id.key as usize)?;
         (conn.generation == id.generation).then_some(id.key)
-    }
-
-    pub(crate) fn id(&self, key: u32) -> ConnId {
-        self.conn(key).id(key)
     }
 
     pub(crate) fn conn(&self, key: u32) -> &Conn<S> {
@@ -136,9 +135,9 @@ impl<S> ConnTable<S> {
         reason = "on the way of each message; a call and its copies cost a tenth of it"
     )]
     #[inline(always)]
-    pub(crate) fn receiving(&mut self, key: u32) -> Receiving<'_> {
+    pub(crate) fn session_parts(&mut self, key: u32) -> SessionParts<'_> {
         let conn = &mut self.conns[key as usize];
-        Receiving {
+        SessionParts {
             peer: self.peers.address(conn.peer),
             endpoint: conn.endpoint,
             unread: match conn.buffers {
@@ -162,15 +161,6 @@ impl<S> ConnTable<S> {
             NO_BUFFERS => 0,
             index => self.buffers[index as usize].unsent().len(),
         }
-    }
-
-    pub(crate) fn unsent_bytes(&self, key: u32) -> usize {
-        self.unsent_bytes_of(self.conn(key))
-    }
-
-    /// Whether the connection has no bytes that are neither consumed nor sent.
-    pub(crate) fn is_quiet(&self, key: u32) -> bool {
-        self.conn(key).buffers == NO_BUFFERS
     }
 
     /// Discards the beginning of a frame, and returns whether there was one.
@@ -215,6 +205,28 @@ impl<S> ConnTable<S> {
         }
     }
 
+    /// Goes on after everything was sent. A connection that lingers from now on has until the linger timeout to
+    /// end its side.
+    pub(crate) fn flushed(&mut self, key: u32, now: Tick) -> Effect {
+        let effect = self.conn_mut(key).session.flushed();
+        self.follow(key, effect, now)
+    }
+
+    /// Ends a connection that is between two frames, because the server stops.
+    pub(crate) fn stop(&mut self, key: u32, now: Tick) -> Effect {
+        let effect = self.conn_mut(key).session.stop();
+        self.follow(key, effect, now)
+    }
+
+    /// A connection is in the queue of lingering ones exactly while its state is `Lingering`.
+    fn follow(&mut self, key: u32, effect: Effect, now: Tick) -> Effect {
+        if effect == Effect::HalfClose {
+            self.idle.cancel(&mut self.conns, key);
+            self.lingering.arm(&mut self.conns, key, now);
+        }
+        effect
+    }
+
     fn buffers_mut(&mut self, key: u32) -> &mut ConnBuffers {
         let conn = &mut self.conns[key as usize];
         if conn.buffers == NO_BUFFERS {
@@ -242,8 +254,6 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    use crate::conn::deadlines::Tick;
-
     fn table() -> ConnTable<u32> {
         ConnTable::new(&Limits { idle_timeout: Some(Duration::from_secs(1)), ..Limits::default() })
     }
@@ -253,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_event_does_not_reach_the_next_tenant_of_a_slot() {
+    fn a_late_event_does_not_reach_the_next_connection_in_a_slot() {
         let mut table = table();
         let old = insert(&mut table, 1);
         table.remove(old.key);
@@ -288,15 +298,14 @@ mod tests {
             table.store_unread(id.key, vec![1]);
             table.start_frame(id.key, Tick::default());
             table.push_unsent(id.key, b"answer");
-            table.time_write(id.key, false, Tick::default());
+            table.renew_write(id.key, false, Tick::default());
         }
-        table.start_linger(ids[1].key, Tick::default());
-        let _ = table.conn_mut(ids[1].key).session.stop();
+        let _ = table.stop(ids[1].key, Tick::default());
         assert_eq!(table.wait_ms(later), Some(0));
         for id in ids {
             table.remove(id.key);
         }
-        assert_eq!((table.len(), table.busy(), table.wait_ms(later)), (0, 0, None));
+        assert_eq!((table.len(), table.busy_len(), table.wait_ms(later)), (0, 0, None));
     }
 
     #[test]
@@ -305,13 +314,13 @@ mod tests {
         let key = insert(&mut table, 1).key;
         table.store_unread(key, Vec::new());
         table.push_unsent(key, b"");
-        assert!(table.is_quiet(key));
+        assert!(table.conn(key).is_idle());
         table.push_unsent(key, b"answer");
-        assert_eq!((table.unsent_bytes(key), table.is_quiet(key)), (6, false));
+        assert_eq!((table.unsent(key), table.conn(key).is_idle()), (&b"answer"[..], false));
         table.advance_unsent(key, 6);
         table.release_if_empty(key);
-        assert!(table.is_quiet(key));
-        assert_eq!(table.busy(), 0);
+        assert!(table.conn(key).is_idle());
+        assert_eq!(table.busy_len(), 0);
     }
 
     #[test]
@@ -320,11 +329,11 @@ mod tests {
         let at = |seconds| Tick::after(Duration::from_secs(seconds));
         let key = insert(&mut table, 1).key;
         table.push_unsent(key, b"answer");
-        table.time_write(key, false, at(0));
-        table.time_write(key, false, at(20));
+        table.renew_write(key, false, at(0));
+        table.renew_write(key, false, at(20));
         let wait_ms = table.wait_ms(at(20)).unwrap();
         assert!((10_000..13_000).contains(&wait_ms), "{wait_ms}");
-        table.time_write(key, true, at(20));
+        table.renew_write(key, true, at(20));
         assert!(table.wait_ms(at(20)).unwrap() >= 30_000);
     }
 }

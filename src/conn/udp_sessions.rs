@@ -83,6 +83,13 @@ impl UdpSessions {
         fresh.into_iter().chain(confirmed).min()
     }
 
+    /// Panics unless each session is in one of the queues, and both are sorted.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(&mut self) {
+        let queued = self.fresh.check(&mut self.entries) + self.confirmed.check(&mut self.entries);
+        assert_eq!((queued, self.by_peer.len()), (self.entries.len(), self.entries.len()), "sessions");
+    }
+
     fn open(&mut self, peer: SocketAddr, now: Tick) {
         if self.entries.len() >= self.entries_max {
             match self.fresh.first().or(self.confirmed.first()) {

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use crate::conn::CloseReason;
 use crate::conn::deadlines::{Tick, milliseconds};
 use crate::conn::log_throttle::LogKind;
+use crate::conn::table::SessionParts;
 use crate::conn::token::Source;
 use crate::event_loop::EventLoop;
 use crate::net::{AcceptFailure, Net};
@@ -97,17 +98,15 @@ impl<N: Net> EventLoop<N> {
         let start = self.outbox.bytes.len();
         let service = self.listeners[endpoint].service.as_ref();
         let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
-        let session = &mut self.table.conn_mut(id.key).session;
+        let SessionParts { session, .. } = self.table.session_parts(id.key);
         let step = if is_full {
             session.open_full(service, self.limits.connections_max, &mut out)
         } else {
             session.open(service, unix_seconds, &mut out)
         };
         self.refusals += usize::from(is_full);
-        if let Some(reason) = step.refusal {
-            self.log_refusal(id.key, &reason);
-        }
+        let journal_lines = self.apply_step(id.key, step);
         self.table.renew_idle(id.key, self.now);
-        self.post(id.key, start, step.recorded);
+        self.queue_answer(id.key, start, journal_lines);
     }
 }

@@ -2,37 +2,34 @@
 
 use crate::conn::CloseReason;
 use crate::conn::log_throttle::LogKind;
-use crate::conn::state::Effect;
+use crate::conn::stream_session::Effect;
 use crate::event_loop::EventLoop;
 use crate::event_loop::accept::Accepting;
 use crate::net::Net;
 
 impl<N: Net> EventLoop<N> {
-    /// Does what a new state of the connection demands. Returns whether the connection is still open.
+    /// Does what a new state of the connection requires. Returns whether the connection is still open.
     pub(super) fn apply(&mut self, key: u32, effect: Effect) -> bool {
         match effect {
             Effect::Nothing => true,
-            Effect::HalfClose if self.net.half_close(&self.table.conn(key).stream).is_ok() => {
-                self.table.start_linger(key, self.now);
-                true
-            }
+            Effect::HalfClose if self.net.half_close(&self.table.conn(key).stream).is_ok() => true,
             Effect::HalfClose => {
                 self.close(key, CloseReason::Reset);
                 false
             }
             Effect::Close => {
-                self.close(key, self.table.conn(key).session.reason());
+                self.close(key, self.table.conn(key).session().reason());
                 false
             }
         }
     }
 
-    /// Closes a connection: the only place that does.
+    /// Closes a connection. No other place does.
     pub(super) fn close(&mut self, key: u32, reason: CloseReason) {
         self.counters.closed[reason as usize] += 1;
         let peer = self.table.peer(key);
         let conn = self.table.conn(key);
-        if conn.session.reason() == CloseReason::Full {
+        if conn.session().reason() == CloseReason::Full {
             self.refusals -= 1;
         }
         let address = self.listeners[usize::from(conn.endpoint)].address;

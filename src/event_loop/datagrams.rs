@@ -46,14 +46,14 @@ impl<N: Net> EventLoop<N> {
         let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
         let text = &self.read_buffer[bytes];
         let outcome = reply_rules::answer(service.as_ref(), sessions, text, peer, &mut out, self.now);
-        let recorded = out.journal_lines();
-        self.counters.messages += recorded;
+        let journal_lines = out.journal_lines();
+        self.counters.messages += journal_lines;
         if outcome == DatagramOutcome::Dropped {
             self.counters.datagrams_dropped += 1;
         }
         let bytes = start..self.outbox.bytes.len();
         if !bytes.is_empty() {
-            self.outbox.push_datagram(index, recorded > 0, Datagram { bytes, peer, local });
+            self.outbox.push_datagram(index, journal_lines > 0, Datagram { bytes, peer, local });
         }
     }
 
@@ -66,7 +66,7 @@ impl<N: Net> EventLoop<N> {
         for run in &runs {
             let of_run = &answers[start..run.end];
             start = run.end;
-            if run.recorded && committed == Committed::Waiting {
+            if run.needs_commit && committed == Committed::Waiting {
                 let waits = io::ErrorKind::WouldBlock.into();
                 of_run.iter().for_each(|answer| self.count_unsent(run.socket, answer, &waits));
             } else {

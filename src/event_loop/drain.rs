@@ -1,7 +1,6 @@
 //! Stopping: frames that have begun are finished, then the server ends.
 
 use crate::conn::CloseReason;
-use crate::conn::Flags;
 use crate::conn::deadlines::{Tick, milliseconds};
 use crate::event_loop::accept::Accepting;
 use crate::event_loop::{EventLoop, LoopError};
@@ -22,18 +21,18 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    /// Whether a connection that has nothing to do is ended: once idle ones are being closed anyway, and before
-    /// that if it was just `answered`, and so is known to be between two frames.
-    pub(super) fn ends_quiet(self, answered: bool) -> bool {
+    /// Whether an idle connection is ended now. Before the idle ones are closed, only one that was just answered
+    /// is.
+    pub(super) fn ends_idle(self, was_answered: bool) -> bool {
         match self {
-            Self::Draining { idle_closed, .. } => idle_closed || answered,
+            Self::Draining { idle_closed, .. } => idle_closed || was_answered,
             Self::Serving | Self::Stopped => false,
         }
     }
 }
 
-/// How long a storm of connects can put off closing the listeners, in milliseconds.
-const ACCEPT_WHILE_DRAINING_MS: u32 = 100;
+/// Maximum time that new connections delay closing the listeners, in milliseconds.
+const DRAIN_ACCEPT_MS_MAX: u32 = 100;
 
 impl<N: Net> EventLoop<N> {
     /// Handles requests to stop: the first drains, the second stops at once.
@@ -41,7 +40,7 @@ impl<N: Net> EventLoop<N> {
         for _ in 0..self.net.stop_requests() {
             self.phase = match self.phase {
                 Phase::Serving => {
-                    let (connections, busy) = (self.table.len(), self.table.busy());
+                    let (connections, busy) = (self.table.len(), self.table.busy_len());
                     log::info!("stopping: {connections} open connections, {busy} busy");
                     Phase::Draining { since: self.now, idle_closed: false }
                 }
@@ -63,7 +62,7 @@ impl<N: Net> EventLoop<N> {
         milliseconds(self.limits.drain_timeout).saturating_sub(self.now.ms_since(since))
     }
 
-    /// Goes on with stopping, if that was requested.
+    /// Takes the next step of stopping, if that was requested.
     pub(super) fn continue_draining(&mut self) -> Result<(), LoopError> {
         if let Phase::Draining { since, idle_closed: false } = self.phase {
             self.close_listeners_then_idle(since);
@@ -90,25 +89,19 @@ impl<N: Net> EventLoop<N> {
     /// nothing to do are closed.
     fn close_listeners_then_idle(&mut self, since: Tick) {
         if !self.endpoints_are_closed() {
-            let some_wait =
-                self.accepting == Accepting::Running && self.listeners.iter().any(|one| one.ready);
-            if !some_wait || self.now.ms_since(since) >= ACCEPT_WHILE_DRAINING_MS {
+            let is_backlog_pending =
+                self.accepting == Accepting::Running && self.listeners.iter().any(|listener| listener.ready);
+            if !is_backlog_pending || self.now.ms_since(since) >= DRAIN_ACCEPT_MS_MAX {
                 self.close_endpoints();
             }
         } else if self.events.len() < self.limits.events_per_poll_max {
             for key in self.table.keys() {
-                if self.is_between_frames(key) {
+                if self.table.conn(key).is_idle() {
                     self.close(key, CloseReason::Stopped);
                 }
             }
             self.phase = Phase::Draining { since, idle_closed: true };
         }
-    }
-
-    /// Whether the connection is open and no byte of it is on its way, in either direction or in the kernel.
-    pub(super) fn is_between_frames(&self, key: u32) -> bool {
-        let conn = self.table.conn(key);
-        conn.session.is_open() && self.table.is_quiet(key) && !conn.flags.contains(Flags::READABLE)
     }
 
     /// From now on the kernel refuses new connections.

@@ -1,12 +1,13 @@
-//! Closing connections whose deadline is over.
+//! Closing connections whose deadline has passed.
 
 use crate::conn::deadlines::Tick;
+use crate::conn::table::Timeout;
 use crate::conn::{CloseReason, Flags};
 use crate::event_loop::EventLoop;
 use crate::net::Net;
 
 impl<N: Net> EventLoop<N> {
-    /// Closes what was over its deadline at `polled_at`, before this turn's poll.
+    /// Closes connections whose deadline had passed at `polled_at`, before this turn's poll.
     ///
     /// After this process was stopped for a while, or the machine was asleep, every peer would look idle although
     /// its bytes wait. So a deadline that is over when the poll returns waits for another poll, which reports
@@ -23,28 +24,18 @@ impl<N: Net> EventLoop<N> {
         let now = self.now;
         // After a poll that waited for weeks, without a deadline to end it, older ticks cannot be compared.
         let polled_at = if polled_at.is_by(now) { polled_at } else { now };
-        while let Some(key) = self.table.due_linger(polled_at) {
-            self.close(key, self.table.conn(key).session.reason());
-        }
-        while let Some(key) = self.table.due_frame(polled_at) {
-            // Bytes that have come and are not read yet are not the peer's delay, nor is the journal's.
-            if self.table.conn(key).flags.contains(Flags::READABLE | Flags::HELD) {
-                self.table.start_frame(key, now);
-            } else {
-                self.close(key, CloseReason::FrameTimeout);
-            }
-        }
-        while let Some(key) = self.table.due_write(polled_at) {
-            self.close(key, CloseReason::WriteTimeout);
-        }
-        while let Some(key) = self.table.due_idle(polled_at) {
+        while let Some((key, timeout)) = self.table.due(polled_at) {
             let conn = self.table.conn(key);
-            if !conn.session.is_open() {
-                self.table.stop_idle(key);
-            } else if conn.flags.contains(Flags::READABLE) || !self.table.is_quiet(key) {
-                self.table.restart_idle(key, now);
-            } else {
-                self.close(key, CloseReason::IdleTimeout);
+            match timeout {
+                Timeout::Linger => self.close(key, conn.session().reason()),
+                // Bytes that have come and are not read yet are not the peer's delay, nor is the journal's.
+                Timeout::Frame if conn.flags.contains(Flags::READABLE | Flags::HELD) => {
+                    self.table.start_frame(key, now);
+                }
+                Timeout::Frame => self.close(key, CloseReason::FrameTimeout),
+                Timeout::Write => self.close(key, CloseReason::WriteTimeout),
+                Timeout::Idle if conn.is_idle() => self.close(key, CloseReason::IdleTimeout),
+                Timeout::Idle => self.table.restart_idle(key, now),
             }
         }
         for socket in self.sockets.iter_mut().filter(|socket| !socket.ready) {

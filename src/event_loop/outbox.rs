@@ -24,14 +24,14 @@ pub(super) struct Answer {
     pub(super) to: ConnId,
     pub(super) bytes: Range<usize>,
     /// It acknowledges a message that must be in the journal first.
-    pub(super) recorded: bool,
+    pub(super) needs_commit: bool,
 }
 
-/// Consecutive answers that leave by one socket, and depend on the journal alike.
+/// Consecutive answers of one socket that all wait for the commit, or none.
 #[derive(Debug, Clone)]
 pub(super) struct DatagramRun {
     pub(super) socket: usize,
-    pub(super) recorded: bool,
+    pub(super) needs_commit: bool,
     /// Its end in the list of answers; it begins where the run before it ends.
     pub(super) end: usize,
 }
@@ -43,12 +43,12 @@ impl Outbox {
             || self.bytes.len() >= limits.answer_bytes_per_commit_max
     }
 
-    pub(super) fn push_datagram(&mut self, socket: usize, recorded: bool, answer: Datagram) {
+    pub(super) fn push_datagram(&mut self, socket: usize, needs_commit: bool, answer: Datagram) {
         self.datagrams.push(answer);
         let end = self.datagrams.len();
         match self.runs.last_mut() {
-            Some(last) if last.socket == socket && last.recorded == recorded => last.end = end,
-            _ => self.runs.push(DatagramRun { socket, recorded, end }),
+            Some(last) if last.socket == socket && last.needs_commit == needs_commit => last.end = end,
+            _ => self.runs.push(DatagramRun { socket, needs_commit, end }),
         }
     }
 

@@ -4,19 +4,19 @@ use std::io;
 
 use crate::conn::log_throttle::LogKind;
 use crate::conn::stream_session::{FrameDeadline, Step};
-use crate::conn::table::Receiving;
+use crate::conn::table::SessionParts;
 use crate::conn::{CloseReason, Flags};
 use crate::event_loop::EventLoop;
 use crate::event_loop::outbox::Answer;
 use crate::net::Net;
 use crate::service::Output;
 
-/// What a read came to.
+/// The outcome of a read.
 enum ReadOutcome {
     /// The connection is closed.
     Closed,
-    /// It is still open, and this many messages were written to the journal.
-    Open { recorded: u64 },
+    /// It is still open, and this many lines were appended to the journal.
+    Open { journal_lines: u64 },
 }
 
 impl<N: Net> EventLoop<N> {
@@ -25,50 +25,50 @@ impl<N: Net> EventLoop<N> {
     pub(super) fn visit(&mut self, key: u32) {
         self.table.conn_mut(key).flags.remove(Flags::QUEUED);
         if self.journal_is_behind() {
-            self.hold_if_it_records(key);
+            self.hold_if_it_uses_journal(key);
         }
         let reads = self.can_read(self.table.conn(key));
         let start = self.outbox.bytes.len();
-        match if reads { self.read(key) } else { ReadOutcome::Open { recorded: 0 } } {
+        match if reads { self.read(key) } else { ReadOutcome::Open { journal_lines: 0 } } {
             ReadOutcome::Closed => {}
-            ReadOutcome::Open { recorded } => self.post(key, start, recorded),
+            ReadOutcome::Open { journal_lines } => self.queue_answer(key, start, journal_lines),
         }
     }
 
     /// While the journal has no room, reading for a service that writes to it is of no use.
     #[cold]
-    fn hold_if_it_records(&mut self, key: u32) {
+    fn hold_if_it_uses_journal(&mut self, key: u32) {
         let conn = self.table.conn(key);
-        let records = self.listeners[usize::from(conn.endpoint)].records;
-        if records && conn.session.is_open() && conn.flags.contains(Flags::READABLE) {
+        let uses_journal = self.listeners[usize::from(conn.endpoint)].uses_journal;
+        if uses_journal && conn.session().is_open() && conn.flags.contains(Flags::READABLE) {
             self.hold(key);
         }
     }
 
     /// The connection waits for the journal: it is neither read nor written.
     pub(super) fn hold(&mut self, key: u32) {
-        let flags = &mut self.table.conn_mut(key).flags;
-        if !flags.contains(Flags::HELD) {
-            flags.insert(Flags::HELD);
+        let conn = self.table.conn_mut(key);
+        if !conn.flags.contains(Flags::HELD) {
+            conn.flags.insert(Flags::HELD);
+            self.held.push(conn.id(key));
             // What is unsent waits for the journal now, and not for the peer.
             self.table.stop_write(key);
-            self.held.push(self.table.id(key));
         }
     }
 
     /// Queues the bytes of the outbox from `start` on as the connection's answer. If there is nothing to send,
     /// the visit ends here.
-    pub(super) fn post(&mut self, key: u32, start: usize, recorded: u64) {
-        self.counters.messages += recorded;
-        let recorded = recorded > 0;
+    pub(super) fn queue_answer(&mut self, key: u32, start: usize, journal_lines: u64) {
+        self.counters.messages += journal_lines;
+        let needs_commit = journal_lines > 0;
         let conn = self.table.conn(key);
-        if recorded {
-            self.listeners[usize::from(conn.endpoint)].records = true;
+        if needs_commit {
+            self.listeners[usize::from(conn.endpoint)].uses_journal = true;
         }
         let bytes = start..self.outbox.bytes.len();
-        if !bytes.is_empty() || conn.session.is_ending() || self.table.unsent_bytes_of(conn) > 0 {
+        if !bytes.is_empty() || conn.session().is_ending() || self.table.unsent_bytes_of(conn) > 0 {
             let to = conn.id(key);
-            self.outbox.answers.push(Answer { to, bytes, recorded });
+            self.outbox.answers.push(Answer { to, bytes, needs_commit });
         } else {
             self.reschedule(key, false);
         }
@@ -90,9 +90,11 @@ impl<N: Net> EventLoop<N> {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 conn.flags.remove(Flags::READABLE);
-                ReadOutcome::Open { recorded: 0 }
+                ReadOutcome::Open { journal_lines: 0 }
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => ReadOutcome::Open { recorded: 0 },
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                ReadOutcome::Open { journal_lines: 0 }
+            }
             Err(error) => {
                 self.close(key, CloseReason::of(&error));
                 ReadOutcome::Closed
@@ -100,65 +102,63 @@ impl<N: Net> EventLoop<N> {
         }
     }
 
-    /// The first `bytes` bytes of the read buffer have come.
+    /// Handles the first `bytes` bytes of the read buffer, which have come.
     fn on_bytes(&mut self, key: u32, bytes: usize) -> ReadOutcome {
-        let Receiving { session, unread, peer, endpoint } = self.table.receiving(key);
+        let SessionParts { session, unread, peer, endpoint } = self.table.session_parts(key);
         if session.is_lingering() {
             return self.discard(key, bytes);
         }
-        let fresh = &self.read_buffer[..bytes];
         let service = self.listeners[usize::from(endpoint)].service.as_ref();
         let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
-        // Mostly nothing is unread from before, and nothing is left.
+        // Commonly nothing is unread from before, and nothing is left.
         let mut left = Vec::new();
-        let Step { recorded, frame, refusal } =
-            session.receive(service, unread.unwrap_or(&mut left), fresh, &mut out);
+        let unread = unread.unwrap_or(&mut left);
+        let step = session.receive(service, unread, &self.read_buffer[..bytes], &mut out);
         self.table.renew_idle(key, self.now);
         self.table.store_unread(key, left);
-        match frame {
+        ReadOutcome::Open { journal_lines: self.apply_step(key, step) }
+    }
+
+    /// Discards bytes of a peer whose stream has ended.
+    fn discard(&mut self, key: u32, bytes: usize) -> ReadOutcome {
+        if self.table.add_discarded(key, bytes) > self.limits.linger_bytes_max {
+            self.close(key, self.table.conn(key).session().reason());
+            return ReadOutcome::Closed;
+        }
+        ReadOutcome::Open { journal_lines: 0 }
+    }
+
+    /// Handles the end of the peer's side.
+    fn on_end_of_stream(&mut self, key: u32) -> ReadOutcome {
+        self.table.conn_mut(key).flags.remove(Flags::READABLE);
+        let is_in_frame = self.table.discard_unread(key);
+        let SessionParts { session, peer, endpoint, .. } = self.table.session_parts(key);
+        if session.is_lingering() {
+            self.close(key, self.table.conn(key).session().reason());
+            return ReadOutcome::Closed;
+        }
+        let service = self.listeners[usize::from(endpoint)].service.as_ref();
+        let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
+        let step = session.peer_ended(service, is_in_frame, &mut out);
+        ReadOutcome::Open { journal_lines: self.apply_step(key, step) }
+    }
+
+    /// Does what a step requires, but for the commit and the answer. Returns the lines that need the commit.
+    #[inline]
+    pub(super) fn apply_step(&mut self, key: u32, step: Step) -> u64 {
+        match step.frame {
             FrameDeadline::Keep => {}
             FrameDeadline::Start => self.table.start_frame(key, self.now),
             FrameDeadline::Stop => self.table.stop_frame(key),
         }
-        if let Some(reason) = refusal {
+        if let Some(reason) = step.refusal {
             self.log_refusal(key, &reason);
         }
-        ReadOutcome::Open { recorded }
-    }
-
-    /// Bytes have come of a peer whose stream has ended.
-    fn discard(&mut self, key: u32, bytes: usize) -> ReadOutcome {
-        if self.table.add_discarded(key, bytes) > self.limits.linger_bytes_max {
-            self.close(key, self.table.conn(key).session.reason());
-            return ReadOutcome::Closed;
-        }
-        ReadOutcome::Open { recorded: 0 }
-    }
-
-    /// The peer has ended its side.
-    fn on_end_of_stream(&mut self, key: u32) -> ReadOutcome {
-        self.table.conn_mut(key).flags.remove(Flags::READABLE);
-        let is_in_frame = self.table.discard_unread(key);
-        let Receiving { session, peer, endpoint, .. } = self.table.receiving(key);
-        if session.is_lingering() {
-            let reason = session.reason();
-            self.close(key, reason);
-            return ReadOutcome::Closed;
-        }
-        let service = self.listeners[usize::from(endpoint)].service.as_ref();
-        let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
-        let Step { recorded, frame, refusal } = session.peer_ended(service, is_in_frame, &mut out);
-        if frame == FrameDeadline::Stop {
-            self.table.stop_frame(key);
-        }
-        if let Some(reason) = refusal {
-            self.log_refusal(key, &reason);
-        }
-        ReadOutcome::Open { recorded }
+        step.journal_lines
     }
 
     #[cold]
-    pub(super) fn log_refusal(&mut self, key: u32, reason: &str) {
+    fn log_refusal(&mut self, key: u32, reason: &str) {
         let peer = self.table.peer(key);
         let address = self.listeners[usize::from(self.table.conn(key).endpoint)].address;
         let kind = LogKind::Closed(CloseReason::BadInput);

@@ -22,7 +22,7 @@ impl<N: Net> EventLoop<N> {
 
     fn send_answer(&mut self, answer: &Answer, committed: Committed) {
         let Some(key) = self.table.find(answer.to) else { return };
-        if answer.recorded && committed == Committed::Waiting {
+        if answer.needs_commit && committed == Committed::Waiting {
             self.hold(key);
         }
         let fresh = &self.outbox.bytes[answer.bytes.clone()];
@@ -34,26 +34,26 @@ impl<N: Net> EventLoop<N> {
         let outcome = if !flags.contains(Flags::WRITABLE) {
             self.table.push_unsent(key, fresh);
             Ok(0)
-        } else if self.table.unsent_bytes(key) == 0 {
+        } else if self.table.unsent(key).is_empty() {
             write_fresh(&mut self.net, &mut self.table, key, fresh)
         } else {
             self.table.push_unsent(key, fresh);
             write_unsent(&mut self.net, &mut self.table, key)
         };
         match outcome {
-            // Mostly everything is sent, and there is nothing else to do.
-            Ok(_) if self.phase == Phase::Serving && self.table.conn(key).is_drained() => {}
-            Ok(taken) if self.table.unsent_bytes(key) > 0 => {
+            // Commonly everything is sent, and there is nothing else to do.
+            Ok(_) if self.phase == Phase::Serving && self.table.conn(key).is_idle() => {}
+            Ok(taken) if !self.table.unsent(key).is_empty() => {
                 // Short: the kernel's buffer is full, and an event will report when it is not.
                 self.table.conn_mut(key).flags.remove(Flags::WRITABLE);
-                self.table.time_write(key, taken > 0, self.now);
+                self.table.renew_write(key, taken > 0, self.now);
                 // While little is unsent, reading continues.
                 self.reschedule(key, false);
             }
             Ok(_) => {
                 self.table.stop_write(key);
                 // A stream that was to end after its last answer ends here.
-                let effect = self.table.conn_mut(key).session.flushed();
+                let effect = self.table.flushed(key, self.now);
                 if self.apply(key, effect) {
                     self.reschedule(key, true);
                 }
@@ -65,12 +65,12 @@ impl<N: Net> EventLoop<N> {
 
     /// At the end of a visit: the connection continues in the next turn, waits for an event, or, when the
     /// server is stopping, has had its last frame.
-    pub(super) fn reschedule(&mut self, key: u32, answered: bool) {
+    pub(super) fn reschedule(&mut self, key: u32, was_answered: bool) {
         self.table.release_if_empty(key);
         if self.can_continue(key) {
             self.enqueue(key);
-        } else if self.phase.ends_quiet(answered) && self.is_between_frames(key) {
-            let effect = self.table.conn_mut(key).session.stop();
+        } else if self.phase.ends_idle(was_answered) && self.table.conn(key).is_idle() {
+            let effect = self.table.stop(key, self.now);
             self.apply(key, effect);
         }
     }

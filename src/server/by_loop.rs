@@ -14,18 +14,14 @@ pub(super) fn serve(mut setup: Setup) -> Result<(), ServeError> {
     let listening = std::mem::take(&mut setup.listening);
     let mut server = event_loop(setup)?;
     #[cfg(feature = "signals")]
-    server
-        .net()
-        .take_signals()
-        .map_err(|error| ServeError::Start(format!("cannot take over signals: {error}")))?;
+    server.net().take_signals().map_err(failed("install signal handlers"))?;
     announce(&listening);
     server.run().map_err(ServeError::Run)
 }
 
 /// The event loop that serves what is open; signals do not stop it.
 pub(crate) fn event_loop(setup: Setup) -> Result<EventLoop<KernelNet>, ServeError> {
-    let failed = |error: io::Error| ServeError::Start(format!("cannot start the poller: {error}"));
-    let net = KernelNet::new(setup.socket_options).map_err(failed)?;
+    let net = KernelNet::new(setup.socket_options).map_err(failed("open the poller"))?;
     let mut server = EventLoop::new(net, setup.limits);
     for socket in setup.sockets {
         match socket {
@@ -36,13 +32,17 @@ pub(crate) fn event_loop(setup: Setup) -> Result<EventLoop<KernelNet>, ServeErro
                 server.bind_with(service, |net, token| net.adopt_socket(socket, token))
             }
         }
-        .map_err(failed)?;
+        .map_err(failed("poll an endpoint"))?;
     }
     if let Some(sink) = setup.journal {
-        watch(&sink, server.net()).map_err(failed)?;
+        watch(&sink, server.net()).map_err(failed("poll the journal"))?;
         server.set_journal(Journal::to(Box::new(sink), setup.ack));
     }
     Ok(server)
+}
+
+fn failed(what: &'static str) -> impl FnOnce(io::Error) -> ServeError {
+    move |error| ServeError::Start(format!("cannot {what}: {error}"))
 }
 
 fn watch(sink: &JournalSink, net: &mut KernelNet) -> io::Result<()> {

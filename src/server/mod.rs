@@ -17,13 +17,11 @@ use setup::Setup;
 /// # Errors
 /// See [`ServeError`]. Nothing is left running.
 pub(crate) fn serve(options: &ServeOptions) -> Result<(), ServeError> {
-    if cfg!(not(feature = "cli")) && options.model == Model::Threads {
-        return Err(ServeError::Start("this build has no thread per connection".into()));
-    }
-    let setup = Setup::open(options)?;
     match options.model {
+        Model::Loop => by_loop::serve(Setup::open(options)?),
         #[cfg(feature = "cli")]
-        Model::Threads => threads::serve(setup, options.thread_stack_bytes),
-        _ => by_loop::serve(setup),
+        Model::Threads => threads::serve(Setup::open(options)?, options.thread_stack_bytes),
+        #[cfg(not(feature = "cli"))]
+        Model::Threads => Err(ServeError::Start("this build has no thread per connection".into())),
     }
 }

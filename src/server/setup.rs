@@ -4,17 +4,20 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 
+use crate::event_loop::ENDPOINTS_MAX;
 use crate::journal::Ack;
 use crate::journal::sink::{self, JournalSink};
 use crate::limits::Limits;
 use crate::net::fd_limit;
 use crate::net::sockets::{self, SocketOptions};
 use crate::server::error::ServeError;
-use crate::server::options::{Model, ServeOptions};
+#[cfg(feature = "cli")]
+use crate::server::options::Model;
+use crate::server::options::ServeOptions;
 use crate::service::endpoint::Endpoint;
 use crate::service::{DatagramService, Definition, Make, Settings, StreamService};
 
-/// A server that is ready to run: nothing in it can fail any more because of the options.
+/// Everything that a server needs to run.
 pub(crate) struct Setup {
     pub(crate) sockets: Vec<OpenSocket>,
     /// What listens where, in the same order.
@@ -45,6 +48,11 @@ impl Setup {
     /// # Errors
     /// The first that cannot be opened. Nothing stays open.
     pub(crate) fn open(options: &ServeOptions) -> Result<Self, ServeError> {
+        if options.endpoints.len() > ENDPOINTS_MAX {
+            let reason =
+                format!("{} endpoints, at most {ENDPOINTS_MAX} can be served", options.endpoints.len());
+            return Err(ServeError::Start(reason));
+        }
         let mut limits = options.limits.clone();
         let warning = fd_limit::fit(&mut limits, options.connections_max, options.endpoints.len());
         if let Some(warning) = warning {
@@ -62,7 +70,10 @@ impl Setup {
         let journal = sink::open(&options.journal).map_err(|error| {
             ServeError::Start(format!("{}: cannot open the journal: {error}", options.journal))
         })?;
-        fit_threads(&mut limits, options.model);
+        #[cfg(feature = "cli")]
+        if options.model == Model::Threads {
+            fit_threads(&mut limits);
+        }
         Ok(Self { sockets, listening, journal, ack: options.ack, limits, socket_options: options.sockets })
     }
 }
@@ -75,14 +86,12 @@ pub(super) fn announce(listening: &[Listening]) {
     log::info!("ready");
 }
 
-/// Limits `limits` to the threads that this machine allows, if each connection has one.
-fn fit_threads(limits: &mut Limits, model: Model) {
-    #[cfg(feature = "cli")]
-    if let Some(warning) = (model == Model::Threads).then(|| crate::doctor::fit_threads(limits)).flatten() {
+/// Limits `limits` to the threads that this machine allows.
+#[cfg(feature = "cli")]
+fn fit_threads(limits: &mut Limits) {
+    if let Some(warning) = crate::doctor::fit_threads(limits) {
         log::warn!("{warning}");
     }
-    #[cfg(not(feature = "cli"))]
-    let _ = (limits, model);
 }
 
 fn bind(

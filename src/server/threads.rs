@@ -35,7 +35,7 @@ use crate::server::options::THREAD_STACK_BYTES;
 use crate::server::setup::{OpenSocket, Setup, announce};
 use crate::service::{DatagramService, Output, StreamService};
 
-use shared::{Admitted, MainEvent, Shared};
+use shared::{Admission, MainEvent, Shared};
 
 /// Serves until a signal asks to stop. Each connection's thread has a stack of `stack_bytes`.
 ///
@@ -56,7 +56,9 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
         match socket {
             OpenSocket::Stream(listener, service) => {
                 // Accepted sockets inherit it.
-                SockRef::from(&listener).set_write_timeout(shared.limits.write_timeout).map_err(failed)?;
+                let unset =
+                    |error: io::Error| ServeError::Start(format!("cannot set the write timeout: {error}"));
+                SockRef::from(&listener).set_write_timeout(shared.limits.write_timeout).map_err(unset)?;
                 let (listener, service) = (Arc::new(listener), Arc::from(service));
                 listeners.push(listener.clone());
                 let accept = move || accept(&listener, &service, &shared, stack_bytes);
@@ -128,7 +130,7 @@ fn wait_for_end(
 }
 
 fn forward_signals(events: Sender<MainEvent>) -> Result<(), ServeError> {
-    let failed = |error: io::Error| ServeError::Start(format!("cannot take over signals: {error}"));
+    let failed = |error: io::Error| ServeError::Start(format!("cannot install signal handlers: {error}"));
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
     spawn("signals", THREAD_STACK_BYTES, move || {
         for _ in signals.forever() {
@@ -179,11 +181,11 @@ fn accept(
 /// Whether there are as many threads as there may be. A connection is no longer counted shortly before its thread
 /// and the memory it has mapped are gone, so near the limit the kernel is asked.
 fn has_too_many_threads(shared: &Shared) -> bool {
-    let most = shared.limits.connections_max;
-    if shared.connections() < most - most / 8 {
+    let connections_max = shared.limits.connections_max;
+    if shared.connections() < connections_max - connections_max / 8 {
         return false;
     }
-    let threads_max = most + shared.limits.refusals_max;
+    let threads_max = connections_max + shared.limits.refusals_max;
     Status::from_file("/proc/self/status").is_ok_and(|status| status.threads >= threads_max as u64)
 }
 
@@ -198,14 +200,14 @@ fn open(
     shared: &Arc<Shared>,
     stack_bytes: usize,
 ) -> io::Result<()> {
-    let admitted = Admitted::to(shared, stream, peer);
+    let admission = Admission::new(shared, stream, peer);
     let service = service.clone();
     spawn("connection", stack_bytes, move || {
-        let reason = connection::serve(&admitted, service.as_ref());
-        let peer = admitted.connection.peer;
+        let reason = connection::serve(&admission, service.as_ref());
+        let peer = admission.connection.peer;
         log::debug!("{peer} closed: {reason}");
         if reason.is_logged() {
-            admitted.shared.warn(reason, format_args!("{peer}: {reason}"));
+            admission.shared.warn(reason, format_args!("{peer}: {reason}"));
         }
     })
 }

@@ -49,7 +49,7 @@ const UNITS: &[Unit] = &[
     ],
     &["load/run.rs", "load/run/opening.rs", "load/run/driving.rs"],
     &["load/tcp.rs", "load/tcp/opening.rs", "load/tcp/replies.rs"],
-    &["conn/table.rs", "conn/table/deadlines.rs"],
+    &["conn/table.rs", "conn/table/timeouts.rs", "conn/table/invariants.rs"],
     &["net/kernel.rs", "net/kernel/connector.rs"],
 ];
 

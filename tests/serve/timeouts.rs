@@ -51,6 +51,23 @@ fn a_silent_peer_is_closed_at_the_idle_timeout_and_an_active_one_is_not() {
 }
 
 #[test]
+fn the_idle_timeout_does_not_close_a_connection_inside_a_frame() {
+    for model in MODELS {
+        let options = format!("message=0 --model {model} --idle-timeout 300ms --frame-timeout off");
+        let server = Server::start(&options);
+        let mut begun = server.connect("message");
+        let frame = frame("begun");
+        begun.send(&frame[..1]);
+        // Later than the other, so its idle deadline is later too.
+        let mut idle = server.connect("message");
+        assert_eq!(idle.receive_text(), "", "{model}: the idle one is closed");
+        begun.send(&frame[1..]);
+        begun.receive_acknowledgement();
+        server.stop_cleanly();
+    }
+}
+
+#[test]
 fn peers_that_never_read_are_closed_at_the_write_timeout_with_bounded_memory() {
     const PEERS: u64 = 8;
     for model in MODELS {

@@ -42,6 +42,8 @@ pub struct Faults {
     pub stale_events: usize,
     pub failed_accepts: usize,
     pub failed_registrations: usize,
+    /// The peer resets the connection just before our side ends.
+    pub failed_half_closes: usize,
     pub failed_receives: usize,
     pub failed_sends: usize,
     pub blocked_journal_writes: usize,

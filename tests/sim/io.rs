@@ -66,10 +66,17 @@ impl StreamIo for SimNet {
     }
 
     fn half_close(&mut self, stream: &usize) -> io::Result<()> {
+        let Self { random, faults, .. } = self;
         let wire = &mut self.wires[*stream];
         assert!(!wire.server_ended, "the server ends its side once");
+        if random.fails(faults.failed_half_closes) {
+            wire.reset();
+        }
+        if wire.reset {
+            return Err(ErrorKind::NotConnected.into());
+        }
         wire.server_ended = true;
-        if wire.reset { Err(ErrorKind::NotConnected.into()) } else { Ok(()) }
+        Ok(())
     }
 
     fn take_error(&mut self, stream: &usize) -> Option<io::Error> {

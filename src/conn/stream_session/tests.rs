@@ -10,7 +10,7 @@ fn peer() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 4000))
 }
 
-/// A session of `message`, and what it has answered and recorded.
+/// A session of `message`, and what it has answered and written to the journal.
 struct Driven {
     session: StreamSession,
     unread: Vec<u8>,
@@ -64,7 +64,7 @@ fn a_peer_that_ends_inside_a_frame_is_truncated_and_not_answered() {
     let mut driven = Driven::new();
     let _ = driven.receive(b"12");
     let step = driven.peer_ended();
-    assert_eq!((step.recorded, step.frame), (0, FrameDeadline::Stop));
+    assert_eq!((step.journal_lines, step.frame), (0, FrameDeadline::Stop));
     assert_eq!(driven.session.reason(), CloseReason::Truncated);
     assert!(driven.answer.is_empty() && driven.lines.is_empty());
     assert_eq!(driven.session.flushed(), Effect::Close);
@@ -73,7 +73,7 @@ fn a_peer_that_ends_inside_a_frame_is_truncated_and_not_answered() {
 #[test]
 fn a_peer_that_ends_between_frames_is_closed_once_everything_is_sent() {
     let mut driven = Driven::new();
-    assert_eq!(driven.receive(&wire(&["one"])).recorded, 1);
+    assert_eq!(driven.receive(&wire(&["one"])).journal_lines, 1);
     let _ = driven.peer_ended();
     assert!(driven.session.is_ending());
     assert_eq!(driven.session.flushed(), Effect::Close);
@@ -96,7 +96,7 @@ fn bad_input_is_refused_with_a_reason_and_the_stream_ends_after_it() {
 #[test]
 fn the_service_ends_the_stream_once() {
     let mut driven = Driven::new();
-    assert_eq!(driven.receive(&wire(&[DISCONNECT])).recorded, 1);
+    assert_eq!(driven.receive(&wire(&[DISCONNECT])).journal_lines, 1);
     assert!(driven.session.is_ending() && !driven.session.is_open());
     assert_eq!(driven.session.flushed(), Effect::HalfClose);
     assert_eq!(driven.session.reason(), CloseReason::Served);

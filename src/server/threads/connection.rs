@@ -6,10 +6,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::shared::{Admitted, Connection, Shared};
+use super::shared::{Admission, Connection, Shared};
 use crate::conn::CloseReason;
-use crate::conn::state::Effect;
-use crate::conn::stream_session::{FrameDeadline, Step, StreamSession};
+use crate::conn::stream_session::{Effect, FrameDeadline, Step, StreamSession};
 use crate::service::{Output, StreamService};
 
 /// The first size of the read buffer, in bytes: most of what an idle connection costs, apart from its stack.
@@ -19,8 +18,8 @@ const READ_BYTES: usize = 1024;
 const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// Serves a connection to its end and returns why it ended.
-pub(super) fn serve(admitted: &Admitted, service: &dyn StreamService) -> CloseReason {
-    let Admitted { connection, shared, is_full, .. } = admitted;
+pub(super) fn serve(admission: &Admission, service: &dyn StreamService) -> CloseReason {
+    let Admission { connection, shared, is_full, .. } = admission;
     let mut driver = Driver {
         connection,
         shared,
@@ -56,30 +55,29 @@ impl Driver<'_> {
         } else {
             self.session.open(service, unix_seconds(), &mut out)
         };
-        self.finish(step)?;
+        self.apply_step(step)?;
 
         let mut buffer = vec![0; READ_BYTES];
         let mut unread = Vec::new();
         while self.session.is_open() {
             let bytes = self.read_next(&mut buffer, !unread.is_empty())?;
-            if bytes == 0 && unread.is_empty() && self.shared.is_draining() {
-                // Draining has ended it, or its peer has: both are between two frames.
-                return Err(CloseReason::Stopped);
+            if bytes == 0 && self.connection.is_ended() {
+                self.stop();
+                break;
             }
             let mut out = output(self.connection, self.shared, &mut self.answer, &mut self.lines);
             let step = if bytes == 0 {
                 self.session.peer_ended(service, !unread.is_empty(), &mut out)
             } else {
-                self.connection.begin();
+                self.connection.mark_busy();
                 self.session.receive(service, &mut unread, &buffer[..bytes], &mut out)
             };
-            self.finish(step)?;
+            self.apply_step(step)?;
             if self.session.is_open() && unread.is_empty() {
-                self.connection.finish();
+                self.connection.mark_idle();
                 // Bytes behind the frame have begun another.
                 if self.shared.is_draining() && !self.connection.has_bytes_waiting() {
-                    let effect = self.session.stop();
-                    self.apply(effect);
+                    self.stop();
                 }
             }
             if bytes == buffer.len() && bytes < READ_BYTES_MAX {
@@ -93,22 +91,21 @@ impl Driver<'_> {
     fn read_next(&mut self, buffer: &mut [u8], is_in_frame: bool) -> Result<usize, CloseReason> {
         let deadline =
             if is_in_frame { self.frame_deadline } else { deadline_after(self.shared.limits.idle_timeout) };
-        self.read(buffer, deadline).map_err(|error| {
-            if is_timeout(&error) {
-                StreamSession::read_timeout_reason(is_in_frame)
-            } else {
-                CloseReason::of(&error)
-            }
+        self.read(buffer, deadline).map_err(|error| match is_timeout(&error) {
+            true if is_in_frame => CloseReason::FrameTimeout,
+            true => CloseReason::IdleTimeout,
+            false => CloseReason::of(&error),
         })
     }
 
-    /// Does what a step demands: the messages are committed before the answer leaves.
-    fn finish(&mut self, step: Step) -> Result<(), CloseReason> {
-        match step.frame {
-            FrameDeadline::Keep => {}
-            FrameDeadline::Start => self.frame_deadline = deadline_after(self.shared.limits.frame_timeout),
-            FrameDeadline::Stop => self.frame_deadline = None,
-        }
+    /// Ends the connection, because the server stops.
+    fn stop(&mut self) {
+        let effect = self.session.stop();
+        self.apply(effect);
+    }
+
+    /// Does what a step requires: the messages are committed before the answer leaves.
+    fn apply_step(&mut self, step: Step) -> Result<(), CloseReason> {
         if let Some(reason) = step.refusal {
             let peer = self.connection.peer;
             self.shared.warn(CloseReason::BadInput, format_args!("{peer} refused: {reason}"));
@@ -117,6 +114,12 @@ impl Driver<'_> {
             return Err(CloseReason::Stopped);
         }
         self.write()?;
+        // The time that the journal and the peer have taken is not the delay of the next frame.
+        match step.frame {
+            FrameDeadline::Keep => {}
+            FrameDeadline::Start => self.frame_deadline = deadline_after(self.shared.limits.frame_timeout),
+            FrameDeadline::Stop => self.frame_deadline = None,
+        }
         let effect = self.session.flushed();
         self.apply(effect);
         Ok(())

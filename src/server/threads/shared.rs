@@ -35,13 +35,18 @@ const ENDED: u8 = 2;
 
 impl Connection {
     /// Bytes have come. A connection that draining has ended meanwhile stays ended.
-    pub(super) fn begin(&self) {
+    pub(super) fn mark_busy(&self) {
         let _ = self.phase.compare_exchange(IDLE, BUSY, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     /// Everything that has come is answered.
-    pub(super) fn finish(&self) {
+    pub(super) fn mark_idle(&self) {
         let _ = self.phase.compare_exchange(BUSY, IDLE, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// Whether draining has ended it.
+    pub(super) fn is_ended(&self) -> bool {
+        self.phase.load(Ordering::SeqCst) == ENDED
     }
 
     fn end_if_idle(&self) {
@@ -162,7 +167,7 @@ impl Shared {
 }
 
 /// Keeps a connection in the list of the open ones until it is dropped.
-pub(super) struct Admitted {
+pub(super) struct Admission {
     pub(super) connection: Arc<Connection>,
     pub(super) shared: Arc<Shared>,
     /// It is refused because the server is full.
@@ -170,8 +175,8 @@ pub(super) struct Admitted {
     index: usize,
 }
 
-impl Admitted {
-    pub(super) fn to(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) -> Self {
+impl Admission {
+    pub(super) fn new(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) -> Self {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let connection = Arc::new(Connection { stream, peer, phase: AtomicU8::new(IDLE) });
         let refusals = shared.refusals.load(Ordering::SeqCst);
@@ -187,11 +192,11 @@ impl Admitted {
     }
 }
 
-impl Drop for Admitted {
+impl Drop for Admission {
     fn drop(&mut self) {
         let Self { shared, .. } = self;
         lock(&shared.connections).try_remove(self.index);
-        // In this order: `to` must not find fewer open than refused.
+        // In this order: `new` must not find fewer open than refused.
         shared.refusals.fetch_sub(usize::from(self.is_full), Ordering::SeqCst);
         if shared.open.fetch_sub(1, Ordering::SeqCst) == 1 && shared.is_draining() {
             // The receiver is gone only when the process is about to be.

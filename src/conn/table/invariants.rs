@@ -1,0 +1,39 @@
+//! What must be true of the table at any time; debug builds check it.
+
+use super::ConnTable;
+use crate::conn::{Conn, Flags, NO_BUFFERS};
+
+impl<S> ConnTable<S> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Conn<S>> {
+        self.conns.iter().map(|(_, conn)| conn)
+    }
+
+    /// Panics if buffers have no owner, or two, if a queue is not sorted, or if a connection waits in a queue in
+    /// which its state has no place.
+    pub(crate) fn check(&mut self) {
+        let (mut with_buffers, mut lingering) = (0, 0);
+        let (mut in_frame, mut write_timed) = (0, 0);
+        for (key, conn) in &self.conns {
+            lingering += usize::from(conn.session.is_lingering());
+            if conn.buffers == NO_BUFFERS {
+                continue;
+            }
+            with_buffers += 1;
+            let buffers = &self.buffers[conn.buffers as usize];
+            assert_eq!(buffers.conn as usize, key, "buffers belong to the connection that refers to them");
+            in_frame += usize::from(buffers.is_in_frame());
+            if buffers.write_link.is_linked() {
+                write_timed += 1;
+                assert!(!buffers.unsent().is_empty(), "connection {key} is timed, and everything is sent");
+                assert!(!conn.flags.contains(Flags::HELD), "connection {key} is timed, and held");
+            }
+        }
+        assert_eq!(with_buffers, self.buffers.len(), "each buffer has one connection");
+        assert_eq!(self.lingering.check(&mut self.conns), lingering, "lingering connections");
+        assert!(self.idle.check(&mut self.conns) + lingering <= self.conns.len(), "idle connections");
+        if self.frames.is_on() {
+            assert_eq!(self.frames.check(&mut self.buffers), in_frame, "connections inside a frame");
+        }
+        assert_eq!(self.writes.check(&mut self.buffers), write_timed, "connections timed for reading");
+    }
+}

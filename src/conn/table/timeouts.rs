@@ -1,0 +1,92 @@
+//! The deadlines of the connections in the table.
+
+use super::ConnTable;
+use crate::conn::NO_BUFFERS;
+use crate::conn::deadlines::Tick;
+
+/// The kinds of deadlines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timeout {
+    /// The peer did not end its side after our last answer.
+    Linger,
+    /// A frame was not complete.
+    Frame,
+    /// The peer read none of its answers.
+    Write,
+    /// No frame began.
+    Idle,
+}
+
+impl<S> ConnTable<S> {
+    /// Renews the idle deadline, after activity.
+    #[inline]
+    pub(crate) fn renew_idle(&mut self, key: u32, now: Tick) {
+        self.idle.renew(&mut self.conns, key, now);
+    }
+
+    /// Starts the deadline of a frame.
+    pub(crate) fn start_frame(&mut self, key: u32, now: Tick) {
+        let index = self.conn(key).buffers;
+        if index != NO_BUFFERS {
+            self.frames.arm(&mut self.buffers, index, now);
+        }
+    }
+
+    /// Ends the deadline of a frame.
+    pub(crate) fn stop_frame(&mut self, key: u32) {
+        let index = self.conn(key).buffers;
+        if index != NO_BUFFERS {
+            self.frames.cancel(&mut self.buffers, index);
+        }
+    }
+
+    /// Starts the write deadline with the first write that leaves something unsent, and renews it when the peer has
+    /// taken some. A write of which it took nothing changes nothing.
+    pub(crate) fn renew_write(&mut self, key: u32, has_taken: bool, now: Tick) {
+        let index = self.conn(key).buffers;
+        if index != NO_BUFFERS && (has_taken || !self.buffers[index as usize].write_link.is_linked()) {
+            self.writes.renew(&mut self.buffers, index, now);
+        }
+    }
+
+    /// Ends the write deadline.
+    pub(crate) fn stop_write(&mut self, key: u32) {
+        let index = self.conn(key).buffers;
+        if index != NO_BUFFERS {
+            self.writes.cancel(&mut self.buffers, index);
+        }
+    }
+
+    /// A connection that had a deadline at or before `now`, and its kind. It stays due until the deadline is
+    /// restarted or the connection removed.
+    pub(crate) fn due(&mut self, now: Tick) -> Option<(u32, Timeout)> {
+        if let Some(key) = self.lingering.due(&mut self.conns, now) {
+            return Some((key, Timeout::Linger));
+        }
+        if let Some(index) = self.frames.due(&mut self.buffers, now) {
+            return Some((self.buffers[index as usize].conn, Timeout::Frame));
+        }
+        if let Some(index) = self.writes.due(&mut self.buffers, now) {
+            return Some((self.buffers[index as usize].conn, Timeout::Write));
+        }
+        self.idle.due(&mut self.conns, now).map(|key| (key, Timeout::Idle))
+    }
+
+    /// Starts the idle deadline anew.
+    pub(crate) fn restart_idle(&mut self, key: u32, now: Tick) {
+        self.idle.arm(&mut self.conns, key, now);
+    }
+
+    /// Milliseconds until the first deadline of any kind.
+    pub(crate) fn wait_ms(&mut self, now: Tick) -> Option<u32> {
+        [
+            self.idle.wait_ms(&mut self.conns, now),
+            self.lingering.wait_ms(&mut self.conns, now),
+            self.frames.wait_ms(&mut self.buffers, now),
+            self.writes.wait_ms(&mut self.buffers, now),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
