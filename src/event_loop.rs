@@ -55,8 +55,8 @@ pub struct EventLoop<N: Net> {
     net: N,
     limits: Limits,
     journal: Journal,
-    listeners: Vec<Listener<N>>,
-    sockets: Vec<DatagramSocket<N>>,
+    listeners: Vec<StreamEndpoint<N>>,
+    sockets: Vec<DatagramEndpoint<N>>,
     accepting: Accepting,
     /// Of the connections, those that are refused because the server is full.
     refusals: usize,
@@ -85,7 +85,7 @@ pub struct EventLoop<N: Net> {
 }
 
 /// A stream endpoint.
-struct Listener<N: Net> {
+struct StreamEndpoint<N: Net> {
     /// `None` once the server is stopping.
     socket: Option<N::Listener>,
     address: SocketAddr,
@@ -97,7 +97,7 @@ struct Listener<N: Net> {
 }
 
 /// A datagram endpoint.
-struct DatagramSocket<N: Net> {
+struct DatagramEndpoint<N: Net> {
     socket: N::Socket,
     address: SocketAddr,
     service: Box<dyn DatagramService>,
@@ -158,7 +158,7 @@ impl<N: Net> EventLoop<N> {
     ) -> io::Result<SocketAddr> {
         let index = endpoint_index(self.listeners.len())?;
         let (listener, address) = open(&mut self.net, Source::Listener(index).into())?;
-        self.listeners.push(Listener {
+        self.listeners.push(StreamEndpoint {
             socket: Some(listener),
             address,
             service,
@@ -191,7 +191,7 @@ impl<N: Net> EventLoop<N> {
         let read_bytes = self.read_buffer.len().max(service.datagram_bytes_max() + 1);
         self.read_buffer = vec![0; read_bytes].into_boxed_slice();
         let sessions = UdpSessions::new(&self.limits);
-        self.sockets.push(DatagramSocket { socket, address, service, sessions, ready: false });
+        self.sockets.push(DatagramEndpoint { socket, address, service, sessions, ready: false });
         Ok(address)
     }
 

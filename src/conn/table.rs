@@ -19,7 +19,7 @@ use crate::conn::stream_session::{Effect, StreamSession};
 use crate::conn::token::{ConnId, GENERATION_MASK};
 use crate::limits::Limits;
 
-pub(crate) use timeouts::Timeout;
+pub(crate) use timeouts::TimeoutKind;
 
 /// The connections of the server.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::conn::log_throttle::LogKind;
 use crate::conn::reply_rules::{self, DatagramOutcome};
-use crate::event_loop::{DatagramSocket, EventLoop};
+use crate::event_loop::{DatagramEndpoint, EventLoop};
 use crate::journal::Committed;
 use crate::net::{Datagram, Net};
 use crate::service::Output;
@@ -23,7 +23,7 @@ impl<N: Net> EventLoop<N> {
     /// Receives up to `datagrams_max` datagrams, and returns how many have come, at least one: an empty batch
     /// counts too, so that endless errors are not read for ever.
     fn receive_batch(&mut self, index: usize, datagrams_max: usize) -> usize {
-        let DatagramSocket { socket, service, ready, .. } = &mut self.sockets[index];
+        let DatagramEndpoint { socket, service, ready, .. } = &mut self.sockets[index];
         // A datagram over the limit is recognized by the one byte more that is read of it.
         let slot_bytes = service.datagram_bytes_max() + 1;
         let slots = datagrams_max.min(self.read_buffer.len() / slot_bytes);
@@ -39,7 +39,7 @@ impl<N: Net> EventLoop<N> {
     }
 
     fn on_datagram(&mut self, index: usize, datagram: Datagram) {
-        let DatagramSocket { service, sessions, .. } = &mut self.sockets[index];
+        let DatagramEndpoint { service, sessions, .. } = &mut self.sockets[index];
         let Datagram { bytes, peer, local } = datagram;
         self.counters.datagrams += 1;
         let start = self.outbox.bytes.len();

@@ -1,7 +1,7 @@
 //! Closing connections whose deadline has passed.
 
 use crate::conn::deadlines::Tick;
-use crate::conn::table::Timeout;
+use crate::conn::table::TimeoutKind;
 use crate::conn::{CloseReason, Flags};
 use crate::event_loop::EventLoop;
 use crate::net::Net;
@@ -27,15 +27,15 @@ impl<N: Net> EventLoop<N> {
         while let Some((key, timeout)) = self.table.due(polled_at) {
             let conn = self.table.conn(key);
             match timeout {
-                Timeout::Linger => self.close(key, conn.session().reason()),
+                TimeoutKind::Linger => self.close(key, conn.session().reason()),
                 // Bytes that have come and are not read yet are not the peer's delay, nor is the journal's.
-                Timeout::Frame if conn.flags.contains(Flags::READABLE | Flags::HELD) => {
+                TimeoutKind::Frame if conn.flags.contains(Flags::READABLE | Flags::HELD) => {
                     self.table.start_frame(key, now);
                 }
-                Timeout::Frame => self.close(key, CloseReason::FrameTimeout),
-                Timeout::Write => self.close(key, CloseReason::WriteTimeout),
-                Timeout::Idle if conn.is_idle() => self.close(key, CloseReason::IdleTimeout),
-                Timeout::Idle => self.table.restart_idle(key, now),
+                TimeoutKind::Frame => self.close(key, CloseReason::FrameTimeout),
+                TimeoutKind::Write => self.close(key, CloseReason::WriteTimeout),
+                TimeoutKind::Idle if conn.is_idle() => self.close(key, CloseReason::IdleTimeout),
+                TimeoutKind::Idle => self.table.restart_idle(key, now),
             }
         }
         for socket in self.sockets.iter_mut().filter(|socket| !socket.ready) {

@@ -6,7 +6,7 @@ use crate::conn::deadlines::Tick;
 
 /// The kinds of deadlines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Timeout {
+pub(crate) enum TimeoutKind {
     /// The peer did not end its side after our last answer.
     Linger,
     /// A frame was not complete.
@@ -59,17 +59,17 @@ impl<S> ConnTable<S> {
 
     /// A connection that had a deadline at or before `now`, and its kind. It stays due until the deadline is
     /// restarted or the connection removed.
-    pub(crate) fn due(&mut self, now: Tick) -> Option<(u32, Timeout)> {
+    pub(crate) fn due(&mut self, now: Tick) -> Option<(u32, TimeoutKind)> {
         if let Some(key) = self.lingering.due(&mut self.conns, now) {
-            return Some((key, Timeout::Linger));
+            return Some((key, TimeoutKind::Linger));
         }
         if let Some(index) = self.frames.due(&mut self.buffers, now) {
-            return Some((self.buffers[index as usize].conn, Timeout::Frame));
+            return Some((self.buffers[index as usize].conn, TimeoutKind::Frame));
         }
         if let Some(index) = self.writes.due(&mut self.buffers, now) {
-            return Some((self.buffers[index as usize].conn, Timeout::Write));
+            return Some((self.buffers[index as usize].conn, TimeoutKind::Write));
         }
-        self.idle.due(&mut self.conns, now).map(|key| (key, Timeout::Idle))
+        self.idle.due(&mut self.conns, now).map(|key| (key, TimeoutKind::Idle))
     }
 
     /// Starts the idle deadline anew.
