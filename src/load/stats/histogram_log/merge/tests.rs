@@ -110,7 +110,7 @@ fn a_log_without_its_last_line_break_is_complete() {
 #[test]
 fn an_error_names_file_and_line() {
     let whole = String::from_utf8(log_of(&[vec![1_000_000]])).unwrap();
-    let error_of = |text: &str| merged([whole.as_bytes(), text.as_bytes()]).unwrap_err().to_string();
+    let error_of = |text: &str| merged([whole.as_bytes(), text.as_bytes()]).unwrap_err();
     assert_eq!(error_of("{\"p99\": 5}"), "1.hlog: line 1: the line is not of a histogram log");
     let line = |histogram: &str| error_of(&format!("{whole}0.0,1.0,1.0,{histogram}\n"));
     assert_eq!(line("HIST"), "1.hlog: line 8: the histogram is not compressed in version 2");
