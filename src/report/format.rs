@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn counts_are_grouped() {
-        let counts = [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")];
+        let counts = [(0, "0"), (999, "999"), (1_000, "1,000"), (28_232, "28,232"), (1_234_567, "1,234,567")];
         for (n, text) in counts {
             assert_eq!(count(n), text);
         }
