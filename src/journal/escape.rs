@@ -39,7 +39,7 @@ pub fn escape(bytes: &[u8], line: &mut Vec<u8>) {
 pub fn escaped(bytes: &[u8]) -> String {
     let mut line = Vec::new();
     escape(bytes, &mut line);
-    String::from_utf8(line).expect("everything that is not UTF-8 is escaped")
+    String::from_utf8_lossy(&line).into_owned()
 }
 
 /// The bytes that were escaped as `line`; `None` if a backslash in it does not begin an escape of the table above.
