@@ -15,7 +15,7 @@ use crate::conn::token::ConnId;
 
 /// What a connection has only for a time.
 #[derive(Debug)]
-pub(super) enum Extra {
+enum Extra {
     /// It was requested then, and is not established.
     Connecting { since_ns: u64 },
     /// Messages that were sent after the oldest batch, and not answered.
@@ -218,12 +218,12 @@ impl<S> ConnTable<S> {
     }
 }
 
-fn narrow(index: usize) -> u32 {
-    u32::try_from(index).expect("connections are counted in 32 bits")
+pub(super) fn narrow(number: usize) -> u32 {
+    u32::try_from(number).expect("connections and the bytes of a buffer are counted in 32 bits")
 }
 
 /// Index of no [`Extra`].
-pub(super) const NONE: u32 = u32::MAX;
+const NONE: u32 = u32::MAX;
 
 #[cfg(test)]
 mod tests {

@@ -3,10 +3,13 @@
 
 use std::fmt;
 
+use super::conn_table::narrow;
 use crate::service::client_side::describe_byte;
 use crate::service::{ExpectedReply, Reply, StreamClient};
 
-/// The requests of a run, which are all equal, and the replies.
+/// The requests of a run, which are all equal, and the replies. By default there are no requests, and any bytes
+/// may come.
+#[derive(Default)]
 pub(crate) struct MessageBuffers {
     /// The request, repeated.
     requests: Vec<u8>,
@@ -61,11 +64,6 @@ impl MessageBuffers {
         let server_ends_stream = client.server_ends_stream();
         let replies = Replies { client, expected, reply_bytes, repeated, server_ends_stream };
         Self { requests: request.repeat(times), request_bytes: request.len(), replies: Some(replies) }
-    }
-
-    /// No requests; anything may come.
-    pub(crate) fn none() -> Self {
-        Self { requests: Vec::new(), request_bytes: 0, replies: None }
     }
 
     /// The rest of `unsent` requests of which `written` bytes of the first are written, up to the size of
@@ -131,8 +129,7 @@ impl Replies {
 
     /// The first byte that is not as expected, as an index of `bytes`.
     fn first_wrong(&self, start: usize, bytes: &[u8]) -> Option<usize> {
-        let is_wrong = |index: usize| !self.expected.allows(self.position(start + index), bytes[index]);
-        (0..bytes.len()).find(|index| is_wrong(*index))
+        (0..bytes.len()).find(|index| !self.expected.allows(self.position(start + index), bytes[*index]))
     }
 
     #[cold]
@@ -153,10 +150,6 @@ impl fmt::Display for WrongByte {
         let Self { position, expected, .. } = self;
         write!(f, "byte {position} of the reply is {}, expected {expected}", describe_byte(self.byte))
     }
-}
-
-fn narrow(number: usize) -> u32 {
-    u32::try_from(number).expect("a buffer is counted in 32 bits")
 }
 
 /// Size of the read buffer.

@@ -118,7 +118,7 @@ fn drive(
             return Run::new(options, net, UdpTraffic::new(plan, client), connections).run(observer);
         }
         Some(ClientSide::Stream(client)) => MessageBuffers::new(client, options.body_bytes),
-        None => MessageBuffers::none(),
+        None => MessageBuffers::default(),
     };
     let traffic = TcpTraffic::new(plan, messages, connections as usize);
     Run::new(options, net, traffic, connections).run(observer)

@@ -33,14 +33,9 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// `rate` messages per second, from `start_ns`.
     pub(crate) fn new(start_ns: u64, rate: u64, arrivals: Arrivals) -> Self {
-        let random = match arrivals {
-            Arrivals::Uniform => None,
-            Arrivals::Poisson => Some(Rng::with_seed(SEED)),
-        };
+        let random = (arrivals == Arrivals::Poisson).then(|| Rng::with_seed(SEED));
         let mut schedule = Self { start_ns, rate, taken: 0, next_ns: start_ns, random };
-        if schedule.random.is_some() {
-            schedule.next_ns = schedule.after(start_ns);
-        }
+        schedule.next_ns = schedule.after(start_ns);
         schedule
     }
 

@@ -20,7 +20,7 @@ use super::message_buffers::{MessageBuffers, READ_BYTES_MAX};
 use super::stats::tally::Tally;
 use super::traffic::{Context, Plan, Traffic};
 use crate::conn::token::{ConnId, Source};
-use crate::net::{ClientNet, Event, Token};
+use crate::net::{ClientNet, Event};
 
 /// The connections of a run.
 pub(crate) struct TcpTraffic<N: ClientNet> {
@@ -242,9 +242,5 @@ impl<N: ClientNet> TcpTraffic<N> {
         }
         context.tally.failed(in_flight);
         in_flight
-    }
-
-    fn token(&self, key: u32) -> Token {
-        Source::Conn(self.conns.id(key)).into()
     }
 }

@@ -66,9 +66,8 @@ impl<N: ClientNet> UdpTraffic<N> {
     }
 
     fn transmit(&mut self, context: &mut Context<N>, key: u32, datagram: &[u8]) {
-        let target = self.plan.target;
-        let Some(socket) = &self.peer(key).socket else { return };
-        match context.net.send(socket, datagram, target) {
+        let Some(socket) = &self.peers[key as usize].socket else { return };
+        match context.net.send(socket, datagram, self.plan.target) {
             Ok(()) => context.tally.wrote(datagram.len()),
             // It was not sent, and will not be answered. Nothing is wrong with the socket.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -183,17 +182,16 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
         let now_ns = context.net.now_ns();
         let source = self.plan.sources.next_address();
         let token = Source::Conn(ConnId { key, generation: 0 }).into();
-        let mut peer = Peer { socket: None, session: Session::new(now_ns, in_flight_max(self.client)) };
+        let session = Session::new(now_ns, in_flight_max(self.client));
+        self.peers.push(Peer { socket: None, session });
         context.tally.requested();
         match context.net.connect_socket(source, self.plan.target, token) {
             Ok(socket) => {
-                peer.socket = Some(socket);
-                self.peers.push(peer);
+                self.peer(key).socket = Some(socket);
                 self.greet(context, key, now_ns);
                 None
             }
             Err(error) => {
-                self.peers.push(peer);
                 let kind = ErrorKind::of(&error);
                 self.open_failed(context, key, kind, &error.to_string());
                 kind.is_final().then_some(kind)

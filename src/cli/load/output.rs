@@ -105,18 +105,14 @@ struct Progress {
 
 impl Progress {
     fn new(options: &LoadOptions, histogram: Option<&Path>) -> Result<Self, WriteError> {
-        let line = LiveLine::new(
-            io::stderr().is_terminal(),
-            options.connections.into(),
-            options.warmup + options.duration,
-        );
-        let log = histogram.map(|path| {
-            let log = IntervalLog::create(path, now()).map(|log| (path.to_owned(), log));
-            log.map_err(|error| WriteError::at(path, error))
-        });
+        let asked = options.connections.into();
+        let create = |path: &Path| {
+            let log = File::create(path).and_then(|file| IntervalLog::new(file, now()));
+            log.map(|log| (path.to_owned(), log)).map_err(|error| WriteError::at(path, error))
+        };
         Ok(Self {
-            line,
-            log: log.transpose()?,
+            line: LiveLine::new(io::stderr().is_terminal(), asked, options.warmup + options.duration),
+            log: histogram.map(create).transpose()?,
             is_open_loop: options.rate.is_some(),
             is_measuring: false,
             unwritten: None,

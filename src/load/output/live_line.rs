@@ -18,8 +18,6 @@ pub(crate) struct LiveLine {
     bar: Option<ProgressBar>,
     asked: u64,
     duration: Duration,
-    /// When the opening was drawn last, in seconds from its start.
-    drawn_seconds: f64,
     is_driving: bool,
     /// Since sending started.
     elapsed_seconds: f64,
@@ -34,16 +32,11 @@ impl LiveLine {
             let bar = ProgressBar::with_draw_target(Some(asked), ProgressDrawTarget::stderr());
             bar.with_style(style("opening [{bar:16}] {wide_msg}"))
         });
-        let (drawn_seconds, elapsed_seconds) = (f64::NEG_INFINITY, 0.0);
-        Self { bar, asked, duration, drawn_seconds, is_driving: false, elapsed_seconds, errors: 0 }
+        Self { bar, asked, duration, is_driving: false, elapsed_seconds: 0.0, errors: 0 }
     }
 
-    /// Shows how many connections are open. Can be called at any rate.
+    /// Shows how many connections are open.
     pub(crate) fn opening(&mut self, opened: u64, elapsed_seconds: f64) {
-        if self.bar.is_none() || elapsed_seconds - self.drawn_seconds < OPENING_INTERVAL_SECONDS {
-            return;
-        }
-        self.drawn_seconds = elapsed_seconds;
         self.draw(|bar| {
             bar.set_position(opened);
             bar.set_message(opening_text(opened, self.asked, elapsed_seconds));
@@ -123,9 +116,6 @@ fn tenths(seconds: f64) -> f64 {
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates are valid").progress_chars("=> ")
 }
-
-/// Minimum interval between two updates.
-const OPENING_INTERVAL_SECONDS: f64 = 0.1;
 
 #[cfg(test)]
 mod tests {

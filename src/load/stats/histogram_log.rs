@@ -15,9 +15,7 @@
 //! and its counts. Values are in nanoseconds, the maximum in milliseconds as the tools expect. Since a line
 //! has counts and not percentiles, logs of several generators [merge](merge()) exactly.
 
-use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -51,16 +49,6 @@ pub(crate) struct IntervalLog<W> {
     serializer: V2DeflateSerializer,
     histogram: Vec<u8>,
     lines: String,
-}
-
-impl IntervalLog<File> {
-    /// Creates a log at `path`, or replaces it, of a run that started at `started`.
-    ///
-    /// # Errors
-    /// The file cannot be created or written.
-    pub(crate) fn create(path: &Path, started: SystemTime) -> io::Result<Self> {
-        Self::new(File::create(path)?, started)
-    }
 }
 
 impl<W: Write> IntervalLog<W> {

@@ -75,12 +75,8 @@ impl Latency {
 impl Lag {
     /// The distribution of `nanoseconds`.
     pub(crate) fn of(nanoseconds: &Histogram<u64>) -> Self {
-        Self {
-            p50: percentile_us(nanoseconds, 50.0),
-            p99: percentile_us(nanoseconds, 99.0),
-            p99_9: percentile_us(nanoseconds, 99.9),
-            max: max_us(nanoseconds),
-        }
+        let Latency { p50, p99, p99_9, max, .. } = Latency::of(nanoseconds);
+        Self { p50, p99, p99_9, max }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Opening connections, and failures to open them.
 
 use super::TcpTraffic;
+use crate::conn::token::Source;
 use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
 use crate::load::traffic::Context;
@@ -17,7 +18,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     pub(super) fn connect(&mut self, context: &mut Context<N>, key: u32, now_ns: u64) -> Option<ErrorKind> {
         self.conns.request(key, now_ns);
         context.tally.requested();
-        let (token, target) = (self.token(key), self.plan.target);
+        let (token, target) = (Source::Conn(self.conns.id(key)).into(), self.plan.target);
         // One source may be out of ports because other programs use them, and the next may not.
         let mut tries_left = self.plan.sources.count().min(SOURCES_TRIED_MAX);
         loop {

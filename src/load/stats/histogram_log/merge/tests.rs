@@ -157,7 +157,7 @@ fn a_log_without_intervals_is_a_warning() {
 fn files_are_created_and_merged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.hlog");
-    let mut log = IntervalLog::create(&path, UNIX_EPOCH).unwrap();
+    let mut log = IntervalLog::new(File::create(&path).unwrap(), UNIX_EPOCH).unwrap();
     log.append_tagged(Duration::ZERO, Duration::from_secs(1), [(RESPONSE, &histogram(&[5]))]).unwrap();
     assert_eq!(merge([&path, &path]).unwrap().histograms[RESPONSE].len(), 2);
 }
