@@ -1,0 +1,166 @@
+//! Tables of runs of all kinds, and of merged logs.
+
+use std::io::Write;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::*;
+use crate::load::error_kind::{ErrorKind, OpenLimit};
+use crate::load::stats::histogram_log::{IntervalLog, read};
+use crate::load::stats::invalid::InvalidReason;
+use crate::load::stats::latency::Lag;
+use crate::load::stats::summary::{DatagramDrops, Datagrams};
+use crate::load::stats::times::Times;
+use hdrhistogram::Histogram;
+
+fn plain(of: &Summary) -> String {
+    summary(of, None, false)
+}
+
+fn assert_contains(table: &str, line: &str) {
+    assert!(table.lines().any(|found| found == line), "{line}\nis not in\n{table}");
+}
+
+#[test]
+fn a_run_is_shown_in_lines() {
+    let expected = "\
+message=127.0.0.1:9999, closed loop, 10 s
+
+connections  10,000 asked: 10,000 opened, 0 failed; 0 lost; opened in 420 ms, 23,810/s
+messages     50,000 sent: 50,000 acknowledged, 0 failed, 0 unanswered
+rate         5,000/s acknowledged
+bytes        4.29 MiB (439 KiB/s) sent, 4.58 MiB (469 KiB/s) received
+generator    3.25 s of CPU, busy 32.5 %, 12 MiB of memory, 48 B per connection
+
+latency      p50      p90     p99   p99.9  p99.99     max    mean  samples
+response  870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   50,000
+service   870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   50,000
+connect   870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   10,000
+
+valid
+";
+    assert_eq!(plain(&Summary::sample()), expected);
+}
+
+#[test]
+fn lags_datagrams_limits_and_failures_have_their_own_lines() {
+    let table = plain(&with_failures());
+    for line in [
+        "message=127.0.0.1:9999, open loop, 10 s",
+        "connections  10,000 asked: 9,998 opened, 2 failed; 0 lost; opened in 420 ms, 23,810/s; limited by backlog",
+        "rate         5,000/s acknowledged, 5,100/s offered",
+        "datagrams    1,000 sent: 990 answered, 3 late, 7 lost; 1 duplicate",
+        "lag        12 µs        –  140 µs       –       –  2.4 ms       –        –",
+        "failures           count  first",
+        "wrong reply        1,234  expected 'a', got '\\u{1b}[2J\\n'",
+        "no answer in time  3      socket 1: no answer",
+    ] {
+        assert_contains(&table, line);
+    }
+    assert!(
+        table.ends_with(
+            "\n\nnot valid: the generator could not keep up: 7 messages were due and never sent\n"
+        )
+    );
+}
+
+#[test]
+fn a_narrow_terminal_wraps_text_and_not_numbers() {
+    let table = summary(&with_failures(), Some(60), false);
+    assert_contains(&table, "             opened in 420 ms, 23,810/s; limited by");
+    assert_contains(&table, "connect   870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   10,000");
+    let facts = table.lines().take_while(|line| !line.starts_with("latency"));
+    assert!(facts.into_iter().all(|line| line.chars().count() <= 60), "{table}");
+}
+
+#[test]
+fn colors_only_add_to_the_text_and_no_line_ends_with_a_space() {
+    let colored = summary(&with_failures(), None, true);
+    assert!(colored.contains("\x1b[31mnot valid: "));
+    let codes = ["\x1b[0m", "\x1b[1m", "\x1b[31m"];
+    let stripped = codes.iter().fold(colored, |text, code| text.replace(code, ""));
+    assert_eq!(stripped, plain(&with_failures()));
+    assert!(stripped.lines().all(|line| line == line.trim_end()));
+}
+
+#[test]
+fn held_connections_have_no_lines_about_messages() {
+    let mut of = Summary::sample();
+    of.endpoint = "hold=192.0.2.1:443".parse().unwrap();
+    let expected = "\
+hold=192.0.2.1:443, held, 10 s
+
+connections  10,000 asked: 10,000 opened, 0 failed; 0 lost; opened in 420 ms, 23,810/s
+generator    3.25 s of CPU, busy 32.5 %, 12 MiB of memory, 48 B per connection
+
+latency     p50      p90     p99   p99.9  p99.99     max    mean  samples
+connect  870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   10,000
+
+valid
+";
+    assert_eq!(plain(&of), expected);
+}
+
+#[test]
+fn a_run_without_messages_has_a_table() {
+    let mut of = Summary::sample();
+    of.latency_us = crate::load::stats::summary::Latencies::default();
+    of.duration_seconds = 0.0;
+    of.generator.bytes_per_connection = None;
+    let table = plain(&of);
+    assert_contains(&table, "response    –    –    –      –       –    –     –        –");
+    assert_contains(&table, "bytes        4.29 MiB sent, 4.58 MiB received");
+    assert_contains(&table, "generator    3.25 s of CPU, busy 32.5 %, 12 MiB of memory");
+}
+
+#[test]
+fn merged_logs_have_a_row_for_each_tag() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.hlog");
+    let mut histogram = Histogram::new(3).unwrap();
+    histogram.record_n(2_000_000, 1000).unwrap();
+    let mut file = Vec::new();
+    let mut log = IntervalLog::new(&mut file, UNIX_EPOCH).unwrap();
+    let times = Times { response: histogram.clone(), service: histogram.clone(), lag: histogram };
+    log.append(Duration::ZERO, Duration::from_secs(1), &times, false).unwrap();
+    let other = String::from_utf8(file).unwrap().replace("Tag=service", "Tag=a\u{1b}z");
+    std::fs::File::create(&path).unwrap().write_all(other.as_bytes()).unwrap();
+    let expected = "\
+2 intervals of 1 log over 1 s
+
+latency    p50   p90   p99  p99.9  p99.99   max  mean  samples
+response  2 ms  2 ms  2 ms      –       –  2 ms  2 ms    1,000
+a\\u{1b}z  2 ms  2 ms  2 ms      –       –  2 ms  2 ms    1,000
+";
+    assert_eq!(merged(&read(&path).unwrap(), None, false), expected);
+}
+
+fn with_failures() -> Summary {
+    let mut of = Summary::sample();
+    of.load_model = LoadModel::Open;
+    of.messages.offered_rate = Some(5100.0);
+    of.connections.failed = 2;
+    of.connections.opened = 9998;
+    of.connections.limited_by = Some(OpenLimit::Backlog);
+    of.schedule_lag_us = Lag { p50: Some(12.0), p99: Some(140.0), p99_9: None, max: Some(2400.0) };
+    of.datagrams = Some(Datagrams {
+        sent: 1000,
+        answered: 990,
+        late: 3,
+        lost: 7,
+        duplicate: 1,
+        kernel: DatagramDrops {
+            receive_buffer: 5,
+            own_receive_buffer: 2,
+            server_receive_buffer: 3,
+            send_buffer: 0,
+            no_port: 1,
+        },
+    });
+    of.failures = vec![
+        Failure { reason: ErrorKind::WrongReply, count: 1234, first: "expected 'a', got '\x1b[2J\n'".into() },
+        Failure { reason: ErrorKind::ReplyTimeout, count: 3, first: "socket 1: no answer".into() },
+    ];
+    of.valid = false;
+    of.why_invalid = Some(InvalidReason::NeverSent(7));
+    of
+}

@@ -1,0 +1,126 @@
+//! The counters and times that a run adds up.
+
+use super::*;
+
+fn batch(sent_ns: u64, lag_us: u32, count: u32) -> Batch {
+    Batch { sent_ns, lag_us, count }
+}
+
+/// A connection is requested and open after `connect_ns`.
+fn open(tally: &mut Tally, connect_ns: u64) {
+    tally.requested();
+    tally.opened(connect_ns);
+}
+
+#[test]
+fn response_runs_from_when_a_message_was_due_and_service_from_when_it_was_sent() {
+    let mut tally = Tally::new(0, false);
+    tally.counts.sent = 2;
+    tally.answered(batch(5_000_000, 3000, 2), 6_000_000);
+    tally.close_interval(SECOND);
+    let (_, times, ..) = tally.into_parts();
+    assert_eq!((times.service.len(), times.response.len()), (2, 2));
+    assert!(times.service.equivalent(times.service.max(), 1_000_000));
+    assert!(times.response.equivalent(times.response.max(), 4_000_000));
+}
+
+#[test]
+fn in_a_closed_loop_response_and_service_are_the_same() {
+    let mut tally = Tally::new(0, true);
+    tally.counts.sent = 1;
+    tally.answered(batch(5_000_000, 0, 1), 6_000_000);
+    let (second, times) = tally.close_interval(SECOND);
+    assert_eq!((second.answered, times.response.len()), (1, 1));
+    assert_eq!(times.response, times.service);
+}
+
+#[test]
+fn a_second_has_only_its_own_messages() {
+    let mut tally = Tally::new(100, false);
+    for (second, messages) in [(1, 5), (2, 7)] {
+        open(&mut tally, 0);
+        tally.counts.sent += messages + 1;
+        tally.answered(batch(0, 0, u32::try_from(messages).unwrap()), 1000);
+        tally.counts.failed += 1;
+        let at_ns = 100 + second * SECOND;
+        let (interval, times) = tally.close_interval(at_ns);
+        assert_eq!(
+            (interval.open, interval.sent, interval.answered, interval.errors),
+            (second, messages + 1, messages, 1)
+        );
+        assert!((interval.length_seconds - 1.0).abs() < 1e-9, "{interval:?}");
+        assert_eq!(times.response.len(), messages);
+        tally.begin_interval();
+    }
+    let (seconds, times, connect, _) = tally.into_parts();
+    assert_eq!((seconds.len(), times.response.len(), connect.len()), (2, 12, 2));
+}
+
+#[test]
+fn messages_in_flight_are_not_discarded() {
+    let mut tally = Tally::new(0, false);
+    (0..3).for_each(|_| open(&mut tally, 0));
+    (tally.counts.sent, tally.counts.failed, tally.counts.lost) = (10, 2, 1);
+    (tally.counts.overdue, tally.counts.duplicate, tally.counts.sent_bytes) = (2, 4, 900);
+    tally.answered(batch(0, 0, 5), 1000);
+    tally.record_lag(1000);
+    tally.close_interval(SECOND);
+    tally.begin_interval();
+    tally.record_lag(1000);
+    tally.discard_messages();
+    let count = tally.counts;
+    assert_eq!((count.sent, count.answered, count.failed, count.in_flight()), (3, 0, 0, 3));
+    assert_eq!((count.opened, count.lost, count.overdue), (3, 1, 2));
+    assert_eq!((count.duplicate, count.sent_bytes), (0, 0));
+    // They are answered later, and count then.
+    tally.answered(batch(0, 0, 3), 1000);
+    let (second, _) = tally.close_interval(2 * SECOND);
+    assert_eq!((second.sent, second.answered), (0, 3));
+    let (_, times, ..) = tally.into_parts();
+    assert_eq!((times.response.len(), times.service.len(), times.lag.len()), (3, 3, 0));
+}
+
+#[test]
+fn one_shot_connections_are_discarded_with_their_messages() {
+    let mut tally = Tally::new(0, false);
+    (0..9).for_each(|_| open(&mut tally, SECOND));
+    tally.counts.open = 2;
+    tally.discard_messages();
+    tally.discard_connections();
+    assert_eq!((tally.counts.opened, tally.counts.open, tally.counts.slow), (2, 2, 0));
+    assert_eq!(tally.into_parts().2.len(), 0);
+}
+
+#[test]
+fn errors_are_counted_by_kind_with_the_first_described() {
+    let mut tally = Tally::new(0, false);
+    tally.error(ErrorKind::Reset, 1, || "one".into());
+    tally.error(ErrorKind::Closed, 5, || "two".into());
+    tally.error(ErrorKind::Reset, 2, || unreachable!("only the first is described"));
+    let (.., failures) = tally.into_parts();
+    let found: Vec<_> = failures.iter().map(|it| (it.reason, it.count, it.first.as_str())).collect();
+    assert_eq!(found, [(ErrorKind::Closed, 5, "two"), (ErrorKind::Reset, 3, "one")]);
+}
+
+#[test]
+fn the_most_frequent_open_error_is_the_main_one() {
+    let mut tally = Tally::new(0, false);
+    assert_eq!(tally.main_open_error(), None);
+    (0..6).for_each(|_| tally.requested());
+    tally.open_failed(ErrorKind::Refused, String::new);
+    (0..2).for_each(|_| tally.open_failed(ErrorKind::Ports, String::new));
+    assert_eq!((tally.main_open_error(), tally.counts.open_failed), (Some(ErrorKind::Ports), 3));
+    // The errors of one-shot connections count, the connections do not.
+    (0..3).for_each(|_| tally.message_unconnected(ErrorKind::Refused, String::new));
+    assert_eq!((tally.main_open_error(), tally.counts.open_failed), (Some(ErrorKind::Refused), 3));
+}
+
+#[test]
+fn a_connection_whose_first_packet_was_lost_is_slow() {
+    let mut tally = Tally::new(0, false);
+    open(&mut tally, SYN_RETRY_NS - 1);
+    open(&mut tally, SYN_RETRY_NS);
+    assert_eq!(tally.counts.slow, 1);
+}
+
+const SECOND: u64 = 1_000_000_000;
