@@ -35,7 +35,6 @@ pub fn escape(bytes: &[u8], line: &mut Vec<u8>) {
 
 /// The escaped form of `bytes`.
 #[must_use]
-#[expect(clippy::missing_panics_doc, reason = "it does not panic, since the escaped form is UTF-8")]
 pub fn escaped(bytes: &[u8]) -> String {
     let mut line = Vec::new();
     escape(bytes, &mut line);
