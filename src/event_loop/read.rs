@@ -144,17 +144,24 @@ impl<N: Net> EventLoop<N> {
     }
 
     /// Does what a step requires, but for the commit and the answer. Returns the lines that need the commit.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "it runs for every message, and commonly does nothing")]
+    #[inline(always)]
     pub(super) fn apply_step(&mut self, key: u32, step: Step) -> u64 {
-        match step.frame {
-            FrameDeadline::Keep => {}
-            FrameDeadline::Start => self.table.start_frame(key, self.now),
-            FrameDeadline::Stop => self.table.stop_frame(key),
+        if step.frame != FrameDeadline::Keep {
+            self.set_frame_deadline(key, step.frame);
         }
         if let Some(reason) = step.refusal {
             self.log_refusal(key, &reason);
         }
         step.journal_lines
+    }
+
+    fn set_frame_deadline(&mut self, key: u32, frame: FrameDeadline) {
+        match frame {
+            FrameDeadline::Keep => {}
+            FrameDeadline::Start => self.table.start_frame(key, self.now),
+            FrameDeadline::Stop => self.table.stop_frame(key),
+        }
     }
 
     #[cold]
