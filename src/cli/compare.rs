@@ -42,7 +42,7 @@ pub(super) struct CompareArguments {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeats: Option<u32>,
 
-    /// Messages a second in the open loop, which measures latency [default: half the rate of the slower model in
+    /// Messages per second in the open loop, which measures latency [default: half the rate of the slower model in
     /// the closed loop]
     #[arg(short, long, value_name = "N", env = "LOOPLINE_RATE")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
@@ -52,7 +52,7 @@ pub(super) struct CompareArguments {
     #[arg(long, value_name = "N", env = "LOOPLINE_SERVER_CORES", value_parser = at_least_one)]
     server_cores: Option<usize>,
 
-    /// Run a shorter comparison, in less than a minute
+    /// Run a shorter comparison, in about a minute
     #[arg(long, env = "LOOPLINE_QUICK")]
     quick: bool,
 
@@ -71,7 +71,7 @@ pub(super) struct CompareArguments {
 
 const HELP: &str = "\
 Exit status: 0 the comparison is done, or Ctrl-C ended it and the completed runs are reported; 1 it failed; \
-2 wrong usage.";
+2 usage error.";
 
 /// Runs the comparison. An error is one line and an exit status.
 pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {

@@ -1,5 +1,6 @@
 //! The command line of the full build, parsed by `clap`.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,13 +18,14 @@ use crate::limits::Limits;
 use crate::net::sockets::SocketOptions;
 use crate::server;
 use crate::server::options::{Model, ServeOptions, parse_thread_stack};
+use crate::service::ALL;
 use crate::service::endpoint::Endpoint;
 use crate::units::{Timeout, parse_duration, parse_size};
 
 /// A single-threaded TCP and UDP server, with a client, a load generator and diagnostics
 #[derive(Debug, Parser)]
 #[command(name = "loopline", version, arg_required_else_help = true, max_term_width = 100)]
-#[command(after_help = ENDPOINT_HELP)]
+#[command(after_help = endpoint_help())]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -53,19 +55,29 @@ enum Command {
     Doctor(DoctorArguments),
 }
 
-const ENDPOINT_HELP: &str = "\
-An endpoint is SERVICE[=[HOST:]PORT], for example message, message=9999, message=0.0.0.0:9999, \
-month=[::1]:8091. HOST defaults to 127.0.0.1; port 0 selects a free port. Services and default ports:
-  message   tcp  9999  framed messages, each journaled and acknowledged
-  greeting  tcp 12345  a greeting for each connection
-  daytime   tcp  9998  the local date and time
-  reply     tcp  8080  one request, one reply
-  month     udp  8091  month names for the numbers 1 to 12";
+fn endpoint_help() -> String {
+    let mut help = String::from(
+        "An endpoint is SERVICE[=[HOST:]PORT], for example message, message=9999, message=0.0.0.0:9999, \
+         month=[::1]:8091. HOST defaults to 127.0.0.1; port 0 selects a free port. Services and default ports:",
+    );
+    for service in ALL {
+        let (name, transport, port) = (service.name, service.transport(), service.default_port);
+        let _ = write!(help, "\n  {name:<8}  {transport} {port:5}  {}", service.summary());
+    }
+    help
+}
+
+const SERVE_STATUS: &str = "\n
+Exit status: 0 a signal stopped it; 1 it could not start, or failed; 2 usage error; 74 the journal can no \
+longer be written.";
+
+const CLIENT_STATUS: &str = "\n
+Exit status: 0 every reply was received; 1 it failed; 2 usage error.";
 
 #[derive(Debug, Args)]
-#[command(after_help = ENDPOINT_HELP)]
+#[command(after_help = endpoint_help() + SERVE_STATUS)]
 struct ServeArguments {
-    /// Endpoints to serve [default: all five services on their default ports, on loopback]
+    /// Endpoints to serve [default: all services on their default ports, on loopback]
     #[arg(value_name = "ENDPOINT")]
     endpoints: Vec<Endpoint>,
 
@@ -147,7 +159,7 @@ where
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = ENDPOINT_HELP)]
+#[command(after_help = endpoint_help() + CLIENT_STATUS)]
 struct ClientArguments {
     /// Endpoint to connect to
     #[arg(value_name = "ENDPOINT")]

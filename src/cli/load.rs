@@ -132,7 +132,7 @@ Examples:
   loopline load --merge a.hlog b.hlog           the result of several generators";
 
 const STATUS: &str = "\
-Exit status: 0 done; 1 no connection could be opened, or a result could not be written; 2 wrong usage; 3 a \
+Exit status: 0 done; 1 no connection could be opened, or a result could not be written; 2 usage error; 3 a \
 --fail-if holds, or its metric is unknown. A result that is not valid does not change the exit status.";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

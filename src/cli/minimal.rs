@@ -9,14 +9,15 @@ use crate::cli::{ACKS, MODELS, at_least_one, plain_logger};
 use crate::journal::sink::JournalTarget;
 use crate::server;
 use crate::server::options::{ServeOptions, parse_thread_stack};
+use crate::service;
 use crate::service::endpoint::Endpoint;
 use crate::units::{Timeout, parse_duration, parse_size};
 
 const HELP: &str = "\
 Usage: loopline serve [OPTIONS] [ENDPOINT]...
 
-An endpoint is SERVICE[=[HOST:]PORT]; services are message, greeting, daytime, reply and month.
-Without endpoints, all five services are served on their default ports, on loopback.
+An endpoint is SERVICE[=[HOST:]PORT]. Without endpoints, all services are served on their default ports, on
+loopback.
 
       --model loop              use one event loop; this build has no other model
       --journal -|FILE|none     journal to standard output, to a file, or not at all [default: -]
@@ -36,6 +37,7 @@ Without endpoints, all five services are served on their default ports, on loopb
   -h, --help
   -V, --version
 Each option has an environment variable, for example LOOPLINE_MAX_CONNECTIONS.
+Exit status: 1 it could not start, or failed; 2 usage error; 74 the journal can no longer be written.
 ";
 
 /// The options with a value or an environment variable: each begins a line of the help.
@@ -92,7 +94,9 @@ pub(super) fn parse<'a>(
     let mut command = None;
     while let Some(argument) = parser.next()? {
         match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Print(HELP.into())),
+            Arg::Short('h') | Arg::Long("help") => {
+                return Ok(Command::Print(format!("{HELP}Services: {}.\n", service::names())));
+            }
             Arg::Short('V') | Arg::Long("version") => {
                 return Ok(Command::Print(concat!("loopline ", env!("CARGO_PKG_VERSION"), "\n").into()));
             }

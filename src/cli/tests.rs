@@ -3,6 +3,7 @@
 use super::full;
 use super::minimal::{self, Command};
 use crate::server::options::ServeOptions;
+use crate::service::ALL;
 
 fn minimal_options(arguments: &[&str]) -> Result<ServeOptions, String> {
     let arguments = ["serve"].iter().chain(arguments);
@@ -98,7 +99,7 @@ fn arguments_take_precedence_over_the_environment() {
 }
 
 #[test]
-fn both_help_texts_list_the_same_options() {
+fn both_help_texts_list_the_same_options_and_every_service() {
     let Command::Print(help) =
         minimal::parse(std::iter::empty(), lexopt::Parser::from_args(["--help"])).unwrap()
     else {
@@ -115,4 +116,9 @@ fn both_help_texts_list_the_same_options() {
         options
     };
     assert_eq!(options(&help), options(&clap));
+    for service in ALL {
+        assert!(help.contains(service.name), "{} in {help}", service.name);
+        assert!(clap.contains(&format!("\n  {} ", service.name)), "{} in {clap}", service.name);
+        assert!(clap.contains(service.summary()), "{} in {clap}", service.name);
+    }
 }

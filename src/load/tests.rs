@@ -20,7 +20,7 @@ use crate::service::{
 /// A UDP service of one request: `ping` is answered with `pong`.
 struct Ping;
 
-static PING: Definition = Definition::datagram("ping", 7, |_| Box::new(Ping), &Ping);
+static PING: Definition = Definition::datagram("ping", 7, "a pong for each ping", |_| Box::new(Ping), &Ping);
 
 impl DatagramService for Ping {
     fn received(&self, session: Session, datagram: &[u8], out: &mut Output<'_>) -> Session {

@@ -12,6 +12,7 @@ use super::server_side::{Action, Progress, StreamService};
 pub(crate) const DEFINITION: Definition = Definition::stream(
     "daytime",
     9998,
+    "the local date and time",
     |settings| Box::new(Daytime::new(settings.time_zone)),
     &DaytimeClient,
 );

@@ -1,4 +1,4 @@
-//! The definition of a service: its name, its default port, and how its two sides are made.
+//! The definition of a service: its name, its default port, its line in the help, and how its two sides are made.
 
 use std::fmt;
 
@@ -15,7 +15,9 @@ pub struct Definition {
     pub default_port: u16,
     /// Makes the server side. Which variant it is decides the transport.
     pub make: Make,
-    /// A server alone has no use for it.
+    // The minimal build has no use for these two.
+    #[cfg(feature = "cli")]
+    summary: &'static str,
     #[cfg(feature = "cli")]
     client_side: ClientSide,
 }
@@ -43,14 +45,17 @@ impl Definition {
     pub const fn stream(
         name: &'static str,
         default_port: u16,
+        summary: &'static str,
         make: fn(Settings) -> Box<dyn StreamService>,
         client: &'static dyn StreamClient,
     ) -> Self {
-        let _ = client;
+        let _ = (summary, client);
         Self {
             name,
             default_port,
             make: Make::Stream(make),
+            #[cfg(feature = "cli")]
+            summary,
             #[cfg(feature = "cli")]
             client_side: ClientSide::Stream(client),
         }
@@ -61,14 +66,17 @@ impl Definition {
     pub const fn datagram(
         name: &'static str,
         default_port: u16,
+        summary: &'static str,
         make: fn(Settings) -> Box<dyn DatagramService>,
         client: &'static dyn DatagramClient,
     ) -> Self {
-        let _ = client;
+        let _ = (summary, client);
         Self {
             name,
             default_port,
             make: Make::Datagram(make),
+            #[cfg(feature = "cli")]
+            summary,
             #[cfg(feature = "cli")]
             client_side: ClientSide::Datagram(client),
         }
@@ -81,6 +89,13 @@ impl Definition {
             Make::Stream(_) => "tcp",
             Make::Datagram(_) => "udp",
         }
+    }
+
+    /// What it does, as the help shows it: a phrase without a full stop.
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub fn summary(&self) -> &'static str {
+        self.summary
     }
 
     /// Requests and correct replies.

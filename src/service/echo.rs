@@ -15,7 +15,8 @@ const REFUSAL_PREFIX: &[u8] = b"refused: ";
 
 const LINE_BYTES_MAX: usize = 100;
 
-pub(crate) static DEFINITION: Definition = Definition::stream("echo", 7, |_| Box::new(Echo), &Echo);
+pub(crate) static DEFINITION: Definition =
+    Definition::stream("echo", 7, "each line back", |_| Box::new(Echo), &Echo);
 
 /// Both sides of the service `echo`.
 struct Echo;

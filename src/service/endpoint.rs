@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::service::{self, ALL, Definition};
+use crate::service::{self, Definition};
 
 /// The host of an endpoint that names none.
 pub const DEFAULT_HOST: &str = "127.0.0.1";
@@ -41,8 +41,7 @@ pub(crate) fn write_endpoint(f: &mut fmt::Formatter<'_>, name: &str, host: &str,
 
 /// The error for a `name` that is no service; `others` are also possible.
 pub(crate) fn unknown_service(name: &str, others: &str) -> String {
-    let known: Vec<&str> = ALL.iter().map(|definition| definition.name).collect();
-    format!("unknown service '{name}', expected {others}one of {}", known.join(", "))
+    format!("unknown service '{name}', expected {others}one of {}", service::names())
 }
 
 impl FromStr for Endpoint {

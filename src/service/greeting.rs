@@ -8,8 +8,13 @@ use super::server_side::{Action, Progress, StreamService};
 /// The greeting.
 pub const GREETING: &str = "Thank you for connecting !";
 
-pub(crate) const DEFINITION: Definition =
-    Definition::stream("greeting", 12345, |_| Box::new(Greeting), &Greeting);
+pub(crate) const DEFINITION: Definition = Definition::stream(
+    "greeting",
+    12345,
+    "a greeting for each connection",
+    |_| Box::new(Greeting),
+    &Greeting,
+);
 
 /// Both sides of the service `greeting`.
 #[derive(Debug)]

@@ -20,6 +20,7 @@ pub const REFUSAL_PREFIX: &str = "Error: ";
 pub(crate) const DEFINITION: Definition = Definition::stream(
     "message",
     9999,
+    "framed messages, each journaled and acknowledged",
     |settings| Box::new(Message::new(settings.message_bytes_max)),
     &MessageClient,
 );

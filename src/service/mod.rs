@@ -6,7 +6,8 @@
 //!
 //! The file of a service has both sides of its protocol: the server side ([`StreamService`] or
 //! [`DatagramService`]), and the [client side](client_side) that `client` and `load` drive. To add a
-//! service to the program, add its file and its entry in [`ALL`]:
+//! service to the program, add its file, the line `mod` in this file, and its definition to [`ALL`]; parsers,
+//! help, `serve`, `client`, `load` and the tests of every service take it from there:
 //!
 //! ```
 //! use loopline::service::{
@@ -16,7 +17,7 @@
 //! /// Sends each line back.
 //! struct Echo;
 //!
-//! pub static ECHO: Definition = Definition::stream("echo", 7, |_settings| Box::new(Echo), &Echo);
+//! pub static ECHO: Definition = Definition::stream("echo", 7, "sends lines back", |_settings| Box::new(Echo), &Echo);
 //!
 //! impl StreamService for Echo {
 //!     fn received(&self, unread: &[u8], _ended: bool, out: &mut Output<'_>) -> Progress {
@@ -83,4 +84,10 @@ pub static ALL: &[Definition] =
 #[must_use]
 pub fn named(name: &str) -> Option<&'static Definition> {
     ALL.iter().find(|definition| definition.name == name)
+}
+
+/// The names of all services, as in `message, greeting`.
+pub(crate) fn names() -> String {
+    let names: Vec<&str> = ALL.iter().map(|definition| definition.name).collect();
+    names.join(", ")
 }

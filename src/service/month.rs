@@ -36,7 +36,8 @@ pub const ERROR_PREFIX: &str = "Error: ";
 /// Maximum size of a request in bytes.
 pub const REQUEST_BYTES_MAX: usize = 1024;
 
-pub(crate) const DEFINITION: Definition = Definition::datagram("month", 8091, |_| Box::new(Month), &Month);
+pub(crate) const DEFINITION: Definition =
+    Definition::datagram("month", 8091, "month names for the numbers 1 to 12", |_| Box::new(Month), &Month);
 
 /// Both sides of the service `month`.
 #[derive(Debug)]

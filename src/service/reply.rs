@@ -13,7 +13,8 @@ pub const REPLY: &str = "Thanks for connecting";
 /// Maximum size of a request in bytes; what a peer sends beyond it is not recorded.
 pub const REQUEST_BYTES_MAX: usize = 1024;
 
-pub(crate) const DEFINITION: Definition = Definition::stream("reply", 8080, |_| Box::new(Reply), &Reply);
+pub(crate) const DEFINITION: Definition =
+    Definition::stream("reply", 8080, "one request, one reply", |_| Box::new(Reply), &Reply);
 
 /// Both sides of the service `reply`.
 #[derive(Debug)]
