@@ -1,6 +1,13 @@
 //! A custom service on the event loop: it returns every line in upper case.
 //!
-//! Run `cargo run --example shout`, then for example `nc 127.0.0.1 7777`. Ctrl-C stops it.
+//! Run `cargo run --example shout`, then `printf 'hello\n' | nc -N 127.0.0.1 7777`, which prints `HELLO`. Ctrl-C
+//! stops it. A crate of your own needs the feature `signals`, or without `take_signals` Ctrl-C ends the process
+//! at once:
+//!
+//! ```toml
+//! [dependencies]
+//! loopline = { path = "…", default-features = false, features = ["signals"] }
+//! ```
 
 use std::error::Error;
 

@@ -8,12 +8,15 @@
 //!   receive   receive datagrams; let services answer
 //!   read      visit connections: read each once, let its service answer   ┐ again, until every
 //!   commit    write the messages of all of them to the journal            │ connection that was
-//!   send      send the answers, one write a connection                    ┘ ready is visited
+//!   send      send the answers, one write per connection                  ┘ ready is visited
 //!   expire    close the connections whose deadline is over
 //! ```
 //!
-//! This file owns the parts and calls the steps; each step has a file below `event_loop/`. The rules of a
-//! connection are in `conn/stream_session.rs`, what answers it in `service/`.
+//! An [`EventLoop`] owns its [network](crate::net), listeners, connections and [journal](crate::journal). Call
+//! [`listen`](EventLoop::listen) or [`bind`](EventLoop::bind) for each endpoint, and then [`run`](EventLoop::run).
+
+// This file owns the parts and calls the steps; each step has a file below `event_loop/`. The rules of a
+// connection are in `conn/stream_session.rs`.
 
 mod accept;
 mod close;
@@ -211,14 +214,14 @@ impl<N: Net> EventLoop<N> {
         Ok(())
     }
 
-    /// Turns once. [`run`](Self::run) does nothing else.
+    /// Runs one turn of the loop. [`run`](Self::run) does nothing else.
     ///
     /// # Errors
     /// See [`LoopError`].
     pub fn turn(&mut self) -> Result<(), LoopError> {
         let timeout = self.poll_timeout();
         self.events.clear();
-        // The poll reports everything that has come before this moment.
+        // The poll reports everything that has arrived before this moment.
         let polled_at = self.now;
         self.net.poll(&mut self.events, self.limits.events_per_poll_max, timeout).map_err(LoopError::Poll)?;
         self.now = self.net.now();

@@ -1,14 +1,66 @@
 //! A socket server that serves very many TCP and UDP clients from one thread.
 //!
-//! A [service] is a function from bytes to bytes. It needs no socket to run:
+//! A [service] is a function from bytes to bytes, and the [event loop](event_loop::EventLoop) runs it on the
+//! kernel's [network](net::kernel::KernelNet). This is a server that returns every line in upper case:
+//!
+//! ```
+//! use loopline::event_loop::EventLoop;
+//! use loopline::limits::Limits;
+//! use loopline::net::kernel::KernelNet;
+//! use loopline::net::sockets::SocketOptions;
+//! use loopline::service::{Action, Output, Progress, StreamService};
+//!
+//! struct Shout;
+//!
+//! impl StreamService for Shout {
+//!     fn received(&self, unread: &[u8], _ended: bool, out: &mut Output<'_>) -> Progress {
+//!         // An incomplete line stays unconsumed and is passed again when more bytes have arrived.
+//!         let lines = unread.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+//!         out.send(&unread[..lines].to_ascii_uppercase());
+//!         Progress { consumed: lines, action: Action::Continue }
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let net = KernelNet::new(SocketOptions::default())?;
+//! let stopper = net.stopper(); // ends `run` from another thread
+//! let mut server = EventLoop::new(net, Limits::default());
+//! let address = server.listen("127.0.0.1:0".parse()?, Box::new(Shout))?;
+//! # let client = std::thread::spawn(move || -> std::io::Result<String> {
+//! #     use std::io::{Read, Write};
+//! #     let mut stream = std::net::TcpStream::connect(address)?;
+//! #     stream.write_all(b"hello\n")?;
+//! #     stream.shutdown(std::net::Shutdown::Write)?;
+//! #     let mut reply = String::new();
+//! #     stream.read_to_string(&mut reply)?;
+//! #     stopper.stop()?;
+//! #     Ok(reply)
+//! # });
+//! server.run()?;
+//! # assert_eq!(client.join().unwrap()?, "HELLO\n");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! In `Cargo.toml`, leave out what only the program needs:
+//!
+//! ```toml
+//! [dependencies]
+//! loopline = { path = "…", default-features = false, features = ["signals"] }
+//! ```
+//!
+//! With the feature `signals`, `KernelNet::take_signals` makes SIGINT and SIGTERM stop the loop after the frames
+//! that have begun. Without `signals`, Ctrl-C ends the process at once.
+//!
+//! A service is tested without a socket. This is the service `message` of the program, which journals:
 //!
 //! ```
 //! use loopline::frame;
 //! use loopline::service::{Action, Output, Progress, StreamService, message::Message};
 //!
-//! let (mut answer, mut lines) = (Vec::new(), Vec::new());
+//! let (mut reply, mut lines) = (Vec::new(), Vec::new());
 //! let peer = "192.0.2.1:4000".parse().unwrap();
-//! let mut out = Output::new(peer, &mut answer, Some(&mut lines));
+//! let mut out = Output::new(peer, &mut reply, Some(&mut lines));
 //!
 //! // A complete frame, and the beginning of another.
 //! let mut unread = Vec::new();
@@ -18,56 +70,27 @@
 //! let progress = Message::new(1024).received(&unread, false, &mut out);
 //! assert_eq!(progress, Progress { consumed: 64 + 5, action: Action::Continue });
 //! assert_eq!(lines, b"[192.0.2.1:4000] hello\n");
-//! let reply = frame::parse(&answer, 1024).unwrap().unwrap();
+//! let reply = frame::parse(&reply, 1024).unwrap().unwrap();
 //! assert_eq!(reply.text(), "Message received successfully....");
-//! ```
-//!
-//! The [event loop](event_loop::EventLoop) runs services on a [network](net::Net): the kernel's
-//! ([`net::kernel::KernelNet`], on `mio`), or a simulated one in a test.
-//!
-//! ```
-//! use loopline::event_loop::EventLoop;
-//! use loopline::limits::Limits;
-//! use loopline::net::kernel::KernelNet;
-//! use loopline::service::greeting::{GREETING, Greeting};
-//! use loopline::net::sockets::SocketOptions;
-//! use std::io::Read;
-//!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let net = KernelNet::new(SocketOptions::default())?;
-//! let stopper = net.stopper();
-//! let mut server = EventLoop::new(net, Limits::default());
-//! let address = server.listen("127.0.0.1:0".parse()?, Box::new(Greeting))?;
-//!
-//! let client = std::thread::spawn(move || -> std::io::Result<String> {
-//!     let mut greeting = String::new();
-//!     std::net::TcpStream::connect(address)?.read_to_string(&mut greeting)?;
-//!     stopper.stop()?;
-//!     Ok(greeting)
-//! });
-//! server.run()?; // until it is stopped
-//! assert_eq!(client.join().unwrap()?, GREETING);
-//! # Ok(())
-//! # }
 //! ```
 //!
 //! # How the parts fit
 //!
 //! | module | |
 //! |---|---|
-//! | [`service`] | what a server answers: traits for streams and datagrams, and the five services of the program |
+//! | [`service`] | what a server replies: traits for streams and datagrams, and the services of the program |
 //! | [`frame`] | the frame of the service `message` |
 //! | [`event_loop`] | the turn: accept, read, commit, send, expire |
-//! | [`net`] | what the loop asks of a network, and the kernel's |
-//! | [`journal`] | the record of messages, written before they are acknowledged |
+//! | [`net`] | what the loop needs of a network, and the kernel's |
+//! | [`journal`] | the messages, written before they are acknowledged |
 //! | [`limits`] | every limit of the loop |
-//! | `client` | a blocking client of the five services (feature `cli`) |
+//! | `client` | a blocking client of the services of the program (feature `cli`) |
 //!
 //! # Features
 //!
 //! - `cli` (default): the whole program. Without it the binary is `serve` alone, for small devices.
-//! - `signals`: `KernelNet::take_signals`, so that SIGINT and SIGTERM drain the loop.
-//! - `batches`: datagrams are received and sent many a system call.
+//! - `signals`: `KernelNet::take_signals`. Without it, SIGINT and SIGTERM end the process at once.
+//! - `batches`: several datagrams are received and sent per system call.
 
 #![warn(unreachable_pub)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]

@@ -14,7 +14,7 @@ pub struct Limits {
     /// Events of one poll. With more, the state of the first connection has left the processor's cache before the
     /// last is visited; with fewer, a busy loop polls more often than necessary.
     pub events_per_poll_max: usize,
-    /// Connections visited a turn; the others come first in the next. Between two turns the loop handles new
+    /// Connections visited per turn; the others come first in the next. Between two turns the loop handles new
     /// connections, datagrams, signals and deadlines.
     pub visits_per_turn_max: usize,
     /// Connections visited before a commit. More share one write of the journal, and keep first the kernel's
@@ -22,13 +22,13 @@ pub struct Limits {
     pub visits_per_commit_max: usize,
     /// Bytes of answers before a commit, so that the buffer of a turn stays small however much is read.
     pub answer_bytes_per_commit_max: usize,
-    /// Connections accepted a turn on each listener. A storm of connects is accepted quickly, and open connections
+    /// Connections accepted per turn on each listener. A storm of connects is accepted quickly, and open connections
     /// wait for about a millisecond at most.
     pub accepts_per_turn_max: usize,
-    /// Datagrams received a turn on each socket, so that a flood of them leaves time for streams.
+    /// Datagrams received per turn on each socket, so that a flood of them leaves time for streams.
     pub datagrams_per_turn_max: usize,
-    /// Bytes read from a connection on a visit: the size of the shared read buffer. It also bounds the frames
-    /// answered on a visit: 1,024 of the smallest fit.
+    /// Bytes read from a connection per visit: the size of the shared read buffer. It also bounds the frames
+    /// answered per visit: 1,024 of the smallest fit.
     pub read_bytes_max: usize,
     /// Unsent bytes of a connection above which nothing more is read from it. The answers of one visit come on
     /// top.
@@ -48,7 +48,7 @@ pub struct Limits {
     pub frame_timeout: Option<Duration>,
     /// Maximum time between frames. Off by default, since idle connections cost little.
     pub idle_timeout: Option<Duration>,
-    /// Maximum time without a byte taken of an answer.
+    /// Maximum time for which a peer accepts no bytes of a reply.
     pub write_timeout: Option<Duration>,
     /// Maximum time from a request to stop to the end, for frames that have begun.
     pub drain_timeout: Duration,

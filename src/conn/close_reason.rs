@@ -14,11 +14,11 @@ pub enum CloseReason {
     BadInput,
     /// The table was full when the peer connected.
     Full,
-    /// A frame was not whole in time.
+    /// A frame was not complete at the frame timeout.
     FrameTimeout,
-    /// No frame began in time.
+    /// No frame began before the idle timeout.
     IdleTimeout,
-    /// The peer took no byte of its answers in time.
+    /// The peer accepted no bytes of its replies for the write timeout.
     WriteTimeout,
     /// The peer reset the connection.
     Reset,

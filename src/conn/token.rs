@@ -51,11 +51,11 @@ const KIND_SHIFT: u32 = usize::BITS - 2;
 const KEY_MASK: usize = (1 << KEY_BITS) - 1;
 
 impl Token {
-    /// The journal's: the one to register its descriptor with.
+    /// The token under which the journal's descriptor is registered.
     pub const JOURNAL: Self = Self(OTHER << KIND_SHIFT);
-    /// That of requests to stop.
+    /// The token of requests to stop.
     pub const STOP: Self = Self((OTHER << KIND_SHIFT) | 1);
-    /// That of the timer.
+    /// The token of the timer.
     pub const TIMER: Self = Self((OTHER << KIND_SHIFT) | 2);
 }
 

@@ -1,4 +1,4 @@
-//! Accepting connections: how many a turn, and what happens when there is no room.
+//! Accepting connections: how many per turn, and what happens when there is no room.
 //!
 //! An edge-triggered listener reports waiting connections once. So a loop that stops accepting while some may
 //! still wait has to remember that, and to continue without an event.
@@ -64,11 +64,11 @@ impl<N: Net> EventLoop<N> {
                     self.open(endpoint, stream, peer, unix_seconds);
                 }
                 Err(error) => match AcceptFailure::of(&error) {
-                    AcceptFailure::NoneWaits => {
+                    AcceptFailure::WouldBlock => {
                         self.listeners[endpoint].ready = false;
                         return;
                     }
-                    AcceptFailure::ThatOne => self.counters.accepts_failed += 1,
+                    AcceptFailure::ThisConnection => self.counters.accepts_failed += 1,
                     AcceptFailure::Exhausted => return self.pause_accepting(&error),
                 },
             }

@@ -20,7 +20,7 @@ impl<N: Net> EventLoop<N> {
         }
     }
 
-    /// Receives up to `datagrams_max` datagrams, and returns how many have come, at least one: an empty batch
+    /// Receives up to `datagrams_max` datagrams, and returns how many have arrived, at least one: an empty batch
     /// counts too, so that endless errors are not read for ever.
     fn receive_batch(&mut self, index: usize, datagrams_max: usize) -> usize {
         let DatagramEndpoint { socket, service, ready, .. } = &mut self.sockets[index];

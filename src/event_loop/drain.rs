@@ -11,8 +11,8 @@ use crate::net::Net;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Serving,
-    /// A request to stop has come: frames that have begun are finished. Connections that wait to be accepted
-    /// are accepted, and bytes that have come are read, before listeners and idle connections are closed.
+    /// A request to stop has arrived: frames that have begun are finished. Connections that wait to be accepted
+    /// are accepted, and bytes that have arrived are read, before listeners and idle connections are closed.
     Draining {
         since: Tick,
         idle_closed: bool,
@@ -85,7 +85,7 @@ impl<N: Net> EventLoop<N> {
     }
 
     /// The first step of draining takes a few turns: some to accept the connections that wait, since a frame
-    /// may be on its way behind them; one that polls everything that has come; and then connections that have
+    /// may be on its way behind them; one that polls everything that has arrived; and then connections that have
     /// nothing to do are closed.
     fn close_listeners_then_idle(&mut self, since: Tick) {
         if !self.endpoints_are_closed() {

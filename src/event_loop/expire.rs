@@ -11,7 +11,7 @@ impl<N: Net> EventLoop<N> {
     ///
     /// After this process was stopped for a while, or the machine was asleep, every peer would look idle although
     /// its bytes wait. So a deadline that is over when the poll returns waits for another poll, which reports
-    /// everything that has come. A poll that returned as many events as it could may have left more behind: then
+    /// everything that has arrived. A poll that returned as many events as it could may have left more behind: then
     /// expiring waits until a poll returns fewer, for at most as many turns as it takes to see every connection
     /// once.
     pub(super) fn expire(&mut self, polled_at: Tick) {
@@ -28,7 +28,7 @@ impl<N: Net> EventLoop<N> {
             let conn = self.table.conn(key);
             match timeout {
                 TimeoutKind::Linger => self.close(key, conn.session().reason()),
-                // Bytes that have come and are not read yet are not the peer's delay, nor is the journal's.
+                // Bytes that have arrived and are not read yet are not the peer's delay, nor is the journal's.
                 TimeoutKind::Frame if conn.flags.contains(Flags::READABLE | Flags::HELD) => {
                     self.table.start_frame(key, now);
                 }

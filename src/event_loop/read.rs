@@ -1,4 +1,4 @@
-//! Visiting connections: read what has come, and let the service answer into the outbox. Nothing is sent here.
+//! Visiting connections: read what has arrived, and let the service answer into the outbox. Nothing is sent here.
 
 use std::io;
 
@@ -102,7 +102,7 @@ impl<N: Net> EventLoop<N> {
         }
     }
 
-    /// Handles the first `bytes` bytes of the read buffer, which have come.
+    /// Handles the first `bytes` bytes of the read buffer, which have just been read.
     fn on_bytes(&mut self, key: u32, bytes: usize) -> ReadOutcome {
         let SessionParts { session, unread, peer, endpoint } = self.table.session_parts(key);
         if session.is_lingering() {

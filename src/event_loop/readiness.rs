@@ -23,7 +23,7 @@ impl<N: Net> EventLoop<N> {
                     }
                 }
                 Source::Stop => self.stop(),
-                // The journal is written to once a turn anyway, and a timer has only to end the wait.
+                // The journal is written to once per turn anyway, and a timer has only to end the wait.
                 Source::Journal | Source::Timer => {}
             }
         }

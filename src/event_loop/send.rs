@@ -1,4 +1,4 @@
-//! Sending answers, one write a connection; what the kernel does not take waits in the connection's buffer.
+//! Sending answers, one write per connection; what the kernel does not take waits in the connection's buffer.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! The journal of messages: one line each, written once a turn.
+//! The journal of messages: one line each, written once per turn.
 //!
 //! Services append lines during a turn; [`Journal::commit`] writes them all; only then do the answers of the turn
 //! leave. So a message that is not written cannot be acknowledged, whatever the order of events. The format of a

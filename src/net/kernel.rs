@@ -107,7 +107,7 @@ impl KernelNet {
     /// Accepts connections from a listener that is open already.
     ///
     /// # Errors
-    /// The poller does not take it.
+    /// It cannot be registered with the poller.
     pub fn adopt_listener(
         &mut self,
         listener: std::net::TcpListener,
@@ -123,7 +123,7 @@ impl KernelNet {
     /// Receives datagrams from a socket that is open already.
     ///
     /// # Errors
-    /// The poller does not take it.
+    /// It cannot be registered with the poller.
     pub fn adopt_socket(
         &mut self,
         socket: std::net::UdpSocket,
@@ -152,7 +152,7 @@ impl KernelNet {
     /// Makes the poller report when `descriptor`, to which the journal is written, takes more bytes.
     ///
     /// # Errors
-    /// The poller does not take it: `PermissionDenied` for what never makes a writer wait, such as a plain
+    /// It cannot be registered with the poller: `PermissionDenied` for what never makes a writer wait, such as a plain
     /// file or `/dev/null`.
     pub fn watch_journal(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
         let token = mio::Token(Token::JOURNAL.0);
@@ -260,7 +260,7 @@ impl Poller for KernelNet {
             self.events_max = events_max;
         }
         let mut polled = self.poll.poll(&mut self.events, timeout);
-        // The process may have been stopped and continued: events that have come meanwhile must be polled
+        // The process may have been stopped and continued: events that have arrived meanwhile must be polled
         // before a connection is found idle. A poll that does not wait is not interrupted again.
         while polled.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
             polled = self.poll.poll(&mut self.events, Some(Duration::ZERO));

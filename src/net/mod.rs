@@ -145,25 +145,25 @@ pub struct Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AcceptFailure {
     /// No connection waits.
-    NoneWaits,
-    /// That one connection failed before it was taken; the next may be fine.
-    ThatOne,
+    WouldBlock,
+    /// This connection failed before it was accepted; the next may not.
+    ThisConnection,
     /// The system is out of descriptors or memory; trying at once again would spin.
     Exhausted,
 }
 
 impl AcceptFailure {
     /// Linux passes errors of the new connection on to accept (`accept(2)`), so all but the known signs of
-    /// exhaustion are taken to concern that one.
+    /// exhaustion are taken to concern this connection only.
     #[must_use]
     pub fn of(error: &io::Error) -> Self {
         use libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
         match (error.kind(), error.raw_os_error()) {
-            (io::ErrorKind::WouldBlock, _) => Self::NoneWaits,
+            (io::ErrorKind::WouldBlock, _) => Self::WouldBlock,
             (io::ErrorKind::OutOfMemory, _) | (_, Some(ENOMEM | ENFILE | EMFILE | ENOBUFS)) => {
                 Self::Exhausted
             }
-            _ => Self::ThatOne,
+            _ => Self::ThisConnection,
         }
     }
 }

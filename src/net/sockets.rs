@@ -29,7 +29,7 @@ impl Default for SocketOptions {
 ///
 /// # Errors
 /// The address is in use, is not an address of this machine, or is not permitted.
-pub fn listen(address: SocketAddr, options: SocketOptions) -> io::Result<TcpListener> {
+pub(crate) fn listen(address: SocketAddr, options: SocketOptions) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted server can bind its port at once, although old connections are still in TIME_WAIT.
     socket.set_reuse_address(true)?;
@@ -45,7 +45,7 @@ pub fn listen(address: SocketAddr, options: SocketOptions) -> io::Result<TcpList
 ///
 /// # Errors
 /// The address is in use, is not an address of this machine, or is not permitted.
-pub fn bind(address: SocketAddr, options: SocketOptions) -> io::Result<UdpSocket> {
+pub(crate) fn bind(address: SocketAddr, options: SocketOptions) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     set_reuse_port(&socket, options)?;
     socket.bind(&address.into())?;

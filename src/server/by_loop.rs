@@ -47,7 +47,7 @@ fn failed(what: &'static str) -> impl FnOnce(io::Error) -> ServeError {
 
 fn watch(sink: &JournalSink, net: &mut KernelNet) -> io::Result<()> {
     match net.watch_journal(sink.as_fd()) {
-        // The poller does not take what never makes a writer wait, such as a regular file or /dev/null.
+        // What never makes a writer wait cannot be registered, such as a regular file or /dev/null.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         outcome => outcome,
     }

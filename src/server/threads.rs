@@ -168,8 +168,8 @@ fn accept(
             }
             Err(_) if shared.is_draining() => return,
             Err(error) => match AcceptFailure::of(&error) {
-                AcceptFailure::ThatOne => {}
-                AcceptFailure::NoneWaits | AcceptFailure::Exhausted => {
+                AcceptFailure::ThisConnection => {}
+                AcceptFailure::WouldBlock | AcceptFailure::Exhausted => {
                     log::debug!("accepting is paused: {error}");
                     pause(shared.limits.accept_pause);
                 }

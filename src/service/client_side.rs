@@ -125,7 +125,7 @@ impl ExpectedReply {
 
 /// `byte` as an error message shows it: `'a'`, `0x0d`.
 #[must_use]
-pub fn describe_byte(byte: u8) -> String {
+pub(crate) fn describe_byte(byte: u8) -> String {
     if byte.is_ascii_graphic() || byte == b' ' {
         format!("'{}'", char::from(byte))
     } else {

@@ -4,20 +4,15 @@
 //! that it does not consume are passed to it again, with more after them. So the same service runs under
 //! the event loop, under a thread per connection, on a simulated network, and in a unit test without any.
 //!
-//! The file of a service has both sides of its protocol: the server side ([`StreamService`] or
-//! [`DatagramService`]), and the [client side](client_side) that `client` and `load` drive. To add a
-//! service to the program, add its file, the line `mod` in this file, and its definition to [`ALL`]; parsers,
-//! help, `serve`, `client`, `load` and the tests of every service take it from there:
+//! A service of your own implements [`StreamService`] or [`DatagramService`] and is passed to
+//! [`EventLoop::listen`](crate::event_loop::EventLoop::listen) or
+//! [`bind`](crate::event_loop::EventLoop::bind). It is tested without a socket:
 //!
 //! ```
-//! use loopline::service::{
-//!     Action, Definition, ExpectedReply, Output, Progress, Reply, StreamClient, StreamService,
-//! };
+//! use loopline::service::{Action, Output, Progress, StreamService};
 //!
 //! /// Sends each line back.
 //! struct Echo;
-//!
-//! pub static ECHO: Definition = Definition::stream("echo", 7, "sends lines back", |_settings| Box::new(Echo), &Echo);
 //!
 //! impl StreamService for Echo {
 //!     fn received(&self, unread: &[u8], _ended: bool, out: &mut Output<'_>) -> Progress {
@@ -27,31 +22,18 @@
 //!     }
 //! }
 //!
-//! impl StreamClient for Echo {
-//!     fn text_bytes(&self) -> Option<std::ops::RangeInclusive<usize>> {
-//!         Some(0..=1000)
-//!     }
-//!
-//!     fn append_request(&self, text: &str, out: &mut Vec<u8>) {
-//!         out.extend_from_slice(text.as_bytes());
-//!         out.push(b'\n');
-//!     }
-//!
-//!     fn expected_reply(&self, text: &str) -> ExpectedReply {
-//!         ExpectedReply::Exact(format!("{text}\n").into())
-//!     }
-//!
-//!     fn parse_reply<'a>(&self, unread: &'a [u8]) -> Result<Option<Reply<'a>>, String> {
-//!         let Some(end) = unread.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
-//!         Ok(Some(Reply { wire_bytes: end + 1, body: &unread[..end], is_refusal: false }))
-//!     }
-//!
-//!     fn server_ends_stream(&self) -> bool {
-//!         false
-//!     }
-//! }
+//! let mut reply = Vec::new();
+//! let mut out = Output::new("192.0.2.1:4000".parse().unwrap(), &mut reply, None);
+//! let progress = Echo.received(b"one\ntwo\nth", false, &mut out);
+//! assert_eq!((progress.consumed, reply.as_slice()), (8, &b"one\ntwo\n"[..]));
 //! ```
 
+// A service of the program has both sides of its protocol in its file: the server side, and the client side
+// (`client_side`) that `client` and `load` drive. `echo.rs`, which the tests use, is a short example. A service
+// is added by its file, its line `mod` here, and its definition in `ALL`; arguments, help and sub-commands take
+// it from there.
+
+#[doc(hidden)]
 pub mod client_side;
 pub mod daytime;
 mod definition;
@@ -69,18 +51,22 @@ mod server_side;
 #[cfg(all(test, feature = "cli"))]
 mod tests;
 
+#[doc(hidden)]
 pub use client_side::{
     Answer, ClientSide, DatagramClient, ExpectedAnswer, ExpectedReply, Reply, StreamClient,
 };
+#[doc(hidden)]
 pub use definition::{Definition, Make, Settings};
 pub use output::Output;
 pub use server_side::{Action, DatagramService, Progress, Session, StreamService};
 
 /// The services of the program, in the order in which they are listed to users.
+#[doc(hidden)]
 pub static ALL: &[Definition] =
     &[message::DEFINITION, greeting::DEFINITION, daytime::DEFINITION, reply::DEFINITION, month::DEFINITION];
 
 /// The service of the program with this name.
+#[doc(hidden)]
 #[must_use]
 pub fn named(name: &str) -> Option<&'static Definition> {
     ALL.iter().find(|definition| definition.name == name)

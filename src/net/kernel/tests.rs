@@ -53,7 +53,7 @@ impl Server {
         Self { net, socket, address }
     }
 
-    /// Receives until nothing is left, in batches of up to `slots`, and returns what has come.
+    /// Receives until nothing is left, in batches of up to `slots`, and returns what has arrived.
     fn receive(&mut self, slots: usize) -> Vec<(Vec<u8>, Datagram)> {
         let mut all = Vec::new();
         let mut buffer = vec![0; slots * SLOT_BYTES];

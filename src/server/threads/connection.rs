@@ -156,7 +156,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Bytes that have come and are not read yet are not the peer's delay: this process may have been stopped
+    /// Bytes that have arrived and are not read yet are not the peer's delay: this process may have been stopped
     /// meanwhile.
     fn read_without_waiting(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream().set_nonblocking(true)?;

@@ -28,18 +28,18 @@ pub(super) struct Connection {
 
 /// Between two frames: draining may end it.
 const IDLE: u8 = 0;
-/// Bytes have come that are not answered yet: that is finished first.
+/// Bytes have arrived that are not answered yet: that is finished first.
 const BUSY: u8 = 1;
 /// Draining has ended it: its thread reads the end of the stream.
 const ENDED: u8 = 2;
 
 impl Connection {
-    /// Bytes have come. A connection that draining has ended meanwhile stays ended.
+    /// Bytes have arrived. A connection that draining has ended meanwhile stays ended.
     pub(super) fn mark_busy(&self) {
         let _ = self.phase.compare_exchange(IDLE, BUSY, Ordering::SeqCst, Ordering::SeqCst);
     }
 
-    /// Everything that has come is answered.
+    /// Everything that has arrived is answered.
     pub(super) fn mark_idle(&self) {
         let _ = self.phase.compare_exchange(BUSY, IDLE, Ordering::SeqCst, Ordering::SeqCst);
     }
@@ -50,7 +50,7 @@ impl Connection {
     }
 
     fn end_if_idle(&self) {
-        // Its thread will read what has come, and end the connection after that.
+        // Its thread will read what has arrived, and end the connection after that.
         if self.has_bytes_waiting() {
             return;
         }
@@ -60,7 +60,7 @@ impl Connection {
         }
     }
 
-    /// Whether bytes have come that its thread has not read yet.
+    /// Whether bytes have arrived that its thread has not read yet.
     pub(super) fn has_bytes_waiting(&self) -> bool {
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
         let peeked = SockRef::from(&self.stream).recv_with_flags(&mut [MaybeUninit::uninit()], flags);
