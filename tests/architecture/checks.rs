@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::parse::{Source, identifiers};
 use crate::tree::{Target, Tree};
 
-pub(crate) type Floor = &'static [&'static str];
+pub(crate) type Layer = &'static [&'static str];
 pub(crate) type Unit = &'static [&'static str];
 
 /// Paths of other crates, and which modules may use what begins with them.
@@ -15,17 +15,17 @@ pub(crate) struct Facility {
     pub(crate) users: &'static [&'static str],
 }
 
-pub(crate) fn floors(tree: &Tree, floors: &[Floor]) -> Vec<String> {
-    let rank = |file: &str| rank(file, floors);
+pub(crate) fn layers(tree: &Tree, layers: &[Layer]) -> Vec<String> {
+    let rank = |file: &str| rank(file, layers);
     let mut violations = Vec::new();
     for file in tree.files() {
         if rank(file).is_none() {
-            violations.push(format!("{file} is on no floor"));
+            violations.push(format!("{file} is in no layer"));
         }
     }
-    for entry in floors.iter().copied().flatten() {
+    for entry in layers.iter().copied().flatten() {
         if !tree.files().iter().any(|file| covers(entry, file)) {
-            violations.push(format!("a floor names {entry}, which does not exist"));
+            violations.push(format!("a layer names {entry}, which does not exist"));
         }
     }
     for (from, to) in tree.edges() {
@@ -36,10 +36,10 @@ pub(crate) fn floors(tree: &Tree, floors: &[Floor]) -> Vec<String> {
     violations
 }
 
-/// The floor of a file, and its entry there: the longest that covers it.
-fn rank(file: &str, floors: &[Floor]) -> Option<(usize, usize)> {
-    let entries = floors.iter().enumerate().flat_map(|(floor, entries)| {
-        entries.iter().enumerate().map(move |(index, entry)| (*entry, (floor, index)))
+/// The layer of a file, and its entry there: the longest that covers it.
+fn rank(file: &str, layers: &[Layer]) -> Option<(usize, usize)> {
+    let entries = layers.iter().enumerate().flat_map(|(layer, entries)| {
+        entries.iter().enumerate().map(move |(index, entry)| (*entry, (layer, index)))
     });
     entries
         .filter(|(entry, _)| covers(entry, file))

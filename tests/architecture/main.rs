@@ -1,4 +1,4 @@
-//! The rules of the code base that the compiler does not check: floors, import cycles, which file may use
+//! The rules of the code base that the compiler does not check: layers, import cycles, which file may use
 //! which system facility, and the map in ARCHITECTURE.md. Each check is a function of file names and texts
 //! (`checks.rs`), which `samples.rs` runs on code that violates it. This file holds the rules.
 
@@ -11,13 +11,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use checks::{Facility, Floor, Unit};
+use checks::{Facility, Layer, Unit};
 use parse::Source;
 use tree::Tree;
 
-/// A file imports from floors below its own, and on its own floor from entries before its own. An entry is a
+/// A file imports from layers below its own, and in its own layer from entries before its own. An entry is a
 /// module, with the modules in it that no other entry names.
-const FLOORS: [Floor; 6] = [
+const LAYERS: [Layer; 6] = [
     // Bytes and numbers: no I/O, no clock, no log.
     &["limits", "frame", "units", "journal/escape", "conn/token", "conn/deadlines", "conn/peer_addr"],
     // Services.
@@ -135,8 +135,8 @@ fn assert_none(violations: &[String]) {
 }
 
 #[test]
-fn a_file_imports_only_from_floors_below() {
-    assert_none(&checks::floors(&PROGRAM, &FLOORS));
+fn a_file_imports_only_from_layers_below() {
+    assert_none(&checks::layers(&PROGRAM, &LAYERS));
 }
 
 #[test]

@@ -13,26 +13,26 @@ fn sources(files: &[(&str, &str)]) -> Vec<Source> {
     files.iter().map(|(path, text)| Source { path: (*path).to_owned(), text: (*text).to_owned() }).collect()
 }
 
-/// What `upper.rs` and `lower.rs` violate where `lower` is the floor below.
-fn floors(lower: &str) -> Vec<String> {
+/// What `upper.rs` and `lower.rs` violate where `lower` is the layer below.
+fn layers(lower: &str) -> Vec<String> {
     let upper = "pub struct Thing; pub mod inner { pub struct Other; } pub fn call() {}";
     let lib = ("lib.rs", "mod lower; mod upper; pub use upper::Thing as Renamed;");
     let tree = tree(&[lib, ("lower.rs", lower), ("upper.rs", upper)]);
-    checks::floors(&tree, &[&["lower"], &["upper"], &["lib"]])
+    checks::layers(&tree, &[&["lower"], &["upper"], &["lib"]])
 }
 
 #[track_caller]
 fn assert_imports_upper(lower: &str) {
-    assert_eq!(floors(lower), ["lower.rs imports upper.rs, which is above it"], "{lower}");
+    assert_eq!(layers(lower), ["lower.rs imports upper.rs, which is above it"], "{lower}");
 }
 
 #[track_caller]
 fn assert_imports_nothing(lower: &str) {
-    assert_eq!(floors(lower), [""; 0], "{lower}");
+    assert_eq!(layers(lower), [""; 0], "{lower}");
 }
 
 #[test]
-fn an_import_of_an_upper_floor_is_found_in_any_form() {
+fn an_import_of_an_upper_layer_is_found_in_any_form() {
     assert_imports_upper("use crate::upper::Thing;");
     assert_imports_upper("use super::upper::Thing;");
     assert_imports_upper("use self::super::upper::Thing;");
@@ -62,7 +62,7 @@ fn a_path_in_the_code_is_an_import() {
 fn a_name_is_followed_to_the_file_that_defines_it() {
     assert_imports_upper("use crate::Renamed;");
     assert_imports_upper("fn f(_: crate::Renamed) {}");
-    let violations = floors("use crate::*; fn f(_: Renamed) {}");
+    let violations = layers("use crate::*; fn f(_: Renamed) {}");
     let of = |file| format!("lower.rs imports {file}, which is above it");
     assert_eq!(violations, [of("lib.rs"), of("upper.rs")]);
 }
@@ -99,21 +99,21 @@ fn comments_strings_and_visibilities_import_nothing() {
 }
 
 #[test]
-fn an_order_within_a_floor_is_kept() {
+fn an_order_within_a_layer_is_kept() {
     let files = [("lib.rs", "mod a; mod b;"), ("a.rs", "use crate::b::B;"), ("b.rs", "pub struct B;")];
-    let violations = checks::floors(&tree(&files), &[&["a", "b", "lib"]]);
+    let violations = checks::layers(&tree(&files), &[&["a", "b", "lib"]]);
     assert_eq!(violations, ["a.rs imports b.rs, which is above it"]);
 }
 
 #[test]
-fn a_module_may_be_on_another_floor_than_the_folder_it_is_in() {
+fn a_module_may_be_in_another_layer_than_the_folder_it_is_in() {
     let files = [
         ("lib.rs", "mod a; mod b;"),
         ("a/mod.rs", "pub mod low; pub struct A;"),
         ("a/low.rs", "use crate::b::B;"),
         ("b.rs", "use crate::a::A; pub struct B;"),
     ];
-    let violations = checks::floors(&tree(&files), &[&["a/low"], &["b"], &["a"], &["lib"]]);
+    let violations = checks::layers(&tree(&files), &[&["a/low"], &["b"], &["a"], &["lib"]]);
     assert_eq!(
         violations,
         ["a/low.rs imports b.rs, which is above it", "b.rs imports a/mod.rs, which is above it"]
@@ -121,10 +121,10 @@ fn a_module_may_be_on_another_floor_than_the_folder_it_is_in() {
 }
 
 #[test]
-fn each_file_is_on_a_floor_and_each_entry_of_a_floor_is_a_file() {
+fn each_file_is_in_a_layer_and_each_entry_of_a_layer_is_a_file() {
     let tree = tree(&[("lib.rs", "mod a;"), ("a.rs", "")]);
-    let violations = checks::floors(&tree, &[&["gone"], &["lib"]]);
-    assert_eq!(violations, ["a.rs is on no floor", "a floor names gone, which does not exist"]);
+    let violations = checks::layers(&tree, &[&["gone"], &["lib"]]);
+    assert_eq!(violations, ["a.rs is in no layer", "a layer names gone, which does not exist"]);
 }
 
 #[test]
