@@ -31,8 +31,8 @@ use crate::service::{Answer, ClientSide, DatagramClient, StreamClient};
 use datagram::{DatagramSocket, Match};
 use deadline::Deadline;
 pub use error::{Awaited, ClientError, Failure};
+pub use input::Lines;
 use input::Texts;
-pub use input::{LINE_BYTES_MAX, Lines};
 use stream::Stream;
 
 /// What to send, to which server, and how long to wait.
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_usage_fails_before_anything_is_sent() {
+    fn a_usage_error_fails_before_anything_is_sent() {
         let second = Duration::from_secs(1);
         assert_eq!(
             usage_error("greeting", &["hi"], second),

@@ -38,7 +38,7 @@ fn run_words(words: &str) -> Run {
 }
 
 #[test]
-fn wrong_usage_exits_with_2_and_names_the_error() {
+fn a_usage_error_exits_with_2_and_names_the_error() {
     for (words, error) in [
         ("", "Usage: loopline"),
         ("frob", "unrecognized subcommand 'frob'"),

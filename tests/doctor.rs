@@ -188,7 +188,7 @@ fn help_names_the_options_their_environment_forms_and_the_exit_status() {
 }
 
 #[test]
-fn wrong_usage_exits_with_2() {
+fn a_usage_error_exits_with_2() {
     for (arguments, expected) in [
         ("--connections 0", "it must be at least 1"),
         ("--connections many", "expected a whole number"),

@@ -6,7 +6,7 @@ use std::slice;
 use super::error::Failure;
 
 /// Maximum size of a line in bytes, without its end.
-pub const LINE_BYTES_MAX: usize = 16 << 20;
+const LINE_BYTES_MAX: usize = 16 << 20;
 
 /// Texts in the order in which they are sent.
 pub(super) enum Texts<'a> {

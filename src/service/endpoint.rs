@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::service::{self, Definition};
 
 /// The host of an endpoint that names none.
-pub const DEFAULT_HOST: &str = "127.0.0.1";
+const DEFAULT_HOST: &str = "127.0.0.1";
 
 /// A service, and the host and port where it is served.
 #[derive(Debug, Clone)]

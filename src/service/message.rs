@@ -15,7 +15,7 @@ pub const ACKNOWLEDGEMENT: &str = "Message received successfully....";
 pub const DISCONNECT: &str = "Disconnect !";
 
 /// The beginning of the body of a refusal; the reason follows.
-pub const REFUSAL_PREFIX: &str = "Error: ";
+pub(crate) const REFUSAL_PREFIX: &str = "Error: ";
 
 pub(crate) const DEFINITION: Definition = Definition::stream(
     "message",

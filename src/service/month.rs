@@ -12,7 +12,7 @@ pub const INTRODUCTION: &str =
     "\nHey there I am going to provide you the month, if you Provide me an integer from 1-12\n";
 
 /// The names, January first.
-pub const MONTHS: [&str; 12] = [
+const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",
@@ -28,13 +28,13 @@ pub const MONTHS: [&str; 12] = [
 ];
 
 /// The answer to `0`, which ends the session.
-pub const GOODBYE: &str = "Goodbye";
+const GOODBYE: &str = "Goodbye";
 
 /// The beginning of the answer to any other request.
-pub const ERROR_PREFIX: &str = "Error: ";
+const ERROR_PREFIX: &str = "Error: ";
 
 /// Maximum size of a request in bytes.
-pub const REQUEST_BYTES_MAX: usize = 1024;
+const REQUEST_BYTES_MAX: usize = 1024;
 
 pub(crate) const DEFINITION: Definition =
     Definition::datagram("month", 8091, "month names for the numbers 1 to 12", |_| Box::new(Month), &Month);

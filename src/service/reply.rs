@@ -11,7 +11,7 @@ use super::server_side::{Action, Progress, StreamService};
 pub const REPLY: &str = "Thanks for connecting";
 
 /// Maximum size of a request in bytes; what a peer sends beyond it is not recorded.
-pub const REQUEST_BYTES_MAX: usize = 1024;
+const REQUEST_BYTES_MAX: usize = 1024;
 
 pub(crate) const DEFINITION: Definition =
     Definition::stream("reply", 8080, "one request, one reply", |_| Box::new(Reply), &Reply);

@@ -95,7 +95,7 @@ fn an_error_of_writing_a_result_is_reported() {
 }
 
 #[test]
-fn wrong_usage_does_not_overwrite_files() {
+fn a_usage_error_does_not_overwrite_files() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("precious.hlog");
     fs::write(&log, "precious").unwrap();
@@ -126,7 +126,7 @@ fn an_exceeded_threshold_exits_with_3_and_is_named() {
 }
 
 #[test]
-fn wrong_usage_exits_with_2_and_names_the_option() {
+fn a_usage_error_exits_with_2_and_names_the_option() {
     for (arguments, message) in [
         ("", "required arguments were not provided"),
         ("hold", "hold needs a host and a port: hold=HOST:PORT"),
