@@ -107,9 +107,9 @@ pub(super) struct LoadArguments {
     fail_if: Vec<Threshold>,
 
     /// Instead of a run, merge logs written by --histogram and print the result; with --histogram, also write
-    /// it as a log
+    /// it as a log; --json and --fail-if apply to response, service and lag times
     #[arg(long, value_name = "FILE.hlog", num_args = 1.., help_heading = RESULT)]
-    #[arg(conflicts_with_all = ["target", "report", "json", "fail_if"])]
+    #[arg(conflicts_with_all = ["target", "report"])]
     merge: Vec<PathBuf>,
 }
 
@@ -132,8 +132,9 @@ Examples:
   loopline load --merge a.hlog b.hlog           the result of several generators";
 
 const STATUS: &str = "\
-Exit status: 0 done; 1 no connection could be opened, or a result could not be written; 2 usage error; 3 a \
---fail-if holds, or its metric is unknown. A result that is not valid does not change the exit status.";
+Exit status: 0 done; 1 no connection could be opened, a log to merge has no intervals, or a result could not be \
+written; 2 usage error, or a log given twice; 3 a --fail-if holds, or its metric is unknown. A result that is not \
+valid does not change the exit status.";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ArrivalsArgument {
@@ -143,17 +144,16 @@ enum ArrivalsArgument {
 
 /// Runs `load`.
 pub(super) fn run(arguments: &LoadArguments) -> ExitCode {
-    let Some(target) = arguments.target.clone() else {
-        return output::merge(&arguments.merge, arguments.histogram.as_deref());
-    };
-    let options = options(arguments, target);
     let output = Output {
         json: arguments.json.as_deref(),
         report: arguments.report.as_deref(),
         histogram: arguments.histogram.as_deref(),
         fail_if: &arguments.fail_if,
     };
-    output.run(&options)
+    match arguments.target.clone() {
+        Some(target) => output.run(&options(arguments, target)),
+        None => output.merge(&arguments.merge),
+    }
 }
 
 fn options(arguments: &LoadArguments, target: Target) -> LoadOptions {

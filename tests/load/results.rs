@@ -3,7 +3,10 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+
+use serde_json::Value;
 
 use crate::common::{WAIT_MAX, eventually};
 use crate::running::{Running, assert_adds_up, assert_counts, command, count, run, run_with};
@@ -45,6 +48,85 @@ fn merged_logs_are_the_sum_of_their_runs() {
     let missing = run(command("--merge").arg(folder.path().join("missing.hlog")));
     assert!(missing.line(1).ends_with("missing.hlog: No such file or directory (os error 2)"), "{missing:?}");
     server.stop_cleanly();
+}
+
+/// The histogram log of a short run in an open loop, in `folder`.
+fn log_of_a_run(folder: &Path) -> PathBuf {
+    let server = serve("message=0");
+    let path = folder.join("a.hlog");
+    let arguments = format!("message={} -c 2 -d 300ms -r 100 --histogram", server.address("message"));
+    assert_eq!(run(command(&arguments).arg(&path)).status, Some(0));
+    server.stop_cleanly();
+    path
+}
+
+#[test]
+fn a_log_that_would_count_twice_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = log_of_a_run(folder.path());
+    let [link, copy] = ["link.hlog", "copy.hlog"].map(|name| folder.path().join(name));
+    fs::hard_link(&log, &link).unwrap();
+    fs::copy(&log, &copy).unwrap();
+    let (name, sum) = (log.display(), folder.path().join("sum.hlog"));
+    for (second, problem) in [
+        (&log, format!("{name}: the log is given twice")),
+        (&link, format!("{}: the same file as {name}, so its samples would count twice", link.display())),
+        (&copy, format!("{}: a copy of {name}, so its samples would count twice", copy.display())),
+    ] {
+        let run = run(command("--merge").args([&log, second]).arg("--histogram").arg(&sum));
+        assert_eq!((run.line(2), run.stdout.as_str()), (format!("loopline: {problem}").as_str(), ""));
+        assert!(!sum.exists());
+    }
+}
+
+#[test]
+fn a_log_without_intervals_fails_the_merge() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = log_of_a_run(folder.path());
+    let empty = folder.path().join("empty.hlog");
+    let text = fs::read_to_string(&log).unwrap();
+    let header = text.split_once("Tag=").expect("it has intervals").0;
+    for content in ["", header] {
+        fs::write(&empty, content).unwrap();
+        let run = run(command("--json - --merge").args([&log, &empty]));
+        let problem = format!("loopline: {}: the log has no complete interval", empty.display());
+        assert_eq!((run.line(1), run.stdout.as_str()), (problem.as_str(), ""));
+    }
+}
+
+#[test]
+fn merged_latencies_are_written_as_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, json) = (log_of_a_run(folder.path()), folder.path().join("merged.json"));
+    let to_stdout = run(command("--json - --merge").arg(&log));
+    let to_file = run(command("--merge").arg(&log).arg("--json").arg(&json));
+    assert_eq!((to_stdout.status, to_file.status), (Some(0), Some(0)), "{to_stdout:?} {to_file:?}");
+    assert!(to_file.stdout.contains("of 1 log over "), "{}", to_file.stdout);
+    assert_eq!(fs::read_to_string(&json).unwrap(), to_stdout.stdout);
+    let result: Value = serde_json::from_str(&to_stdout.stdout).unwrap();
+    assert_counts(
+        &result,
+        &[("logs", 1), ("latency_us/response/count", 30), ("latency_us/service/count", 30)],
+    );
+    assert!(result["schedule_lag_us"]["max"].is_f64(), "{result}");
+}
+
+#[test]
+fn thresholds_apply_to_merged_latencies() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = log_of_a_run(folder.path());
+    let merge = |thresholds: &str| run(command(thresholds).arg("--merge").arg(&log));
+    let fine = merge("--fail-if p50>100s --fail-if lag_max>100s");
+    assert_eq!((fine.status, fine.stderr.as_str()), (Some(0), ""));
+    let broken = merge("--fail-if service_max>0us --fail-if p99>100s");
+    let lines: Vec<&str> = broken.stderr.lines().collect();
+    assert_eq!((broken.status, lines.len()), (Some(3), 2), "{broken:?}");
+    assert!(lines[0].starts_with("loopline: --fail-if service_max>0us: service_max is "), "{lines:?}");
+    assert!(lines[1].ends_with(": p99 is unknown: there are too few samples, so it may be over 100s"));
+    assert!(broken.stdout.contains("of 1 log over "), "{}", broken.stdout);
+    let refused = merge("--fail-if errors>0");
+    let problem = "loopline: --fail-if errors>0: a histogram log has only response, service and lag times";
+    assert_eq!((refused.line(2), refused.stdout.as_str()), (problem, ""));
 }
 
 #[test]

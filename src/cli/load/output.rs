@@ -16,9 +16,10 @@ use crate::load::output::live_line::LiveLine;
 use crate::load::output::page;
 use crate::load::output::table;
 use crate::load::stats::histogram_log::{self, IntervalLog};
+use crate::load::stats::merged_summary::MergedSummary;
 use crate::load::stats::summary::{Outcome, Second, Summary};
 use crate::load::stats::threshold::Threshold;
-use crate::report::output_file::{Json, OutputFile, WriteError, print};
+use crate::report::output_file::{Json, OutputFile, WriteError};
 use crate::report::terminal;
 
 /// Exit status if a threshold is exceeded.
@@ -60,13 +61,43 @@ impl Output<'_> {
             print_error(&line);
             return ExitCode::FAILURE;
         }
+        self.judged(|threshold| threshold.judge(summary))
+    }
+
+    /// Prints the thresholds that `judge` finds broken. Returns the exit status.
+    fn judged(&self, judge: impl Fn(&Threshold) -> Option<String>) -> ExitCode {
         let broken: Vec<String> = self
             .fail_if
             .iter()
-            .filter_map(|threshold| Some(format!("--fail-if {threshold}: {}", threshold.judge(summary)?)))
+            .filter_map(|threshold| Some(format!("--fail-if {threshold}: {}", judge(threshold)?)))
             .collect();
         broken.iter().for_each(|line| print_error(line));
         if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(THRESHOLD_STATUS) }
+    }
+
+    /// Merges the logs at `paths`, and writes the result.
+    pub(super) fn merge(&self, paths: &[PathBuf]) -> ExitCode {
+        self.try_merge(paths).unwrap_or_else(Failure::report)
+    }
+
+    fn try_merge(&self, paths: &[PathBuf]) -> Result<ExitCode, Failure> {
+        for threshold in self.fail_if {
+            let refused = |why| Failure { line: Some(format!("--fail-if {threshold}: {why}")), status: 2 };
+            threshold.check_logged().map_err(refused)?;
+        }
+        histogram_log::check_distinct(paths).map_err(|line| Failure { line: Some(line), status: 2 })?;
+        let merged = histogram_log::merge(paths).map_err(|line| Failure { line: Some(line), status: 1 })?;
+        // Logs are read before files are created, so that an error leaves no files.
+        let json = Json::open(self.json)?;
+        merged.warnings.iter().for_each(|warning| print_error(warning));
+        // The result is printed even if a file cannot be written, and the other way round.
+        let shown = json.write(&MergedSummary::of(&merged), || table::merged(&merged, width(), has_colors()));
+        if let Some(path) = self.histogram {
+            let written = File::create(path).and_then(|file| merged.write(file));
+            written.map_err(|error| WriteError::at(path, error))?;
+        }
+        shown?;
+        Ok(self.judged(|threshold| threshold.judge_merged(&merged)))
     }
 }
 
@@ -77,21 +108,6 @@ fn nothing_opened(options: &LoadOptions, summary: &Summary) -> Option<String> {
     }
     let first = summary.failures.first().map_or("none was requested", |failure| &failure.first);
     Some(format!("{}: no connection could be opened: {first}", options.target))
-}
-
-/// Merges the logs at `paths`, prints the result, and writes it to `to` if that is given.
-pub(super) fn merge(paths: &[PathBuf], to: Option<&Path>) -> ExitCode {
-    print_merged(paths, to).map_or_else(Failure::report, |()| ExitCode::SUCCESS)
-}
-
-fn print_merged(paths: &[PathBuf], to: Option<&Path>) -> Result<(), Failure> {
-    let merged = histogram_log::merge(paths).map_err(|line| Failure { line: Some(line), status: 1 })?;
-    merged.warnings.iter().for_each(|warning| print_error(warning));
-    print(&table::merged(&merged, width(), has_colors()))?;
-    let Some(path) = to else { return Ok(()) };
-    let written = File::create(path).and_then(|file| merged.write(file));
-    written.map_err(|error| WriteError::at(path, error))?;
-    Ok(())
 }
 
 /// Draws the progress line and writes the log during a run.

@@ -28,8 +28,10 @@ use super::times::Times;
 use crate::units::float;
 
 mod decode;
+mod duplicates;
 mod merge;
 
+pub(crate) use duplicates::check_distinct;
 #[cfg(test)]
 pub(crate) use merge::read;
 pub(crate) use merge::{Merged, merge};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::histogram_log::Merged;
 use super::summary::Summary;
 use metrics::Metric;
 
@@ -27,8 +28,25 @@ impl Threshold {
     /// Why the run has failed: `p99 is 7.2 ms, over 5ms`, or that the metric of `summary` is unknown. `None` if
     /// the comparison does not hold.
     pub(crate) fn judge(&self, summary: &Summary) -> Option<String> {
+        self.judge_found(self.metric.of(summary))
+    }
+
+    /// As [`judge`](Self::judge), for merged logs. A metric that not every log has is unknown.
+    pub(crate) fn judge_merged(&self, merged: &Merged) -> Option<String> {
+        self.judge_found(self.metric.of_merged(merged))
+    }
+
+    /// Checks that the metric can be in histogram logs.
+    ///
+    /// # Errors
+    /// What histogram logs have instead.
+    pub(crate) fn check_logged(&self) -> Result<(), &'static str> {
+        self.metric.logged().map(drop)
+    }
+
+    fn judge_found(&self, found: Result<f64, &'static str>) -> Option<String> {
         let Self { metric, comparison: Comparison { text, holds, .. }, value, name, limit } = self;
-        match metric.of(summary) {
+        match found {
             Err(why) => Some(format!("{name} is unknown: {why}, so it may be {text} {limit}")),
             Ok(found) if holds(&found, value) => {
                 Some(format!("{name} is {}, {text} {limit}", metric.text(found)))
@@ -80,6 +98,7 @@ static COMPARISONS: [Comparison; 4] = [
 
 #[cfg(test)]
 mod tests {
+    use super::super::histogram_log::{LAG, RESPONSE, SERVICE};
     use super::super::latency::Lag;
     use super::super::summary::{Datagrams, LoadModel};
     use super::*;
@@ -173,6 +192,30 @@ mod tests {
             broken("lost_datagrams>0", &summary),
             "lost_datagrams is unknown: no datagrams were sent, so it may be over 0"
         );
+    }
+
+    #[test]
+    fn merged_logs_are_judged_by_the_times_that_all_have() {
+        let merged = Merged::sample(&[(RESPONSE, 2, 2000), (SERVICE, 1, 1800), (LAG, 2, 1500)]);
+        let judge = |expression: &str| expression.parse::<Threshold>().unwrap().judge_merged(&merged);
+        assert_eq!(judge("p99>1us").unwrap(), "p99 is 2 µs, over 1us");
+        assert_eq!(judge("lag_p99>1us").unwrap(), "lag_p99 is 1.5 µs, over 1us");
+        assert_eq!(judge("p99>2us"), None);
+        let unknown = "service_p99 is unknown: not every log has its times, so it may be over 1s";
+        assert_eq!(judge("service_p99>1s").unwrap(), unknown);
+        let unknown = "p99.99 is unknown: there are too few samples, so it may be over 1s";
+        assert_eq!(judge("p99.99>1s").unwrap(), unknown);
+    }
+
+    #[test]
+    fn only_times_of_messages_are_in_histogram_logs() {
+        let check = |expression: &str| expression.parse::<Threshold>().unwrap().check_logged();
+        for known in ["p50>1s", "service_mean>1s", "lag_max>1s"] {
+            assert_eq!(check(known), Ok(()), "{known}");
+        }
+        for refused in ["connect_p50>1s", "errors>0", "rate<1", "invalid>0", "lost_datagrams>0"] {
+            assert_eq!(check(refused), Err("a histogram log has only response, service and lag times"));
+        }
     }
 
     #[test]

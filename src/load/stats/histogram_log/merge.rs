@@ -3,7 +3,7 @@
 //! A generator that was killed leaves an incomplete last line, which is ignored with a warning. Any other
 //! fault is an error, and then nothing is merged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -26,6 +26,8 @@ pub(crate) struct Merged {
     pub intervals: u64,
     /// All samples, in nanoseconds, by tag.
     pub histograms: BTreeMap<String, Histogram<u64>>,
+    /// Number of logs that have a tag.
+    logs_with: BTreeMap<String, usize>,
     /// What was ignored, in lines to be shown.
     pub warnings: Vec<String>,
     /// Start of the first interval and end of the last, since the epoch.
@@ -44,7 +46,7 @@ pub(crate) fn read(path: &Path) -> Result<Merged, String> {
 /// Merges the logs at `paths`. Their order makes no difference.
 ///
 /// # Errors
-/// The line about a file that cannot be read, or is not a histogram log.
+/// The line about a file that cannot be read, is not a histogram log, or has no intervals.
 pub(crate) fn merge<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Merged, String> {
     let mut merged = Merged::default();
     for path in paths {
@@ -56,9 +58,28 @@ pub(crate) fn merge<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Resul
 }
 
 impl Merged {
+    /// The sums of two logs: a thousand equal samples for each tag, which is in some of the logs.
+    #[cfg(test)]
+    pub(crate) fn sample(tags: &[(&str, usize, u64)]) -> Self {
+        let mut merged = Self { files: 2, intervals: 7, ..Self::default() };
+        for (tag, logs, nanoseconds) in tags {
+            let mut histogram = Histogram::new(3).expect("three digits are valid");
+            histogram.record_n(*nanoseconds, 1000).expect("the histogram grows");
+            merged.histograms.insert((*tag).into(), histogram);
+            merged.logs_with.insert((*tag).into(), *logs);
+        }
+        merged
+    }
+
     /// From the start of the first interval to the end of the last, over all logs.
     pub(crate) fn span(&self) -> Duration {
         self.span.map_or(Duration::ZERO, |(first, last)| last.saturating_sub(first))
+    }
+
+    /// All samples of `tag`, if every log has it. Otherwise the sum is not that of all generators.
+    pub(crate) fn complete(&self, tag: &str) -> Option<&Histogram<u64>> {
+        let is_in_all = self.logs_with.get(tag) == Some(&self.files);
+        self.histograms.get(tag).filter(|_| is_in_all)
     }
 
     /// Writes the sums as one log with one interval for each tag.
@@ -75,8 +96,7 @@ impl Merged {
 
     fn add_log(&mut self, name: &Path, mut from: impl BufRead) -> Result<(), String> {
         self.files += 1;
-        let intervals_before = self.intervals;
-        let (mut times, mut line) = (Times::default(), Vec::new());
+        let (mut log, mut line) = (Log::default(), Vec::new());
         for number in 1.. {
             let error = |what: &str| problem(name, Some(number), what);
             line.clear();
@@ -90,7 +110,7 @@ impl Merged {
             if is_incomplete {
                 line.push(b'\n');
             }
-            match self.add_line(&line, &mut times) {
+            match self.add_line(&line, &mut log) {
                 Ok(()) => {}
                 // The first line is never written alone, so the file is not a log.
                 Err(what) if is_incomplete && number > 1 => {
@@ -99,27 +119,30 @@ impl Merged {
                 Err(what) => return Err(error(&what)),
             }
         }
-        if self.intervals == intervals_before {
-            self.warnings.push(problem(name, None, "the log has no intervals"));
+        if log.tags.is_empty() {
+            return Err(problem(name, None, "the log has no complete interval"));
+        }
+        for tag in log.tags {
+            *self.logs_with.entry(tag).or_default() += 1;
         }
         Ok(())
     }
 
-    fn add_line(&mut self, line: &[u8], times: &mut Times) -> Result<(), String> {
+    fn add_line(&mut self, line: &[u8], log: &mut Log) -> Result<(), String> {
         if line.trim_ascii().is_empty() {
             return Ok(());
         }
         match IntervalLogIterator::new(line).next() {
             None => {} // a comment, or the legend
-            Some(Ok(LogEntry::StartTime(start))) => times.start = Some(start),
-            Some(Ok(LogEntry::BaseTime(base))) => times.base = Some(base),
-            Some(Ok(LogEntry::Interval(interval))) => self.add_interval(&interval, times)?,
+            Some(Ok(LogEntry::StartTime(start))) => log.start = Some(start),
+            Some(Ok(LogEntry::BaseTime(base))) => log.base = Some(base),
+            Some(Ok(LogEntry::Interval(interval))) => self.add_interval(&interval, log)?,
             Some(Err(_)) => return Err("the line is not of a histogram log".into()),
         }
         Ok(())
     }
 
-    fn add_interval(&mut self, interval: &IntervalLogHistogram<'_>, times: &Times) -> Result<(), String> {
+    fn add_interval(&mut self, interval: &IntervalLogHistogram<'_>, log: &mut Log) -> Result<(), String> {
         let histogram = decode(interval.encoded_histogram())?;
         let precision = |of: &Histogram<u64>| (of.sigfig(), of.low());
         if self.histograms.values().any(|other| precision(other) != precision(&histogram)) {
@@ -132,8 +155,9 @@ impl Merged {
             empty
         });
         sum.add(&histogram).map_err(|error| error.to_string())?;
+        log.tags.insert(tag.to_owned());
 
-        let begin = times.since_epoch(interval.start_timestamp());
+        let begin = log.since_epoch(interval.start_timestamp());
         let end = begin.saturating_add(interval.duration());
         let (first, last) = self.span.unwrap_or((begin, end));
         self.span = Some((first.min(begin), last.max(end)));
@@ -142,14 +166,15 @@ impl Merged {
     }
 }
 
-/// The times that the timestamps of a log are relative to.
+/// One log: the times that its timestamps are relative to, and the tags of its intervals.
 #[derive(Debug, Default)]
-struct Times {
+struct Log {
     start: Option<Duration>,
     base: Option<Duration>,
+    tags: BTreeSet<String>,
 }
 
-impl Times {
+impl Log {
     /// As in the original implementation: a timestamp is relative to the base time; without one, to the start
     /// time if it is more than a year before it; otherwise to the epoch.
     fn since_epoch(&self, timestamp: Duration) -> Duration {

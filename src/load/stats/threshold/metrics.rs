@@ -1,5 +1,6 @@
 //! The metrics of thresholds, in two tables, and their values as text.
 
+use super::super::histogram_log::{LAG, Merged, RESPONSE, SERVICE};
 use super::super::latency::Latency;
 use super::super::summary::{LoadModel, Summary};
 use crate::units::float;
@@ -19,6 +20,8 @@ pub(super) struct Distribution {
     prefix: &'static str,
     about: &'static str,
     points: &'static [(&'static str, Point)],
+    /// The tag in histogram logs, if they have it.
+    tag: Option<&'static str>,
     of: fn(&Summary) -> Result<Latency, &'static str>,
 }
 
@@ -36,18 +39,21 @@ const DISTRIBUTIONS: &[Distribution] = &[
         prefix: "",
         about: "response time, from when a message was due to its reply",
         points: ALL_POINTS,
+        tag: Some(RESPONSE),
         of: |summary| Ok(summary.latency_us.response.clone()),
     },
     Distribution {
         prefix: "service_",
         about: "service time, from when a message was sent to its reply",
         points: ALL_POINTS,
+        tag: Some(SERVICE),
         of: |summary| Ok(summary.latency_us.service.clone()),
     },
     Distribution {
         prefix: "connect_",
         about: "from the request of a connection until it is open",
         points: ALL_POINTS,
+        tag: None,
         of: |summary| Ok(summary.latency_us.connect.clone()),
     },
     Distribution {
@@ -59,6 +65,7 @@ const DISTRIBUTIONS: &[Distribution] = &[
             ("p99.9", |times| times.p99_9),
             ("max", |times| times.max),
         ],
+        tag: Some(LAG),
         of: lag,
     },
 ];
@@ -132,6 +139,7 @@ const NUMBERS: &[Number] = &[
 ];
 
 const NO_DATAGRAMS: &str = "no datagrams were sent";
+const TOO_FEW_SAMPLES: &str = "there are too few samples";
 
 fn lag(summary: &Summary) -> Result<Latency, &'static str> {
     if summary.load_model == LoadModel::Closed {
@@ -188,10 +196,25 @@ impl Metric {
     /// The value in `summary`, or why there is none.
     pub(super) fn of(self, summary: &Summary) -> Result<f64, &'static str> {
         match self {
-            Self::Time(distribution, point) => {
-                point(&(distribution.of)(summary)?).ok_or("there are too few samples")
-            }
+            Self::Time(distribution, point) => point(&(distribution.of)(summary)?).ok_or(TOO_FEW_SAMPLES),
             Self::Number(number) => (number.of)(summary),
+        }
+    }
+
+    /// The value in `merged`, or why there is none.
+    pub(super) fn of_merged(self, merged: &Merged) -> Result<f64, &'static str> {
+        let (tag, point) = self.logged()?;
+        let times = merged.complete(tag).ok_or("not every log has its times")?;
+        point(&Latency::of(times)).ok_or(TOO_FEW_SAMPLES)
+    }
+
+    /// The tag and the point in histogram logs, or what they have instead.
+    pub(super) fn logged(self) -> Result<(&'static str, Point), &'static str> {
+        match self {
+            Self::Time(Distribution { tag: Some(tag), .. }, point) => Ok((tag, point)),
+            Self::Time(..) | Self::Number(_) => {
+                Err("a histogram log has only response, service and lag times")
+            }
         }
     }
 

@@ -1,0 +1,93 @@
+//! The result of merged logs as JSON: the times of a run's JSON that a log has.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::histogram_log::{LAG, Merged, RESPONSE, SERVICE};
+use super::latency::{Lag, Latency};
+
+/// The result as `--merge` and `--json` write it. Keys that a run's [`Summary`](super::summary::Summary) also
+/// has mean the same.
+#[derive(Debug, Serialize)]
+pub(crate) struct MergedSummary<'a> {
+    /// Version of the program.
+    pub loopline: &'static str,
+    /// Number of logs.
+    pub logs: usize,
+    /// Number of intervals, separately for each tag.
+    pub intervals: u64,
+    /// From the start of the first interval to the end of the last.
+    pub span_seconds: f64,
+    /// Times of messages.
+    pub latency_us: MergedLatencies,
+    /// How late messages were sent.
+    pub schedule_lag_us: Lag,
+    /// Times with the tags of other tools.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_us: BTreeMap<&'a str, Latency>,
+}
+
+/// Times of messages. Logs do not have the times to connect.
+#[derive(Debug, Serialize)]
+pub(crate) struct MergedLatencies {
+    /// From when a message was due.
+    pub response: Latency,
+    /// From when it was sent.
+    pub service: Latency,
+}
+
+impl<'a> MergedSummary<'a> {
+    /// The result of `merged`. Times that no log has are unknown, with a count of zero.
+    pub(crate) fn of(merged: &'a Merged) -> Self {
+        let latency = |tag| merged.histograms.get(tag).map(Latency::of).unwrap_or_default();
+        let is_other = |tag: &str| ![RESPONSE, SERVICE, LAG].contains(&tag);
+        let others = merged.histograms.iter().filter(|(tag, _)| is_other(tag));
+        Self {
+            loopline: env!("CARGO_PKG_VERSION"),
+            logs: merged.files,
+            intervals: merged.intervals,
+            span_seconds: merged.span().as_secs_f64(),
+            latency_us: MergedLatencies { response: latency(RESPONSE), service: latency(SERVICE) },
+            schedule_lag_us: merged.histograms.get(LAG).map(Lag::of).unwrap_or_default(),
+            other_us: others.map(|(tag, histogram)| (tag.as_str(), Latency::of(histogram))).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::summary::Summary;
+    use super::*;
+
+    fn json_of(tags: &[(&str, usize, u64)]) -> Value {
+        serde_json::to_value(MergedSummary::of(&Merged::sample(tags))).unwrap()
+    }
+
+    #[test]
+    fn times_have_the_keys_of_a_run() {
+        let result = json_of(&[(RESPONSE, 2, 2000), (SERVICE, 2, 1000), (LAG, 2, 500)]);
+        let run = serde_json::to_value(Summary::sample()).unwrap();
+        let keys = |of: &Value| -> Vec<String> { of.as_object().unwrap().keys().cloned().collect() };
+        for name in ["/latency_us/response", "/latency_us/service", "/schedule_lag_us"] {
+            assert_eq!(keys(result.pointer(name).unwrap()), keys(run.pointer(name).unwrap()), "{name}");
+        }
+        assert_eq!((&result["logs"], &result["intervals"]), (&json!(2), &json!(7)));
+        assert_eq!(result["latency_us"]["response"]["p99"], 2.0);
+        assert_eq!(result["latency_us"]["service"]["p99"], 1.0);
+        assert_eq!(result["latency_us"]["service"]["count"], 1000);
+        assert_eq!(result["schedule_lag_us"]["max"], 0.5);
+        assert_eq!(result.get("other_us"), None);
+    }
+
+    #[test]
+    fn times_that_no_log_has_are_null() {
+        let result = json_of(&[("disk", 2, 1500)]);
+        assert_eq!(result["latency_us"]["response"]["p50"], Value::Null);
+        assert_eq!(result["latency_us"]["response"]["count"], 0);
+        assert_eq!(result["schedule_lag_us"]["max"], Value::Null);
+        assert_eq!(result["other_us"]["disk"]["max"], 1.5);
+    }
+}
