@@ -12,7 +12,10 @@
 //! | `month` | `hello`, each text as a datagram, then `0` | the introduction and each answer but the last |
 //!
 //! A text that is itself the farewell of its service (`Disconnect !`, and for `month` the number 0) ends
-//! the conversation: its reply is printed, and the texts after it are not sent.
+//! the conversation: its reply is printed, and the texts after it are not sent. If there are any, that is a
+//! failure, [`Failure::EndedByText`]. Whatever ends a conversation early, the error has the number of later
+//! texts and the first of them. Of lines of input, those count that were read, in one block, with the last one
+//! sent; no more input is read to find others.
 
 mod address;
 mod datagram;
@@ -30,7 +33,7 @@ use crate::service::{Answer, ClientSide, DatagramClient, StreamClient};
 
 use datagram::{DatagramSocket, Match};
 use deadline::Deadline;
-pub use error::{Awaited, ClientError, Failure};
+pub use error::{Awaited, ClientError, Failure, Unsent};
 pub use input::Lines;
 use input::Texts;
 use stream::Stream;
@@ -73,18 +76,22 @@ pub fn run_with<'a>(
     lines: Lines<'a>,
     replies: &mut dyn Write,
 ) -> Result<(), ClientError> {
-    let texts = match options.texts.as_slice() {
+    let mut texts = match options.texts.as_slice() {
         [] => Texts::Typed(lines),
         given => Texts::Given(given.iter()),
     };
     let outcome = check(options).and_then(|()| match options.endpoint.service.client_side() {
         ClientSide::Stream(client) if client.server_ends_stream() => {
-            use_connection_per_request(options, client, texts, replies)
+            use_connection_per_request(options, client, &mut texts, replies)
         }
-        ClientSide::Stream(client) => use_one_connection(options, client, texts, replies),
-        ClientSide::Datagram(client) => use_session(options, client, texts, replies),
+        ClientSide::Stream(client) => use_one_connection(options, client, &mut texts, replies),
+        ClientSide::Datagram(client) => use_session(options, client, &mut texts, replies),
     });
-    outcome.map_err(|failure| ClientError { endpoint: options.endpoint.clone(), failure })
+    outcome.map_err(|failure| {
+        // If not even the first text was sent, the failure is enough.
+        let unsent = texts.unsent().filter(|unsent| unsent.texts != options.texts.len());
+        ClientError { endpoint: options.endpoint.clone(), failure, unsent }
+    })
 }
 
 fn check(options: &Options) -> Result<(), Failure> {
@@ -112,7 +119,7 @@ fn takes_text(client: ClientSide) -> bool {
 fn use_connection_per_request(
     options: &Options,
     client: &'static dyn StreamClient,
-    mut texts: Texts<'_>,
+    texts: &mut Texts<'_>,
     replies: &mut dyn Write,
 ) -> Result<(), Failure> {
     if client.text_bytes().is_none() {
@@ -151,7 +158,7 @@ fn print_only_reply(
 fn use_one_connection(
     options: &Options,
     client: &'static dyn StreamClient,
-    mut texts: Texts<'_>,
+    texts: &mut Texts<'_>,
     replies: &mut dyn Write,
 ) -> Result<(), Failure> {
     let mut stream = Stream::connect(&options.endpoint, client, options.timeout)?;
@@ -167,7 +174,7 @@ fn use_one_connection(
     while let Some(text) = texts.next()? {
         print(&exchange(&text)?, replies)?;
         if client.farewell() == Some(text.as_str()) {
-            return Ok(());
+            return texts.ended_by(text);
         }
     }
     // Every text has its reply by now. Some servers close at the farewell before they reply to it, or never
@@ -182,7 +189,7 @@ fn use_one_connection(
 fn use_session(
     options: &Options,
     client: &dyn DatagramClient,
-    mut texts: Texts<'_>,
+    texts: &mut Texts<'_>,
     replies: &mut dyn Write,
 ) -> Result<(), Failure> {
     let addresses = address::resolve(&options.endpoint)?;
@@ -200,7 +207,7 @@ fn use_session(
         let answer = socket.request(text.as_bytes(), options.timeout, options.retries, &judge)?;
         print(trim_line_ends(&answer), replies)?;
         if expected.ends_session {
-            return Ok(());
+            return texts.ended_by(text);
         }
     }
     // Frees the session before it is idle for too long; nothing depends on the answer.

@@ -277,7 +277,10 @@ fn the_client_exchanges_messages_with_every_service_of_both_models() {
             acknowledged.repeat(4)
         );
         assert_eq!(client_with_input(&server, "message", "").printed(), "");
-        assert_eq!(client(&server, "message", &["Disconnect !", "never sent"]).printed(), acknowledged);
+        let run = client(&server, "message", &["Disconnect !", "never sent"]);
+        assert_eq!(run.stdout, acknowledged);
+        let unsent = "'Disconnect !' ended the conversation; 1 later text was not sent: 'never sent'";
+        assert!(run.failure().ends_with(unsent));
 
         assert_eq!(client(&server, "greeting", &[]).printed(), format!("{GREETING}\n"));
         let time = client(&server, "daytime", &[]).printed();
@@ -291,7 +294,10 @@ fn the_client_exchanges_messages_with_every_service_of_both_models() {
             client_with_input(&server, "month", "1\n12\n").printed(),
             format!("{introduced}January\nDecember\n")
         );
-        assert_eq!(client_with_input(&server, "month", "0\n3\n").printed(), format!("{introduced}Goodbye\n"));
+        let run = client_with_input(&server, "month", "0\n3\n");
+        assert_eq!(run.stdout, format!("{introduced}Goodbye\n"));
+        let unsent = "'0' ended the conversation; 1 later text was not sent: '3'";
+        assert!(run.failure().ends_with(unsent));
         assert_eq!(client_with_input(&server, "month", "").printed(), introduced);
 
         let ended = server.stop_cleanly();

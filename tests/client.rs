@@ -129,12 +129,47 @@ fn each_text_is_a_frame_and_the_farewell_comes_last_and_prints_nothing() {
 }
 
 #[test]
-fn a_farewell_among_the_texts_is_printed_and_ends_the_conversation() {
-    let (address, server) =
-        serve(1, |stream| acknowledge(stream, |stream, wire| stream.write_all(wire).unwrap()));
-    let outcome = run(&options("message", address, &["one", DISCONNECT, "never sent"], PLENTY));
-    assert_eq!(outcome.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(2));
-    assert_eq!(server.join().unwrap(), [["one", DISCONNECT]]);
+fn a_farewell_among_the_texts_ends_the_conversation_and_the_later_ones_are_reported() {
+    let ended = "'Disconnect !' ended the conversation; ";
+    for (texts, input, unsent) in [
+        (&["one", DISCONNECT, "a\nb"][..], "", "1 later text was not sent: 'a\\nb'"),
+        (&["one", DISCONNECT, "two", "three"], "", "2 later texts were not sent: 'two', …"),
+        (&[], "one\nDisconnect !\r\ntwo\r\n\nthree", "3 later texts were not sent: 'two', …"),
+    ] {
+        let (address, server) =
+            serve(1, |stream| acknowledge(stream, |stream, wire| stream.write_all(wire).unwrap()));
+        let outcome = run_with_input(&options("message", address, texts, PLENTY), input);
+        let acknowledged = format!("{ACKNOWLEDGEMENT}\n").repeat(2);
+        assert_eq!(outcome.failed("message"), (acknowledged, format!("{ended}{unsent}")));
+        assert_eq!(server.join().unwrap(), [["one", DISCONNECT]]);
+    }
+}
+
+#[test]
+fn a_farewell_as_the_last_text_is_no_failure() {
+    for (texts, input) in [(&["one", DISCONNECT][..], ""), (&[], "one\nDisconnect !\n")] {
+        let (address, server) =
+            serve(1, |stream| acknowledge(stream, |stream, wire| stream.write_all(wire).unwrap()));
+        let outcome = run_with_input(&options("message", address, texts, PLENTY), input);
+        assert_eq!(outcome.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(2));
+        assert_eq!(server.join().unwrap(), [["one", DISCONNECT]]);
+    }
+}
+
+#[test]
+fn when_the_server_closes_early_the_later_texts_are_reported() {
+    for (texts, input) in [(&["one", "two", "three", "four"][..], ""), (&[], "one\ntwo\nthree\nfour\n")] {
+        let (address, server) = serve(1, |mut stream| {
+            read_frame(&mut stream);
+            stream.write_all(&framed(ACKNOWLEDGEMENT)).unwrap();
+            read_frame(&mut stream);
+        });
+        let outcome = run_with_input(&options("message", address, texts, PLENTY), input);
+        let reason = "the server closed the connection before replying; \
+                      2 later texts were not sent: 'three', …";
+        assert_eq!(outcome.failed("message"), (format!("{ACKNOWLEDGEMENT}\n"), reason.into()));
+        server.join().unwrap();
+    }
 }
 
 #[test]
@@ -537,15 +572,27 @@ fn a_conversation_with_month_opens_and_ends_a_session() {
 }
 
 #[test]
-fn a_zero_among_the_texts_prints_the_goodbye_and_ends_the_session() {
-    let (address, server) = serve_datagrams(|datagram| {
-        assert_ne!(datagram, "6");
-        (datagram != "end").then(|| vec![month(datagram)])
-    });
-    let options = Options { retries: 0, ..month_options(address, &[]) };
-    assert_eq!(run_with_input(&options, "5\n0\n6\n").printed(), format!("{INTRODUCED}May\nGoodbye\n"));
-    UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"end", address).unwrap();
-    assert_eq!(server.join().unwrap(), ["hello", "5", "0", "end"]);
+fn a_zero_among_the_texts_ends_the_session_and_the_later_ones_are_reported() {
+    for (texts, input, unsent) in [
+        (&["5", "0", "13", "abc"][..], "", Some("2 later texts were not sent: '13', …")),
+        (&[], "5\n0\n6\n", Some("1 later text was not sent: '6'")),
+        (&["5", "0"], "", None),
+        (&[], "5\n0\n", None),
+    ] {
+        let (address, server) =
+            serve_datagrams(|datagram| (datagram != "end").then(|| vec![month(datagram)]));
+        let options = Options { retries: 0, ..month_options(address, texts) };
+        let outcome = run_with_input(&options, input);
+        let printed = format!("{INTRODUCED}May\nGoodbye\n");
+        if let Some(unsent) = unsent {
+            let reason = format!("'0' ended the conversation; {unsent}");
+            assert_eq!(outcome.failed("month"), (printed, reason));
+        } else {
+            assert_eq!(outcome.printed(), printed);
+        }
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"end", address).unwrap();
+        assert_eq!(server.join().unwrap(), ["hello", "5", "0", "end"]);
+    }
 }
 
 #[test]

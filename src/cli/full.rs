@@ -72,7 +72,9 @@ Exit status: 0 a signal stopped it; 1 it could not start, or failed; 2 usage err
 longer be written.";
 
 const CLIENT_STATUS: &str = "\n
-Exit status: 0 every reply was received; 1 it failed; 2 usage error.";
+A TEXT that is the farewell of its service ('Disconnect !' for message, the number 0 for month) ends the \
+conversation. Later texts are not sent; they are reported, and the exit status is 1.\n
+Exit status: 0 every text was sent and every reply received; 1 it failed; 2 usage error.";
 
 #[derive(Debug, Args)]
 #[command(after_help = endpoint_help() + SERVE_STATUS)]

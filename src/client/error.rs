@@ -8,13 +8,16 @@ use std::time::Duration;
 use crate::journal::escape::escaped;
 use crate::service::endpoint::Endpoint;
 
-/// A failure, and the server it concerns. It prints as one line, `endpoint: failure`.
+/// A failure, the server it concerns, and the texts that were not sent. It prints as one line,
+/// `endpoint: failure`, or `endpoint: failure; unsent`.
 #[derive(Debug)]
 pub struct ClientError {
     /// The server, as the options have it.
     pub endpoint: Endpoint,
     /// What went wrong.
     pub failure: Failure,
+    /// The texts after the one at which the conversation ended, if it had come to one.
+    pub unsent: Option<Unsent>,
 }
 
 impl ClientError {
@@ -34,11 +37,45 @@ impl ClientError {
 
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.endpoint, self.failure)
+        write!(f, "{}: {}", self.endpoint, self.failure)?;
+        self.unsent.as_ref().map_or(Ok(()), |unsent| write!(f, "; {unsent}"))
     }
 }
 
 impl std::error::Error for ClientError {}
+
+/// Texts that were not sent.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unsent {
+    /// How many.
+    pub texts: usize,
+    /// The first of them, [escaped](crate::journal::escape) and shortened.
+    pub first: String,
+}
+
+impl Unsent {
+    /// Of `texts`; `None` if there are none.
+    pub(super) fn of<'a>(mut texts: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+        let mut first = escaped(texts.next()?);
+        if let Some((end, _)) = first.char_indices().nth(SHOWN_CHARACTERS_MAX) {
+            first.truncate(end);
+            first.push('…');
+        }
+        Some(Self { texts: 1 + texts.count(), first })
+    }
+}
+
+impl fmt::Display for Unsent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.texts, &self.first) {
+            (1, first) => write!(f, "1 later text was not sent: '{first}'"),
+            (texts, first) => write!(f, "{texts} later texts were not sent: '{first}', …"),
+        }
+    }
+}
+
+/// Maximum length of a text in an error message.
+const SHOWN_CHARACTERS_MAX: usize = 40;
 
 /// What can go wrong.
 #[derive(Debug)]
@@ -85,6 +122,8 @@ pub enum Failure {
         /// The limit in bytes.
         reply_bytes_max: usize,
     },
+    /// This text is the farewell of the service, and others follow it.
+    EndedByText(String),
     /// The server refused to go on, for this reason.
     Refusal(String),
     /// A system call failed.
@@ -194,6 +233,7 @@ impl fmt::Display for Failure {
             Self::ReplyTooLong { reply_bytes_max } => {
                 write!(f, "the reply is longer than {reply_bytes_max} bytes")
             }
+            Self::EndedByText(text) => write!(f, "'{}' ended the conversation", escaped(text.as_bytes())),
             Self::Refusal(reason) => write!(f, "the server refused: {}", escaped(reason.as_bytes())),
             Self::Network { step, error } => write!(f, "{step} failed: {error}"),
             Self::AllAddresses { tried, last, failure } => {
@@ -227,9 +267,24 @@ mod tests {
         let endpoint: Endpoint = "message".parse().unwrap();
         let failure = Failure::Refusal("too\nlong\u{1b}".into());
         assert_eq!(
-            ClientError { endpoint, failure }.to_string(),
+            ClientError { endpoint, failure, unsent: None }.to_string(),
             "message=127.0.0.1:9999: the server refused: too\\nlong\\u{1b}"
         );
+    }
+
+    #[test]
+    fn an_error_has_the_number_of_unsent_texts_and_the_first_of_them_shortened() {
+        let error = |texts: &[&str]| {
+            let unsent = Unsent::of(texts.iter().map(|text| text.as_bytes()));
+            ClientError { endpoint: "month".parse().unwrap(), failure: Failure::Refused, unsent }.to_string()
+        };
+        let failed = "month=127.0.0.1:8091: connection refused: is the server running?";
+        assert_eq!(error(&[]), failed);
+        assert_eq!(error(&["a\nb"]), format!("{failed}; 1 later text was not sent: 'a\\nb'"));
+        assert_eq!(error(&["", "b", "c"]), format!("{failed}; 3 later texts were not sent: '', …"));
+        let longest = "ü".repeat(40);
+        assert!(error(&[&longest]).ends_with(&format!("'{longest}'")));
+        assert!(error(&[&format!("{longest}ü")]).ends_with(&format!("'{longest}…'")));
     }
 
     #[test]

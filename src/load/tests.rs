@@ -136,7 +136,8 @@ fn tally(
 fn the_client_drives_a_further_stream_service() {
     let printed = |texts: &[&str]| client_prints(&echo::DEFINITION, texts);
     assert_eq!(printed(&["one", "", "two"]), ("one\n\ntwo\n".into(), None));
-    assert_eq!(printed(&["one", FAREWELL, "never sent"]), ("one\nbye\n".into(), None));
+    let ended = Some("'bye' ended the conversation".into());
+    assert_eq!(printed(&["one", FAREWELL, "never sent"]), ("one\nbye\n".into(), ended));
     let too_long = "x".repeat(200);
     let refusal = Some("the server refused: the line is too long".into());
     assert_eq!(printed(&["one", &too_long]), ("one\n".into(), refusal));
