@@ -66,6 +66,7 @@ fn a_usage_error_exits_with_2_and_names_the_error() {
         ("serve --journal", "a value is required for '--journal"),
         ("client", "the following required arguments were not provided"),
         ("client echo hi", "unknown service 'echo'"),
+        ("client Message hi", "did you mean 'message'?"),
         ("client message hi --timeout off", "'off' for '--timeout"),
         ("client message hi --retries -1", "'-1'"),
         ("client message=0 hi", "port 0 is for servers, a client needs the port of one"),

@@ -39,10 +39,35 @@ pub(crate) fn write_endpoint(f: &mut fmt::Formatter<'_>, name: &str, host: &str,
     write!(f, "{name}={open}{host}{close}:{port}")
 }
 
-/// The error for a `name` that is no service; `others` are also possible.
+/// The error for a `name` that is no service, with the one probably meant or all; `others` are also possible.
 pub(crate) fn unknown_service(name: &str, others: &str) -> String {
-    format!("unknown service '{name}', expected {others}one of {}", service::names())
+    let lowercase = name.to_ascii_lowercase();
+    let distances =
+        service::ALL.iter().map(|service| (edit_distance(&lowercase, service.name), service.name));
+    match distances.min() {
+        Some((0..=EDITS_MAX, meant)) => format!("unknown service '{name}', did you mean '{meant}'?"),
+        _ => format!("unknown service '{name}', expected {others}one of {}", service::names()),
+    }
 }
+
+/// The number of bytes to insert, remove or replace to make `to` of `from`: the Levenshtein distance.
+fn edit_distance(from: &str, to: &str) -> usize {
+    // The distances of the part of `from` seen so far to each beginning of `to`.
+    let mut distances: Vec<usize> = (0..=to.len()).collect();
+    for removed in from.bytes() {
+        let mut replaced = distances[0];
+        distances[0] += 1;
+        for (position, inserted) in to.bytes().enumerate() {
+            replaced += usize::from(removed != inserted);
+            let changed = replaced.min(distances[position] + 1).min(distances[position + 1] + 1);
+            replaced = std::mem::replace(&mut distances[position + 1], changed);
+        }
+    }
+    distances[to.len()]
+}
+
+/// Maximum number of edits at which a name counts as misspelled.
+const EDITS_MAX: usize = 2;
 
 impl FromStr for Endpoint {
     type Err = String;
@@ -93,6 +118,33 @@ mod tests {
         assert_eq!(read("message=0.0.0.0:9999"), "message=0.0.0.0:9999");
         assert_eq!(read("month=[::1]:8091"), "month=[::1]:8091");
         assert_eq!(read("reply=localhost:80"), "reply=localhost:80");
+    }
+
+    #[test]
+    fn the_error_for_a_misspelled_service_suggests_the_one_meant() {
+        for (text, meant) in [
+            ("Message", "message"),
+            ("mesasge=9999", "message"),
+            ("greetings", "greeting"),
+            ("DAYTIM", "daytime"),
+            ("rply", "reply"),
+            ("mouth", "month"),
+        ] {
+            let name = text.split('=').next().unwrap();
+            assert_eq!(read(text), format!("unknown service '{name}', did you mean '{meant}'?"));
+        }
+        for text in ["", "time", "mes", "greetin gs s"] {
+            assert!(read(text).contains(", expected one of message, "), "{}", read(text));
+        }
+    }
+
+    #[test]
+    fn the_distance_is_the_number_of_bytes_to_edit() {
+        assert_eq!(edit_distance("", ""), 0);
+        assert_eq!(edit_distance("", "abc"), 3);
+        assert_eq!(edit_distance("abc", ""), 3);
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("flaw", "lawn"), 2);
     }
 
     #[test]
