@@ -60,6 +60,14 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn the_scope_of_an_ipv6_address_is_resolved() {
+        let addresses = resolve(&"message=[fe80::1%lo]:9999".parse().unwrap()).unwrap();
+        let [SocketAddr::V6(address)] = addresses[..] else { panic!("{addresses:?}") };
+        assert_ne!(address.scope_id(), 0);
+    }
+
+    #[test]
     fn when_no_address_answers_the_last_failure_is_reported_with_the_number_of_addresses() {
         let failure =
             first_to_answer(&addresses(), TEN_SECONDS, |_, _| Err::<(), _>(Failure::Refused)).unwrap_err();

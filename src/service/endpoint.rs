@@ -117,6 +117,7 @@ mod tests {
         assert_eq!(read("message=0"), "message=127.0.0.1:0");
         assert_eq!(read("message=0.0.0.0:9999"), "message=0.0.0.0:9999");
         assert_eq!(read("month=[::1]:8091"), "month=[::1]:8091");
+        assert_eq!(read("month=[fe80::1%lo]:8091"), "month=[fe80::1%lo]:8091");
         assert_eq!(read("reply=localhost:80"), "reply=localhost:80");
     }
 
