@@ -19,8 +19,8 @@ use crate::units::{parse_duration, parse_size};
 #[derive(Debug, Args)]
 #[command(after_help = after_help())]
 pub(super) struct LoadArguments {
-    /// Service to connect to; hold=HOST:PORT only opens and holds connections to any TCP server
-    #[arg(value_name = "ENDPOINT|hold=HOST:PORT", required_unless_present = "merge")]
+    /// Service to connect to; hold=[HOST:]PORT only opens and holds connections to any TCP server
+    #[arg(value_name = "ENDPOINT|hold=[HOST:]PORT", required_unless_present = "merge")]
     target: Option<Target>,
 
     /// Number of connections

@@ -60,8 +60,7 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, address) = text.split_once('=').map_or((text, None), |(name, it)| (name, Some(it)));
         let target = if name == HOLD {
-            let address = address.filter(|address| address.contains(':'));
-            let address = address.ok_or("hold needs a host and a port: hold=HOST:PORT")?;
+            let address = address.ok_or("hold needs a port: hold=[HOST:]PORT")?;
             let (host, port) = parse_address(address)?;
             Self { service: None, host, port }
         } else if service::named(name).is_some() {
@@ -94,6 +93,7 @@ mod tests {
         assert_eq!(target("message"), Ok("message=127.0.0.1:9999".into()));
         assert_eq!(target("hold=db.example:5432"), Ok("hold=db.example:5432".into()));
         assert_eq!(target("hold=[::1]:80"), Ok("hold=[::1]:80".into()));
+        assert_eq!(target("hold=80"), Ok("hold=127.0.0.1:80".into()));
     }
 
     #[test]
@@ -102,9 +102,8 @@ mod tests {
             target("echo").unwrap_err(),
             "unknown service 'echo', expected hold or one of message, greeting, daytime, reply, month"
         );
-        for text in ["hold", "hold=80"] {
-            assert_eq!(target(text).unwrap_err(), "hold needs a host and a port: hold=HOST:PORT");
-        }
+        assert_eq!(target("hold").unwrap_err(), "hold needs a port: hold=[HOST:]PORT");
+        assert_eq!(target("hold=0").unwrap_err(), "cannot connect to port 0");
         assert_eq!(target("hold=x:y").unwrap_err(), "'y' is not a port, expected a number from 0 to 65535");
         assert!(target("hold=::1:80").unwrap_err().ends_with("as in [::1]:8091"));
         assert_eq!(target("message=0").unwrap_err(), "cannot connect to port 0");

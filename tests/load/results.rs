@@ -211,7 +211,7 @@ fn an_exceeded_threshold_exits_with_3_and_is_named() {
 fn a_usage_error_exits_with_2_and_names_the_option() {
     for (arguments, message) in [
         ("", "required arguments were not provided"),
-        ("hold", "hold needs a host and a port: hold=HOST:PORT"),
+        ("hold", "hold needs a port: hold=[HOST:]PORT"),
         ("echo", "expected hold or one of message, greeting, daytime, reply, month"),
         ("message=0", "cannot connect to port 0"),
         ("message -c 0", "0 is not in 1..="),
