@@ -5,6 +5,8 @@ use nix::unistd::Pid;
 use procfs::process::Process;
 use procfs::{Current, Meminfo};
 
+use crate::units::float;
+
 /// A server at a moment. A value that cannot be read is `None`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct ProcessStats {
@@ -35,15 +37,15 @@ impl ProcessStats {
         let tasks = process.as_ref().and_then(|process| process.tasks().ok()).into_iter().flatten();
         // A thread may end in between.
         for status in tasks.filter_map(|task| task.ok()?.status().ok()) {
-            switches.voluntary += number(status.voluntary_ctxt_switches.unwrap_or(0));
-            switches.involuntary += number(status.nonvoluntary_ctxt_switches.unwrap_or(0));
+            switches.voluntary += float(status.voluntary_ctxt_switches.unwrap_or(0));
+            switches.involuntary += float(status.nonvoluntary_ctxt_switches.unwrap_or(0));
         }
         Self {
-            user_bytes: status.as_ref().and_then(|status| Some(number(status.rssanon? * 1024))),
-            threads: status.map(|status| number(status.threads)),
+            user_bytes: status.as_ref().and_then(|status| Some(float(status.rssanon? * 1024))),
+            threads: status.map(|status| float(status.threads)),
             switches,
-            kernel_stack_bytes: memory.as_ref().and_then(|memory| memory.kernel_stack).map(number),
-            slab_bytes: memory.map(|memory| number(memory.slab)),
+            kernel_stack_bytes: memory.as_ref().and_then(|memory| memory.kernel_stack).map(float),
+            slab_bytes: memory.map(|memory| float(memory.slab)),
         }
     }
 }
@@ -55,11 +57,6 @@ pub(super) fn cpu_us(pid: u32) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "it is far below 2^52 seconds")]
     let us = time.tv_sec() as f64 * 1e6 + time.tv_nsec() as f64 / 1e3;
     Some(us)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts and sizes are far below 2^52")]
-fn number(value: u64) -> f64 {
-    value as f64
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::compare::runner::Runs;
 use crate::load::stats::summary::LoadModel;
 use crate::report::format;
 use crate::server::options::Model;
+use crate::units::float;
 
 /// The result of `runs`.
 pub(crate) fn comparison(
@@ -90,7 +91,7 @@ fn cell(scenario: Scenario, model: Model, samples: &[Sample], runs: &Runs, capac
         threads: of(|sample| sample.threads),
         voluntary_switches: of(|sample| sample.voluntary),
         involuntary_switches: of(|sample| sample.involuntary),
-        opened: median(|sample| Some(number(sample.opened))),
+        opened: median(|sample| Some(float(sample.opened))),
         failed: completed().map(|sample| sample.failed).sum(),
         // With a connection per message, a failed connection is a failed message.
         limited_by: completed()
@@ -198,7 +199,7 @@ fn memory(model: Model, cells: &[Cell]) -> Memory {
 
 /// Least squares; `None` if the points are too close to each other.
 fn slope(points: &[(f64, f64)]) -> Option<f64> {
-    let n = number(points.len() as u64);
+    let n = float(points.len() as u64);
     let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / n, y + point.1 / n));
     let is_wide = points.iter().any(|point| (point.0 - x).abs() >= SLOPE_DISTANCE_MIN);
     let across: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
@@ -247,11 +248,6 @@ fn scalability(model: Model, cells: &[Cell]) -> Scalability {
         }
     };
     Scalability { model, fit, sentence }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-fn number(count: u64) -> f64 {
-    count as f64
 }
 
 /// With fewer connections, their memory is hidden by partly used pages.
