@@ -14,6 +14,8 @@ use crate::compare::options::{CompareOptions, Count, Workload};
 use crate::compare::result::Comparison;
 use crate::compare::{self, Progress};
 use crate::report::output_file::{Json, OutputFile, WriteError};
+use crate::report::record::{Command, Record};
+use crate::report::run_info::RunInfo;
 use crate::units::parse_duration;
 
 #[derive(Debug, Args)]
@@ -85,8 +87,8 @@ pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
     }
     let json = Json::open(arguments.json.as_deref()).map_err(failed)?;
     let page = arguments.report.as_deref().map(OutputFile::open).transpose().map_err(failed)?;
-    let bar = progress_bar();
-    let result = compare::run(&options(arguments, program), |progress| show(&bar, &progress));
+    let (info, options, bar) = (RunInfo::now(), options(arguments, program), progress_bar());
+    let result = compare::run(&options, |progress| show(&bar, &progress));
     bar.finish_and_clear();
     let comparison = result.map_err(|error| {
         let status = if matches!(error, CompareError::Usage(_)) { 2 } else { 1 };
@@ -94,7 +96,8 @@ pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
     })?;
     let page = page.map_or(Ok(()), |page| page.write(&compare::page(&comparison)));
     let pictures = folder.map_or(Ok(()), |folder| write_pictures(&folder, &comparison));
-    match json.write(&comparison, || compare::table(&comparison)).and(page).and(pictures) {
+    let record = Record::new(Command::Compare, &info, &options, &comparison);
+    match json.write(&record, || compare::table(&comparison)).and(page).and(pictures) {
         // The reader of the pipe has gone.
         Err(error) if error.is_reader_gone() => Ok(1),
         written => written.map(|()| 0).map_err(failed),

@@ -157,6 +157,7 @@ pub(super) fn run(arguments: &LoadArguments) -> ExitCode {
 }
 
 fn options(arguments: &LoadArguments, target: Target) -> LoadOptions {
+    let defaults = LoadOptions::of(target);
     LoadOptions {
         connections: arguments.connections,
         active: arguments.active,
@@ -171,9 +172,9 @@ fn options(arguments: &LoadArguments, target: Target) -> LoadOptions {
         body_bytes: arguments.size,
         open_rate: arguments.open_rate,
         sources: arguments.source.clone().unwrap_or_default(),
-        one_shot: arguments.one_shot,
-        timeout: arguments.timeout,
+        one_shot: arguments.one_shot || defaults.one_shot,
+        timeout: arguments.timeout.unwrap_or(defaults.timeout),
         drain_timeout: arguments.drain_timeout,
-        ..LoadOptions::of(target)
+        ..defaults
     }
 }

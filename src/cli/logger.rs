@@ -7,14 +7,11 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::report::terminal::{self, is_stderr_writable};
+use crate::report::utc_time::UtcTime;
 use log::{LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
-use tz::UtcDateTime;
-
-use crate::report::terminal;
-use crate::report::terminal::is_stderr_writable;
 
 /// A pipe that is ready accepts this many bytes without blocking (`PIPE_BUF`); longer lines are truncated.
 const LINE_BYTES_MAX: usize = 4096;
@@ -72,7 +69,7 @@ impl Log for GuardedLogger {
         }
         let write = || {
             // simple_logger prints the target in brackets: time and module go there together.
-            let target = format!("{} {}", utc(), record.target());
+            let target = format!("{} {}", UtcTime::now(), record.target());
             let mut dated = Record::builder();
             dated.level(record.level()).target(&target);
             self.inner.log(&dated.args(format_args!("{line}")).build());
@@ -84,15 +81,4 @@ impl Log for GuardedLogger {
     }
 
     fn flush(&self) {}
-}
-
-#[expect(clippy::disallowed_methods, reason = "log lines have a time")]
-fn utc() -> String {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
-    let milliseconds = since_epoch.subsec_millis();
-    match UtcDateTime::from_timespec(seconds, milliseconds * 1_000_000) {
-        Ok(utc) => utc.to_string().replace("000000Z", "Z"),
-        Err(_) => String::from("?"),
-    }
 }

@@ -4,32 +4,39 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use crate::report::record::seconds;
 use crate::service::{Definition, message};
 
-/// The options of a comparison.
-#[derive(Debug, Clone)]
+/// The options of a comparison. As JSON, the keys are the names on the command line, with their unit.
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct CompareOptions {
-    /// The workloads.
+    /// Workloads.
+    #[serde(rename = "workload")]
     pub workloads: Vec<Workload>,
-    /// The numbers of connections.
+    /// Numbers of connections; `max` is the most that this machine can serve and drive.
     pub connections: Vec<Count>,
-    /// The measured time of each run.
+    /// Measured time of each run, in seconds.
+    #[serde(rename = "duration_seconds", serialize_with = "seconds")]
     pub duration: Duration,
-    /// The time before it, in which messages are sent and not measured.
+    /// Time before that in which messages are sent but not measured, in seconds.
+    #[serde(rename = "warmup_seconds", serialize_with = "seconds")]
     pub warmup: Duration,
     /// Runs of each model in each scenario.
     pub repeats: u32,
-    /// Messages a second in the open loop; `None` is half the rate of the slower model in the closed loop.
+    /// Messages per second in the open loop; null: half the rate of the slower model in the closed loop.
     pub rate: Option<u64>,
-    /// The number of processors for the server; `None` is all except the generator's.
+    /// Number of processors for the server; null: all but the generator's.
     pub server_cores: Option<usize>,
-    /// The time limit. Repeats after the second are skipped to meet it.
+    /// Time limit, in seconds, to meet which repeats after the second are skipped; null: none.
+    #[serde(rename = "budget_seconds", serialize_with = "optional_seconds")]
     pub budget: Option<Duration>,
     /// The service, which is on TCP and keeps the stream open.
+    #[serde(skip)]
     pub service: &'static Definition,
     /// The program that serves, which is this one.
+    #[serde(skip)]
     pub program: PathBuf,
 }
 
@@ -70,12 +77,22 @@ impl CompareOptions {
 }
 
 /// A number of connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Count {
-    /// This number.
-    Exactly(u32),
     /// The most that this machine can serve and drive.
     Max,
+    /// This number.
+    #[serde(untagged)]
+    Exactly(u32),
+}
+
+#[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+fn optional_seconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => seconds(time, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 impl FromStr for Count {

@@ -15,8 +15,6 @@ use crate::server::options::Model;
 /// The result of `compare`.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Comparison {
-    /// Version of the program.
-    pub loopline: &'static str,
     /// The machine.
     pub machine: Machine,
     /// The options.

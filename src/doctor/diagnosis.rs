@@ -13,8 +13,6 @@ use super::{descriptors, memory, ports, threads};
 /// The result of `doctor`, as `--json` writes it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Diagnosis {
-    /// Version of the program.
-    pub loopline: &'static str,
     /// The connections of `--connections`.
     pub asked: Option<u64>,
     /// The capacity for each role.
@@ -72,7 +70,6 @@ pub(crate) fn diagnose(machine: &Machine, asked: Option<u64>) -> Diagnosis {
     ];
     let limits: Vec<Limit> = limits.into_iter().chain(threads::all(machine)).collect();
     Diagnosis {
-        loopline: env!("CARGO_PKG_VERSION"),
         asked,
         capacities: Role::ALL.map(|role| (role, capacity(machine, &limits, role, asked))).into(),
         bytes_per_connection: Role::ALL.map(|role| (role, ConnectionBytes::of(role))).into(),

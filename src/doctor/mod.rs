@@ -20,8 +20,12 @@ mod threads;
 
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::report::format::count;
 use crate::report::output_file::{Json, WriteError};
+use crate::report::record::{Command, Record};
+use crate::report::run_info::RunInfo;
 
 pub(crate) use diagnosis::{Capacity, Diagnosis, diagnose};
 pub(crate) use limit::Role;
@@ -36,8 +40,16 @@ pub(crate) use threads::fit as fit_threads;
 pub(crate) fn run(asked: Option<usize>, json: Option<&Path>) -> Result<Option<String>, WriteError> {
     let json = Json::open(json)?;
     let diagnosis = diagnose(&Machine::read(Path::new("/")), asked.map(|connections| connections as u64));
-    json.write(&diagnosis, || diagnosis.to_string())?;
+    let (info, options) = (RunInfo::now(), DoctorOptions { connections: asked });
+    json.write(&Record::new(Command::Doctor, &info, options, &diagnosis), || diagnosis.to_string())?;
     Ok(diagnosis.misfit())
+}
+
+/// The options of `doctor`.
+#[derive(Debug, Serialize)]
+struct DoctorOptions {
+    /// Number of connections to check; null: none.
+    connections: Option<usize>,
 }
 
 impl Diagnosis {

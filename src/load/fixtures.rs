@@ -17,7 +17,6 @@ impl Summary {
             count: 50_000,
         };
         Self {
-            loopline: "0.1.0",
             endpoint: "message".parse().expect("it is a target"),
             connections: Connections {
                 asked: 10_000,

@@ -31,7 +31,6 @@ mod udp;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -97,21 +96,15 @@ fn drive(
     observer: &mut dyn Observer,
 ) -> io::Result<(Tally, Measurements)> {
     let client = options.target.client_side();
-    let timeout = match client {
-        Some(ClientSide::Datagram(_)) => DATAGRAM_TIMEOUT,
-        Some(ClientSide::Stream(_)) | None => CONNECT_TIMEOUT,
-    };
-    let timeout_ns = options.timeout.unwrap_or(timeout).as_nanos();
-    let one_shot = options.is_one_shot();
     // A closed connection occupies its port for a while, so one-shot connections need more ports than are open.
-    let wanted = if one_shot { ONE_SHOT_SOURCES } else { Sources::wanted(connections) };
+    let wanted = if options.one_shot { ONE_SHOT_SOURCES } else { Sources::wanted(connections) };
     let plan = Plan {
         target,
         sources: Sources::new(&options.sources, target, wanted),
         active: if client.is_none() { 0 } else { options.active.unwrap_or(options.connections) },
         pipeline: options.rate.is_none().then_some(options.pipeline),
-        one_shot,
-        timeout_ns: u64::try_from(timeout_ns).unwrap_or(u64::MAX),
+        one_shot: options.one_shot,
+        timeout_ns: u64::try_from(options.timeout.as_nanos()).unwrap_or(u64::MAX),
     };
     let messages = match client {
         Some(ClientSide::Datagram(client)) => {
@@ -126,12 +119,6 @@ fn drive(
 
 /// Source addresses of one-shot connections on loopback.
 const ONE_SHOT_SOURCES: usize = 64;
-
-/// Default maximum time to connect.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Default time after which the answer to a datagram is late.
-const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a run did not start.
 #[derive(Debug)]

@@ -4,49 +4,61 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::{Serialize, Serializer};
 
 use super::schedule::Arrivals;
 use super::target::Target;
 use super::udp::in_flight_max;
+use crate::report::record::seconds;
 use crate::service::ClientSide;
 
-/// The options of a run.
-#[derive(Debug, Clone)]
+/// The options of a run. As JSON, the keys are the names on the command line, with their unit.
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct LoadOptions {
     /// What to connect to.
+    #[serde(skip)]
     pub target: Target,
     /// Number of connections.
     pub connections: u32,
-    /// How many of them send; `None`: all.
+    /// Number of connections that send; null: all.
     pub active: Option<u32>,
-    /// How long to send messages.
+    /// How long to send messages, or to hold connections, in seconds.
+    #[serde(rename = "duration_seconds", serialize_with = "seconds")]
     pub duration: Duration,
-    /// How long to send messages before measuring.
+    /// How long to send messages before measuring, in seconds.
+    #[serde(rename = "warmup_seconds", serialize_with = "seconds")]
     pub warmup: Duration,
-    /// Open loop: messages per second over all connections. `None`: closed loop.
+    /// Open loop: messages per second over all connections; null: closed loop.
     pub rate: Option<u64>,
     /// Open loop: the intervals between messages.
     pub arrivals: Arrivals,
     /// Closed loop: messages in flight on a connection.
     pub pipeline: u32,
-    /// Bytes of a message's body.
+    /// Bytes of a message's body, for services whose requests have one.
+    #[serde(rename = "size_bytes")]
     pub body_bytes: usize,
-    /// Connections opened per second. `None`: as fast as they are accepted.
+    /// Connections opened per second; null: as fast as they are accepted.
     pub open_rate: Option<u64>,
-    /// Local addresses to connect from.
+    /// Local addresses and ranges to connect from; empty: chosen by the system, or on loopback by the program.
+    #[serde(rename = "source", serialize_with = "networks")]
     pub sources: Vec<IpNet>,
-    /// Open a connection for each message. Services that end the stream always need that.
+    /// Whether each message has its own connection, as services that end the stream need.
     pub one_shot: bool,
-    /// Maximum time to connect (10 s if `None`), or to wait for the answer to a datagram (1 s if `None`).
-    pub timeout: Option<Duration>,
-    /// Maximum time to wait for outstanding replies at the end.
+    /// Maximum time to connect, or to wait for the answer to a datagram, in seconds.
+    #[serde(rename = "timeout_seconds", serialize_with = "seconds")]
+    pub timeout: Duration,
+    /// Maximum time to wait for outstanding replies at the end, in seconds.
+    #[serde(rename = "drain_timeout_seconds", serialize_with = "seconds")]
     pub drain_timeout: Duration,
 }
 
 impl LoadOptions {
     /// The defaults for `target`.
     pub(crate) fn of(target: Target) -> Self {
+        let ends = |client| matches!(client, ClientSide::Stream(client) if client.server_ends_stream());
         Self {
+            one_shot: target.client_side().is_some_and(ends),
+            timeout: if target.is_datagrams() { DATAGRAM_TIMEOUT } else { CONNECT_TIMEOUT },
             target,
             connections: 50,
             active: None,
@@ -58,16 +70,8 @@ impl LoadOptions {
             body_bytes: BODY_BYTES,
             open_rate: None,
             sources: Vec::new(),
-            one_shot: false,
-            timeout: None,
             drain_timeout: Duration::from_secs(2),
         }
-    }
-
-    /// Whether each message has its own connection.
-    pub(crate) fn is_one_shot(&self) -> bool {
-        let ends = |client| matches!(client, ClientSide::Stream(client) if client.server_ends_stream());
-        self.one_shot || self.target.client_side().is_some_and(ends)
     }
 
     /// Checks that the options can be combined.
@@ -88,10 +92,10 @@ impl LoadOptions {
                 "hold sends nothing: --rate, --active, --pipeline and --one-shot require a service",
             );
         }
-        if self.is_one_shot() && (self.pipeline > 1 || self.active.is_some()) {
+        if self.one_shot && (self.pipeline > 1 || self.active.is_some()) {
             return refuse("each message has its own connection: --pipeline and --active do not apply");
         }
-        if self.is_one_shot() && self.open_rate.is_some() {
+        if self.one_shot && self.open_rate.is_some() {
             return refuse("each message has its own connection: --open-rate does not apply");
         }
         if self.one_shot && self.target.is_datagrams() {
@@ -144,6 +148,16 @@ pub(crate) fn parse_sources(text: &str) -> Result<Vec<IpNet>, String> {
     };
     text.split(',').map(|part| parse(part.trim())).collect()
 }
+
+fn networks<S: Serializer>(networks: &[IpNet], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(networks.iter().map(ToString::to_string))
+}
+
+/// Default maximum time to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Default time after which the answer to a datagram is late.
+const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Default size of a message's body.
 pub(crate) const BODY_BYTES: usize = 26;

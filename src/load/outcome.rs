@@ -41,7 +41,6 @@ pub(crate) fn outcome(
     let connections = connections(options, &tally, measurements);
     let (intervals, times, connect, failures) = tally.into_parts();
     let mut summary = Summary {
-        loopline: env!("CARGO_PKG_VERSION"),
         endpoint: options.target.clone(),
         connections,
         messages: messages(options, &counts, measurements),
@@ -68,8 +67,8 @@ pub(crate) fn outcome(
 fn connections(options: &LoadOptions, tally: &Tally, measurements: &Measurements) -> Connections {
     let counts = tally.counts();
     // A one-shot connection belongs to a message: if it cannot be opened, the message has failed.
-    let asked = if options.is_one_shot() { counts.sent } else { options.connections.into() };
-    let open_ns = if options.is_one_shot() { measurements.drive_ns } else { measurements.open_ns };
+    let asked = if options.one_shot { counts.sent } else { options.connections.into() };
+    let open_ns = if options.one_shot { measurements.drive_ns } else { measurements.open_ns };
     let cause = measurements.stopped_opening.or_else(|| tally.main_open_error());
     Connections {
         asked,

@@ -89,7 +89,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         };
         let tally = Tally::new(began_ns, options.rate.is_none());
         // One-shot connections are opened with their messages.
-        let requested = if options.is_one_shot() { connections } else { 0 };
+        let requested = if options.one_shot { connections } else { 0 };
         Self {
             options,
             context: Context { net, tally },
@@ -218,7 +218,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         counts.check();
         self.traffic.check(&self.context.tally);
         let known = counts.opened + counts.open_failed + counts.connecting;
-        debug_assert!(self.options.is_one_shot() || known == u64::from(self.requested), "{counts:?}");
+        debug_assert!(self.options.one_shot || known == u64::from(self.requested), "{counts:?}");
     }
 }
 

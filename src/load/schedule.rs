@@ -4,6 +4,7 @@
 //! earlier messages were sent.
 
 use fastrand::Rng;
+use serde::Serialize;
 
 use crate::units::float;
 
@@ -11,7 +12,8 @@ use crate::units::float;
 pub(crate) const SECOND_NS: u64 = 1_000_000_000;
 
 /// The intervals between messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Arrivals {
     /// Equal intervals.
     Uniform,

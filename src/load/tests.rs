@@ -2,6 +2,7 @@
 //! neither needs more than the definition.
 
 use std::thread;
+use std::time::Duration;
 
 use super::stats::tally::Tally;
 use super::*;

@@ -86,8 +86,7 @@ const FACILITIES: &[Facility] = &[
             "compare/measure",
             "compare/process_stats",
             "compare/runner",
-            "cli/load/output",
-            "cli/logger",
+            "report/utc_time",
         ],
     },
     Facility {

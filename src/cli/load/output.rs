@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::cli::logger::print_error;
 use crate::load;
@@ -16,10 +16,12 @@ use crate::load::output::live_line::LiveLine;
 use crate::load::output::page;
 use crate::load::output::table;
 use crate::load::stats::histogram_log::{self, IntervalLog};
-use crate::load::stats::merged_summary::MergedSummary;
+use crate::load::stats::merged_summary::{MergeOptions, MergedSummary};
 use crate::load::stats::summary::{Outcome, Second, Summary};
 use crate::load::stats::threshold::Threshold;
 use crate::report::output_file::{Json, OutputFile, WriteError};
+use crate::report::record::{Command, Record};
+use crate::report::run_info::RunInfo;
 use crate::report::terminal;
 
 /// Exit status if a threshold is exceeded.
@@ -43,12 +45,14 @@ impl Output<'_> {
         load::check(options)?;
         let json = Json::open(self.json)?;
         let page = self.report.map(OutputFile::open).transpose()?;
-        let mut progress = Progress::new(options, self.histogram)?;
+        let info = RunInfo::now();
+        let mut progress = Progress::new(options, self.histogram, &info)?;
         let outcome = load::run(options, &mut progress)?;
         let unwritten = progress.finish();
         let drawn = page.map_or(Ok(()), |page| page.write(&page::page(&outcome)));
         // The result is printed even if a file cannot be written, and the other way round.
-        json.write(&outcome.summary, || table::summary(&outcome.summary, width(), has_colors()))?;
+        let record = Record::new(Command::Load, &info, options, &outcome.summary);
+        json.write(&record, || table::summary(&outcome.summary, width(), has_colors()))?;
         drawn?;
         unwritten?;
         Ok(self.status(options, &outcome))
@@ -86,12 +90,14 @@ impl Output<'_> {
             threshold.check_logged().map_err(refused)?;
         }
         histogram_log::check_distinct(paths).map_err(|line| Failure { line: Some(line), status: 2 })?;
+        let info = RunInfo::now();
         let merged = histogram_log::merge(paths).map_err(|line| Failure { line: Some(line), status: 1 })?;
         // Logs are read before files are created, so that an error leaves no files.
         let json = Json::open(self.json)?;
         merged.warnings.iter().for_each(|warning| print_error(warning));
         // The result is printed even if a file cannot be written, and the other way round.
-        let shown = json.write(&MergedSummary::of(&merged), || table::merged(&merged, width(), has_colors()));
+        let record = Record::new(Command::Load, &info, MergeOptions::of(paths), MergedSummary::of(&merged));
+        let shown = json.write(&record, || table::merged(&merged, width(), has_colors()));
         if let Some(path) = self.histogram {
             let written = File::create(path).and_then(|file| merged.write(file));
             written.map_err(|error| WriteError::at(path, error))?;
@@ -120,10 +126,10 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(options: &LoadOptions, histogram: Option<&Path>) -> Result<Self, WriteError> {
+    fn new(options: &LoadOptions, histogram: Option<&Path>, info: &RunInfo) -> Result<Self, WriteError> {
         let asked = options.connections.into();
         let create = |path: &Path| {
-            let log = File::create(path).and_then(|file| IntervalLog::new(file, now()));
+            let log = File::create(path).and_then(|file| IntervalLog::new(file, info.started_at.0));
             log.map(|log| (path.to_owned(), log)).map_err(|error| WriteError::at(path, error))
         };
         Ok(Self {
@@ -204,9 +210,4 @@ fn width() -> Option<u16> {
 
 fn has_colors() -> bool {
     terminal::supports_color(&io::stdout())
-}
-
-#[expect(clippy::disallowed_methods, reason = "a log has its start time")]
-fn now() -> SystemTime {
-    SystemTime::now()
 }

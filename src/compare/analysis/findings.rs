@@ -36,7 +36,6 @@ pub(crate) fn comparison(
     let stacks = cells(|load| matches!(load, Load::Stack(_)));
     let stacks = stacks.iter().zip(plan::STACKS);
     Comparison {
-        loopline: env!("CARGO_PKG_VERSION"),
         machine,
         settings: Settings {
             workloads: options.workloads.clone(),

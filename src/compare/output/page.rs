@@ -7,6 +7,7 @@ use crate::compare::plan::model_name;
 use crate::compare::result::{Comparison, Scalability, Stack};
 use crate::report::format::{NONE, bytes, count, optional, rate, time_us};
 use crate::report::page::{Column, Page, Table, Tone, picture};
+use crate::report::record::VERSION;
 
 /// The whole page.
 #[must_use]
@@ -33,7 +34,7 @@ pub(crate) fn page(comparison: &Comparison) -> String {
     if !explanations(comparison).is_empty() {
         page.table(&marks(comparison));
     }
-    page.finish(&format!("Written by loopline {}.", comparison.loopline))
+    page.finish(&format!("Written by loopline {VERSION}."))
 }
 
 /// Every plot as a file: its name, and its content.

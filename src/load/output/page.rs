@@ -6,6 +6,7 @@ mod tables;
 use crate::load::stats::summary::{LoadModel, Outcome, Summary};
 use crate::report::format::{count, optional, rate, share, time_us};
 use crate::report::page::{Card, Page, Tone};
+use crate::report::record::VERSION;
 
 /// The page about `outcome`, as HTML.
 pub(crate) fn page(outcome: &Outcome) -> String {
@@ -35,7 +36,7 @@ pub(crate) fn page(outcome: &Outcome) -> String {
     }
     page.section("The generator", "Resources used by the generator, not by the server.");
     page.tables(&[tables::generator(&summary.generator), tables::traffic(&summary.bytes)]);
-    page.finish(&format!("Written by loopline {}.", summary.loopline))
+    page.finish(&format!("Written by loopline {VERSION}."))
 }
 
 /// The options of the run, in a line.

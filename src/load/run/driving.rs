@@ -15,7 +15,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         let opened = self.context.tally.counts().opened;
         self.measure_memory(opened);
         observer.driving();
-        if opened == 0 && !self.options.is_one_shot() {
+        if opened == 0 && !self.options.one_shot {
             self.phase = Phase::Over;
             return;
         }
@@ -34,7 +34,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
 
     pub(super) fn end_warm_up(&mut self, now_ns: u64, observer: &mut dyn Observer) {
         self.context.tally.discard_messages();
-        if self.options.is_one_shot() {
+        if self.options.one_shot {
             self.context.tally.discard_connections();
         }
         self.start_measuring(now_ns, observer);

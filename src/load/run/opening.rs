@@ -23,7 +23,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         }
         if self.is_opened() {
             self.measurements.open_ns = now_ns - self.began_ns;
-            let settle_ns = if self.options.is_one_shot() { 0 } else { SETTLE_NS };
+            let settle_ns = if self.options.one_shot { 0 } else { SETTLE_NS };
             self.open_failed = self.context.tally.counts().open_failed;
             self.phase = Phase::Settling { until_ns: now_ns + settle_ns };
         }
@@ -58,7 +58,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
 
     pub(super) fn is_opened(&self) -> bool {
         self.requested >= self.connections && self.context.tally.counts().connecting == 0
-            || self.options.is_one_shot()
+            || self.options.one_shot
     }
 
     /// Measures the memory of the connections beyond those of the baseline.

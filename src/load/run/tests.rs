@@ -44,7 +44,7 @@ fn measurements_seen_by(
         sources: Sources::new(&[], target, 1),
         active: options.connections,
         pipeline: options.rate.is_none().then_some(options.pipeline),
-        one_shot: options.is_one_shot(),
+        one_shot: options.one_shot,
         timeout_ns: SECOND_NS,
     };
     let Some(ClientSide::Stream(client)) = options.target.client_side() else { panic!("it is on TCP") };

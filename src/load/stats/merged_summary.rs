@@ -1,6 +1,7 @@
 //! The result of merged logs as JSON: the times of a run's JSON that a log has.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -11,8 +12,6 @@ use super::latency::{Lag, Latency};
 /// has mean the same.
 #[derive(Debug, Serialize)]
 pub(crate) struct MergedSummary<'a> {
-    /// Version of the program.
-    pub loopline: &'static str,
     /// Number of logs.
     pub logs: usize,
     /// Number of intervals, separately for each tag.
@@ -37,6 +36,20 @@ pub(crate) struct MergedLatencies {
     pub service: Latency,
 }
 
+/// The options of a merge.
+#[derive(Debug, Serialize)]
+pub(crate) struct MergeOptions {
+    /// The logs.
+    merge: Vec<String>,
+}
+
+impl MergeOptions {
+    /// Bytes of `paths` that are not UTF-8 are replaced.
+    pub(crate) fn of(paths: &[PathBuf]) -> Self {
+        Self { merge: paths.iter().map(|path| path.display().to_string()).collect() }
+    }
+}
+
 impl<'a> MergedSummary<'a> {
     /// The result of `merged`. Times that no log has are unknown, with a count of zero.
     pub(crate) fn of(merged: &'a Merged) -> Self {
@@ -44,7 +57,6 @@ impl<'a> MergedSummary<'a> {
         let is_other = |tag: &str| ![RESPONSE, SERVICE, LAG].contains(&tag);
         let others = merged.histograms.iter().filter(|(tag, _)| is_other(tag));
         Self {
-            loopline: env!("CARGO_PKG_VERSION"),
             logs: merged.files,
             intervals: merged.intervals,
             span_seconds: merged.span().as_secs_f64(),

@@ -45,8 +45,6 @@ pub(crate) struct Second {
 /// The result as `--json` writes it: times in microseconds, rates per second.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Summary {
-    /// Version of the program.
-    pub loopline: &'static str,
     /// The target.
     pub endpoint: Target,
     /// Connections.

@@ -17,7 +17,6 @@ use crate::report::page::write_sample;
 fn nothing() -> Outcome {
     Outcome {
         summary: Summary {
-            loopline: "0.0.0",
             endpoint: "message".parse().unwrap(),
             connections: Connections::default(),
             messages: Messages::default(),
