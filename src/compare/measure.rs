@@ -78,7 +78,7 @@ pub(super) fn measure(
     let mut observer = ServerObserver { pid, before: ProcessStats::read(pid), ..ServerObserver::default() };
     let outcome = load::run(&load_options(step, rate, options, child.address), &mut observer)
         .map_err(CompareError::NoLoad)?;
-    if outcome.is_interrupted {
+    if outcome.summary.interrupted {
         return Ok(None);
     }
     Ok(Some(Sample { server_ended: child.exit_reason(), ..sample(step, &outcome, &observer) }))

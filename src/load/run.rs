@@ -18,6 +18,7 @@ use super::options::LoadOptions;
 use super::schedule::{SECOND_NS, Schedule};
 use super::traffic::{Context, Traffic};
 use crate::load::error_kind::ErrorKind;
+use crate::load::stats::ending::{EndedEarly, Stage};
 use crate::load::stats::kernel_counters;
 use crate::load::stats::tally::Tally;
 use crate::net::{ClientNet, Token};
@@ -45,8 +46,16 @@ pub(crate) struct Measurements {
     pub(crate) answered: u64,
     /// Messages that were due and not sent when sending ended.
     pub(crate) never_sent: u64,
-    /// A signal has ended the run early.
+    /// A signal has ended the run.
     pub(crate) is_interrupted: bool,
+    /// Why the run, or its opening, ended early, and in which part of it.
+    pub(crate) ended_early: Option<(EndedEarly, Stage)>,
+    /// From the start of sending to the last reply, or 0 if that was before.
+    pub(crate) last_reply_ns: u64,
+    /// From the last reply to the end of the run.
+    pub(crate) silence_ns: u64,
+    /// Messages sent after the last reply.
+    pub(crate) sent_in_silence: u64,
     /// The error that ended opening before all connections were requested.
     pub(crate) stopped_opening: Option<ErrorKind>,
     /// How long this process was ready to run and had no CPU while sending.
@@ -83,8 +92,10 @@ pub(crate) struct Run<'a, N, T> {
 impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
     pub(crate) fn new(options: &'a LoadOptions, mut net: N, traffic: T, connections: u32) -> Self {
         let began_ns = net.now_ns();
+        let stopped_opening = (connections < options.connections).then_some(ErrorKind::Descriptors);
         let measurements = Measurements {
-            stopped_opening: (connections < options.connections).then_some(ErrorKind::Descriptors),
+            stopped_opening,
+            ended_early: stopped_opening.map(|kind| (EndedEarly::of_opening(kind), Stage::Opening)),
             ..Measurements::default()
         };
         let tally = Tally::new(began_ns, options.rate.is_none());
@@ -137,10 +148,8 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
                 let is_idle = is_idle_poll && sent == self.context.tally.counts().sent;
                 self.measurements.idle_ns += if is_idle { now_ns - began_ns } else { polled_ns - polling_ns };
             }
-            if self.is_sending()
-                && self.context.tally.counts().consecutive_failures >= CONSECUTIVE_FAILURES_MAX
-            {
-                self.stop_sending(now_ns, observer);
+            if let Some(reason) = self.reason_to_stop() {
+                self.end_early(reason, now_ns, observer);
             }
             self.report(now_ns, observer);
             if cfg!(debug_assertions) {
@@ -148,6 +157,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             }
         }
         self.report_last(observer);
+        self.measure_silence();
         self.measurements.rss_bytes = kernel_counters::memory_bytes().0;
         Ok((self.context.tally, self.measurements))
     }
@@ -200,8 +210,9 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         let (second, times) = self.context.tally.close_interval(now_ns);
         observer.second(second, times);
         self.context.tally.begin_interval();
+        // The other connections may be open.
         if self.options.target.service.is_some() && self.is_sending() && !self.traffic.can_send() {
-            self.stop_sending(now_ns, observer);
+            self.end_early(self.reason_of_losses(), now_ns, observer);
         }
     }
 

@@ -92,7 +92,7 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         if unsent > 0 {
             let slots = self.conns.len();
             let what = || format!("messages were due while all {slots} connections were in use");
-            context.tally.error(ErrorKind::NoFreeConnection, unsent, what);
+            context.tally.never_sent(unsent, what);
         }
     }
 
@@ -114,7 +114,7 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
             }
         }
         let what = || "a message was due, and no connection was left".into();
-        context.tally.error(ErrorKind::NoFreeConnection, 1, what);
+        context.tally.never_sent(1, what);
     }
 
     fn on_event(&mut self, context: &mut Context<N>, event: Event) {
@@ -223,7 +223,7 @@ impl<N: ClientNet> TcpTraffic<N> {
             context.tally.closed();
             context.tally.error(kind, in_flight, what);
         } else if self.is_started || kind == ErrorKind::WrongReply {
-            context.tally.lost();
+            context.tally.lost(kind);
             context.tally.error(kind, in_flight.max(1), what);
         } else {
             let is_closed = matches!(kind, ErrorKind::Closed | ErrorKind::Reset);

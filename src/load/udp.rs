@@ -229,7 +229,7 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
             }
         }
         let what = || "a message was due, and no socket was left".into();
-        context.tally.error(ErrorKind::NoFreeConnection, 1, what);
+        context.tally.never_sent(1, what);
     }
 
     fn on_event(&mut self, context: &mut Context<N>, event: Event) {

@@ -6,12 +6,14 @@ use serde_json::Value;
 
 /// Path and type of each value; `?` if it can be null.
 pub(crate) const SHAPE: &str = "
-    loopline string, endpoint string, duration_seconds number, load_model string, valid bool,
+    loopline string, endpoint string, duration_seconds number, last_reply_seconds number?,
+    load_model string, interrupted bool, ended_early string?, ended_in string?, failed string?, valid bool,
     why_invalid string?,
     connections/asked count, connections/opened count, connections/failed count, connections/lost count,
     connections/slow count, connections/open_seconds number, connections/open_rate number,
     connections/limited_by string?,
     messages/sent count, messages/acknowledged count, messages/failed count, messages/unanswered count,
+    messages/never_sent count,
     messages/rate number, messages/offered_rate number?,
     latency_us/response/p50 number?, latency_us/response/p90 number?, latency_us/response/p99 number?,
     latency_us/response/p99_9 number?, latency_us/response/p99_99 number?, latency_us/response/max number?,

@@ -61,7 +61,7 @@ impl Output<'_> {
     /// The exit status for the result.
     fn status(&self, options: &LoadOptions, outcome: &Outcome) -> ExitCode {
         let summary = &outcome.summary;
-        if let Some(line) = nothing_opened(options, summary).filter(|_| !outcome.is_interrupted) {
+        if let Some(line) = nothing_opened(options, summary).filter(|_| !summary.interrupted) {
             print_error(&line);
             return ExitCode::FAILURE;
         }

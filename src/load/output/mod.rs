@@ -1,5 +1,6 @@
 //! What `load` shows: a progress line, tables, a page.
 
+pub(crate) mod ending;
 pub(crate) mod live_line;
 pub(crate) mod page;
 pub(crate) mod table;

@@ -3,6 +3,7 @@
 mod plots;
 mod tables;
 
+use crate::load::output::ending;
 use crate::load::stats::summary::{LoadModel, Outcome, Summary};
 use crate::report::format::{count, optional, rate, share, time_us};
 use crate::report::page::{Card, Page, Tone};
@@ -55,15 +56,18 @@ fn subtitle(summary: &Summary) -> String {
 /// Whether the results are valid, and other notes to read first.
 fn notes(outcome: &Outcome, page: &mut Page) {
     let summary = &outcome.summary;
+    if let Some(why) = ending::failure(summary) {
+        page.note(Tone::Warning, "Failed.", &format!("{}.", sentence(&why)));
+    }
     match summary.why_invalid {
-        None => page.note(Tone::Good, "Valid.", "The generator was not the limit."),
+        None => page.note(Tone::Good, "Generator ok.", "The generator was not the limit."),
         Some(why) => {
             let reason = format!("{}. These results are not the server’s.", sentence(&why.to_string()));
-            page.note(Tone::Warning, "Not valid.", &reason);
+            page.note(Tone::Warning, "Generator not ok.", &reason);
         }
     }
-    if outcome.is_interrupted {
-        page.note(Tone::Warning, "Interrupted.", "A signal ended the run early.");
+    if let Some(how) = ending::early_end(summary) {
+        page.note(Tone::Warning, &format!("{}.", sentence(&how)), "");
     }
     let connections = &summary.connections;
     if connections.opened < connections.asked {

@@ -6,6 +6,7 @@
 use comfy_table::{CellAlignment, ContentArrangement, Row, Table, presets};
 
 use crate::journal::escape::escaped;
+use crate::load::output::ending;
 use crate::load::stats::histogram_log::{LAG, Merged, RESPONSE, SERVICE};
 use crate::load::stats::latency::Latency;
 use crate::load::stats::summary::{Failure, LoadModel, Summary};
@@ -14,7 +15,8 @@ use lines::{is_held, lines, seconds};
 
 mod lines;
 
-/// The result of a run. The last line says whether it is valid. Lines are wrapped at `width`, if there is one.
+/// The result of a run. The first lines say whether the run failed or ended
+/// early, the last whether the generator was the limit. Lines are wrapped at `width`, if there is one.
 pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> String {
     let style = Style { width, colors };
     let latency = &summary.latency_us;
@@ -26,7 +28,9 @@ pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> St
     if summary.load_model == LoadModel::Open {
         times.push(times_row("lag", &(&summary.schedule_lag_us).into()));
     }
-    let mut parts = vec![style.bold(&title(summary)), style.pairs(lines(summary)), style.times(times)];
+    let mut head = style.notes(summary);
+    head.push(style.bold(&title(summary)));
+    let mut parts = vec![head.join("\n"), style.pairs(lines(summary)), style.times(times)];
     if !summary.failures.is_empty() {
         parts.push(style.failures(&summary.failures));
     }
@@ -104,9 +108,19 @@ impl Style {
 
     fn verdict(self, summary: &Summary) -> String {
         match summary.why_invalid {
-            None => self.painted("valid", GREEN),
-            Some(why) => self.painted(&format!("not valid: {why}"), RED),
+            None => self.painted("generator: ok", GREEN),
+            Some(why) => self.painted(&format!("generator: not ok: {why}"), RED),
         }
+    }
+
+    /// That the run failed, or ended early; nothing of most runs.
+    fn notes(self, summary: &Summary) -> Vec<String> {
+        let failure = ending::failure(summary).map(|why| format!("failed: {why}"));
+        // A failure that is the early end names it.
+        let early_end = ending::early_end(summary)
+            .filter(|how| !failure.as_ref().is_some_and(|failure| failure.ends_with(how.as_str())));
+        let notes = [failure, early_end].into_iter().flatten();
+        notes.map(|note| self.painted(&escaped(note.as_bytes()), RED)).collect()
     }
 
     fn bold(self, text: &str) -> String {

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Phase, Run};
+use super::{CONSECUTIVE_FAILURES_MAX, Phase, Run};
+use crate::load::error_kind::ErrorKind;
 use crate::load::observer::Observer;
 use crate::load::schedule::Schedule;
+use crate::load::stats::ending::{EndedEarly, Stage};
 use crate::load::stats::kernel_counters;
 use crate::load::traffic::Traffic;
 use crate::net::ClientNet;
@@ -92,14 +94,71 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
     /// Handles a stop request: the first awaits outstanding replies, the second ends the run at once.
     pub(super) fn stop_early(&mut self, observer: &mut dyn Observer) {
         let now_ns = self.context.net.now_ns();
-        self.measurements.is_interrupted = true;
+        if !self.measurements.is_interrupted {
+            self.measurements.is_interrupted = true;
+            self.measurements.ended_early = Some((EndedEarly::Interrupted, self.stage()));
+        }
         match self.phase {
             Phase::Opening | Phase::Settling { .. } => {
                 self.measurements.open_ns = now_ns - self.began_ns;
                 self.phase = Phase::Over;
             }
-            Phase::Warming { .. } | Phase::Driving { .. } => self.stop_sending(now_ns, observer),
+            Phase::Warming { .. } | Phase::Driving { .. } => {
+                self.send_due(now_ns);
+                self.stop_sending(now_ns, observer);
+            }
             Phase::Draining { .. } | Phase::Over => self.phase = Phase::Over,
+        }
+    }
+
+    /// Why no further message can be sent, if that is so.
+    pub(super) fn reason_to_stop(&self) -> Option<EndedEarly> {
+        let counts = self.context.tally.counts();
+        if !self.is_sending() {
+            None
+        } else if !self.options.one_shot {
+            (counts.open == 0).then(|| self.reason_of_losses())
+        } else if counts.consecutive_failures >= CONSECUTIVE_FAILURES_MAX {
+            let reason = EndedEarly::of_opening(self.context.tally.main_open_error()?);
+            let is_gone = reason == EndedEarly::GaveUp && counts.opened > 0;
+            Some(if is_gone { EndedEarly::ServerGone } else { reason })
+        } else {
+            None
+        }
+    }
+
+    /// Why connections were lost.
+    pub(super) fn reason_of_losses(&self) -> EndedEarly {
+        if self.context.tally.main_loss() == Some(ErrorKind::WrongReply) {
+            EndedEarly::WrongReplies
+        } else {
+            EndedEarly::ServerGone
+        }
+    }
+
+    /// Stops sending before the duration is over.
+    pub(super) fn end_early(&mut self, reason: EndedEarly, now_ns: u64, observer: &mut dyn Observer) {
+        self.measurements.ended_early = Some((reason, self.stage()));
+        // Messages that were due before count as such.
+        self.send_due(now_ns);
+        self.stop_sending(now_ns, observer);
+    }
+
+    /// Measures the time without a reply at the end of the run.
+    pub(super) fn measure_silence(&mut self) {
+        let now_ns = self.context.net.now_ns();
+        let last = self.context.tally.last_reply();
+        self.measurements.last_reply_ns = last.at_ns.saturating_sub(self.drive_began_ns);
+        self.measurements.silence_ns = now_ns.saturating_sub(last.at_ns);
+        self.measurements.sent_in_silence = self.context.tally.counts().sent - last.sent;
+    }
+
+    fn stage(&self) -> Stage {
+        match self.phase {
+            Phase::Opening | Phase::Settling { .. } => Stage::Opening,
+            Phase::Warming { .. } => Stage::WarmUp,
+            Phase::Driving { .. } => Stage::Measuring,
+            Phase::Draining { .. } | Phase::Over => Stage::Draining,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{CONSECUTIVE_FAILURES_MAX, OPENING_REPORT_INTERVAL_NS, Phase, Run, SETTLE_NS};
 use crate::load::observer::Observer;
 use crate::load::schedule::SECOND_NS;
+use crate::load::stats::ending::{EndedEarly, Stage};
 use crate::load::stats::kernel_counters;
 use crate::load::stats::tally::seconds;
 use crate::load::traffic::Traffic;
@@ -49,8 +50,9 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
                     self.context.tally.counts().consecutive_failures >= CONSECUTIVE_FAILURES_MAX;
                 is_hopeless.then(|| self.context.tally.main_open_error()).flatten()
             });
-            if stopped.is_some() {
+            if let Some(kind) = stopped {
                 self.measurements.stopped_opening = stopped;
+                self.measurements.ended_early = Some((EndedEarly::of_opening(kind), Stage::Opening));
                 self.connections = self.requested;
             }
         }

@@ -22,6 +22,8 @@ pub(crate) struct Counts {
     pub(crate) sent: u64,
     pub(crate) answered: u64,
     pub(crate) failed: u64,
+    /// Messages that were due while no connection was free to send them.
+    pub(crate) never_sent: u64,
     /// Datagrams that were answered after the timeout.
     pub(crate) late: u64,
     /// Datagrams that are not answered although their timeout is over.

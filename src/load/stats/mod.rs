@@ -1,6 +1,7 @@
 //! Counters, latencies, the result of a run, and thresholds on it.
 
 pub(crate) mod counts;
+pub(crate) mod ending;
 pub(crate) mod histogram_log;
 pub(crate) mod invalid;
 pub(crate) mod kernel_counters;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::ending::{EndedEarly, Failed, Stage};
 use super::invalid::InvalidReason;
 use super::latency::{Lag, Latency, Percentiles};
 use super::times::Times;
@@ -13,8 +14,6 @@ use crate::load::target::Target;
 pub(crate) struct Outcome {
     /// The numbers.
     pub summary: Summary,
-    /// A signal has ended the run early.
-    pub is_interrupted: bool,
     /// All seconds, including those of the opening.
     pub seconds: Vec<Second>,
     /// The times of all messages. There is no lag in a closed loop.
@@ -64,8 +63,21 @@ pub(crate) struct Summary {
     pub generator: Generator,
     /// How long messages were sent.
     pub duration_seconds: f64,
+    /// How long messages should be sent, without the warm-up: the option, which JSON has as such.
+    #[serde(skip)]
+    pub planned_seconds: f64,
     /// When messages were sent.
     pub load_model: LoadModel,
+    /// From the start of sending to the last reply in seconds, if messages were acknowledged.
+    pub last_reply_seconds: Option<f64>,
+    /// A signal has ended the run.
+    pub interrupted: bool,
+    /// Why it ended before its time, or opened fewer connections than requested.
+    pub ended_early: Option<EndedEarly>,
+    /// The part of the run that ended early.
+    pub ended_in: Option<Stage>,
+    /// Why the run failed.
+    pub failed: Option<Failed>,
     /// Whether the numbers are the server's: false if the generator was the limit.
     pub valid: bool,
     /// Why not.
@@ -106,6 +118,8 @@ pub(crate) struct Messages {
     pub failed: u64,
     /// Not answered when the run was over.
     pub unanswered: u64,
+    /// Due on schedule and not sent; not in `sent`.
+    pub never_sent: u64,
     /// Acknowledged per second.
     pub rate: f64,
     /// Due per second; `None` in a closed loop.

@@ -25,11 +25,21 @@ pub(crate) struct Tally {
     failures: Vec<Failure>,
     /// Why connections could not be opened, with the number of each kind.
     open_failed: Vec<(ErrorKind, u64)>,
+    /// Why open connections were lost, with the number of each kind.
+    lost: Vec<(ErrorKind, u64)>,
+    last_reply: LastReply,
     began_ns: u64,
     interval_began_ns: u64,
     at_interval: Counts,
     /// Messages are due when they are sent.
     closed_loop: bool,
+}
+
+/// The last reply, and how many messages were sent before it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LastReply {
+    pub(crate) at_ns: u64,
+    pub(crate) sent: u64,
 }
 
 impl Tally {
@@ -42,6 +52,8 @@ impl Tally {
             seconds: Vec::new(),
             failures: Vec::new(),
             open_failed: Vec::new(),
+            lost: Vec::new(),
+            last_reply: LastReply::default(),
             began_ns,
             interval_began_ns: began_ns,
             at_interval: Counts::default(),
@@ -75,9 +87,10 @@ impl Tally {
     }
 
     /// An open connection has ended before the run.
-    pub(crate) fn lost(&mut self) {
+    pub(crate) fn lost(&mut self, kind: ErrorKind) {
         self.counts.open -= 1;
         self.counts.lost += 1;
+        count_kind(&mut self.lost, kind);
     }
 
     /// The server has closed a connection before anything was sent on it: it counts as not opened.
@@ -94,6 +107,12 @@ impl Tally {
 
     pub(crate) fn failed(&mut self, messages: u64) {
         self.counts.failed += messages;
+    }
+
+    /// Messages were due, and no connection was free to send them.
+    pub(crate) fn never_sent(&mut self, messages: u64, what: impl FnOnce() -> String) {
+        self.counts.never_sent += messages;
+        self.error(ErrorKind::NoFreeConnection, messages, what);
     }
 
     pub(crate) fn wrote(&mut self, bytes: usize) {
@@ -124,6 +143,7 @@ impl Tally {
     /// The messages of `batch` are answered.
     pub(crate) fn answered(&mut self, batch: Batch, now_ns: u64) {
         self.counts.answered += u64::from(batch.count);
+        self.last_reply = LastReply { at_ns: now_ns, sent: self.counts.sent };
         let service_ns = now_ns.saturating_sub(batch.sent_ns);
         record(&mut self.interval.service, service_ns, batch.count);
         if !self.closed_loop {
@@ -156,10 +176,7 @@ impl Tally {
     }
 
     fn open_error(&mut self, kind: ErrorKind, what: impl FnOnce() -> String) {
-        match self.open_failed.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, count)) => *count += 1,
-            None => self.open_failed.push((kind, 1)),
-        }
+        count_kind(&mut self.open_failed, kind);
         self.error(kind, 1, what);
     }
 
@@ -203,7 +220,8 @@ impl Tally {
     pub(crate) fn discard_messages(&mut self) {
         self.counts.sent = self.counts.in_flight();
         (self.counts.answered, self.counts.failed) = (0, 0);
-        (self.counts.late, self.counts.duplicate) = (0, 0);
+        (self.counts.never_sent, self.counts.late, self.counts.duplicate) = (0, 0, 0);
+        self.last_reply.sent = 0;
         (self.counts.sent_bytes, self.counts.received_bytes) = (0, 0);
         self.at_interval = self.counts;
         self.interval.reset();
@@ -220,7 +238,16 @@ impl Tally {
 
     /// The most frequent error of connections that could not be opened.
     pub(crate) fn main_open_error(&self) -> Option<ErrorKind> {
-        self.open_failed.iter().max_by_key(|(_, count)| *count).map(|(kind, _)| *kind)
+        most_frequent(&self.open_failed)
+    }
+
+    /// The most frequent error of open connections that were lost.
+    pub(crate) fn main_loss(&self) -> Option<ErrorKind> {
+        most_frequent(&self.lost)
+    }
+
+    pub(crate) fn last_reply(&self) -> LastReply {
+        self.last_reply
     }
 
     /// The seconds, all times, the times of connecting, and the errors.
@@ -228,6 +255,17 @@ impl Tally {
         self.failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
         (self.seconds, self.total, self.connect, self.failures)
     }
+}
+
+fn count_kind(kinds: &mut Vec<(ErrorKind, u64)>, kind: ErrorKind) {
+    match kinds.iter_mut().find(|(known, _)| *known == kind) {
+        Some((_, count)) => *count += 1,
+        None => kinds.push((kind, 1)),
+    }
+}
+
+fn most_frequent(kinds: &[(ErrorKind, u64)]) -> Option<ErrorKind> {
+    kinds.iter().max_by_key(|(_, count)| *count).map(|(kind, _)| *kind)
 }
 
 pub(crate) fn seconds(ns: u64) -> f64 {

@@ -36,7 +36,7 @@ response  870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   50,000
 service   870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   50,000
 connect   870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   10,000
 
-valid
+generator: ok
 ";
     assert_eq!(plain(&Summary::sample()), expected);
 }
@@ -56,11 +56,9 @@ fn lags_datagrams_limits_and_failures_have_their_own_lines() {
     ] {
         assert_contains(&table, line);
     }
-    assert!(
-        table.ends_with(
-            "\n\nnot valid: the generator could not keep up: 7 messages were due and never sent\n"
-        )
-    );
+    assert!(table.ends_with(
+        "\n\ngenerator: not ok: the generator could not keep up: 7 messages were due and never sent\n"
+    ));
 }
 
 #[test]
@@ -75,7 +73,7 @@ fn a_narrow_terminal_wraps_text_and_not_numbers() {
 #[test]
 fn colors_only_add_to_the_text_and_no_line_ends_with_a_space() {
     let colored = summary(&with_failures(), None, true);
-    assert!(colored.contains("\x1b[31mnot valid: "));
+    assert!(colored.contains("\x1b[31mgenerator: not ok: "));
     let codes = ["\x1b[0m", "\x1b[1m", "\x1b[31m"];
     let stripped = codes.iter().fold(colored, |text, code| text.replace(code, ""));
     assert_eq!(stripped, plain(&with_failures()));
@@ -95,7 +93,7 @@ generator    3.25 s of CPU, busy 32.5 %, 12 MiB of memory, 48 B per connection
 latency     p50      p90     p99   p99.9  p99.99     max    mean  samples
 connect  870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   10,000
 
-valid
+generator: ok
 ";
     assert_eq!(plain(&of), expected);
 }
