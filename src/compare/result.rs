@@ -8,6 +8,7 @@ use super::cores::Split;
 use super::options::Workload;
 use crate::compare::analysis::scalability::Fit;
 use crate::compare::analysis::statistics::Estimate;
+use crate::compare::analysis::verdict::Verdict;
 use crate::load::stats::invalid::InvalidReason;
 use crate::load::stats::summary::LoadModel;
 use crate::server::options::Model;
@@ -31,8 +32,8 @@ pub(crate) struct Comparison {
     /// Time of the whole comparison.
     #[serde(rename = "took_seconds")]
     pub elapsed_seconds: f64,
-    /// The verdict on each workload.
-    pub verdicts: Vec<Verdict>,
+    /// The verdicts on each workload.
+    pub verdicts: Vec<WorkloadVerdict>,
     /// The measurements of each scenario, for each model.
     pub cells: Vec<Cell>,
     /// Memory per connection.
@@ -163,17 +164,19 @@ pub(crate) struct Generator {
     pub why: Option<InvalidReason>,
 }
 
-/// The verdict on a workload.
+/// The verdicts on a workload.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Verdict {
+pub(crate) struct WorkloadVerdict {
     /// The workload.
     pub workload: Workload,
-    /// Which model handles more messages a second, and from how many connections, in a sentence.
+    /// Which model handles more messages a second, in a sentence.
     pub sentence: String,
-    /// The number of connections at which one model overtakes the other, if there is one.
+    /// The number of connections at which one model overtakes the other in messages a second, if there is one.
     pub crossover: Option<f64>,
-    /// The processor time per message, in a sentence.
+    /// Which model needs less CPU time a message, in a sentence.
     pub cost: Option<String>,
+    /// The verdicts in each measure, by number of connections.
+    pub by_connections: Vec<Verdict>,
 }
 
 /// Memory per connection, in bytes: the slope over the numbers of connections.

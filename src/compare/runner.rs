@@ -94,6 +94,11 @@ fn pace(elapsed: Duration, estimated: Duration) -> f64 {
 }
 
 impl Runs {
+    /// The runs of the loop and of threads in a scenario, in their order.
+    pub(super) fn of_models(&self, scenario: Scenario) -> [&[Sample]; 2] {
+        MODELS.map(|model| self.samples.get(&(scenario, model)).map_or(&[][..], Vec::as_slice))
+    }
+
     /// Finds the rate of an open loop, which follows from the closed loop; `false` if there is none.
     fn find_rate(&mut self, step: &Step, options: &CompareOptions) -> bool {
         let Scenario { load, .. } = step.scenario;

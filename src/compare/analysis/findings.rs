@@ -1,15 +1,20 @@
 //! From measured runs to the result: medians, slopes, sentences.
 
-use super::crossover::{Crossover, RatePair};
+use std::collections::BTreeSet;
+
+use super::crossover::crossover;
+use super::pairs;
 use super::scalability::Fit;
+use super::sentence::sentence;
 use super::statistics::Estimate;
+use super::verdict::{Measure, Verdict};
 use crate::compare::capacities::Capacities;
 use crate::compare::cores::Split;
 use crate::compare::measure::Sample;
 use crate::compare::options::{CompareOptions, Workload};
 use crate::compare::plan::{self, Load, MODELS, Scenario};
 use crate::compare::result::{
-    Cell, Comparison, Generator, Machine, Mark, Memory, Scalability, Settings, Stack, Verdict,
+    Cell, Comparison, Generator, Machine, Mark, Memory, Scalability, Settings, Stack, WorkloadVerdict,
 };
 use crate::compare::runner::Runs;
 use crate::load::stats::summary::LoadModel;
@@ -51,7 +56,7 @@ pub(crate) fn comparison(
         skipped: runs.skipped,
         interrupted: runs.is_interrupted,
         elapsed_seconds: runs.elapsed.as_secs_f64(),
-        verdicts: options.workloads.iter().map(|workload| verdict(*workload, &measured)).collect(),
+        verdicts: options.workloads.iter().map(|workload| verdict(*workload, runs, &measured)).collect(),
         memory: MODELS.map(|model| memory(model, &measured)).into(),
         stacks: stacks.map(|(cell, bytes)| stack(cell, bytes, &measured)).collect(),
         latency_by_rate: cells(|load| matches!(load, Load::Percent(_))),
@@ -118,27 +123,37 @@ pub(crate) fn pairs(workload: Workload, load: LoadModel, cells: &[Cell]) -> Vec<
     counts.into_iter().map(|n| (n, MODELS.map(|model| find(n, model)))).collect()
 }
 
-fn verdict(workload: Workload, cells: &[Cell]) -> Verdict {
-    let pairs = pairs(workload, LoadModel::Closed, cells);
-    // A model with fewer connections than asked for did less work than the other.
-    let whole_rate = |cell: Option<&Cell>| cell.filter(|cell| cell.limited_by.is_none())?.rate;
-    let rates: Vec<RatePair> = pairs
-        .iter()
-        .map(|(connections, [by_loop, by_threads])| RatePair {
-            connections: *connections,
-            by_loop: whole_rate(*by_loop),
-            by_threads: whole_rate(*by_threads),
-            loop_is_limited: by_loop.is_some_and(|cell| cell.generator.was_the_limit),
-            threads_are_limited: by_threads.is_some_and(|cell| cell.generator.was_the_limit),
+fn verdict(workload: Workload, runs: &Runs, cells: &[Cell]) -> WorkloadVerdict {
+    let scenarios: BTreeSet<Scenario> = runs.samples.keys().map(|(scenario, _)| *scenario).collect();
+    let closed = scenarios.into_iter().filter(|it| it.workload == workload && it.load == Load::Closed);
+    let compared: Vec<Scenario> = closed
+        .filter(|scenario| {
+            let [by_loop, by_threads] = runs.of_models(*scenario);
+            pairs::is_compared(*scenario, by_loop, by_threads)
         })
         .collect();
-    let crossover = Crossover::of(&rates);
-    let cells = || pairs.iter().flat_map(|(_, sides)| sides).flatten();
-    let stops = MODELS
-        .into_iter()
-        .filter_map(|model| cells().filter(|cell| cell.model == model).find_map(|cell| stop(cell)));
-    let sentence = [crossover.to_string()].into_iter().chain(stops).collect::<Vec<_>>().join("; ");
-    Verdict { workload, sentence, crossover: crossover.connections(), cost: cost(&pairs) }
+    let verdicts = |measure| {
+        let compared = compared.iter().filter_map(move |scenario| {
+            let [by_loop, by_threads] = runs.of_models(*scenario);
+            pairs::verdict(measure, *scenario, by_loop, by_threads)
+        });
+        compared.collect::<Vec<Verdict>>()
+    };
+    let [cpu, rate] = pairs::MEASURES.map(verdicts);
+    let connections: Vec<u32> = compared.iter().map(|scenario| scenario.connections).collect();
+    let say =
+        |measure, verdicts: &[Verdict]| sentence(measure, &verdicts.iter().collect::<Vec<_>>(), &connections);
+    let ends = MODELS.into_iter().filter_map(|model| {
+        cells.iter().filter(|it| it.workload == workload && it.model == model).find_map(stop)
+    });
+    let throughput: Vec<String> = [say(Measure::Rate, &rate)].into_iter().chain(ends).collect();
+    WorkloadVerdict {
+        workload,
+        sentence: throughput.join("; "),
+        crossover: crossover(&rate.iter().collect::<Vec<_>>()).map(|(_, connections)| connections),
+        cost: (!cpu.is_empty()).then(|| say(Measure::CpuPerMessage, &cpu)),
+        by_connections: cpu.into_iter().chain(rate).collect(),
+    }
 }
 
 /// The number of connections at which a model stopped, and the limit.
@@ -150,24 +165,6 @@ fn stop(cell: &Cell) -> Option<String> {
         Model::Threads => "threads stop",
     };
     Some(format!("{subject} at {opened} connections ({limit})"))
-}
-
-/// Processor time per message, with the fewest and with the most connections of both models.
-fn cost(pairs: &[(u32, [Option<&Cell>; 2])]) -> Option<String> {
-    let known: Vec<(u32, f64, f64)> = pairs
-        .iter()
-        .filter_map(|(n, [a, b])| {
-            let us = |cell: Option<&Cell>| Some(cell?.cpu_us_per_message?.median);
-            Some((*n, us(*a)?, us(*b)?))
-        })
-        .collect();
-    let text = |(n, by_loop, by_threads): &(u32, f64, f64)| {
-        let [by_loop, by_threads] = [by_loop, by_threads].map(|us| format::time_us(*us));
-        format!("{by_loop} by the loop and {by_threads} by threads at {}", format::count((*n).into()))
-    };
-    let (first, last) = (known.first()?, known.last()?);
-    let rest = if first.0 == last.0 { String::new() } else { format!(", {}", text(last)) };
-    Some(format!("processor time per message: {}{rest}", text(first)))
 }
 
 /// The cells of a model in the closed loop of `workloads`.

@@ -1,129 +1,86 @@
-//! A [`Crossover`] in a sentence.
+//! The verdicts of one measure in a sentence.
 
-use std::fmt;
-
-use super::crossover::Crossover;
+use super::crossover::crossover;
+use super::verdict::{Decision, Measure, Qualification, Verdict};
 use crate::report::format;
 use crate::server::options::Model;
 
-impl fmt::Display for Crossover {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.decided[..], &self.changes()[..]) {
-            ([], _) if self.known.is_empty() => f.write_str("no measurement of both models")?,
-            ([], _) => write!(f, "no clear difference {}", self.range())?,
-            ([(_, faster), ..], []) => self.write_one_faster(f, *faster)?,
-            (_, [(before, after, connections)]) => write!(
-                f,
-                "from about {} {}, {} more messages per second ({}); below that, {} ({}){}",
-                one_digit(*connections),
-                self.upper_end(),
-                handles(*after),
-                self.lead(*after),
-                does(*before),
-                self.lead(*before),
-                self.undecided_ends(),
-            )?,
-            (decided, _) => {
-                let faster =
-                    decided.iter().map(|(pair, faster)| format!("{} at {}", name(*faster), pair.connections));
-                write!(f, "no single crossover: {}", faster.collect::<Vec<_>>().join(", "))?;
-            }
-        }
-        self.write_limits(f)
+/// What `verdicts` say together: those of one measure, by number of connections. `compared` are the numbers of
+/// connections with runs of both models; those without a verdict have too few pairs.
+pub(super) fn sentence(measure: Measure, verdicts: &[&Verdict], compared: &[u32]) -> String {
+    if compared.is_empty() {
+        return "not compared: no runs of both models".into();
     }
-}
-
-impl Crossover {
-    /// The result if the same model is faster at all decided numbers of connections.
-    fn write_one_faster(&self, f: &mut fmt::Formatter<'_>, faster: Model) -> fmt::Result {
-        write!(f, "{} more messages per second ", handles(faster))?;
-        if self.decided.len() == self.known.len() {
-            return write!(f, "{} ({})", self.range(), self.lead(faster));
-        }
-        let at = list(self.decided.iter().map(|(pair, _)| pair.connections));
-        let noun = if at == "1" { "connection" } else { "connections" };
-        write!(f, "at {at} {noun} ({}); no clear difference elsewhere", self.lead(faster))
+    let mut parts = Vec::new();
+    for model in [Model::Loop, Model::Threads] {
+        parts.extend(lead(measure, verdicts, model));
     }
-
-    /// All numbers of connections with a measurement.
-    fn range(&self) -> String {
-        let (first, last) = self.ends();
-        if first == last {
-            return format!("at {}", format::connections(first.into()));
-        }
-        format!("from {} to {}", count(first), format::connections(last.into()))
+    let of = |decision| verdicts.iter().filter(move |verdict| verdict.decision == decision);
+    if let Some(same) = at(of(Decision::Same).map(|verdict| verdict.connections)) {
+        parts.push(format!("{}{same}", measure.same()));
     }
-
-    /// The smallest and the largest number of connections.
-    fn ends(&self) -> (u32, u32) {
-        let end = |pair: Option<&super::crossover::RatePair>| pair.map_or(0, |pair| pair.connections);
-        (end(self.known.first()), end(self.known.last()))
+    parts.extend(open(verdicts));
+    let single = compared.iter().copied().filter(|n| verdicts.iter().all(|it| it.connections != *n));
+    if let Some(single) = at(single) {
+        parts.push(format!("not decided{single}: an interval needs two pairs of runs"));
     }
-
-    /// Up to how many connections the last winner is faster: all, unless the last pairs are undecided.
-    fn upper_end(&self) -> String {
-        match self.decided.last() {
-            Some((pair, _)) if pair.connections < self.ends().1 => {
-                format!("to {} connections", count(pair.connections))
-            }
-            _ => "connections on".into(),
-        }
-    }
-
-    /// Which of the ends are undecided.
-    fn undecided_ends(&self) -> &'static str {
-        let (Some((low, _)), Some((high, _))) = (self.decided.first(), self.decided.last()) else {
-            return "";
+    if let Some((model, connections)) = crossover(verdicts) {
+        let (who, whom) = match model {
+            Model::Loop => ("the loop overtakes", "threads"),
+            Model::Threads => ("threads overtake", "the loop"),
         };
-        let (first, last) = self.ends();
-        match (low.connections > first, high.connections < last) {
-            (false, false) => "",
-            (true, false) => "; no clear difference with the fewest",
-            (false, true) => "; no clear difference with more",
-            (true, true) => "; no clear difference with the fewest and the most",
+        parts.push(format!("{who} {whom} at about {} connections", one_digit(connections)));
+    }
+    parts.extend(qualifications(verdicts));
+    parts.join("; ")
+}
+
+/// Where `model` is better: the largest lead, measured by the nearer end of its interval, then the others.
+fn lead(measure: Measure, verdicts: &[&Verdict], model: Model) -> Option<String> {
+    let won = || verdicts.iter().filter(|verdict| verdict.winner() == Some(model));
+    let certain = |verdict: &Verdict| verdict.lead().1[1];
+    let best = won().max_by(|one, other| certain(one).total_cmp(&certain(other)))?;
+    let (_, [times, ..]) = best.lead();
+    let here = at([best.connections].into_iter())?;
+    let others = won().map(|verdict| verdict.connections).filter(|n| *n != best.connections);
+    let also = at(others).map_or_else(String::new, |others| format!(", and {}{others}", measure.direction()));
+    Some(format!("{}{here} ({}){also}", measure.claim(model, times), best.precision()))
+}
+
+/// What is open, with the number of pairs that the nearest to a decision needs.
+fn open(verdicts: &[&Verdict]) -> Option<String> {
+    let open = || verdicts.iter().filter(|verdict| verdict.decision == Decision::Undecided);
+    let nearest = open().min_by_key(|verdict| verdict.more_pairs.unwrap_or(usize::MAX))?;
+    let all = at(open().map(|verdict| verdict.connections))?;
+    let which = if open().count() > 1 { at([nearest.connections].into_iter())? + ": " } else { ": ".into() };
+    let join = if open().count() > 1 { ";" } else { "" };
+    let (precision, needed) = (nearest.precision(), nearest.needed());
+    Some(format!("not decided{all}{join}{which}{precision}, {needed}"))
+}
+
+/// Each kind of qualification once, with the numbers of connections.
+fn qualifications(verdicts: &[&Verdict]) -> Vec<String> {
+    let mut kinds: Vec<Qualification> = Vec::new();
+    for kind in verdicts.iter().flat_map(|verdict| &verdict.qualifications) {
+        if !kinds.contains(kind) {
+            kinds.push(*kind);
         }
     }
-
-    /// The largest lead of `model`.
-    fn lead(&self, model: Model) -> String {
-        let (ratio, connections) = self.largest_lead(model).unwrap_or((1.0, 0));
-        format!("{ratio:.2} times as many at {}", count(connections))
-    }
-
-    fn write_limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let limited = self.known.iter().filter(|pair| pair.loop_is_limited || pair.threads_are_limited);
-        match &list(limited.map(|pair| pair.connections))[..] {
-            "" => Ok(()),
-            at => write!(
-                f,
-                " (at {at} the generator or another program was the limit: the models may do more there)"
-            ),
-        }
-    }
+    let text = |kind: Qualification| {
+        let with = verdicts.iter().filter(|verdict| verdict.qualifications.contains(&kind));
+        kind.at(&at(with.map(|verdict| verdict.connections)).unwrap_or_default())
+    };
+    kinds.into_iter().map(text).collect()
 }
 
-fn name(model: Model) -> &'static str {
-    match model {
-        Model::Loop => "the loop",
-        Model::Threads => "threads",
-    }
-}
-
-fn handles(model: Model) -> String {
-    name(model).to_owned() + if model == Model::Loop { " handles" } else { " handle" }
-}
-
-fn does(model: Model) -> String {
-    name(model).to_owned() + if model == Model::Loop { " does" } else { " do" }
-}
-
-/// `1`, `1 and 10`, `1, 10 and 100`.
-fn list(numbers: impl Iterator<Item = u32>) -> String {
-    let numbers: Vec<String> = numbers.map(count).collect();
-    match &numbers[..] {
-        [] => String::new(),
-        [one] => one.clone(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+/// ` at 1, 10 and 100 connections`; `None` without numbers.
+pub(super) fn at(numbers: impl Iterator<Item = u32>) -> Option<String> {
+    let numbers: Vec<u32> = numbers.collect();
+    let texts: Vec<String> = numbers.iter().map(|n| format::count((*n).into())).collect();
+    match &texts[..] {
+        [] => None,
+        [_] => Some(format!(" at {}", format::connections(numbers[0].into()))),
+        [first @ .., last] => Some(format!(" at {} and {last} connections", first.join(", "))),
     }
 }
 
@@ -133,131 +90,79 @@ fn one_digit(number: f64) -> String {
     format::rounded((number / power).round() * power)
 }
 
-fn count(number: u32) -> String {
-    format::count(number.into())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::crossover::RatePair;
-    use super::super::statistics::Estimate;
     use super::*;
 
-    fn estimate(median: f64) -> Option<Estimate> {
-        Estimate::of([median * 0.99, median, median * 1.01])
-    }
-
-    fn pairs(rates: &[(u32, f64, f64)]) -> Vec<RatePair> {
-        let pair = |(connections, by_loop, by_threads): &(u32, f64, f64)| RatePair {
-            connections: *connections,
-            by_loop: estimate(*by_loop),
-            by_threads: estimate(*by_threads),
-            loop_is_limited: false,
-            threads_are_limited: false,
+    fn verdicts(measure: Measure, ratios: &[(u32, &[f64])]) -> Vec<Verdict> {
+        let of = |(connections, ratios): &(u32, &[f64])| {
+            let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
+            Verdict::of(measure, *connections, &logs)
         };
-        rates.iter().map(pair).collect()
+        ratios.iter().filter_map(of).collect()
     }
 
-    fn sentence(rates: &[(u32, f64, f64)]) -> String {
-        Crossover::of(&pairs(rates)).to_string()
+    fn text(measure: Measure, ratios: &[(u32, &[f64])]) -> String {
+        let verdicts = verdicts(measure, ratios);
+        let compared: Vec<u32> = ratios.iter().map(|(connections, _)| *connections).collect();
+        sentence(measure, &verdicts.iter().collect::<Vec<_>>(), &compared)
     }
 
     #[test]
-    fn the_loop_overtakes_threads() {
-        let found = Crossover::of(&pairs(&[
-            (1, 10.0, 20.0),
-            (10, 40.0, 40.0),
-            (100, 100.0, 50.0),
-            (1000, 90.0, 30.0),
-        ]));
+    fn a_sentence_states_the_largest_lead_with_its_interval() {
         assert_eq!(
-            found.to_string(),
-            "from about 10 connections on, the loop handles more messages per second (3.00 times as many at 1,000); \
-             below that, threads do (2.00 times as many at 1)"
+            text(
+                Measure::CpuPerMessage,
+                &[(1, &[1.0, 1.0, 1.0]), (10, &[2.0, 2.1, 2.2]), (100, &[3.5, 3.6, 3.7])]
+            ),
+            "the loop needs 3.6 times less CPU a message at 100 connections (95 % interval 3.36 to 3.86, 3 pairs), \
+             and less at 10 connections; the same CPU a message within 3 % at 1 connection"
         );
-        assert!((found.connections().unwrap() - 10.0).abs() < 1e-6, "{found:?}");
     }
 
     #[test]
-    fn threads_may_overtake_the_loop() {
-        let text = sentence(&[(1, 20.0, 10.0), (1000, 10.0, 20.0)]);
+    fn a_sentence_names_the_crossing() {
+        assert_eq!(
+            text(Measure::Rate, &[(1, &[0.5, 0.5]), (100, &[2.0, 2.0]), (1000, &[1.5, 1.5])]),
+            "the loop handles 2 times as many messages a second at 100 connections (95 % interval 2 to 2, 2 pairs), \
+             and more at 1,000 connections; threads handle 2 times as many messages a second at 1 connection (95 % \
+             interval 2 to 2, 2 pairs); the loop overtakes threads at about 10 connections"
+        );
+    }
+
+    #[test]
+    fn what_is_not_decided_says_what_would_decide_it() {
+        let wide: &[f64] = &[1.05, 1.15, 1.25];
+        assert_eq!(
+            text(Measure::Rate, &[(1, wide)]),
+            "not decided at 1 connection: 95 % interval 0.92 to 1.42, 3 pairs, about 3 more would decide it"
+        );
+        assert_eq!(
+            text(Measure::Rate, &[(1, &[0.5, 2.0]), (10, wide), (100, &[1.5])]),
+            "not decided at 1 and 10 connections; at 10 connections: 95 % interval 0.92 to 1.42, 3 pairs, about 3 \
+             more would decide it; not decided at 100 connections: an interval needs two pairs of runs"
+        );
+    }
+
+    #[test]
+    fn qualifications_follow_the_verdict_and_name_their_model() {
+        let mut both = verdicts(Measure::Rate, &[(10, &[3.5, 3.6, 3.7]), (100, &[3.5, 3.6, 3.7])]);
+        both[0].qualifications = vec![Qualification::GeneratorLimited(Model::Loop)];
+        both[1].qualifications =
+            vec![Qualification::GeneratorLimited(Model::Loop), Qualification::OtherPrograms(Model::Threads)];
+        let text = sentence(Measure::Rate, &both.iter().collect::<Vec<_>>(), &[10, 100]);
+        assert!(text.starts_with("the loop handles 3.6 times as many messages a second"), "{text}");
         assert!(
-            text.starts_with("from about 30 connections on, threads handle more messages per second"),
+            text.ends_with(
+                "; the generator was the limit of the loop at 10 and 100 connections, which may handle more; other \
+                 programs delayed the generator in runs of threads at 100 connections"
+            ),
             "{text}"
         );
-        assert!(text.ends_with("below that, the loop does (2.00 times as many at 1)"), "{text}");
     }
 
     #[test]
-    fn one_wins_everywhere() {
-        assert_eq!(
-            sentence(&[(1, 20.0, 10.0), (100, 50.0, 10.0)]),
-            "the loop handles more messages per second from 1 to 100 connections (5.00 times as many at 100)"
-        );
-        assert_eq!(
-            sentence(&[(1, 10.0, 20.0)]),
-            "threads handle more messages per second at 1 connection (2.00 times as many at 1)"
-        );
-    }
-
-    #[test]
-    fn a_difference_that_may_be_chance_is_not_decided() {
-        assert_eq!(
-            sentence(&[(1, 20.0, 20.0), (100, 20.1, 20.0)]),
-            "no clear difference from 1 to 100 connections"
-        );
-        assert_eq!(
-            sentence(&[(1, 20.0, 20.0), (100, 50.0, 10.0)]),
-            "the loop handles more messages per second at 100 connections (5.00 times as many at 100); no clear \
-             difference elsewhere"
-        );
-    }
-
-    #[test]
-    fn undecided_ends_are_named() {
-        let text = sentence(&[(1, 20.0, 10.0), (10, 10.0, 20.0), (100, 20.0, 20.0)]);
-        assert!(
-            text.starts_with("from about 3 to 10 connections, threads handle more messages per second"),
-            "{text}"
-        );
-        assert!(text.ends_with("; no clear difference with more"), "{text}");
-    }
-
-    #[test]
-    fn several_changes_are_no_crossing() {
-        assert_eq!(
-            sentence(&[(1, 1.0, 2.0), (10, 2.0, 1.0), (100, 1.0, 2.0)]),
-            "no single crossover: threads at 1, the loop at 10, threads at 100"
-        );
-    }
-
-    #[test]
-    fn without_measurements_there_is_no_result() {
-        let half = RatePair { by_threads: None, ..pairs(&[(1, 1.0, 1.0)])[0] };
-        assert_eq!(Crossover::of(&[half]).to_string(), "no measurement of both models");
-        assert_eq!(Crossover::of(&[]).connections(), None);
-    }
-
-    #[test]
-    fn a_limit_of_the_generator_is_mentioned() {
-        let mut pairs = pairs(&[(1, 20.0, 10.0), (100, 50.0, 10.0)]);
-        pairs[1].loop_is_limited = true;
-        let text = Crossover::of(&pairs).to_string();
-        assert!(
-            text.starts_with("the loop handles more messages per second from 1 to 100 connections"),
-            "{text}"
-        );
-        assert!(text.contains(" (at 100 the generator or another program was the limit"), "{text}");
-    }
-
-    #[test]
-    fn a_model_limited_by_the_generator_has_not_lost() {
-        let mut pairs = pairs(&[(1, 20.0, 10.0), (100, 50.0, 10.0)]);
-        pairs[1].threads_are_limited = true;
-        let text = Crossover::of(&pairs).to_string();
-        assert!(
-            text.starts_with("the loop handles more messages per second at 1 connection (2.00 times"),
-            "{text}"
-        );
+    fn without_runs_of_both_there_is_no_verdict() {
+        assert_eq!(sentence(Measure::Rate, &[], &[]), "not compared: no runs of both models");
     }
 }

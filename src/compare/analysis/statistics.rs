@@ -37,12 +37,6 @@ impl Estimate {
         let confidence = Some(confidence(runs.len(), rank));
         Some(Self { low: runs[rank], high: runs[runs.len() - 1 - rank], confidence, ..whole })
     }
-
-    /// Whether the intervals of both do not overlap.
-    #[must_use]
-    pub(crate) fn is_apart_from(&self, other: &Self) -> bool {
-        self.low > other.high || self.high < other.low
-    }
 }
 
 /// The probability that the median lies between the `rank`-th smallest and the `rank`-th largest of `runs`,
@@ -96,15 +90,5 @@ mod tests {
     fn one_outlier_does_not_move_the_median() {
         let it = Estimate::of([10.0, 11.0, 10.5, 10.2, 400.0]).unwrap();
         assert!((it.median - 10.5).abs() < 1e-9);
-    }
-
-    #[test]
-    fn overlapping_intervals_are_not_apart() {
-        let (few, some, many) = (
-            Estimate::of([1.0, 2.0]).unwrap(),
-            Estimate::of([2.0, 3.0]).unwrap(),
-            Estimate::of([4.0]).unwrap(),
-        );
-        assert!(!few.is_apart_from(&some) && some.is_apart_from(&many) && many.is_apart_from(&few));
     }
 }
