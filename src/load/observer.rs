@@ -20,7 +20,7 @@ pub(crate) trait Observer {
     /// The run is over, and its connections are still open.
     fn finished(&mut self) {}
 
-    /// A second is over. `times` are those of this second alone.
+    /// A second, or the opening, is over. `times` are those since the previous call alone.
     fn second(&mut self, _second: &Second, _times: &Times) {}
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn outcome(
 ) -> Outcome {
     let counts = *tally.counts();
     let connections = connections(options, &tally, measurements);
-    let (intervals, times, connect, failures) = tally.into_parts();
+    let (intervals, times, failures) = tally.into_parts();
     let mut summary = Summary {
         endpoint: options.target.clone(),
         connections,
@@ -49,14 +49,14 @@ pub(crate) fn outcome(
         latency_us: Latencies {
             response: Latency::of(&times.response),
             service: Latency::of(&times.service),
-            connect: Latency::of(&connect),
+            connect: Latency::of(&times.connect),
         },
         schedule_lag_us: Lag::of(&times.lag),
         bytes: Bytes { sent: counts.sent_bytes, received: counts.received_bytes },
         generator: generator(measurements, baseline),
         duration_seconds: seconds(measurements.drive_ns),
         planned_seconds: options.duration.as_secs_f64(),
-        load_model: if options.rate.is_some() { LoadModel::Open } else { LoadModel::Closed },
+        load_model: load_model(options),
         last_reply_seconds: (counts.answered > 0).then(|| seconds(measurements.last_reply_ns)),
         interrupted: measurements.is_interrupted,
         ended_early: measurements.ended_early.map(|(reason, _)| reason),
@@ -72,6 +72,14 @@ pub(crate) fn outcome(
     Outcome { summary, seconds: intervals, times }
 }
 
+fn load_model(options: &LoadOptions) -> LoadModel {
+    match (options.target.service, options.rate) {
+        (None, _) => LoadModel::Hold,
+        (Some(_), Some(_)) => LoadModel::Open,
+        (Some(_), None) => LoadModel::Closed,
+    }
+}
+
 fn connections(options: &LoadOptions, tally: &Tally, measurements: &Measurements) -> Connections {
     let counts = tally.counts();
     // A one-shot connection belongs to a message: if it cannot be opened, the message has failed.
@@ -83,6 +91,7 @@ fn connections(options: &LoadOptions, tally: &Tally, measurements: &Measurements
         opened: counts.opened,
         failed: counts.open_failed,
         lost: counts.lost,
+        lost_idle: counts.lost_idle,
         slow: counts.slow,
         open_seconds: seconds(measurements.open_ns),
         open_rate: rate(counts.opened, open_ns),

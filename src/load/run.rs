@@ -207,13 +207,18 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         while self.next_second_ns <= now_ns {
             self.next_second_ns += SECOND_NS;
         }
-        let (second, times) = self.context.tally.close_interval(now_ns);
-        observer.second(second, times);
-        self.context.tally.begin_interval();
+        self.end_interval(now_ns, observer);
         // The other connections may be open.
         if self.options.target.service.is_some() && self.is_sending() && !self.traffic.can_send() {
             self.end_early(self.reason_of_losses(), now_ns, observer);
         }
+    }
+
+    /// Reports the interval that is over, and starts the next.
+    fn end_interval(&mut self, now_ns: u64, observer: &mut dyn Observer) {
+        let (second, times) = self.context.tally.close_interval(now_ns);
+        observer.second(second, times);
+        self.context.tally.begin_interval();
     }
 
     fn report_last(&mut self, observer: &mut dyn Observer) {

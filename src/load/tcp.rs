@@ -223,7 +223,7 @@ impl<N: ClientNet> TcpTraffic<N> {
             context.tally.closed();
             context.tally.error(kind, in_flight, what);
         } else if self.is_started || kind == ErrorKind::WrongReply {
-            context.tally.lost(kind);
+            context.tally.lost(kind, in_flight);
             context.tally.error(kind, in_flight.max(1), what);
         } else {
             let is_closed = matches!(kind, ErrorKind::Closed | ErrorKind::Reset);

@@ -10,6 +10,7 @@ pub(crate) const SHAPE: &str = "
     load_model string, interrupted bool, ended_early string?, ended_in string?, failed string?, valid bool,
     why_invalid string?,
     connections/asked count, connections/opened count, connections/failed count, connections/lost count,
+    connections/lost_idle count,
     connections/slow count, connections/open_seconds number, connections/open_rate number,
     connections/limited_by string?,
     messages/sent count, messages/acknowledged count, messages/failed count, messages/unanswered count,

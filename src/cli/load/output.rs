@@ -121,6 +121,7 @@ struct Progress {
     line: LiveLine,
     log: Option<(PathBuf, IntervalLog<File>)>,
     is_open_loop: bool,
+    is_hold: bool,
     is_measuring: bool,
     unwritten: Option<WriteError>,
 }
@@ -136,6 +137,7 @@ impl Progress {
             line: LiveLine::new(io::stderr().is_terminal(), asked, options.warmup + options.duration),
             log: histogram.map(create).transpose()?,
             is_open_loop: options.rate.is_some(),
+            is_hold: options.target.service.is_none(),
             is_measuring: false,
             unwritten: None,
         })
@@ -163,11 +165,19 @@ impl Observer for Progress {
 
     fn second(&mut self, second: &Second, times: &Times) {
         self.line.second(second);
-        let is_logged = self.is_measuring && self.unwritten.is_none();
+        let has_messages = self.is_measuring && !self.is_hold;
+        let is_logged = has_messages || self.is_hold || !times.connect.is_empty();
+        let is_logged = is_logged && self.unwritten.is_none();
         let Some((path, log)) = self.log.as_mut().filter(|_| is_logged) else { return };
         let end = Duration::from_secs_f64(second.at_seconds);
         let length = Duration::from_secs_f64(second.length_seconds);
-        if let Err(error) = log.append(end.saturating_sub(length), length, times, self.is_open_loop) {
+        let start = end.saturating_sub(length);
+        let appended = if has_messages {
+            log.append(start, length, times, self.is_open_loop)
+        } else {
+            log.append_connect(start, length, times)
+        };
+        if let Err(error) = appended {
             self.unwritten = Some(WriteError::at(path, error));
         }
     }

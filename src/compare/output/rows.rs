@@ -6,7 +6,6 @@ use crate::compare::analysis::statistics::Estimate;
 use crate::compare::plan::model_name;
 use crate::compare::result::{Cell, Comparison, Mark, Memory};
 use crate::load::stats::invalid::InvalidReason;
-use crate::load::stats::summary::LoadModel;
 use crate::report::format::{
     NONE, bytes, connections, count, number, optional, rate, rounded, share, time_us,
 };
@@ -89,10 +88,7 @@ fn end_of_server(cell: &Cell) -> Option<&String> {
 pub(super) fn explanations(comparison: &Comparison) -> Vec<[String; 3]> {
     let cells = || comparison.cells.iter().chain(&comparison.latency_by_rate);
     let name = |cell: &Cell| {
-        let load = match cell.load {
-            LoadModel::Open => "open loop",
-            LoadModel::Closed => "closed loop",
-        };
+        let load = cell.load.name();
         let (connections, model) = (connections(cell.connections.into()), model_name(cell.model));
         format!("{}, {connections}, {model}, {load}", cell.workload.name())
     };

@@ -48,6 +48,7 @@ fn subtitle(summary: &Summary) -> String {
         (LoadModel::Open, Some(offered)) => format!("open loop, {} on schedule", rate(offered)),
         (LoadModel::Open, None) => "open loop, on schedule".into(),
         (LoadModel::Closed, _) => "closed loop, each message after the previous reply".into(),
+        (LoadModel::Hold, _) => "opened and held, nothing sent".into(),
     };
     let noun = if summary.connections.asked == 1 { "connection" } else { "connections" };
     format!("{connections} {noun} · {duration} · {how}")
@@ -122,7 +123,7 @@ fn generator_card(summary: &Summary) -> Card {
             let lag = optional(summary.schedule_lag_us.max, time_us);
             card("schedule lag, largest", lag, &format!("generator busy {busy}"))
         }
-        LoadModel::Closed => card("generator busy", busy, "of the time"),
+        LoadModel::Closed | LoadModel::Hold => card("generator busy", busy, "of the time"),
     }
 }
 
@@ -141,6 +142,9 @@ fn latency_text(model: LoadModel) -> &'static str {
             "Each connection sent a message when it had received the previous reply. While the server stalls, fewer \
              messages are sent, so these times do not show the full effect of a stall. An open loop (--rate) \
              measures it."
+        }
+        LoadModel::Hold => {
+            "The time to connect is measured from the request of a connection until it was established."
         }
     }
 }

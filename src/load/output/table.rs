@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Row, Table, presets};
 
 use crate::journal::escape::escaped;
 use crate::load::output::ending;
-use crate::load::stats::histogram_log::{LAG, Merged, RESPONSE, SERVICE};
+use crate::load::stats::histogram_log::{CONNECT, LAG, Merged, RESPONSE, SERVICE};
 use crate::load::stats::latency::Latency;
 use crate::load::stats::summary::{Failure, LoadModel, Summary};
 use crate::report::format;
@@ -47,7 +47,7 @@ pub(crate) fn merged(merged: &Merged, width: Option<u16>, colors: bool) -> Strin
         counted(merged.files as u64, "log"),
         seconds(merged.span().as_secs_f64()),
     );
-    let known = [RESPONSE, SERVICE, LAG];
+    let known = [RESPONSE, SERVICE, LAG, CONNECT];
     let others = merged.histograms.keys().map(String::as_str).filter(|tag| !known.contains(tag));
     let rows = known.into_iter().chain(others).filter_map(|tag| {
         let histogram = merged.histograms.get(tag)?;
@@ -57,12 +57,14 @@ pub(crate) fn merged(merged: &Merged, width: Option<u16>, colors: bool) -> Strin
 }
 
 fn title(summary: &Summary) -> String {
-    let model = match summary.load_model {
-        LoadModel::Open => "open loop",
-        LoadModel::Closed if is_held(summary) => "held",
-        LoadModel::Closed => "closed loop",
+    let length = if summary.duration_seconds > 0.0 {
+        seconds(summary.duration_seconds)
+    } else if summary.connections.opened == 0 {
+        "no connection was opened".into()
+    } else {
+        "nothing was measured".into()
     };
-    format!("{}, {model}, {}", summary.endpoint, seconds(summary.duration_seconds))
+    format!("{}, {}, {length}", summary.endpoint, summary.load_model.name())
 }
 
 /// Width and colors of the tables.

@@ -24,6 +24,10 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         }
         if self.is_opened() {
             self.measurements.open_ns = now_ns - self.began_ns;
+            if !self.options.one_shot {
+                // Connections that were opened in milliseconds are not shown as opened over a second.
+                self.end_interval(now_ns, observer);
+            }
             let settle_ns = if self.options.one_shot { 0 } else { SETTLE_NS };
             self.open_failed = self.context.tally.counts().open_failed;
             self.phase = Phase::Settling { until_ns: now_ns + settle_ns };

@@ -9,6 +9,7 @@ use super::*;
 use crate::frame;
 use crate::load::message_buffers::MessageBuffers;
 use crate::load::stats::summary::Second;
+use crate::load::stats::tally::seconds;
 use crate::load::stats::times::Times;
 use crate::load::tcp::TcpTraffic;
 use crate::service::ClientSide;
@@ -141,7 +142,7 @@ fn one_shot_connections_of_the_warm_up_are_not_counted() {
     let (tally, _) = measurements(&options, net());
     let counts = tally.counts();
     assert_eq!((counts.sent, counts.opened, counts.closed, counts.open), (2000, 2000, 2000, 0));
-    assert_eq!(tally.into_parts().2.len(), 2000);
+    assert_eq!(tally.into_parts().1.connect.len(), 2000);
 }
 
 #[test]
@@ -162,10 +163,28 @@ fn missing_replies_are_awaited_until_the_drain_timeout() {
     let mut seen = Seconds::default();
     let (tally, _) = measurements_seen_by(&mut seen, &options, FakeNet::default());
     assert_eq!((tally.counts().sent, tally.counts().in_flight()), (4, 4));
-    // Settling, driving and draining, reported second by second.
+    // Opening, then settling, driving and draining, reported second by second.
     let lengths: f64 = seen.0.iter().sum();
     assert!((lengths - 3.05).abs() < 1e-6, "{:?}", seen.0);
-    assert_eq!(seen.0.len(), 4);
+    assert_eq!(seen.0.len(), 5);
+}
+
+#[test]
+fn the_end_of_the_opening_ends_an_interval() {
+    #[derive(Default)]
+    struct Ends(Vec<(f64, u64, u64)>);
+    impl Observer for Ends {
+        fn second(&mut self, second: &Second, times: &Times) {
+            self.0.push((second.at_seconds, second.open, times.connect.len()));
+        }
+    }
+    let options = options(|it| (it.duration, it.open_rate) = (Duration::from_secs(1), Some(1000)));
+    let mut seen = Ends::default();
+    let (_, measurements) = measurements_seen_by(&mut seen, &options, FakeNet::default());
+    let opened_seconds = seconds(measurements.open_ns);
+    assert!((0.003..0.004).contains(&opened_seconds), "{opened_seconds}");
+    assert_eq!(seen.0[0], (opened_seconds, 4, 4));
+    assert_eq!((seen.0[1].0, seen.0[1].2), (1.0, 0));
 }
 
 #[derive(Default)]

@@ -17,6 +17,8 @@ pub(crate) struct Counts {
     pub(crate) closed: u64,
     /// Connections that were opened and ended before the run did.
     pub(crate) lost: u64,
+    /// Of the lost connections, those without a message in flight: no failed message stands for them.
+    pub(crate) lost_idle: u64,
     /// Connections that took about a second or more to open.
     pub(crate) slow: u64,
     pub(crate) sent: u64,
@@ -40,9 +42,10 @@ impl Counts {
         self.sent - self.answered - self.failed
     }
 
-    /// Connections and messages that failed.
+    /// Connections and messages that failed. A connection that was lost with messages in flight is counted by
+    /// these.
     pub(super) fn errors(&self) -> u64 {
-        self.open_failed + self.lost + self.failed
+        self.open_failed + self.lost_idle + self.failed
     }
 
     /// Asserts, in debug builds, the sums that hold at any time. `sent = answered + failed + in flight`
@@ -51,6 +54,7 @@ impl Counts {
     /// [`Traffic::check`]: crate::load::traffic::Traffic::check
     pub(crate) fn check(&self) {
         debug_assert_eq!(self.opened, self.open + self.closed + self.lost, "{self:?}");
+        debug_assert!(self.lost_idle <= self.lost, "{self:?}");
         debug_assert!(self.answered + self.failed <= self.sent, "{self:?}");
         debug_assert!(self.late <= self.answered && self.overdue <= self.in_flight(), "{self:?}");
     }

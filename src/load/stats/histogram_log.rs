@@ -45,6 +45,9 @@ pub(crate) const SERVICE: &str = "service";
 /// Tag of the times from when a message was due to when it was sent.
 pub(crate) const LAG: &str = "lag";
 
+/// Tag of the times from the request of a connection until it was established.
+pub(crate) const CONNECT: &str = "connect";
+
 /// Writes a log.
 pub(crate) struct IntervalLog<W> {
     to: W,
@@ -73,7 +76,8 @@ impl<W: Write> IntervalLog<W> {
     }
 
     /// Appends the times of an interval that started `start` after the run, in one write: if the generator is
-    /// killed, at most the last line is incomplete. A closed loop has no lag.
+    /// killed, at most the last line is incomplete. A closed loop has no lag. Times to connect are left out if there
+    /// are none.
     ///
     /// # Errors
     /// It cannot be written.
@@ -85,8 +89,22 @@ impl<W: Write> IntervalLog<W> {
         has_lag: bool,
     ) -> io::Result<()> {
         let lag = has_lag.then_some((LAG, &times.lag));
-        let tagged = [(RESPONSE, &times.response), (SERVICE, &times.service)].into_iter().chain(lag);
-        self.append_tagged(start, length, tagged)
+        let connect = (!times.connect.is_empty()).then_some((CONNECT, &times.connect));
+        let tagged = [(RESPONSE, &times.response), (SERVICE, &times.service)].into_iter();
+        self.append_tagged(start, length, tagged.chain(lag).chain(connect))
+    }
+
+    /// Appends only the times to connect, of an interval without measured messages.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub(crate) fn append_connect(
+        &mut self,
+        start: Duration,
+        length: Duration,
+        times: &Times,
+    ) -> io::Result<()> {
+        self.append_tagged(start, length, [(CONNECT, &times.connect)])
     }
 
     fn append_tagged<'a>(
@@ -147,6 +165,7 @@ mod tests {
             response: histogram(&[7_200_000, 800_000]),
             service: histogram(&[700_000]),
             lag: histogram(&[1000]),
+            connect: histogram(&[]),
         };
         for second in 0..2 {
             log.append(Duration::from_secs(second), Duration::from_secs(1), &times, has_lag).unwrap();
@@ -167,6 +186,21 @@ mod tests {
                 "#[MaxValueDivisor: 1000000.000]",
                 "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"",
             ]
+        );
+    }
+
+    #[test]
+    fn times_to_connect_have_a_tag_of_their_own() {
+        let mut file = Vec::new();
+        let mut log = IntervalLog::new(&mut file, UNIX_EPOCH).unwrap();
+        let times = Times { connect: histogram(&[2_000_000]), ..Times::new() };
+        log.append_connect(Duration::ZERO, Duration::from_millis(4), &times).unwrap();
+        log.append(Duration::from_millis(4), Duration::from_secs(1), &times, false).unwrap();
+        let text = String::from_utf8(file).unwrap();
+        let beginnings: Vec<&str> = text.lines().skip(5).map(|line| &line[..line.len().min(18)]).collect();
+        assert_eq!(
+            beginnings,
+            ["Tag=connect,0.000,", "Tag=response,0.004", "Tag=service,0.004,", "Tag=connect,0.004,"]
         );
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::histogram_log::{LAG, Merged, RESPONSE, SERVICE};
+use super::histogram_log::{CONNECT, LAG, Merged, RESPONSE, SERVICE};
 use super::latency::{Lag, Latency};
 
 /// The result as `--merge` and `--json` write it. Keys that a run's [`Summary`](super::summary::Summary) also
@@ -18,7 +18,7 @@ pub(crate) struct MergedSummary<'a> {
     pub intervals: u64,
     /// From the start of the first interval to the end of the last.
     pub span_seconds: f64,
-    /// Times of messages.
+    /// Times of messages and connections.
     pub latency_us: MergedLatencies,
     /// How late messages were sent.
     pub schedule_lag_us: Lag,
@@ -27,13 +27,15 @@ pub(crate) struct MergedSummary<'a> {
     pub other_us: BTreeMap<&'a str, Latency>,
 }
 
-/// Times of messages. Logs do not have the times to connect.
+/// Times of messages and connections.
 #[derive(Debug, Serialize)]
 pub(crate) struct MergedLatencies {
     /// From when a message was due.
     pub response: Latency,
     /// From when it was sent.
     pub service: Latency,
+    /// From the request of a connection until it was established.
+    pub connect: Latency,
 }
 
 /// The options of a merge.
@@ -54,13 +56,17 @@ impl<'a> MergedSummary<'a> {
     /// The result of `merged`. Times that no log has are unknown, with a count of zero.
     pub(crate) fn of(merged: &'a Merged) -> Self {
         let latency = |tag| merged.histograms.get(tag).map(Latency::of).unwrap_or_default();
-        let is_other = |tag: &str| ![RESPONSE, SERVICE, LAG].contains(&tag);
+        let is_other = |tag: &str| ![RESPONSE, SERVICE, LAG, CONNECT].contains(&tag);
         let others = merged.histograms.iter().filter(|(tag, _)| is_other(tag));
         Self {
             logs: merged.files,
             intervals: merged.intervals,
             span_seconds: merged.span().as_secs_f64(),
-            latency_us: MergedLatencies { response: latency(RESPONSE), service: latency(SERVICE) },
+            latency_us: MergedLatencies {
+                response: latency(RESPONSE),
+                service: latency(SERVICE),
+                connect: latency(CONNECT),
+            },
             schedule_lag_us: merged.histograms.get(LAG).map(Lag::of).unwrap_or_default(),
             other_us: others.map(|(tag, histogram)| (tag.as_str(), Latency::of(histogram))).collect(),
         }
@@ -80,16 +86,18 @@ mod tests {
 
     #[test]
     fn times_have_the_keys_of_a_run() {
-        let result = json_of(&[(RESPONSE, 2, 2000), (SERVICE, 2, 1000), (LAG, 2, 500)]);
+        let result = json_of(&[(RESPONSE, 2, 2000), (SERVICE, 2, 1000), (LAG, 2, 500), (CONNECT, 2, 300)]);
         let run = serde_json::to_value(Summary::sample()).unwrap();
         let keys = |of: &Value| -> Vec<String> { of.as_object().unwrap().keys().cloned().collect() };
-        for name in ["/latency_us/response", "/latency_us/service", "/schedule_lag_us"] {
+        for name in ["/latency_us/response", "/latency_us/service", "/latency_us/connect", "/schedule_lag_us"]
+        {
             assert_eq!(keys(result.pointer(name).unwrap()), keys(run.pointer(name).unwrap()), "{name}");
         }
         assert_eq!((&result["logs"], &result["intervals"]), (&json!(2), &json!(7)));
         assert_eq!(result["latency_us"]["response"]["p99"], 2.0);
         assert_eq!(result["latency_us"]["service"]["p99"], 1.0);
         assert_eq!(result["latency_us"]["service"]["count"], 1000);
+        assert_eq!(result["latency_us"]["connect"]["max"], 0.3);
         assert_eq!(result["schedule_lag_us"]["max"], 0.5);
         assert_eq!(result.get("other_us"), None);
     }

@@ -16,7 +16,7 @@ pub(crate) struct Outcome {
     pub summary: Summary,
     /// All seconds, including those of the opening.
     pub seconds: Vec<Second>,
-    /// The times of all messages. There is no lag in a closed loop.
+    /// The times of all messages and connections. There is no lag in a closed loop.
     pub times: Times,
 }
 
@@ -25,10 +25,12 @@ pub(crate) struct Outcome {
 pub(crate) struct Second {
     /// Seconds from the start of the run to the end of this interval.
     pub at_seconds: f64,
-    /// Length of this interval in seconds; only the last is shorter.
+    /// Length of this interval in seconds. The last is shorter, and the two that the end of the opening separates.
     pub length_seconds: f64,
     /// Connections open at its end.
     pub open: u64,
+    /// Connections opened.
+    pub opened: u64,
     /// Messages sent.
     pub sent: u64,
     /// Messages answered correctly.
@@ -39,6 +41,8 @@ pub(crate) struct Second {
     pub response_us: Percentiles,
     /// How late messages were sent, in microseconds.
     pub lag_us: Percentiles,
+    /// Times to connect, in microseconds.
+    pub connect_us: Percentiles,
 }
 
 /// The result as `--json` writes it: times in microseconds, rates per second.
@@ -97,6 +101,8 @@ pub(crate) struct Connections {
     pub failed: u64,
     /// Opened connections that ended before the run.
     pub lost: u64,
+    /// Of these, connections without a message in flight. The others are counted by their failed messages.
+    pub lost_idle: u64,
     /// Connections that took a second or more to open, as when the kernel has to repeat the SYN.
     pub slow: u64,
     /// Duration of the opening.
@@ -199,6 +205,19 @@ pub(crate) enum LoadModel {
     Open,
     /// When the previous reply was received.
     Closed,
+    /// Never: connections are only opened and held.
+    Hold,
+}
+
+impl LoadModel {
+    /// The name in tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open loop",
+            Self::Closed => "closed loop",
+            Self::Hold => "held",
+        }
+    }
 }
 
 /// An error.

@@ -1,11 +1,9 @@
 //! The counters and times of a run. It does not know connections.
 
-use hdrhistogram::Histogram;
-
 use super::counts::Counts;
 use super::latency::Percentiles;
 use super::summary::{Failure, Second};
-use super::times::{Times, histogram, record};
+use super::times::{Times, record};
 use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
 use crate::units::float;
@@ -19,8 +17,6 @@ pub(crate) struct Tally {
     interval: Times,
     /// Times of the earlier seconds.
     total: Times,
-    /// From the request of a connection until it is established.
-    connect: Histogram<u64>,
     seconds: Vec<Second>,
     failures: Vec<Failure>,
     /// Why connections could not be opened, with the number of each kind.
@@ -48,7 +44,6 @@ impl Tally {
             counts: Counts::default(),
             interval: Times::new(),
             total: Times::new(),
-            connect: histogram(),
             seconds: Vec::new(),
             failures: Vec::new(),
             open_failed: Vec::new(),
@@ -77,7 +72,7 @@ impl Tally {
         self.counts.open += 1;
         self.counts.opened += 1;
         self.counts.slow += u64::from(connect_ns >= SYN_RETRY_NS);
-        record(&mut self.connect, connect_ns, 1);
+        record(&mut self.interval.connect, connect_ns, 1);
     }
 
     /// A connection is closed together with the end of its one message.
@@ -86,10 +81,11 @@ impl Tally {
         self.counts.closed += 1;
     }
 
-    /// An open connection has ended before the run.
-    pub(crate) fn lost(&mut self, kind: ErrorKind) {
+    /// An open connection has ended before the run, with `in_flight` messages on it.
+    pub(crate) fn lost(&mut self, kind: ErrorKind, in_flight: u64) {
         self.counts.open -= 1;
         self.counts.lost += 1;
+        self.counts.lost_idle += u64::from(in_flight == 0);
         count_kind(&mut self.lost, kind);
     }
 
@@ -199,11 +195,14 @@ impl Tally {
             at_seconds: seconds(now_ns - self.began_ns),
             length_seconds: seconds(now_ns - self.interval_began_ns),
             open: now.open,
+            // A connection that the server closes at once is not counted after all.
+            opened: now.opened.saturating_sub(before.opened),
             sent: now.sent - before.sent,
             answered: now.answered - before.answered,
             errors: now.errors().saturating_sub(before.errors()),
             response_us: Percentiles::of(&self.interval.response),
             lag_us: Percentiles::of(&self.interval.lag),
+            connect_us: Percentiles::of(&self.interval.connect),
         });
         self.total.add(&self.interval);
         self.at_interval = now;
@@ -223,16 +222,17 @@ impl Tally {
         (self.counts.never_sent, self.counts.late, self.counts.duplicate) = (0, 0, 0);
         self.last_reply.sent = 0;
         (self.counts.sent_bytes, self.counts.received_bytes) = (0, 0);
-        self.at_interval = self.counts;
-        self.interval.reset();
-        self.total.reset();
+        self.at_interval = Counts { opened: self.at_interval.opened, ..self.counts };
+        self.interval.reset_messages();
+        self.total.reset_messages();
     }
 
     /// Discards the counters and times of one-shot connections. Those that are open count as opened now.
     pub(crate) fn discard_connections(&mut self) {
         self.counts.opened = self.counts.open + self.counts.lost;
         (self.counts.closed, self.counts.slow) = (0, 0);
-        self.connect.reset();
+        self.interval.connect.reset();
+        self.total.connect.reset();
         self.at_interval = self.counts;
     }
 
@@ -250,10 +250,10 @@ impl Tally {
         self.last_reply
     }
 
-    /// The seconds, all times, the times of connecting, and the errors.
-    pub(crate) fn into_parts(mut self) -> (Vec<Second>, Times, Histogram<u64>, Vec<Failure>) {
+    /// The seconds, all times, and the errors.
+    pub(crate) fn into_parts(mut self) -> (Vec<Second>, Times, Vec<Failure>) {
         self.failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
-        (self.seconds, self.total, self.connect, self.failures)
+        (self.seconds, self.total, self.failures)
     }
 }
 

@@ -1,8 +1,8 @@
-//! The times of messages, in histograms.
+//! The times of messages and connections, in histograms.
 
 use hdrhistogram::Histogram;
 
-/// Times of messages, in nanoseconds.
+/// Times of messages and connections, in nanoseconds.
 #[derive(Debug)]
 pub(crate) struct Times {
     /// From when a message was due to its reply.
@@ -11,21 +11,29 @@ pub(crate) struct Times {
     pub service: Histogram<u64>,
     /// From when it was due to when it was sent.
     pub lag: Histogram<u64>,
+    /// From the request of a connection until it was established.
+    pub connect: Histogram<u64>,
 }
 
 impl Times {
     pub(crate) fn new() -> Self {
-        Self { response: histogram(), service: histogram(), lag: histogram() }
+        Self { response: histogram(), service: histogram(), lag: histogram(), connect: histogram() }
     }
 
     pub(super) fn add(&mut self, other: &Self) {
-        let into = [&mut self.response, &mut self.service, &mut self.lag];
-        for (into, from) in into.into_iter().zip([&other.response, &other.service, &other.lag]) {
+        let from = [&other.response, &other.service, &other.lag, &other.connect];
+        let into = [&mut self.response, &mut self.service, &mut self.lag, &mut self.connect];
+        for (into, from) in into.into_iter().zip(from) {
             into.add(from).expect("a histogram that resizes takes any other");
         }
     }
 
     pub(super) fn reset(&mut self) {
+        self.reset_messages();
+        self.connect.reset();
+    }
+
+    pub(super) fn reset_messages(&mut self) {
         for histogram in [&mut self.response, &mut self.service, &mut self.lag] {
             histogram.reset();
         }
@@ -37,6 +45,6 @@ pub(super) fn record(histogram: &mut Histogram<u64>, value: u64, count: u32) {
 }
 
 /// With three significant digits: values are exact to a thousandth.
-pub(super) fn histogram() -> Histogram<u64> {
+fn histogram() -> Histogram<u64> {
     Histogram::new(3).expect("three digits are allowed")
 }

@@ -72,6 +72,7 @@ fn second(n: u32, random: &mut Random, outcome: &mut Outcome) -> Second {
         errors: u64::from(n % 12 == 0),
         response_us: Percentiles::of(&of_second[0]),
         lag_us: Percentiles::of(&of_second[1]),
+        ..Second::default()
     }
 }
 
@@ -97,13 +98,12 @@ fn sample() -> Outcome {
         let second = second(n, &mut random, &mut outcome);
         outcome.seconds.push(second);
     }
-    let mut connect = Histogram::<u64>::new(3).unwrap();
-    (1..10_000u64).for_each(|n| connect.record(40_000 + n * 37).unwrap());
+    (1..10_000u64).for_each(|n| outcome.times.connect.record(40_000 + n * 37).unwrap());
     let summary = &mut outcome.summary;
     summary.latency_us = Latencies {
         response: Latency::of(&outcome.times.response),
         service: Latency::of(&outcome.times.service),
-        connect: Latency::of(&connect),
+        connect: Latency::of(&outcome.times.connect),
     };
     summary.schedule_lag_us = Lag::of(&outcome.times.lag);
     summary.connections = Connections {
@@ -114,7 +114,7 @@ fn sample() -> Outcome {
         slow: 31,
         open_seconds: 1.63,
         open_rate: 6_134.0,
-        limited_by: None,
+        ..Connections::default()
     };
     summary.messages = Messages {
         sent: 1_200_000,
@@ -126,8 +126,13 @@ fn sample() -> Outcome {
         offered_rate: Some(40_000.0),
     };
     summary.bytes = Bytes { sent: 108_000_000, received: 116_398_642 };
-    summary.generator =
-        Generator { cpu_seconds: 17.25, rss_bytes: 9_437_184, bytes_per_connection: Some(71.6), busy: 0.575 };
+    summary.generator = Generator {
+        cpu_seconds: 17.25,
+        rss_bytes: 9_437_184,
+        bytes_per_connection: Some(71.6),
+        busy: 0.575,
+        ..Generator::default()
+    };
     summary.duration_seconds = 30.0;
     summary.load_model = LoadModel::Open;
     (summary.valid, summary.why_invalid) = (true, None);

@@ -1,6 +1,6 @@
 //! The lines of the table above the latencies.
 
-use crate::load::stats::summary::{DatagramDrops, Datagrams, Summary};
+use crate::load::stats::summary::{DatagramDrops, Datagrams, LoadModel, Summary};
 use crate::report::format;
 
 /// Each line with its name.
@@ -23,7 +23,7 @@ pub(super) fn lines(summary: &Summary) -> Vec<(&'static str, String)> {
 
 /// Whether connections were only opened and held, and nothing was sent.
 pub(super) fn is_held(summary: &Summary) -> bool {
-    summary.endpoint.service.is_none()
+    summary.load_model == LoadModel::Hold
 }
 
 fn connections(summary: &Summary) -> String {

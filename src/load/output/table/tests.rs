@@ -84,6 +84,7 @@ fn colors_only_add_to_the_text_and_no_line_ends_with_a_space() {
 fn held_connections_have_no_lines_about_messages() {
     let mut of = Summary::sample();
     of.endpoint = "hold=192.0.2.1:443".parse().unwrap();
+    of.load_model = LoadModel::Hold;
     let expected = "\
 hold=192.0.2.1:443, held, 10 s
 
@@ -96,6 +97,15 @@ connect  870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   10,000
 generator: ok
 ";
     assert_eq!(plain(&of), expected);
+}
+
+#[test]
+fn a_run_that_opened_nothing_has_no_duration() {
+    let mut of = Summary::sample();
+    (of.duration_seconds, of.connections.opened) = (0.0, 0);
+    assert!(plain(&of).starts_with("message=127.0.0.1:9999, closed loop, no connection was opened\n"));
+    of.connections.opened = 1;
+    assert!(plain(&of).starts_with("message=127.0.0.1:9999, closed loop, nothing was measured\n"));
 }
 
 #[test]
@@ -118,7 +128,7 @@ fn merged_logs_have_a_row_for_each_tag() {
     histogram.record_n(2_000_000, 1000).unwrap();
     let mut file = Vec::new();
     let mut log = IntervalLog::new(&mut file, UNIX_EPOCH).unwrap();
-    let times = Times { response: histogram.clone(), service: histogram.clone(), lag: histogram };
+    let times = Times { response: histogram.clone(), service: histogram, ..Times::new() };
     log.append(Duration::ZERO, Duration::from_secs(1), &times, false).unwrap();
     let other = String::from_utf8(file).unwrap().replace("Tag=service", "Tag=a\u{1b}z");
     std::fs::File::create(&path).unwrap().write_all(other.as_bytes()).unwrap();

@@ -52,8 +52,8 @@ fn a_second_has_only_its_own_messages() {
         assert_eq!(times.response.len(), messages);
         tally.begin_interval();
     }
-    let (seconds, times, connect, _) = tally.into_parts();
-    assert_eq!((seconds.len(), times.response.len(), connect.len()), (2, 12, 2));
+    let (seconds, times, _) = tally.into_parts();
+    assert_eq!((seconds.len(), times.response.len(), times.connect.len()), (2, 12, 2));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn one_shot_connections_are_discarded_with_their_messages() {
     tally.discard_messages();
     tally.discard_connections();
     assert_eq!((tally.counts.opened, tally.counts.open, tally.counts.slow), (2, 2, 0));
-    assert_eq!(tally.into_parts().2.len(), 0);
+    assert_eq!(tally.into_parts().1.connect.len(), 0);
 }
 
 #[test]
@@ -113,6 +113,34 @@ fn the_most_frequent_open_error_is_the_main_one() {
     // The errors of one-shot connections count, the connections do not.
     (0..3).for_each(|_| tally.message_unconnected(ErrorKind::Refused, String::new));
     assert_eq!((tally.main_open_error(), tally.counts.open_failed), (Some(ErrorKind::Refused), 3));
+}
+
+#[test]
+fn a_connection_that_is_lost_with_messages_in_flight_is_one_error() {
+    let mut tally = Tally::new(0, false);
+    (0..2).for_each(|_| open(&mut tally, 0));
+    (tally.counts.sent, tally.counts.failed) = (1, 1);
+    tally.lost(ErrorKind::Closed, 1);
+    let (second, _) = tally.close_interval(SECOND);
+    assert_eq!(second.errors, 1);
+    tally.lost(ErrorKind::Closed, 0);
+    let (second, _) = tally.close_interval(2 * SECOND);
+    assert_eq!((second.errors, tally.counts.lost, tally.counts.lost_idle), (1, 2, 1));
+}
+
+#[test]
+fn the_connections_of_an_interval_have_their_times() {
+    let mut tally = Tally::new(0, true);
+    (0..3).for_each(|_| open(&mut tally, 2000));
+    let (second, times) = tally.close_interval(4_000_000);
+    assert_eq!((second.opened, second.connect_us.max, times.connect.len()), (3, Some(2.0), 3));
+    tally.begin_interval();
+    // The warm-up ends in the next interval: connections of a run with persistent ones are not discarded.
+    open(&mut tally, 1000);
+    tally.discard_messages();
+    let (second, times) = tally.close_interval(SECOND);
+    assert_eq!((second.opened, second.connect_us.max, times.connect.len()), (1, Some(1.0), 1));
+    assert_eq!(tally.into_parts().1.connect.len(), 4);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The metrics of thresholds, in two tables, and their values as text.
 
-use super::super::histogram_log::{LAG, Merged, RESPONSE, SERVICE};
+use super::super::histogram_log::{CONNECT, LAG, Merged, RESPONSE, SERVICE};
 use super::super::latency::Latency;
 use super::super::summary::{LoadModel, Summary};
 use crate::units::float;
@@ -20,8 +20,8 @@ pub(super) struct Distribution {
     prefix: &'static str,
     about: &'static str,
     points: &'static [(&'static str, Point)],
-    /// The tag in histogram logs, if they have it.
-    tag: Option<&'static str>,
+    /// The tag in histogram logs.
+    tag: &'static str,
     of: fn(&Summary) -> Result<Latency, &'static str>,
 }
 
@@ -39,21 +39,21 @@ const DISTRIBUTIONS: &[Distribution] = &[
         prefix: "",
         about: "response time, from when a message was due to its reply",
         points: ALL_POINTS,
-        tag: Some(RESPONSE),
+        tag: RESPONSE,
         of: |summary| Ok(summary.latency_us.response.clone()),
     },
     Distribution {
         prefix: "service_",
         about: "service time, from when a message was sent to its reply",
         points: ALL_POINTS,
-        tag: Some(SERVICE),
+        tag: SERVICE,
         of: |summary| Ok(summary.latency_us.service.clone()),
     },
     Distribution {
         prefix: "connect_",
         about: "from the request of a connection until it is open",
         points: ALL_POINTS,
-        tag: None,
+        tag: CONNECT,
         of: |summary| Ok(summary.latency_us.connect.clone()),
     },
     Distribution {
@@ -65,7 +65,7 @@ const DISTRIBUTIONS: &[Distribution] = &[
             ("p99.9", |times| times.p99_9),
             ("max", |times| times.max),
         ],
-        tag: Some(LAG),
+        tag: LAG,
         of: lag,
     },
 ];
@@ -88,7 +88,7 @@ const NUMBERS: &[Number] = &[
     },
     Number {
         name: "errors",
-        about: "messages failed or unanswered (or datagrams lost), connections failed or lost",
+        about: "messages failed or unanswered, connections failed or lost; each fault once",
         of: |summary| Ok(float(errors(summary))),
     },
     Number {
@@ -142,17 +142,19 @@ const NO_DATAGRAMS: &str = "no datagrams were sent";
 const TOO_FEW_SAMPLES: &str = "there are too few samples";
 
 fn lag(summary: &Summary) -> Result<Latency, &'static str> {
-    if summary.load_model == LoadModel::Closed {
-        return Err("a closed loop has no schedule");
+    match summary.load_model {
+        LoadModel::Open => Ok((&summary.schedule_lag_us).into()),
+        LoadModel::Closed => Err("a closed loop has no schedule"),
+        LoadModel::Hold => Err("held connections have no schedule"),
     }
-    Ok((&summary.schedule_lag_us).into())
 }
 
-/// A lost datagram is a message that failed or was not answered, and counts once.
+/// Each fault counts once: a lost datagram is a message that failed or was not answered, and a connection that was
+/// lost with messages in flight is counted by these.
 fn errors(summary: &Summary) -> u64 {
     let lost_datagrams = summary.datagrams.as_ref().map_or(0, |datagrams| datagrams.lost);
     let without_success = (summary.messages.failed + summary.messages.unanswered).max(lost_datagrams);
-    without_success + summary.connections.failed + summary.connections.lost
+    without_success + summary.connections.failed + summary.connections.lost_idle
 }
 
 /// The metrics, for `--help`.
@@ -211,10 +213,8 @@ impl Metric {
     /// The tag and the point in histogram logs, or what they have instead.
     pub(super) fn logged(self) -> Result<(&'static str, Point), &'static str> {
         match self {
-            Self::Time(Distribution { tag: Some(tag), .. }, point) => Ok((tag, point)),
-            Self::Time(..) | Self::Number(_) => {
-                Err("a histogram log has only response, service and lag times")
-            }
+            Self::Time(distribution, point) => Ok((distribution.tag, point)),
+            Self::Number(_) => Err("a histogram log has only response, service, lag and connect times"),
         }
     }
 

@@ -18,7 +18,7 @@ fn log_of(intervals: &[Vec<u64>]) -> Vec<u8> {
     for (second, samples) in (0..).zip(intervals) {
         let halves: Vec<u64> = samples.iter().map(|sample| sample / 2).collect();
         let times =
-            run::Times { response: histogram(samples), service: histogram(&halves), lag: histogram(&[]) };
+            run::Times { response: histogram(samples), service: histogram(&halves), ..run::Times::new() };
         log.append(Duration::from_secs(second), Duration::from_secs(1), &times, false).unwrap();
     }
     file
