@@ -6,10 +6,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::common::{WAIT_MAX, eventually};
-use crate::running::{Running, assert_adds_up, assert_counts, command, count, run, run_with};
+use crate::running::{Running, assert_adds_up, assert_counts, command, count, number, result, run, run_with};
 use crate::scripted::{Scripted, read_to_the_end, serve};
 
 #[test]
@@ -102,8 +102,12 @@ fn merged_latencies_are_written_as_json() {
     let to_file = run(command("--merge").arg(&log).arg("--json").arg(&json));
     assert_eq!((to_stdout.status, to_file.status), (Some(0), Some(0)), "{to_stdout:?} {to_file:?}");
     assert!(to_file.stdout.contains("of 1 log over "), "{}", to_file.stdout);
-    assert_eq!(fs::read_to_string(&json).unwrap(), to_stdout.stdout);
-    let result: Value = serde_json::from_str(&to_stdout.stdout).unwrap();
+    let [result, in_file] = [to_stdout.stdout, fs::read_to_string(&json).unwrap()].map(|text| {
+        let mut result: Value = serde_json::from_str(&text).unwrap();
+        result.as_object_mut().unwrap().remove("run").unwrap();
+        result
+    });
+    assert_eq!(result, in_file);
     assert_counts(
         &result,
         &[("logs", 1), ("latency_us/response/count", 30), ("latency_us/service/count", 30)],
@@ -124,6 +128,10 @@ fn thresholds_apply_to_merged_latencies() {
     assert!(lines[0].starts_with("loopline: --fail-if service_max>0us: service_max is "), "{lines:?}");
     assert!(lines[1].ends_with(": p99 is unknown: there are too few samples, so it may be over 100s"));
     assert!(broken.stdout.contains("of 1 log over "), "{}", broken.stdout);
+    let unknown = run(command("--fail-if p99>100s --json - --merge").arg(&log));
+    let result: Value = serde_json::from_str(&unknown.stdout).unwrap();
+    let judged = json!([{"expression": "p99>100s", "value": null, "met": false}]);
+    assert_eq!(result["thresholds"], judged);
     let refused = merge("--fail-if errors>0");
     let problem = "loopline: --fail-if errors>0: a histogram log has only response, service and lag times";
     assert_eq!((refused.line(2), refused.stdout.as_str()), (problem, ""));
@@ -149,6 +157,20 @@ fn the_result_is_also_written_to_files() {
     let page = fs::read_to_string(&page).unwrap();
     assert!(page.starts_with("<!") && page.contains(&endpoint) && page.trim_end().ends_with("</html>"));
     assert_adds_up(&serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap());
+    server.stop_cleanly();
+}
+
+#[test]
+fn every_second_is_written_as_json() {
+    let server = serve("message=0");
+    let arguments = format!("message={} -c 2 -d 2100ms -r 100", server.address("message"));
+    let result = result(&arguments);
+    let seconds = result["seconds"].as_array().unwrap();
+    assert!(seconds.len() >= 3, "{seconds:?}");
+    for key in ["sent", "answered"] {
+        let sum: u64 = seconds.iter().map(|second| number(&second[key])).sum();
+        assert_eq!(sum, 210, "{key}: {seconds:?}");
+    }
     server.stop_cleanly();
 }
 
@@ -193,10 +215,15 @@ fn an_exceeded_threshold_exits_with_3_and_is_named() {
     let arguments = format!("message={address} -c 2 -d 300ms -r 100");
     let fine = run_with(&format!("{arguments} --fail-if errors>0 --fail-if rate<1 --fail-if p50>10s"));
     assert_eq!((fine.status, fine.stderr.as_str()), (Some(0), ""));
-    let broken = run_with(&format!(
-        "{arguments} --fail-if opened<3 --fail-if errors>0 --fail-if rate<1000000,max>0us"
-    ));
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("broken.json");
+    let failing = "--fail-if opened<3 --fail-if errors>0 --fail-if rate<1000000,max>0us";
+    let broken = run(command(&format!("{arguments} {failing} --json")).arg(&json));
     assert_eq!(broken.status, Some(3));
+    let result: Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
+    assert_eq!(result["thresholds"][0], json!({"expression": "opened<3", "value": 2.0, "met": false}));
+    assert_eq!(result["thresholds"][1], json!({"expression": "errors>0", "value": 0.0, "met": true}));
+    assert_eq!(result["thresholds"].as_array().unwrap().len(), 4);
     let lines: Vec<&str> = broken.stderr.lines().collect();
     assert_eq!(lines.len(), 3, "{lines:?}");
     assert_eq!(lines[0], "loopline: --fail-if opened<3: opened is 2, under 3");

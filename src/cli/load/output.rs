@@ -17,8 +17,9 @@ use crate::load::output::page;
 use crate::load::output::table;
 use crate::load::stats::histogram_log::{self, IntervalLog};
 use crate::load::stats::merged_summary::{MergeOptions, MergedSummary};
+use crate::load::stats::result::LoadResult;
 use crate::load::stats::summary::{Outcome, Second, Summary};
-use crate::load::stats::threshold::Threshold;
+use crate::load::stats::threshold::{Judgment, Threshold};
 use crate::report::output_file::{Json, OutputFile, WriteError};
 use crate::report::record::{Command, Record};
 use crate::report::run_info::RunInfo;
@@ -51,32 +52,17 @@ impl Output<'_> {
         let unwritten = progress.finish();
         let drawn = page.map_or(Ok(()), |page| page.write(&page::page(&outcome)));
         // The result is printed even if a file cannot be written, and the other way round.
-        let record = Record::new(Command::Load, &info, options, &outcome.summary);
+        let judgments = self.judge(|threshold| threshold.judge(&outcome.summary));
+        let result = LoadResult::of(&outcome, &judgments);
+        let record = Record::new(Command::Load, &info, options, result);
         json.write(&record, || table::summary(&outcome.summary, width(), has_colors()))?;
         drawn?;
         unwritten?;
-        Ok(self.status(options, &outcome))
+        Ok(status(options, &outcome, &judgments))
     }
 
-    /// The exit status for the result.
-    fn status(&self, options: &LoadOptions, outcome: &Outcome) -> ExitCode {
-        let summary = &outcome.summary;
-        if let Some(line) = nothing_opened(options, summary).filter(|_| !summary.interrupted) {
-            print_error(&line);
-            return ExitCode::FAILURE;
-        }
-        self.judged(|threshold| threshold.judge(summary))
-    }
-
-    /// Prints the thresholds that `judge` finds broken. Returns the exit status.
-    fn judged(&self, judge: impl Fn(&Threshold) -> Option<String>) -> ExitCode {
-        let broken: Vec<String> = self
-            .fail_if
-            .iter()
-            .filter_map(|threshold| Some(format!("--fail-if {threshold}: {}", judge(threshold)?)))
-            .collect();
-        broken.iter().for_each(|line| print_error(line));
-        if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(THRESHOLD_STATUS) }
+    fn judge(&self, judge: impl Fn(&Threshold) -> Judgment) -> Vec<Judgment> {
+        self.fail_if.iter().map(judge).collect()
     }
 
     /// Merges the logs at `paths`, and writes the result.
@@ -96,15 +82,41 @@ impl Output<'_> {
         let json = Json::open(self.json)?;
         merged.warnings.iter().for_each(|warning| print_error(warning));
         // The result is printed even if a file cannot be written, and the other way round.
-        let record = Record::new(Command::Load, &info, MergeOptions::of(paths), MergedSummary::of(&merged));
+        let judgments = self.judge(|threshold| threshold.judge_merged(&merged));
+        let record = Record::new(
+            Command::Load,
+            &info,
+            MergeOptions::of(paths),
+            MergedSummary::of(&merged, &judgments),
+        );
         let shown = json.write(&record, || table::merged(&merged, width(), has_colors()));
         if let Some(path) = self.histogram {
             let written = File::create(path).and_then(|file| merged.write(file));
             written.map_err(|error| WriteError::at(path, error))?;
         }
         shown?;
-        Ok(self.judged(|threshold| threshold.judge_merged(&merged)))
+        Ok(judged(&judgments))
     }
+}
+
+/// The exit status for the result of a run.
+fn status(options: &LoadOptions, outcome: &Outcome, judgments: &[Judgment]) -> ExitCode {
+    if let Some(line) = nothing_opened(options, &outcome.summary).filter(|_| !outcome.summary.interrupted) {
+        print_error(&line);
+        return ExitCode::FAILURE;
+    }
+    judged(judgments)
+}
+
+/// Prints the thresholds that are not met. Returns the exit status.
+fn judged(judgments: &[Judgment]) -> ExitCode {
+    for Judgment { expression, why_not, .. } in judgments {
+        if let Some(why) = why_not {
+            print_error(&format!("--fail-if {expression}: {why}"));
+        }
+    }
+    let are_met = judgments.iter().all(|judgment| judgment.met);
+    if are_met { ExitCode::SUCCESS } else { ExitCode::from(THRESHOLD_STATUS) }
 }
 
 /// The error message if no connection was opened.

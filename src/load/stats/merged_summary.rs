@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::histogram_log::{CONNECT, LAG, Merged, RESPONSE, SERVICE};
 use super::latency::{Lag, Latency};
+use super::threshold::Judgment;
 
 /// The result as `--merge` and `--json` write it. Keys that a run's [`Summary`](super::summary::Summary) also
 /// has mean the same.
@@ -25,6 +26,8 @@ pub(crate) struct MergedSummary<'a> {
     /// Times with the tags of other tools.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub other_us: BTreeMap<&'a str, Latency>,
+    /// The result of each `--fail-if`.
+    pub thresholds: &'a [Judgment],
 }
 
 /// Times of messages and connections.
@@ -54,7 +57,7 @@ impl MergeOptions {
 
 impl<'a> MergedSummary<'a> {
     /// The result of `merged`. Times that no log has are unknown, with a count of zero.
-    pub(crate) fn of(merged: &'a Merged) -> Self {
+    pub(crate) fn of(merged: &'a Merged, thresholds: &'a [Judgment]) -> Self {
         let latency = |tag| merged.histograms.get(tag).map(Latency::of).unwrap_or_default();
         let is_other = |tag: &str| ![RESPONSE, SERVICE, LAG, CONNECT].contains(&tag);
         let others = merged.histograms.iter().filter(|(tag, _)| is_other(tag));
@@ -69,6 +72,7 @@ impl<'a> MergedSummary<'a> {
             },
             schedule_lag_us: merged.histograms.get(LAG).map(Lag::of).unwrap_or_default(),
             other_us: others.map(|(tag, histogram)| (tag.as_str(), Latency::of(histogram))).collect(),
+            thresholds,
         }
     }
 }
@@ -81,7 +85,7 @@ mod tests {
     use super::*;
 
     fn json_of(tags: &[(&str, usize, u64)]) -> Value {
-        serde_json::to_value(MergedSummary::of(&Merged::sample(tags))).unwrap()
+        serde_json::to_value(MergedSummary::of(&Merged::sample(tags), &[])).unwrap()
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 use super::histogram_log::Merged;
 use super::summary::Summary;
 use metrics::Metric;
@@ -24,15 +26,28 @@ pub(crate) struct Threshold {
     limit: String,
 }
 
+/// A threshold with the value that a result has.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Judgment {
+    /// The comparison of `--fail-if`.
+    pub expression: String,
+    /// The value of its metric, in microseconds for a time; null if it is unknown.
+    pub value: Option<f64>,
+    /// Whether the result meets the threshold: false if the comparison holds, or the value is unknown.
+    pub met: bool,
+    /// Why not: `p99 is 7.2 ms, over 5ms`.
+    #[serde(skip)]
+    pub why_not: Option<String>,
+}
+
 impl Threshold {
-    /// Why the run has failed: `p99 is 7.2 ms, over 5ms`, or that the metric of `summary` is unknown. `None` if
-    /// the comparison does not hold.
-    pub(crate) fn judge(&self, summary: &Summary) -> Option<String> {
+    /// Compares with the metric of `summary`.
+    pub(crate) fn judge(&self, summary: &Summary) -> Judgment {
         self.judge_found(self.metric.of(summary))
     }
 
     /// As [`judge`](Self::judge), for merged logs. A metric that not every log has is unknown.
-    pub(crate) fn judge_merged(&self, merged: &Merged) -> Option<String> {
+    pub(crate) fn judge_merged(&self, merged: &Merged) -> Judgment {
         self.judge_found(self.metric.of_merged(merged))
     }
 
@@ -44,15 +59,16 @@ impl Threshold {
         self.metric.logged().map(drop)
     }
 
-    fn judge_found(&self, found: Result<f64, &'static str>) -> Option<String> {
+    fn judge_found(&self, found: Result<f64, &'static str>) -> Judgment {
         let Self { metric, comparison: Comparison { text, holds, .. }, value, name, limit } = self;
-        match found {
+        let why_not = match found {
             Err(why) => Some(format!("{name} is unknown: {why}, so it may be {text} {limit}")),
             Ok(found) if holds(&found, value) => {
                 Some(format!("{name} is {}, {text} {limit}", metric.text(found)))
             }
             Ok(_) => None,
-        }
+        };
+        Judgment { expression: self.to_string(), value: found.ok(), met: why_not.is_none(), why_not }
     }
 }
 
@@ -98,13 +114,15 @@ static COMPARISONS: [Comparison; 4] = [
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::super::histogram_log::{LAG, RESPONSE, SERVICE};
     use super::super::latency::Lag;
     use super::super::summary::{Datagrams, LoadModel};
     use super::*;
 
     fn judge(expression: &str, summary: &Summary) -> Option<String> {
-        expression.parse::<Threshold>().unwrap().judge(summary)
+        expression.parse::<Threshold>().unwrap().judge(summary).why_not
     }
 
     fn broken(expression: &str, summary: &Summary) -> String {
@@ -125,6 +143,22 @@ mod tests {
         assert_eq!(broken("p99<=7.2ms", &summary), "p99 is 7.2 ms, at or under 7.2ms");
         for met in ["p99>7.2ms", "p99>=7.201ms", "p99<7.2ms", "p99<=7199us"] {
             assert_eq!(judge(met, &summary), None, "{met}");
+        }
+    }
+
+    #[test]
+    fn a_judgment_has_the_value_and_whether_it_is_met() {
+        let mut summary = Summary::sample();
+        summary.latency_us.response.p99 = Some(7200.0);
+        let json = |expression: &str| {
+            serde_json::to_value(expression.parse::<Threshold>().unwrap().judge(&summary)).unwrap()
+        };
+        for (expression, value, met) in [
+            ("p99>5ms", json!(7200.0), false),
+            ("p99<=5ms", json!(7200.0), true),
+            ("p99.99>1s", Value::Null, false),
+        ] {
+            assert_eq!(json(expression), json!({"expression": expression, "value": value, "met": met}));
         }
     }
 
@@ -197,7 +231,7 @@ mod tests {
     #[test]
     fn merged_logs_are_judged_by_the_times_that_all_have() {
         let merged = Merged::sample(&[(RESPONSE, 2, 2000), (SERVICE, 1, 1800), (LAG, 2, 1500)]);
-        let judge = |expression: &str| expression.parse::<Threshold>().unwrap().judge_merged(&merged);
+        let judge = |expression: &str| expression.parse::<Threshold>().unwrap().judge_merged(&merged).why_not;
         assert_eq!(judge("p99>1us").unwrap(), "p99 is 2 µs, over 1us");
         assert_eq!(judge("lag_p99>1us").unwrap(), "lag_p99 is 1.5 µs, over 1us");
         assert_eq!(judge("p99>2us"), None);
