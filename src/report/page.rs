@@ -1,14 +1,22 @@
 //! A self-contained HTML page for results, in light or dark colors.
 //!
-//! It has no script and loads nothing. Its parts are text, numbers and plots, never HTML from outside.
+//! It loads nothing. Its one script shows the values of plots under the pointer, and all else is there without it.
+//! Its parts are text, numbers and plots, never HTML from outside.
 
+mod figure;
+mod hover;
 mod picture;
 mod style;
+mod table;
 
 pub(crate) use picture::picture;
+pub(crate) use table::{Column, Table};
 
 use crate::report::html::{element, of_text, text};
-use crate::report::plot::{COLORS, Plot, Stroke};
+use crate::report::plot::Plot;
+use crate::report::run_info::RunInfo;
+use figure::figure;
+use table::table;
 
 /// A page under construction, from the top down.
 #[derive(Debug)]
@@ -28,36 +36,6 @@ pub(crate) struct Card {
     pub note: String,
 }
 
-/// A table. The first column is the heading of a row.
-#[derive(Debug)]
-pub(crate) struct Table<'a> {
-    /// The caption.
-    pub title: &'a str,
-    /// The columns.
-    pub columns: &'a [Column<'a>],
-    /// The rows, with one cell for each column.
-    pub rows: Vec<Vec<String>>,
-    /// A note below the table.
-    pub note: &'a str,
-}
-
-/// A column of a table.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Column<'a> {
-    /// Numbers, aligned at the right.
-    Numbers(&'a str),
-    /// Text.
-    Text(&'a str),
-}
-
-impl Column<'_> {
-    fn name(&self) -> &str {
-        match self {
-            Self::Numbers(name) | Self::Text(name) => name,
-        }
-    }
-}
-
 /// The meaning of a note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
@@ -73,6 +51,26 @@ impl Page {
     pub(crate) fn new(title: &str, subtitle: &str) -> Self {
         let heading = of_text("h1", title) + &of_text("p class=\"subtitle\"", subtitle);
         Self { title: title.into(), body: element("header", &heading) }
+    }
+
+    /// When, where and how the program was run.
+    pub(crate) fn run(&mut self, info: &RunInfo) {
+        let processors = info.processors.map(|count| match count {
+            1 => "1 processor".into(),
+            more => format!("{more} processors"),
+        });
+        let started = info.started_at.to_string().replacen('T', " ", 1);
+        let second = started.split('.').next().unwrap_or(&started);
+        let facts = [
+            Some(format!("{second} UTC")),
+            Some(info.host.clone()),
+            Some(format!("Linux {}", info.kernel)),
+            processors,
+        ];
+        let facts: Vec<String> = facts.into_iter().flatten().collect();
+        self.push(&of_text("p class=\"run\"", &facts.join(" · ")));
+        let words: Vec<String> = info.command_line.iter().map(|word| shell_word(word)).collect();
+        self.push(&element("p class=\"run\"", &of_text("code", &words.join(" "))));
     }
 
     /// A box with a summary in bold and the reason for it.
@@ -113,6 +111,11 @@ impl Page {
         self.push(&element("div class=\"pair\"", &figures.join("\n")));
     }
 
+    /// A plot with a note, and a table at its right.
+    pub(crate) fn plot_and_table(&mut self, (plot, note): &(Plot, &str), of: &Table<'_>) {
+        self.push(&element("div class=\"pair\"", &(figure(plot, note) + "\n" + &table(of))));
+    }
+
     /// A table as wide as the page; a wider one scrolls.
     pub(crate) fn table(&mut self, of: &Table<'_>) {
         self.push(&table(of));
@@ -123,6 +126,14 @@ impl Page {
         self.push(&element("div class=\"pair\"", &tables.iter().map(table).collect::<String>()));
     }
 
+    /// A part that is shown when the reader opens it by its `name`.
+    pub(crate) fn folded(&mut self, name: &str, write: impl FnOnce(&mut Self)) {
+        let outside = std::mem::take(&mut self.body);
+        write(self);
+        let inside = std::mem::replace(&mut self.body, outside);
+        self.push(&element("details", &(of_text("summary", name) + &inside)));
+    }
+
     /// The whole page, with `footer` at its end.
     #[must_use]
     pub(crate) fn finish(mut self, footer: &str) -> String {
@@ -131,12 +142,13 @@ impl Page {
             "<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\n\
              {}\n{}\n",
+            hover::POLICY,
             of_text("title", &self.title),
             element("style", style::CSS)
         );
-        let body = element("body", &element("main", &self.body));
+        let body = element("body", &(element("main", &self.body) + &element("script", hover::SCRIPT)));
         format!("<!doctype html>\n<html lang=\"en\">\n{}\n{body}\n</html>\n", element("head", &head))
     }
 
@@ -146,43 +158,13 @@ impl Page {
     }
 }
 
-fn table(table: &Table<'_>) -> String {
-    let head = |column: &Column<'_>| match column {
-        Column::Numbers(name) => of_text("th scope=\"col\" class=\"number\"", name),
-        Column::Text(name) => of_text("th scope=\"col\"", name),
-    };
-    let cell = |(index, (cell, column)): (usize, (&String, &Column<'_>))| match column {
-        _ if index == 0 => of_text("th scope=\"row\"", cell),
-        Column::Numbers(_) => of_text("td class=\"number\"", cell),
-        Column::Text(_) => of_text("td class=\"text\"", cell),
-    };
-    let row = |cells: &Vec<String>| {
-        let cells: String = cells.iter().zip(table.columns).enumerate().map(cell).collect();
-        element("tr", &cells) + "\n"
-    };
-    let head = element("thead", &element("tr", &table.columns.iter().map(head).collect::<String>()));
-    let named = table.columns.iter().any(|column| !column.name().is_empty());
-    let head = if named { head } else { String::new() };
-    let rows = element("tbody", &table.rows.iter().map(row).collect::<String>());
-    let whole = element("table", &(of_text("caption", table.title) + &head + &rows));
-    // A scrolling element must be reachable by the keyboard.
-    let scrolls = element("div class=\"scrolls\" tabindex=\"0\"", &whole);
-    let note = if table.note.is_empty() { String::new() } else { of_text("p class=\"small\"", table.note) };
-    element("div class=\"table\"", &(scrolls + &note))
-}
-
-/// A plot with its title, its legend and a note.
-fn figure(plot: &Plot, note: &str) -> String {
-    let entry = |(number, name, stroke): (usize, &str, Stroke)| {
-        let start = if stroke == Stroke::Dashed { "span class=\"key dashed\"" } else { "span class=\"key\"" };
-        let key = format!("{start} style=\"--key: var(--series-{})\"", number % COLORS + 1);
-        element("li", &(element(&key, "") + &text(name)))
-    };
-    let series = plot.series.iter().enumerate();
-    let entries: String = series.map(|(n, series)| entry((n, &series.name, series.stroke))).collect();
-    let legend = element("ul class=\"legend\"", &entries);
-    let note = if note.is_empty() { String::new() } else { of_text("p class=\"small\"", note) };
-    element("figure", &(of_text("figcaption", &plot.title) + "\n" + &legend + &plot.svg() + &note))
+/// `word` as it is typed in a shell.
+fn shell_word(word: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "_-./:=,@%+".contains(character);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.into();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// Writes `page` as `name` into the folder `LOOPLINE_SAMPLE_PAGES`, if that is set, for a check in a browser.
@@ -196,18 +178,17 @@ pub(crate) fn write_sample(name: &str, page: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::format;
     use crate::report::html::mismatched_tag;
-    use crate::report::plot::{Axis, Point, Scale, Series};
+    use crate::report::plot::{Axis, COLORS, Point, Scale, Series, Stroke};
 
     fn page() -> String {
         let mut page = Page::new("a <title>", "below & beside");
         page.note(Tone::Warning, "Not \"valid\".", "<script>alert(1)</script>");
         page.cards(&[Card { name: "rate", value: "1 < 2".into(), note: "'".into() }]);
         page.section("Plots", "");
-        let y = Axis { label: "y", scale: Scale::Linear, show: format::with_prefix };
+        let y = Axis::numbers("y", Scale::Linear);
         let series = vec![Series::new("<name>", [(0.0, Some(1.0)), (1.0, Some(2.0))])];
-        page.plots(&[(Plot { title: "p".into(), x: Axis::time("x"), y, series }, "<note>")]);
+        page.plots(&[(Plot::new("p", Axis::time("x"), y, series), "<note>")]);
         let columns = [Column::Text("what"), Column::Numbers("n<"), Column::Text("why")];
         let rows = vec![vec!["<td>".into(), "1".into(), "&amp;".into()]];
         page.table(&Table { title: "<caption>", columns: &columns, rows, note: "" });
@@ -218,7 +199,9 @@ mod tests {
     fn what_is_shown_is_text() {
         let page = page();
         assert_eq!(mismatched_tag(&page), None);
-        assert!(!page.contains("<script") && !page.contains("<name>") && !page.contains("<note>"), "{page}");
+        for markup in ["<script>alert", "<name>", "<note>"] {
+            assert!(!page.contains(markup), "{markup}: {page}");
+        }
         assert!(page.contains("<th scope=\"row\">&lt;td&gt;</th>"), "{page}");
         assert!(page.contains("<td class=\"text\">&amp;amp;</td>"), "{page}");
     }
@@ -231,29 +214,92 @@ mod tests {
                 let y = 140_000.0 / (1.0 + 5.0 / connections + connections * falls);
                 Point { x: connections, y: Some(y), spread: Some((y * 0.85, y * 1.1)) }
             });
-            Series { name: name.into(), points: rates.to_vec(), stroke: Stroke::Marked }
+            Series { points: rates.to_vec(), ..Series::new(name, []) }.drawn(Stroke::Marked)
         };
-        let connections = Axis { label: "connections", scale: Scale::Log, show: format::with_prefix };
+        let connections = Axis::numbers("connections", Scale::Log);
         let mut page = Page::new("two servers", "as connections grow");
         let plots = [Scale::Log, Scale::Linear].map(|scale| {
-            let y = Axis { label: "messages a second", scale, show: format::with_prefix };
+            let y = Axis::numbers("messages a second", scale);
             let mut series = vec![server("loop", 1e-5), server("threads", 4e-4)];
             series[1].points.pop();
-            (Plot { title: "Throughput".into(), x: connections, y, series }, "")
+            (Plot::new("Throughput", connections, y, series), "")
         });
         page.plots(&plots);
         let page = page.finish("");
-        assert_eq!(page.matches("<circle").count(), 2 * (5 + 4));
+        // The marks of each series have their own shape, and so have their keys in the legend.
+        assert_eq!(page.matches("<circle").count(), 2 * (5 + 1));
+        assert_eq!(page.matches("<polygon").count(), 2 * (4 + 1));
         write_sample("servers.html", &page);
     }
 
     #[test]
     fn a_page_loads_nothing() {
         let page = page();
-        for loads in ["http:", "https:", "//", "src=", "href=", "url(", "@import", "<script", "<link"] {
+        for loads in
+            ["http:", "https:", "\"//", "src=", "href=", "url(", "@import", "import(", "fetch", "<link"]
+        {
             assert!(!page.contains(loads), "{loads}");
         }
         assert!(page.contains("default-src 'none'"));
+    }
+
+    #[test]
+    fn the_only_script_is_the_one_that_the_policy_allows() {
+        let page = page();
+        assert_eq!(page.matches("<script").count(), 1);
+        assert!(page.contains(&element("script", hover::SCRIPT)), "{page}");
+        let tags = page.split('<').filter_map(|tag| tag.split('>').next());
+        let handlers = tags
+            .flat_map(|tag| tag.split(' ').skip(1))
+            .filter(|it| it.starts_with("on") && it.contains("=\""));
+        assert_eq!(handlers.collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_page_names_when_where_and_how_it_was_made() {
+        let mut page = Page::new("title", "");
+        let mut info = RunInfo::sample();
+        info.command_line.extend(["it's".into(), String::new(), "<b>".into()]);
+        page.run(&info);
+        let page = page.finish("");
+        for part in [
+            "2026-11-21 20:17:46 UTC",
+            "host.example",
+            "Linux 6.12.0",
+            "2 processors",
+            "<code>loopline load message -d 10s &#39;it&#39;\\&#39;&#39;s&#39; &#39;&#39; &#39;&lt;b&gt;&#39;</code>",
+        ] {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+    }
+
+    #[test]
+    fn a_legend_names_only_the_lines_that_are_drawn() {
+        let y = Axis::numbers("y", Scale::Log);
+        let line = |name: &str, value| Series::new(name, [(0.0, value), (1.0, value)]);
+        let series = vec![line("none", None), line("zero", Some(0.0)), line("one", Some(1.0))];
+        let mut page = Page::new("title", "");
+        page.plots(&[(Plot::new("p", Axis::time("x"), y, series), "")]);
+        let page = page.finish("");
+        assert!(
+            page.contains("</svg>one</li>") && !page.contains("none</li>") && !page.contains("zero</li>"),
+            "{page}"
+        );
+        assert!(page.contains("aria-label=\"p: one\""), "{page}");
+        assert!(page.contains("stroke=\"var(--series-3)\""), "a line keeps its color: {page}");
+    }
+
+    #[test]
+    fn a_part_of_a_page_can_be_folded() {
+        let mut page = Page::new("title", "");
+        page.folded("More", |page| page.paragraph("inside"));
+        page.paragraph("outside");
+        let page = page.finish("");
+        assert!(
+            page.contains("<details><summary>More</summary>\n<p class=\"prose\">inside</p></details>"),
+            "{page}"
+        );
+        assert_eq!(mismatched_tag(&page), None);
     }
 
     #[test]

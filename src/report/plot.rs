@@ -6,9 +6,13 @@
 mod axis;
 mod downsample;
 mod draw;
+mod mark;
+mod series;
+mod trace;
 
 pub(crate) use axis::{Axis, Scale};
 pub(crate) use draw::DRAWING_SIZE;
+pub(crate) use mark::{KEY_SIZE, key};
 
 /// The number of colors for series; further series reuse them.
 pub(crate) const COLORS: usize = 6;
@@ -24,6 +28,8 @@ pub(crate) struct Plot {
     pub y: Axis,
     /// The lines, the last on top.
     pub series: Vec<Series>,
+    /// A value to compare with, drawn as a line across the plot.
+    pub reference: Option<f64>,
 }
 
 /// A line of a plot.
@@ -35,6 +41,8 @@ pub(crate) struct Series {
     pub points: Vec<Point>,
     /// How it is drawn.
     pub stroke: Stroke,
+    /// Whether the largest value is written beside its point.
+    pub has_peak: bool,
 }
 
 /// A point of a series. Without `y`, or with one that the axis cannot show, the line is interrupted.
@@ -57,13 +65,33 @@ pub(crate) enum Stroke {
     Dashed,
     /// A line with a mark at each point, for few points.
     Marked,
+    /// A bar from each point to the next, at the height of the first: a histogram.
+    Bars,
+}
+
+impl Plot {
+    /// A plot of `series`.
+    pub(crate) fn new(title: impl Into<String>, x: Axis, y: Axis, series: Vec<Series>) -> Self {
+        Self { title: title.into(), x, y, series, reference: None }
+    }
+
+    /// The series that have something to show, with their numbers. Only these are in a legend.
+    pub(crate) fn drawn(&self) -> impl Iterator<Item = (usize, &Series)> {
+        let is_drawn = |series: &Series| series.points.iter().any(|point| self.position(point).is_some());
+        self.series.iter().enumerate().filter(move |(_, series)| is_drawn(series))
+    }
+
+    /// The linear coordinates of `point`, if both axes can show it.
+    fn position(&self, point: &Point) -> Option<(f64, f64)> {
+        Some((self.x.scale.position(point.x)?, self.y.scale.position(point.y?)?))
+    }
 }
 
 impl Series {
     /// A line through `points`, interrupted where there is no value.
     pub(crate) fn new(name: &str, points: impl IntoIterator<Item = (f64, Option<f64>)>) -> Self {
         let points = points.into_iter().map(|(x, y)| Point { x, y, spread: None }).collect();
-        Self { name: name.into(), points, stroke: Stroke::Solid }
+        Self { name: name.into(), points, stroke: Stroke::Solid, has_peak: false }
     }
 
     /// The same series, drawn as `stroke`.
@@ -72,10 +100,10 @@ impl Series {
         Self { stroke, ..self }
     }
 
-    /// Whether no point has a value.
+    /// The same series, with its largest value written beside the point.
     #[must_use]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.points.iter().all(|point| point.y.is_none())
+    pub(crate) fn with_peak(self) -> Self {
+        Self { has_peak: true, ..self }
     }
 }
 
@@ -85,8 +113,8 @@ mod tests {
     use crate::report::format;
 
     fn plot(y: Scale, series: Vec<Series>) -> Plot {
-        let y = Axis { label: "value", scale: y, show: format::with_prefix };
-        Plot { title: "a <plot>".into(), x: Axis::time("time"), y, series }
+        let y = Axis::new("value", y, format::with_prefix);
+        Plot::new("a <plot>", Axis::time("time"), y, series)
     }
 
     fn line(values: &[f64]) -> Series {
@@ -133,7 +161,9 @@ mod tests {
             &[f64::MIN_POSITIVE, f64::MIN_POSITIVE],
             &[1e300, 1e-300],
         ];
-        for scale in [Scale::Linear, Scale::Whole, Scale::Time, Scale::Log, Scale::Nines] {
+        for scale in
+            [Scale::Linear, Scale::Whole, Scale::Time, Scale::Log, Scale::Bytes, Scale::Counts, Scale::Nines]
+        {
             for values in values {
                 let svg = plot(scale, vec![line(values)]).svg();
                 assert!(svg.contains("</svg>") && !svg.contains("NaN"), "{scale:?} {values:?} {svg}");
@@ -172,6 +202,76 @@ mod tests {
             1 + 3,
             "the line, and a bar with two ends: {svg}"
         );
+    }
+
+    #[test]
+    fn error_bars_of_two_series_are_side_by_side_with_different_ends() {
+        let mut series = line(&[1.0, 2.0, 3.0]).drawn(Stroke::Marked);
+        series.points[1].spread = Some((1.5, 2.5));
+        let svg = plot(Scale::Linear, vec![series.clone(), series]).svg();
+        let bars = |color: u32| -> Vec<Vec<(i32, i32)>> {
+            let color = format!("stroke=\"var(--series-{color})\"");
+            let lines = svg.lines().filter(|line| line.contains("<polyline") && line.contains(&color));
+            lines.map(corners).collect()
+        };
+        let [first, second] = [1, 2].map(|color| bars(color).split_off(1));
+        assert_eq!((first.len(), second.len()), (3, 3), "a bar and its two ends: {svg}");
+        assert!((second[0][0].0 - first[0][0].0).abs() >= 20, "{first:?} {second:?}");
+        let shape = |end: &[(i32, i32)]| end.iter().map(|at| at.1 - end[0].1).collect::<Vec<_>>();
+        assert_ne!(shape(&first[1]), shape(&second[1]), "{first:?} {second:?}");
+    }
+
+    /// The points of a line in an SVG.
+    fn corners(line: &str) -> Vec<(i32, i32)> {
+        let (_, points) = line.split_once("points=\"").unwrap();
+        let points = points.split('"').next().unwrap().split_whitespace();
+        points
+            .map(|at| at.split_once(',').unwrap())
+            .map(|(x, y)| (x.parse().unwrap(), y.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn values_under_the_pointer_are_formatted_as_on_the_axes() {
+        let y = Axis::new("time", Scale::Log, format::time_us);
+        let mut series = line(&[870.4, 1_240.0, 0.0, 3.1e6]);
+        series.name = "<p99>".into();
+        series.points[1].spread = Some((1_100.0, 1_300.0));
+        let svg = Plot::new("p", Axis::time("time"), y, vec![line(&[]), series]).svg();
+        assert_eq!(count(&svg, "class=\"trace\""), 1, "a line that is not drawn has no values: {svg}");
+        assert!(svg.contains("data-name=\"&lt;p99&gt;\" data-key=\"2\""), "{svg}");
+        assert!(svg.contains("data-at=\"0 µs|1 s|3 s\""), "{svg}");
+        assert!(svg.contains("data-values=\"870 µs|1.24 ms (1.1 ms to 1.3 ms)|3.1 s\""), "{svg}");
+        assert!(svg.contains("data-area=\"240 160 "), "{svg}");
+        assert!(svg.contains("data-x=\"240 "), "the first point is at the left axis: {svg}");
+    }
+
+    #[test]
+    fn bars_reach_from_the_axis_to_their_counts() {
+        let points = [(1.0, Some(10.0)), (2.0, None), (4.0, Some(1.0)), (8.0, None)];
+        let bars = Series::new("n", points).drawn(Stroke::Bars);
+        let (x, y) = (Axis::new("x", Scale::Log, format::time_us), Axis::numbers("count", Scale::Counts));
+        let svg = Plot::new("histogram", x, y, vec![bars]).svg();
+        assert_eq!(count(&svg, "fill=\"var(--series-1)\""), 2, "an empty bucket has no bar: {svg}");
+        assert!(svg.contains("data-at=\"1 µs to 2 µs|4 µs to 8 µs\" data-values=\"10|1\""), "{svg}");
+    }
+
+    #[test]
+    fn the_largest_value_of_a_peak_is_written_beside_it() {
+        let peak = |values: &[f64]| plot(Scale::Linear, vec![line(values).with_peak()]).svg();
+        assert_eq!(count(&peak(&[1.0, 7.3, 2.0]), ">\n7.3\n</text>"), 1);
+        assert!(peak(&[7.3, 1.0]).contains("text-anchor=\"start\""), "inside the plot");
+        assert_eq!(count(&plot(Scale::Linear, vec![line(&[1.0, 7.3])]).svg(), ">\n7.3\n</text>"), 0);
+    }
+
+    #[test]
+    fn a_reference_is_always_in_sight() {
+        let mut plot = plot(Scale::Log, vec![line(&[3.0, 4.0])]);
+        let lines = |plot: &Plot| count(&plot.svg(), "<polyline");
+        let without = lines(&plot);
+        plot.reference = Some(1.0);
+        assert_eq!(lines(&plot), without + 1);
+        assert!(plot.svg().contains(">\n1\n</text>"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The plots of a comparison, each with the name of its file.
 
+use super::rows::in_bytes;
 use crate::compare::analysis::findings::pairs;
 use crate::compare::analysis::scalability::Fit;
 use crate::compare::analysis::statistics::Estimate;
@@ -7,7 +8,7 @@ use crate::compare::options::Workload;
 use crate::compare::plan::{MODELS, model_name};
 use crate::compare::result::{Cell, Comparison};
 use crate::load::stats::summary::LoadModel;
-use crate::report::format::{connections, time_us, with_prefix};
+use crate::report::format::{connections, time_us};
 use crate::report::plot::{Axis, Plot, Point, Scale, Series, Stroke};
 use crate::server::options::Model;
 
@@ -84,9 +85,13 @@ fn against_connections(
             let estimate = sides[side].and_then(pick).filter(|estimate| estimate.median > 0.0);
             point(f64::from(*connections), estimate)
         });
-        Series { name: model_name(MODELS[side]).into(), points: points.collect(), stroke: Stroke::Marked }
+        series(model_name(MODELS[side]), points.collect(), Stroke::Marked)
     };
-    Plot { title, x: CONNECTIONS, y, series: vec![line(0), line(1)] }
+    Plot::new(title, CONNECTIONS, y, vec![line(0), line(1)])
+}
+
+fn series(name: &str, points: Vec<Point>, stroke: Stroke) -> Series {
+    Series { points, ..Series::new(name, []) }.drawn(stroke)
 }
 
 fn point(x: f64, estimate: Option<Estimate>) -> Point {
@@ -114,35 +119,26 @@ fn latency_by_rate(cells: &[Cell]) -> Plot {
         let of_model = cells.iter().filter(|cell| cell.model == model);
         #[expect(clippy::cast_precision_loss, reason = "rates are far below 2^52")]
         let points = of_model.filter_map(|cell| Some(point(cell.offered_rate? as f64, pick(cell))));
-        Series { name: format!("{}, {percentile}", model_name(model)), points: points.collect(), stroke }
+        series(&format!("{}, {percentile}", model_name(model)), points.collect(), stroke)
     };
     let [by_loop, by_threads] = MODELS;
     let n = cells.first().map_or(0, |cell| cell.connections);
-    Plot {
-        title: format!("Latency by rate, {}", connections(n.into())),
-        x: Axis { label: "messages a second", scale: Scale::Linear, show: with_prefix },
-        y: TIME,
-        series: vec![
-            line(by_loop, "p99", |cell| cell.p99_us, Stroke::Marked),
-            line(by_threads, "p99", |cell| cell.p99_us, Stroke::Marked),
-            line(by_loop, "p50", |cell| cell.p50_us, Stroke::Dashed),
-            line(by_threads, "p50", |cell| cell.p50_us, Stroke::Dashed),
-        ],
-    }
+    let lines = vec![
+        line(by_loop, "p99", |cell| cell.p99_us, Stroke::Marked),
+        line(by_threads, "p99", |cell| cell.p99_us, Stroke::Marked),
+        line(by_loop, "p50", |cell| cell.p50_us, Stroke::Dashed),
+        line(by_threads, "p50", |cell| cell.p50_us, Stroke::Dashed),
+    ];
+    let title = format!("Latency by rate, {}", connections(n.into()));
+    Plot::new(title, Axis::numbers("messages a second", Scale::Linear), TIME, lines)
 }
 
 /// Points of the curve of a law.
 const STEPS: u32 = 60;
 
-const CONNECTIONS: Axis = Axis { label: "connections", scale: Scale::Log, show: with_prefix };
-const RATE: Axis = Axis { label: "messages a second", scale: Scale::Log, show: with_prefix };
-const TIME: Axis = Axis { label: "time", scale: Scale::Log, show: time_us };
-const BYTES: Axis = Axis { label: "bytes", scale: Scale::Log, show: in_bytes };
-const COUNT: Axis = Axis { label: "threads", scale: Scale::Log, show: with_prefix };
-const A_SECOND: Axis = Axis { label: "a second", scale: Scale::Log, show: with_prefix };
-
-/// Ticks are at powers of ten, so their units are decimal.
-fn in_bytes(number: f64) -> String {
-    let number = with_prefix(number);
-    if number.ends_with(|last: char| last.is_ascii_digit()) { number + " B" } else { number + "B" }
-}
+const CONNECTIONS: Axis = Axis::numbers("connections", Scale::Log);
+const RATE: Axis = Axis::numbers("messages a second", Scale::Log);
+const TIME: Axis = Axis::new("time", Scale::Log, time_us);
+const BYTES: Axis = Axis::new("memory", Scale::Bytes, in_bytes);
+const COUNT: Axis = Axis::numbers("threads", Scale::Log);
+const A_SECOND: Axis = Axis::numbers("a second", Scale::Log);

@@ -2,7 +2,7 @@
 
 use super::style;
 use crate::report::html::{element, text};
-use crate::report::plot::{COLORS, DRAWING_SIZE, Plot, Stroke};
+use crate::report::plot::{DRAWING_SIZE, KEY_SIZE, Plot, key};
 
 /// The whole SVG file: title, legend, and the drawing of `plot`.
 #[must_use]
@@ -36,17 +36,13 @@ pub(crate) fn picture(plot: &Plot) -> String {
 fn legend(plot: &Plot) -> String {
     let mut x = MARGIN;
     let y = MARGIN + 3 * TEXT;
-    let entries = plot.series.iter().enumerate().map(|(number, series)| {
-        let dashed = if series.stroke == Stroke::Dashed { " class=\"dashed\"" } else { "" };
-        let color = number % COLORS + 1;
-        let (from, to, middle) = (x, x + KEY, y - TEXT / 3);
-        let key = format!(
-            "<path{dashed} d=\"M{from} {middle}H{to}\" fill=\"none\" stroke=\"var(--series-{color})\" stroke-width=\"3\"/>"
-        );
-        let name = element(&format!("text x=\"{}\" y=\"{y}\"", to + TEXT / 2), &text(&series.name));
+    let entries = plot.drawn().map(|(number, series)| {
+        let start = format!("g transform=\"translate({x} {})\"", y - (TEXT / 3 + KEY_SIZE.1 / 2));
+        let end = x + KEY_SIZE.0;
+        let name = element(&format!("text x=\"{}\" y=\"{y}\"", end + TEXT / 2), &text(&series.name));
         // The width of a letter is about half its height.
-        x = to + 2 * TEXT + series.name.chars().map(|_| 11 * TEXT).sum::<u32>() / 20;
-        key + &name
+        x = end + 2 * TEXT + series.name.chars().map(|_| 11 * TEXT).sum::<u32>() / 20;
+        element(&start, &key(number, series)) + &name
     });
     entries.collect()
 }
@@ -63,24 +59,20 @@ const TOP: u32 = 290;
 /// Font size.
 const TEXT: u32 = 54;
 
-/// Length of the line in the legend.
-const KEY: u32 = 80;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::format;
     use crate::report::html::mismatched_tag;
-    use crate::report::plot::{Axis, Scale, Series};
+    use crate::report::plot::{Axis, Scale, Series, Stroke};
 
     #[test]
     fn a_picture_has_its_title_its_legend_and_its_colors() {
-        let y = Axis { label: "y", scale: Scale::Linear, show: format::with_prefix };
+        let y = Axis::numbers("y", Scale::Linear);
         let series = vec![
             Series::new("one & all", [(0.0, Some(1.0)), (1.0, Some(2.0))]),
             Series::new("other", [(0.0, Some(2.0)), (1.0, Some(1.0))]).drawn(Stroke::Dashed),
         ];
-        let svg = picture(&Plot { title: "a <title>".into(), x: Axis::time("x"), y, series });
+        let svg = picture(&Plot::new("a <title>", Axis::time("x"), y, series));
         assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 2360 "), "{svg}");
         for part in
             ["a &lt;title&gt;</text>", ">one &amp; all</text>", "--series-1: #", "prefers-color-scheme: dark"]

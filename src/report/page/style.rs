@@ -64,23 +64,54 @@ figure .small { margin: 0.5rem 0 0; }
   font-size: 0.8125rem; color: var(--muted);
 }
 .legend li { display: flex; align-items: center; gap: 0.4rem; }
-.key { width: 1.1rem; border-top: 3px solid var(--key); border-radius: 2px; }
-.key.dashed { border-top-style: dashed; border-radius: 0; }
-.plot { display: block; width: 100%; height: auto; overflow: visible; }
+.key { width: 1.25rem; height: 0.85rem; flex: none; }
+.key * { vector-effect: non-scaling-stroke; }
+.key .dashed { stroke-dasharray: 4 3; }
+.drawing { position: relative; }
+.plot { display: block; width: 100%; height: auto; overflow: visible; touch-action: pan-y; }
+.plot:focus-visible { outline: 2px solid var(--plot-axis); outline-offset: 4px; border-radius: 4px; }
+.values {
+  position: absolute; z-index: 1; pointer-events: none; width: max-content; max-width: 100%;
+  padding: 0.3rem 0.6rem; border: 1px solid var(--plot-axis); border-radius: 6px; background: var(--surface);
+  font-size: 0.8125rem; line-height: 1.4; font-variant-numeric: tabular-nums;
+}
+.values[hidden] { display: none; }
+.values b, .values span { display: block; }
+.values span { padding-left: 0.5rem; border-left: 4px solid var(--key); margin-top: 2px; }
 .plot text { font-family: inherit; font-size: 54px; font-variant-numeric: tabular-nums; }
 .plot * { vector-effect: non-scaling-stroke; stroke-linejoin: round; }
 .plot .dashed { stroke-dasharray: 5 5; }
 .table { margin-top: 0.75rem; padding-bottom: 0.3rem; }
 .pair .table { margin-top: 0; }
-.scrolls { overflow-x: auto; }
+.scrolls {
+  overflow-x: auto; container-type: inline-size; border-radius: inherit;
+  background:
+    linear-gradient(to left, var(--surface) 40%, transparent) right / 4rem 100% no-repeat local,
+    linear-gradient(to left, var(--plot-axis), transparent) right / 1.25rem 100% no-repeat scroll;
+}
+.wide { width: min-content; min-width: 100%; }
+.hint {
+  position: sticky; left: 0; height: 0; margin: 0; overflow: hidden; white-space: nowrap;
+  width: clamp(0px, (100% - 100cqw - 1px) * 999, 100cqw);
+  padding-top: clamp(0px, (100% - 100cqw - 1px) * 999, 2rem);
+}
+.hint span { position: absolute; left: 1rem; bottom: 0.1rem; font-size: 0.8125rem; color: var(--warning); }
 .table .small { margin: 0.3rem 1rem 0.6rem; }
 table { width: 100%; border-collapse: collapse; font-size: 0.9375rem; }
 caption { padding: 0.8rem 1rem 0.3rem; text-align: left; font-weight: 600; }
 th, td { padding: 0.4rem 1rem; border-top: 1px solid var(--line); text-align: left; vertical-align: baseline; }
 thead th { border-top: 0; font-size: 0.8125rem; font-weight: 500; color: var(--muted); }
+th:first-child { position: sticky; left: 0; background: var(--surface); }
 tbody th { font-weight: 400; }
 .text { min-width: 14rem; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+details { margin-top: 0.75rem; }
+summary {
+  padding: 0.6rem 1rem; cursor: pointer; font-weight: 600;
+  background: var(--surface); border: 1px solid var(--line); border-radius: 10px;
+}
+.run { margin: 0.35rem 0 0; font-size: 0.8125rem; color: var(--muted); overflow-wrap: anywhere; }
+code { font-family: ui-monospace, 'DejaVu Sans Mono', monospace; }
 footer { margin-top: 2.5rem; font-size: 0.8125rem; color: var(--muted); }
 @media (max-width: 56rem) {
   .pair { grid-template-columns: minmax(0, 1fr); }
@@ -97,6 +128,11 @@ footer { margin-top: 2.5rem; font-size: 0.8125rem; color: var(--muted); }
   .table .small { margin: 0.3rem 0.7rem 0.6rem; }
 }
 @media print {
+  .values, .cursor, .hint { display: none; }
+  .scrolls { overflow: visible; }
+  table { font-size: 0.6875rem; }
+  th, td { padding: 0.2rem 0.4rem; }
+  details::details-content { content-visibility: visible; }
   figure, .table, .cards div { break-inside: avoid; }
 }
 ";

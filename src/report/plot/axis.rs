@@ -13,6 +13,8 @@ pub(crate) struct Axis {
     pub scale: Scale,
     /// Formats the label of a tick. [`Scale::Time`] and [`Scale::Nines`] have their own labels.
     pub show: fn(f64) -> String,
+    /// Formats a value under the pointer, like a tick but with as many digits as the values have.
+    pub exact: fn(f64) -> String,
 }
 
 /// The scale of an axis.
@@ -26,6 +28,10 @@ pub(crate) enum Scale {
     Time,
     /// Logarithmic. Values up to zero cannot be shown.
     Log,
+    /// Logarithmic, with ticks at powers of two.
+    Bytes,
+    /// Logarithmic, from below one, so that a bar of one has a height.
+    Counts,
     /// Percentiles, 0 to 1, by the logarithm of the rest: 90 % is as far from 99 % as 99 % is from 99.9 %.
     Nines,
 }
@@ -40,16 +46,26 @@ pub(super) struct Frame {
 }
 
 impl Axis {
+    /// An axis whose ticks and values are formatted by `show`.
+    pub(crate) const fn new(label: &'static str, scale: Scale, show: fn(f64) -> String) -> Self {
+        Self { label, scale, show, exact: show }
+    }
+
+    /// An axis of numbers, whose ticks have a prefix: `12 k`, and at the pointer `12,345`.
+    pub(crate) const fn numbers(label: &'static str, scale: Scale) -> Self {
+        Self { label, scale, show: format::with_prefix, exact: format::number }
+    }
+
     /// Seconds since the beginning.
     #[must_use]
-    pub(crate) fn time(label: &'static str) -> Self {
-        Self { label, scale: Scale::Time, show: format::with_prefix }
+    pub(crate) const fn time(label: &'static str) -> Self {
+        Self::new(label, Scale::Time, clock)
     }
 
     /// Percentiles.
     #[must_use]
-    pub(crate) fn nines(label: &'static str) -> Self {
-        Self { label, scale: Scale::Nines, show: format::with_prefix }
+    pub(crate) const fn nines(label: &'static str) -> Self {
+        Self::new(label, Scale::Nines, percentile)
     }
 
     /// The axis for `values`.
@@ -62,6 +78,8 @@ impl Axis {
             Scale::Linear => self.linear(low, high, 0.0),
             Scale::Whole => self.linear(low, high, 1.0),
             Scale::Log => self.logarithmic(low, high),
+            Scale::Bytes => self.binary(low, high),
+            Scale::Counts => self.counts(high),
             Scale::Time => seconds(high),
             Scale::Nines => nines(self.scale.position(high).unwrap_or(0.0)),
         }
@@ -101,6 +119,22 @@ impl Axis {
         let ticks = shown.map(|position| (position, (self.show)(10f64.powf(position)))).collect();
         Frame { range: start..end, ticks }
     }
+
+    /// From a power of two to another, with few of them as ticks.
+    fn binary(&self, low: f64, high: f64) -> Frame {
+        let (start, end) = ((low.log2() + ROUNDING).floor(), (high.log2() - ROUNDING).ceil());
+        let end = end.max(start + 1.0);
+        let every = ((end - start) / TICKS).ceil();
+        let powers = (0u32..).map(|n| start + every * f64::from(n)).take_while(|power| *power <= end);
+        let ticks = powers.map(|power| (power * 2f64.log10(), (self.show)(power.exp2()))).collect();
+        Frame { range: start * 2f64.log10()..end * 2f64.log10(), ticks }
+    }
+
+    fn counts(&self, high: f64) -> Frame {
+        let mut frame = self.logarithmic(COUNTS_FROM, high.max(10.0));
+        frame.ticks.retain(|(position, _)| *position >= -ROUNDING);
+        frame
+    }
 }
 
 impl Scale {
@@ -108,9 +142,9 @@ impl Scale {
     pub(super) fn position(self, value: f64) -> Option<f64> {
         let position = match self {
             Self::Linear | Self::Whole | Self::Time => value,
-            Self::Log if value > 0.0 => value.log10(),
+            Self::Log | Self::Bytes | Self::Counts if value > 0.0 => value.log10(),
             Self::Nines if (0.0..1.0).contains(&value) => -(1.0 - value).log10(),
-            Self::Log | Self::Nines => return None,
+            Self::Log | Self::Bytes | Self::Counts | Self::Nines => return None,
         };
         position.is_finite().then_some(position)
     }
@@ -142,6 +176,30 @@ fn seconds(high: f64) -> Frame {
         if position == 0.0 { "0".into() } else { format!("{} {name}", format::with_prefix(position / unit)) }
     };
     Frame { range: 0.0..high, ticks: positions.map(|position| (position, text(position))).collect() }
+}
+
+/// Seconds as a clock shows them: `12.5 s`, `3 min 20 s`, `2 h 5 min`.
+fn clock(seconds: f64) -> String {
+    const MINUTE: f64 = 60.0;
+    const HOUR: f64 = 60.0 * MINUTE;
+    let whole = |number: f64| format::number(number.floor());
+    match seconds {
+        short if short < 2.0 * MINUTE => format::time_us(short * 1e6),
+        minutes if minutes < 2.0 * HOUR => {
+            format!("{} min {} s", whole(minutes / MINUTE), whole(minutes % MINUTE))
+        }
+        hours => format!("{} h {} min", whole(hours / HOUR), whole(hours % HOUR / MINUTE)),
+    }
+}
+
+/// A percentile with two digits of the rest: `50%`, `99.937%`.
+fn percentile(share: f64) -> String {
+    let rest = 100.0 * (1.0 - share);
+    let decimals =
+        (0usize..12).find(|decimals| rest * 10f64.powi(i32::try_from(*decimals).unwrap_or(0)) >= 9.95);
+    let text = format!("{:.*}", decimals.unwrap_or(12), 100.0 * share);
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text}%")
 }
 
 /// Up to `high` nines, at least one. With many nines, every other one has a tick.
@@ -176,6 +234,9 @@ const TICKS_MAX: f64 = 8.0;
 /// The most intervals on the bottom axis, where labels are side by side.
 const TICKS_WIDE: f64 = 6.0;
 
+/// Where an axis of counts begins.
+const COUNTS_FROM: f64 = 0.5;
+
 /// A shorter range is shown as a single value.
 const LENGTH_MIN: f64 = 1e-9;
 
@@ -192,7 +253,7 @@ mod tests {
     }
 
     fn axis(scale: Scale, show: fn(f64) -> String) -> Axis {
-        Axis { label: "", scale, show }
+        Axis::new("", scale, show)
     }
 
     #[test]
@@ -223,6 +284,30 @@ mod tests {
         assert_eq!(labels(log, &[1_000.0]), "100 µs 200 µs 500 µs 1 ms 2 ms 5 ms 10 ms");
         assert_eq!(labels(axis(Scale::Log, format::with_prefix), &[1.0, 10_000.0]), "1 10 100 1 k 10 k");
         assert_eq!(labels(log, &[0.0, -1.0]), labels(log, &[1.0]));
+    }
+
+    #[test]
+    fn bytes_have_ticks_at_powers_of_two() {
+        let bytes = axis(Scale::Bytes, |n| format::number(n / 1024.0));
+        assert_eq!(labels(bytes, &[340e3, 110e6]), "256 1,024 4,096 16,384 65,536");
+        assert_eq!(labels(bytes, &[65_536.0]), "64 128");
+    }
+
+    #[test]
+    fn counts_have_no_tick_below_one() {
+        let counts = Axis::numbers("", Scale::Counts);
+        assert_eq!(labels(counts, &[1.0, 40_000.0]), "1 10 100 1 k 10 k");
+        assert_eq!(labels(counts, &[7.0]), "1 2 5 10");
+        let frame = counts.frame([1.0].into_iter());
+        assert!(frame.range.start < 0.0 && frame.range.end > 0.9, "a bar of one has a height: {frame:?}");
+    }
+
+    #[test]
+    fn times_and_percentiles_have_the_digits_that_distinguish_them() {
+        let times = [0.0, 0.004, 12.5, 119.0, 200.0, 7_500.0].map(Axis::time("").exact);
+        assert_eq!(times, ["0 µs", "4 ms", "12.5 s", "119 s", "3 min 20 s", "2 h 5 min"]);
+        let shares = [0.0, 0.5, 0.9, 0.987_65, 0.999_37, 0.999_99].map(Axis::nines("").exact);
+        assert_eq!(shares, ["0%", "50%", "90%", "98.8%", "99.937%", "99.999%"]);
     }
 
     #[test]

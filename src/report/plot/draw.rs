@@ -1,4 +1,4 @@
-//! The drawing of a plot, in the only file that uses `plotters`.
+//! The drawing of a plot: axes, series, labels. Only this file and `series` use `plotters`.
 
 use std::io::Error;
 use std::ops::Range;
@@ -6,32 +6,36 @@ use std::ops::Range;
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::prelude::{
-    Cartesian2d, ChartBuilder, ChartContext, Circle, DrawingArea, DrawingAreaErrorKind, EmptyElement,
-    IntoDrawingArea, LineSeries, PathElement, RGBColor, SVGBackend, Text, TextStyle,
+    Cartesian2d, ChartBuilder, ChartContext, DrawingArea, DrawingAreaErrorKind, IntoDrawingArea, PathElement,
+    RGBColor, SVGBackend, Text, TextStyle,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, IntoFont, ShapeStyle};
+use plotters::style::{Color, IntoFont};
 
 use super::axis::Frame;
-use super::downsample::{downsample, runs};
-use super::{COLORS, Plot, Point, Series, Stroke};
+use super::series;
+use super::trace::{self, Trace};
+use super::{COLORS, Plot, Point};
 use crate::report::html;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Frame, Frame>>;
-type Drawn = Result<(), DrawingAreaErrorKind<Error>>;
+pub(super) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Frame, Frame>>;
+pub(super) type Drawn<T = ()> = Result<T, DrawingAreaErrorKind<Error>>;
 
 /// `plotters` draws at integer coordinates, so the plot is drawn larger by this factor.
 const ZOOM: i32 = 4;
 
+/// A pixel of the unscaled plot.
+pub(super) const PIXEL: u32 = ZOOM.unsigned_abs();
+
 /// Width and height in pixels, before the page scales the plot.
-const SIZE: (i32, i32) = (560, 300);
+const SIZE: (i32, i32) = (560, 308);
 
 /// Width and height of the drawing.
 pub(crate) const DRAWING_SIZE: (u32, u32) = ((SIZE.0 * ZOOM).unsigned_abs(), (SIZE.1 * ZOOM).unsigned_abs());
 
-/// Space in pixels above the lines for the name of the left axis.
-const TOP: i32 = 32;
+/// Space in pixels above the lines for the name of the left axis, and for the label of a peak.
+const TOP: i32 = 40;
 /// Space for the labels at the left.
 const LEFT: i32 = 60;
 /// Space for the labels at the bottom, and for the name of that axis.
@@ -40,39 +44,49 @@ const BOTTOM: i32 = 48;
 const RIGHT: i32 = 28;
 
 impl Plot {
-    /// The drawing, as an SVG element that is as wide as the page lets it be.
+    /// The drawing, as an SVG element that is as wide as the page lets it be. Its values are in elements that draw
+    /// nothing.
     #[must_use]
     pub(crate) fn svg(&self) -> String {
-        let names: Vec<&str> = self.series.iter().map(|series| series.name.as_str()).collect();
+        let names: Vec<&str> = self.drawn().map(|(_, series)| series.name.as_str()).collect();
         let label = html::text(&format!("{}: {}", self.title, names.join(", ")));
         let (width, height) = DRAWING_SIZE;
+        let area = [LEFT, TOP, SIZE.0 - LEFT - RIGHT, SIZE.1 - TOP - BOTTOM].map(|length| length * ZOOM);
         let start = format!(
-            "svg class=\"plot\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\""
+            "svg class=\"plot\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\" \
+             data-area=\"{} {} {} {}\"",
+            area[0], area[1], area[2], area[3]
         );
-        html::element(&start, &self.drawing()) + "\n"
+        let (drawing, traces) = self.render();
+        html::element(&start, &(drawing + &trace::elements(self, &traces))) + "\n"
     }
 
     /// The content of an SVG element of [`DRAWING_SIZE`].
     pub(crate) fn drawing(&self) -> String {
+        self.render().0
+    }
+
+    fn render(&self) -> (String, Vec<Trace>) {
         let mut svg = String::new();
         let area = SVGBackend::with_string(&mut svg, DRAWING_SIZE);
-        draw(self, &area.into_drawing_area()).expect("writing to a string does not fail");
+        let traces = draw(self, &area.into_drawing_area()).expect("writing to a string does not fail");
         let content = svg.split_once('>').map_or("", |(_, content)| content);
-        colored(content.trim_end().trim_end_matches("</svg>").to_owned())
+        (colored(content.trim_end().trim_end_matches("</svg>").to_owned()), traces)
     }
 }
 
-fn draw(plot: &Plot, area: &Area<'_>) -> Drawn {
-    let position = |point: &Point| Some((plot.x.scale.position(point.x)?, plot.y.scale.position(point.y?)?));
-    let shown =
-        || plot.series.iter().flat_map(|series| &series.points).filter(|point| position(point).is_some());
+fn draw(plot: &Plot, area: &Area<'_>) -> Drawn<Vec<Trace>> {
+    let points = || plot.series.iter().flat_map(|series| &series.points);
+    let shown = || points().filter(|point| plot.position(point).is_some());
     if shown().next().is_none() {
         let middle = (SIZE.0 / 2, SIZE.1 / 2);
-        return write("nothing was measured", middle, Pos::new(HPos::Center, VPos::Center), area);
+        write("nothing was measured", middle, Pos::new(HPos::Center, VPos::Center), area)?;
+        return Ok(Vec::new());
     }
     // Gaps in the line take space as well.
-    let x = plot.x.frame(plot.series.iter().flat_map(|series| &series.points).map(|point| point.x));
-    let y = plot.y.frame(shown().flat_map(values));
+    let x = plot.x.frame(points().map(|point| point.x));
+    let y = plot.y.frame(shown().flat_map(values).chain(plot.reference));
+    let (width, across) = (SIZE.0 - LEFT - RIGHT, x.range.end - x.range.start);
     let mut chart = ChartBuilder::on(area)
         .margin_top(TOP * ZOOM)
         .margin_right(RIGHT * ZOOM)
@@ -80,10 +94,46 @@ fn draw(plot: &Plot, area: &Area<'_>) -> Drawn {
         .y_label_area_size(LEFT * ZOOM)
         .build_cartesian_2d(x, y)?;
     draw_axes(plot, area, &mut chart)?;
-    for (number, series) in plot.series.iter().enumerate() {
-        draw_series(plot, series, number % COLORS, &mut chart)?;
+    let shifts = shifts(plot);
+    let traces = plot.drawn().map(|(number, _)| {
+        series::draw(plot, number, shifts[number] * across / f64::from(width), &mut chart)
+    });
+    let traces = traces.collect::<Drawn<Vec<Trace>>>()?;
+    traces
+        .iter()
+        .filter(|trace| plot.series[trace.number].has_peak)
+        .try_for_each(|it| draw_peak(plot, it, area))?;
+    area.present()?;
+    Ok(traces)
+}
+
+/// How far each series is moved to the right, in pixels, so that error bars are side by side.
+fn shifts(plot: &Plot) -> Vec<f64> {
+    let has_bars = |number: usize| plot.series[number].points.iter().any(|point| point.spread.is_some());
+    let moved: Vec<usize> =
+        plot.drawn().map(|(number, _)| number).filter(|number| has_bars(*number)).collect();
+    let mut shifts = vec![0.0; plot.series.len()];
+    let mut shift = -SHIFT * f64::from(u32::try_from(moved.len().saturating_sub(1)).unwrap_or(0)) / 2.0;
+    for number in moved {
+        shifts[number] = shift;
+        shift += SHIFT;
     }
-    area.present()
+    shifts
+}
+
+/// Writes the largest value above its point.
+fn draw_peak(plot: &Plot, trace: &Trace, area: &Area<'_>) -> Drawn {
+    let value = |point: &Point| point.y.unwrap_or(f64::NEG_INFINITY);
+    let largest = trace.points.iter().max_by(|a, b| value(&a.1).total_cmp(&value(&b.1)));
+    let Some(((x, y), point)) = largest else { return Ok(()) };
+    let (x, y) = (x / ZOOM, y / ZOOM);
+    let horizontal = match x {
+        left if left < LEFT + LABEL => HPos::Left,
+        right if right > SIZE.0 - RIGHT - LABEL => HPos::Right,
+        _ => HPos::Center,
+    };
+    let text = point.y.map(plot.y.exact).unwrap_or_default();
+    write(&text, (x, y - PEAK_GAP), Pos::new(horizontal, VPos::Bottom), area)
 }
 
 /// The grid with its labels at the left, the axis at the bottom, and the names of both.
@@ -105,42 +155,13 @@ fn draw_axes(plot: &Plot, area: &Area<'_>, chart: &mut Chart<'_, '_>) -> Drawn {
         .label_style(text())
         .set_all_tick_mark_size(TICK)
         .draw()?;
+    if let Some(y) = plot.reference.and_then(|value| plot.y.scale.position(value)) {
+        let x = chart.x_range();
+        let across = PathElement::new([(x.start, y), (x.end, y)], AXIS.stroke_width(LINE));
+        chart.plotting_area().draw(&across)?;
+    }
     write(plot.y.label, (0, 0), Pos::new(HPos::Left, VPos::Top), area)?;
     write(plot.x.label, (SIZE.0 - RIGHT, SIZE.1), Pos::new(HPos::Right, VPos::Bottom), area)
-}
-
-fn draw_series(plot: &Plot, series: &Series, color: usize, chart: &mut Chart<'_, '_>) -> Drawn {
-    let points = downsample(&series.points);
-    let ink = ink(series.stroke == Stroke::Dashed, color);
-    let (line, dot) = (ShapeStyle::from(ink).stroke_width(LINE), ink.filled());
-    let position = |x: f64, y: f64| Some((plot.x.scale.position(x)?, plot.y.scale.position(y)?));
-    for run in runs(&points, |point| position(point.x, point.y?)) {
-        let marked = series.stroke == Stroke::Marked || run.len() == 1;
-        let marks: Vec<_> = run.iter().filter(|_| marked).map(|at| Circle::new(*at, MARK, dot)).collect();
-        if run.len() > 1 {
-            chart.draw_series(LineSeries::new(run, line))?;
-        }
-        chart.draw_series(marks)?;
-    }
-    for point in &points {
-        let Some((low, high)) = point.spread else { continue };
-        let ends = (position(point.x, low), position(point.x, high));
-        if let (Some(low), Some(high)) = ends {
-            draw_bar(chart, low, high, line)?;
-        }
-    }
-    Ok(())
-}
-
-/// An error bar: a line with a short stroke at each end.
-fn draw_bar(chart: &Chart<'_, '_>, low: (f64, f64), high: (f64, f64), style: ShapeStyle) -> Drawn {
-    let area = chart.plotting_area();
-    area.draw(&PathElement::new([low, high], style))?;
-    for end in [low, high] {
-        let stroke = PathElement::new([(-BAR, 0), (BAR, 0)], style);
-        area.draw(&(EmptyElement::at(end) + stroke))?;
-    }
-    Ok(())
 }
 
 fn values(point: &Point) -> impl Iterator<Item = f64> {
@@ -187,20 +208,23 @@ fn text() -> TextStyle<'static> {
 }
 
 /// Width of a line in pixels, at any size of the plot.
-const LINE: u32 = 2;
+pub(super) const LINE: u32 = 2;
 /// Length of a tick. Its label is twice as far from the axis.
 const TICK: i32 = 5 * ZOOM;
-/// Radius of a mark.
-const MARK: i32 = 4 * ZOOM;
-/// Half of the stroke at the end of an error bar.
-const BAR: i32 = 5 * ZOOM;
+/// Space between a peak and its label.
+const PEAK_GAP: i32 = 5;
+/// Half the width of the label of a peak.
+const LABEL: i32 = 30;
+/// Distance in pixels between error bars of two series at the same position.
+const SHIFT: f64 = 8.0;
 
 // Placeholders for colors: each is replaced by a CSS variable of the page.
 const TEXT: RGBColor = RGBColor(0, 0, 1);
 const GRID: RGBColor = RGBColor(0, 0, 2);
 const AXIS: RGBColor = RGBColor(0, 0, 3);
 
-fn ink(dashed: bool, color: usize) -> RGBColor {
+/// The placeholder for the color of a series.
+pub(super) fn ink(dashed: bool, color: usize) -> RGBColor {
     RGBColor(1, u8::from(dashed), u8::try_from(color).unwrap_or(0))
 }
 

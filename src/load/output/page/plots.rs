@@ -4,7 +4,7 @@ use hdrhistogram::Histogram;
 
 use crate::load::stats::latency::{Percentiles, percentile_us};
 use crate::load::stats::summary::{Outcome, Second};
-use crate::report::format::{time_us, with_prefix};
+use crate::report::format::time_us;
 use crate::report::plot::{Axis, Plot, Scale, Series, Stroke};
 use crate::units::float;
 
@@ -44,12 +44,9 @@ pub(super) fn lag(outcome: &Outcome) -> [(Plot, &'static str); 2] {
 fn connections(seconds: &[Second]) -> Plot {
     let counted = seconds.iter().map(|second| (second.at_seconds, Some(float(second.open))));
     let none_at_first = seconds.first().map(|_| (0.0, Some(0.0)));
-    Plot {
-        title: "Connections over time".into(),
-        x: Axis::time("since the start"),
-        y: Axis { label: "open", scale: Scale::Whole, show: with_prefix },
-        series: vec![Series::new("open connections", none_at_first.into_iter().chain(counted))],
-    }
+    let open = Series::new("open connections", none_at_first.into_iter().chain(counted));
+    let y = Axis::numbers("open", Scale::Whole);
+    Plot::new("Connections over time", Axis::time("since the start"), y, vec![open])
 }
 
 fn rates(seconds: &[Second]) -> Plot {
@@ -60,24 +57,21 @@ fn rates(seconds: &[Second]) -> Plot {
         };
         across(name, seconds, rate)
     };
-    Plot {
-        title: "Rate over time".into(),
-        x: Axis::time("since the start"),
-        y: Axis { label: "messages per second", scale: Scale::Linear, show: with_prefix },
-        series: vec![
-            per_second("answered", |second| second.answered),
-            per_second("sent", |second| second.sent).drawn(Stroke::Dashed),
-        ],
-    }
+    let lines = vec![
+        per_second("answered", |second| second.answered),
+        per_second("sent", |second| second.sent).drawn(Stroke::Dashed),
+    ];
+    let y = Axis::numbers("messages per second", Scale::Linear);
+    Plot::new("Rate over time", Axis::time("since the start"), y, lines)
 }
 
 fn spreads(title: &str, seconds: &[Second], of: fn(&Second) -> &Percentiles) -> Plot {
     let line = |name: &str, pick: fn(&Percentiles) -> Option<f64>| {
         across(name, seconds, |second| pick(of(second)).map(drawable))
     };
-    let lines = [line("p50", |of| of.p50), line("p99", |of| of.p99), line("largest", |of| of.max)];
-    let shown = lines.into_iter().filter(|line| !line.is_empty()).collect();
-    times(title, Axis::time("since the start"), shown)
+    let largest = line("largest", |of| of.max).with_peak();
+    let lines = vec![line("p50", |of| of.p50), line("p99", |of| of.p99), largest];
+    times(title, Axis::time("since the start"), lines)
 }
 
 /// A line with a value for each interval, drawn at its middle. The axis ends at the end of the run, like that
@@ -89,8 +83,7 @@ fn across(name: &str, seconds: &[Second], value: impl Fn(&Second) -> Option<f64>
 }
 
 fn times(title: &str, x: Axis, series: Vec<Series>) -> Plot {
-    let y = Axis { label: "time, logarithmic", scale: Scale::Log, show: time_us };
-    Plot { title: title.into(), x, y, series }
+    Plot::new(title, x, Axis::new("time, logarithmic", Scale::Log, time_us), series)
 }
 
 /// The percentiles of `nanoseconds`, as far as there are enough samples.

@@ -1,0 +1,17 @@
+//! A plot on a page: title, legend, drawing, note.
+
+use crate::report::html::{element, of_text, text};
+use crate::report::plot::{KEY_SIZE, Plot, Series, key};
+
+/// `plot` as HTML, with `note` below it.
+pub(super) fn figure(plot: &Plot, note: &str) -> String {
+    let entry = |(number, series): (usize, &Series)| {
+        let (width, height) = KEY_SIZE;
+        let start = format!("svg class=\"key\" viewBox=\"0 0 {width} {height}\" aria-hidden=\"true\"");
+        element("li", &(element(&start, &key(number, series)) + &text(&series.name)))
+    };
+    let legend = element("ul class=\"legend\"", &plot.drawn().map(entry).collect::<String>());
+    let note = if note.is_empty() { String::new() } else { of_text("p class=\"small\"", note) };
+    let drawing = element("div class=\"drawing\"", &plot.svg());
+    element("figure", &(of_text("figcaption", &plot.title) + "\n" + &legend + &drawing + &note))
+}

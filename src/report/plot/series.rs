@@ -1,0 +1,90 @@
+//! The drawing of a series: its line, marks, error bars or bars.
+
+use plotters::prelude::{Circle, EmptyElement, LineSeries, PathElement, Polygon, Rectangle};
+use plotters::style::ShapeStyle;
+
+use super::downsample::{downsample, runs};
+use super::draw::{Chart, Drawn, LINE, PIXEL, ink};
+use super::mark::{RADIUS, cap, outline};
+use super::trace::Trace;
+use super::{COLORS, Plot, Point, Series, Stroke};
+
+/// Draws the series `number` of `plot`. Error bars at the same position would cover each other, so the series is
+/// moved by `shift` to the right, in linear coordinates.
+pub(super) fn draw(plot: &Plot, number: usize, shift: f64, chart: &mut Chart<'_, '_>) -> Drawn<Trace> {
+    let series = &plot.series[number];
+    if series.stroke == Stroke::Bars {
+        return bars(plot, number, chart);
+    }
+    let points = downsample(&series.points);
+    let style = style(series, number);
+    let position = |point: &Point| plot.position(point).map(|(x, y)| (x + shift, y));
+    for run in runs(&points, position) {
+        if series.stroke == Stroke::Marked || run.len() == 1 {
+            let shape = if series.stroke == Stroke::Marked { number } else { 0 };
+            run.iter().try_for_each(|at| mark(shape, *at, style, chart))?;
+        }
+        if run.len() > 1 {
+            chart.draw_series(LineSeries::new(run, style))?;
+        }
+    }
+    for point in &points {
+        let Some((low, high)) = point.spread else { continue };
+        let end = |y| position(&Point { y: Some(y), ..*point });
+        if let (Some(low), Some(high)) = (end(low), end(high)) {
+            error_bar(number, low, high, style, chart)?;
+        }
+    }
+    let drawn = points.iter().filter_map(|point| Some((chart.backend_coord(&position(point)?), *point)));
+    Ok(Trace { number, points: drawn.collect() })
+}
+
+fn bars(plot: &Plot, number: usize, chart: &mut Chart<'_, '_>) -> Drawn<Trace> {
+    let series = &plot.series[number];
+    let mut trace = Trace { number, points: Vec::new() };
+    let base = chart.y_range().start;
+    for pair in series.points.windows(2) {
+        let (Some((x, y)), Some(end)) = (plot.position(&pair[0]), plot.x.scale.position(pair[1].x)) else {
+            continue;
+        };
+        let mut bar = Rectangle::new([(x, y), (end, base)], style(series, number).filled());
+        bar.set_margin(0, 0, GAP, GAP);
+        chart.draw_series([bar])?;
+        trace.points.push((chart.backend_coord(&(x.midpoint(end), y)), pair[0]));
+    }
+    Ok(trace)
+}
+
+fn mark(number: usize, at: (f64, f64), style: ShapeStyle, chart: &mut Chart<'_, '_>) -> Drawn {
+    match outline(number) {
+        None => chart.draw_series([Circle::new(at, RADIUS, style.filled())])?,
+        Some(outline) => {
+            let shape = EmptyElement::at(at) + Polygon::new(outline.to_vec(), style.filled());
+            chart.draw_series([shape])?
+        }
+    };
+    Ok(())
+}
+
+/// A line with a stroke at each end, whose shape differs by series as the color does.
+fn error_bar(
+    number: usize,
+    low: (f64, f64),
+    high: (f64, f64),
+    style: ShapeStyle,
+    chart: &Chart<'_, '_>,
+) -> Drawn {
+    let area = chart.plotting_area();
+    area.draw(&PathElement::new([low, high], style))?;
+    for (end, outward) in [(high, -1), (low, 1)] {
+        area.draw(&(EmptyElement::at(end) + PathElement::new(cap(number, outward), style)))?;
+    }
+    Ok(())
+}
+
+fn style(series: &Series, number: usize) -> ShapeStyle {
+    ShapeStyle::from(ink(series.stroke == Stroke::Dashed, number % COLORS)).stroke_width(LINE)
+}
+
+/// Half the space between two bars.
+const GAP: u32 = PIXEL / 2;
