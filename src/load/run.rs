@@ -22,6 +22,7 @@ use crate::load::stats::ending::{EndedEarly, Stage};
 use crate::load::stats::kernel_counters;
 use crate::load::stats::tally::Tally;
 use crate::net::{ClientNet, Token};
+use crate::units::float;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -58,12 +59,29 @@ pub(crate) struct Measurements {
     pub(crate) sent_in_silence: u64,
     /// The error that ended opening before all connections were requested.
     pub(crate) stopped_opening: Option<ErrorKind>,
-    /// How long this process was ready to run and had no CPU while sending.
-    pub(crate) waited_ns: u64,
+    /// Share of the measured time in which this process was ready to run and had no CPU, 0 to 1.
+    pub(crate) waited_share: f64,
     /// Anonymous memory of a connection.
     pub(crate) bytes_per_connection: Option<f64>,
     /// Resident memory at the end, with all connections still open.
     pub(crate) rss_bytes: u64,
+}
+
+/// How long this process has been ready to run without a CPU, until a moment.
+#[derive(Debug, Clone, Copy, Default)]
+struct Waiting {
+    at_ns: u64,
+    waited_ns: u64,
+}
+
+impl Waiting {
+    /// The share of the time since `before`, 0 to 1.
+    fn share_since(self, before: Self) -> f64 {
+        let waited_ns = self.waited_ns.saturating_sub(before.waited_ns);
+        let all_ns = self.at_ns.saturating_sub(before.at_ns);
+        // The kernel's clock may differ slightly.
+        if all_ns == 0 { 0.0 } else { (float(waited_ns) / float(all_ns)).min(1.0) }
+    }
 }
 
 /// A run in progress.
@@ -81,8 +99,8 @@ pub(crate) struct Run<'a, N, T> {
     drive_began_ns: u64,
     next_second_ns: u64,
     next_report_ns: u64,
-    /// [`Measurements::waited_ns`] is counted from this value of the kernel's counter.
-    waited_baseline_ns: u64,
+    /// [`Measurements::waited_share`] is counted from here.
+    waited_from: Waiting,
     /// Connections that could not be opened, when the phase last looked.
     open_failed: u64,
     /// A number of connections, and the anonymous memory with these.
@@ -114,7 +132,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             drive_began_ns: began_ns,
             next_second_ns: began_ns + SECOND_NS,
             next_report_ns: began_ns,
-            waited_baseline_ns: 0,
+            waited_from: Waiting::default(),
             open_failed: 0,
             memory_baseline: None,
         }

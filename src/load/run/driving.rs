@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CONSECUTIVE_FAILURES_MAX, Phase, Run};
+use super::{CONSECUTIVE_FAILURES_MAX, Phase, Run, Waiting};
 use crate::load::error_kind::ErrorKind;
 use crate::load::observer::Observer;
 use crate::load::schedule::Schedule;
@@ -35,7 +35,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
     }
 
     pub(super) fn end_warm_up(&mut self, now_ns: u64, observer: &mut dyn Observer) {
-        self.context.tally.discard_messages();
+        self.context.tally.discard_messages(now_ns);
         if self.options.one_shot {
             self.context.tally.discard_connections();
         }
@@ -47,7 +47,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         self.phase = Phase::Driving { until_ns: now_ns + nanoseconds(self.options.duration) };
         self.drive_began_ns = now_ns;
         self.measurements.idle_ns = 0;
-        self.waited_baseline_ns = kernel_counters::scheduler_times().waited_ns;
+        self.waited_from = self.waiting();
     }
 
     /// The duration is over: stops once the messages that were due are sent.
@@ -70,9 +70,16 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
             schedule.advance();
             // Sending the previous message has taken time.
             let now_ns = self.context.net.now_ns();
-            self.context.tally.record_lag(now_ns.saturating_sub(due_ns));
+            self.context.tally.record_lag(due_ns, now_ns);
             self.traffic.send_due(&mut self.context, due_ns, now_ns);
         }
+    }
+
+    /// The clock is read beside the counter: the time of the turn is older, and the counter would include a wait that
+    /// came after it.
+    fn waiting(&mut self) -> Waiting {
+        let waited_ns = kernel_counters::scheduler_times().waited_ns;
+        Waiting { at_ns: self.context.net.now_ns(), waited_ns }
     }
 
     pub(super) fn stop_sending(&mut self, now_ns: u64, observer: &mut dyn Observer) {
@@ -85,9 +92,9 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         }
         self.traffic.stop(&mut self.context);
         self.measurements.drive_ns = now_ns - self.drive_began_ns;
-        self.measurements.waited_ns =
-            kernel_counters::scheduler_times().waited_ns.saturating_sub(self.waited_baseline_ns);
-        self.measurements.answered = self.context.tally.counts().answered;
+        self.measurements.waited_share = self.waiting().share_since(self.waited_from);
+        let counts = self.context.tally.counts();
+        self.measurements.answered = counts.answered - counts.answered_backlog;
         self.phase = Phase::Draining { until_ns: now_ns + nanoseconds(self.options.drain_timeout) };
     }
 

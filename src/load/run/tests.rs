@@ -135,6 +135,43 @@ fn messages_of_the_warm_up_are_not_counted() {
 }
 
 #[test]
+fn a_backlog_of_the_warm_up_does_not_raise_the_measured_rate() {
+    let options = options(|it| {
+        (it.rate, it.warmup) = (Some(1000), Duration::from_millis(700));
+    });
+    // The server stalls in the warm-up, and replies while the run measures.
+    let stall_ns = (100 * MS, 900 * MS);
+    let (tally, measurements) = measurements(&options, FakeNet { stall_ns, ..net() });
+    assert_eq!((measurements.answered, measurements.drive_ns / MS), (2000, 2000));
+    assert!(tally.counts().answered > 2600, "{:?}", tally.counts());
+    let (_, times, ..) = tally.into_parts();
+    assert_eq!((times.response.len(), times.lag.len()), (2000, 2000));
+    assert!(times.response.max() < 200 * MS, "{}", times.response.max());
+}
+
+#[test]
+fn messages_that_were_due_in_the_warm_up_and_sent_later_are_not_measured() {
+    let options = options(|it| {
+        (it.rate, it.warmup) = (Some(1000), Duration::from_millis(700));
+    });
+    let net = FakeNet { sleep_ns: Some((100 * MS, 900 * MS)), ..net() };
+    let (tally, measurements) = measurements(&options, net);
+    assert_eq!((measurements.answered, measurements.drive_ns / MS), (2000, 2000));
+    let (_, times, ..) = tally.into_parts();
+    assert_eq!((times.response.len(), times.lag.len()), (2000, 2000));
+    assert!(times.lag.max() < 1000, "{}", times.lag.max());
+}
+
+#[test]
+fn the_share_of_waiting_is_at_most_all_of_the_time() {
+    let before = Waiting { at_ns: 1000, waited_ns: 500 };
+    let share = |at_ns, waited_ns| Waiting { at_ns, waited_ns }.share_since(before);
+    assert!((share(2000, 750) - 0.25).abs() < 1e-9);
+    assert!((share(2000, 1730) - 1.0).abs() < 1e-9);
+    assert!(share(1000, 500).abs() < 1e-9);
+}
+
+#[test]
 fn one_shot_connections_of_the_warm_up_are_not_counted() {
     let options = options(|it| {
         (it.rate, it.warmup, it.one_shot) = (Some(1000), Duration::from_millis(700), true);

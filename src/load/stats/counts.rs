@@ -23,6 +23,8 @@ pub(crate) struct Counts {
     pub(crate) slow: u64,
     pub(crate) sent: u64,
     pub(crate) answered: u64,
+    /// Of these, messages of an open loop that were due in the warm-up.
+    pub(crate) answered_backlog: u64,
     pub(crate) failed: u64,
     /// Messages that were due while no connection was free to send them.
     pub(crate) never_sent: u64,

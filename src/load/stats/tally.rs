@@ -29,6 +29,8 @@ pub(crate) struct Tally {
     at_interval: Counts,
     /// Messages are due when they are sent.
     closed_loop: bool,
+    /// End of the warm-up.
+    measured_from_ns: u64,
 }
 
 /// The last reply, and how many messages were sent before it.
@@ -53,6 +55,7 @@ impl Tally {
             interval_began_ns: began_ns,
             at_interval: Counts::default(),
             closed_loop,
+            measured_from_ns: 0,
         }
     }
 
@@ -140,6 +143,10 @@ impl Tally {
     pub(crate) fn answered(&mut self, batch: Batch, now_ns: u64) {
         self.counts.answered += u64::from(batch.count);
         self.last_reply = LastReply { at_ns: now_ns, sent: self.counts.sent };
+        if self.is_backlog(&batch) {
+            self.counts.answered_backlog += u64::from(batch.count);
+            return;
+        }
         let service_ns = now_ns.saturating_sub(batch.sent_ns);
         record(&mut self.interval.service, service_ns, batch.count);
         if !self.closed_loop {
@@ -148,9 +155,21 @@ impl Tally {
         }
     }
 
-    /// A message was sent `lag_ns` after it was due.
-    pub(crate) fn record_lag(&mut self, lag_ns: u64) {
-        record(&mut self.interval.lag, lag_ns, 1);
+    /// Whether the messages are left from the warm-up. An open loop measures those that are due while it measures: a
+    /// backlog that is answered then would exceed the offered rate. In a closed loop, as many replies are outstanding
+    /// when measuring ends as when it begins.
+    fn is_backlog(&self, batch: &Batch) -> bool {
+        // The lag is rounded up, so the message was due up to a microsecond later than this.
+        let due_ns = batch.sent_ns.saturating_sub(u64::from(batch.lag_us) * 1000);
+        let rounding_ns = if batch.lag_us > 0 { 999 } else { 0 };
+        !self.closed_loop && due_ns + rounding_ns < self.measured_from_ns
+    }
+
+    /// A message that was due at `due_ns` is sent.
+    pub(crate) fn record_lag(&mut self, due_ns: u64, now_ns: u64) {
+        if due_ns >= self.measured_from_ns {
+            record(&mut self.interval.lag, now_ns.saturating_sub(due_ns), 1);
+        }
     }
 
     /// A connection could not be opened.
@@ -215,8 +234,9 @@ impl Tally {
         self.interval.reset();
     }
 
-    /// Discards the counters and times of messages. Those in flight count as sent now.
-    pub(crate) fn discard_messages(&mut self) {
+    /// The warm-up is over: discards the counters and times of messages. Those in flight count as sent now.
+    pub(crate) fn discard_messages(&mut self, now_ns: u64) {
+        self.measured_from_ns = now_ns;
         self.counts.sent = self.counts.in_flight();
         (self.counts.answered, self.counts.failed) = (0, 0);
         (self.counts.never_sent, self.counts.late, self.counts.duplicate) = (0, 0, 0);

@@ -63,21 +63,35 @@ fn messages_in_flight_are_not_discarded() {
     (tally.counts.sent, tally.counts.failed, tally.counts.lost) = (10, 2, 1);
     (tally.counts.overdue, tally.counts.duplicate, tally.counts.sent_bytes) = (2, 4, 900);
     tally.answered(batch(0, 0, 5), 1000);
-    tally.record_lag(1000);
+    tally.record_lag(0, 1000);
     tally.close_interval(SECOND);
     tally.begin_interval();
-    tally.record_lag(1000);
-    tally.discard_messages();
+    tally.record_lag(0, 1000);
+    tally.discard_messages(5000);
     let count = tally.counts;
     assert_eq!((count.sent, count.answered, count.failed, count.in_flight()), (3, 0, 0, 3));
     assert_eq!((count.opened, count.lost, count.overdue), (3, 1, 2));
     assert_eq!((count.duplicate, count.sent_bytes), (0, 0));
-    // They are answered later, and count then.
-    tally.answered(batch(0, 0, 3), 1000);
+    // They are answered later, which is no part of what is measured.
+    tally.answered(batch(4000, 0, 2), 6000);
+    tally.answered(batch(6000, 3, 1), 7000);
+    tally.record_lag(4999, 6000);
     let (second, _) = tally.close_interval(2 * SECOND);
     assert_eq!((second.sent, second.answered), (0, 3));
+    assert_eq!((tally.counts.answered, tally.counts.answered_backlog), (3, 3));
     let (_, times, ..) = tally.into_parts();
-    assert_eq!((times.response.len(), times.service.len(), times.lag.len()), (3, 3, 0));
+    assert_eq!((times.response.len(), times.service.len(), times.lag.len()), (0, 0, 0));
+}
+
+#[test]
+fn in_a_closed_loop_replies_count_when_they_are_received() {
+    let mut tally = Tally::new(0, true);
+    tally.counts.sent = 3;
+    tally.discard_messages(5000);
+    tally.answered(batch(4000, 0, 3), 6000);
+    assert_eq!((tally.counts.answered, tally.counts.answered_backlog), (3, 0));
+    tally.close_interval(SECOND);
+    assert_eq!(tally.into_parts().1.service.len(), 3);
 }
 
 #[test]
@@ -85,7 +99,7 @@ fn one_shot_connections_are_discarded_with_their_messages() {
     let mut tally = Tally::new(0, false);
     (0..9).for_each(|_| open(&mut tally, SECOND));
     tally.counts.open = 2;
-    tally.discard_messages();
+    tally.discard_messages(5000);
     tally.discard_connections();
     assert_eq!((tally.counts.opened, tally.counts.open, tally.counts.slow), (2, 2, 0));
     assert_eq!(tally.into_parts().1.connect.len(), 0);
