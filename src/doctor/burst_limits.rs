@@ -130,8 +130,20 @@ mod tests {
     fn buffers_and_orphans_are_limits_only_above_their_number() {
         assert!(commands(&[], Some(131_072)).is_empty());
         assert_eq!(commands(&[], Some(131_073)), ["sysctl -w net.ipv4.tcp_max_orphans=262144"]);
+        let orphans_only = commands(&[], Some(600_000));
+        assert_eq!(orphans_only, ["sysctl -w net.ipv4.tcp_max_orphans=1048576"]);
         let both = commands(&[], Some(1_000_000));
         assert_eq!(both[0], "sysctl -w net.ipv4.tcp_mem=\"524288 699050 1048576\"");
         assert_eq!(both.len(), 2);
+    }
+
+    #[test]
+    fn the_accept_queue_is_the_lower_of_limit_and_backlog() {
+        let description = |text| {
+            let somaxconn = ("proc/sys/net/core/somaxconn", Some(text));
+            burst_limits(&machine(&[somaxconn]), None).remove(0).description
+        };
+        assert!(description("128\n").starts_with("128, which caps the backlog of 4096; "));
+        assert!(description("65536\n").starts_with("4,096; "));
     }
 }

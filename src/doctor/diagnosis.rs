@@ -254,4 +254,26 @@ mod tests {
         }
         assert!(diagnosis.to_string().contains("\nserve: unknown\n"));
     }
+
+    #[test]
+    fn without_connections_a_limit_is_raised_to_the_next_limit_or_a_million_or_its_double() {
+        let target = |changed: &[(&str, Option<&str>)]| {
+            let capacity = diagnose(&machine(changed), None).capacities.remove(&Role::Serve).unwrap();
+            (capacity.remedies[0].allows, capacity.remedies[0].target)
+        };
+        let low = (LIMITS, Some("Max open files  100  300  files\n"));
+        assert_eq!(target(&[low]), (245, A_MILLION));
+        // The next limit is lower than a million.
+        assert_eq!(target(&[low, ("proc/sys/fs/file-max", Some("2648\n"))]), (245, 1947));
+        assert_eq!(target(&[("proc/sys/fs/nr_open", Some("2000101\n"))]), (2_000_000, 4_000_000));
+    }
+
+    #[test]
+    fn as_many_connections_as_a_limit_allows_fit() {
+        let low = (LIMITS, Some("Max open files  100  300  files\n"));
+        for (asked, fits, remedies) in [(245, true, 0), (246, false, 1)] {
+            let capacity = &diagnose(&machine(&[low]), Some(asked)).capacities[&Role::Serve];
+            assert_eq!((capacity.fits, capacity.remedies.len()), (Some(fits), remedies), "{asked}");
+        }
+    }
 }

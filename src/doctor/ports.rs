@@ -61,3 +61,20 @@ pub(super) fn tracked(machine: &Machine) -> Limit {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::fixtures::machine;
+
+    #[test]
+    fn reserved_ports_are_not_used() {
+        let reserved = ("proc/sys/net/ipv4/ip_local_reserved_ports", Some("32768-32867\n"));
+        let machine = machine(&[reserved]);
+        assert_eq!(ports(&machine).allows[&Role::DriveBeyond], 60_999 - 32_768 + 1 - 100);
+        // The remedy widens the range, in which they stay reserved.
+        let Remedy { commands, advice } = ports_remedy(&machine, Role::DriveBeyond, 64_513);
+        assert_eq!(commands, ["sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\""]);
+        assert!(advice.unwrap().contains("over 2 addresses"));
+    }
+}

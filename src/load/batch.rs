@@ -24,3 +24,15 @@ impl Batch {
         Self { sent_ns: now_ns, lag_us: u32::try_from(lag_us).unwrap_or(u32::MAX), count: 1 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lag_of_a_message_is_rounded_up() {
+        let lag_us = |due_ns, now_ns| Batch::due(due_ns, now_ns).lag_us;
+        assert_eq!([lag_us(5, 5), lag_us(5, 6), lag_us(5, 1005), lag_us(5, 1006)], [0, 1, 1, 2]);
+        assert_eq!(lag_us(6, 5), 0, "it is sent early");
+    }
+}

@@ -12,6 +12,7 @@ use crate::net::{Connect, DatagramIo, Event, PreciseTime, StopRequests, StreamIo
 pub(crate) struct FakeNet {
     pub(crate) now_ns: u64,
     pub(crate) pipes: Vec<Pipe>,
+    pub(crate) sockets: Vec<DatagramPipe>,
     /// Bytes of a request; 0: only the test replies.
     pub(crate) request_bytes: usize,
     pub(crate) reply: Vec<u8>,
@@ -19,6 +20,14 @@ pub(crate) struct FakeNet {
     pub(crate) stall_ns: (u64, u64),
     /// The generator sleeps from the first time to the second.
     pub(crate) sleep_ns: Option<(u64, u64)>,
+    /// How long a write takes.
+    pub(crate) write_ns: u64,
+    /// Errors of the next connections.
+    pub(crate) connect_errors: VecDeque<io::ErrorKind>,
+    /// When the server ends the streams of the first connections.
+    pub(crate) ends_ns: VecDeque<u64>,
+    /// Source addresses of the connections that were tried.
+    pub(crate) tried_sources: Vec<Option<IpAddr>>,
     /// When a stop request arrives.
     pub(crate) stop_at_ns: Option<u64>,
 }
@@ -39,6 +48,16 @@ pub(crate) struct Pipe {
     pub(crate) broken: Option<io::ErrorKind>,
     pub(crate) is_closed: bool,
     is_announced: bool,
+}
+
+/// A socket for datagrams. Only the test answers.
+#[derive(Debug)]
+pub(crate) struct DatagramPipe {
+    pub(crate) token: Token,
+    /// All datagrams sent, in order.
+    pub(crate) sent: Vec<Vec<u8>>,
+    /// Datagrams that can be received.
+    pub(crate) incoming: VecDeque<Vec<u8>>,
 }
 
 impl FakeNet {
@@ -77,6 +96,7 @@ impl StreamIo for FakeNet {
 
     fn write(&mut self, pipe: &usize, bytes: &[u8]) -> io::Result<usize> {
         let request_bytes = self.request_bytes.max(1);
+        self.now_ns += self.write_ns;
         let it = &mut self.pipes[*pipe];
         if let Some(kind) = it.broken {
             return Err(kind.into());
@@ -109,13 +129,16 @@ impl StreamIo for FakeNet {
 }
 
 impl DatagramIo for FakeNet {
-    type Socket = ();
+    type Socket = usize;
 
-    fn receive(&mut self, (): &(), _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        Err(io::ErrorKind::WouldBlock.into())
+    fn receive(&mut self, socket: &usize, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let datagram = self.sockets[*socket].incoming.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        buffer[..datagram.len()].copy_from_slice(&datagram);
+        Ok((datagram.len(), SocketAddr::from(([127, 0, 0, 1], 9))))
     }
 
-    fn send(&mut self, (): &(), _: &[u8], _: SocketAddr) -> io::Result<()> {
+    fn send(&mut self, socket: &usize, datagram: &[u8], _: SocketAddr) -> io::Result<()> {
+        self.sockets[*socket].sent.push(datagram.to_vec());
         Ok(())
     }
 }
@@ -127,13 +150,17 @@ impl StopRequests for FakeNet {
 }
 
 impl Connect for FakeNet {
-    fn connect(&mut self, _: Option<IpAddr>, _: SocketAddr, token: Token) -> io::Result<usize> {
+    fn connect(&mut self, source: Option<IpAddr>, _: SocketAddr, token: Token) -> io::Result<usize> {
+        self.tried_sources.push(source);
+        if let Some(kind) = self.connect_errors.pop_front() {
+            return Err(kind.into());
+        }
         self.pipes.push(Pipe {
             token,
             written: Vec::new(),
             room: usize::MAX,
             incoming: VecDeque::new(),
-            delayed: VecDeque::new(),
+            delayed: self.ends_ns.pop_front().map(|at_ns| (at_ns, Vec::new())).into_iter().collect(),
             broken: None,
             is_closed: false,
             is_announced: false,
@@ -145,8 +172,9 @@ impl Connect for FakeNet {
         Ok(true)
     }
 
-    fn connect_socket(&mut self, _: Option<IpAddr>, _: SocketAddr, _: Token) -> io::Result<()> {
-        Ok(())
+    fn connect_socket(&mut self, _: Option<IpAddr>, _: SocketAddr, token: Token) -> io::Result<usize> {
+        self.sockets.push(DatagramPipe { token, sent: Vec::new(), incoming: VecDeque::new() });
+        Ok(self.sockets.len() - 1)
     }
 }
 
@@ -185,12 +213,12 @@ impl PreciseTime for FakeNet {
             while is_due(pipe) {
                 pipe.incoming.extend(pipe.delayed.pop_front().map(|(_, text)| text));
             }
-            // As with the kernel, a short read means that nothing is left.
+            // As with the kernel, a short read means that nothing is left, unless the stream has ended.
+            let ended = pipe.incoming.iter().any(Vec::is_empty);
             let all: Vec<u8> = std::mem::take(&mut pipe.incoming).into_iter().flatten().collect();
-            if !all.is_empty() {
-                pipe.incoming.push_back(all);
-            }
-            events.push(Event { token: pipe.token, readable, writable: !pipe.is_announced, ended: false });
+            pipe.incoming.extend([all].into_iter().filter(|all| !all.is_empty()));
+            pipe.incoming.extend(ended.then(Vec::new));
+            events.push(Event { token: pipe.token, readable, writable: !pipe.is_announced, ended });
             pipe.is_announced = true;
         }
         Ok(())

@@ -202,6 +202,8 @@ const LAG_MAX_US: f64 = 100.0;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::batch::Batch;
+    use crate::load::error_kind::ErrorKind;
 
     fn why(change: impl FnOnce(&mut Summary)) -> Option<InvalidReason> {
         why_with(change, 0, 0.0)
@@ -256,5 +258,35 @@ mod tests {
         assert_eq!(lag(100.0, 200.0), None);
         assert_eq!(lag(100.1, 200.0), Some(InvalidReason::Late(100.1)));
         assert_eq!(why(|it| it.schedule_lag_us.p99 = None), None);
+    }
+
+    #[test]
+    fn each_number_is_that_of_its_counter() {
+        let options = LoadOptions { connections: 9, ..LoadOptions::of("month".parse().unwrap()) };
+        let mut tally = Tally::new(0, true);
+        (0..2).for_each(|_| tally.requested());
+        tally.opened(3_000_000);
+        tally.open_failed(ErrorKind::Refused, String::new);
+        tally.sent(5);
+        (0..2).for_each(|_| tally.overdue());
+        tally.answered(Batch::on_time(0, 2), 1000);
+        tally.answered_late(Batch::on_time(0, 1), 1000);
+        (tally.wrote(100), tally.read(7));
+        tally.close_interval(1);
+        let measurements = Measurements {
+            drive_ns: 2_000_000_000,
+            answered: 2,
+            stopped_opening: Some(ErrorKind::Descriptors),
+            waited_ns: 500_000_000,
+            ..Measurements::default()
+        };
+        let summary = outcome(&options, tally, &measurements, &Baseline::now(0)).summary;
+        let Datagrams { sent, answered, late, lost, .. } = summary.datagrams.unwrap();
+        assert_eq!((sent, answered, late, lost), (5, 2, 1, 2));
+        assert_eq!((summary.bytes.sent, summary.bytes.received), (100, 7));
+        assert_eq!((summary.duration_seconds, summary.messages.rate), (2.0, 1.0));
+        assert_eq!((summary.connections.asked, summary.connections.opened), (9, 1));
+        assert_eq!(summary.connections.limited_by, Some(ErrorKind::Descriptors.limit(true)));
+        assert_eq!((summary.latency_us.service.count, summary.latency_us.connect.count), (3, 1));
     }
 }

@@ -2,6 +2,8 @@
 
 mod requests;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io;

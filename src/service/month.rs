@@ -12,7 +12,7 @@ pub const INTRODUCTION: &str =
     "\nHey there I am going to provide you the month, if you Provide me an integer from 1-12\n";
 
 /// The names, January first.
-const MONTHS: [&str; 12] = [
+pub(crate) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",

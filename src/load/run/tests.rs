@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
+
 use super::super::fake_net::FakeNet;
 use super::super::sources::Sources;
 use super::super::traffic::Plan;
 use super::*;
 use crate::frame;
 use crate::load::message_buffers::MessageBuffers;
-use crate::load::stats::summary::Second;
+use crate::load::outcome::{Baseline, outcome};
+use crate::load::stats::latency::Latency;
+use crate::load::stats::summary::{Outcome, Second};
 use crate::load::stats::tally::seconds;
 use crate::load::stats::times::Times;
 use crate::load::tcp::TcpTraffic;
@@ -130,6 +134,7 @@ fn messages_of_the_warm_up_are_not_counted() {
     let count = *tally.counts();
     assert_eq!((count.sent, count.answered), (2000, 2000));
     assert_eq!((measurements.answered, measurements.drive_ns / MS), (2000, 2000));
+    assert!(measurements.idle_ns <= measurements.drive_ns, "{measurements:?}");
     assert_eq!(tally.into_parts().1.response.len(), 2000);
     assert_eq!(seen.0, ["driving", "measuring"]);
 }
@@ -238,4 +243,91 @@ fn mul_div_does_not_overflow() {
     assert_eq!(opening::mul_div(u64::MAX, 3, 3), u64::MAX);
     assert_eq!(opening::mul_div(u64::MAX, 3, 1), u64::MAX);
     assert_eq!(opening::mul_div(7, 10, 4), 17);
+}
+
+/// The result of a run.
+fn result_of(options: &LoadOptions, net: FakeNet) -> Outcome {
+    let (tally, measurements) = measurements(options, net);
+    outcome(options, tally, &measurements, &Baseline::now(0))
+}
+
+#[test]
+fn response_times_run_from_when_messages_were_due_and_service_times_from_when_they_were_sent() {
+    let options = options(|it| it.rate = Some(1000));
+    let result = result_of(&options, FakeNet { sleep_ns: Some((500 * MS, 1500 * MS)), ..net() });
+    let max = |latency: &Latency| latency.max.unwrap() / 1000.0;
+    let latency = &result.summary.latency_us;
+    assert!((max(&latency.response) - 1000.0).abs() <= 1.0, "{latency:?}");
+    assert!(max(&latency.service) < 1.0, "{latency:?}");
+    assert!(max(&latency.connect) < 1.0, "{latency:?}");
+    let lag_max_us = result.summary.schedule_lag_us.max.unwrap();
+    assert!((lag_max_us / 1000.0 - 1000.0).abs() <= 1.0, "{lag_max_us}");
+    // The messages of the sleep are sent and answered in its last second.
+    let response_max_us = result.seconds.iter().filter_map(|second| second.response_us.max);
+    assert_eq!(response_max_us.reduce(f64::max), latency.response.max);
+}
+
+#[test]
+fn a_second_has_its_lag_and_its_response_times() {
+    let options = options(|it| it.rate = Some(1000));
+    let result = result_of(&options, FakeNet { stall_ns: (900 * MS, 1900 * MS), ..net() });
+    // The messages of the stall were sent in time and answered late, in the second of its end.
+    let second = result.seconds.iter().find(|second| second.answered > 1000).unwrap();
+    assert!(second.response_us.max.unwrap() >= 850_000.0, "{second:?}");
+    assert!(second.lag_us.max.unwrap() < 1000.0, "{second:?}");
+}
+
+#[test]
+fn replies_that_come_after_the_sending_are_not_in_the_rate() {
+    let options = options(|it| it.rate = Some(1000));
+    let result = result_of(&options, FakeNet { stall_ns: (1050 * MS, 2500 * MS), ..net() }).summary;
+    assert_eq!((result.messages.sent, result.messages.acknowledged), (2000, 2000));
+    assert!((result.duration_seconds - 2.0).abs() < 0.01, "{}", result.duration_seconds);
+    // Those of the first of two seconds.
+    assert!((result.messages.rate - 500.0).abs() < 5.0, "{}", result.messages.rate);
+}
+
+#[test]
+fn the_response_time_of_a_one_shot_message_includes_its_wait_for_a_free_connection() {
+    let options = options(|it| (it.rate, it.one_shot) = (Some(1000), true));
+    let result = result_of(&options, FakeNet { stall_ns: (0, 1000 * MS), ..net() });
+    let summary = &result.summary;
+    assert_eq!((summary.messages.sent, summary.messages.acknowledged), (2000, 2000));
+    // Four of the messages that were due in the stall had a connection; the others waited for its end.
+    let (response, service) = (&result.times.response, &result.times.service);
+    let slow = |of: &Histogram<u64>| of.len() - of.count_between(0, 10 * MS);
+    assert!(slow(response).abs_diff(1000) <= 11, "{}", slow(response));
+    assert_eq!(slow(service), 4);
+}
+
+#[test]
+fn one_shot_connections_are_as_many_as_their_messages_and_are_opened_while_these_are_sent() {
+    let options = options(|it| (it.rate, it.one_shot) = (Some(1000), true));
+    let connections = result_of(&options, net()).summary.connections;
+    assert_eq!((connections.asked, connections.opened, connections.failed), (2000, 2000, 0));
+    assert!((connections.open_rate - 1000.0).abs() < 10.0, "{connections:?}");
+}
+
+#[test]
+fn messages_that_were_not_due_when_a_run_was_stopped_do_not_count_as_never_sent() {
+    let options = options(|it| it.rate = Some(1000));
+    let (tally, measurements) = measurements(&options, FakeNet { stop_at_ns: Some(1050 * MS), ..net() });
+    assert!(tally.counts().sent.abs_diff(1000) <= 1, "{:?}", tally.counts());
+    assert!(measurements.never_sent <= 1, "{}", measurements.never_sent);
+}
+
+#[test]
+fn a_generator_is_busy_while_it_writes() {
+    let options = options(|it| it.rate = Some(1000));
+    let result = result_of(&options, FakeNet { write_ns: MS / 4, ..net() }).summary;
+    assert!((result.generator.busy - 0.25).abs() < 0.01, "{}", result.generator.busy);
+}
+
+#[test]
+fn connections_that_a_server_closes_one_after_the_other_before_the_start_are_not_opened() {
+    let options = options(|it| it.rate = Some(1000));
+    // Each is closed less than the time of settling after the one before.
+    let ends_ns = [40 * MS, 80 * MS].into();
+    let counts = *measurements(&options, FakeNet { ends_ns, ..net() }).0.counts();
+    assert_eq!((counts.opened, counts.open_failed, counts.lost), (2, 2, 0));
 }

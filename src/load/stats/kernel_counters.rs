@@ -111,4 +111,20 @@ mod tests {
         assert!(all >= own && own > 0);
         assert!(scheduler_times().cpu_ns > 0);
     }
+
+    #[test]
+    fn drops_are_counted_from_the_start_of_the_run() {
+        let drops = |n| DatagramDrops {
+            receive_buffer: n,
+            own_receive_buffer: 2 * n,
+            server_receive_buffer: 3 * n,
+            send_buffer: 4 * n,
+            no_port: 5 * n,
+        };
+        let DatagramDrops { receive_buffer, own_receive_buffer, server_receive_buffer, send_buffer, no_port } =
+            drops(10).since(drops(4));
+        // The counters of the sockets of this run started at zero.
+        assert_eq!((receive_buffer, own_receive_buffer, server_receive_buffer), (6, 20, 18));
+        assert_eq!((send_buffer, no_port), (24, 30));
+    }
 }

@@ -132,4 +132,15 @@ mod tests {
         let latency = Latency::of(&Histogram::new(3).unwrap());
         assert_eq!((latency.p50, latency.max, latency.mean, latency.count), (None, None, None, 0));
     }
+
+    #[test]
+    fn each_percentile_is_that_of_its_name() {
+        let mut histogram = Histogram::new(3).unwrap();
+        for (us, count) in [(1, 600_000), (2, 350_000), (3, 45_000), (4, 4500), (5, 450), (6, 50)] {
+            histogram.record_n(us * 1000, count).unwrap();
+        }
+        let Latency { p50, p90, p99, p99_9, p99_99, max, mean, count } = Latency::of(&histogram);
+        let found = [p50, p90, p99, p99_9, p99_99, max, mean].map(|us| us.unwrap().floor());
+        assert_eq!((found, count), ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1.0], 1_000_000));
+    }
 }

@@ -252,3 +252,27 @@ fn a_connection_times_out_by_its_own_start_and_not_by_an_earlier_one() {
     assert_eq!((it.messages(), it.context.net.pipes[first].is_closed), ((258, 256, 1), true));
     assert_eq!(next_ns, Some(1001), "the last was requested later");
 }
+
+#[test]
+fn the_time_to_connect_runs_from_the_request() {
+    let mut it = Fixture::open(0, |_| {});
+    it.context.net.now_ns = 100;
+    assert_eq!(it.with(TcpTraffic::open_next), None);
+    it.context.net.now_ns = 600;
+    it.ready(it.context.net.event(0));
+    let (_, times) = it.context.tally.close_interval(600);
+    assert_eq!((times.connect.len(), times.connect.max()), (1, 500));
+}
+
+#[test]
+fn a_source_without_ports_is_passed_over_and_any_other_error_is_not() {
+    let sources = ["127.0.0.5/32", "127.0.0.6/32"].map(|source| source.parse().unwrap());
+    let tried_after = |kind: io::ErrorKind| {
+        let mut it = Fixture::open(0, |plan| plan.sources = Sources::new(&sources, plan.target, 1));
+        it.context.net.connect_errors.push_back(kind);
+        it.with(TcpTraffic::open_next);
+        (it.context.net.tried_sources.len(), it.context.tally.counts().open_failed)
+    };
+    assert_eq!(tried_after(io::ErrorKind::AddrNotAvailable), (2, 0));
+    assert_eq!(tried_after(io::ErrorKind::ConnectionRefused), (1, 1));
+}

@@ -158,6 +158,16 @@ fn the_connections_of_an_interval_have_their_times() {
 }
 
 #[test]
+fn a_connection_that_opens_ends_a_series_of_failures() {
+    let mut tally = Tally::new(0, false);
+    (0..2).for_each(|_| tally.requested());
+    (0..2).for_each(|_| tally.open_failed(ErrorKind::Refused, String::new));
+    assert_eq!(tally.counts.consecutive_failures, 2);
+    open(&mut tally, 0);
+    assert_eq!(tally.counts.consecutive_failures, 0);
+}
+
+#[test]
 fn a_connection_whose_first_packet_was_lost_is_slow() {
     let mut tally = Tally::new(0, false);
     open(&mut tally, SYN_RETRY_NS - 1);

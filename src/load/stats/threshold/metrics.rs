@@ -258,6 +258,7 @@ fn parse_decimal(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::summary::Datagrams;
     use super::*;
 
     #[test]
@@ -282,6 +283,49 @@ mod tests {
         assert_eq!(parse_time("0s"), Some(0.0));
         for text in ["", "5", "s", "1.s", ".5s", "+1s", "1m", "1µs", "1msec", "1 s", "٣s"] {
             assert_eq!(parse_time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_metric_is_that_of_its_name() {
+        let mut summary = Summary::sample();
+        (summary.messages.rate, summary.messages.failed, summary.messages.unanswered) = (1.0, 2, 3);
+        summary.valid = false;
+        let connections = &mut summary.connections;
+        (connections.opened, connections.open_rate) = (4, 5.0);
+        (connections.failed, connections.lost) = (6, 7);
+        summary.datagrams = Some(Datagrams { lost: 8, late: 9, ..Datagrams::default() });
+        let times = Latency {
+            p50: Some(10.0),
+            p90: Some(11.0),
+            p99: Some(12.0),
+            p99_9: Some(13.0),
+            p99_99: Some(14.0),
+            max: Some(15.0),
+            mean: Some(16.0),
+            count: 17,
+        };
+        summary.latency_us.connect = times;
+        for (name, value) in [
+            ("rate", 1.0),
+            ("failed", 2.0),
+            ("unanswered", 3.0),
+            ("invalid", 1.0),
+            ("opened", 4.0),
+            ("open_rate", 5.0),
+            ("failed_connections", 6.0),
+            ("lost_connections", 7.0),
+            ("lost_datagrams", 8.0),
+            ("late_datagrams", 9.0),
+            ("connect_p50", 10.0),
+            ("connect_p90", 11.0),
+            ("connect_p99", 12.0),
+            ("connect_p99.9", 13.0),
+            ("connect_p99.99", 14.0),
+            ("connect_max", 15.0),
+            ("connect_mean", 16.0),
+        ] {
+            assert_eq!(Metric::named(name).unwrap().of(&summary), Ok(value), "{name}");
         }
     }
 }

@@ -175,3 +175,28 @@ fn files_are_read_and_merged() {
     log.append_tagged(Duration::ZERO, Duration::from_secs(1), [(RESPONSE, &histogram(&[5]))]).unwrap();
     assert_eq!(merge([&path, &path]).unwrap().histograms[RESPONSE].len(), 2);
 }
+
+#[test]
+fn the_span_is_from_the_first_start_to_the_latest_end_in_any_order_of_lines() {
+    let log = String::from_utf8(log_of(&[vec![1], vec![2], vec![3]])).unwrap();
+    let (intervals, header): (Vec<&str>, Vec<&str>) = log.lines().partition(|line| line.starts_with("Tag="));
+    let reversed: Vec<&str> = header.into_iter().chain(intervals.into_iter().rev()).collect();
+    let later = log.replace("1797854400", "1797854460");
+    for logs in [[&log, &reversed.join("\n")], [&later, &log], [&log, &later]] {
+        let seconds = if logs.contains(&&later) { 63 } else { 3 };
+        assert_eq!(merged(logs.map(|log| log.as_bytes())).unwrap().span(), Duration::from_secs(seconds));
+    }
+}
+
+#[test]
+fn a_timestamp_is_relative_to_the_base_time_then_to_the_start_time_then_to_the_epoch() {
+    let log = String::from_utf8(log_of(&[vec![1], vec![2]])).unwrap();
+    // A tool that keeps one base for several logs, and one that writes the time since the epoch.
+    let other_start = log.replace("#[StartTime: 1797854400", "#[StartTime: 1797850000");
+    let absolute = log.replace("#[BaseTime", "#[Base").replace(",0.000,", ",1797854400.000,");
+    let absolute = absolute.replace(",1.000,1.000,", ",1797854401.000,1.000,");
+    for other in [&other_start, &absolute] {
+        let span = merged([log.as_bytes(), other.as_bytes()]).unwrap().span();
+        assert_eq!(span, Duration::from_secs(2), "{other}");
+    }
+}
