@@ -87,6 +87,10 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
     }
 
     fn stop(&mut self, context: &mut Context<N>) {
+        // Messages that have become due in this turn may still find a free slot.
+        while !self.waiting.is_empty() && !self.free.is_empty() {
+            self.start_messages(context);
+        }
         self.is_sending = false;
         let unsent = std::mem::take(&mut self.waiting).len() as u64;
         if unsent > 0 {

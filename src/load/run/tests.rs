@@ -331,3 +331,12 @@ fn connections_that_a_server_closes_one_after_the_other_before_the_start_are_not
     let counts = *measurements(&options, FakeNet { ends_ns, ..net() }).0.counts();
     assert_eq!((counts.opened, counts.open_failed, counts.lost), (2, 2, 0));
 }
+
+#[test]
+fn one_shot_messages_that_become_due_just_before_the_end_are_sent() {
+    let options = options(|it| (it.rate, it.one_shot, it.connections) = (Some(1000), true, 100));
+    let (tally, measurements) =
+        measurements(&options, FakeNet { sleep_ns: Some((1950 * MS, 2020 * MS)), ..net() });
+    assert_eq!((tally.counts().sent, measurements.never_sent), (2000, 0));
+    assert_eq!(tally.into_parts().2, []);
+}
