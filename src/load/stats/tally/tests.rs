@@ -151,7 +151,7 @@ fn the_connections_of_an_interval_have_their_times() {
     tally.begin_interval();
     // The warm-up ends in the next interval: connections of a run with persistent ones are not discarded.
     open(&mut tally, 1000);
-    tally.discard_messages();
+    tally.discard_messages(5000);
     let (second, times) = tally.close_interval(SECOND);
     assert_eq!((second.opened, second.connect_us.max, times.connect.len()), (1, Some(1.0), 1));
     assert_eq!(tally.into_parts().1.connect.len(), 4);
