@@ -277,7 +277,7 @@ mod tests {
             drive_ns: 2_000_000_000,
             answered: 2,
             stopped_opening: Some(ErrorKind::Descriptors),
-            waited_ns: 500_000_000,
+            waited_share: 0.5,
             ..Measurements::default()
         };
         let summary = outcome(&options, tally, &measurements, &Baseline::now(0)).summary;
@@ -288,5 +288,6 @@ mod tests {
         assert_eq!((summary.connections.asked, summary.connections.opened), (9, 1));
         assert_eq!(summary.connections.limited_by, Some(ErrorKind::Descriptors.limit(true)));
         assert_eq!((summary.latency_us.service.count, summary.latency_us.connect.count), (3, 1));
+        assert_eq!(summary.why_invalid, Some(InvalidReason::Waited(0.5)));
     }
 }
