@@ -277,6 +277,7 @@ mod tests {
             drive_ns: 2_000_000_000,
             answered: 2,
             stopped_opening: Some(ErrorKind::Descriptors),
+            idle_ns: 1_000_000_000,
             waited_share: 0.5,
             ..Measurements::default()
         };
