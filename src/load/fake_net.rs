@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use crate::net::{Connect, DatagramIo, Event, PreciseTime, StopRequests, StreamIo, Token};
 
@@ -150,7 +150,7 @@ impl StopRequests for FakeNet {
 }
 
 impl Connect for FakeNet {
-    fn connect(&mut self, source: Option<IpAddr>, _: SocketAddr, token: Token) -> io::Result<usize> {
+    fn connect(&mut self, source: Option<SocketAddr>, _: SocketAddr, token: Token) -> io::Result<usize> {
         self.tried_sources.push(source);
         if let Some(kind) = self.connect_errors.pop_front() {
             return Err(kind.into());
@@ -172,11 +172,21 @@ impl Connect for FakeNet {
         Ok(true)
     }
 
-    fn connect_socket(&mut self, _: Option<IpAddr>, _: SocketAddr, token: Token) -> io::Result<usize> {
+    fn local_address(_: &usize) -> io::Result<SocketAddr> {
+        Ok(LOCAL)
+    }
+
+    fn connect_socket(&mut self, _: Option<SocketAddr>, _: SocketAddr, token: Token) -> io::Result<usize> {
         self.sockets.push(DatagramPipe { token, sent: Vec::new(), incoming: VecDeque::new() });
         Ok(self.sockets.len() - 1)
     }
+
+    fn local_address_of_socket(_: &usize) -> io::Result<SocketAddr> {
+        Ok(LOCAL)
+    }
 }
+
+const LOCAL: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 40_000));
 
 impl PreciseTime for FakeNet {
     fn now_ns(&mut self) -> u64 {

@@ -96,11 +96,9 @@ fn drive(
     observer: &mut dyn Observer,
 ) -> io::Result<(Tally, Measurements)> {
     let client = options.target.client_side();
-    // A closed connection occupies its port for a while, so one-shot connections need more ports than are open.
-    let wanted = if options.one_shot { ONE_SHOT_SOURCES } else { Sources::wanted(connections) };
     let plan = Plan {
         target,
-        sources: Sources::new(&options.sources, target, wanted),
+        sources: Sources::new(&options.sources, target, connections, options.one_shot),
         active: if client.is_none() { 0 } else { options.active.unwrap_or(options.connections) },
         pipeline: options.rate.is_none().then_some(options.pipeline),
         one_shot: options.one_shot,
@@ -116,9 +114,6 @@ fn drive(
     let traffic = TcpTraffic::new(plan, messages, connections as usize);
     Run::new(options, net, traffic, connections).run(observer)
 }
-
-/// Source addresses of one-shot connections on loopback.
-const ONE_SHOT_SOURCES: usize = 64;
 
 /// Why a run did not start.
 #[derive(Debug)]

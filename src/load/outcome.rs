@@ -84,6 +84,7 @@ fn connections(options: &LoadOptions, tally: &Tally, measurements: &Measurements
     let counts = tally.counts();
     // A one-shot connection belongs to a message: if it cannot be opened, the message has failed.
     let asked = if options.one_shot { counts.sent } else { options.connections.into() };
+    // Its opening lasts as long as messages are sent.
     let open_ns = if options.one_shot { measurements.drive_ns } else { measurements.open_ns };
     let cause = measurements.stopped_opening.or_else(|| tally.main_open_error());
     Connections {
@@ -93,8 +94,9 @@ fn connections(options: &LoadOptions, tally: &Tally, measurements: &Measurements
         lost: counts.lost,
         lost_idle: counts.lost_idle,
         slow: counts.slow,
-        open_seconds: seconds(measurements.open_ns),
+        open_seconds: seconds(open_ns),
         open_rate: rate(counts.opened, open_ns),
+        sources: measurements.sources.clone(),
         limited_by: cause.filter(|_| counts.opened < asked).map(|kind| kind.limit(counts.opened > 0)),
     }
 }

@@ -16,6 +16,7 @@ use std::io;
 use super::observer::Observer;
 use super::options::LoadOptions;
 use super::schedule::{SECOND_NS, Schedule};
+use super::sources::SourceUse;
 use super::traffic::{Context, Traffic};
 use crate::load::error_kind::ErrorKind;
 use crate::load::stats::ending::{EndedEarly, Stage};
@@ -63,6 +64,8 @@ pub(crate) struct Measurements {
     pub(crate) waited_share: f64,
     /// Anonymous memory of a connection.
     pub(crate) bytes_per_connection: Option<f64>,
+    /// Where connections were requested from.
+    pub(crate) sources: Vec<SourceUse>,
     /// Resident memory at the end, with all connections still open.
     pub(crate) rss_bytes: u64,
 }
@@ -177,6 +180,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         self.report_last(observer);
         self.measure_silence();
         self.measurements.rss_bytes = kernel_counters::memory_bytes().0;
+        self.measurements.sources = self.traffic.sources().uses();
         Ok((self.context.tally, self.measurements))
     }
 

@@ -17,6 +17,7 @@ use super::conn::{ConnEvent, State};
 use super::conn_table::ConnTable;
 use super::error_kind::ErrorKind;
 use super::message_buffers::{MessageBuffers, READ_BYTES_MAX};
+use super::sources::Sources;
 use super::stats::tally::Tally;
 use super::traffic::{Context, Plan, Traffic};
 use crate::conn::token::{ConnId, Source};
@@ -149,6 +150,10 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         if self.plan.one_shot && self.is_sending {
             self.start_messages(context);
         }
+    }
+
+    fn sources(&mut self) -> &mut Sources {
+        &mut self.plan.sources
     }
 
     fn check(&self, tally: &Tally) {

@@ -64,6 +64,9 @@ pub(crate) trait Traffic<N: ClientNet> {
         tally.counts().in_flight() == 0
     }
 
+    /// The sources of the connections.
+    fn sources(&mut self) -> &mut Sources;
+
     /// Asserts, in debug builds, that the connections agree with each other and with the counters.
     fn check(&self, tally: &Tally);
 }

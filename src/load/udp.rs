@@ -14,6 +14,7 @@ use super::traffic::{Context, Plan, Traffic};
 use crate::conn::token::{ConnId, Source};
 use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
+use crate::load::sources::Sources;
 use crate::load::stats::tally::Tally;
 use crate::net::{ClientNet, Event};
 use crate::service::DatagramClient;
@@ -182,12 +183,13 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
     fn open_next(&mut self, context: &mut Context<N>) -> Option<ErrorKind> {
         let key = u32::try_from(self.peers.len()).expect("sockets are counted in 32 bits");
         let now_ns = context.net.now_ns();
-        let source = self.plan.sources.next_address();
         let token = Source::Conn(ConnId { key, generation: 0 }).into();
         let session = Session::new(now_ns, in_flight_max(self.client));
         self.peers.push(Peer { socket: None, session });
         context.tally.requested();
-        match context.net.connect_socket(source, self.plan.target, token) {
+        let target = self.plan.target;
+        let connect = |source| context.net.connect_socket(source, target, token);
+        match self.plan.sources.open(connect, N::local_address_of_socket) {
             Ok(socket) => {
                 self.peer(key).socket = Some(socket);
                 self.greet(context, key, now_ns);
@@ -254,6 +256,10 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
 
     fn is_drained(&self, tally: &Tally) -> bool {
         tally.counts().in_flight() <= tally.counts().overdue
+    }
+
+    fn sources(&mut self) -> &mut Sources {
+        &mut self.plan.sources
     }
 
     fn check(&self, tally: &Tally) {

@@ -2,7 +2,7 @@
 //! a millisecond.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::{DatagramIo, Event, StopRequests, StreamIo, Token};
 
@@ -13,14 +13,24 @@ impl<N: Connect + PreciseTime + StopRequests> ClientNet for N {}
 
 /// Opens the sockets of a client.
 pub(crate) trait Connect: StreamIo + DatagramIo {
-    /// Begins to connect to `peer`, from `source` if one is given, and makes the poller report its events. It
+    /// Begins to connect to `peer`, from `source` if one is given (from any port if its port is 0), and makes the poller report its events. It
     /// is open once [`connected`](Self::connected) returns true, which is worth asking after an event.
     ///
     /// # Errors
-    /// `AddrNotAvailable` when no port of the source is free; out of descriptors or memory; refused, or
-    /// unreachable, as far as that is known at once.
-    fn connect(&mut self, source: Option<IpAddr>, peer: SocketAddr, token: Token)
-    -> io::Result<Self::Stream>;
+    /// `AddrNotAvailable` when no port of the source is free; `AddrInUse` when the port of the source is not; out of
+    /// descriptors or memory; refused, or unreachable, as far as that is known at once.
+    fn connect(
+        &mut self,
+        source: Option<SocketAddr>,
+        peer: SocketAddr,
+        token: Token,
+    ) -> io::Result<Self::Stream>;
+
+    /// The address that a stream was opened from.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    fn local_address(stream: &Self::Stream) -> io::Result<SocketAddr>;
 
     /// Whether the connection is open.
     ///
@@ -35,10 +45,16 @@ pub(crate) trait Connect: StreamIo + DatagramIo {
     /// As for [`connect`](Self::connect).
     fn connect_socket(
         &mut self,
-        source: Option<IpAddr>,
+        source: Option<SocketAddr>,
         peer: SocketAddr,
         token: Token,
     ) -> io::Result<Self::Socket>;
+
+    /// The address that a socket was opened from.
+    ///
+    /// # Errors
+    /// It is not known.
+    fn local_address_of_socket(socket: &Self::Socket) -> io::Result<SocketAddr>;
 }
 
 /// A clock and a poller for a schedule.

@@ -2,7 +2,7 @@
 
 use std::io;
 #[cfg(feature = "cli")]
-use std::net::{IpAddr, TcpStream};
+use std::net::TcpStream;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -57,13 +57,18 @@ pub(crate) fn bind(address: SocketAddr, options: SocketOptions) -> io::Result<Ud
 /// # Errors
 /// No port, descriptor or memory is left, or the peer is known to be unreachable.
 #[cfg(feature = "cli")]
-pub(crate) fn connect(source: Option<IpAddr>, peer: SocketAddr) -> io::Result<TcpStream> {
+pub(crate) fn connect(source: Option<SocketAddr>, peer: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(peer), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
     if let Some(source) = source {
-        // The kernel chooses the port when it knows the peer. So one port serves for several peers, and the
-        // kernel need not search for a port that is not used at all.
-        nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true)?;
+        if source.port() == 0 {
+            // The kernel chooses the port when it knows the peer. So one port serves for several peers, and the
+            // kernel need not search for a port that is not used at all.
+            nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true)?;
+        } else {
+            // An earlier connection of the port may be in TIME_WAIT.
+            socket.set_reuse_address(true)?;
+        }
         bind_to(&socket, source)?;
     }
     match socket.connect(&peer.into()) {
@@ -77,7 +82,7 @@ pub(crate) fn connect(source: Option<IpAddr>, peer: SocketAddr) -> io::Result<Tc
 /// # Errors
 /// No port, descriptor or memory is left, or the peer is unreachable.
 #[cfg(feature = "cli")]
-pub(crate) fn connect_datagrams(source: Option<IpAddr>, peer: SocketAddr) -> io::Result<UdpSocket> {
+pub(crate) fn connect_datagrams(source: Option<SocketAddr>, peer: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(peer), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
     if let Some(source) = source {
         bind_to(&socket, source)?;
@@ -86,14 +91,15 @@ pub(crate) fn connect_datagrams(source: Option<IpAddr>, peer: SocketAddr) -> io:
     Ok(socket.into())
 }
 
-/// Binds the socket to its own address. An address that is not this machine's has an error of its own, since
+/// Binds the socket to its own address and port. An address that is not this machine's has an error of its own, since
 /// connecting fails with the same error when no port is free.
 #[cfg(feature = "cli")]
-fn bind_to(socket: &Socket, source: IpAddr) -> io::Result<()> {
-    socket.bind(&SocketAddr::new(source, 0).into()).map_err(|error| match error.raw_os_error() {
-        Some(libc::EADDRNOTAVAIL) => {
-            io::Error::new(io::ErrorKind::InvalidInput, format!("{source} is not an address of this machine"))
-        }
+fn bind_to(socket: &Socket, source: SocketAddr) -> io::Result<()> {
+    socket.bind(&source.into()).map_err(|error| match error.raw_os_error() {
+        Some(libc::EADDRNOTAVAIL) => io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{} is not an address of this machine", source.ip()),
+        ),
         _ => error,
     })
 }

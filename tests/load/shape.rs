@@ -12,7 +12,7 @@ pub(crate) const SHAPE: &str = "
     connections/asked count, connections/opened count, connections/failed count, connections/lost count,
     connections/lost_idle count,
     connections/slow count, connections/open_seconds number, connections/open_rate number,
-    connections/limited_by string?,
+    connections/limited_by string?, connections/sources list,
     messages/sent count, messages/acknowledged count, messages/failed count, messages/unanswered count,
     messages/never_sent count,
     messages/rate number, messages/offered_rate number?,

@@ -4,3 +4,4 @@ pub(crate) mod ending;
 pub(crate) mod live_line;
 pub(crate) mod page;
 pub(crate) mod table;
+pub(crate) mod wording;

@@ -38,6 +38,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         self.context.tally.discard_messages(now_ns);
         if self.options.one_shot {
             self.context.tally.discard_connections();
+            self.traffic.sources().reset_counts();
         }
         self.start_measuring(now_ns, observer);
     }

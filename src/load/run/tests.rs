@@ -46,7 +46,7 @@ fn measurements_seen_by(
     let target = "127.0.0.1:9".parse().unwrap();
     let plan = Plan {
         target,
-        sources: Sources::new(&[], target, 1),
+        sources: Sources::new(&[], target, 1, options.one_shot),
         active: options.connections,
         pipeline: options.rate.is_none().then_some(options.pipeline),
         one_shot: options.one_shot,

@@ -7,6 +7,7 @@ use super::invalid::InvalidReason;
 use super::latency::{Lag, Latency, Percentiles};
 use super::times::Times;
 use crate::load::error_kind::{ErrorKind, OpenLimit};
+use crate::load::sources::SourceUse;
 use crate::load::target::Target;
 
 /// The result: the summary, and the data of the plots.
@@ -105,10 +106,12 @@ pub(crate) struct Connections {
     pub lost_idle: u64,
     /// Connections that took a second or more to open, as when the kernel has to repeat the SYN.
     pub slow: u64,
-    /// Duration of the opening.
+    /// Duration of the opening; with a connection for each message, how long messages were sent.
     pub open_seconds: f64,
     /// Connections opened per second.
     pub open_rate: f64,
+    /// The local addresses that connections were requested from.
+    pub sources: Vec<SourceUse>,
     /// What kept the rest from being opened.
     pub limited_by: Option<OpenLimit>,
 }

@@ -10,31 +10,23 @@ use crate::net::ClientNet;
 /// One-shot connections requested in one turn.
 const CONNECTS_PER_TURN_MAX: u32 = 256;
 
-/// Source addresses tried for one connection.
-const SOURCES_TRIED_MAX: usize = 8;
-
 impl<N: ClientNet> TcpTraffic<N> {
     /// Requests a connection for the slot `key`. Returns the error if it fails at once.
     pub(super) fn connect(&mut self, context: &mut Context<N>, key: u32, now_ns: u64) -> Option<ErrorKind> {
         self.conns.request(key, now_ns);
         context.tally.requested();
         let (token, target) = (Source::Conn(self.conns.id(key)).into(), self.plan.target);
-        // One source may be out of ports because other programs use them, and the next may not.
-        let mut tries_left = self.plan.sources.count().min(SOURCES_TRIED_MAX);
-        loop {
-            tries_left -= 1;
-            match context.net.connect(self.plan.sources.next_address(), target, token) {
-                Ok(stream) => {
-                    self.conns.get_mut(key).stream = Some(stream);
-                    self.requested.push_back((now_ns, self.conns.id(key)));
-                    return None;
-                }
-                Err(error) if tries_left > 0 && ErrorKind::of(&error) == ErrorKind::Ports => {}
-                Err(error) => {
-                    let kind = ErrorKind::of(&error);
-                    self.open_failed(context, key, kind, &error.to_string());
-                    return Some(kind);
-                }
+        let connect = |source| context.net.connect(source, target, token);
+        match self.plan.sources.open(connect, N::local_address) {
+            Ok(stream) => {
+                self.conns.get_mut(key).stream = Some(stream);
+                self.requested.push_back((now_ns, self.conns.id(key)));
+                None
+            }
+            Err(error) => {
+                let kind = ErrorKind::of(&error);
+                self.open_failed(context, key, kind, &error.to_string());
+                Some(kind)
             }
         }
     }

@@ -23,7 +23,7 @@ impl Fixture {
         let target = "127.0.0.1:9".parse().unwrap();
         let mut plan = Plan {
             target,
-            sources: Sources::new(&[], target, 1),
+            sources: Sources::new(&[], target, 1, false),
             active: u32::MAX,
             pipeline: Some(1),
             one_shot: false,

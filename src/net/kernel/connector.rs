@@ -1,7 +1,7 @@
 //! The client's side of the kernel's network: connecting, and waiting until an exact time.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -19,10 +19,19 @@ use crate::net::sockets;
 use crate::net::{Connect, Event, Listen, Poller, PreciseTime, StreamIo, Token};
 
 impl Connect for KernelNet {
-    fn connect(&mut self, source: Option<IpAddr>, peer: SocketAddr, token: Token) -> io::Result<TcpStream> {
+    fn connect(
+        &mut self,
+        source: Option<SocketAddr>,
+        peer: SocketAddr,
+        token: Token,
+    ) -> io::Result<TcpStream> {
         let mut stream = TcpStream::from_std(sockets::connect(source, peer)?);
         self.register(&mut stream, token)?;
         Ok(stream)
+    }
+
+    fn local_address(stream: &TcpStream) -> io::Result<SocketAddr> {
+        stream.local_addr()
     }
 
     fn connected(&mut self, stream: &TcpStream) -> io::Result<bool> {
@@ -39,13 +48,17 @@ impl Connect for KernelNet {
 
     fn connect_socket(
         &mut self,
-        source: Option<IpAddr>,
+        source: Option<SocketAddr>,
         peer: SocketAddr,
         token: Token,
     ) -> io::Result<DatagramSocket> {
         let mut io = UdpSocket::from_std(sockets::connect_datagrams(source, peer)?);
         self.poll.registry().register(&mut io, mio::Token(token.0), Interest::READABLE)?;
         Ok(DatagramSocket { io, batches: Batches::none() })
+    }
+
+    fn local_address_of_socket(socket: &DatagramSocket) -> io::Result<SocketAddr> {
+        socket.io.local_addr()
     }
 }
 

@@ -1,11 +1,13 @@
 //! The lines of the table above the latencies.
 
+use crate::load::output::wording;
 use crate::load::stats::summary::{DatagramDrops, Datagrams, LoadModel, Summary};
 use crate::report::format;
 
 /// Each line with its name.
 pub(super) fn lines(summary: &Summary) -> Vec<(&'static str, String)> {
     let mut lines = vec![("connections", connections(summary))];
+    lines.extend(wording::sources(&summary.connections.sources).map(|sources| ("sources", sources)));
     if is_held(summary) {
         lines.push(("generator", generator(summary)));
         return lines;
@@ -31,9 +33,8 @@ fn connections(summary: &Summary) -> String {
     let [asked, opened, failed, lost] = [of.asked, of.opened, of.failed, of.lost].map(format::count);
     let limit = of.limited_by.map_or_else(String::new, |limit| format!("; limited by {limit}"));
     format!(
-        "{asked} asked: {opened} opened, {failed} failed; {lost} lost; opened in {}, {}{limit}",
-        seconds(of.open_seconds),
-        format::rate(of.open_rate),
+        "{asked} asked: {opened} opened, {failed} failed; {lost} lost; {}{limit}",
+        wording::opening(summary)
     )
 }
 
