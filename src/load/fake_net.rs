@@ -27,7 +27,7 @@ pub(crate) struct FakeNet {
     /// When the server ends the streams of the first connections.
     pub(crate) ends_ns: VecDeque<u64>,
     /// Source addresses of the connections that were tried.
-    pub(crate) tried_sources: Vec<Option<IpAddr>>,
+    pub(crate) tried_sources: Vec<Option<SocketAddr>>,
     /// When a stop request arrives.
     pub(crate) stop_at_ns: Option<u64>,
 }

@@ -83,6 +83,11 @@ impl MessageBuffers {
         (unsent - narrow(written / self.request_bytes), narrow(written % self.request_bytes))
     }
 
+    /// Whether any bytes may come.
+    pub(crate) fn accept_anything(&self) -> bool {
+        self.replies.is_none()
+    }
+
     /// Checks `bytes`, which follow the first `partial_bytes` bytes of a reply.
     pub(crate) fn check(&self, partial_bytes: u32, bytes: &[u8]) -> Result<Found, WrongByte> {
         let Some(replies) = &self.replies else { return Ok(Found { replies: 0, partial_bytes: 0 }) };

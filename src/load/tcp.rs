@@ -4,6 +4,7 @@
 //! the end of the run. With one-shot connections, each message takes a free slot, opens a connection in it,
 //! and frees it with the reply: for services that end the stream after their reply, and on request.
 
+mod first_bytes;
 mod opening;
 mod replies;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::io;
 
+use self::first_bytes::FirstBytes;
 use super::batch::Batch;
 use super::conn::{ConnEvent, State};
 use super::conn_table::ConnTable;
@@ -42,6 +44,8 @@ pub(crate) struct TcpTraffic<N: ClientNet> {
     is_started: bool,
     /// Events of connections that had more to read than one turn allows.
     unfinished: Vec<Event>,
+    /// Without requests: what the server sent.
+    first_bytes: FirstBytes,
     buffer: Box<[u8]>,
 }
 
@@ -60,6 +64,7 @@ impl<N: ClientNet> TcpTraffic<N> {
             is_sending: false,
             is_started: false,
             unfinished: Vec::new(),
+            first_bytes: FirstBytes::default(),
             buffer: vec![0; READ_BYTES_MAX].into(),
         }
     }
@@ -226,8 +231,12 @@ impl<N: ClientNet> TcpTraffic<N> {
     /// Ends a connection because of an error; the messages in flight on it have failed.
     #[cold]
     fn fail(&mut self, context: &mut Context<N>, key: u32, kind: ErrorKind, what: impl FnOnce() -> String) {
+        let sent = self.first_bytes.take(self.conns.id(key));
         let in_flight = self.close(context, key);
-        let what = || format!("connection {}: {}", u64::from(key) + 1, what());
+        let what = || {
+            let sent = sent.map_or_else(String::new, |sent| format!("; it sent \"{sent}\""));
+            format!("connection {}: {}{sent}", u64::from(key) + 1, what())
+        };
         if self.plan.one_shot {
             context.tally.closed();
             context.tally.error(kind, in_flight, what);

@@ -60,6 +60,10 @@ impl<N: ClientNet> TcpTraffic<N> {
 
     /// Checks the first `bytes` of the buffer. Returns whether the connection is still open.
     fn on_bytes(&mut self, context: &mut Context<N>, key: u32, bytes: usize) -> bool {
+        if self.messages.accept_anything() {
+            self.first_bytes.add(self.conns.id(key), &self.buffer[..bytes]);
+            return true;
+        }
         let partial_bytes = self.conns.get(key).reply_bytes;
         let found = match self.messages.check(partial_bytes, &self.buffer[..bytes]) {
             Ok(found) => found,
@@ -129,6 +133,10 @@ impl<N: ClientNet> TcpTraffic<N> {
 }
 
 /// The beginning of `text`, escaped.
-fn shown(text: &[u8]) -> String {
-    escaped(&text[..text.len().min(SHOWN_BYTES_MAX)])
+pub(super) fn shown(text: &[u8]) -> String {
+    let mut shown = escaped(&text[..text.len().min(SHOWN_BYTES_MAX)]);
+    if text.len() > SHOWN_BYTES_MAX {
+        shown.push('…');
+    }
+    shown
 }

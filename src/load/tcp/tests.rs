@@ -33,7 +33,18 @@ impl Fixture {
         let Some(ClientSide::Stream(client)) = service::named("message").map(Definition::client_side) else {
             panic!("message is on TCP")
         };
-        let messages = MessageBuffers::new(client, 26);
+        Self::open_with(count, plan, MessageBuffers::new(client, 26))
+    }
+
+    /// `count` connections that are only held.
+    fn hold(count: usize) -> Self {
+        let target = "127.0.0.1:9".parse().unwrap();
+        let sources = Sources::new(&[], target, 1, false);
+        let plan = Plan { target, sources, active: 0, pipeline: Some(1), one_shot: false, timeout_ns: 1000 };
+        Self::open_with(count, plan, MessageBuffers::default())
+    }
+
+    fn open_with(count: usize, plan: Plan, messages: MessageBuffers) -> Self {
         let one_shot = plan.one_shot;
         let traffic = TcpTraffic::new(plan, messages, count);
         let context = Context { net: FakeNet::default(), tally: Tally::new(0, true) };
@@ -208,6 +219,28 @@ fn the_last_reply_of_a_server_is_read_although_writing_fails() {
 }
 
 #[test]
+fn what_a_server_sent_before_it_closed_a_held_connection_is_reported() {
+    for is_started in [false, true] {
+        let mut it = Fixture::hold(2);
+        if is_started {
+            it.with(TcpTraffic::start);
+        }
+        let reason = [b"-DENIED in protected mode\r\n", &b"x".repeat(200)[..]].concat();
+        it.context.net.deliver(1, &reason);
+        it.context.net.deliver(1, b"");
+        it.ready(Event { ended: true, ..it.context.net.event(1) });
+        it.context.net.deliver(0, b"");
+        it.ready(it.context.net.event(0));
+        let (.., failures) = it.context.tally.into_parts();
+        let expected = format!(
+            "connection 2: the server ended the stream; it sent \"-DENIED in protected mode\\r\\n{}…\"",
+            "x".repeat(120 - 27)
+        );
+        assert_eq!((failures[0].count, &*failures[0].first), (2, &*expected));
+    }
+}
+
+#[test]
 fn messages_are_distributed_over_the_open_connections() {
     let mut it = Fixture::open(3, |plan| plan.pipeline = None);
     it.with(TcpTraffic::start);
@@ -268,7 +301,7 @@ fn the_time_to_connect_runs_from_the_request() {
 fn a_source_without_ports_is_passed_over_and_any_other_error_is_not() {
     let sources = ["127.0.0.5/32", "127.0.0.6/32"].map(|source| source.parse().unwrap());
     let tried_after = |kind: io::ErrorKind| {
-        let mut it = Fixture::open(0, |plan| plan.sources = Sources::new(&sources, plan.target, 1));
+        let mut it = Fixture::open(0, |plan| plan.sources = Sources::new(&sources, plan.target, 1, false));
         it.context.net.connect_errors.push_back(kind);
         it.with(TcpTraffic::open_next);
         (it.context.net.tried_sources.len(), it.context.tally.counts().open_failed)

@@ -20,7 +20,7 @@ impl Fixture {
         let target = "127.0.0.1:9".parse().unwrap();
         let plan = Plan {
             target,
-            sources: Sources::new(&[], target, 1),
+            sources: Sources::new(&[], target, 1, false),
             active: u32::MAX,
             pipeline,
             one_shot: false,
