@@ -3,7 +3,7 @@
 mod plots;
 mod tables;
 
-use crate::load::output::ending;
+use crate::load::output::{ending, wording};
 use crate::load::stats::summary::{LoadModel, Outcome, Summary};
 use crate::report::format::{count, optional, rate, share, time_us};
 use crate::report::page::{Card, Page, Tone};
@@ -44,12 +44,7 @@ pub(crate) fn page(outcome: &Outcome) -> String {
 fn subtitle(summary: &Summary) -> String {
     let connections = count(summary.connections.asked);
     let duration = time_us(summary.duration_seconds * 1e6);
-    let how = match (summary.load_model, summary.messages.offered_rate) {
-        (LoadModel::Open, Some(offered)) => format!("open loop, {} on schedule", rate(offered)),
-        (LoadModel::Open, None) => "open loop, on schedule".into(),
-        (LoadModel::Closed, _) => "closed loop, each message after the previous reply".into(),
-        (LoadModel::Hold, _) => "opened and held, nothing sent".into(),
-    };
+    let how = wording::load_model(summary);
     let noun = if summary.connections.asked == 1 { "connection" } else { "connections" };
     format!("{connections} {noun} · {duration} · {how}")
 }
