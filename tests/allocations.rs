@@ -2,11 +2,13 @@
 //!
 //! Peers live in the same thread as the loop, which is turned by hand; only what a turn allocates is counted.
 
+mod common;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::time::Duration;
 
 use allocation_counter::{AllocationInfo, measure};
+use common::{WAIT_MAX, Watchdog};
 use loopline::event_loop::EventLoop;
 use loopline::frame;
 use loopline::journal::{Ack, Journal, open_file};
@@ -20,9 +22,6 @@ use tempfile::NamedTempFile;
 /// Counted after as many of them as were needed for every buffer to have its size.
 const MESSAGES: usize = 10_000;
 
-/// Loopback delivers at once, so that this is only waited for when a test fails.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 struct Server {
     turned: EventLoop<KernelNet>,
     stream: SocketAddr,
@@ -30,19 +29,20 @@ struct Server {
     /// What all turns since the last [`counted`](Self::counted) have allocated.
     allocated: AllocationInfo,
     record: NamedTempFile,
+    #[expect(dead_code, reason = "it waits until it is dropped")]
+    watchdog: Watchdog,
 }
 
 impl Server {
     fn start() -> Self {
         let net = KernelNet::new(SocketOptions::default()).unwrap();
-        // A turn without an event ends, so that a lost message fails the test instead of hanging it.
-        let limits = Limits { idle_timeout: Some(PATIENCE), session_timeout: PATIENCE, ..Limits::default() };
-        let mut server = EventLoop::new(net, limits);
+        let mut server = EventLoop::new(net, Limits::default());
         let record = NamedTempFile::new().unwrap();
         let stream = server.listen(anywhere(), Box::new(Message::new(1024))).unwrap();
         let datagram = server.bind(anywhere(), Box::new(Month)).unwrap();
         server.set_journal(Journal::to(Box::new(open_file(record.path()).unwrap()), Ack::Written));
-        Self { turned: server, stream, datagram, allocated: AllocationInfo::default(), record }
+        let watchdog = Watchdog::start("the server does not get what the peers send");
+        Self { turned: server, stream, datagram, allocated: AllocationInfo::default(), record, watchdog }
     }
 
     /// Turns until `done`, of which it tells nothing to the counter.
@@ -87,7 +87,7 @@ struct Peer(TcpStream);
 impl Peer {
     fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
         Self(stream)
     }
 
@@ -133,7 +133,7 @@ fn datagrams_allocate_nothing() {
     let mut server = Server::start();
     let peer = UdpSocket::bind(anywhere()).unwrap();
     peer.connect(server.datagram).unwrap();
-    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    peer.set_read_timeout(Some(WAIT_MAX)).unwrap();
     let ask = |server: &mut Server, question: &str, answer: &str| {
         let taken = server.turned.counters().datagrams + 1;
         peer.send(question.as_bytes()).unwrap();

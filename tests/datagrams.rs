@@ -6,9 +6,8 @@
 mod common;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::Duration;
 
-use common::{INTRODUCTION, MONTHS, Server};
+use common::{INTRODUCTION, MONTHS, Server, WAIT_MAX, Watchdog};
 use loopline::event_loop::EventLoop;
 use loopline::limits::Limits;
 use loopline::net::kernel::KernelNet;
@@ -18,7 +17,7 @@ use quinn_udp::{Transmit, UdpSocketState};
 
 fn peer_at(address: &str) -> UdpSocket {
     let socket = UdpSocket::bind(address).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket.set_read_timeout(Some(WAIT_MAX)).unwrap();
     socket
 }
 
@@ -96,6 +95,7 @@ fn batches_do_not_change_the_answers() {
                 peer.send_to(text, address).unwrap();
             }
         }
+        let _watchdog = Watchdog::start("the server does not receive all datagrams");
         while server.counters().datagrams < (REQUESTS.len() * peers.len()) as u64 {
             let before = server.counters().datagrams;
             server.turn().unwrap();

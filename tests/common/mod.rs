@@ -13,6 +13,7 @@ mod peer;
 mod server;
 
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ pub(crate) use server::{Exit, Serve, Server};
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_loopline");
 
 /// How long a test waits for what must happen; only a test that fails waits as long.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(20);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// The two server models.
 pub(crate) const MODELS: [&str; 2] = ["loop", "threads"];
@@ -110,6 +111,23 @@ impl Clock {
 
     pub(crate) fn elapsed(&self) -> Duration {
         self.0.elapsed()
+    }
+}
+
+/// Ends the process with a message if it is not dropped in time: for a test that turns an event loop itself, and
+/// would wait forever for an event that does not come.
+pub(crate) struct Watchdog(#[expect(dead_code, reason = "dropping it ends the wait")] mpsc::Sender<()>);
+
+impl Watchdog {
+    pub(crate) fn start(what: &'static str) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            if receiver.recv_timeout(2 * WAIT_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("timed out: {what}");
+                std::process::abort();
+            }
+        });
+        Self(sender)
     }
 }
 

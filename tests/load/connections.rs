@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use crate::common::{PROGRAM, acknowledgement, eventually, without_options};
+use crate::common::{PROGRAM, Signal, acknowledgement, eventually, without_options};
 use crate::running::{
     Run, Running, assert_counts, command, command_after, count, failure, real, result, run, run_with,
 };
@@ -27,15 +27,13 @@ fn only_the_active_connections_send_and_the_others_stay_open() {
         }
         going.fetch_add(1, Ordering::SeqCst);
     });
-    let load = Running::start(&mut command(&format!(
-        "message={} -c 50 --active 5 -d 500ms --json -",
-        server.address
-    )));
+    let load =
+        Running::start(&mut command(&format!("message={} -c 50 --active 5 -d 1h --json -", server.address)));
     eventually("messages are sent", || (senders.lock().unwrap().len() == 5).then_some(()));
     assert_eq!((server.accepted(), gone.load(Ordering::SeqCst)), (50, 0));
+    load.signal(Signal::INT);
     let result = load.wait().result(0);
     assert_counts(&result, &[("connections/opened", 50), ("connections/lost", 0)]);
-    assert!(count(&result, "messages/acknowledged") > 5);
     assert_eq!(senders.lock().unwrap().len(), 5);
     eventually("all are closed", || (gone.load(Ordering::SeqCst) == 50).then_some(()));
 }
@@ -153,6 +151,7 @@ fn an_idle_connection_takes_at_most_48_bytes_and_no_cpu_time() {
         let bytes_max = if cfg!(debug_assertions) { 80.0 } else { 48.0 };
         assert!(bytes <= bytes_max, "{bytes}: {result:#}");
     }
-    assert!(real(&result["generator"]["busy"]) < 0.1, "{result:#}");
+    // One that does not wait is busy all the time; on a loaded machine, waking up may take a while.
+    assert!(real(&result["generator"]["busy"]) < 0.5, "{result:#}");
     server.stop_cleanly();
 }

@@ -156,6 +156,14 @@ pub(crate) fn assert_counts(result: &Value, expected: &[(&str, u64)]) {
     }
 }
 
+/// Asserts how many messages were due. A generator that did not run for a while reports those that it could not
+/// send in time.
+#[track_caller]
+pub(crate) fn assert_due(result: &Value, due: u64) {
+    let (sent, never_sent) = (count(result, "messages/sent"), count(result, "messages/never_sent"));
+    assert_eq!(sent + never_sent, due, "{result:#}");
+}
+
 /// The count of the failures with this reason, and the description of the first.
 pub(crate) fn failure(result: &Value, reason: &str) -> (u64, String) {
     let failures = result["failures"].as_array().unwrap();

@@ -1,6 +1,6 @@
 //! Peers that are slow or silent, and a process that is stopped for a while.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
@@ -8,7 +8,9 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use crate::begin_a_frame;
-use crate::common::{Clock, MODELS, Peer, Server, Signal, WAIT_MAX, eventually, frame, is_reset};
+use crate::common::{
+    Clock, MODELS, Peer, Server, Signal, WAIT_MAX, acknowledgement, eventually, frame, is_reset,
+};
 
 #[test]
 fn a_slow_frame_is_closed_at_the_frame_timeout_while_others_are_served() {
@@ -32,20 +34,33 @@ fn a_slow_frame_is_closed_at_the_frame_timeout_while_others_are_served() {
     }
 }
 
+/// As in the options of the server below.
+const IDLE_TIMEOUT: Duration = Duration::from_millis(700);
+
 #[test]
 fn a_silent_peer_is_closed_at_the_idle_timeout_and_an_active_one_is_not() {
     for model in MODELS {
         let server = Server::start(&format!("message=0 --model {model} --idle-timeout 700ms"));
-        let mut active = server.connect("message");
-        let clock = Clock::start();
-        let mut idle = server.connect("message");
-        while idle.peek().is_none() {
-            active.exchange("again");
-            assert!(clock.elapsed() < WAIT_MAX, "{model}: it is never closed");
-        }
-        assert!(clock.elapsed() >= Duration::from_millis(700), "{model}: {:?}", clock.elapsed());
-        assert_eq!(idle.receive_text(), "");
-        active.exchange("still there");
+        // A test that does not run for the timeout finds both closed, and starts again.
+        eventually("the idle peer is closed and the active one is not", || {
+            let (clock, mut pause) = (Clock::start(), Clock::start());
+            let mut active = server.connect("message");
+            let mut idle = server.connect("message");
+            let mut is_active = true;
+            while is_active && idle.peek().is_none() {
+                let now = Clock::start();
+                let mut reply = acknowledgement();
+                is_active =
+                    active.try_send(&frame("again")).is_ok() && active.stream.read_exact(&mut reply).is_ok();
+                assert!(is_active || pause.elapsed() >= IDLE_TIMEOUT, "{model}: the active peer is closed");
+                assert!(clock.elapsed() < WAIT_MAX, "{model}: the idle peer is never closed");
+                pause = now;
+            }
+            let elapsed = clock.elapsed();
+            assert!(elapsed >= IDLE_TIMEOUT, "{model}: {elapsed:?}");
+            assert_eq!(idle.receive_text(), "");
+            is_active.then_some(())
+        });
         server.stop_cleanly();
     }
 }
@@ -114,7 +129,7 @@ fn send_without_reading(address: SocketAddr) -> usize {
 #[test]
 fn bytes_received_while_the_process_is_stopped_are_read_before_the_idle_timeout() {
     for model in MODELS {
-        let arguments = "message=0 --idle-timeout 1s --frame-timeout 1s --model";
+        let arguments = "message=0 --idle-timeout 4s --frame-timeout 4s --model";
         let server = Server::start(&format!("{arguments} {model}"));
         let mut idle = server.connect("message");
         idle.exchange("before");
@@ -126,7 +141,7 @@ fn bytes_received_while_the_process_is_stopped_are_read_before_the_idle_timeout(
         idle.send(frame("meanwhile"));
         in_a_frame.send(&frame("during")[66..]);
         eventually("both deadlines are over", || {
-            (clock.elapsed() > Duration::from_millis(1200)).then_some(())
+            (clock.elapsed() > Duration::from_millis(4200)).then_some(())
         });
         server.signal(Signal::CONT);
         idle.receive_acknowledgement();
