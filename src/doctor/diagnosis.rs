@@ -228,6 +228,16 @@ mod tests {
     }
 
     #[test]
+    fn the_soft_limit_of_tasks_holds_and_is_raised_up_to_the_hard_one() {
+        let user = ("proc/self/status", Some("Uid:\t1000\t1000\t1000\t1000\nCapEff:\t0000000000000000\n"));
+        let low = (LIMITS, Some("Max processes  180  5000  processes\n"));
+        let mut diagnosis = diagnose(&machine(&[user, low]), Some(400));
+        let capacity = diagnosis.capacities.remove(&Role::ServeThreads).unwrap();
+        assert_eq!((capacity.connections, capacity.limited_by), (Some(100), Some("tasks of the user")));
+        assert_eq!(capacity.remedies[0].remedy.commands, ["ulimit -u 512"]);
+    }
+
+    #[test]
     fn above_nr_open_both_settings_are_raised() {
         let machine = machine(&[("proc/sys/fs/nr_open", Some("1048576\n"))]);
         let diagnosis = diagnose(&machine, Some(2_000_000));
