@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::common::GREETING;
-use crate::running::{assert_counts, command_after, count, failure, result, run};
+use crate::running::{assert_counts, assert_due, command_after, count, failure, result, run};
 use crate::scripted::{Scripted, read_to_the_end, serve};
 
 #[test]
@@ -22,7 +22,10 @@ fn services_that_end_the_stream_get_a_new_connection_for_each_message() {
         let arguments = format!("{service}={address} -c 20 -d 400ms {options} --json -");
         let result = run(&mut command_after("ulimit -n 90", &arguments)).result(0);
         let sent = count(&result, "messages/sent");
-        assert!(if options.ends_with("300") { sent == 120 } else { sent > 90 }, "{arguments}: {result:#}");
+        assert!(sent > 0, "{arguments}: {result:#}");
+        if options.ends_with("300") {
+            assert_due(&result, 120);
+        }
         let all =
             [("messages/acknowledged", sent), ("connections/opened", sent), ("bytes/sent", sent * bytes)];
         assert_counts(&result, &all);

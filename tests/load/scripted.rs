@@ -103,7 +103,8 @@ impl Calendar {
                     socket.send_to(INTRODUCTION.as_bytes(), peer).unwrap();
                     continue;
                 }
-                let number = std::str::from_utf8(&buffer[..bytes]).unwrap().parse().unwrap();
+                // A slow generator repeats its hello before it has read the introduction.
+                let Ok(number) = std::str::from_utf8(&buffer[..bytes]).unwrap().parse() else { continue };
                 let before = {
                     let mut asked = asking.lock().unwrap();
                     asked.push(number);
