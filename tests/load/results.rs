@@ -135,7 +135,8 @@ fn thresholds_apply_to_merged_latencies() {
     let judged = json!([{"expression": "p99>100s", "value": null, "met": false}]);
     assert_eq!(result["thresholds"], judged);
     let refused = merge("--fail-if errors>0");
-    let problem = "loopline: --fail-if errors>0: a histogram log has only response, service and lag times";
+    let problem =
+        "loopline: --fail-if errors>0: a histogram log has only response, service, lag and connect times";
     assert_eq!((refused.line(2), refused.stdout.as_str()), (problem, ""));
 }
 
