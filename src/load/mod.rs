@@ -8,6 +8,7 @@ mod batch;
 mod conn;
 mod conn_table;
 pub(crate) mod error_kind;
+mod excerpt;
 #[cfg(test)]
 mod fake_net;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::traffic::{Context, Plan, Traffic};
 use crate::conn::token::{ConnId, Source};
 use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
+use crate::load::excerpt::excerpt;
 use crate::load::sources::Sources;
 use crate::load::stats::tally::Tally;
 use crate::net::{ClientNet, Event};
@@ -125,8 +126,7 @@ impl<N: ClientNet> UdpTraffic<N> {
                 self.request_in_closed_loop(context, key);
             }
             Received::Unexpected => context.tally.error(ErrorKind::WrongReply, 1, || {
-                let shown = String::from_utf8_lossy(&datagram[..datagram.len().min(TEXT_SHOWN_BYTES)]);
-                of_socket(key, &format!("unexpected answer {shown:?}"))
+                of_socket(key, &format!("unexpected answer: {}", excerpt(datagram)))
             }),
         }
     }
@@ -279,6 +279,3 @@ const RECEIVED_PER_TURN_MAX: usize = 4096;
 
 /// Size of the receive buffer; a longer datagram is truncated.
 const DATAGRAM_BYTES_MAX: usize = 2048;
-
-/// Maximum size of an unexpected answer in an error message.
-const TEXT_SHOWN_BYTES: usize = 80;

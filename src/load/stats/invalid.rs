@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::report::format::{count, time_us};
+
 /// Why a result is not valid. Shares are from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum InvalidReason {
@@ -33,12 +35,14 @@ impl fmt::Display for InvalidReason {
                 "the generator waited for a CPU {:.0} % of the time: other programs were running",
                 share * 100.0
             ),
-            Self::NeverSent(count) => {
-                write!(f, "the generator could not keep up: {count} messages were due and never sent")
+            Self::NeverSent(messages) => {
+                let messages = count(*messages);
+                write!(f, "the generator could not keep up: {messages} messages were due and never sent")
             }
             Self::Late(us) => write!(
                 f,
-                "messages were sent late, p99 by {us:.0} µs: that is more than a tenth of the response time"
+                "messages were sent late, p99 by {}: that is more than a tenth of the response time",
+                time_us(*us)
             ),
         }
     }
@@ -47,5 +51,18 @@ impl fmt::Display for InvalidReason {
 impl Serialize for InvalidReason {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_counts_have_units_and_separators() {
+        let late = "messages were sent late, p99 by 25.6 ms: that is more than a tenth of the response time";
+        assert_eq!(InvalidReason::Late(25_641.0).to_string(), late);
+        let never = "the generator could not keep up: 1,050 messages were due and never sent";
+        assert_eq!(InvalidReason::NeverSent(1050).to_string(), never);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::replies::shown;
 use crate::conn::token::ConnId;
+use crate::load::excerpt::excerpt;
 
 /// The first bytes of the connections on which the server sent something most recently.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl FirstBytes {
         if self.recent.len() == CONNECTIONS_MAX {
             self.recent.pop_front();
         }
-        self.recent.push_back((id, shown(bytes)));
+        self.recent.push_back((id, excerpt(bytes)));
     }
 
     /// Removes the bytes of a connection, escaped.

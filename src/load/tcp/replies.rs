@@ -3,18 +3,15 @@
 use std::io;
 
 use super::TcpTraffic;
-use crate::journal::escape::escaped;
 use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
+use crate::load::excerpt::excerpt;
 use crate::load::message_buffers::WrongByte;
 use crate::load::traffic::Context;
 use crate::net::{ClientNet, Event};
 
 /// Reads of one connection in one turn. The rest is read after the other connections' turns.
 const READS_PER_TURN_MAX: usize = 16;
-
-/// Bytes of an unexpected reply that are shown.
-const SHOWN_BYTES_MAX: usize = 120;
 
 impl<N: ClientNet> TcpTraffic<N> {
     /// Reads what has arrived, until nothing is left.
@@ -97,8 +94,8 @@ impl<N: ClientNet> TcpTraffic<N> {
     fn on_wrong_reply(&mut self, context: &mut Context<N>, key: u32, wrong: &WrongByte, bytes: usize) {
         let reply = &self.buffer[wrong.reply_begins_at.unwrap_or(0)..bytes];
         let (kind, what) = match self.messages.refusal(reply) {
-            Some(reason) => (ErrorKind::ServerRefuses, format!("the server refused: {}", shown(reason))),
-            None => (ErrorKind::WrongReply, format!("{wrong}; received: {}", shown(reply))),
+            Some(reason) => (ErrorKind::ServerRefuses, format!("the server refused: {}", excerpt(reason))),
+            None => (ErrorKind::WrongReply, format!("{wrong}; received: {}", excerpt(reply))),
         };
         self.fail(context, key, kind, || what);
     }
@@ -130,13 +127,4 @@ impl<N: ClientNet> TcpTraffic<N> {
         };
         self.fail(context, key, ErrorKind::Closed, what);
     }
-}
-
-/// The beginning of `text`, escaped.
-pub(super) fn shown(text: &[u8]) -> String {
-    let mut shown = escaped(&text[..text.len().min(SHOWN_BYTES_MAX)]);
-    if text.len() > SHOWN_BYTES_MAX {
-        shown.push('…');
-    }
-    shown
 }

@@ -1,0 +1,51 @@
+//! The beginning of bytes that a server sent, for an error message.
+
+use crate::journal::escape::escaped;
+
+/// The beginning of `bytes` in one line, escaped once; if they are longer, with their number.
+pub(super) fn excerpt(bytes: &[u8]) -> String {
+    let mut shown = escaped(&bytes[..bytes.len().min(CHARACTERS_MAX)]);
+    let end = shown.char_indices().nth(CHARACTERS_MAX).map(|(end, _)| end);
+    if let Some(end) = end {
+        // An escape that does not fit is left out.
+        let escape_length_max = "\\u{10ffff}".len();
+        let cut = shown[..end].rfind('\\').filter(|at| end - at < escape_length_max).unwrap_or(end);
+        shown.truncate(cut);
+    }
+    if end.is_some() || bytes.len() > CHARACTERS_MAX {
+        shown = format!("{shown}… ({} bytes)", bytes.len());
+    }
+    shown
+}
+
+/// Maximum length of an excerpt, without the number of bytes.
+const CHARACTERS_MAX: usize = 80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_escaped_once() {
+        assert_eq!(excerpt(b"HTTP/1.1 400 Bad Request\r\n"), "HTTP/1.1 400 Bad Request\\r\\n");
+        assert_eq!(excerpt("naïve\u{202e}\\".as_bytes()), "naïve\\u{202e}\\\\");
+    }
+
+    #[test]
+    fn more_than_eighty_characters_are_cut_and_counted() {
+        assert_eq!(excerpt(&[b'a'; 80]), "a".repeat(80));
+        assert_eq!(excerpt(&[b'a'; 81]), format!("{}… (81 bytes)", "a".repeat(80)));
+        assert_eq!(excerpt(&[b'\n'; 50]), format!("{}… (50 bytes)", "\\n".repeat(39)));
+    }
+
+    #[test]
+    fn no_excerpt_is_longer_than_its_limit() {
+        for byte in 0..=255 {
+            for length in [1, 10, 79, 80, 81, 5000] {
+                let text = excerpt(&vec![byte; length]);
+                let shown = text.split('…').next().unwrap();
+                assert!(shown.chars().count() <= 80, "{text}");
+            }
+        }
+    }
+}
