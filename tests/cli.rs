@@ -122,7 +122,7 @@ fn a_failure_to_listen_is_one_line_and_ends_the_server() {
         (format!("month={}", udp.1), format!("cannot listen: {taken}")),
         ("message=203.0.113.1:0".into(), format!("cannot listen: {not_ours}")),
         ("month=203.0.113.1:0".into(), format!("cannot listen: {not_ours}")),
-        ("reply=nosuch.invalid:0".into(), "cannot resolve host 'nosuch.invalid': ".into()),
+        ("reply=nosuch.invalid:0".into(), "cannot resolve the host: ".into()),
     ] {
         for model in common::MODELS {
             let run = run_words(&format!("serve --model {model} {endpoint}"));
@@ -323,7 +323,7 @@ fn a_client_that_fails_prints_the_reason_in_one_line_and_exits_with_1() {
         );
     }
     let run = run_words("client message=nosuch.invalid:1 hi");
-    assert!(run.failure().starts_with("loopline: message=nosuch.invalid:1: the host does not resolve: "));
+    assert!(run.failure().starts_with("loopline: message=nosuch.invalid:1: cannot resolve the host: "));
 
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();

@@ -405,7 +405,7 @@ fn a_host_that_does_not_resolve_is_an_error() {
     // A label of a name cannot be empty, so no resolver is requests.
     let options = Options { endpoint: "message=no..host:1".parse().unwrap(), ..no_texts() };
     let error = run(&options).outcome.unwrap_err().to_string();
-    assert!(error.starts_with("message=no..host:1: the host does not resolve: "), "{error}");
+    assert!(error.starts_with("message=no..host:1: cannot resolve the host: "), "{error}");
 }
 
 #[test]

@@ -133,8 +133,9 @@ Examples:
 
 const STATUS: &str = "\
 Exit status: 0 done; 1 no connection could be opened, a log to merge has no intervals, or a result could not be \
-written; 2 usage error, or a log given twice; 3 a --fail-if holds, or its metric is unknown. A result that is not \
-valid does not change the exit status.";
+written; 2 usage error, or a log given twice; 3 a --fail-if holds, or its metric is unknown; 4 the server failed: it \
+acknowledged nothing, closed all connections before the end, or stopped replying. If a --fail-if holds as well, the \
+status is 4. Neither a signal nor a generator that is not ok changes the exit status.";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ArrivalsArgument {

@@ -199,7 +199,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(reason) => f.write_str(reason),
-            Self::Unresolved(error) => write!(f, "the host does not resolve: {error}"),
+            Self::Unresolved(error) => write!(f, "cannot resolve the host: {error}"),
             Self::Refused => f.write_str("connection refused: is the server running?"),
             Self::ReachedItself => {
                 f.write_str("connection refused: nothing listens there, the connection had reached itself")

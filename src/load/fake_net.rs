@@ -30,6 +30,10 @@ pub(crate) struct FakeNet {
     pub(crate) tried_sources: Vec<Option<SocketAddr>>,
     /// When a stop request arrives.
     pub(crate) stop_at_ns: Option<u64>,
+    /// Requests that are answered, if not all of them.
+    pub(crate) answers_max: Option<usize>,
+    /// Connections that are accepted before all others are refused.
+    pub(crate) refused_from: Option<usize>,
 }
 
 /// A connection.
@@ -74,7 +78,9 @@ impl FakeNet {
     fn answer(&mut self, pipe: usize, requests: usize) {
         let (from_ns, to_ns) = self.stall_ns;
         let at_ns = if (from_ns..to_ns).contains(&self.now_ns) { to_ns } else { self.now_ns };
-        for _ in 0..requests {
+        let answers = self.answers_max.unwrap_or(usize::MAX).min(requests);
+        self.answers_max = self.answers_max.map(|left| left - answers);
+        for _ in 0..answers {
             self.pipes[pipe].delayed.push_back((at_ns, self.reply.clone()));
         }
     }
@@ -168,8 +174,9 @@ impl Connect for FakeNet {
         Ok(self.pipes.len() - 1)
     }
 
-    fn connected(&mut self, _: &usize) -> io::Result<bool> {
-        Ok(true)
+    fn connected(&mut self, pipe: &usize) -> io::Result<bool> {
+        let is_refused = self.refused_from.is_some_and(|from| *pipe >= from);
+        if is_refused { Err(io::ErrorKind::ConnectionRefused.into()) } else { Ok(true) }
     }
 
     fn local_address(_: &usize) -> io::Result<SocketAddr> {

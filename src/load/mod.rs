@@ -131,7 +131,7 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(line) => f.write_str(line),
-            Self::Unresolved(target, error) => write!(f, "{target}: the host does not resolve: {error}"),
+            Self::Unresolved(target, error) => write!(f, "{target}: cannot resolve the host: {error}"),
             Self::Network(error) => write!(f, "the poller failed: {error}"),
         }
     }

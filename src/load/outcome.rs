@@ -3,7 +3,7 @@
 use super::options::LoadOptions;
 use super::run::Measurements;
 use super::stats::counts::Counts;
-use super::stats::ending::{EndedEarly, Failed};
+use super::stats::ending::Failed;
 use super::stats::invalid::InvalidReason;
 use super::stats::kernel_counters;
 use super::stats::latency::{Lag, Latency};
@@ -57,7 +57,7 @@ pub(crate) fn outcome(
         duration_seconds: seconds(measurements.drive_ns),
         planned_seconds: options.duration.as_secs_f64(),
         load_model: load_model(options),
-        last_reply_seconds: (counts.answered > 0).then(|| seconds(measurements.last_reply_ns)),
+        last_reply_seconds: (counts.answered > 0).then(|| seconds(measurements.silence.began_ns)),
         interrupted: measurements.is_interrupted,
         ended_early: measurements.ended_early.map(|(reason, _)| reason),
         ended_in: measurements.ended_early.map(|(_, stage)| stage),
@@ -68,7 +68,7 @@ pub(crate) fn outcome(
     };
     summary.why_invalid = invalid_reason(&summary, measurements.never_sent, measurements.waited_share);
     summary.valid = summary.why_invalid.is_none();
-    summary.failed = failed(&summary, measurements);
+    summary.failed = Failed::of(&summary, &measurements.silence);
     Outcome { summary, seconds: intervals, times }
 }
 
@@ -91,6 +91,7 @@ fn connections(options: &LoadOptions, tally: &Tally, measurements: &Measurements
         asked,
         opened: counts.opened,
         failed: counts.open_failed,
+        not_tried: if options.one_shot { 0 } else { asked.saturating_sub(counts.requested()) },
         lost: counts.lost,
         lost_idle: counts.lost_idle,
         slow: counts.slow,
@@ -135,33 +136,6 @@ fn generator(measurements: &Measurements, baseline: &Baseline) -> Generator {
     }
 }
 
-/// Why the run failed, if it did.
-fn failed(summary: &Summary, measurements: &Measurements) -> Option<Failed> {
-    let (connections, messages) = (&summary.connections, &summary.messages);
-    // Interrupted before the first connection was opened or has failed, a run has no result.
-    let is_tried = !summary.interrupted || connections.failed + messages.failed > 0;
-    if connections.opened == 0 {
-        return is_tried.then_some(Failed::NoConnection);
-    }
-    if messages.sent > 0 && messages.acknowledged == 0 {
-        return Some(Failed::NothingAcknowledged);
-    }
-    if summary.ended_early == Some(EndedEarly::ServerGone) {
-        return Some(Failed::ServerGone);
-    }
-    if summary.ended_early == Some(EndedEarly::WrongReplies) {
-        return Some(Failed::WrongReplies);
-    }
-    // A datagram that is lost is no failure of the server.
-    let sent_min = if summary.datagrams.is_some() { DATAGRAMS_IN_SILENCE_MIN } else { 1 };
-    // A slow server is given more time than it has needed for any other reply.
-    let longest_us = summary.latency_us.service.max.unwrap_or_default();
-    let silence_min_us = (longest_us * 2.0).max(SILENCE_MIN_US);
-    let is_silent =
-        measurements.sent_in_silence >= sent_min && seconds(measurements.silence_ns) * 1e6 >= silence_min_us;
-    is_silent.then_some(Failed::StoppedReplying)
-}
-
 /// Why `summary` is not valid, if it is not. `never_sent` messages were due and not sent; for the share `waited` of
 /// the time, the generator was ready to run and had no CPU.
 fn invalid_reason(summary: &Summary, never_sent: u64, waited: f64) -> Option<InvalidReason> {
@@ -191,12 +165,6 @@ const BUSY_MAX: f64 = 0.95;
 
 /// A generator that waits for a CPU for a larger share of the time competes with other programs.
 const WAITED_MAX: f64 = 0.1;
-
-/// A server that does not reply for a shorter time has not stopped replying, in microseconds.
-const SILENCE_MIN_US: f64 = 1e6;
-
-/// So many consecutive datagrams are hardly lost by chance.
-const DATAGRAMS_IN_SILENCE_MIN: u64 = 3;
 
 /// A smaller schedule lag is ignored, in microseconds.
 const LAG_MAX_US: f64 = 100.0;

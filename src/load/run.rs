@@ -19,7 +19,7 @@ use super::schedule::{SECOND_NS, Schedule};
 use super::sources::SourceUse;
 use super::traffic::{Context, Traffic};
 use crate::load::error_kind::ErrorKind;
-use crate::load::stats::ending::{EndedEarly, Stage};
+use crate::load::stats::ending::{EndedEarly, Silence, Stage};
 use crate::load::stats::kernel_counters;
 use crate::load::stats::tally::Tally;
 use crate::net::{ClientNet, Token};
@@ -52,12 +52,8 @@ pub(crate) struct Measurements {
     pub(crate) is_interrupted: bool,
     /// Why the run, or its opening, ended early, and in which part of it.
     pub(crate) ended_early: Option<(EndedEarly, Stage)>,
-    /// From the start of sending to the last reply, or 0 if that was before.
-    pub(crate) last_reply_ns: u64,
-    /// From the last reply to the end of the run.
-    pub(crate) silence_ns: u64,
-    /// Messages sent after the last reply.
-    pub(crate) sent_in_silence: u64,
+    /// The time since the last reply at the end of the run.
+    pub(crate) silence: Silence,
     /// The error that ended opening before all connections were requested.
     pub(crate) stopped_opening: Option<ErrorKind>,
     /// Share of the measured time in which this process was ready to run and had no CPU, 0 to 1.
@@ -178,7 +174,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             }
         }
         self.report_last(observer);
-        self.measure_silence();
+        self.measurements.silence = self.silence();
         self.measurements.rss_bytes = kernel_counters::memory_bytes().0;
         self.measurements.sources = self.traffic.sources().uses();
         Ok((self.context.tally, self.measurements))
@@ -255,7 +251,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         let counts = self.context.tally.counts();
         counts.check();
         self.traffic.check(&self.context.tally);
-        let known = counts.opened + counts.open_failed + counts.connecting;
+        let known = counts.requested();
         debug_assert!(self.options.one_shot || known == u64::from(self.requested), "{counts:?}");
     }
 }

@@ -117,9 +117,8 @@ fn bind(
 
 /// The first address of the endpoint's host.
 fn resolve(endpoint: &Endpoint) -> Result<SocketAddr, ServeError> {
-    let unresolved = |why: &dyn fmt::Display| {
-        ServeError::Start(format!("{endpoint}: cannot resolve host '{}': {why}", endpoint.host))
-    };
+    let unresolved =
+        |why: &dyn fmt::Display| ServeError::Start(format!("{endpoint}: cannot resolve the host: {why}"));
     let mut addresses =
         (endpoint.host.as_str(), endpoint.port).to_socket_addrs().map_err(|error| unresolved(&error))?;
     addresses.next().ok_or_else(|| unresolved(&"it has no address"))

@@ -4,7 +4,9 @@ use serde_json::Value;
 use socket2::Type;
 
 use crate::common::{Clock, Signal, WAIT_MAX, eventually};
-use crate::running::{Running, assert_counts, assert_due, command, count, failure, real, result, run_with};
+use crate::running::{
+    Running, assert_counts, assert_due, command, count, failed_result, failure, real, result, run_with,
+};
 use crate::scripted::{Calendar, month, serve, unused_port};
 
 #[test]
@@ -143,7 +145,7 @@ fn more_datagrams_in_flight_than_months_are_all_matched() {
 #[test]
 fn an_answer_that_is_not_a_month_is_wrong_and_its_datagram_lost() {
     let server = Calendar::new(|_, _| vec!["Smarch\u{1b}".into()]);
-    let result = result(&format!("month={} -c 1 -d 500ms --timeout 100ms", server.address));
+    let result = failed_result(&format!("month={} -c 1 -d 500ms --timeout 100ms", server.address));
     let asked = server.asked() as u64;
     assert_counts(&result, &[("datagrams/lost", asked), ("datagrams/answered", 0)]);
     let (times, first) = failure(&result, "wrong reply");

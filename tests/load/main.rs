@@ -9,6 +9,7 @@ mod common;
 mod bad_targets;
 mod connections;
 mod datagrams;
+mod failures;
 mod one_shot;
 mod results;
 mod running;

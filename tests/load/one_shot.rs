@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::common::GREETING;
-use crate::running::{assert_counts, assert_due, command_after, count, failure, result, run};
+use crate::running::{assert_counts, assert_due, command_after, count, failed_result, failure, run};
 use crate::scripted::{Scripted, read_to_the_end, serve};
 
 #[test]
@@ -38,10 +38,11 @@ fn services_that_end_the_stream_get_a_new_connection_for_each_message() {
 fn messages_without_a_free_connection_are_counted() {
     let server = Scripted::new(|stream, _| read_to_the_end(&stream));
     let arguments = format!("greeting={} -c 2 -r 100 -d 500ms --drain-timeout 100ms", server.address);
-    let result = result(&arguments);
+    let result = failed_result(&arguments);
     assert_counts(&result, &[("messages/sent", 2), ("messages/unanswered", 2)]);
     let expected = "messages were due while all 2 connections were in use";
     assert_eq!(failure(&result, "never sent, no free connection"), (48, expected.into()));
+    assert_eq!(count(&result, "messages/never_sent"), 48);
 }
 
 #[test]
@@ -56,7 +57,7 @@ fn a_reply_that_is_too_long_or_too_short_is_wrong() {
         (String::new(), "closed by the server", "the server ended the stream"),
     ] {
         let server = Scripted::new(move |mut stream, _| stream.write_all(bytes.as_bytes()).unwrap());
-        let result = result(&format!("greeting={} -c 1 -r 10 -d 500ms", server.address));
+        let result = failed_result(&format!("greeting={} -c 1 -r 10 -d 500ms", server.address));
         assert_counts(&result, &[("messages/sent", 5), ("messages/failed", 5)]);
         let (times, first) = failure(&result, reason);
         assert_eq!(times, 5);

@@ -284,7 +284,7 @@ fn a_terminal_shows_a_line_each_second_and_the_table_at_the_end() {
     terminal.exp_regex(r"1(\.\d)?/2\.2 s, 3 open, ").unwrap();
     terminal.exp_regex(r"2(\.\d)?/2\.2 s, 3 open, ").unwrap();
     terminal.exp_string(", errors 0").unwrap();
-    terminal.exp_string("connections  3 asked: 3 opened, 0 failed; 0 lost").unwrap();
+    terminal.exp_string("connections  3 requested: 3 opened, 0 failed; 0 lost").unwrap();
     terminal.exp_regex(r"\d+ sent: \d+ acknowledged").unwrap();
     terminal.exp_eof().unwrap();
     let status = format!("{:?}", terminal.process().wait().unwrap());

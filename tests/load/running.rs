@@ -98,6 +98,13 @@ pub(crate) fn result(arguments: &str) -> Value {
     run(&mut command(&format!("{arguments} --json -"))).result(0)
 }
 
+/// The result of a run with `arguments` that failed because of the server, which it reports in one line.
+pub(crate) fn failed_result(arguments: &str) -> Value {
+    let run = run_with(&format!("{arguments} --json -"));
+    assert!(run.line(4).contains(": failed: "), "{run:?}");
+    run.result(4)
+}
+
 impl Run {
     /// The result as JSON of a run with this exit status, with its sums checked.
     pub(crate) fn result(&self, status: i32) -> Value {

@@ -11,6 +11,7 @@ pub(crate) const SHAPE: &str = "
     why_invalid string?,
     connections/asked count, connections/opened count, connections/failed count, connections/lost count,
     connections/lost_idle count,
+    connections/not_tried count,
     connections/slow count, connections/open_seconds number, connections/open_rate number,
     connections/limited_by string?, connections/sources list,
     messages/sent count, messages/acknowledged count, messages/failed count, messages/unanswered count,

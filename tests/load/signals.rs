@@ -48,7 +48,7 @@ fn a_second_request_to_stop_ends_the_run_at_once() {
     // Two different signals, since pending signals of one kind are merged.
     load.signal(Signal::INT);
     load.signal(Signal::TERM);
-    let result = load.wait().result(0);
+    let result = load.wait().result(4);
     assert_counts(&result, &[("messages/sent", 4), ("messages/unanswered", 4)]);
 }
 

@@ -12,13 +12,15 @@ use crate::load::LoadError;
 use crate::load::Observer;
 use crate::load::Times;
 use crate::load::options::LoadOptions;
+use crate::load::output::ending;
 use crate::load::output::live_line::LiveLine;
 use crate::load::output::page;
 use crate::load::output::table;
+use crate::load::stats::ending::Failed;
 use crate::load::stats::histogram_log::{self, IntervalLog};
 use crate::load::stats::merged_summary::{MergeOptions, MergedSummary};
 use crate::load::stats::result::LoadResult;
-use crate::load::stats::summary::{Outcome, Second, Summary};
+use crate::load::stats::summary::{Second, Summary};
 use crate::load::stats::threshold::{Judgment, Threshold};
 use crate::report::output_file::{Json, OutputFile, WriteError};
 use crate::report::record::{Command, Record};
@@ -27,6 +29,9 @@ use crate::report::terminal;
 
 /// Exit status if a threshold is exceeded.
 const THRESHOLD_STATUS: u8 = 3;
+
+/// Exit status if the run failed because of the server.
+const SERVER_STATUS: u8 = 4;
 
 /// Files to write the result to, and conditions under which the run fails.
 pub(super) struct Output<'a> {
@@ -58,7 +63,7 @@ impl Output<'_> {
         json.write(&record, || table::summary(&outcome.summary, width(), has_colors()))?;
         drawn?;
         unwritten?;
-        Ok(status(options, &outcome, &judgments))
+        Ok(status(&outcome.summary, &judgments))
     }
 
     fn judge(&self, judge: impl Fn(&Threshold) -> Judgment) -> Vec<Judgment> {
@@ -100,12 +105,23 @@ impl Output<'_> {
 }
 
 /// The exit status for the result of a run.
-fn status(options: &LoadOptions, outcome: &Outcome, judgments: &[Judgment]) -> ExitCode {
-    if let Some(line) = nothing_opened(options, &outcome.summary).filter(|_| !outcome.summary.interrupted) {
-        print_error(&line);
-        return ExitCode::FAILURE;
+fn status(summary: &Summary, judgments: &[Judgment]) -> ExitCode {
+    let why = ending::failure(summary).unwrap_or_default();
+    match summary.failed {
+        None => judged(judgments),
+        Some(Failed::NoConnection) => {
+            print_error(&format!("{}: {why}", summary.endpoint));
+            ExitCode::FAILURE
+        }
+        Some(
+            Failed::NothingAcknowledged | Failed::ServerGone | Failed::WrongReplies | Failed::StoppedReplying,
+        ) => {
+            print_error(&format!("{}: failed: {why}", summary.endpoint));
+            // Thresholds that are not met are named as well.
+            judged(judgments);
+            ExitCode::from(SERVER_STATUS)
+        }
     }
-    judged(judgments)
 }
 
 /// Prints the thresholds that are not met. Returns the exit status.
@@ -117,15 +133,6 @@ fn judged(judgments: &[Judgment]) -> ExitCode {
     }
     let are_met = judgments.iter().all(|judgment| judgment.met);
     if are_met { ExitCode::SUCCESS } else { ExitCode::from(THRESHOLD_STATUS) }
-}
-
-/// The error message if no connection was opened.
-fn nothing_opened(options: &LoadOptions, summary: &Summary) -> Option<String> {
-    if summary.connections.opened > 0 {
-        return None;
-    }
-    let first = summary.failures.first().map_or("none was requested", |failure| &failure.first);
-    Some(format!("{}: no connection could be opened: {first}", options.target))
 }
 
 /// Draws the progress line and writes the log during a run.

@@ -54,3 +54,51 @@ pub(crate) fn early_end(summary: &Summary) -> Option<String> {
         format!("ended early {at}: {why}")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::error_kind::ErrorKind;
+    use crate::load::stats::summary::Failure;
+
+    fn ended(reason: EndedEarly, stage: Stage) -> Summary {
+        let mut of = Summary::sample();
+        (of.ended_early, of.ended_in, of.duration_seconds) = (Some(reason), Some(stage), 0.949);
+        of
+    }
+
+    #[test]
+    fn an_early_end_is_described_by_its_time_and_its_reason() {
+        for (reason, stage, expected) in [
+            (EndedEarly::ServerGone, Stage::Measuring, "ended early at 949 ms of 10 s: the server went away"),
+            (EndedEarly::ServerGone, Stage::WarmUp, "ended early in the warm-up: the server went away"),
+            (EndedEarly::Interrupted, Stage::Measuring, "interrupted at 949 ms of 10 s"),
+            (EndedEarly::Interrupted, Stage::Opening, "interrupted while connections were opened"),
+            (EndedEarly::Interrupted, Stage::Draining, "interrupted while outstanding replies were awaited"),
+            (EndedEarly::Descriptors, Stage::Opening, "opening ended early: no descriptor was left"),
+            (EndedEarly::Ports, Stage::Measuring, "ended early at 949 ms of 10 s: no port was left"),
+        ] {
+            assert_eq!(early_end(&ended(reason, stage)).as_deref(), Some(expected));
+        }
+        assert_eq!(early_end(&Summary::sample()), None);
+    }
+
+    #[test]
+    fn a_failure_is_described_with_its_first_error() {
+        let mut of = Summary::sample();
+        of.failed = Some(Failed::NothingAcknowledged);
+        (of.messages.acknowledged, of.messages.failed, of.messages.unanswered) = (0, 49_999, 1);
+        let counts = "nothing was acknowledged, 50,000 sent: 49,999 failed, 1 unanswered";
+        assert_eq!(failure(&of).as_deref(), Some(counts));
+        let first = String::from("connection 1: byte 0 of the reply is 'H', expected '3'");
+        of.failures = vec![Failure { reason: ErrorKind::WrongReply, count: 49_999, first: first.clone() }];
+        assert_eq!(failure(&of), Some(format!("{counts}: {first}")));
+        of.failed = Some(Failed::NoConnection);
+        assert_eq!(failure(&of), Some(format!("no connection could be opened: {first}")));
+        (of.failed, of.last_reply_seconds) = (Some(Failed::StoppedReplying), Some(3.0));
+        assert_eq!(failure(&of).as_deref(), Some("the server stopped replying at 3 s of 10 s"));
+        let mut gone = ended(EndedEarly::ServerGone, Stage::Measuring);
+        gone.failed = Some(Failed::ServerGone);
+        assert_eq!(failure(&gone), early_end(&gone));
+    }
+}

@@ -9,9 +9,9 @@ use crate::journal::escape::escaped;
 use crate::load::output::ending;
 use crate::load::stats::histogram_log::{CONNECT, LAG, Merged, RESPONSE, SERVICE};
 use crate::load::stats::latency::Latency;
-use crate::load::stats::summary::{Failure, LoadModel, Summary};
+use crate::load::stats::summary::{Failure, Summary};
 use crate::report::format;
-use lines::{is_held, lines, seconds};
+use lines::{lines, seconds};
 
 mod lines;
 
@@ -20,17 +20,22 @@ mod lines;
 pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> String {
     let style = Style { width, colors };
     let latency = &summary.latency_us;
-    let mut times = vec![times_row("connect", &latency.connect)];
-    if !is_held(summary) {
-        let rows = [("response", &latency.response), ("service", &latency.service)];
-        times.splice(..0, rows.map(|(name, of)| times_row(name, of)));
-    }
-    if summary.load_model == LoadModel::Open {
-        times.push(times_row("lag", &(&summary.schedule_lag_us).into()));
-    }
+    let lag = Latency::from(&summary.schedule_lag_us);
+    let rows = [
+        ("response", &latency.response),
+        ("service", &latency.service),
+        ("connect", &latency.connect),
+        ("lag", &lag),
+    ];
+    // A run that was not successful, or that only held connections, has no times of some kinds.
+    let rows = rows.into_iter().filter(|(_, of)| of.max.is_some());
+    let times: Vec<Row> = rows.map(|(name, of)| times_row(name, of)).collect();
     let mut head = style.notes(summary);
     head.push(style.bold(&title(summary)));
-    let mut parts = vec![head.join("\n"), style.pairs(lines(summary)), style.times(times)];
+    let mut parts = vec![head.join("\n"), style.pairs(lines(summary))];
+    if !times.is_empty() {
+        parts.push(style.times(times));
+    }
     if !summary.failures.is_empty() {
         parts.push(style.failures(&summary.failures));
     }
@@ -91,11 +96,7 @@ impl Style {
     fn failures(self, failures: &[Failure]) -> String {
         let header = Row::from(["failures", "count", "first"]);
         let rows = failures.iter().map(|failure| {
-            Row::from([
-                failure.reason.to_string(),
-                format::count(failure.count),
-                escaped(failure.first.as_bytes()),
-            ])
+            Row::from([failure.reason.to_string(), format::count(failure.count), failure.first.clone()])
         });
         self.headed(&wrapped([header].into_iter().chain(rows), self.width))
     }
@@ -122,7 +123,7 @@ impl Style {
         let early_end = ending::early_end(summary)
             .filter(|how| !failure.as_ref().is_some_and(|failure| failure.ends_with(how.as_str())));
         let notes = [failure, early_end].into_iter().flatten();
-        notes.map(|note| self.painted(&escaped(note.as_bytes()), RED)).collect()
+        notes.map(|note| self.painted(&note, RED)).collect()
     }
 
     fn bold(self, text: &str) -> String {

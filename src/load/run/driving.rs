@@ -6,7 +6,7 @@ use super::{CONSECUTIVE_FAILURES_MAX, Phase, Run, Waiting};
 use crate::load::error_kind::ErrorKind;
 use crate::load::observer::Observer;
 use crate::load::schedule::Schedule;
-use crate::load::stats::ending::{EndedEarly, Stage};
+use crate::load::stats::ending::{EndedEarly, Silence, Stage};
 use crate::load::stats::kernel_counters;
 use crate::load::traffic::Traffic;
 use crate::net::ClientNet;
@@ -152,13 +152,15 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         self.stop_sending(now_ns, observer);
     }
 
-    /// Measures the time without a reply at the end of the run.
-    pub(super) fn measure_silence(&mut self) {
+    /// The time since the last reply.
+    pub(super) fn silence(&mut self) -> Silence {
         let now_ns = self.context.net.now_ns();
         let last = self.context.tally.last_reply();
-        self.measurements.last_reply_ns = last.at_ns.saturating_sub(self.drive_began_ns);
-        self.measurements.silence_ns = now_ns.saturating_sub(last.at_ns);
-        self.measurements.sent_in_silence = self.context.tally.counts().sent - last.sent;
+        Silence {
+            began_ns: last.at_ns.saturating_sub(self.drive_began_ns),
+            ns: now_ns.saturating_sub(last.at_ns),
+            sent: self.context.tally.counts().sent - last.sent,
+        }
     }
 
     fn stage(&self) -> Stage {

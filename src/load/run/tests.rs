@@ -19,6 +19,8 @@ use crate::load::tcp::TcpTraffic;
 use crate::service::ClientSide;
 use crate::service::message::ACKNOWLEDGEMENT;
 
+mod ending;
+
 const MS: u64 = 1_000_000;
 
 fn options(change: impl FnOnce(&mut LoadOptions)) -> LoadOptions {
@@ -38,11 +40,7 @@ fn measurements(options: &LoadOptions, net: FakeNet) -> (Tally, Measurements) {
     measurements_seen_by(&mut (), options, net)
 }
 
-fn measurements_seen_by(
-    observer: &mut dyn Observer,
-    options: &LoadOptions,
-    net: FakeNet,
-) -> (Tally, Measurements) {
+fn traffic(options: &LoadOptions) -> TcpTraffic<FakeNet> {
     let target = "127.0.0.1:9".parse().unwrap();
     let plan = Plan {
         target,
@@ -54,8 +52,15 @@ fn measurements_seen_by(
     };
     let Some(ClientSide::Stream(client)) = options.target.client_side() else { panic!("it is on TCP") };
     let messages = MessageBuffers::new(client, options.body_bytes);
-    let traffic = TcpTraffic::new(plan, messages, options.connections as usize);
-    Run::new(options, net, traffic, options.connections).run(observer).unwrap()
+    TcpTraffic::new(plan, messages, options.connections as usize)
+}
+
+fn measurements_seen_by(
+    observer: &mut dyn Observer,
+    options: &LoadOptions,
+    net: FakeNet,
+) -> (Tally, Measurements) {
+    Run::new(options, net, traffic(options), options.connections).run(observer).unwrap()
 }
 
 #[test]
@@ -197,6 +202,7 @@ fn a_stop_in_the_warm_up_reports_the_time_so_far() {
     assert_eq!(measurements.open_ns / MS, 1500);
     assert_eq!(measurements.drive_ns.div_ceil(MS), 450);
     assert!(measurements.is_interrupted);
+    assert_eq!(measurements.ended_early, Some((EndedEarly::Interrupted, Stage::WarmUp)));
 }
 
 #[test]

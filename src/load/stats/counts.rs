@@ -44,6 +44,11 @@ impl Counts {
         self.sent - self.answered - self.failed
     }
 
+    /// Connections that were requested, unless each message has its own.
+    pub(crate) fn requested(&self) -> u64 {
+        self.opened + self.open_failed + self.connecting
+    }
+
     /// Connections and messages that failed. A connection that was lost with messages in flight is counted by
     /// these.
     pub(super) fn errors(&self) -> u64 {

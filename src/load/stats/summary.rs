@@ -100,6 +100,8 @@ pub(crate) struct Connections {
     pub opened: u64,
     /// Connections that could not be opened.
     pub failed: u64,
+    /// Connections that were not requested: see [`Summary::ended_early`].
+    pub not_tried: u64,
     /// Opened connections that ended before the run.
     pub lost: u64,
     /// Of these, connections without a message in flight. The others are counted by their failed messages.
@@ -230,6 +232,6 @@ pub(crate) struct Failure {
     pub reason: ErrorKind,
     /// How often.
     pub count: u64,
-    /// Description of the first.
+    /// Description of the first: one line, in which bytes of the server are escaped.
     pub first: String,
 }

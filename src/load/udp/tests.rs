@@ -196,5 +196,5 @@ fn an_unexpected_answer_is_reported_and_answers_nothing() {
     assert_eq!(it.requests(), (1, 0, 0, 0));
     let (.., failures) = it.context.tally.into_parts();
     assert_eq!((failures[0].reason, failures[0].count), (ErrorKind::WrongReply, 1));
-    assert_eq!(failures[0].first, "socket 1: unexpected answer \"Smarch\\u{1b}\"");
+    assert_eq!(failures[0].first, "socket 1: unexpected answer: Smarch\\u{1b}");
 }

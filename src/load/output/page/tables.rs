@@ -49,6 +49,7 @@ pub(super) fn messages(summary: &Summary) -> Table<'static> {
             row("acknowledged", messages.acknowledged),
             row("failed", messages.failed),
             row("unanswered", messages.unanswered),
+            vec!["due and never sent".into(), count(messages.never_sent), String::new()],
         ],
         note: "Failed: answered wrongly, or on a connection that ended before the answer. Unanswered: not answered \
                when the run was over.",
@@ -91,6 +92,7 @@ pub(super) fn connections(summary: &Summary) -> Table<'static> {
             row("requested", connections.asked),
             row("opened", connections.opened),
             row("could not be opened", connections.failed),
+            row("not tried", connections.not_tried),
             row("lost before the end", connections.lost),
             row("slow to open, a second or more", connections.slow),
             beside("opened in", time_us(connections.open_seconds * 1e6)),

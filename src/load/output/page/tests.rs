@@ -110,6 +110,7 @@ fn sample() -> Outcome {
         asked: 10_000,
         opened: 10_000,
         failed: 0,
+        not_tried: 0,
         lost: 2,
         slow: 31,
         open_seconds: 1.63,

@@ -1,48 +1,51 @@
 //! The lines of the table above the latencies.
 
 use crate::load::output::wording;
-use crate::load::stats::summary::{DatagramDrops, Datagrams, LoadModel, Summary};
+use crate::load::stats::summary::{DatagramDrops, Datagrams, Summary};
 use crate::report::format;
 
 /// Each line with its name.
 pub(super) fn lines(summary: &Summary) -> Vec<(&'static str, String)> {
     let mut lines = vec![("connections", connections(summary))];
     lines.extend(wording::sources(&summary.connections.sources).map(|sources| ("sources", sources)));
-    if is_held(summary) {
+    // What was not done has no results.
+    if summary.messages.sent > 0 {
+        lines.push(("messages", messages(summary)));
+        lines.push(("rate", rate(summary)));
+        if let Some(datagrams) = &summary.datagrams {
+            lines.push(("datagrams", datagrams_line(datagrams)));
+            lines.push(("dropped", drops_line(&datagrams.kernel)));
+        }
+        lines.push(("bytes", bytes(summary)));
+    }
+    if summary.connections.opened > 0 {
         lines.push(("generator", generator(summary)));
-        return lines;
     }
-    lines.push(("messages", messages(summary)));
-    lines.push(("rate", rate(summary)));
-    if let Some(datagrams) = &summary.datagrams {
-        lines.push(("datagrams", datagrams_line(datagrams)));
-        lines.push(("dropped", drops_line(&datagrams.kernel)));
-    }
-    lines.push(("bytes", bytes(summary)));
-    lines.push(("generator", generator(summary)));
     lines
-}
-
-/// Whether connections were only opened and held, and nothing was sent.
-pub(super) fn is_held(summary: &Summary) -> bool {
-    summary.load_model == LoadModel::Hold
 }
 
 fn connections(summary: &Summary) -> String {
     let of = &summary.connections;
     let [asked, opened, failed, lost] = [of.asked, of.opened, of.failed, of.lost].map(format::count);
+    let untried = match of.not_tried {
+        0 => String::new(),
+        untried => format!(", {} not tried", format::count(untried)),
+    };
     let limit = of.limited_by.map_or_else(String::new, |limit| format!("; limited by {limit}"));
-    format!(
-        "{asked} asked: {opened} opened, {failed} failed; {lost} lost; {}{limit}",
-        wording::opening(summary)
-    )
+    let opening =
+        if of.opened > 0 { format!("; {lost} lost; {}", wording::opening(summary)) } else { String::new() };
+    format!("{asked} requested: {opened} opened, {failed} failed{untried}{opening}{limit}")
 }
 
 fn messages(summary: &Summary) -> String {
     let of = &summary.messages;
     let [sent, acknowledged, failed, unanswered] =
         [of.sent, of.acknowledged, of.failed, of.unanswered].map(format::count);
-    format!("{sent} sent: {acknowledged} acknowledged, {failed} failed, {unanswered} unanswered")
+    let never_sent = match of.never_sent {
+        0 => String::new(),
+        messages => format!("; {} never sent", format::count(messages)),
+    };
+    format!("{sent} sent: {acknowledged} acknowledged, {failed} failed, {unanswered} unanswered{never_sent}")
 }
 
 fn rate(summary: &Summary) -> String {

@@ -5,10 +5,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
 use crate::load::error_kind::{ErrorKind, OpenLimit};
+use crate::load::stats::ending::{EndedEarly, Failed, Stage};
 use crate::load::stats::histogram_log::{IntervalLog, read};
 use crate::load::stats::invalid::InvalidReason;
 use crate::load::stats::latency::Lag;
-use crate::load::stats::summary::{DatagramDrops, Datagrams};
+use crate::load::stats::summary::{Connections, DatagramDrops, Datagrams, Latencies, LoadModel, Messages};
 use crate::load::stats::times::Times;
 use hdrhistogram::Histogram;
 
@@ -25,7 +26,7 @@ fn a_run_is_shown_in_lines() {
     let expected = "\
 message=127.0.0.1:9999, closed loop, 10 s
 
-connections  10,000 asked: 10,000 opened, 0 failed; 0 lost; opened in 420 ms, 23,810/s
+connections  10,000 requested: 10,000 opened, 0 failed; 0 lost; opened in 420 ms, 23,810/s
 messages     50,000 sent: 50,000 acknowledged, 0 failed, 0 unanswered
 rate         5,000/s acknowledged
 bytes        4.29 MiB (439 KiB/s) sent, 4.58 MiB (469 KiB/s) received
@@ -46,12 +47,12 @@ fn lags_datagrams_limits_and_failures_have_their_own_lines() {
     let table = plain(&with_failures());
     for line in [
         "message=127.0.0.1:9999, open loop, 10 s",
-        "connections  10,000 asked: 9,998 opened, 2 failed; 0 lost; opened in 420 ms, 23,810/s; limited by backlog",
+        "connections  10,000 requested: 9,998 opened, 2 failed; 0 lost; opened in 420 ms, 23,810/s; limited by backlog",
         "rate         5,000/s acknowledged, 5,100/s offered",
         "datagrams    1,000 sent: 990 answered, 3 late, 7 lost; 1 duplicate",
         "lag        12 µs        –  140 µs       –       –  2.4 ms       –        –",
         "failures           count  first",
-        "wrong reply        1,234  expected 'a', got '\\u{1b}[2J\\n'",
+        "wrong reply        1,234  received: \\u{1b}[2J\\n",
         "no answer in time  3      socket 1: no answer",
     ] {
         assert_contains(&table, line);
@@ -64,7 +65,7 @@ fn lags_datagrams_limits_and_failures_have_their_own_lines() {
 #[test]
 fn a_narrow_terminal_wraps_text_and_not_numbers() {
     let table = summary(&with_failures(), Some(60), false);
-    assert_contains(&table, "             opened in 420 ms, 23,810/s; limited by");
+    assert_contains(&table, "             lost; opened in 420 ms, 23,810/s; limited by");
     assert_contains(&table, "connect   870 µs  1.24 ms  2.4 ms  4.1 ms       –  7.2 ms  912 µs   10,000");
     let facts = table.lines().take_while(|line| !line.starts_with("latency"));
     assert!(facts.into_iter().all(|line| line.chars().count() <= 60), "{table}");
@@ -85,10 +86,12 @@ fn held_connections_have_no_lines_about_messages() {
     let mut of = Summary::sample();
     of.endpoint = "hold=192.0.2.1:443".parse().unwrap();
     of.load_model = LoadModel::Hold;
+    of.messages = Messages::default();
+    (of.latency_us.response, of.latency_us.service) = (Latency::default(), Latency::default());
     let expected = "\
 hold=192.0.2.1:443, held, 10 s
 
-connections  10,000 asked: 10,000 opened, 0 failed; 0 lost; opened in 420 ms, 23,810/s
+connections  10,000 requested: 10,000 opened, 0 failed; 0 lost; opened in 420 ms, 23,810/s
 generator    3.25 s of CPU, busy 32.5 %, 12 MiB of memory, 48 B per connection
 
 latency     p50      p90     p99   p99.9  p99.99     max    mean  samples
@@ -109,15 +112,72 @@ fn a_run_that_opened_nothing_has_no_duration() {
 }
 
 #[test]
+fn a_failure_and_an_early_end_come_first() {
+    let mut of = Summary::sample();
+    (of.ended_early, of.ended_in) = (Some(EndedEarly::ServerGone), Some(Stage::Measuring));
+    (of.failed, of.duration_seconds) = (Some(Failed::ServerGone), 0.949);
+    let first = |of: &Summary| plain(of).lines().take(3).map(String::from).collect::<Vec<_>>();
+    let title = "message=127.0.0.1:9999, closed loop, 949 ms";
+    assert_eq!(first(&of), ["failed: ended early at 949 ms of 10 s: the server went away", title, ""]);
+    of.failed = Some(Failed::NothingAcknowledged);
+    (of.messages.acknowledged, of.messages.failed) = (0, 50_000);
+    let failure = "failed: nothing was acknowledged, 50,000 sent: 50,000 failed, 0 unanswered";
+    assert_eq!(first(&of), [failure, "ended early at 949 ms of 10 s: the server went away", title]);
+    (of.failed, of.ended_early) = (None, Some(EndedEarly::Interrupted));
+    assert_eq!(first(&of), ["interrupted at 949 ms of 10 s", title, ""]);
+}
+
+#[test]
+fn a_run_that_opened_nothing_has_no_table_of_zeros() {
+    let mut of = Summary::sample();
+    of.connections = Connections { asked: 200, failed: 129, not_tried: 71, ..Connections::default() };
+    of.connections.limited_by = Some(OpenLimit::Refused);
+    (of.messages, of.latency_us) = (Messages::default(), Latencies::default());
+    (of.duration_seconds, of.why_invalid) = (0.0, Some(InvalidReason::NoConnection));
+    (of.ended_early, of.ended_in) = (Some(EndedEarly::GaveUp), Some(Stage::Opening));
+    of.failed = Some(Failed::NoConnection);
+    let first = String::from("connection 1: Connection refused (os error 111)");
+    of.failures = vec![Failure { reason: ErrorKind::Refused, count: 129, first }];
+    let expected = "\
+failed: no connection could be opened: connection 1: Connection refused (os error 111)
+opening ended early: gave up after 100 consecutive failures to connect
+message=127.0.0.1:9999, closed loop, no connection was opened
+
+connections  200 requested: 0 opened, 129 failed, 71 not tried; limited by refused
+
+failures            count  first
+connection refused  129    connection 1: Connection refused (os error 111)
+
+generator: not ok: no connection was opened
+";
+    assert_eq!(plain(&of), expected);
+}
+
+#[test]
+fn messages_that_were_never_sent_are_counted() {
+    let mut of = Summary::sample();
+    of.messages.never_sent = 1050;
+    let line = "messages     50,000 sent: 50,000 acknowledged, 0 failed, 0 unanswered; 1,050 never sent";
+    assert_contains(&plain(&of), line);
+}
+
+#[test]
 fn a_run_without_messages_has_a_table() {
     let mut of = Summary::sample();
-    of.latency_us = crate::load::stats::summary::Latencies::default();
+    (of.latency_us, of.messages) = (Latencies::default(), Messages::default());
     of.duration_seconds = 0.0;
     of.generator.bytes_per_connection = None;
-    let table = plain(&of);
-    assert_contains(&table, "response    –    –    –      –       –    –     –        –");
-    assert_contains(&table, "bytes        4.29 MiB sent, 4.58 MiB received");
-    assert_contains(&table, "generator    3.25 s of CPU, busy 32.5 %, 12 MiB of memory");
+    let expected = "\
+message=127.0.0.1:9999, closed loop, nothing was measured
+
+connections  10,000 requested: 10,000 opened, 0 failed; 0 lost; opened in 420 ms, 23,810/s
+generator    3.25 s of CPU, busy 32.5 %, 12 MiB of memory
+
+generator: ok
+";
+    assert_eq!(plain(&of), expected);
+    of.messages.sent = 1;
+    assert_contains(&plain(&of), "bytes        4.29 MiB sent, 4.58 MiB received");
 }
 
 #[test]
@@ -165,7 +225,7 @@ fn with_failures() -> Summary {
         },
     });
     of.failures = vec![
-        Failure { reason: ErrorKind::WrongReply, count: 1234, first: "expected 'a', got '\x1b[2J\n'".into() },
+        Failure { reason: ErrorKind::WrongReply, count: 1234, first: "received: \\u{1b}[2J\\n".into() },
         Failure { reason: ErrorKind::ReplyTimeout, count: 3, first: "socket 1: no answer".into() },
     ];
     of.valid = false;

@@ -102,6 +102,11 @@ const NUMBERS: &[Number] = &[
         of: |summary| Ok(float(summary.messages.unanswered)),
     },
     Number {
+        name: "never_sent",
+        about: "messages due on schedule and not sent",
+        of: |summary| Ok(float(summary.messages.never_sent)),
+    },
+    Number {
         name: "invalid",
         about: "1 if the generator was the limit, otherwise 0",
         of: |summary| Ok(if summary.valid { 0.0 } else { 1.0 }),
