@@ -94,7 +94,7 @@ pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
         let status = if matches!(error, CompareError::Usage(_)) { 2 } else { 1 };
         (error.to_string(), status)
     })?;
-    let page = page.map_or(Ok(()), |page| page.write(&compare::page(&comparison)));
+    let page = page.map_or(Ok(()), |page| page.write(&compare::page(&comparison, &info)));
     let pictures = folder.map_or(Ok(()), |folder| write_pictures(&folder, &comparison));
     let record = Record::new(Command::Compare, &info, &options, &comparison);
     match json.write(&record, || compare::table(&comparison)).and(page).and(pictures) {

@@ -107,9 +107,9 @@ pub(super) struct LoadArguments {
     fail_if: Vec<Threshold>,
 
     /// Instead of a run, merge logs written by --histogram and print the result; with --histogram, also write
-    /// it as a log; --json and --fail-if apply to response, service and lag times
+    /// it as a log; --json, --report and --fail-if apply to response, service and lag times
     #[arg(long, value_name = "FILE.hlog", num_args = 1.., help_heading = RESULT)]
-    #[arg(conflicts_with_all = ["target", "report"])]
+    #[arg(conflicts_with = "target")]
     merge: Vec<PathBuf>,
 }
 

@@ -98,6 +98,13 @@ impl Page {
         self.paragraph(explanation);
     }
 
+    /// The main result, in larger letters, unless it is empty.
+    pub(crate) fn lead(&mut self, content: &str) {
+        if !content.is_empty() {
+            self.push(&of_text("p class=\"lead\"", content));
+        }
+    }
+
     /// A paragraph, unless it is empty.
     pub(crate) fn paragraph(&mut self, content: &str) {
         if !content.is_empty() {
@@ -189,9 +196,9 @@ mod tests {
         let y = Axis::numbers("y", Scale::Linear);
         let series = vec![Series::new("<name>", [(0.0, Some(1.0)), (1.0, Some(2.0))])];
         page.plots(&[(Plot::new("p", Axis::time("x"), y, series), "<note>")]);
-        let columns = [Column::Text("what"), Column::Numbers("n<"), Column::Text("why")];
+        let columns = vec![Column::Text("what"), Column::Numbers("n<"), Column::Text("why")];
         let rows = vec![vec!["<td>".into(), "1".into(), "&amp;".into()]];
-        page.table(&Table { title: "<caption>", columns: &columns, rows, note: "" });
+        page.table(&Table { title: "<caption>", columns, rows, note: "" });
         page.finish("<footer>")
     }
 

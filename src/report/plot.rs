@@ -43,6 +43,8 @@ pub(crate) struct Series {
     pub stroke: Stroke,
     /// Whether the largest value is written beside its point.
     pub has_peak: bool,
+    /// The number of the series whose color and marks it has; `None` for its own.
+    pub like: Option<usize>,
 }
 
 /// A point of a series. Without `y`, or with one that the axis cannot show, the line is interrupted.
@@ -81,6 +83,11 @@ impl Plot {
         self.series.iter().enumerate().filter(move |(_, series)| is_drawn(series))
     }
 
+    /// The number that decides about color and marks of a series.
+    fn look(&self, number: usize) -> usize {
+        self.series[number].like.unwrap_or(number)
+    }
+
     /// The linear coordinates of `point`, if both axes can show it.
     fn position(&self, point: &Point) -> Option<(f64, f64)> {
         Some((self.x.scale.position(point.x)?, self.y.scale.position(point.y?)?))
@@ -91,13 +98,19 @@ impl Series {
     /// A line through `points`, interrupted where there is no value.
     pub(crate) fn new(name: &str, points: impl IntoIterator<Item = (f64, Option<f64>)>) -> Self {
         let points = points.into_iter().map(|(x, y)| Point { x, y, spread: None }).collect();
-        Self { name: name.into(), points, stroke: Stroke::Solid, has_peak: false }
+        Self { name: name.into(), points, stroke: Stroke::Solid, has_peak: false, like: None }
     }
 
     /// The same series, drawn as `stroke`.
     #[must_use]
     pub(crate) fn drawn(self, stroke: Stroke) -> Self {
         Self { stroke, ..self }
+    }
+
+    /// The same series, in the color of the series `number`.
+    #[must_use]
+    pub(crate) fn like(self, number: usize) -> Self {
+        Self { like: Some(number), ..self }
     }
 
     /// The same series, with its largest value written beside the point.
@@ -272,6 +285,15 @@ mod tests {
         plot.reference = Some(1.0);
         assert_eq!(lines(&plot), without + 1);
         assert!(plot.svg().contains(">\n1\n</text>"));
+    }
+
+    #[test]
+    fn a_series_can_have_the_color_of_another() {
+        let fitted = line(&[1.0, 2.0]).drawn(Stroke::Dashed).like(0);
+        let svg = plot(Scale::Linear, vec![line(&[1.0, 2.0]), line(&[2.0, 3.0]), fitted]).svg();
+        assert_eq!(count(&svg, "stroke=\"var(--series-1)\""), 2, "{svg}");
+        assert_eq!(count(&svg, "data-key=\"1\""), 2, "{svg}");
+        assert_eq!(count(&svg, "series-3"), 0, "{svg}");
     }
 
     #[test]

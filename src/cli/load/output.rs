@@ -55,7 +55,7 @@ impl Output<'_> {
         let mut progress = Progress::new(options, self.histogram, &info)?;
         let outcome = load::run(options, &mut progress)?;
         let unwritten = progress.finish();
-        let drawn = page.map_or(Ok(()), |page| page.write(&page::page(&outcome)));
+        let drawn = page.map_or(Ok(()), |page| page.write(&page::page(&outcome, &info)));
         // The result is printed even if a file cannot be written, and the other way round.
         let judgments = self.judge(|threshold| threshold.judge(&outcome.summary));
         let result = LoadResult::of(&outcome, &judgments);
@@ -85,6 +85,7 @@ impl Output<'_> {
         let merged = histogram_log::merge(paths).map_err(|line| Failure { line: Some(line), status: 1 })?;
         // Logs are read before files are created, so that an error leaves no files.
         let json = Json::open(self.json)?;
+        let page = self.report.map(OutputFile::open).transpose()?;
         merged.warnings.iter().for_each(|warning| print_error(warning));
         // The result is printed even if a file cannot be written, and the other way round.
         let judgments = self.judge(|threshold| threshold.judge_merged(&merged));
@@ -94,12 +95,14 @@ impl Output<'_> {
             MergeOptions::of(paths),
             MergedSummary::of(&merged, &judgments),
         );
+        let drawn = page.map_or(Ok(()), |page| page.write(&page::merged(&merged, &info)));
         let shown = json.write(&record, || table::merged(&merged, width(), has_colors()));
         if let Some(path) = self.histogram {
             let written = File::create(path).and_then(|file| merged.write(file));
             written.map_err(|error| WriteError::at(path, error))?;
         }
         shown?;
+        drawn?;
         Ok(judged(&judgments))
     }
 }

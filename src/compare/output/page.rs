@@ -4,26 +4,34 @@ use super::plots::{self, Figure};
 use super::rows::{COLUMNS, CellValue, explanations, in_bytes, memory_row};
 use crate::compare::options::Workload;
 use crate::compare::plan::model_name;
-use crate::compare::result::{Comparison, Scalability, Stack};
-use crate::report::format::{NONE, bytes, count, optional, rate, time_us};
+use crate::compare::result::{Cell, Comparison, Scalability, Stack, WorkloadVerdict};
+use crate::load::stats::summary::LoadModel;
+use crate::report::format::{bytes, count, optional, rate, time_us};
 use crate::report::page::{Column, Page, Table, Tone, picture};
 use crate::report::record::VERSION;
+use crate::report::run_info::RunInfo;
 
 /// The whole page.
 #[must_use]
-pub(crate) fn page(comparison: &Comparison) -> String {
+pub(crate) fn page(comparison: &Comparison, run: &RunInfo) -> String {
     let mut page = Page::new("Event loop and threads, compared", &subtitle(comparison));
+    page.run(run);
     notes(comparison, &mut page);
-    page.section("Results", "");
-    page.table(&verdicts(comparison));
+    page.section("Verdict", "");
+    page.lead(&lead(comparison));
+    put(&mut page, plots::verdicts(comparison));
+    overview(comparison, &mut page);
     page.section("Cost and limits", "With all connections active.");
     put(&mut page, plots::of_all(comparison));
     page.tables(&[memory(comparison), stacks(comparison)]);
     page.table(&scalability(comparison));
+    page.section("All numbers", "");
     for workload in &comparison.settings.workloads {
-        page.section(&title(*workload), &sentence(comparison, *workload));
-        put(&mut page, plots::of_workload(*workload, comparison));
-        put_cells(&mut page, comparison, *workload);
+        let name = format!("{}: CPU time, p99, and the numbers of all runs", title(*workload));
+        page.folded(&name, |page| {
+            put(page, plots::of_workload(*workload, comparison).into_iter().skip(1));
+            put_cells(page, comparison, *workload);
+        });
     }
     page.section(
         "How it was measured",
@@ -37,16 +45,45 @@ pub(crate) fn page(comparison: &Comparison) -> String {
     page.finish(&format!("Written by loopline {VERSION}."))
 }
 
+/// The verdict on the first workload: what is most certain of its CPU time and of its rate.
+fn lead(comparison: &Comparison) -> String {
+    let Some(first) = comparison.verdicts.first() else { return String::new() };
+    let most_certain = |sentence: &String| capital(sentence.split("; ").next().unwrap_or(sentence)) + ".";
+    let sentences: Vec<_> = first.cost.iter().chain([&first.sentence]).map(most_certain).collect();
+    format!("{}: {}", title(first.workload), sentences.join(" "))
+}
+
+/// A plot for each workload, of the throughput of both models, with the verdicts below it.
+fn overview(comparison: &Comparison, page: &mut Page) {
+    let throughput = |verdict: &WorkloadVerdict| {
+        let WorkloadVerdict { workload, sentence, cost, .. } = verdict;
+        let mut plot = plots::of_workload(*workload, comparison).into_iter().next()?.plot;
+        plot.title = format!("{}: {}", workload.name(), workload.description());
+        let sentences: Vec<_> = cost.iter().chain([sentence]).map(|it| capital(it) + ".").collect();
+        Some((plot, sentences.join(" ")))
+    };
+    let plots: Vec<_> = comparison.verdicts.iter().filter_map(throughput).collect();
+    if plots.is_empty() {
+        return;
+    }
+    page.section(
+        "Each workload",
+        "Messages a second as fast as replies arrive, with both models and the intervals of their medians.",
+    );
+    page.plots(&plots.iter().map(|(plot, note)| (plot.clone(), note.as_str())).collect::<Vec<_>>());
+}
+
 /// Every plot as a file: its name, and its content.
 #[must_use]
 pub(crate) fn pictures(comparison: &Comparison) -> Vec<(String, String)> {
     let of_workloads =
         comparison.settings.workloads.iter().flat_map(|workload| plots::of_workload(*workload, comparison));
-    let figures = plots::of_all(comparison).into_iter().chain(of_workloads);
+    let of_all = plots::verdicts(comparison).into_iter().chain(plots::of_all(comparison));
+    let figures = of_all.chain(of_workloads);
     figures.map(|figure| (format!("{}.svg", figure.name), picture(&figure.plot))).collect()
 }
 
-fn put(page: &mut Page, figures: Vec<Figure>) {
+fn put(page: &mut Page, figures: impl IntoIterator<Item = Figure>) {
     let figures: Vec<_> = figures.into_iter().map(|figure| (figure.plot, figure.note)).collect();
     if !figures.is_empty() {
         page.plots(&figures);
@@ -57,9 +94,7 @@ fn subtitle(comparison: &Comparison) -> String {
     let machine = &comparison.machine;
     let known = [
         machine.processor.clone(),
-        machine.processors.map(|processors| format!("{processors} processors")),
         machine.memory_bytes.map(bytes),
-        machine.kernel.as_ref().map(|kernel| format!("Linux {kernel}")),
         Some(format!(
             "{} runs in {}",
             count(comparison.done as u64),
@@ -90,51 +125,53 @@ fn notes(comparison: &Comparison, page: &mut Page) {
 }
 
 fn title(workload: Workload) -> String {
-    let description = workload.description();
-    description[..1].to_uppercase() + &description[1..]
+    capital(workload.description())
 }
 
-fn sentence(comparison: &Comparison, workload: Workload) -> String {
-    let verdict = comparison.verdicts.iter().find(|verdict| verdict.workload == workload);
-    verdict.map_or_else(String::new, |verdict| verdict.sentence.clone())
+/// `text` with a capital letter.
+fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(characters).collect()
 }
 
-fn verdicts(comparison: &Comparison) -> Table<'static> {
-    let rows = comparison.verdicts.iter().map(|verdict| {
-        let cost = verdict.cost.clone().unwrap_or_else(|| NONE.into());
-        vec![title(verdict.workload), verdict.sentence.clone(), cost]
-    });
-    Table {
-        title: "Throughput and cost",
-        columns: &[Column::Text("workload"), Column::Text("throughput"), Column::Text("cost")],
-        rows: rows.collect(),
-        note: "",
+/// The cells of a workload: the closed loop and the open loop apart, each as results and as resources.
+fn put_cells(page: &mut Page, comparison: &Comparison, workload: Workload) {
+    let loads =
+        [(LoadModel::Closed, "Closed loop: as fast as replies arrive"), (LoadModel::Open, OPEN_TITLE)];
+    for (load, title) in loads {
+        let is_shown = |cell: &&Cell| cell.workload == workload && cell.load == load;
+        let cells: Vec<&Cell> = comparison.cells.iter().filter(is_shown).collect();
+        if cells.is_empty() {
+            continue;
+        }
+        let offered = (load == LoadModel::Open).then_some("offered");
+        let results: Vec<_> = KEYS.into_iter().chain(offered).chain(RESULTS).collect();
+        page.table(&cell_table(title, &results, &cells));
+        let resources: Vec<_> = KEYS.into_iter().chain(RESOURCES).collect();
+        page.table(&cell_table("Resources in these runs", &resources, &cells));
     }
 }
 
-fn put_cells(page: &mut Page, comparison: &Comparison, workload: Workload) {
-    let (columns, values): (Vec<Column<'_>>, Vec<CellValue>) = COLUMNS
+/// The columns with `names`, in this order.
+fn cell_table<'a>(title: &'a str, names: &[&'static str], cells: &[&Cell]) -> Table<'a> {
+    let find =
+        |name: &str| COLUMNS.iter().find(|(_, on_page, _)| *on_page == Some(name)).map(|column| column.2);
+    let (columns, values): (Vec<Column<'_>>, Vec<CellValue>) = names
         .iter()
-        .filter_map(|(_, name, value)| {
-            let name = (*name)?;
-            let is_text = ["model", "marks"].contains(&name);
-            Some((if is_text { Column::Text(name) } else { Column::Numbers(name) }, *value))
+        .filter_map(|name| {
+            let is_text = ["model", "marks"].contains(name);
+            Some((if is_text { Column::Short(name) } else { Column::Numbers(name) }, find(name)?))
         })
         .unzip();
-    let cells = comparison.cells.iter().filter(|cell| cell.workload == workload);
-    page.table(&Table {
-        title: "All cells",
-        columns: &columns,
-        rows: cells.map(|cell| values.iter().map(|value| value(cell)).collect()).collect(),
-        note: "Offered: messages a second of the open loop; – is the closed loop. A time is – if there are too few \
-               samples.",
-    });
+    let row = |cell: &&Cell| values.iter().map(|value| value(cell)).collect();
+    Table { title, columns, rows: cells.iter().map(row).collect(), note: "– if there are too few samples." }
 }
 
 fn marks(comparison: &Comparison) -> Table<'static> {
     Table {
         title: "Marks",
-        columns: &[Column::Text(""), Column::Text("cell"), Column::Text("reason")],
+        columns: vec![Column::Text(""), Column::Text("cell"), Column::Text("reason")],
         rows: explanations(comparison).into_iter().map(Vec::from).collect(),
         note: "G: the generator or another program was the limit. !: a run does not count. L: fewer connections were \
                open than asked for.",
@@ -144,7 +181,7 @@ fn marks(comparison: &Comparison) -> Table<'static> {
 fn memory(comparison: &Comparison) -> Table<'static> {
     Table {
         title: "Memory per connection",
-        columns: &[
+        columns: vec![
             Column::Text("model"),
             Column::Numbers("process memory"),
             Column::Numbers("kernel stacks"),
@@ -162,7 +199,11 @@ fn stacks(comparison: &Comparison) -> Table<'static> {
     };
     Table {
         title: "Threads by stack size",
-        columns: &[Column::Numbers("stack"), Column::Numbers("memory per thread"), Column::Numbers("rate")],
+        columns: vec![
+            Column::Numbers("stack"),
+            Column::Numbers("memory per thread"),
+            Column::Numbers("rate"),
+        ],
         rows: comparison.stacks.iter().map(row).collect(),
         note: "With 1,000 connections. A larger stack takes no more memory, since only used pages count.",
     }
@@ -172,11 +213,20 @@ fn scalability(comparison: &Comparison) -> Table<'static> {
     let row = |it: &Scalability| vec![model_name(it.model).to_owned(), it.sentence.clone()];
     Table {
         title: "Universal scalability law, all connections active",
-        columns: &[Column::Text("model"), Column::Text("fit")],
+        columns: vec![Column::Text("model"), Column::Text("fit")],
         rows: comparison.scalability.iter().map(row).collect(),
         note: "X(N) = λN / (1 + σ(N − 1) + κN(N − 1)); a fit needs 5 points and must explain 90 % of the variance.",
     }
 }
+
+const OPEN_TITLE: &str = "Open loop: messages on schedule, at the offered rate";
+
+/// What a row is about. Marks come before the numbers that they qualify.
+const KEYS: [&str; 3] = ["connections", "model", "marks"];
+
+const RESULTS: [&str; 6] = ["rate", "from–to", "CPU per message", "p50", "p99", "p99.9"];
+
+const RESOURCES: [&str; 5] = ["threads", "switches/s", "forced/s", "memory", "generator busy"];
 
 #[cfg(test)]
 mod tests {
@@ -187,7 +237,7 @@ mod tests {
 
     #[test]
     fn the_page_shows_the_result() {
-        let page = page(&fixtures::comparison());
+        let page = page(&fixtures::comparison(), &RunInfo::sample());
         write_sample("compare.html", &page);
         assert_eq!(mismatched_tag(&page), None);
         for part in
@@ -204,10 +254,53 @@ mod tests {
         nothing.latency_by_rate.clear();
         nothing.stacks.clear();
         nothing.interrupted = true;
-        let page = page(&nothing);
+        let page = page(&nothing, &RunInfo::sample());
         write_sample("compare-nothing.html", &page);
         assert_eq!(mismatched_tag(&page), None);
         assert!(page.contains("Interrupted."));
+    }
+
+    #[test]
+    fn every_column_of_the_page_is_in_a_table_and_marks_come_first() {
+        let named = KEYS.into_iter().chain(["offered"]).chain(RESULTS).chain(RESOURCES);
+        let mut named: Vec<&str> = named.collect();
+        let mut all: Vec<&str> = COLUMNS.iter().filter_map(|(_, name, _)| *name).collect();
+        named.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(named, all);
+        let page = page(&fixtures::comparison(), &RunInfo::sample());
+        assert!(
+            page.contains("<th scope=\"col\">marks</th><th scope=\"col\" class=\"number\">rate</th>"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn the_loops_are_in_tables_of_their_own_with_a_title() {
+        let page = page(&fixtures::comparison(), &RunInfo::sample());
+        let tables = |title: &str| -> Vec<&str> {
+            page.split("<table>").filter(|table| table.starts_with(&format!("<caption>{title}"))).collect()
+        };
+        let (closed, open) = (tables("Closed loop"), tables("Open loop"));
+        assert!(!closed.is_empty() && !open.is_empty());
+        assert!(closed.iter().all(|table| !table.contains(">offered</th>")));
+        assert!(open.iter().all(|table| table.contains(">offered</th>") && table.contains(">20,000</td>")));
+    }
+
+    #[test]
+    fn the_verdict_comes_first_as_a_sentence_and_as_a_picture() {
+        let comparison = fixtures::comparison();
+        let page = page(&comparison, &RunInfo::sample());
+        let sentence = crate::report::html::text(&lead(&comparison));
+        let picture = page.find("CPU time of a message: threads ÷ loop").unwrap();
+        assert!(page.find(&sentence).unwrap() < picture);
+        assert!(picture < page.find("Each workload").unwrap());
+        let figure = plots::verdicts(&comparison).remove(0);
+        assert_eq!(figure.plot.reference, Some(1.0));
+        let verdict = &comparison.verdicts[0].by_connections[0];
+        let points = &figure.plot.series[0].points;
+        assert_eq!(points[0].y, Some(verdict.ratio));
+        assert_eq!(points[0].spread, Some((verdict.low, verdict.high)));
     }
 
     #[test]

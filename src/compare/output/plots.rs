@@ -4,11 +4,12 @@ use super::rows::in_bytes;
 use crate::compare::analysis::findings::pairs;
 use crate::compare::analysis::scalability::Fit;
 use crate::compare::analysis::statistics::Estimate;
+use crate::compare::analysis::verdict::Measure;
 use crate::compare::options::Workload;
 use crate::compare::plan::{MODELS, model_name};
-use crate::compare::result::{Cell, Comparison};
+use crate::compare::result::{Cell, Comparison, WorkloadVerdict};
 use crate::load::stats::summary::LoadModel;
-use crate::report::format::{connections, time_us};
+use crate::report::format::{connections, number, time_us};
 use crate::report::plot::{Axis, Plot, Point, Scale, Series, Stroke};
 use crate::server::options::Model;
 
@@ -19,7 +20,49 @@ pub(crate) struct Figure {
     pub(crate) note: &'static str,
 }
 
-/// The plots of a workload.
+/// How many times better the loop is than threads, for each workload: CPU time of a message, and rate.
+pub(crate) fn verdicts(comparison: &Comparison) -> Vec<Figure> {
+    let figure = |measure, name: &str, title: &str, label, note| {
+        let of_workload = |verdict: &WorkloadVerdict| {
+            let decided = verdict.by_connections.iter().filter(|it| it.measure == measure);
+            let points = decided.map(|it| Point {
+                x: it.connections.into(),
+                y: Some(it.ratio),
+                spread: Some((it.low, it.high)),
+            });
+            series(verdict.workload.name(), points.collect(), Stroke::Marked)
+        };
+        let lines = comparison.verdicts.iter().map(of_workload).collect();
+        let mut plot = Plot::new(title, CONNECTIONS, Axis::new(label, Scale::Log, times), lines);
+        plot.reference = Some(1.0);
+        Figure { name: name.into(), plot, note }
+    };
+    let figures = vec![
+        figure(
+            Measure::CpuPerMessage,
+            "verdict-cpu",
+            "CPU time of a message: threads ÷ loop",
+            "above 1, the loop needs less",
+            "The ratio of runs beside each other, with its interval. Where the interval does not reach 1, the \
+             difference is certain.",
+        ),
+        figure(
+            Measure::Rate,
+            "verdict-rate",
+            "Messages a second: loop ÷ threads",
+            "above 1, the loop handles more",
+            "In the closed loop, as fast as replies arrive.",
+        ),
+    ];
+    figures.into_iter().filter(|figure| figure.plot.drawn().next().is_some()).collect()
+}
+
+/// A ratio: `3.6 ×`.
+fn times(ratio: f64) -> String {
+    number(ratio) + " ×"
+}
+
+/// The plots of a workload, the most important first; none if nothing was measured.
 pub(crate) fn of_workload(workload: Workload, comparison: &Comparison) -> Vec<Figure> {
     let closed = pairs(workload, LoadModel::Closed, &comparison.cells);
     let open = pairs(workload, LoadModel::Open, &comparison.cells);
@@ -28,6 +71,9 @@ pub(crate) fn of_workload(workload: Workload, comparison: &Comparison) -> Vec<Fi
         plot: against_connections(format!("{title}, {}", workload.description()), y, pairs, pick),
         note,
     };
+    if closed.is_empty() && open.is_empty() {
+        return Vec::new();
+    }
     let cpu_note = "Of the server, in the closed loop.";
     let closed_note = "In the closed loop: the more connections, the longer each one waits.";
     let mut figures = vec![
@@ -102,14 +148,14 @@ fn point(x: f64, estimate: Option<Estimate>) -> Point {
 fn scalability(comparison: &Comparison, measured: &Pairs<'_>) -> Plot {
     let mut plot = against_connections("Scalability".into(), RATE, measured, |cell| cell.rate);
     let most = measured.iter().map(|(connections, _)| *connections).max().unwrap_or(1);
-    for it in &comparison.scalability {
+    for (side, it) in comparison.scalability.iter().enumerate() {
         let Some(fit) = it.fit.filter(Fit::is_good) else { continue };
         let points = (0..=STEPS).map(|step| {
             let n = f64::from(most).powf(f64::from(step) / f64::from(STEPS));
             (n, Some(fit.at(n)))
         });
-        plot.series
-            .push(Series::new(&format!("{}, fitted", model_name(it.model)), points).drawn(Stroke::Dashed));
+        let name = format!("{}, fitted", model_name(it.model));
+        plot.series.push(Series::new(&name, points).drawn(Stroke::Dashed).like(side));
     }
     plot
 }
@@ -126,8 +172,8 @@ fn latency_by_rate(cells: &[Cell]) -> Plot {
     let lines = vec![
         line(by_loop, "p99", |cell| cell.p99_us, Stroke::Marked),
         line(by_threads, "p99", |cell| cell.p99_us, Stroke::Marked),
-        line(by_loop, "p50", |cell| cell.p50_us, Stroke::Dashed),
-        line(by_threads, "p50", |cell| cell.p50_us, Stroke::Dashed),
+        line(by_loop, "p50", |cell| cell.p50_us, Stroke::Dashed).like(0),
+        line(by_threads, "p50", |cell| cell.p50_us, Stroke::Dashed).like(1),
     ];
     let title = format!("Latency by rate, {}", connections(n.into()));
     Plot::new(title, Axis::numbers("messages a second", Scale::Linear), TIME, lines)

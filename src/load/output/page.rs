@@ -1,25 +1,56 @@
 //! The page that `--report` writes.
 
+mod histogram;
+mod merged;
 mod plots;
 mod tables;
 
+pub(crate) use merged::merged;
+
 use crate::load::output::{ending, wording};
-use crate::load::stats::summary::{LoadModel, Outcome, Summary};
+use crate::load::stats::summary::{Connections, LoadModel, Outcome, Summary};
 use crate::report::format::{count, optional, rate, share, time_us};
 use crate::report::page::{Card, Page, Tone};
 use crate::report::record::VERSION;
+use crate::report::run_info::RunInfo;
 
 /// The page about `outcome`, as HTML.
-pub(crate) fn page(outcome: &Outcome) -> String {
+pub(crate) fn page(outcome: &Outcome, run: &RunInfo) -> String {
     let summary = &outcome.summary;
     let mut page = Page::new(&format!("loopline load {}", summary.endpoint), &subtitle(summary));
+    page.run(run);
     notes(outcome, &mut page);
-    page.cards(&cards(summary));
-    page.section("Second by second", "");
-    page.plots(&plots::activity(&outcome.seconds));
+    if summary.load_model == LoadModel::Hold {
+        page.cards(&held_cards(summary));
+        page.section("Connections over time", "");
+        page.plots(&plots::opening(&outcome.seconds));
+        connecting(outcome, &mut page);
+    } else {
+        page.cards(&cards(summary));
+        page.section("Second by second", "");
+        page.plots(&plots::activity(&outcome.seconds));
+        latency(outcome, &mut page);
+    }
+    page.section("Counts", "Each message and each connection is counted in exactly one line.");
+    let messages = (summary.load_model != LoadModel::Hold).then(|| tables::messages(summary));
+    let datagrams = summary.datagrams.as_ref().map(tables::datagrams);
+    let connections = Some(tables::connections(summary));
+    page.tables(&messages.into_iter().chain(connections).chain(datagrams).collect::<Vec<_>>());
+    if !summary.failures.is_empty() {
+        page.table(&tables::failures(&summary.failures));
+    }
+    page.section("The generator", "Resources used by the generator, not by the server.");
+    page.tables(&[tables::generator(&summary.generator), tables::traffic(&summary.bytes)]);
+    page.finish(&format!("Written by loopline {VERSION}."))
+}
+
+/// The times of messages, and those of their connections and of the schedule where there are some.
+fn latency(outcome: &Outcome, page: &mut Page) {
+    let (summary, times) = (&outcome.summary, &outcome.times);
     page.section("Latency", latency_text(summary.load_model));
-    page.plots(&plots::latency(outcome));
-    page.table(&tables::latencies(summary));
+    let is_equal = plots::is_service_equal(times);
+    page.plot_and_table(&plots::responses(&outcome.seconds), &tables::latencies(summary, is_equal));
+    page.plots(&plots::latency(times));
     if summary.load_model == LoadModel::Open {
         page.section(
             "Schedule lag",
@@ -28,16 +59,17 @@ pub(crate) fn page(outcome: &Outcome) -> String {
         );
         page.plots(&plots::lag(outcome));
     }
-    page.section("Counts", "Each message and each connection is counted in exactly one line.");
-    let datagrams = summary.datagrams.as_ref().map(tables::datagrams);
-    let accounts = [tables::messages(summary), tables::connections(summary)];
-    page.tables(&accounts.into_iter().chain(datagrams).collect::<Vec<_>>());
-    if !summary.failures.is_empty() {
-        page.table(&tables::failures(&summary.failures));
+    if times.connect.len() >= CONNECTS_MIN {
+        page.section("Time to connect", CONNECT_TEXT);
+        page.plots(&plots::connect(&times.connect));
     }
-    page.section("The generator", "Resources used by the generator, not by the server.");
-    page.tables(&[tables::generator(&summary.generator), tables::traffic(&summary.bytes)]);
-    page.finish(&format!("Written by loopline {VERSION}."))
+}
+
+/// The measurement of a run that only opens connections.
+fn connecting(outcome: &Outcome, page: &mut Page) {
+    page.section("Time to connect", CONNECT_TEXT);
+    page.plot_and_table(&plots::connects(&outcome.seconds), &tables::connect(&outcome.summary));
+    page.plots(&plots::connect(&outcome.times.connect));
 }
 
 /// The options of the run, in a line.
@@ -89,13 +121,8 @@ fn cards(summary: &Summary) -> [Card; 8] {
         || "as fast as replies arrived".into(),
         |offered| format!("{} of {} offered", share(messages.rate / offered), rate(offered)),
     );
-    let time = |name, value: Option<f64>, note: &str| {
-        card(name, optional(value, time_us), if value.is_some() { note } else { "too few messages" })
-    };
-    let opened_in =
-        format!("of {}, in {}", count(connections.asked), time_us(connections.open_seconds * 1e6));
     [
-        card("connections", count(connections.opened), &opened_in),
+        opened_card(connections),
         card("acknowledged", rate(messages.rate), &of_offered),
         card(
             "failed or unanswered",
@@ -103,11 +130,45 @@ fn cards(summary: &Summary) -> [Card; 8] {
             &format!("{} failed, {} unanswered", count(messages.failed), count(messages.unanswered)),
         ),
         generator_card(summary),
-        time("response, p50", response.p50, "half were slower"),
-        time("response, p99", response.p99, "1 in 100 was slower"),
-        time("response, p99.9", response.p99_9, "1 in 1,000 was slower"),
-        time("response, largest", response.max, &format!("of {}", count(response.count))),
+        time_card("response, p50", response.p50, "half were slower"),
+        time_card("response, p99", response.p99, "1 in 100 was slower"),
+        time_card("response, p99.9", response.p99_9, "1 in 1,000 was slower"),
+        time_card("response, largest", response.max, &format!("of {}", count(response.count))),
     ]
+}
+
+/// The main results of a run that only opens connections.
+fn held_cards(summary: &Summary) -> [Card; 8] {
+    let connections = &summary.connections;
+    let connect = &summary.latency_us.connect;
+    let open = connections.opened.saturating_sub(connections.lost);
+    [
+        opened_card(connections),
+        card(
+            "opened per second",
+            rate(connections.open_rate),
+            &format!("{} took a second or more", count(connections.slow)),
+        ),
+        card(
+            "open at the end",
+            count(open),
+            &format!("{} failed, {} lost", count(connections.failed), count(connections.lost)),
+        ),
+        generator_card(summary),
+        time_card("time to connect, p50", connect.p50, "half took longer"),
+        time_card("time to connect, p99", connect.p99, "1 in 100 took longer"),
+        time_card("time to connect, p99.9", connect.p99_9, "1 in 1,000 took longer"),
+        time_card("time to connect, largest", connect.max, &format!("of {}", count(connect.count))),
+    ]
+}
+
+fn opened_card(connections: &Connections) -> Card {
+    let note = format!("of {}, in {}", count(connections.asked), time_us(connections.open_seconds * 1e6));
+    card("connections", count(connections.opened), &note)
+}
+
+fn time_card(name: &'static str, value: Option<f64>, note: &str) -> Card {
+    card(name, optional(value, time_us), if value.is_some() { note } else { "too few samples" })
 }
 
 /// How close the generator was to its limit.
@@ -136,13 +197,16 @@ fn latency_text(model: LoadModel) -> &'static str {
         LoadModel::Closed => {
             "Each connection sent a message when it had received the previous reply. While the server stalls, fewer \
              messages are sent, so these times do not show the full effect of a stall. An open loop (--rate) \
-             measures it."
+             measures it. A message is due when it is sent, so response and service time are equal."
         }
-        LoadModel::Hold => {
-            "The time to connect is measured from the request of a connection until it was established."
-        }
+        LoadModel::Hold => CONNECT_TEXT,
     }
 }
+
+const CONNECT_TEXT: &str = "From the request of a connection until it was established.";
+
+/// With fewer connections, their times have no distribution to draw.
+const CONNECTS_MIN: u64 = 20;
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ pub(super) fn figure(plot: &Plot, note: &str) -> String {
     let entry = |(number, series): (usize, &Series)| {
         let (width, height) = KEY_SIZE;
         let start = format!("svg class=\"key\" viewBox=\"0 0 {width} {height}\" aria-hidden=\"true\"");
-        element("li", &(element(&start, &key(number, series)) + &text(&series.name)))
+        element("li", &(element(&start, &key(plot, number)) + &text(&series.name)))
     };
     let legend = element("ul class=\"legend\"", &plot.drawn().map(entry).collect::<String>());
     let note = if note.is_empty() { String::new() } else { of_text("p class=\"small\"", note) };

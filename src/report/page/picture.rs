@@ -42,7 +42,7 @@ fn legend(plot: &Plot) -> String {
         let name = element(&format!("text x=\"{}\" y=\"{y}\"", end + TEXT / 2), &text(&series.name));
         // The width of a letter is about half its height.
         x = end + 2 * TEXT + series.name.chars().map(|_| 11 * TEXT).sum::<u32>() / 20;
-        element(&start, &key(number, series)) + &name
+        element(&start, &key(plot, number)) + &name
     });
     entries.collect()
 }

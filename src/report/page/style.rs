@@ -32,11 +32,12 @@ body {
   -webkit-text-size-adjust: 100%;
 }
 main { max-width: 72rem; margin: 0 auto; padding: 2.5rem 1.5rem 2rem; }
-h1, .subtitle, .note, .prose, .value, .text { overflow-wrap: anywhere; }
+h1, .subtitle, .note, .prose, .lead, .value, .text { overflow-wrap: anywhere; }
 h1 { margin: 0; font-size: 1.75rem; line-height: 1.2; letter-spacing: -0.01em; }
 h2 { margin: 2.75rem 0 0; font-size: 1.25rem; }
 .subtitle { margin: 0.35rem 0 0; color: var(--muted); }
 .prose { margin: 0.35rem 0 0; max-width: 46rem; color: var(--muted); }
+.lead { margin: 0.35rem 0 0; max-width: 60rem; font-size: 1.125rem; }
 .small { font-size: 0.8125rem; line-height: 1.45; color: var(--muted); }
 .note { margin: 1.25rem 0 0; padding: 0.75rem 1rem; border-left: 4px solid; border-radius: 6px; }
 .note.good { border-color: var(--good); background: var(--good-ground); }
@@ -104,6 +105,7 @@ thead th { border-top: 0; font-size: 0.8125rem; font-weight: 500; color: var(--m
 th:first-child { position: sticky; left: 0; background: var(--surface); }
 tbody th { font-weight: 400; }
 .text { min-width: 14rem; }
+.short { white-space: nowrap; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 details { margin-top: 0.75rem; }
 summary {

@@ -8,7 +8,7 @@ pub(crate) struct Table<'a> {
     /// The caption.
     pub title: &'a str,
     /// The columns.
-    pub columns: &'a [Column<'a>],
+    pub columns: Vec<Column<'a>>,
     /// The rows, with one cell for each column.
     pub rows: Vec<Vec<String>>,
     /// A note below the table.
@@ -20,34 +20,38 @@ pub(crate) struct Table<'a> {
 pub(crate) enum Column<'a> {
     /// Numbers, aligned at the right.
     Numbers(&'a str),
-    /// Text.
+    /// Text in lines.
     Text(&'a str),
+    /// A word or two, in one line.
+    Short(&'a str),
 }
 
 impl Column<'_> {
     fn name(&self) -> &str {
         match self {
-            Self::Numbers(name) | Self::Text(name) => name,
+            Self::Numbers(name) | Self::Text(name) | Self::Short(name) => name,
         }
     }
 }
 
 /// The table as HTML.
 pub(super) fn table(table: &Table<'_>) -> String {
-    let head = |column: &Column<'_>| match column {
-        Column::Numbers(name) => of_text("th scope=\"col\" class=\"number\"", name),
-        Column::Text(name) => of_text("th scope=\"col\"", name),
+    let head = |(index, column): (usize, &Column<'_>)| match column {
+        Column::Numbers(name) if index > 0 => of_text("th scope=\"col\" class=\"number\"", name),
+        other => of_text("th scope=\"col\"", other.name()),
     };
     let cell = |(index, (cell, column)): (usize, (&String, &Column<'_>))| match column {
         _ if index == 0 => of_text("th scope=\"row\"", cell),
         Column::Numbers(_) => of_text("td class=\"number\"", cell),
         Column::Text(_) => of_text("td class=\"text\"", cell),
+        Column::Short(_) => of_text("td class=\"short\"", cell),
     };
     let row = |cells: &Vec<String>| {
-        let cells: String = cells.iter().zip(table.columns).enumerate().map(cell).collect();
+        let cells: String = cells.iter().zip(&table.columns).enumerate().map(cell).collect();
         element("tr", &cells) + "\n"
     };
-    let head = element("thead", &element("tr", &table.columns.iter().map(head).collect::<String>()));
+    let head =
+        element("thead", &element("tr", &table.columns.iter().enumerate().map(head).collect::<String>()));
     let named = table.columns.iter().any(|column| !column.name().is_empty());
     let head = if named { head } else { String::new() };
     let rows = element("tbody", &table.rows.iter().map(row).collect::<String>());

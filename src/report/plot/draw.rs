@@ -15,7 +15,7 @@ use plotters::style::{Color, IntoFont};
 use super::axis::Frame;
 use super::series;
 use super::trace::{self, Trace};
-use super::{COLORS, Plot, Point};
+use super::{COLORS, Plot, Point, Stroke};
 use crate::report::html;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -109,7 +109,10 @@ fn draw(plot: &Plot, area: &Area<'_>) -> Drawn<Vec<Trace>> {
 
 /// How far each series is moved to the right, in pixels, so that error bars are side by side.
 fn shifts(plot: &Plot) -> Vec<f64> {
-    let has_bars = |number: usize| plot.series[number].points.iter().any(|point| point.spread.is_some());
+    let has_bars = |number: usize| {
+        let series = &plot.series[number];
+        series.stroke == Stroke::Marked && series.points.iter().any(|point| point.spread.is_some())
+    };
     let moved: Vec<usize> =
         plot.drawn().map(|(number, _)| number).filter(|number| has_bars(*number)).collect();
     let mut shifts = vec![0.0; plot.series.len()];

@@ -1,6 +1,6 @@
 //! The marks of series, and their keys in a legend.
 
-use super::{COLORS, Series, Stroke};
+use super::{COLORS, Plot, Stroke};
 use crate::report::html::element;
 
 /// The outline of a mark around its point, in units of the drawing; `None` for a circle.
@@ -32,8 +32,9 @@ pub(super) const RADIUS: i32 = 16;
 /// Half the width of the end of an error bar.
 const CAP: i32 = 18;
 
-/// The key of a series in a legend, as the content of an SVG element of [`KEY_SIZE`].
-pub(crate) fn key(number: usize, series: &Series) -> String {
+/// The key of the series `number` in a legend, as the content of an SVG element of [`KEY_SIZE`].
+pub(crate) fn key(plot: &Plot, number: usize) -> String {
+    let (series, number) = (&plot.series[number], plot.look(number));
     let color = format!("var(--series-{})", number % COLORS + 1);
     let (width, middle) = (KEY_SIZE.0, KEY_SIZE.1 / 2);
     if series.stroke == Stroke::Bars {

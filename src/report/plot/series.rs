@@ -7,7 +7,7 @@ use super::downsample::{downsample, runs};
 use super::draw::{Chart, Drawn, LINE, PIXEL, ink};
 use super::mark::{RADIUS, cap, outline};
 use super::trace::Trace;
-use super::{COLORS, Plot, Point, Series, Stroke};
+use super::{COLORS, Plot, Point, Stroke};
 
 /// Draws the series `number` of `plot`. Error bars at the same position would cover each other, so the series is
 /// moved by `shift` to the right, in linear coordinates.
@@ -17,22 +17,22 @@ pub(super) fn draw(plot: &Plot, number: usize, shift: f64, chart: &mut Chart<'_,
         return bars(plot, number, chart);
     }
     let points = downsample(&series.points);
-    let style = style(series, number);
+    let (style, look) = (style(plot, number), plot.look(number));
     let position = |point: &Point| plot.position(point).map(|(x, y)| (x + shift, y));
     for run in runs(&points, position) {
         if series.stroke == Stroke::Marked || run.len() == 1 {
-            let shape = if series.stroke == Stroke::Marked { number } else { 0 };
+            let shape = if series.stroke == Stroke::Marked { look } else { 0 };
             run.iter().try_for_each(|at| mark(shape, *at, style, chart))?;
         }
         if run.len() > 1 {
             chart.draw_series(LineSeries::new(run, style))?;
         }
     }
-    for point in &points {
+    for point in points.iter().filter(|_| series.stroke == Stroke::Marked) {
         let Some((low, high)) = point.spread else { continue };
         let end = |y| position(&Point { y: Some(y), ..*point });
         if let (Some(low), Some(high)) = (end(low), end(high)) {
-            error_bar(number, low, high, style, chart)?;
+            error_bar(look, low, high, style, chart)?;
         }
     }
     let drawn = points.iter().filter_map(|point| Some((chart.backend_coord(&position(point)?), *point)));
@@ -47,7 +47,7 @@ fn bars(plot: &Plot, number: usize, chart: &mut Chart<'_, '_>) -> Drawn<Trace> {
         let (Some((x, y)), Some(end)) = (plot.position(&pair[0]), plot.x.scale.position(pair[1].x)) else {
             continue;
         };
-        let mut bar = Rectangle::new([(x, y), (end, base)], style(series, number).filled());
+        let mut bar = Rectangle::new([(x, y), (end, base)], style(plot, number).filled());
         bar.set_margin(0, 0, GAP, GAP);
         chart.draw_series([bar])?;
         trace.points.push((chart.backend_coord(&(x.midpoint(end), y)), pair[0]));
@@ -82,8 +82,9 @@ fn error_bar(
     Ok(())
 }
 
-fn style(series: &Series, number: usize) -> ShapeStyle {
-    ShapeStyle::from(ink(series.stroke == Stroke::Dashed, number % COLORS)).stroke_width(LINE)
+fn style(plot: &Plot, number: usize) -> ShapeStyle {
+    let is_dashed = plot.series[number].stroke == Stroke::Dashed;
+    ShapeStyle::from(ink(is_dashed, plot.look(number) % COLORS)).stroke_width(LINE)
 }
 
 /// Half the space between two bars.

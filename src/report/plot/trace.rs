@@ -44,7 +44,7 @@ fn of_trace(plot: &Plot, trace: &Trace) -> String {
     let start = format!(
         "g class=\"trace\" data-name=\"{}\" data-key=\"{}\" data-x=\"{}\" data-y=\"{}\" data-at=\"{}\" data-values=\"{}\"",
         text(&series.name),
-        trace.number % COLORS + 1,
+        plot.look(trace.number) % COLORS + 1,
         list(" ", &|index| trace.points[index].0.0.to_string()),
         list(" ", &|index| trace.points[index].0.1.to_string()),
         text(&list(SEPARATOR, &at)),

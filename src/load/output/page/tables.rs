@@ -6,33 +6,47 @@ use crate::report::format::{NONE, bytes, count, optional, rate, share, time_us};
 use crate::report::page::{Column, Table};
 use crate::units::float;
 
-/// All percentiles of all latencies.
-pub(super) fn latencies(summary: &Summary) -> Table<'static> {
-    let row = |name: &str, of: &Latency, samples: String| {
-        let times = [of.p50, of.p90, of.p99, of.p99_9, of.p99_99, of.max, of.mean];
-        let times = times.into_iter().map(|value| optional(value, time_us));
-        [name.to_owned()].into_iter().chain(times).chain([samples]).collect::<Vec<_>>()
-    };
+/// All percentiles of all latencies. `is_service_equal`: each response time is also the service time.
+pub(super) fn latencies(summary: &Summary, is_service_equal: bool) -> Table<'static> {
     let Latencies { response, service, connect } = &summary.latency_us;
-    let of_each = [("response", response), ("service", service), ("connect", connect)];
-    let mut rows: Vec<_> = of_each.map(|(name, of)| row(name, of, count(of.count))).into();
-    if summary.load_model == LoadModel::Open {
-        rows.push(row("schedule lag", &(&summary.schedule_lag_us).into(), NONE.into()));
-    }
+    let lag = Latency::from(&summary.schedule_lag_us);
+    let measured = [
+        ("response", Some(response)),
+        ("service", (!is_service_equal).then_some(service)),
+        ("schedule lag", (summary.load_model == LoadModel::Open).then_some(&lag)),
+        ("connect", (connect.count > 0).then_some(connect)),
+    ];
+    let measured = measured.into_iter().filter_map(|(name, of)| Some((name, of?)));
+    percentiles("Latencies", &measured.collect::<Vec<_>>())
+}
+
+/// All percentiles of the time to connect.
+pub(super) fn connect(summary: &Summary) -> Table<'static> {
+    percentiles("Time to connect", &[("connect", &summary.latency_us.connect)])
+}
+
+/// A column for each of `measured`.
+pub(super) fn percentiles<'a>(title: &'a str, measured: &[(&'a str, &Latency)]) -> Table<'a> {
+    type Pick = fn(&Latency) -> Option<f64>;
+    let picks: [(&str, Pick); 7] = [
+        ("p50", |of| of.p50),
+        ("p90", |of| of.p90),
+        ("p99", |of| of.p99),
+        ("p99.9", |of| of.p99_9),
+        ("p99.99", |of| of.p99_99),
+        ("largest", |of| of.max),
+        ("mean", |of| of.mean),
+    ];
+    let row = |name: &str, cell: &dyn Fn(&Latency) -> String| {
+        [name.to_owned()].into_iter().chain(measured.iter().map(|(_, of)| cell(of))).collect::<Vec<_>>()
+    };
+    let times = picks.iter().map(|(name, pick)| row(name, &|of| optional(pick(of), time_us)));
+    let samples = row("samples", &|of| if of.count == 0 { NONE.into() } else { count(of.count) });
+    let names = measured.iter().map(|(name, _)| Column::Numbers(name));
     Table {
-        title: "Latencies",
-        columns: &[
-            Column::Text(""),
-            Column::Numbers("p50"),
-            Column::Numbers("p90"),
-            Column::Numbers("p99"),
-            Column::Numbers("p99.9"),
-            Column::Numbers("p99.99"),
-            Column::Numbers("largest"),
-            Column::Numbers("mean"),
-            Column::Numbers("samples"),
-        ],
-        rows,
+        title,
+        columns: [Column::Text("")].into_iter().chain(names).collect(),
+        rows: times.chain([samples]).collect(),
         note: "– if there are too few samples: a percentile requires ten above it.",
     }
 }
@@ -43,7 +57,7 @@ pub(super) fn messages(summary: &Summary) -> Table<'static> {
     let row = |name: &str, n: u64| counted(name, n, messages.sent);
     Table {
         title: "Messages: sent = acknowledged + failed + unanswered",
-        columns: COUNTS,
+        columns: COUNTS.into(),
         rows: vec![
             row("sent", messages.sent),
             row("acknowledged", messages.acknowledged),
@@ -63,7 +77,7 @@ pub(super) fn datagrams(datagrams: &Datagrams) -> Table<'static> {
     let kernel = &datagrams.kernel;
     Table {
         title: "Datagrams: sent = answered + late + lost",
-        columns: COUNTS,
+        columns: COUNTS.into(),
         rows: vec![
             row("sent", datagrams.sent),
             row("answered", datagrams.answered),
@@ -87,7 +101,7 @@ pub(super) fn connections(summary: &Summary) -> Table<'static> {
     let beside = |name: &str, text: String| vec![name.to_owned(), text, String::new()];
     Table {
         title: "Connections",
-        columns: COUNTS,
+        columns: COUNTS.into(),
         rows: vec![
             row("requested", connections.asked),
             row("opened", connections.opened),
@@ -112,7 +126,7 @@ pub(super) fn failures(failures: &[Failure]) -> Table<'static> {
         |failure: &Failure| vec![failure.reason.to_string(), count(failure.count), failure.first.clone()];
     Table {
         title: "Failures",
-        columns: &[Column::Text("reason"), Column::Numbers("count"), Column::Text("first")],
+        columns: vec![Column::Text("reason"), Column::Numbers("count"), Column::Text("first")],
         rows: failures.iter().map(row).collect(),
         note: "",
     }
@@ -142,7 +156,7 @@ pub(super) fn traffic(moved: &Bytes) -> Table<'static> {
 /// A table of names and values.
 fn list<const ROWS: usize>(title: &'static str, rows: [(&str, String); ROWS]) -> Table<'static> {
     let rows = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
-    Table { title, columns: &[Column::Text(""), Column::Numbers("")], rows, note: "" }
+    Table { title, columns: vec![Column::Text(""), Column::Numbers("")], rows, note: "" }
 }
 
 /// A row of counts: `n`, and its share of `all`.
@@ -151,4 +165,4 @@ fn counted(name: &str, n: u64, all: u64) -> Vec<String> {
     vec![name.to_owned(), count(n), optional(of_all, share)]
 }
 
-const COUNTS: &[Column<'static>] = &[Column::Text(""), Column::Numbers("count"), Column::Numbers("share")];
+const COUNTS: [Column<'static>; 3] = [Column::Text(""), Column::Numbers("count"), Column::Numbers("share")];

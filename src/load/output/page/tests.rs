@@ -4,6 +4,8 @@ use hdrhistogram::Histogram;
 
 use super::*;
 use crate::load::error_kind::{ErrorKind, OpenLimit};
+use crate::load::stats::ending::{EndedEarly, Failed, Stage};
+use crate::load::stats::histogram_log::{Merged, RESPONSE, SERVICE};
 use crate::load::stats::invalid::InvalidReason;
 use crate::load::stats::latency::{Lag, Latency, Percentiles};
 use crate::load::stats::summary::{
@@ -12,6 +14,10 @@ use crate::load::stats::summary::{
 use crate::load::stats::times::Times;
 use crate::report::html::mismatched_tag;
 use crate::report::page::write_sample;
+
+fn page(outcome: &Outcome) -> String {
+    super::page(outcome, &RunInfo::sample())
+}
 
 /// A run without a result.
 fn nothing() -> Outcome {
@@ -174,7 +180,7 @@ fn a_page_shows_every_number_and_loads_nothing() {
     let outcome = sample();
     let page = page(&outcome);
     assert_eq!(mismatched_tag(&page), None);
-    assert_eq!(page.matches("<svg class=\"plot\"").count(), 6);
+    assert_eq!(plots(&page), 9);
     let Latencies { response, service, connect } = &outcome.summary.latency_us;
     for latency in [response, service, connect] {
         let Latency { p50, p90, p99, p99_9, p99_99, max, mean, .. } = *latency;
@@ -209,18 +215,158 @@ fn problems_are_shown_first() {
 fn a_run_without_a_result_has_a_page() {
     let page = page(&nothing());
     assert_eq!(mismatched_tag(&page), None);
-    assert_eq!(page.matches("nothing was measured").count(), 4);
+    assert_eq!(page.matches("nothing was measured").count(), 5);
     assert!(page.contains("No connection was opened."));
     assert!(!page.contains("NaN"));
     write_sample("nothing.html", &page);
 }
 
-#[test]
-fn a_closed_loop_has_no_schedule_lag() {
+/// A closed loop, in which each message is due when it is sent.
+fn closed() -> Outcome {
     let mut outcome = sample();
+    outcome.times.response = outcome.times.service.clone();
     outcome.summary.load_model = LoadModel::Closed;
     outcome.summary.messages.offered_rate = None;
-    let page = page(&outcome);
-    assert_eq!(page.matches("<svg class=\"plot\"").count(), 4);
+    outcome.summary.latency_us.response = outcome.summary.latency_us.service.clone();
+    outcome
+}
+
+#[test]
+fn a_closed_loop_has_no_schedule_lag() {
+    let page = page(&closed());
+    assert_eq!(plots(&page), 7);
     assert!(!page.contains("chedule lag"));
+    write_sample("closed.html", &page);
+}
+
+#[test]
+fn equal_response_and_service_times_are_drawn_once() {
+    let names = |page: &str| -> Vec<String> {
+        let (_, figure) = page.split_once("Latency by percentile").unwrap();
+        let legend = figure.split("</ul>").next().unwrap().split("</li>");
+        legend.filter_map(|entry| Some(entry.rsplit_once("</svg>")?.1.to_owned())).collect()
+    };
+    assert_eq!(names(&page(&sample())), ["response", "service"]);
+    let page = page(&closed());
+    assert_eq!(names(&page), ["response and service, which are equal"]);
+    assert!(page.contains("response and service time are equal"), "the text says why");
+    assert!(!page.contains(">service</th>"), "nor are they repeated in the table");
+}
+
+#[test]
+fn a_stall_is_labeled_with_its_largest_time() {
+    let outcome = sample();
+    let max = outcome.summary.latency_us.response.max.map(time_us).unwrap();
+    assert!(page(&outcome).contains(&format!(">\n{max}\n</text>")), "{max}");
+}
+
+#[test]
+fn every_plot_has_values_under_the_pointer() {
+    for outcome in [sample(), closed(), held()] {
+        let page = page(&outcome);
+        for plot in page.split("<svg class=\"plot\"").skip(1) {
+            assert!(plot.split("</svg>").next().unwrap().contains("class=\"trace\""), "{plot}");
+        }
+    }
+}
+
+/// A run that only opens connections.
+fn held() -> Outcome {
+    let mut outcome = nothing();
+    let mut random = Random(3);
+    let mut opened = 0;
+    for n in 0..6u32 {
+        let mut connect = Histogram::<u64>::new(3).unwrap();
+        let count = if n < 3 { 3_300 } else { 0 };
+        for _ in 0..count {
+            let repeated = if random.uniform() < 0.003 { 1.03e9 } else { 0.0 };
+            let time = format!("{:.0}", 40_000.0 * (1.0 + random.exponential()) + repeated).parse().unwrap();
+            connect.record(time).unwrap();
+            outcome.times.connect.record(time).unwrap();
+        }
+        opened += count;
+        outcome.seconds.push(Second {
+            at_seconds: f64::from(n + 1),
+            length_seconds: 1.0,
+            open: opened,
+            opened: count,
+            connect_us: Percentiles::of(&connect),
+            ..Second::default()
+        });
+    }
+    let summary = &mut outcome.summary;
+    summary.endpoint = "hold=192.0.2.1:443".parse().unwrap();
+    summary.load_model = LoadModel::Hold;
+    summary.latency_us.connect = Latency::of(&outcome.times.connect);
+    summary.connections = Connections {
+        asked: 9_900,
+        opened: 9_900,
+        slow: 31,
+        open_seconds: 2.9,
+        open_rate: 3_413.8,
+        ..Connections::default()
+    };
+    summary.duration_seconds = 3.0;
+    (summary.valid, summary.why_invalid) = (true, None);
+    outcome
+}
+
+#[test]
+fn held_connections_have_plots_of_the_time_to_connect_and_no_messages() {
+    let page = page(&held());
+    assert_eq!(mismatched_tag(&page), None);
+    for title in [
+        "Connections over time",
+        "Connections opened per second",
+        "Time to connect over time",
+        "Time to connect by percentile",
+        "Histogram of times to connect",
+    ] {
+        assert!(page.contains(&format!("<figcaption>{title}</figcaption>")), "{title}");
+    }
+    for missing in ["response", "acknowledged", "closed loop", "too few messages", "nothing was measured"] {
+        assert!(!page.contains(missing), "{missing}");
+    }
+    write_sample("hold.html", &page);
+}
+
+/// A run whose server was killed.
+fn failed() -> Outcome {
+    let mut outcome = sample();
+    outcome.seconds.truncate(12);
+    let summary = &mut outcome.summary;
+    (summary.duration_seconds, summary.planned_seconds) = (9.2, 30.0);
+    (summary.ended_early, summary.ended_in) = (Some(EndedEarly::ServerGone), Some(Stage::Measuring));
+    summary.failed = Some(Failed::ServerGone);
+    outcome
+}
+
+#[test]
+fn a_failure_is_shown_before_the_numbers() {
+    let page = page(&failed());
+    let failed =
+        page.find("<strong>Failed.</strong> Ended early at 9.2 s of 30 s: the server went away.").unwrap();
+    assert!(failed < page.find("<dl").unwrap());
+    write_sample("failed.html", &page);
+}
+
+#[test]
+fn merged_logs_have_a_page() {
+    let merged = Merged::sample(&[(RESPONSE, 2, 2_000_000), (SERVICE, 2, 1_000_000), ("<disk>", 1, 500)]);
+    let page = merged::merged(&merged, &RunInfo::sample());
+    assert_eq!(mismatched_tag(&page), None);
+    for part in [
+        "7 intervals of 2 logs",
+        ">&lt;disk&gt;</th>",
+        "Histogram: response",
+        "<td class=\"number\">2 ms</td>",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    write_sample("merged.html", &page);
+}
+
+/// The number of plots.
+fn plots(page: &str) -> usize {
+    page.matches("<svg class=\"plot\"").count()
 }
