@@ -4,6 +4,7 @@
 //! [`crate::report::page`] has their values.
 
 mod axis;
+mod canvas;
 mod downsample;
 mod draw;
 mod mark;

@@ -3,8 +3,8 @@
 use plotters::prelude::{Circle, EmptyElement, LineSeries, PathElement, Polygon, Rectangle};
 use plotters::style::ShapeStyle;
 
+use super::canvas::{Chart, Drawn, LINE, PIXEL, ink};
 use super::downsample::{downsample, runs};
-use super::draw::{Chart, Drawn, LINE, PIXEL, ink};
 use super::mark::{RADIUS, cap, outline};
 use super::trace::Trace;
 use super::{COLORS, Plot, Point, Stroke};

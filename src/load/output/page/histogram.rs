@@ -2,10 +2,12 @@
 
 use hdrhistogram::Histogram;
 
-use super::plots::{Noted, drawable};
 use crate::report::format::time_us;
 use crate::report::plot::{Axis, Plot, Scale, Series, Stroke};
 use crate::units::float;
+
+/// A plot, and a note below it.
+pub(super) type Noted = (Plot, &'static str);
 
 /// How many of `nanoseconds` are in which bucket. `counted` is what is counted.
 pub(super) fn histogram(title: &str, counted: &'static str, nanoseconds: &Histogram<u64>) -> Noted {
@@ -15,6 +17,11 @@ pub(super) fn histogram(title: &str, counted: &'static str, nanoseconds: &Histog
     let note = "All buckets have the same width on the axis. The counts are logarithmic too, so that rare slow ones \
                 can be seen.";
     (Plot::new(title, x, y, vec![bars]), note)
+}
+
+/// At least a tenth of a microsecond, since a logarithmic axis has no zero.
+pub(super) fn drawable(us: f64) -> f64 {
+    us.max(0.1)
 }
 
 /// The lower end of each bucket in microseconds, with its count, and the upper end of the last.

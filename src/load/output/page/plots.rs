@@ -2,16 +2,13 @@
 
 use hdrhistogram::Histogram;
 
-use super::histogram::histogram;
+use super::histogram::{Noted, drawable, histogram};
 use crate::load::stats::latency::{Percentiles, percentile_us};
 use crate::load::stats::summary::{Outcome, Second};
 use crate::load::stats::times::Times;
 use crate::report::format::time_us;
 use crate::report::plot::{Axis, Plot, Scale, Series, Stroke};
 use crate::units::float;
-
-/// A plot, and a note below it.
-pub(super) type Noted = (Plot, &'static str);
 
 /// Connections and messages over time.
 pub(super) fn activity(seconds: &[Second]) -> [Noted; 2] {
@@ -130,11 +127,6 @@ pub(super) fn percentiles(name: &str, nanoseconds: &Histogram<u64>) -> Series {
     let shares = (0u32..).map(|step| 1.0 - 10f64.powf(-f64::from(step) / POINTS_PER_NINE));
     let points = shares.map_while(|share| percentile_us(nanoseconds, 100.0 * share).map(|us| (share, us)));
     Series::new(name, points.map(|(share, us)| (share, Some(drawable(us)))))
-}
-
-/// At least a tenth of a microsecond, since a logarithmic axis has no zero.
-pub(super) fn drawable(us: f64) -> f64 {
-    us.max(0.1)
 }
 
 const SINCE_START: Axis = Axis::time("since the start");

@@ -11,7 +11,7 @@ pub(super) fn latencies(summary: &Summary, is_service_equal: bool) -> Table<'sta
     let Latencies { response, service, connect } = &summary.latency_us;
     let lag = Latency::from(&summary.schedule_lag_us);
     let measured = [
-        ("response", Some(response)),
+        (if is_service_equal { "response, service" } else { "response" }, Some(response)),
         ("service", (!is_service_equal).then_some(service)),
         ("schedule lag", (summary.load_model == LoadModel::Open).then_some(&lag)),
         ("connect", (connect.count > 0).then_some(connect)),
