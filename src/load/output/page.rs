@@ -31,7 +31,7 @@ pub(crate) fn page(outcome: &Outcome, run: &RunInfo) -> String {
         page.plots(&plots::activity(&outcome.seconds));
         latency(outcome, &mut page);
     }
-    page.section("Counts", "Each message and each connection is counted in exactly one line.");
+    page.section("Counts", "");
     let messages = (summary.load_model != LoadModel::Hold).then(|| tables::messages(summary));
     let datagrams = summary.datagrams.as_ref().map(tables::datagrams);
     let connections = Some(tables::connections(summary));
@@ -84,8 +84,9 @@ fn subtitle(summary: &Summary) -> String {
 /// Whether the results are valid, and other notes to read first.
 fn notes(outcome: &Outcome, page: &mut Page) {
     let summary = &outcome.summary;
-    if let Some(why) = ending::failure(summary) {
-        page.note(Tone::Warning, "Failed.", &format!("{}.", sentence(&why)));
+    let failure = ending::failure(summary);
+    if let Some(why) = &failure {
+        page.note(Tone::Warning, "Failed.", &format!("{}.", sentence(why)));
     }
     match summary.why_invalid {
         None => page.note(Tone::Good, "Generator ok.", "The generator was not the limit."),
@@ -94,7 +95,7 @@ fn notes(outcome: &Outcome, page: &mut Page) {
             page.note(Tone::Warning, "Generator not ok.", &reason);
         }
     }
-    if let Some(how) = ending::early_end(summary) {
+    if let Some(how) = ending::early_end(summary).filter(|how| failure.as_ref() != Some(how)) {
         page.note(Tone::Warning, &format!("{}.", sentence(&how)), "");
     }
     let connections = &summary.connections;

@@ -347,6 +347,7 @@ fn a_failure_is_shown_before_the_numbers() {
     let failed =
         page.find("<strong>Failed.</strong> Ended early at 9.2 s of 30 s: the server went away.").unwrap();
     assert!(failed < page.find("<dl").unwrap());
+    assert_eq!(page.matches("the server went away").count(), 1, "a reason is written once");
     write_sample("failed.html", &page);
 }
 
