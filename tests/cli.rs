@@ -90,7 +90,8 @@ fn help_names_every_option_and_its_environment_variable() {
         let help = run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         for option in options.split_whitespace() {
             assert!(help.contains(&format!(" --{option} ")), "{command} --help has no --{option}:\n{help}");
-            let variable = format!("LOOPLINE_{}", option.to_uppercase().replace('-', "_"));
+            let prefix = if option == "log" { String::new() } else { command.to_uppercase() + "_" };
+            let variable = format!("LOOPLINE_{prefix}{}", option.to_uppercase().replace('-', "_"));
             assert!(help.contains(&format!("[env: {variable}=]")), "{variable}:\n{help}");
         }
         for (service, port) in
@@ -177,7 +178,7 @@ fn connections_served(log: &str, most: u64) -> u64 {
 #[test]
 fn the_environment_sets_what_arguments_do_not() {
     let eleven = "x".repeat(11);
-    let limited = || Serve::new("message=0").env("LOOPLINE_MAX_MESSAGE", "10");
+    let limited = || Serve::new("message=0").env("LOOPLINE_SERVE_MAX_MESSAGE", "10");
     let server = limited().start();
     let mut peer = server.connect("message");
     peer.send(frame(&eleven));
@@ -197,30 +198,59 @@ fn the_environment_sets_what_arguments_do_not() {
     server.connect("message").exchange("x");
     assert!(!server.stop_cleanly().log.contains("DEBUG ["));
 
-    let server = Serve::new("message=0").env("LOOPLINE_MODEL", "threads").env("LOOPLINE_JOURNAL", "none");
-    let server = server.env("LOOPLINE_MAX_CONNECTIONS", "1").start();
+    let server =
+        Serve::new("message=0").env("LOOPLINE_SERVE_MODEL", "threads").env("LOOPLINE_SERVE_JOURNAL", "none");
+    let server = server.env("LOOPLINE_SERVE_MAX_CONNECTIONS", "1").start();
     let mut inside = server.connect("message");
     inside.exchange("inside");
     assert!(server.status("Threads") > 1);
     let full = server.connect("message").receive_frame();
     assert_eq!(full, "Error: the server is full, it serves 1 connections");
     assert_eq!(server.stop_cleanly().journal, "");
+}
 
-    for (variable, value) in [
-        ("LOOPLINE_FRAME_TIMEOUT", "soon"),
-        ("LOOPLINE_IDLE_TIMEOUT", "1"),
-        ("LOOPLINE_WRITE_TIMEOUT", "0s"),
-        ("LOOPLINE_DRAIN_TIMEOUT", "off"),
-        ("LOOPLINE_BACKLOG", "-1"),
-        ("LOOPLINE_ACK", "maybe"),
-        ("LOOPLINE_MAX_SESSIONS", "0"),
-        ("LOOPLINE_SESSION_TIMEOUT", "off"),
+#[test]
+fn an_error_of_a_value_from_the_environment_names_the_variable() {
+    for (words, variable, value) in [
+        ("serve message=0", "LOOPLINE_SERVE_FRAME_TIMEOUT", "soon"),
+        ("serve message=0", "LOOPLINE_SERVE_WRITE_TIMEOUT", "0s"),
+        ("serve message=0", "LOOPLINE_SERVE_DRAIN_TIMEOUT", "off"),
+        ("serve message=0", "LOOPLINE_SERVE_BACKLOG", "-1"),
+        ("serve message=0", "LOOPLINE_SERVE_ACK", "maybe"),
+        ("serve message=0", "LOOPLINE_SERVE_REUSE_PORT", "perhaps"),
+        ("serve message=0", "LOOPLINE_LOG", "loud"),
+        ("client month", "LOOPLINE_CLIENT_TIMEOUT", "0"),
+        ("load message", "LOOPLINE_LOAD_CONNECTIONS", "1,10"),
+        // The missing target is an error too.
+        ("load --rate 5", "LOOPLINE_LOAD_DURATION", "long"),
+        ("compare", "LOOPLINE_COMPARE_CONNECTIONS", "0"),
+        ("doctor", "LOOPLINE_DOCTOR_CONNECTIONS", "few"),
     ] {
-        let run = run(loopline().args(["serve", "message=0"]).env(variable, value));
-        let option = variable.trim_start_matches("LOOPLINE").to_lowercase().replace('_', "-");
+        let run = run(loopline().args(words.split_whitespace()).env(variable, value));
         assert_eq!(run.status, Some(2), "{variable}: {}", run.stderr);
-        assert!(run.stderr.contains(&format!("'{value}' for '-{option}")), "{variable}: {}", run.stderr);
+        let named = format!("error: invalid value '{value}' for '{variable}'");
+        assert!(run.stderr.starts_with(&named), "{variable}: {}", run.stderr);
     }
+
+    let both = |argument: &str| {
+        run(loopline().args(["serve", "--backlog", argument]).env("LOOPLINE_SERVE_BACKLOG", "0")).stderr
+    };
+    assert!(both("none").starts_with("error: invalid value 'none' for '--backlog <N>'"));
+    assert!(both("0").starts_with("error: invalid value '0' for '--backlog <N>'"));
+
+    let combined = run(loopline().args(["load", "hold=1"]).env("LOOPLINE_LOAD_RATE", "1"));
+    assert_eq!(combined.status, Some(2));
+    let used = "loopline: options set by the environment: LOOPLINE_LOAD_RATE\n";
+    assert!(combined.stderr.ends_with(used), "{}", combined.stderr);
+}
+
+#[test]
+fn a_variable_without_the_name_of_its_command_is_not_read_but_reported() {
+    let server = Serve::new("message=0").env("LOOPLINE_MAX_MESSAGE", "12").start();
+    server.connect("message").exchange("longer than 12 bytes");
+    let log = server.stop_cleanly().log;
+    let warning = "LOOPLINE_MAX_MESSAGE is not read, set LOOPLINE_SERVE_MAX_MESSAGE instead\n";
+    assert!(log.contains(warning), "{log}");
 }
 
 #[test]

@@ -274,7 +274,7 @@ fn help_names_the_options_and_their_environment_forms() {
     }
     for name in ["REPORT", "PICTURES", "JSON", "CONNECTIONS", "WORKLOAD", "REPEATS", "SERVER_CORES", "QUICK"]
     {
-        assert!(help.contains(&format!("LOOPLINE_{name}")), "{name}: {help}");
+        assert!(help.contains(&format!("LOOPLINE_COMPARE_{name}")), "{name}: {help}");
     }
     assert!(help.contains("Exit status: 0 the comparison is done, or Ctrl-C ended it"), "{help}");
 }

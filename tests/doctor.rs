@@ -179,9 +179,12 @@ fn help_names_the_options_their_environment_forms_and_the_exit_status() {
     let output = doctor_after("true", "--help");
     assert!(output.status.success());
     let help = text(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
-    for expected in
-        ["--connections <N>", "[env: LOOPLINE_CONNECTIONS=]", "--json <FILE|->", "[env: LOOPLINE_JSON=]"]
-    {
+    for expected in [
+        "--connections <N>",
+        "[env: LOOPLINE_DOCTOR_CONNECTIONS=]",
+        "--json <FILE|->",
+        "[env: LOOPLINE_DOCTOR_JSON=]",
+    ] {
         assert!(help.contains(expected), "{help}");
     }
     assert!(help.contains("Exit status: 0 the connections fit"), "{help}");

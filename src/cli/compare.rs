@@ -23,51 +23,51 @@ use crate::units::parse_duration;
 pub(super) struct CompareArguments {
     /// Numbers of connections; max is the most that this machine can serve and drive
     /// [default: 1,10,100,1000,10000,max; with --quick 1,10,100,1000]
-    #[arg(short, long, value_name = "N[,…]", value_delimiter = ',', env = "LOOPLINE_CONNECTIONS")]
+    #[arg(short, long, value_name = "N[,…]", value_delimiter = ',', env = "LOOPLINE_COMPARE_CONNECTIONS")]
     connections: Vec<Count>,
 
     /// Workloads: all-active, few-active (one connection in a hundred), churn (a connection for each message),
     /// large-bodies (64KiB), pipelined (16 messages in flight) [default: all]
-    #[arg(long, value_name = "NAME[,…]", value_delimiter = ',', env = "LOOPLINE_WORKLOAD")]
+    #[arg(long, value_name = "NAME[,…]", value_delimiter = ',', env = "LOOPLINE_COMPARE_WORKLOAD")]
     workload: Vec<Workload>,
 
     /// Measured time of each run [default: 500ms; with --quick 150ms]
-    #[arg(short, long, value_name = "DUR", env = "LOOPLINE_DURATION", value_parser = parse_duration)]
+    #[arg(short, long, value_name = "DUR", env = "LOOPLINE_COMPARE_DURATION", value_parser = parse_duration)]
     duration: Option<Duration>,
 
     /// Time before that in which messages are sent but not measured [default: 150ms; with --quick 50ms]
-    #[arg(long, value_name = "DUR", env = "LOOPLINE_WARMUP", value_parser = parse_duration)]
+    #[arg(long, value_name = "DUR", env = "LOOPLINE_COMPARE_WARMUP", value_parser = parse_duration)]
     warmup: Option<Duration>,
 
     /// Runs of each model for each workload and number of connections [default: 5; with --quick 2]
-    #[arg(long, value_name = "N", env = "LOOPLINE_REPEATS")]
+    #[arg(long, value_name = "N", env = "LOOPLINE_COMPARE_REPEATS")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeats: Option<u32>,
 
     /// Messages per second in the open loop, which measures latency [default: half the rate of the slower model in
     /// the closed loop]
-    #[arg(short, long, value_name = "N", env = "LOOPLINE_RATE")]
+    #[arg(short, long, value_name = "N", env = "LOOPLINE_COMPARE_RATE")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     rate: Option<u64>,
 
     /// Number of processors for the server [default: all but one, which the generator uses]
-    #[arg(long, value_name = "N", env = "LOOPLINE_SERVER_CORES", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", env = "LOOPLINE_COMPARE_SERVER_CORES", value_parser = at_least_one)]
     server_cores: Option<usize>,
 
     /// Run a shorter comparison, in about a minute
-    #[arg(long, env = "LOOPLINE_QUICK")]
+    #[arg(long, env = "LOOPLINE_COMPARE_QUICK")]
     quick: bool,
 
     /// Write the result as a self-contained HTML page
-    #[arg(long, value_name = "FILE.html", env = "LOOPLINE_REPORT")]
+    #[arg(long, value_name = "FILE.html", env = "LOOPLINE_COMPARE_REPORT")]
     report: Option<PathBuf>,
 
     /// Write each plot as an SVG file into this directory, which is created if necessary
-    #[arg(long, value_name = "DIR", env = "LOOPLINE_PICTURES")]
+    #[arg(long, value_name = "DIR", env = "LOOPLINE_COMPARE_PICTURES")]
     pictures: Option<PathBuf>,
 
     /// Write the result as JSON to a file, or with '-' to standard output instead of the text
-    #[arg(long, value_name = "FILE|-", env = "LOOPLINE_JSON", allow_hyphen_values = true)]
+    #[arg(long, value_name = "FILE|-", env = "LOOPLINE_COMPARE_JSON", allow_hyphen_values = true)]
     json: Option<PathBuf>,
 }
 

@@ -1,15 +1,16 @@
 //! The command line of the full build, parsed by `clap`.
 
+use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use log::LevelFilter;
 
-use crate::cli::{ACKS, MODELS, at_least_one, compare, load, logger};
+use crate::cli::{ACKS, MODELS, at_least_one, compare, environment, load, logger, warn_of_former_variable};
 use crate::client;
 use crate::doctor;
 use crate::journal::Ack;
@@ -84,67 +85,67 @@ struct ServeArguments {
     endpoints: Vec<Endpoint>,
 
     /// Use one event loop for all connections, or a thread per connection
-    #[arg(long, default_value = "loop", env = "LOOPLINE_MODEL", value_parser = one_of(MODELS))]
+    #[arg(long, default_value = "loop", env = "LOOPLINE_SERVE_MODEL", value_parser = one_of(MODELS))]
     model: Model,
 
     /// Journal messages to standard output ('-'), to a file (appended to), or not at all ('none')
-    #[arg(long, value_name = "-|FILE|none", default_value = "-", env = "LOOPLINE_JOURNAL")]
+    #[arg(long, value_name = "-|FILE|none", default_value = "-", env = "LOOPLINE_SERVE_JOURNAL")]
     #[arg(allow_hyphen_values = true)]
     journal: String,
 
     /// Acknowledge a message on receipt, after it is written to the journal, or after it is synced
     /// to disk
-    #[arg(long, default_value = "written", env = "LOOPLINE_ACK", value_parser = one_of(ACKS))]
+    #[arg(long, default_value = "written", env = "LOOPLINE_SERVE_ACK", value_parser = one_of(ACKS))]
     ack: Ack,
 
     /// Maximum number of open connections [default: what the descriptor limit allows]
-    #[arg(long, value_name = "N", env = "LOOPLINE_MAX_CONNECTIONS", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", env = "LOOPLINE_SERVE_MAX_CONNECTIONS", value_parser = at_least_one)]
     max_connections: Option<usize>,
 
     /// Maximum size of a message, for example 64KiB or 1MiB
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", env = "LOOPLINE_MAX_MESSAGE")]
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", env = "LOOPLINE_SERVE_MAX_MESSAGE")]
     #[arg(value_parser = parse_size)]
     max_message: usize,
 
     /// Maximum time to receive a whole frame, for example 250ms, 30s, 5m or off
-    #[arg(long, value_name = "DUR", default_value = "30s", env = "LOOPLINE_FRAME_TIMEOUT")]
+    #[arg(long, value_name = "DUR", default_value = "30s", env = "LOOPLINE_SERVE_FRAME_TIMEOUT")]
     frame_timeout: Timeout,
 
     /// Close a connection on which no frame begins for this time, or off
-    #[arg(long, value_name = "DUR", default_value = "off", env = "LOOPLINE_IDLE_TIMEOUT")]
+    #[arg(long, value_name = "DUR", default_value = "off", env = "LOOPLINE_SERVE_IDLE_TIMEOUT")]
     idle_timeout: Timeout,
 
     /// Close a connection whose peer accepts no reply bytes for this time, or off
-    #[arg(long, value_name = "DUR", default_value = "30s", env = "LOOPLINE_WRITE_TIMEOUT")]
+    #[arg(long, value_name = "DUR", default_value = "30s", env = "LOOPLINE_SERVE_WRITE_TIMEOUT")]
     write_timeout: Timeout,
 
     /// How long to wait at SIGTERM or SIGINT for frames that have begun; a second signal stops at
     /// once
-    #[arg(long, value_name = "DUR", default_value = "10s", env = "LOOPLINE_DRAIN_TIMEOUT")]
+    #[arg(long, value_name = "DUR", default_value = "10s", env = "LOOPLINE_SERVE_DRAIN_TIMEOUT")]
     #[arg(value_parser = parse_duration)]
     drain_timeout: Duration,
 
     /// Stack size of each thread with --model threads, at least 64KiB
-    #[arg(long, value_name = "SIZE", default_value = "64KiB", env = "LOOPLINE_THREAD_STACK")]
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", env = "LOOPLINE_SERVE_THREAD_STACK")]
     #[arg(value_parser = parse_thread_stack)]
     thread_stack: usize,
 
     /// Maximum number of connections waiting to be accepted
-    #[arg(long, value_name = "N", default_value = "4096", env = "LOOPLINE_BACKLOG")]
+    #[arg(long, value_name = "N", default_value = "4096", env = "LOOPLINE_SERVE_BACKLOG")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     backlog: u16,
 
     /// Allow several processes to listen on the same ports
-    #[arg(long, env = "LOOPLINE_REUSE_PORT")]
+    #[arg(long, env = "LOOPLINE_SERVE_REUSE_PORT")]
     reuse_port: bool,
 
     /// Maximum number of sessions of each UDP endpoint
-    #[arg(long, value_name = "N", default_value = "65536", env = "LOOPLINE_MAX_SESSIONS")]
+    #[arg(long, value_name = "N", default_value = "65536", env = "LOOPLINE_SERVE_MAX_SESSIONS")]
     #[arg(value_parser = at_least_one)]
     max_sessions: usize,
 
     /// Forget a UDP peer after this idle time
-    #[arg(long, value_name = "DUR", default_value = "5m", env = "LOOPLINE_SESSION_TIMEOUT")]
+    #[arg(long, value_name = "DUR", default_value = "5m", env = "LOOPLINE_SERVE_SESSION_TIMEOUT")]
     #[arg(value_parser = parse_duration)]
     session_timeout: Duration,
 }
@@ -172,12 +173,12 @@ struct ClientArguments {
     texts: Vec<String>,
 
     /// Maximum time to connect, and to wait for each reply
-    #[arg(long, value_name = "DUR", default_value = "10s", env = "LOOPLINE_TIMEOUT")]
+    #[arg(long, value_name = "DUR", default_value = "10s", env = "LOOPLINE_CLIENT_TIMEOUT")]
     #[arg(value_parser = parse_duration)]
     timeout: Duration,
 
     /// Maximum number of times a UDP request without a reply is resent
-    #[arg(long, value_name = "N", default_value = "3", env = "LOOPLINE_RETRIES")]
+    #[arg(long, value_name = "N", default_value = "3", env = "LOOPLINE_CLIENT_RETRIES")]
     retries: u32,
 }
 
@@ -185,11 +186,11 @@ struct ClientArguments {
 #[command(after_help = DOCTOR_HELP)]
 struct DoctorArguments {
     /// Check whether N connections fit, and print the commands that raise the limits
-    #[arg(short, long, value_name = "N", env = "LOOPLINE_CONNECTIONS", value_parser = at_least_one)]
+    #[arg(short, long, value_name = "N", env = "LOOPLINE_DOCTOR_CONNECTIONS", value_parser = at_least_one)]
     connections: Option<usize>,
 
     /// Write the result as JSON to a file, or to standard output ('-') instead of the text
-    #[arg(long, value_name = "FILE|-", env = "LOOPLINE_JSON", allow_hyphen_values = true)]
+    #[arg(long, value_name = "FILE|-", env = "LOOPLINE_DOCTOR_JSON", allow_hyphen_values = true)]
     json: Option<PathBuf>,
 }
 
@@ -200,8 +201,39 @@ driven on loopback; 2 usage error. The commands are printed, not run.";
 /// Runs the program with the arguments of the process. A usage error exits with status 2.
 #[must_use]
 pub fn run() -> ExitCode {
-    let Arguments { command, log } = Arguments::parse();
+    let program = Arguments::command();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let parsed = environment::parse(&program, &arguments)
+        .and_then(|matches| Arguments::from_arg_matches(&matches).map(|arguments| (matches, arguments)));
+    let (matches, Arguments { command, log }) = parsed.unwrap_or_else(|error| error.exit());
     logger::init(log);
+    let Some((subcommand, matches)) = chosen(&program, &matches) else {
+        unreachable!("clap requires a subcommand");
+    };
+    environment::variables(subcommand).for_each(warn_of_former_variable);
+    let status = run_command(command);
+    if status == ExitCode::from(USAGE_STATUS) {
+        let used = environment::used_variables(subcommand, matches);
+        if !used.is_empty() {
+            logger::print_error(&format!("options set by the environment: {}", used.join(", ")));
+        }
+    }
+    status
+}
+
+/// The chosen subcommand of `program`, and its arguments.
+fn chosen<'a>(
+    program: &'a clap::Command,
+    matches: &'a ArgMatches,
+) -> Option<(&'a clap::Command, &'a ArgMatches)> {
+    let (name, matches) = matches.subcommand()?;
+    Some((program.find_subcommand(name)?, matches))
+}
+
+/// Exit status of a usage error.
+const USAGE_STATUS: u8 = 2;
+
+fn run_command(command: Command) -> ExitCode {
     let (error, status) = match command {
         Command::Serve(arguments) => match server::serve(&arguments.into()) {
             Ok(()) => return ExitCode::SUCCESS,
@@ -212,7 +244,7 @@ pub fn run() -> ExitCode {
                 Ok(()) => return ExitCode::SUCCESS,
                 // The reader has closed standard output: an error message would be noise.
                 Err(error) if error.is_reader_gone() => return ExitCode::FAILURE,
-                Err(error) => (error.to_string(), if error.is_usage() { 2 } else { 1 }),
+                Err(error) => (error.to_string(), if error.is_usage() { USAGE_STATUS } else { 1 }),
             }
         }
         Command::Load(arguments) => return load::run(&arguments),
@@ -231,6 +263,12 @@ pub fn run() -> ExitCode {
     };
     logger::print_error(&error);
     ExitCode::from(status)
+}
+
+/// The program as `clap` sees it.
+#[cfg(test)]
+pub(super) fn program() -> clap::Command {
+    Arguments::command()
 }
 
 /// Parses `loopline serve` followed by `arguments`.

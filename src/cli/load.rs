@@ -24,86 +24,86 @@ pub(super) struct LoadArguments {
     target: Option<Target>,
 
     /// Number of connections
-    #[arg(short, long, value_name = "N", default_value = "50", env = "LOOPLINE_CONNECTIONS")]
+    #[arg(short, long, value_name = "N", default_value = "50", env = "LOOPLINE_LOAD_CONNECTIONS")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     connections: u32,
 
     /// How long to send messages, or to hold connections, once all are open
-    #[arg(short, long, value_name = "DUR", default_value = "10s", env = "LOOPLINE_DURATION")]
+    #[arg(short, long, value_name = "DUR", default_value = "10s", env = "LOOPLINE_LOAD_DURATION")]
     #[arg(value_parser = parse_duration)]
     duration: Duration,
 
     /// Messages per second over all connections, sent on schedule even if the server is slow (open loop)
     /// [default: each connection sends when it has received the reply (closed loop)]
-    #[arg(short, long, value_name = "N", env = "LOOPLINE_RATE")]
+    #[arg(short, long, value_name = "N", env = "LOOPLINE_LOAD_RATE")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     rate: Option<u64>,
 
     /// Open loop: intervals between messages, equal or as from many independent senders
-    #[arg(long, value_enum, default_value = "uniform", env = "LOOPLINE_ARRIVALS")]
+    #[arg(long, value_enum, default_value = "uniform", env = "LOOPLINE_LOAD_ARRIVALS")]
     arrivals: ArrivalsArgument,
 
     /// Number of connections that send; the others stay open and idle [default: all]
-    #[arg(long, value_name = "N", env = "LOOPLINE_ACTIVE")]
+    #[arg(long, value_name = "N", env = "LOOPLINE_LOAD_ACTIVE")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     active: Option<u32>,
 
     /// Closed loop: messages in flight on a connection
-    #[arg(long, value_name = "N", default_value = "1", env = "LOOPLINE_PIPELINE")]
+    #[arg(long, value_name = "N", default_value = "1", env = "LOOPLINE_LOAD_PIPELINE")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pipeline: u32,
 
     /// Bytes of a message's body, as in 26, 64KiB or 1MiB
-    #[arg(long, value_name = "SIZE", default_value = "26", env = "LOOPLINE_SIZE")]
+    #[arg(long, value_name = "SIZE", default_value = "26", env = "LOOPLINE_LOAD_SIZE")]
     #[arg(value_parser = parse_size)]
     size: usize,
 
     /// Open a new connection for each message; always on for services that end the stream
-    #[arg(long, env = "LOOPLINE_ONE_SHOT")]
+    #[arg(long, env = "LOOPLINE_LOAD_ONE_SHOT")]
     one_shot: bool,
 
     /// Connections to open per second [default: as fast as they are accepted]
-    #[arg(long, value_name = "N", env = "LOOPLINE_OPEN_RATE")]
+    #[arg(long, value_name = "N", env = "LOOPLINE_LOAD_OPEN_RATE")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     open_rate: Option<u64>,
 
     /// Local addresses and ranges to connect from [default: chosen by the system; on loopback as many
     /// addresses of 127.0.0.0/8 as ports require]
-    #[arg(long, value_name = "ADDR|CIDR[,…]", env = "LOOPLINE_SOURCE")]
+    #[arg(long, value_name = "ADDR|CIDR[,…]", env = "LOOPLINE_LOAD_SOURCE")]
     #[arg(value_parser = parse_sources)]
     source: Option<Sources>,
 
     /// How long to send messages before measuring [default: 0s]
-    #[arg(long, value_name = "DUR", env = "LOOPLINE_WARMUP")]
+    #[arg(long, value_name = "DUR", env = "LOOPLINE_LOAD_WARMUP")]
     #[arg(value_parser = parse_duration)]
     warmup: Option<Duration>,
 
     /// Maximum time to connect [default: 10s], or to wait for the answer to a datagram [default: 1s]
-    #[arg(long, value_name = "DUR", env = "LOOPLINE_TIMEOUT")]
+    #[arg(long, value_name = "DUR", env = "LOOPLINE_LOAD_TIMEOUT")]
     #[arg(value_parser = parse_duration)]
     timeout: Option<Duration>,
 
     /// How long to wait for outstanding replies at the end
-    #[arg(long, value_name = "DUR", default_value = "2s", env = "LOOPLINE_DRAIN_TIMEOUT")]
+    #[arg(long, value_name = "DUR", default_value = "2s", env = "LOOPLINE_LOAD_DRAIN_TIMEOUT")]
     #[arg(value_parser = parse_duration)]
     drain_timeout: Duration,
 
     /// Write the result as an HTML page with plots
-    #[arg(long, value_name = "FILE.html", env = "LOOPLINE_REPORT", help_heading = RESULT)]
+    #[arg(long, value_name = "FILE.html", env = "LOOPLINE_LOAD_REPORT", help_heading = RESULT)]
     report: Option<PathBuf>,
 
     /// Write the result as JSON to a file, or with '-' to standard output instead of the table
-    #[arg(long, value_name = "FILE|-", env = "LOOPLINE_JSON", allow_hyphen_values = true)]
+    #[arg(long, value_name = "FILE|-", env = "LOOPLINE_LOAD_JSON", allow_hyphen_values = true)]
     #[arg(help_heading = RESULT)]
     json: Option<PathBuf>,
 
     /// Write the latencies of each second as an HdrHistogram interval log (V2)
-    #[arg(long, value_name = "FILE.hlog", env = "LOOPLINE_HISTOGRAM", help_heading = RESULT)]
+    #[arg(long, value_name = "FILE.hlog", env = "LOOPLINE_LOAD_HISTOGRAM", help_heading = RESULT)]
     histogram: Option<PathBuf>,
 
     /// Exit with status 3 if EXPR holds of the result, as in 'p99>5ms', 'errors>0' or 'rate<100000'; can be
     /// repeated; the metrics are listed below
-    #[arg(long, value_name = "EXPR", env = "LOOPLINE_FAIL_IF", value_delimiter = ',', help_heading = RESULT)]
+    #[arg(long, value_name = "EXPR", env = "LOOPLINE_LOAD_FAIL_IF", value_delimiter = ',', help_heading = RESULT)]
     fail_if: Vec<Threshold>,
 
     /// Instead of a run, merge logs written by --histogram and print the result; with --histogram, also write

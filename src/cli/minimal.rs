@@ -2,10 +2,11 @@
 //!
 //! Options, values and environment variables are those of the full build.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::cli::{ACKS, MODELS, at_least_one, plain_logger};
+use crate::cli::{ACKS, MODELS, at_least_one, plain_logger, warn_of_former_variable};
 use crate::journal::sink::JournalTarget;
 use crate::server;
 use crate::server::options::{ServeOptions, parse_thread_stack};
@@ -36,7 +37,7 @@ loopback.
       --log LEVEL               off, error, warn, info, debug or trace [default: info]
   -h, --help
   -V, --version
-Each option has an environment variable, for example LOOPLINE_MAX_CONNECTIONS.
+Each option has an environment variable, for example LOOPLINE_SERVE_MAX_CONNECTIONS; that of --log is LOOPLINE_LOG.
 Exit status: 1 it could not start, or failed; 2 usage error; 74 the journal can no longer be written.
 ";
 
@@ -48,13 +49,11 @@ fn option_names() -> impl Iterator<Item = &'static str> {
 /// Runs the program with the arguments of the process. A usage error exits with status 2.
 #[must_use]
 pub fn run() -> ExitCode {
-    let environment = option_names().filter_map(|option| {
-        let name = format!("LOOPLINE_{}", option.to_ascii_uppercase().replace('-', "_"));
-        Some((option, std::env::var(name).ok()?))
-    });
+    let environment = option_names().filter_map(|option| Some((option, std::env::var_os(variable(option))?)));
     match parse(environment, lexopt::Parser::from_env()) {
         Ok(Command::Serve(options, level)) => {
             plain_logger::init(level);
+            option_names().for_each(|option| warn_of_former_variable(&variable(option)));
             match server::serve(&options) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => fail(&error, error.exit_status()),
@@ -66,6 +65,12 @@ pub fn run() -> ExitCode {
         }
         Err(error) => fail(&format_args!("{error}\n\nFor more information, try '--help'."), 2),
     }
+}
+
+/// The environment variable of an option.
+pub(super) fn variable(option: &str) -> String {
+    let command = if option == "log" { "" } else { "SERVE_" };
+    format!("LOOPLINE_{command}{}", option.to_ascii_uppercase().replace('-', "_"))
 }
 
 #[derive(Debug)]
@@ -81,14 +86,16 @@ pub(super) enum Command {
 /// # Errors
 /// The message that the user sees, in one line.
 pub(super) fn parse<'a>(
-    environment: impl Iterator<Item = (&'a str, String)>,
+    environment: impl Iterator<Item = (&'a str, OsString)>,
     mut parser: lexopt::Parser,
 ) -> Result<Command, lexopt::Error> {
     use lexopt::{Arg, ValueExt};
     let mut options = ServeOptions::default();
     let mut level = log::LevelFilter::Info;
     for (option, value) in environment {
-        set_option(&mut options, &mut level, option, &value)?;
+        let (variable, value) = (variable(option), value.string()?);
+        set_option(&mut options, &mut level, option, &value)
+            .map_err(|error| invalid(&value, &variable, &error))?;
     }
     let mut endpoints = Vec::new();
     let mut command = None;
@@ -106,7 +113,8 @@ pub(super) fn parse<'a>(
                     return Err(argument.unexpected());
                 };
                 let value = parser.value()?.string()?;
-                set_option(&mut options, &mut level, option, &value)?;
+                set_option(&mut options, &mut level, option, &value)
+                    .map_err(|error| invalid(&value, &format!("--{option}"), &error))?;
             }
             Arg::Value(value) if command.is_none() => command = Some(value.string()?),
             Arg::Value(value) => {
@@ -136,34 +144,31 @@ fn set_option(
     option: &str,
     value: &str,
 ) -> Result<(), String> {
-    let outcome = (|| -> Result<(), String> {
-        let limits = &mut options.limits;
-        match option {
-            "model" => options.model = one_of(value, &MODELS)?,
-            "journal" => options.journal = JournalTarget::from(value),
-            "ack" => options.ack = one_of(value, &ACKS)?,
-            "max-connections" => options.connections_max = Some(at_least_one(value)?),
-            "max-message" => options.message_bytes_max = parse_size(value)?,
-            "frame-timeout" => limits.frame_timeout = value.parse::<Timeout>()?.0,
-            "idle-timeout" => limits.idle_timeout = value.parse::<Timeout>()?.0,
-            "write-timeout" => limits.write_timeout = value.parse::<Timeout>()?.0,
-            "drain-timeout" => limits.drain_timeout = parse_duration(value)?,
-            "thread-stack" => options.thread_stack_bytes = parse_thread_stack(value)?,
-            "backlog" => {
-                let backlog = at_least_one(value)?;
-                options.sockets.backlog =
-                    u16::try_from(backlog).map_err(|_| "it must be at most 65535".to_string())?;
-            }
-            "reuse-port" => options.sockets.reuse_port = one_of(value, &[("true", true), ("false", false)])?,
-            "max-sessions" => limits.sessions_max = at_least_one(value)?,
-            "session-timeout" => limits.session_timeout = parse_duration(value)?,
-            _ => {
-                *level = value.parse().map_err(|_| "expected off, error, warn, info, debug or trace")?;
-            }
+    let limits = &mut options.limits;
+    match option {
+        "model" => options.model = one_of(value, &MODELS)?,
+        "journal" => options.journal = JournalTarget::from(value),
+        "ack" => options.ack = one_of(value, &ACKS)?,
+        "max-connections" => options.connections_max = Some(at_least_one(value)?),
+        "max-message" => options.message_bytes_max = parse_size(value)?,
+        "frame-timeout" => limits.frame_timeout = value.parse::<Timeout>()?.0,
+        "idle-timeout" => limits.idle_timeout = value.parse::<Timeout>()?.0,
+        "write-timeout" => limits.write_timeout = value.parse::<Timeout>()?.0,
+        "drain-timeout" => limits.drain_timeout = parse_duration(value)?,
+        "thread-stack" => options.thread_stack_bytes = parse_thread_stack(value)?,
+        "backlog" => {
+            let backlog = at_least_one(value)?;
+            options.sockets.backlog =
+                u16::try_from(backlog).map_err(|_| "it must be at most 65535".to_string())?;
         }
-        Ok(())
-    })();
-    outcome.map_err(|error| invalid(value, &format!("--{option}"), &error))
+        "reuse-port" => options.sockets.reuse_port = one_of(value, &[("true", true), ("false", false)])?,
+        "max-sessions" => limits.sessions_max = at_least_one(value)?,
+        "session-timeout" => limits.session_timeout = parse_duration(value)?,
+        _ => {
+            *level = value.parse().map_err(|_| "expected off, error, warn, info, debug or trace")?;
+        }
+    }
+    Ok(())
 }
 
 fn invalid(value: &str, argument: &str, error: &str) -> String {

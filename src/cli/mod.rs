@@ -3,6 +3,8 @@
 #[cfg(feature = "cli")]
 mod compare;
 #[cfg(feature = "cli")]
+mod environment;
+#[cfg(feature = "cli")]
 mod full;
 #[cfg(feature = "cli")]
 mod load;
@@ -40,5 +42,16 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(0) => Err("it must be at least 1".into()),
         Ok(number) => Ok(number),
         Err(_) => Err("expected a whole number".into()),
+    }
+}
+
+/// Logs that an option is set by the name that its `variable` had before variables named their command.
+fn warn_of_former_variable(variable: &str) {
+    let Some((_, option)) = variable.strip_prefix("LOOPLINE_").and_then(|name| name.split_once('_')) else {
+        return;
+    };
+    let former = format!("LOOPLINE_{option}");
+    if std::env::var_os(&former).is_some() {
+        log::warn!("{former} is not read, set {variable} instead");
     }
 }

@@ -88,7 +88,7 @@ fn both_parsers_reject_the_same_arguments_and_name_the_wrong_value() {
 #[test]
 fn arguments_take_precedence_over_the_environment() {
     let parse = |arguments: &[&str]| {
-        let environment = [("max-message", "2KiB".to_string()), ("reuse-port", "true".to_string())];
+        let environment = [("max-message", "2KiB".into()), ("reuse-port", "true".into())];
         let arguments = ["serve"].iter().chain(arguments);
         minimal::parse(environment.into_iter(), lexopt::Parser::from_args(arguments)).unwrap()
     };
@@ -96,6 +96,38 @@ fn arguments_take_precedence_over_the_environment() {
     assert_eq!((options.message_bytes_max, options.sockets.reuse_port), (2048, true));
     let Command::Serve(options, _) = parse(&["--max-message", "1KiB"]) else { panic!("it serves") };
     assert_eq!(options.message_bytes_max, 1024);
+}
+
+#[test]
+fn each_option_has_a_variable_of_its_command() {
+    let program = full::program();
+    let mut checked = 0;
+    for (prefix, command) in program
+        .get_subcommands()
+        .map(|command| (format!("LOOPLINE_{}_", command.get_name().to_uppercase()), command))
+        .chain([("LOOPLINE_".into(), &program)])
+    {
+        for (option, name) in command.get_arguments().filter_map(|option| Some((option, option.get_long()?)))
+        {
+            let variable = prefix.clone() + &name.to_uppercase().replace('-', "_");
+            let found = option.get_env().map(|variable| variable.to_str().unwrap());
+            // A list of logs replaces the target, which is no option either.
+            let expected = (name != "merge").then_some(variable.as_str());
+            assert_eq!(found, expected, "--{name} of {}", command.get_name());
+            if command.get_name() == "serve" || name == "log" {
+                assert_eq!(found, Some(minimal::variable(name).as_str()));
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 40, "{checked}");
+}
+
+#[test]
+fn an_invalid_value_of_the_environment_is_reported_with_its_variable() {
+    let environment = std::iter::once(("backlog", "0".into()));
+    let error = minimal::parse(environment, lexopt::Parser::from_args(["serve"])).unwrap_err();
+    assert!(error.to_string().starts_with("invalid value '0' for 'LOOPLINE_SERVE_BACKLOG': "), "{error}");
 }
 
 #[test]

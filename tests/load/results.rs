@@ -319,7 +319,7 @@ fn options_can_be_set_by_the_environment() {
     for (name, value) in
         [("CONNECTIONS", "3"), ("DURATION", "200ms"), ("RATE", "100"), ("SIZE", "5"), ("JSON", "-")]
     {
-        load.env(OsStr::new(&format!("LOOPLINE_{name}")), value);
+        load.env(OsStr::new(&format!("LOOPLINE_LOAD_{name}")), value);
     }
     let result = run(&mut load).result(0);
     assert_due(&result, 20);
