@@ -1,4 +1,4 @@
-//! Durations and sizes on the command line: `250ms`, `30s`, `off`; `512`, `64KiB`, `1MiB`. Counts as numbers.
+//! Durations and sizes on the command line: `250ms`, `30`, `off`; `512`, `64KiB`, `1MiB`. Counts as numbers.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -15,20 +15,25 @@ impl FromStr for Timeout {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "off" { Ok(Self(None)) } else { parse_duration(text).map(|duration| Self(Some(duration))) }
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        parse_duration(text).map(|duration| Self(Some(duration))).map_err(|error| error + ", or off")
     }
 }
 
-/// Parses a duration of at least a millisecond. Units are `ms`, `s`, `m`, `h`, `d`.
+/// Parses a duration of at least a millisecond. Units are `ms`, `s`, `m`, `h`, `d`; none means
+/// seconds.
 ///
 /// # Errors
 /// The reason, to be printed after `invalid value '…': `.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    const EXPECTED: &str = "expected a whole number and a unit (ms, s, m, h, d), for example 250ms or 30s";
+    const EXPECTED: &str =
+        "expected a whole number of seconds, or one with a unit (ms, s, m, h, d), for example 30 or 250ms";
     let (number, unit) = split_unit(text).ok_or(EXPECTED)?;
     let unit_ms = match unit {
         "ms" => 1,
-        "s" => 1000,
+        "" | "s" => 1000,
         "m" => 60 * 1000,
         "h" => 60 * 60 * 1000,
         "d" => 24 * 60 * 60 * 1000,
@@ -46,7 +51,8 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// The reason, to be printed after `invalid value '…': `.
 pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
-    const EXPECTED: &str = "expected a whole number and a unit (B, KiB, MiB, GiB), for example 512 or 64KiB";
+    const EXPECTED: &str =
+        "expected a whole number of bytes, or one with a unit (B, KiB, MiB, GiB), for example 512 or 64KiB";
     let (number, unit) = split_unit(text).ok_or(EXPECTED)?;
     let shift = match unit {
         "" | "B" => 0,
@@ -84,6 +90,7 @@ mod tests {
     fn durations_are_a_number_and_a_unit() {
         assert_eq!(parse_timeout("250ms"), Ok(Some(Duration::from_millis(250))));
         assert_eq!(parse_timeout("30s"), Ok(Some(Duration::from_secs(30))));
+        assert_eq!(parse_timeout("30"), parse_timeout("30s"));
         assert_eq!(parse_timeout("5m"), Ok(Some(Duration::from_secs(300))));
         assert_eq!(parse_timeout("24d"), Ok(Some(DURATION_MAX)));
         assert_eq!(parse_timeout("off"), Ok(None));
@@ -91,12 +98,16 @@ mod tests {
 
     #[test]
     fn invalid_durations_are_refused_with_the_reason() {
-        for text in ["", "30", "s", "-1s", "1.5s", "30 s", "1week", "٣s", "99999999999999999999s"] {
+        for text in ["", "s", "-1", "-1s", "1.5", "1.5s", "30 s", "1week", "٣s", "99999999999999999999s"] {
             assert!(parse_timeout(text).unwrap_err().starts_with("expected a whole number"), "{text}");
         }
-        assert_eq!(parse_timeout("0s").unwrap_err(), "it must be at least 1ms");
-        assert_eq!(parse_timeout("25d").unwrap_err(), "it must be at most 24d");
-        assert_eq!(parse_timeout("18446744073709551615d").unwrap_err(), "it must be at most 24d");
+        for zero in ["0", "0s", "0ms"] {
+            assert_eq!(parse_timeout(zero).unwrap_err(), "it must be at least 1ms, or off");
+            assert_eq!(parse_duration(zero).unwrap_err(), "it must be at least 1ms");
+        }
+        for long in ["25d", "2073601", "18446744073709551615", "18446744073709551615d"] {
+            assert_eq!(parse_duration(long).unwrap_err(), "it must be at most 24d");
+        }
     }
 
     #[test]
