@@ -86,6 +86,13 @@ impl FromStr for Endpoint {
 /// # Errors
 /// Names the part that is invalid.
 pub(crate) fn parse_address(text: &str) -> Result<(String, u16), String> {
+    let is_bracketed = text.starts_with('[') && text.ends_with(']');
+    if is_bracketed
+        || (!text.contains(':')
+            && text.contains(|character: char| character.is_alphabetic() || character == '.'))
+    {
+        return Err(format!("'{text}' has no port: expected HOST:PORT or PORT, as in {text}:9999"));
+    }
     let (host, port) = text.rsplit_once(':').unwrap_or((DEFAULT_HOST, text));
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     if bracketed.is_none() && host.contains(':') {
@@ -154,7 +161,11 @@ mod tests {
             read("echo=7"),
             "unknown service 'echo', expected one of message, greeting, daytime, reply, month"
         );
-        assert_eq!(read("message=x"), "'x' is not a port, expected a number from 0 to 65535");
+        for host in ["localhost", "192.0.2.1", "[::1]"] {
+            let error = format!("'{host}' has no port: expected HOST:PORT or PORT, as in {host}:9999");
+            assert_eq!(read(&format!("message={host}")), error);
+        }
+        assert_eq!(read("message=localhost:x"), "'x' is not a port, expected a number from 0 to 65535");
         assert_eq!(read("message="), "'' is not a port, expected a number from 0 to 65535");
         assert_eq!(read("message=+5"), "'+5' is not a port, expected a number from 0 to 65535");
         assert_eq!(read("message=65536"), "port 65536 is out of range, expected 0 to 65535");
