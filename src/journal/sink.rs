@@ -84,6 +84,14 @@ pub(crate) struct JournalSink {
     is_socket: bool,
 }
 
+impl JournalSink {
+    /// Whether what is written to it can survive a loss of power: a pipe or a terminal does not.
+    pub(crate) fn survives(&self) -> bool {
+        let kind = self.file.metadata().map(|metadata| metadata.file_type());
+        kind.is_ok_and(|kind| kind.is_file() || kind.is_block_device())
+    }
+}
+
 /// Opens the journal; `None` for none.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ use crate::limits::Limits;
 use crate::net::sockets::SocketOptions;
 use crate::service::ALL;
 use crate::service::endpoint::Endpoint;
+use crate::service::message::DISCONNECT;
 use crate::units::parse_size;
 
 /// The default limit of a message, in bytes.
@@ -54,6 +55,19 @@ impl Default for ServeOptions {
     }
 }
 
+impl ServeOptions {
+    /// Checks that the options can be combined.
+    ///
+    /// # Errors
+    /// One line that names those that cannot.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.ack == Ack::Synced && self.journal == JournalTarget::None {
+            return Err("--ack synced requires a journal: with --journal none, nothing is written".into());
+        }
+        Ok(())
+    }
+}
+
 /// How connections are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "cli", derive(serde::Serialize), serde(rename_all = "lowercase"))]
@@ -62,6 +76,21 @@ pub(crate) enum Model {
     Loop,
     /// A thread for each connection.
     Threads,
+}
+
+/// Parses the limit of a message, at least the message with which clients end.
+///
+/// # Errors
+/// It is not a size, or too small.
+pub(crate) fn parse_message_limit(text: &str) -> Result<usize, String> {
+    let bytes = parse_size(text)?;
+    let bytes_min = DISCONNECT.len();
+    if bytes < bytes_min {
+        return Err(format!(
+            "expected at least {bytes_min} bytes, since clients end with the message '{DISCONNECT}'"
+        ));
+    }
+    Ok(bytes)
 }
 
 /// Parses the size of a stack, `64KiB` or more.

@@ -70,6 +70,9 @@ impl Setup {
         let journal = sink::open(&options.journal).map_err(|error| {
             ServeError::Start(format!("{}: cannot open the journal: {error}", options.journal))
         })?;
+        if options.ack == Ack::Synced && journal.as_ref().is_some_and(|journal| !journal.survives()) {
+            log::warn!("--ack synced: {} is no file, there is nothing to sync", options.journal);
+        }
         #[cfg(feature = "cli")]
         if options.model == Model::Threads {
             fit_threads(&mut limits);
