@@ -45,21 +45,44 @@ fn a_usage_error_exits_with_2_and_names_the_error() {
         ("serve --frob", "unexpected argument '--frob'"),
         ("serve -x", "unexpected argument '-x'"),
         ("serve echo=7", "unknown service 'echo', expected one of message, greeting, daytime, reply, month"),
-        ("serve message=x", "'x' is not a port, expected a number from 0 to 65535"),
+        ("serve message=localhost", "'localhost' has no port: expected HOST:PORT or PORT"),
+        ("client message=localhost hi", "'localhost' has no port: expected HOST:PORT or PORT"),
+        ("load message=localhost", "'localhost' has no port: expected HOST:PORT or PORT"),
+        ("load hold=localhost", "'localhost' has no port: expected HOST:PORT or PORT"),
+        ("serve message=localhost:x", "'x' is not a port, expected a number from 0 to 65535"),
         ("serve message=65536", "port 65536 is out of range, expected 0 to 65535"),
         ("serve message=::1:9", "an IPv6 address goes in brackets, as in [::1]:8091"),
         ("serve message=0 greeting=", "'' is not a port"),
-        ("serve --frame-timeout 5", "'5' for '--frame-timeout"),
-        ("serve --idle-timeout 1.5s", "expected a whole number and a unit (ms, s, m, h, d)"),
-        ("serve --write-timeout 0s", "it must be at least 1ms"),
+        ("serve --frame-timeout soon", "'soon' for '--frame-timeout"),
+        (
+            "serve --frame-timeout -5s",
+            "'-5s' for '--frame-timeout <DUR>': expected a whole number of seconds",
+        ),
+        (
+            "serve --idle-timeout 1.5s",
+            "expected a whole number of seconds, or one with a unit (ms, s, m, h, d)",
+        ),
+        ("serve --write-timeout 0", "it must be at least 1ms, or off"),
         ("serve --drain-timeout off", "'off' for '--drain-timeout"),
         ("serve --drain-timeout 25d", "it must be at most 24d"),
-        ("serve --max-message 1MB", "expected a whole number and a unit (B, KiB, MiB, GiB)"),
-        ("serve --max-message -1", "'-1'"),
-        ("serve --max-connections 0", "it must be at least 1"),
+        ("serve --session-timeout 0", "it must be at least 1ms"),
+        (
+            "serve --max-message 1MB",
+            "expected a whole number of bytes, or one with a unit (B, KiB, MiB, GiB)",
+        ),
+        ("serve --max-message -1", "'-1' for '--max-message <SIZE>': expected a whole number of bytes"),
+        (
+            "serve --max-message 0",
+            "expected at least 12 bytes, since clients end with the message 'Disconnect !'",
+        ),
+        ("serve --max-message 11", "expected at least 12 bytes"),
+        ("serve --ack synced --journal none", "--ack synced requires a journal"),
+        ("serve --max-sessions 0", "expected a whole number, at least 1"),
+        ("serve --thread-stack 0", "expected at least 64KiB"),
+        ("serve --max-connections 0", "expected a whole number, at least 1"),
         ("serve --max-connections many", "expected a whole number"),
-        ("serve --backlog 0", "0 is not in 1..=65535"),
-        ("serve --backlog 65536", "65536 is not in 1..=65535"),
+        ("serve --backlog 0", "expected a whole number from 1 to 65535"),
+        ("serve --backlog 65536", "expected a whole number from 1 to 65535"),
         ("serve --model fork", "[possible values: loop, threads]"),
         ("serve --ack never", "[possible values: received, written, synced]"),
         ("serve --log loud", "[possible values: off, error, warn, info, debug, trace]"),
@@ -68,7 +91,28 @@ fn a_usage_error_exits_with_2_and_names_the_error() {
         ("client echo hi", "unknown service 'echo'"),
         ("client Message hi", "did you mean 'message'?"),
         ("client message hi --timeout off", "'off' for '--timeout"),
-        ("client message hi --retries -1", "'-1'"),
+        ("client message hi --timeout 0", "it must be at least 1ms"),
+        ("client message hi --retries -1", "'-1' for '--retries <N>': expected a whole number from 0 to"),
+        ("load message -d 0", "'0' for '--duration <DUR>': it must be at least 1ms"),
+        ("load message -c 0", "expected a whole number from 1 to 100000000"),
+        (
+            "load message -c 1,10",
+            "'1,10' for '--connections <N>': expected a whole number from 1 to 100000000",
+        ),
+        ("load message --rate 0", "expected a whole number from 1 to 100000000"),
+        ("load message --active 0", "expected a whole number from 1 to 100000000"),
+        ("load message --pipeline 0", "expected a whole number from 1 to 65536"),
+        ("load message --open-rate -3", "'-3' for '--open-rate <N>': expected a whole number from 1"),
+        ("load message --size -1", "'-1' for '--size <SIZE>': expected a whole number of bytes"),
+        ("load message --size 2GiB", "--size is at most 1GiB"),
+        ("load message --warmup 0", "it must be at least 1ms"),
+        ("load message --timeout 0", "it must be at least 1ms"),
+        ("load message --drain-timeout 0", "it must be at least 1ms"),
+        ("compare -c 0", "it must be at least 1"),
+        ("compare --duration 0", "it must be at least 1ms"),
+        ("compare --repeats 0", "expected a whole number from 1 to 1000"),
+        ("compare --server-cores 0", "expected a whole number, at least 1"),
+        ("doctor -c 0", "expected a whole number, at least 1"),
         ("client message=0 hi", "port 0 is for servers, a client needs the port of one"),
         ("client greeting hi", "greeting takes no text, only the server sends"),
         ("client daytime hi", "daytime takes no text, only the server sends"),
@@ -176,17 +220,28 @@ fn connections_served(log: &str, most: u64) -> u64 {
 }
 
 #[test]
+fn a_journal_that_cannot_be_synced_is_reported() {
+    let warning = "--ack synced: standard output is no file, there is nothing to sync";
+    assert!(Server::start("message=0 --ack synced").stop_cleanly().log.contains(warning));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("journal");
+    let server = Server::start(&format!("message=0 --ack synced --journal {}", file.display()));
+    assert!(!server.stop_cleanly().log.contains("nothing to sync"));
+    assert!(!Server::start("message=0").stop_cleanly().log.contains("nothing to sync"));
+}
+
+#[test]
 fn the_environment_sets_what_arguments_do_not() {
-    let eleven = "x".repeat(11);
-    let limited = || Serve::new("message=0").env("LOOPLINE_SERVE_MAX_MESSAGE", "10");
+    let thirteen = "x".repeat(13);
+    let limited = || Serve::new("message=0").env("LOOPLINE_SERVE_MAX_MESSAGE", "12");
     let server = limited().start();
     let mut peer = server.connect("message");
-    peer.send(frame(&eleven));
-    assert_eq!(peer.receive_frame(), "Error: the header announces 11 bytes, the limit is 10");
+    peer.send(frame(&thirteen));
+    assert_eq!(peer.receive_frame(), "Error: the header announces 13 bytes, the limit is 12");
     server.stop_cleanly();
 
-    let server = limited().arg("--max-message=11").start();
-    server.connect("message").exchange(&eleven);
+    let server = limited().arg("--max-message=13").start();
+    server.connect("message").exchange(&thirteen);
     server.stop_cleanly();
 
     let ended = limited().env("LOOPLINE_LOG", "debug").start();

@@ -193,9 +193,9 @@ fn help_names_the_options_their_environment_forms_and_the_exit_status() {
 #[test]
 fn a_usage_error_exits_with_2() {
     for (arguments, expected) in [
-        ("--connections 0", "it must be at least 1"),
+        ("--connections 0", "expected a whole number, at least 1"),
         ("--connections many", "expected a whole number"),
-        ("--connections -5", "'-5'"),
+        ("--connections -5", "'-5' for '--connections <N>'"),
         ("--connections", "a value is required"),
         ("message", "unexpected argument 'message'"),
     ] {

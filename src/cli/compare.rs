@@ -8,7 +8,8 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::cli::at_least_one;
+use crate::cli::full::UNITS;
+use crate::cli::{at_least_one, whole};
 use crate::compare::error::CompareError;
 use crate::compare::options::{CompareOptions, Count, Workload};
 use crate::compare::result::Comparison;
@@ -19,7 +20,7 @@ use crate::report::run_info::RunInfo;
 use crate::units::parse_duration;
 
 #[derive(Debug, Args)]
-#[command(after_help = HELP)]
+#[command(after_help = format!("{UNITS}\n\n{HELP}"))]
 pub(super) struct CompareArguments {
     /// Numbers of connections; max is the most that this machine can serve and drive
     /// [default: 1,10,100,1000,10000,max; with --quick 1,10,100,1000]
@@ -41,13 +42,13 @@ pub(super) struct CompareArguments {
 
     /// Runs of each model for each workload and number of connections [default: 5; with --quick 2]
     #[arg(long, value_name = "N", env = "LOOPLINE_COMPARE_REPEATS")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(value_parser = whole::<u32>(1..=1000))]
     repeats: Option<u32>,
 
     /// Messages per second in the open loop, which measures latency [default: half the rate of the slower model in
     /// the closed loop]
     #[arg(short, long, value_name = "N", env = "LOOPLINE_COMPARE_RATE")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    #[arg(value_parser = whole::<u64>(1..=100_000_000))]
     rate: Option<u64>,
 
     /// Number of processors for the server [default: all but one, which the generator uses]

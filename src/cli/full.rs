@@ -7,10 +7,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use log::LevelFilter;
 
-use crate::cli::{ACKS, MODELS, at_least_one, compare, environment, load, logger, warn_of_former_variable};
+use crate::cli::{
+    ACKS, BACKLOGS, MODELS, at_least_one, compare, environment, load, logger, warn_of_former_variable, whole,
+};
 use crate::client;
 use crate::doctor;
 use crate::journal::Ack;
@@ -18,10 +20,10 @@ use crate::journal::sink::JournalTarget;
 use crate::limits::Limits;
 use crate::net::sockets::SocketOptions;
 use crate::server;
-use crate::server::options::{Model, ServeOptions, parse_thread_stack};
+use crate::server::options::{Model, ServeOptions, parse_message_limit, parse_thread_stack};
 use crate::service::ALL;
 use crate::service::endpoint::Endpoint;
-use crate::units::{Timeout, parse_duration, parse_size};
+use crate::units::{Timeout, parse_duration};
 
 /// A single-threaded TCP and UDP server, with a client, a load generator and diagnostics
 #[derive(Debug, Parser)]
@@ -68,6 +70,11 @@ fn endpoint_help() -> String {
     help
 }
 
+/// The values of options, for the end of the help.
+pub(super) const UNITS: &str = "\
+DUR is a number of seconds, or one with a unit (ms, s, m, h, d), as in 30 or 250ms. SIZE is a number of bytes, or \
+one with a unit (B, KiB, MiB, GiB), as in 512 or 64KiB.";
+
 const SERVE_STATUS: &str = "\n
 Exit status: 0 a signal stopped it; 1 it could not start, or failed; 2 usage error; 74 the journal can no \
 longer be written.";
@@ -78,7 +85,7 @@ conversation. Later texts are not sent; they are reported, and the exit status i
 Exit status: 0 every text was sent and every reply received; 1 it failed; 2 usage error.";
 
 #[derive(Debug, Args)]
-#[command(after_help = endpoint_help() + SERVE_STATUS)]
+#[command(after_help = format!("{}\n\n{UNITS}{SERVE_STATUS}", endpoint_help()))]
 struct ServeArguments {
     /// Endpoints to serve [default: all services on their default ports, on loopback]
     #[arg(value_name = "ENDPOINT")]
@@ -102,12 +109,12 @@ struct ServeArguments {
     #[arg(long, value_name = "N", env = "LOOPLINE_SERVE_MAX_CONNECTIONS", value_parser = at_least_one)]
     max_connections: Option<usize>,
 
-    /// Maximum size of a message, for example 64KiB or 1MiB
+    /// Maximum size of a message, at least 12 bytes
     #[arg(long, value_name = "SIZE", default_value = "1MiB", env = "LOOPLINE_SERVE_MAX_MESSAGE")]
-    #[arg(value_parser = parse_size)]
+    #[arg(value_parser = parse_message_limit)]
     max_message: usize,
 
-    /// Maximum time to receive a whole frame, for example 250ms, 30s, 5m or off
+    /// Maximum time to receive a whole frame, or off
     #[arg(long, value_name = "DUR", default_value = "30s", env = "LOOPLINE_SERVE_FRAME_TIMEOUT")]
     frame_timeout: Timeout,
 
@@ -132,7 +139,7 @@ struct ServeArguments {
 
     /// Maximum number of connections waiting to be accepted
     #[arg(long, value_name = "N", default_value = "4096", env = "LOOPLINE_SERVE_BACKLOG")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(value_parser = whole::<u16>(BACKLOGS))]
     backlog: u16,
 
     /// Allow several processes to listen on the same ports
@@ -162,7 +169,7 @@ where
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = endpoint_help() + CLIENT_STATUS)]
+#[command(after_help = format!("{}\n\n{UNITS}{CLIENT_STATUS}", endpoint_help()))]
 struct ClientArguments {
     /// Endpoint to connect to
     #[arg(value_name = "ENDPOINT")]
@@ -179,6 +186,7 @@ struct ClientArguments {
 
     /// Maximum number of times a UDP request without a reply is resent
     #[arg(long, value_name = "N", default_value = "3", env = "LOOPLINE_CLIENT_RETRIES")]
+    #[arg(value_parser = whole::<u32>(0..=u32::MAX.into()))]
     retries: u32,
 }
 
@@ -201,7 +209,7 @@ driven on loopback; 2 usage error. The commands are printed, not run.";
 /// Runs the program with the arguments of the process. A usage error exits with status 2.
 #[must_use]
 pub fn run() -> ExitCode {
-    let program = Arguments::command();
+    let program = program();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let parsed = environment::parse(&program, &arguments)
         .and_then(|matches| Arguments::from_arg_matches(&matches).map(|arguments| (matches, arguments)));
@@ -235,10 +243,14 @@ const USAGE_STATUS: u8 = 2;
 
 fn run_command(command: Command) -> ExitCode {
     let (error, status) = match command {
-        Command::Serve(arguments) => match server::serve(&arguments.into()) {
-            Ok(()) => return ExitCode::SUCCESS,
-            Err(error) => (error.to_string(), error.exit_status()),
-        },
+        Command::Serve(arguments) => {
+            let options = ServeOptions::from(arguments);
+            match options.check().map(|()| server::serve(&options)) {
+                Ok(Ok(())) => return ExitCode::SUCCESS,
+                Ok(Err(error)) => (error.to_string(), error.exit_status()),
+                Err(error) => (error, USAGE_STATUS),
+            }
+        }
         Command::Client(ClientArguments { endpoint, texts, timeout, retries }) => {
             match client::run(&client::Options { endpoint, texts, timeout, retries }) {
                 Ok(()) => return ExitCode::SUCCESS,
@@ -266,9 +278,16 @@ fn run_command(command: Command) -> ExitCode {
 }
 
 /// The program as `clap` sees it.
-#[cfg(test)]
 pub(super) fn program() -> clap::Command {
-    Arguments::command()
+    Arguments::command().mut_subcommands(|command| command.mut_args(with_negative_values))
+}
+
+/// Makes `-1` an invalid value of an option that takes a number, not an unknown option.
+fn with_negative_values(option: Arg) -> Arg {
+    let kinds = option.get_value_names().unwrap_or_default();
+    let takes_number =
+        kinds.first().is_some_and(|kind| ["N", "N[,…]", "DUR", "SIZE"].contains(&kind.as_str()));
+    if takes_number { option.allow_hyphen_values(true) } else { option }
 }
 
 /// Parses `loopline serve` followed by `arguments`.
@@ -278,11 +297,13 @@ pub(super) fn program() -> clap::Command {
 #[cfg(test)]
 pub(super) fn serve_options(arguments: &[&str]) -> Result<ServeOptions, String> {
     let arguments = ["loopline", "serve"].iter().chain(arguments);
-    match Arguments::try_parse_from(arguments) {
-        Ok(Arguments { command: Command::Serve(arguments), .. }) => Ok(arguments.into()),
-        Ok(_) => unreachable!("the command is serve"),
-        Err(error) => Err(error.to_string()),
-    }
+    let matches = program().try_get_matches_from(arguments).map_err(|error| error.to_string())?;
+    let Ok(Arguments { command: Command::Serve(arguments), .. }) = Arguments::from_arg_matches(&matches)
+    else {
+        unreachable!("the command is serve")
+    };
+    let options = ServeOptions::from(arguments);
+    options.check().map(|()| options)
 }
 
 impl From<ServeArguments> for ServeOptions {

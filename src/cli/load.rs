@@ -10,6 +10,8 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
 use self::output::Output;
+use crate::cli::full::UNITS;
+use crate::cli::whole;
 use crate::load::options::{LoadOptions, parse_sources};
 use crate::load::schedule::Arrivals;
 use crate::load::stats::threshold::{Threshold, metrics_help};
@@ -25,7 +27,7 @@ pub(super) struct LoadArguments {
 
     /// Number of connections
     #[arg(short, long, value_name = "N", default_value = "50", env = "LOOPLINE_LOAD_CONNECTIONS")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    #[arg(value_parser = whole::<u32>(1..=100_000_000))]
     connections: u32,
 
     /// How long to send messages, or to hold connections, once all are open
@@ -36,7 +38,7 @@ pub(super) struct LoadArguments {
     /// Messages per second over all connections, sent on schedule even if the server is slow (open loop)
     /// [default: each connection sends when it has received the reply (closed loop)]
     #[arg(short, long, value_name = "N", env = "LOOPLINE_LOAD_RATE")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    #[arg(value_parser = whole::<u64>(1..=100_000_000))]
     rate: Option<u64>,
 
     /// Open loop: intervals between messages, equal or as from many independent senders
@@ -45,15 +47,15 @@ pub(super) struct LoadArguments {
 
     /// Number of connections that send; the others stay open and idle [default: all]
     #[arg(long, value_name = "N", env = "LOOPLINE_LOAD_ACTIVE")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_parser = whole::<u32>(1..=100_000_000))]
     active: Option<u32>,
 
     /// Closed loop: messages in flight on a connection
     #[arg(long, value_name = "N", default_value = "1", env = "LOOPLINE_LOAD_PIPELINE")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(value_parser = whole::<u32>(1..=65_536))]
     pipeline: u32,
 
-    /// Bytes of a message's body, as in 26, 64KiB or 1MiB
+    /// Size of a message's body
     #[arg(long, value_name = "SIZE", default_value = "26", env = "LOOPLINE_LOAD_SIZE")]
     #[arg(value_parser = parse_size)]
     size: usize,
@@ -64,7 +66,7 @@ pub(super) struct LoadArguments {
 
     /// Connections to open per second [default: as fast as they are accepted]
     #[arg(long, value_name = "N", env = "LOOPLINE_LOAD_OPEN_RATE")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    #[arg(value_parser = whole::<u64>(1..=100_000_000))]
     open_rate: Option<u64>,
 
     /// Local addresses and ranges to connect from [default: chosen by the system; on loopback as many
@@ -73,7 +75,7 @@ pub(super) struct LoadArguments {
     #[arg(value_parser = parse_sources)]
     source: Option<Sources>,
 
-    /// How long to send messages before measuring [default: 0s]
+    /// How long to send messages before measuring [default: none]
     #[arg(long, value_name = "DUR", env = "LOOPLINE_LOAD_WARMUP")]
     #[arg(value_parser = parse_duration)]
     warmup: Option<Duration>,
@@ -119,7 +121,7 @@ const RESULT: &str = "Result";
 
 fn after_help() -> String {
     format!(
-        "{EXAMPLES}\n\nMetrics of --fail-if (times as in 800us, 1.5ms or 2s):\n{}\n{STATUS}",
+        "{EXAMPLES}\n\n{UNITS}\n\nMetrics of --fail-if (times as in 800us, 1.5ms or 2s):\n{}\n{STATUS}",
         metrics_help()
     )
 }

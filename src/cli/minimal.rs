@@ -6,13 +6,13 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::cli::{ACKS, MODELS, at_least_one, plain_logger, warn_of_former_variable};
+use crate::cli::{ACKS, BACKLOGS, MODELS, at_least_one, plain_logger, warn_of_former_variable, whole};
 use crate::journal::sink::JournalTarget;
 use crate::server;
-use crate::server::options::{ServeOptions, parse_thread_stack};
+use crate::server::options::{ServeOptions, parse_message_limit, parse_thread_stack};
 use crate::service;
 use crate::service::endpoint::Endpoint;
-use crate::units::{Timeout, parse_duration, parse_size};
+use crate::units::{Timeout, parse_duration};
 
 const HELP: &str = "\
 Usage: loopline serve [OPTIONS] [ENDPOINT]...
@@ -37,6 +37,7 @@ loopback.
       --log LEVEL               off, error, warn, info, debug or trace [default: info]
   -h, --help
   -V, --version
+DUR is 250ms, 30s, 5m or a number of seconds; timeouts can be off. SIZE is 512, 64KiB or 1MiB.
 Each option has an environment variable, for example LOOPLINE_SERVE_MAX_CONNECTIONS; that of --log is LOOPLINE_LOG.
 Exit status: 1 it could not start, or failed; 2 usage error; 74 the journal can no longer be written.
 ";
@@ -135,6 +136,7 @@ pub(super) fn parse<'a>(
     if !endpoints.is_empty() {
         options.endpoints = endpoints;
     }
+    options.check()?;
     Ok(Command::Serve(Box::new(options), level))
 }
 
@@ -150,16 +152,14 @@ fn set_option(
         "journal" => options.journal = JournalTarget::from(value),
         "ack" => options.ack = one_of(value, &ACKS)?,
         "max-connections" => options.connections_max = Some(at_least_one(value)?),
-        "max-message" => options.message_bytes_max = parse_size(value)?,
+        "max-message" => options.message_bytes_max = parse_message_limit(value)?,
         "frame-timeout" => limits.frame_timeout = value.parse::<Timeout>()?.0,
         "idle-timeout" => limits.idle_timeout = value.parse::<Timeout>()?.0,
         "write-timeout" => limits.write_timeout = value.parse::<Timeout>()?.0,
         "drain-timeout" => limits.drain_timeout = parse_duration(value)?,
         "thread-stack" => options.thread_stack_bytes = parse_thread_stack(value)?,
         "backlog" => {
-            let backlog = at_least_one(value)?;
-            options.sockets.backlog =
-                u16::try_from(backlog).map_err(|_| "it must be at most 65535".to_string())?;
+            options.sockets.backlog = whole(BACKLOGS)(value)?;
         }
         "reuse-port" => options.sockets.reuse_port = one_of(value, &[("true", true), ("false", false)])?,
         "max-sessions" => limits.sessions_max = at_least_one(value)?,

@@ -21,6 +21,8 @@ mod plain_logger;
 #[cfg(all(test, feature = "cli"))]
 mod tests;
 
+use std::ops::RangeInclusive;
+
 use crate::journal::Ack;
 use crate::server::options::Model;
 
@@ -38,12 +40,21 @@ const ACKS: [(&str, Ack); 3] =
 
 /// Parses a positive number, for options such as `--max-connections`.
 fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("it must be at least 1".into()),
-        Ok(number) => Ok(number),
-        Err(_) => Err("expected a whole number".into()),
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "expected a whole number, at least 1".into())
+}
+
+/// A parser of whole numbers in `range`.
+fn whole<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        let number = number.and_then(|number: u64| T::try_from(number).ok());
+        number.ok_or_else(|| format!("expected a whole number from {} to {}", range.start(), range.end()))
     }
 }
+
+/// The numbers of `--backlog`.
+const BACKLOGS: RangeInclusive<u64> = 1..=65_535;
 
 /// Logs that an option is set by the name that its `variable` had before variables named their command.
 fn warn_of_former_variable(variable: &str) {
