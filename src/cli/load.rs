@@ -45,6 +45,11 @@ pub(super) struct LoadArguments {
     #[arg(long, value_enum, default_value = "uniform", env = "LOOPLINE_LOAD_ARRIVALS")]
     arrivals: ArrivalsArgument,
 
+    /// Open loop: poll without waiting shortly before each message is due. Messages are sent on time, at the cost of
+    /// CPU time [auto: on if more than one processor is available]
+    #[arg(long, value_enum, default_value = "auto", env = "LOOPLINE_SPIN")]
+    spin: SpinArgument,
+
     /// Number of connections that send; the others stay open and idle [default: all]
     #[arg(long, value_name = "N", env = "LOOPLINE_LOAD_ACTIVE")]
     #[arg(value_parser = whole::<u32>(1..=100_000_000))]
@@ -145,6 +150,13 @@ enum ArrivalsArgument {
     Poisson,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SpinArgument {
+    Auto,
+    On,
+    Off,
+}
+
 /// Runs `load`.
 pub(super) fn run(arguments: &LoadArguments) -> ExitCode {
     let output = Output {
@@ -170,6 +182,11 @@ fn options(arguments: &LoadArguments, target: Target) -> LoadOptions {
         arrivals: match arguments.arrivals {
             ArrivalsArgument::Uniform => Arrivals::Uniform,
             ArrivalsArgument::Poisson => Arrivals::Poisson,
+        },
+        spin: match arguments.spin {
+            SpinArgument::Auto => defaults.spin,
+            SpinArgument::On => true,
+            SpinArgument::Off => false,
         },
         pipeline: arguments.pipeline,
         body_bytes: arguments.size,

@@ -76,8 +76,10 @@ pub(super) fn measure(
     }
     let pid = child.pid();
     let mut observer = ServerObserver { pid, before: ProcessStats::read(pid), ..ServerObserver::default() };
-    let outcome = load::run(&load_options(step, rate, options, child.address), &mut observer)
-        .map_err(CompareError::NoLoad)?;
+    // The generator may spin on a processor of its own.
+    let spin = cores.split.is_some();
+    let load_options = LoadOptions { spin, ..load_options(step, rate, options, child.address) };
+    let outcome = load::run(&load_options, &mut observer).map_err(CompareError::NoLoad)?;
     if outcome.summary.interrupted {
         return Ok(None);
     }

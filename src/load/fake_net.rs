@@ -207,7 +207,8 @@ impl PreciseTime for FakeNet {
         events_max: usize,
         _: u64,
         until_ns: u64,
-    ) -> io::Result<()> {
+        spin: bool,
+    ) -> io::Result<bool> {
         let open = || self.pipes.iter().filter(|pipe| !pipe.is_closed);
         let answers = open().filter_map(|pipe| pipe.delayed.front().map(|(at_ns, _)| *at_ns));
         let connected = open().filter(|pipe| !pipe.is_announced).map(|_| self.now_ns);
@@ -238,6 +239,6 @@ impl PreciseTime for FakeNet {
             events.push(Event { token: pipe.token, readable, writable: !pipe.is_announced, ended });
             pipe.is_announced = true;
         }
-        Ok(())
+        Ok(spin)
     }
 }

@@ -36,6 +36,7 @@ impl Summary {
             bytes: Bytes { sent: 4_500_000, received: 4_800_000 },
             generator: Generator {
                 cpu_seconds: 3.25,
+                spin_seconds: 0.0,
                 rss_bytes: 12 << 20,
                 bytes_per_connection: Some(48.0),
                 busy: 0.325,

@@ -44,6 +44,8 @@ pub(crate) struct LoadOptions {
     pub sources: Vec<IpNet>,
     /// Whether each message has its own connection, as services that end the stream need.
     pub one_shot: bool,
+    /// Open loop: poll without waiting shortly before messages are due, so that they are sent on time.
+    pub spin: bool,
     /// Maximum time to connect, or to wait for the answer to a datagram, in seconds.
     #[serde(rename = "timeout_seconds", serialize_with = "seconds")]
     pub timeout: Duration,
@@ -58,6 +60,7 @@ impl LoadOptions {
         let ends = |client| matches!(client, ClientSide::Stream(client) if client.server_ends_stream());
         Self {
             one_shot: target.client_side().is_some_and(ends),
+            spin: has_processor_to_spare(),
             timeout: if target.is_datagrams() { DATAGRAM_TIMEOUT } else { CONNECT_TIMEOUT },
             target,
             connections: 50,
@@ -133,6 +136,11 @@ impl LoadOptions {
             None | Some(_) => Ok(()),
         }
     }
+}
+
+/// Whether the server can have a processor while the generator spins on another.
+pub(crate) fn has_processor_to_spare() -> bool {
+    std::thread::available_parallelism().is_ok_and(|processors| processors.get() > 1)
 }
 
 /// Parses a comma-separated list of addresses and ranges.

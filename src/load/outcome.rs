@@ -128,8 +128,11 @@ fn datagrams(counts: &Counts, baseline: &Baseline) -> Datagrams {
 fn generator(measurements: &Measurements, baseline: &Baseline) -> Generator {
     let (idle_ns, drive_ns) = (measurements.idle_ns, measurements.drive_ns);
     let idle = if drive_ns == 0 { 1.0 } else { seconds(idle_ns) / seconds(drive_ns) };
+    let cpu_ns = kernel_counters::scheduler_times().cpu_ns.saturating_sub(baseline.cpu_ns);
     Generator {
-        cpu_seconds: seconds(kernel_counters::scheduler_times().cpu_ns.saturating_sub(baseline.cpu_ns)),
+        cpu_seconds: seconds(cpu_ns),
+        // Spinning is measured by the clock, and other programs may have run meanwhile.
+        spin_seconds: seconds(measurements.spin_ns.min(cpu_ns)),
         rss_bytes: measurements.rss_bytes,
         bytes_per_connection: measurements.bytes_per_connection,
         busy: (1.0 - idle).clamp(0.0, 1.0),

@@ -42,8 +42,10 @@ pub(crate) struct Measurements {
     pub(crate) open_ns: u64,
     /// Duration of the measured sending.
     pub(crate) drive_ns: u64,
-    /// How much of it was spent waiting for events.
+    /// How much of it was spent waiting for events or for the next message, also by spinning.
     pub(crate) idle_ns: u64,
+    /// Duration of the spinning, also in the warm-up.
+    pub(crate) spin_ns: u64,
     /// Messages answered while sending.
     pub(crate) answered: u64,
     /// Messages that were due and not sent when sending ended.
@@ -148,7 +150,10 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             let until_ns = self.wait_until(now_ns, overdue_ns);
             // In an open loop, sending the due messages has taken time.
             let polling_ns = if self.schedule.is_some() { self.context.net.now_ns() } else { now_ns };
-            self.context.net.poll_until(&mut events, EVENTS_PER_TURN_MAX, polling_ns, until_ns)?;
+            // Only messages must not be late; a phase may end late.
+            let spin = self.options.spin && self.schedule.is_some() && self.is_sending();
+            let has_spun =
+                self.context.net.poll_until(&mut events, EVENTS_PER_TURN_MAX, polling_ns, until_ns, spin)?;
             let (polled_ns, is_idle_poll) = (self.context.net.now_ns(), events.is_empty());
             if events.iter().any(|event| event.token == Token::STOP) {
                 for _ in 0..self.context.net.stop_requests() {
@@ -164,6 +169,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
                 // A turn without an event and without a message has only read the clock.
                 let is_idle = is_idle_poll && sent == self.context.tally.counts().sent;
                 self.measurements.idle_ns += if is_idle { now_ns - began_ns } else { polled_ns - polling_ns };
+                self.measurements.spin_ns += if is_idle && has_spun { now_ns - began_ns } else { 0 };
             }
             if let Some(reason) = self.reason_to_stop() {
                 self.end_early(reason, now_ns, observer);

@@ -62,8 +62,9 @@ pub(crate) trait PreciseTime {
     /// The monotonic clock, in nanoseconds.
     fn now_ns(&mut self) -> u64;
 
-    /// Waits as [`Poller::poll`](super::Poller::poll) does, from `now_ns` until `until_ns`, and at most some
-    /// microseconds longer.
+    /// Waits as [`Poller::poll`](super::Poller::poll) does, from `now_ns` until `until_ns`. With `spin`, it does not
+    /// wait if that moment is near, and may return some time before it, so that it is not late. Returns whether it
+    /// did not wait for this reason.
     ///
     /// # Errors
     /// The poller is broken.
@@ -73,5 +74,6 @@ pub(crate) trait PreciseTime {
         events_max: usize,
         now_ns: u64,
         until_ns: u64,
-    ) -> io::Result<()>;
+        spin: bool,
+    ) -> io::Result<bool>;
 }

@@ -6,6 +6,8 @@
 mod batch;
 #[cfg(feature = "cli")]
 mod connector;
+#[cfg(feature = "cli")]
+mod spin;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -39,6 +41,8 @@ pub struct KernelNet {
     signals: Option<signal_hook_mio::v1_0::Signals>,
     #[cfg(feature = "cli")]
     timer: Option<connector::Timer>,
+    #[cfg(feature = "cli")]
+    spin_time: spin::SpinTime,
 }
 
 /// A socket for datagrams.
@@ -87,6 +91,8 @@ impl KernelNet {
             signals: None,
             #[cfg(feature = "cli")]
             timer: None,
+            #[cfg(feature = "cli")]
+            spin_time: spin::SpinTime::new(),
         })
     }
 

@@ -29,7 +29,7 @@ pub(crate) const SHAPE: &str = "
     schedule_lag_us/p50 number?, schedule_lag_us/p99 number?, schedule_lag_us/p99_9 number?,
     schedule_lag_us/max number?,
     bytes/sent count, bytes/received count,
-    generator/cpu_seconds number, generator/rss_bytes count, generator/bytes_per_connection number?,
+    generator/cpu_seconds number, generator/spin_seconds number, generator/rss_bytes count, generator/bytes_per_connection number?,
     generator/busy number,
     failures list";
 

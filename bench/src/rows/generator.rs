@@ -49,8 +49,9 @@ pub(super) fn lag(bench: &Bench, section: &mut Section) -> Result<()> {
             return text.split_whitespace().map(|number| Ok(number.parse()?)).collect();
         }
         let server = bench.start(&bench.programs.ours())?;
+        // The driver has a processor of its own, which `load` cannot know.
         let rate = LAG_RATE.to_string();
-        let result = run(bench, server.port, seconds, &["-r", &rate, "--warmup", "200ms"])?;
+        let result = run(bench, server.port, seconds, &["-r", &rate, "--spin", "on", "--warmup", "200ms"])?;
         ["p50", "p99", "p99_9", "max"]
             .iter()
             .map(|name| number(&result, &format!("/schedule_lag_us/{name}")))

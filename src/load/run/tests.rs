@@ -206,6 +206,20 @@ fn a_stop_in_the_warm_up_reports_the_time_so_far() {
 }
 
 #[test]
+fn spinning_is_measured_apart_from_work_and_only_in_an_open_loop() {
+    let spun_ns = |spin: bool, rate: Option<u64>| {
+        let options = options(|it| (it.spin, it.rate, it.duration) = (spin, rate, Duration::from_secs(1)));
+        let net = if rate.is_some() { net() } else { FakeNet::default() };
+        let (_, measurements) = measurements(&options, net);
+        assert!(measurements.spin_ns <= measurements.idle_ns, "{measurements:?}");
+        measurements.spin_ns
+    };
+    // The fake network waits between messages and calls that spinning. The turns with replies are not idle.
+    assert!(spun_ns(true, Some(1000)) > 900 * MS);
+    assert_eq!((spun_ns(false, Some(1000)), spun_ns(true, None)), (0, 0));
+}
+
+#[test]
 fn missing_replies_are_awaited_until_the_drain_timeout() {
     let options = options(|it| it.duration = Duration::from_secs(1));
     let mut seen = Seconds::default();

@@ -198,7 +198,9 @@ pub(crate) struct Generator {
     pub rss_bytes: u64,
     /// Memory of this process per connection; `None` if there are too few connections.
     pub bytes_per_connection: Option<f64>,
-    /// Share of the time in which it did not wait, 0 to 1.
+    /// Of the CPU time, how long it polled without waiting, until a message was due (`--spin`).
+    pub spin_seconds: f64,
+    /// Share of the time in which it neither waited nor spun, 0 to 1.
     pub busy: f64,
 }
 

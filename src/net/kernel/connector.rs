@@ -76,14 +76,23 @@ impl PreciseTime for KernelNet {
         events_max: usize,
         now_ns: u64,
         until_ns: u64,
-    ) -> io::Result<()> {
+        spin: bool,
+    ) -> io::Result<bool> {
         let wait_ns = until_ns.saturating_sub(now_ns);
-        // Waking up takes longer than this, so the rest is spent polling.
-        if wait_ns <= SPIN_NS {
-            return self.poll(events, events_max, Some(Duration::ZERO));
+        let wait_ns = if spin { self.spin_time.wait(wait_ns) } else { Some(wait_ns) };
+        let Some(wait_ns) = wait_ns.filter(|wait_ns| *wait_ns > 0) else {
+            self.poll(events, events_max, Some(Duration::ZERO))?;
+            return Ok(until_ns > now_ns);
+        };
+        let wake_ns = now_ns + wait_ns;
+        self.wake_at(wake_ns)?;
+        let polled_before = events.len();
+        self.poll(events, events_max, None)?;
+        if spin && events[polled_before..].iter().all(|event| event.token == Token::TIMER) {
+            let late_ns = self.now_ns().saturating_sub(wake_ns);
+            self.spin_time.woke(late_ns);
         }
-        self.wake_at(until_ns - SPIN_NS)?;
-        self.poll(events, events_max, None)
+        Ok(false)
     }
 }
 
@@ -124,7 +133,3 @@ pub(super) struct Timer {
     descriptor: OwnedFd,
     set_to_ns: u64,
 }
-
-/// The time before a scheduled moment that is spent polling without waiting, in nanoseconds: about the time that
-/// waking up takes on a machine that is not too busy.
-const SPIN_NS: u64 = 60_000;

@@ -140,6 +140,7 @@ pub(super) fn generator(generator: &Generator) -> Table<'static> {
         "Resources",
         [
             ("CPU time", time_us(generator.cpu_seconds * 1e6)),
+            ("of it spinning until messages were due", time_us(generator.spin_seconds * 1e6)),
             ("busy, share of the time", share(generator.busy)),
             ("resident memory at the end", bytes(generator.rss_bytes)),
             ("memory per connection", memory.unwrap_or_else(|| NONE.into())),

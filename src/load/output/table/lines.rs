@@ -94,8 +94,13 @@ fn generator(summary: &Summary) -> String {
     let each =
         of.bytes_per_connection.map(|each| format!(", {} per connection", format::bytes(rounded(each))));
     format!(
-        "{} of CPU, busy {}, {} of memory{}",
+        "{} of CPU{}, busy {}, {} of memory{}",
         seconds(of.cpu_seconds),
+        if of.spin_seconds > 0.0 {
+            format!(" ({} spinning)", seconds(of.spin_seconds))
+        } else {
+            String::new()
+        },
         format::share(of.busy),
         format::bytes(of.rss_bytes),
         each.unwrap_or_default(),

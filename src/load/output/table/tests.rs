@@ -167,11 +167,12 @@ fn a_run_without_messages_has_a_table() {
     (of.latency_us, of.messages) = (Latencies::default(), Messages::default());
     of.duration_seconds = 0.0;
     of.generator.bytes_per_connection = None;
+    of.generator.spin_seconds = 1.5;
     let expected = "\
 message=127.0.0.1:9999, closed loop, nothing was measured
 
 connections  10,000 requested: 10,000 opened, 0 failed; 0 lost; opened in 420 ms, 23,810/s
-generator    3.25 s of CPU, busy 32.5 %, 12 MiB of memory
+generator    3.25 s of CPU (1.5 s spinning), busy 32.5 %, 12 MiB of memory
 
 generator: ok
 ";
