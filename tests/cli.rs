@@ -28,7 +28,7 @@ fn run_with_input(command: &mut Command, input: &str) -> Run {
     let mut child = command.spawn().unwrap();
     // The program may exit without reading the input.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let output = child.wait_with_output().unwrap();
+    let output = common::wait_with_output(child);
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Run { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }

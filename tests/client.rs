@@ -14,12 +14,13 @@ use loopline::frame::{self, HEADER_BYTES};
 use loopline::service::message::{ACKNOWLEDGEMENT, DISCONNECT};
 use loopline::service::month::INTRODUCTION;
 use loopline::service::reply::REPLY;
+use socket2::SockRef;
 
 /// For what must happen: never waited for until it ends.
 const PLENTY: Duration = Duration::from_secs(60);
 
 /// For what must not happen: waited for until it ends.
-const SHORT: Duration = Duration::from_millis(50);
+const SHORT: Duration = Duration::from_millis(500);
 
 struct Run {
     outcome: Result<(), ClientError>,
@@ -68,6 +69,8 @@ fn serve<T: Send + 'static>(
     mut script: impl FnMut(TcpStream) -> T + Send + 'static,
 ) -> (SocketAddr, JoinHandle<Vec<T>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // It also limits how long a connection is waited for.
+    SockRef::from(&listener).set_read_timeout(Some(2 * PLENTY)).unwrap();
     let address = listener.local_addr().unwrap();
     let server = thread::spawn(move || {
         let accept = |_| listener.accept().unwrap().0;
@@ -337,7 +340,10 @@ fn a_refused_farewell_is_an_error_too() {
 #[test]
 fn a_server_that_never_answers_ends_in_a_timeout() {
     let outcome = run_against("message", &["one"], SHORT, wait_for_the_client_to_close);
-    assert_eq!(outcome.failed("message"), (String::new(), "timed out waiting for a reply after 50ms".into()));
+    assert_eq!(
+        outcome.failed("message"),
+        (String::new(), "timed out waiting for a reply after 500ms".into())
+    );
 }
 
 #[test]
@@ -367,7 +373,7 @@ fn a_server_that_does_not_read_ends_in_a_timeout() {
     let outcome = run(&options("message", address, &[&huge], SHORT));
     drop(stop);
     server.join().unwrap();
-    let reason = "timed out sending after 50ms: the server does not read".to_string();
+    let reason = "timed out sending after 500ms: the server does not read".to_string();
     assert_eq!(outcome.failed("message"), (String::new(), reason));
 }
 
@@ -397,7 +403,7 @@ fn a_server_that_does_not_accept_ends_in_a_timeout() {
         waiting.push(stream);
     }
     let outcome = run(&options("message", address, &["one"], SHORT));
-    assert_eq!(outcome.failed("message"), (String::new(), "timed out connecting after 50ms".into()));
+    assert_eq!(outcome.failed("message"), (String::new(), "timed out connecting after 500ms".into()));
 }
 
 #[test]
@@ -522,6 +528,7 @@ fn serve_datagrams(
     mut script: impl FnMut(&str) -> Option<Vec<String>> + Send + 'static,
 ) -> (SocketAddr, JoinHandle<Vec<String>>) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(2 * PLENTY)).unwrap();
     let address = socket.local_addr().unwrap();
     let server = thread::spawn(move || {
         let mut came = Vec::new();
@@ -675,9 +682,10 @@ fn an_unexpected_answer_is_printed_if_no_better_one_comes() {
 #[test]
 fn an_unanswered_datagram_is_sent_once_more_than_the_retries() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    silent.set_read_timeout(Some(PLENTY)).unwrap();
     let options = options("month", silent.local_addr().unwrap(), &["5"], SHORT);
     let outcome = run(&Options { retries: 1, ..options.clone() });
-    assert_eq!(outcome.failed("month"), (String::new(), "no answer after 2 tries in 50ms".into()));
+    assert_eq!(outcome.failed("month"), (String::new(), "no answer after 2 tries in 500ms".into()));
     let mut buffer = [0; 16];
     for _ in 0..2 {
         assert_eq!(silent.recv(&mut buffer).unwrap(), 5);
@@ -686,12 +694,13 @@ fn an_unanswered_datagram_is_sent_once_more_than_the_retries() {
     assert!(silent.recv(&mut buffer).is_err());
 
     let outcome = run(&Options { retries: 0, ..options });
-    assert_eq!(outcome.failed("month"), (String::new(), "no answer after 1 try in 50ms".into()));
+    assert_eq!(outcome.failed("month"), (String::new(), "no answer after 1 try in 500ms".into()));
 }
 
 #[test]
 fn datagrams_from_other_addresses_are_ignored() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    silent.set_read_timeout(Some(PLENTY)).unwrap();
     let address = silent.local_addr().unwrap();
     let sender = thread::spawn(move || {
         let (_, client) = silent.recv_from(&mut [0; 16]).unwrap();
@@ -699,7 +708,7 @@ fn datagrams_from_other_addresses_are_ignored() {
         silent
     });
     let outcome = run(&options("month", address, &["5"], SHORT));
-    assert_eq!(outcome.failed("month"), (String::new(), "no answer after 1 try in 50ms".into()));
+    assert_eq!(outcome.failed("month"), (String::new(), "no answer after 1 try in 500ms".into()));
     sender.join().unwrap();
 }
 

@@ -5,7 +5,7 @@ mod common;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-use common::{ACKNOWLEDGEMENT, PROGRAM, Peer, Serve, loopline_after};
+use common::{ACKNOWLEDGEMENT, PROGRAM, Peer, Serve, loopline_after, output};
 use serde_json::Value;
 
 /// All five services, which the prediction assumes.
@@ -16,7 +16,7 @@ const LOW: &str = "ulimit -n 300";
 
 /// Runs `loopline doctor` with `arguments`, in a shell after `script`.
 fn doctor_after(script: &str, arguments: &str) -> Output {
-    loopline_after(script).arg("doctor").args(arguments.split_whitespace()).output().unwrap()
+    output(loopline_after(script).arg("doctor").args(arguments.split_whitespace()))
 }
 
 fn text(bytes: &[u8]) -> &str {

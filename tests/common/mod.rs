@@ -12,10 +12,12 @@ mod output;
 mod peer;
 mod server;
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, kill_process};
 
 pub(crate) use rustix::process::Signal;
 
@@ -27,6 +29,9 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_loopline");
 
 /// How long a test waits for what must happen; only a test that fails waits as long.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// How long a process may take that ends by itself. A comparison takes a minute, and longer on a busy machine.
+const PROCESS_MAX: Duration = Duration::from_secs(600);
 
 /// The two server models.
 pub(crate) const MODELS: [&str; 2] = ["loop", "threads"];
@@ -82,6 +87,26 @@ pub(crate) fn without_options(program: &str) -> Command {
     }
     command.stdin(Stdio::null());
     command
+}
+
+/// The output of a process that reads nothing.
+pub(crate) fn output(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    wait_with_output(command.spawn().expect("the program can be started"))
+}
+
+/// The output of `child`, which is killed if it does not end.
+pub(crate) fn wait_with_output(child: Child) -> Output {
+    let process = Pid::from_child(&child);
+    let (sender, receiver) = mpsc::channel::<()>();
+    let killer = thread::spawn(move || {
+        let is_late = receiver.recv_timeout(PROCESS_MAX) == Err(mpsc::RecvTimeoutError::Timeout);
+        is_late.then(|| kill_process(process, Signal::KILL))
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(sender);
+    assert!(killer.join().unwrap().is_none(), "the process did not end and was killed: {output:?}");
+    output
 }
 
 /// Calls `poll` until it returns something.

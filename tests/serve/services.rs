@@ -8,6 +8,7 @@ use socket2::SockRef;
 
 use crate::common::{
     DatagramPeer, GREETING, INTRODUCTION, MODELS, Peer, REPLY, Serve, Server, eventually, frame, loopline,
+    output,
 };
 use crate::{assert_is_a_time, hosts};
 
@@ -119,6 +120,6 @@ fn processes_share_a_port_only_with_reuse_port() {
     assert_eq!(second.address("message"), first.address("message"));
     first.stop_cleanly();
     second.connect("message").exchange("served by the other");
-    let refused = loopline().arg("serve").args(endpoints.split(' ')).output().unwrap();
+    let refused = output(loopline().arg("serve").args(endpoints.split(' ')));
     assert_eq!(refused.status.code(), Some(1));
 }
