@@ -127,7 +127,7 @@ fn tally(
         let mut options = LoadOptions::of(endpoint.into());
         (options.connections, options.duration) = (2, Duration::from_millis(50));
         // Every message is answered, however long that takes.
-        (options.timeout, options.drain_timeout) = (Some(Duration::from_secs(60)), Duration::from_secs(60));
+        (options.timeout, options.drain_timeout) = (Duration::from_secs(60), Duration::from_secs(60));
         change(&mut options);
         let target = resolve(&options).unwrap();
         let net = KernelNet::new(SocketOptions::default()).unwrap();
