@@ -1,6 +1,8 @@
 //! `compare` as a process: a small comparison, one with a killed server, one that is interrupted.
 
 mod common;
+#[path = "common/schema.rs"]
+mod schema;
 
 use std::fs;
 use std::io::Read;
@@ -110,6 +112,7 @@ fn a_small_comparison_writes_its_results_and_leaves_nothing_else() {
         assert!(picture.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""), "{picture}");
 
         let result: Value = serde_json::from_slice(&fs::read(at("result.json")).unwrap()).unwrap();
+        schema::assert_is("CompareRecord", &result);
         is_complete(&result);
         if result["cells"].as_array().unwrap().iter().all(|cell| median(cell, "p50_us").is_some()) {
             return every_cell_is_measured(result["cells"].as_array().unwrap());
@@ -193,6 +196,7 @@ fn a_killed_server_marks_its_cell_and_the_comparison_continues() {
     let output = end(child);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    schema::assert_is("CompareRecord", &result);
     assert_eq!(result["done"], result["planned"], "it continued");
     let cells = result["cells"].as_array().unwrap();
     let killed = |cell: &&Value| cell["marks"].to_string().contains("killed by signal 9");
@@ -216,6 +220,7 @@ fn a_signal_ends_the_comparison_with_the_completed_runs() {
         assert!(clock.elapsed().as_secs() < 5, "{:?}", clock.elapsed());
         assert!(output.status.success(), "{how:?}: {}", text(&output.stderr));
         let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+        schema::assert_is("CompareRecord", &result);
         assert_eq!(result["interrupted"], true);
         assert!(
             result["done"].as_u64().unwrap() >= 1 && result["done"].as_u64() < result["planned"].as_u64()

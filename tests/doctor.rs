@@ -1,6 +1,8 @@
 //! `doctor`: its predictions against a real server, its output and its exit status.
 
 mod common;
+#[path = "common/schema.rs"]
+mod schema;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -27,6 +29,7 @@ fn text(bytes: &[u8]) -> &str {
 fn verdict_after(script: &str, arguments: &str, role: &str) -> Value {
     let output = doctor_after(script, &format!("{arguments} --json -"));
     let result: Value = serde_json::from_slice(&output.stdout).expect("standard output is JSON");
+    schema::assert_is("DoctorRecord", &result);
     let verdict = result["verdicts"][role].clone();
     assert!(verdict["connections"].is_u64(), "{result}");
     verdict
@@ -163,10 +166,14 @@ fn the_result_is_text_or_json() {
     assert!(output.status.success());
     assert!(text(&output.stdout).starts_with("limit "), "{}", text(&output.stdout));
     assert!(!text(&output.stdout).contains('\x1b'));
-    let result: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let mut result: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    schema::assert_is("DoctorRecord", &result);
     assert_eq!(result["loopline"], env!("CARGO_PKG_VERSION"));
     assert_eq!(result["asked"], Value::Null);
     assert_eq!(result["limits"][0]["allows"]["drive"], 268);
+    result["limits"][0]["undocumented"] = 1.into();
+    let error = schema::check("DoctorRecord", &result).unwrap_err();
+    assert!(error.contains("'undocumented' not allowed"), "{error}");
 
     let output = doctor_after(LOW, "--json /nowhere/result.json");
     assert_eq!(output.status.code(), Some(1));

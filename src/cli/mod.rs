@@ -19,6 +19,8 @@ mod minimal;
 #[cfg(any(test, not(feature = "cli")))]
 mod plain_logger;
 #[cfg(all(test, feature = "cli"))]
+mod schema;
+#[cfg(all(test, feature = "cli"))]
 mod tests;
 
 use std::ops::RangeInclusive;

@@ -14,6 +14,7 @@ pub(super) struct Cores {
 
 /// The processors of each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Split {
     /// The processors of the server.
     pub server: Vec<usize>,

@@ -11,6 +11,7 @@ use crate::service::{Definition, message};
 
 /// The options of a comparison. As JSON, the keys are the names on the command line, with their unit.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct CompareOptions {
     /// Workloads.
     #[serde(rename = "workload")]
@@ -19,9 +20,11 @@ pub(crate) struct CompareOptions {
     pub connections: Vec<Count>,
     /// Measured time of each run, in seconds.
     #[serde(rename = "duration_seconds", serialize_with = "seconds")]
+    #[cfg_attr(test, schemars(with = "f64"))]
     pub duration: Duration,
     /// Time before that in which messages are sent but not measured, in seconds.
     #[serde(rename = "warmup_seconds", serialize_with = "seconds")]
+    #[cfg_attr(test, schemars(with = "f64"))]
     pub warmup: Duration,
     /// Runs of each model in each scenario.
     pub repeats: u32,
@@ -31,6 +34,7 @@ pub(crate) struct CompareOptions {
     pub server_cores: Option<usize>,
     /// Time limit, in seconds, to meet which repeats after the second are skipped; null: none.
     #[serde(rename = "budget_seconds", serialize_with = "optional_seconds")]
+    #[cfg_attr(test, schemars(with = "Option<f64>"))]
     pub budget: Option<Duration>,
     /// The service, which is on TCP and keeps the stream open.
     #[serde(skip)]
@@ -78,6 +82,7 @@ impl CompareOptions {
 
 /// A number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Count {
     /// The most that this machine can serve and drive.
@@ -110,6 +115,7 @@ impl FromStr for Count {
 
 /// What connections do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Workload {
     /// All connections send.

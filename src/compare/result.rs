@@ -15,32 +15,33 @@ use crate::server::options::Model;
 
 /// The result of `compare`.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Comparison {
-    /// The machine.
+    /// The machine of the comparison.
     pub machine: Machine,
-    /// The options.
+    /// The options as they were applied.
     pub settings: Settings,
-    /// Runs planned.
+    /// Number of runs planned.
     pub planned: usize,
-    /// Runs completed.
+    /// Number of runs completed.
     pub done: usize,
-    /// Repeats skipped for lack of time, and open loops without a measured rate.
+    /// Number of runs skipped: repeats for lack of time, and open loops without a measured rate.
     #[serde(rename = "left_out")]
     pub skipped: usize,
-    /// Whether a signal ended it early.
+    /// Whether a signal ended the comparison early.
     pub interrupted: bool,
-    /// Time of the whole comparison.
+    /// Time of the whole comparison, in seconds.
     #[serde(rename = "took_seconds")]
     pub elapsed_seconds: f64,
     /// The verdicts on each workload.
     pub verdicts: Vec<WorkloadVerdict>,
     /// The measurements of each scenario, for each model.
     pub cells: Vec<Cell>,
-    /// Memory per connection.
+    /// Memory per connection, in bytes: the slope over the numbers of connections.
     pub memory: Vec<Memory>,
     /// Memory of threads by the size of their stacks.
     pub stacks: Vec<Stack>,
-    /// Latency at the same rates for both models.
+    /// The measurements at the same rates for both models.
     pub latency_by_rate: Vec<Cell>,
     /// Throughput against connections, by the universal scalability law.
     pub scalability: Vec<Scalability>,
@@ -48,85 +49,89 @@ pub(crate) struct Comparison {
 
 /// The machine of the comparison.
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Machine {
-    /// The name of its processors.
+    /// Name of the processors; null if unknown.
     pub processor: Option<String>,
-    /// The processors that this process may use.
+    /// Number of processors that this process may use; null if unknown.
     pub processors: Option<usize>,
-    /// Total memory.
+    /// Total memory, in bytes; null if unknown.
     pub memory_bytes: Option<u64>,
-    /// The kernel release.
+    /// Release of the kernel; null if unknown.
     pub kernel: Option<String>,
 }
 
 /// The options of the comparison.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Settings {
-    /// The workloads.
+    /// Workloads.
     pub workloads: Vec<Workload>,
-    /// The numbers of connections.
+    /// Numbers of connections.
     pub connections: Vec<u32>,
-    /// The measured time of each run.
+    /// Measured time of each run, in seconds.
     pub duration_seconds: f64,
-    /// The time before it.
+    /// Time before that in which messages were sent but not measured, in seconds.
     pub warmup_seconds: f64,
-    /// Runs of each model.
+    /// Runs of each model in each scenario.
     pub repeats: u32,
-    /// The processors of server and generator; `None` if there is only one processor.
+    /// The processors of server and generator; null if there is only one processor.
     pub pinned: Option<Split>,
-    /// Messages a second in the open loop, if given.
+    /// Messages per second in the open loop; null if not given.
     pub rate: Option<u64>,
 }
 
 /// One model in one scenario. The values are medians over the runs that the server completed.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Cell {
     /// The workload.
     pub workload: Workload,
-    /// The connections asked for.
+    /// Number of connections to open.
     pub connections: u32,
-    /// The server.
+    /// How the server served connections.
     pub model: Model,
-    /// Whether messages were sent on schedule.
+    /// When messages were sent.
     pub load: LoadModel,
-    /// Messages a second on the schedule.
+    /// Messages due per second; null in a closed loop.
     pub offered_rate: Option<u64>,
-    /// Messages acknowledged a second.
+    /// Messages acknowledged per second.
     pub rate: Option<Estimate>,
-    /// Processor time of the server per message.
+    /// CPU time of the server per message, in microseconds.
     pub cpu_us_per_message: Option<Estimate>,
-    /// Median response time.
+    /// Median response time, in microseconds.
     pub p50_us: Option<Estimate>,
-    /// 99th percentile.
+    /// 99th percentile of the response time, in microseconds.
     pub p99_us: Option<Estimate>,
-    /// 99.9th percentile.
+    /// 99.9th percentile of the response time, in microseconds.
     pub p99_9_us: Option<Estimate>,
-    /// Memory of the server with all connections open (`RssAnon`).
+    /// Memory of the server with all connections open (`RssAnon`), in bytes.
     pub user_bytes: Option<Estimate>,
-    /// Growth of kernel stacks.
+    /// Growth of kernel stacks, in bytes.
     pub kernel_stack_bytes: Option<Estimate>,
-    /// Growth of slab memory of the kernel: the sockets of both ends, and other activity of the machine.
+    /// Growth of slab memory of the kernel, in bytes: the sockets of both ends, and other activity of the machine.
     pub slab_bytes: Option<Estimate>,
-    /// Threads of the server.
+    /// Number of threads of the server.
     pub threads: Option<Estimate>,
-    /// Voluntary context switches a second: a thread waited.
+    /// Voluntary context switches of the server per second: a thread waited.
     pub voluntary_switches: Option<Estimate>,
-    /// Involuntary context switches a second: a thread was preempted.
+    /// Involuntary context switches of the server per second: a thread was preempted.
     pub involuntary_switches: Option<Estimate>,
-    /// Connections open at the end, in the median run; with a connection per message, all that were opened.
+    /// Connections open at the end, in the median run; with a connection for each message, all that were opened.
     pub opened: Option<f64>,
     /// Messages that failed or were not answered, in all runs.
     pub failed: u64,
-    /// The limit that kept the model from more connections.
+    /// The limit that kept the model from more connections; null if all were opened.
     pub limited_by: Option<String>,
-    /// The load generator.
+    /// The load generator in these runs.
     pub generator: Generator,
-    /// Reasons to distrust the values.
+    /// Reasons to distrust the values, as sentences.
     pub marks: Vec<Mark>,
 }
 
 /// A reason to distrust a cell.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
 pub(crate) enum Mark {
     /// A server ended before its run did; how.
     ServerEnded(String),
@@ -151,21 +156,23 @@ impl Serialize for Mark {
 
 /// Whether the generator was the limit.
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Generator {
-    /// Share of the time in which it was busy, 0 to 1.
+    /// Share of the time in which the generator was busy, 0 to 1.
     pub busy: Option<f64>,
-    /// Its processor time in a run, in seconds.
+    /// CPU time of the generator in a run, in seconds.
     pub cpu_seconds: Option<f64>,
-    /// How late messages were sent, 99th percentile.
+    /// How late messages were sent, 99th percentile, in microseconds.
     pub lag_p99_us: Option<f64>,
     /// Whether the generator was the limit in most runs.
     pub was_the_limit: bool,
-    /// The reason in the first of these runs.
+    /// Why, in the first of these runs, as a sentence; null if it was not the limit.
     pub why: Option<InvalidReason>,
 }
 
 /// The verdicts on a workload.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct WorkloadVerdict {
     /// The workload.
     pub workload: Workload,
@@ -181,39 +188,42 @@ pub(crate) struct WorkloadVerdict {
 
 /// Memory per connection, in bytes: the slope over the numbers of connections.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Memory {
-    /// The server.
+    /// How the server served connections.
     pub model: Model,
-    /// Memory of the server, after messages were sent.
+    /// Memory of the server for a connection, after messages were sent, in bytes.
     pub user_bytes: Option<f64>,
-    /// Kernel stacks.
+    /// Kernel stacks for a connection, in bytes.
     pub kernel_stack_bytes: Option<f64>,
-    /// Slab memory of the kernel: the sockets of both ends.
+    /// Slab memory of the kernel for a connection, in bytes: the sockets of both ends.
     pub slab_bytes: Option<f64>,
 }
 
 /// Threads with one size of stack.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[expect(clippy::struct_field_names, reason = "the name of the JSON key")]
 pub(crate) struct Stack {
-    /// The size of the stack.
+    /// Size of the stack of a thread, in bytes.
     pub stack_bytes: usize,
-    /// Connections.
+    /// Number of connections.
     pub connections: u32,
-    /// Memory of the server per connection.
+    /// Memory of the server for a connection, in bytes.
     pub user_bytes_per_connection: Option<f64>,
-    /// Messages a second.
+    /// Messages acknowledged per second.
     pub rate: Option<f64>,
-    /// Reasons to distrust the values.
+    /// Reasons to distrust the values, as sentences.
     pub marks: Vec<Mark>,
 }
 
 /// The throughput of a model by connections.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Scalability {
-    /// The server.
+    /// How the server served connections.
     pub model: Model,
-    /// The fit, if there are enough points.
+    /// The parameters of the law; null if there are too few points.
     pub fit: Option<Fit>,
     /// The fit in a sentence, or why there is none.
     pub sentence: String,

@@ -11,13 +11,14 @@ use crate::report::format::count;
 
 /// A limit that a burst of activity meets.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct BurstLimit {
     /// What is limited.
     pub name: &'static str,
-    /// The limit, and what happens beyond it.
+    /// The limit, and what happens beyond it, in words.
     #[serde(rename = "says")]
     pub description: String,
-    /// The command that raises the limit, if it is too low.
+    /// The command that raises the limit; null if it is high enough.
     pub command: Option<String>,
 }
 

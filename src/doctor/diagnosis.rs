@@ -12,31 +12,34 @@ use super::{descriptors, memory, ports, threads};
 
 /// The result of `doctor`, as `--json` writes it.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Diagnosis {
-    /// The connections of `--connections`.
+    /// The number of `--connections`; null if not given.
     pub asked: Option<u64>,
-    /// The capacity for each role.
+    /// How many connections are possible for each role: `serve` with one event loop, `serve_threads` with a thread per
+    /// connection, `drive` to a server on loopback, `drive_beyond` to one elsewhere from one source address.
     #[serde(rename = "verdicts")]
     pub capacities: BTreeMap<Role, Capacity>,
-    /// The limits on the number of connections.
+    /// Limits on the number of connections.
     pub limits: Vec<Limit>,
-    /// The memory of an idle connection, for each role.
+    /// Memory of one end of an idle connection, in bytes, for each role.
     pub bytes_per_connection: BTreeMap<Role, ConnectionBytes>,
-    /// The limits on simultaneous activity.
+    /// Limits on how many connections do something at the same moment.
     #[serde(rename = "bursts")]
     pub burst_limits: Vec<BurstLimit>,
-    /// Processors of this process.
+    /// Number of processors that this process may use; null if unknown.
     pub processors: Option<usize>,
 }
 
 /// The connections that are possible for a role.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Capacity {
-    /// The most connections; `None` if no limit is known.
+    /// The most connections; null if no limit is known.
     pub connections: Option<u64>,
-    /// The lowest limit.
+    /// Name of the lowest limit; null if no limit is known.
     pub limited_by: Option<&'static str>,
-    /// Whether the connections of `--connections` fit.
+    /// Whether the connections of `--connections` fit; null if not given, or if no limit is known.
     pub fits: Option<bool>,
     /// How to raise each limit that is too low for `--connections`; without it, the lowest limit.
     #[serde(rename = "lifts")]
@@ -45,8 +48,9 @@ pub(crate) struct Capacity {
 
 /// How to raise one limit.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct LimitRemedy {
-    /// The limit's name.
+    /// Name of the limit.
     pub limit: &'static str,
     /// Connections that it allows now.
     pub allows: u64,

@@ -9,6 +9,7 @@ use super::machine::Machine;
 
 /// A way to use connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Role {
     /// `serve`, by one event loop.
@@ -49,13 +50,14 @@ impl Role {
 
 /// A limit of the machine on the number of connections.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Limit {
     /// What is limited.
     pub name: &'static str,
-    /// Its value on this machine.
+    /// Its value on this machine, in words.
     #[serde(rename = "says")]
     pub description: String,
-    /// The connections that it allows each role that it limits.
+    /// Connections that it allows each role that it limits.
     pub allows: BTreeMap<Role, u64>,
     /// How to raise it to a number of connections of a role.
     #[serde(skip)]
@@ -64,10 +66,11 @@ pub(crate) struct Limit {
 
 /// How to raise a limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Remedy {
     /// Commands for a shell, to be run in this order.
     pub commands: Vec<String>,
-    /// What else to do.
+    /// What else to do; null if that is all.
     pub advice: Option<String>,
 }
 

@@ -36,10 +36,11 @@ const PROCESS_BYTES: u64 = 16 << 20;
 
 /// Memory of one end of an idle connection, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct ConnectionBytes {
-    /// In the kernel.
+    /// Memory in the kernel, in bytes.
     pub kernel: u64,
-    /// In the process.
+    /// Memory of the process, in bytes.
     pub user: u64,
 }
 

@@ -47,7 +47,8 @@ pub(crate) fn run(asked: Option<usize>, json: Option<&Path>) -> Result<Option<St
 
 /// The options of `doctor`.
 #[derive(Debug, Serialize)]
-struct DoctorOptions {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct DoctorOptions {
     /// Number of connections to check; null: none.
     connections: Option<usize>,
 }

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 /// The kind of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
 pub(crate) enum ErrorKind {
     /// No descriptor is left for another connection.
     Descriptors,
@@ -42,15 +43,24 @@ pub(crate) enum ErrorKind {
 
 /// What keeps connections from being opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OpenLimit {
+    /// No descriptor was left.
     Descriptors,
+    /// No port of the source addresses was free.
     Ports,
+    /// A source address is not an address of this machine.
     Source,
+    /// The kernel was out of memory for sockets.
     Memory,
+    /// The server accepted other connections, and did not accept the rest in time.
     Backlog,
+    /// Nothing listens at the target.
     Refused,
+    /// The server closed connections at once, as at a limit of its own.
     ServerCap,
+    /// The target did not answer, or there is no route to it.
     Unreachable,
 }
 

@@ -14,6 +14,7 @@ use crate::service::ClientSide;
 
 /// The options of a run. As JSON, the keys are the names on the command line, with their unit.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct LoadOptions {
     /// What to connect to.
     #[serde(skip)]
@@ -24,9 +25,11 @@ pub(crate) struct LoadOptions {
     pub active: Option<u32>,
     /// How long to send messages, or to hold connections, in seconds.
     #[serde(rename = "duration_seconds", serialize_with = "seconds")]
+    #[cfg_attr(test, schemars(with = "f64"))]
     pub duration: Duration,
     /// How long to send messages before measuring, in seconds.
     #[serde(rename = "warmup_seconds", serialize_with = "seconds")]
+    #[cfg_attr(test, schemars(with = "f64"))]
     pub warmup: Duration,
     /// Open loop: messages per second over all connections; null: closed loop.
     pub rate: Option<u64>,
@@ -41,6 +44,7 @@ pub(crate) struct LoadOptions {
     pub open_rate: Option<u64>,
     /// Local addresses and ranges to connect from; empty: chosen by the system, or on loopback by the program.
     #[serde(rename = "source", serialize_with = "networks")]
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub sources: Vec<IpNet>,
     /// Whether each message has its own connection, as services that end the stream need.
     pub one_shot: bool,
@@ -48,9 +52,11 @@ pub(crate) struct LoadOptions {
     pub spin: bool,
     /// Maximum time to connect, or to wait for the answer to a datagram, in seconds.
     #[serde(rename = "timeout_seconds", serialize_with = "seconds")]
+    #[cfg_attr(test, schemars(with = "f64"))]
     pub timeout: Duration,
     /// Maximum time to wait for outstanding replies at the end, in seconds.
     #[serde(rename = "drain_timeout_seconds", serialize_with = "seconds")]
+    #[cfg_attr(test, schemars(with = "f64"))]
     pub drain_timeout: Duration,
 }
 

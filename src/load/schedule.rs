@@ -13,6 +13,7 @@ pub(crate) const SECOND_NS: u64 = 1_000_000_000;
 
 /// The intervals between messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Arrivals {
     /// Equal intervals.

@@ -46,6 +46,7 @@ struct Source {
 
 /// Consecutive sources, and the connections that were requested from them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct SourceUse {
     /// The first address.
     pub first: IpAddr,

@@ -12,6 +12,7 @@ use crate::service::{self, ClientSide, Definition};
 
 /// The target of a run.
 #[derive(Debug, Clone)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
 pub(crate) struct Target {
     /// `None`: any TCP server, on which connections are only opened and held.
     pub(crate) service: Option<&'static Definition>,

@@ -8,6 +8,7 @@ use super::run_info::RunInfo;
 
 /// A result with what is needed to interpret it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Record<'a, O, T> {
     /// Version of this format. It changes if a key is removed or changes its meaning, not if one is added.
     schema: u32,
@@ -23,14 +24,19 @@ pub(crate) struct Record<'a, O, T> {
 
 /// The sub-commands with a result.
 #[derive(Debug, Clone, Copy, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Command {
+    /// `loopline load`, also with `--merge`.
     Load,
+    /// `loopline compare`.
     Compare,
+    /// `loopline doctor`.
     Doctor,
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Run<'a, O> {
     #[serde(flatten)]
     info: &'a RunInfo,
@@ -51,7 +57,7 @@ pub(crate) fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Resu
 }
 
 /// Version of the format.
-const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 /// Version of the program.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -9,6 +9,7 @@ use super::utc_time::UtcTime;
 
 /// When, where and how the program was run.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct RunInfo {
     /// Start, in UTC (RFC 3339).
     pub started_at: UtcTime,

@@ -8,6 +8,7 @@ use tz::UtcDateTime;
 
 /// A time. As text, it is in UTC and in milliseconds (RFC 3339).
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
 pub(crate) struct UtcTime(pub(crate) SystemTime);
 
 impl UtcTime {

@@ -71,6 +71,7 @@ impl ServeOptions {
 /// How connections are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "cli", derive(serde::Serialize), serde(rename_all = "lowercase"))]
+#[cfg_attr(all(test, feature = "cli"), derive(schemars::JsonSchema))]
 pub(crate) enum Model {
     /// One event loop for all connections.
     Loop,

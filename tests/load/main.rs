@@ -5,6 +5,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/schema.rs"]
+mod schema;
 
 mod bad_targets;
 mod connections;
@@ -15,5 +17,4 @@ mod results;
 mod running;
 mod schedule;
 mod scripted;
-mod shape;
 mod signals;

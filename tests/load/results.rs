@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -12,6 +13,7 @@ use crate::common::{WAIT_MAX, eventually};
 use crate::running::{
     Running, assert_adds_up, assert_counts, assert_due, command, count, number, result, run, run_with,
 };
+use crate::schema;
 use crate::scripted::{Scripted, read_to_the_end, serve};
 
 #[test]
@@ -106,6 +108,7 @@ fn merged_latencies_are_written_as_json() {
     assert!(to_file.stdout.contains("of 1 log over "), "{}", to_file.stdout);
     let [result, in_file] = [to_stdout.stdout, fs::read_to_string(&json).unwrap()].map(|text| {
         let mut result: Value = serde_json::from_str(&text).unwrap();
+        schema::assert_is("MergeRecord", &result);
         result.as_object_mut().unwrap().remove("run").unwrap();
         result
     });
@@ -324,5 +327,24 @@ fn options_can_be_set_by_the_environment() {
     let result = run(&mut load).result(0);
     assert_due(&result, 20);
     assert_counts(&result, &[("connections/asked", 3), ("bytes/sent", count(&result, "messages/sent") * 69)]);
+    let options = &result["run"]["options"];
+    assert_counts(options, &[("connections", 3), ("rate", 100), ("size_bytes", 5), ("pipeline", 1)]);
+    assert_eq!(options["duration_seconds"], 0.2);
+    assert_eq!(options["timeout_seconds"], 10.0);
+    server.stop_cleanly();
+}
+
+#[test]
+fn the_result_has_the_command_line_also_if_it_is_not_utf_8() {
+    let server = serve("message=0");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(OsStr::from_bytes(b"\xff.json"));
+    let endpoint = format!("message={}", server.address("message"));
+    let run = run(command(&format!("{endpoint} -c 1 -d 100ms --json")).arg(&path));
+    assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
+    let result: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let arguments = result["run"]["command_line"].as_array().unwrap();
+    assert_eq!(arguments[1..6], ["load", &endpoint, "-c", "1", "-d"].map(Value::from));
+    assert!(arguments.last().unwrap().as_str().unwrap().ends_with("/\u{fffd}.json"), "{arguments:?}");
     server.stop_cleanly();
 }

@@ -8,16 +8,17 @@ use serde::Serialize;
 
 /// A fitted law.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Fit {
-    /// Throughput of one connection.
+    /// Messages per second with one connection.
     pub lambda: f64,
-    /// Contention, 0 or more.
+    /// Contention: the share of work that is serialized, 0 or more.
     pub sigma: f64,
-    /// Coherence, 0 or more.
+    /// Coherence: the cost of coordination between pairs of connections, 0 or more.
     pub kappa: f64,
-    /// Share of the variance that it explains, up to 1.
+    /// Share of the variance that the law explains, up to 1.
     pub r_squared: f64,
-    /// The number of points.
+    /// Number of points.
     pub points: usize,
 }
 

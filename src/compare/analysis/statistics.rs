@@ -4,17 +4,18 @@ use serde::Serialize;
 
 /// The median of some runs, and its interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Estimate {
-    /// The middle value, or the mean of the middle two.
+    /// The middle value of the runs, or the mean of the middle two.
     pub median: f64,
-    /// The lower end of the interval.
+    /// Lower end of the interval.
     pub low: f64,
-    /// The upper end.
+    /// Upper end of the interval.
     pub high: f64,
-    /// The probability that the interval contains the true median, 0 to 1, for any distribution. With fewer than
-    /// five runs it is `None`, and the interval is their range.
+    /// The probability that the interval contains the true median, 0 to 1, for any distribution. With fewer than five
+    /// runs it is null, and the interval is their range.
     pub confidence: Option<f64>,
-    /// The number of runs.
+    /// Number of runs.
     pub runs: usize,
 }
 

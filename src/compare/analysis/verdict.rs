@@ -13,31 +13,33 @@ use crate::server::options::Model;
 
 /// The comparison of both models in one measure.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Verdict {
     /// What is compared.
     pub measure: Measure,
-    /// The number of connections.
+    /// Number of connections.
     pub connections: u32,
     /// How many times better the loop is, as the geometric mean of the pairs. Below 1, threads are better.
     pub ratio: f64,
-    /// The lower end of the interval.
+    /// Lower end of the interval of the ratio.
     pub low: f64,
-    /// The upper end.
+    /// Upper end of the interval of the ratio.
     pub high: f64,
-    /// The probability that the interval contains the true ratio.
+    /// The probability that the interval contains the true ratio, 0 to 1.
     pub confidence: f64,
-    /// Pairs of runs.
+    /// Number of pairs of runs.
     pub pairs: usize,
-    /// What follows.
+    /// What follows from the interval.
     pub decision: Decision,
-    /// If that is nothing: about how many more pairs would decide. `None` if they are too many to count.
+    /// If `decision` is `undecided`: about how many more pairs would decide; null if they are too many to count.
     pub more_pairs: Option<usize>,
-    /// Reasons to read it with care.
+    /// Reasons to read the verdict with care, as sentences.
     pub qualifications: Vec<Qualification>,
 }
 
 /// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Measure {
     /// CPU time of the server for each message. Other programs hardly change it.
@@ -48,6 +50,7 @@ pub(crate) enum Measure {
 
 /// The conclusion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Decision {
     /// The loop is better, by the margin or more.
@@ -62,6 +65,7 @@ pub(crate) enum Decision {
 
 /// A reason to read a verdict with care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
 pub(crate) enum Qualification {
     /// The generator was the limit of this model in most runs.
     GeneratorLimited(Model),

@@ -8,6 +8,7 @@ use crate::load::error_kind::ErrorKind;
 
 /// Why a run ended before its duration was over, or opened fewer connections than requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EndedEarly {
     /// A signal ended the run.
@@ -20,11 +21,11 @@ pub(crate) enum EndedEarly {
     GaveUp,
     /// The rest of the connections was not requested: no descriptor was left.
     Descriptors,
-    /// The same: no port of the source addresses was free.
+    /// The rest of the connections was not requested: no port of the source addresses was free.
     Ports,
-    /// The same: a source address is not an address of this machine.
+    /// The rest of the connections was not requested: a source address is not an address of this machine.
     Source,
-    /// The same: the kernel was out of memory for sockets.
+    /// The rest of the connections was not requested: the kernel was out of memory for sockets.
     Memory,
 }
 
@@ -53,6 +54,7 @@ impl EndedEarly {
 
 /// The part of a run that ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Stage {
     /// Connections were being opened.
@@ -78,15 +80,16 @@ pub(crate) struct Silence {
 
 /// Why a run failed. Except for the first, the server is at fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Failed {
     /// No connection could be opened.
     NoConnection,
     /// Messages were sent, and none was acknowledged.
     NothingAcknowledged,
-    /// The run ended early: see [`EndedEarly::ServerGone`].
+    /// The run ended early: the server closed or reset the connections, or refused new ones.
     ServerGone,
-    /// The run ended early: see [`EndedEarly::WrongReplies`].
+    /// The run ended early: wrong replies ended the connections.
     WrongReplies,
     /// The server stopped replying and did not resume before the end of the run.
     StoppedReplying,

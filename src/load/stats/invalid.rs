@@ -8,6 +8,7 @@ use crate::report::format::{count, time_us};
 
 /// Why a result is not valid. Shares are from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
 pub(crate) enum InvalidReason {
     /// No connection was opened.
     NoConnection,

@@ -4,37 +4,39 @@ use crate::units::float;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// A distribution of times. A percentile is `None` if there are fewer than ten samples above it.
+/// A distribution of times.
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Latency {
-    /// Median.
+    /// Median, in microseconds; null if fewer than ten samples are above it.
     pub p50: Option<f64>,
-    /// 90th percentile.
+    /// 90th percentile, in microseconds; null if fewer than ten samples are above it.
     pub p90: Option<f64>,
-    /// 99th percentile.
+    /// 99th percentile, in microseconds; null if fewer than ten samples are above it.
     pub p99: Option<f64>,
-    /// 99.9th percentile.
+    /// 99.9th percentile, in microseconds; null if fewer than ten samples are above it.
     pub p99_9: Option<f64>,
-    /// 99.99th percentile.
+    /// 99.99th percentile, in microseconds; null if fewer than ten samples are above it.
     pub p99_99: Option<f64>,
-    /// The largest.
+    /// The largest, in microseconds; null without samples.
     pub max: Option<f64>,
-    /// The mean.
+    /// Mean, in microseconds; null without samples.
     pub mean: Option<f64>,
-    /// Samples.
+    /// Number of samples.
     pub count: u64,
 }
 
 /// How late messages were sent.
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Lag {
-    /// Median.
+    /// Median, in microseconds; null if fewer than ten samples are above it.
     pub p50: Option<f64>,
-    /// 99th percentile.
+    /// 99th percentile, in microseconds; null if fewer than ten samples are above it.
     pub p99: Option<f64>,
-    /// 99.9th percentile.
+    /// 99.9th percentile, in microseconds; null if fewer than ten samples are above it.
     pub p99_9: Option<f64>,
-    /// The largest.
+    /// The largest, in microseconds; null without samples.
     pub max: Option<f64>,
 }
 
@@ -47,12 +49,13 @@ impl From<&Lag> for Latency {
 
 /// The percentiles of an interval.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Percentiles {
-    /// Median.
+    /// Median, in microseconds; null if fewer than ten samples are above it.
     pub p50: Option<f64>,
-    /// 99th percentile.
+    /// 99th percentile, in microseconds; null if fewer than ten samples are above it.
     pub p99: Option<f64>,
-    /// The largest.
+    /// The largest, in microseconds; null without samples.
     pub max: Option<f64>,
 }
 

@@ -12,18 +12,19 @@ use super::threshold::Judgment;
 /// The result as `--merge` and `--json` write it. Keys that a run's [`Summary`](super::summary::Summary) also
 /// has mean the same.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct MergedSummary<'a> {
     /// Number of logs.
     pub logs: usize,
-    /// Number of intervals, separately for each tag.
+    /// Number of intervals in the logs, counted for each tag.
     pub intervals: u64,
-    /// From the start of the first interval to the end of the last.
+    /// From the start of the first interval to the end of the last, in seconds.
     pub span_seconds: f64,
-    /// Times of messages and connections.
+    /// Distributions of times, in microseconds.
     pub latency_us: MergedLatencies,
-    /// How late messages were sent.
+    /// How late messages were sent, in microseconds. Only open loops have a schedule.
     pub schedule_lag_us: Lag,
-    /// Times with the tags of other tools.
+    /// Times with the tags of other tools, in microseconds. Absent if there are none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub other_us: BTreeMap<&'a str, Latency>,
     /// The result of each `--fail-if`.
@@ -32,10 +33,11 @@ pub(crate) struct MergedSummary<'a> {
 
 /// Times of messages and connections.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct MergedLatencies {
-    /// From when a message was due.
+    /// Response time: from when a message was due until it was answered.
     pub response: Latency,
-    /// From when it was sent.
+    /// Service time: from when a message was sent until it was answered.
     pub service: Latency,
     /// From the request of a connection until it was established.
     pub connect: Latency,
@@ -43,8 +45,9 @@ pub(crate) struct MergedLatencies {
 
 /// The options of a merge.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct MergeOptions {
-    /// The logs.
+    /// Paths of the logs. Bytes that are not UTF-8 are replaced.
     merge: Vec<String>,
 }
 

@@ -7,6 +7,7 @@ use super::threshold::Judgment;
 
 /// The result as `--json` writes it: times in microseconds, rates per second.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct LoadResult<'a> {
     #[serde(flatten)]
     summary: &'a Summary,

@@ -23,20 +23,21 @@ pub(crate) struct Outcome {
 
 /// One second of a run.
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Second {
     /// Seconds from the start of the run to the end of this interval.
     pub at_seconds: f64,
-    /// Length of this interval in seconds. The last is shorter, and the two that the end of the opening separates.
+    /// Length of this interval, in seconds. The last is shorter, and the two that the end of the opening separates.
     pub length_seconds: f64,
-    /// Connections open at its end.
+    /// Connections open at the end of the interval.
     pub open: u64,
-    /// Connections opened.
+    /// Connections opened in it.
     pub opened: u64,
-    /// Messages sent.
+    /// Messages sent in it.
     pub sent: u64,
-    /// Messages answered correctly.
+    /// Messages answered correctly in it.
     pub answered: u64,
-    /// Connections that could not be opened or were lost, and messages that failed.
+    /// Connections that could not be opened or were lost, and messages that failed, in the interval.
     pub errors: u64,
     /// Response times of the answered messages, in microseconds.
     pub response_us: Percentiles,
@@ -48,44 +49,45 @@ pub(crate) struct Second {
 
 /// The result as `--json` writes it: times in microseconds, rates per second.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Summary {
-    /// The target.
+    /// The target: a service or `hold`, with its address.
     pub endpoint: Target,
-    /// Connections.
+    /// Counts and times of connections.
     pub connections: Connections,
-    /// Messages.
+    /// Counts of messages: sent = acknowledged + failed + unanswered.
     pub messages: Messages,
-    /// Messages as datagrams, which can be late, lost or duplicated.
+    /// Counts of datagrams: sent = answered + late + lost. Absent if the service is not on UDP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub datagrams: Option<Datagrams>,
-    /// Latencies.
+    /// Distributions of times, in microseconds.
     pub latency_us: Latencies,
-    /// How late messages were sent.
+    /// How late messages were sent, in microseconds. Only an open loop has a schedule.
     pub schedule_lag_us: Lag,
-    /// Bytes of all connections.
+    /// Bytes of all connections, with the headers of the protocol and without those of the network.
     pub bytes: Bytes,
-    /// Resources used by this process.
+    /// Resources used by the load generator.
     pub generator: Generator,
-    /// How long messages were sent.
+    /// How long messages were sent or connections held, without the warm-up, in seconds.
     pub duration_seconds: f64,
     /// How long messages should be sent, without the warm-up: the option, which JSON has as such.
     #[serde(skip)]
     pub planned_seconds: f64,
     /// When messages were sent.
     pub load_model: LoadModel,
-    /// From the start of sending to the last reply in seconds, if messages were acknowledged.
+    /// From the start of sending to the last reply, in seconds; null if no message was acknowledged.
     pub last_reply_seconds: Option<f64>,
-    /// A signal has ended the run.
+    /// Whether a signal ended the run.
     pub interrupted: bool,
-    /// Why it ended before its time, or opened fewer connections than requested.
+    /// Why the run ended before its time, or opened fewer connections than requested; null if it did not.
     pub ended_early: Option<EndedEarly>,
-    /// The part of the run that ended early.
+    /// The part of the run that ended early; null if none did.
     pub ended_in: Option<Stage>,
-    /// Why the run failed.
+    /// Why the run failed, which is exit status 1 or 4; null if it did not.
     pub failed: Option<Failed>,
-    /// Whether the numbers are the server's: false if the generator was the limit.
+    /// Whether the generator kept up: false if it was the limit, so that the numbers are not those of the server.
     pub valid: bool,
-    /// Why not.
+    /// Why `valid` is false, as a sentence; null if it is true.
     pub why_invalid: Option<InvalidReason>,
     /// Errors by kind, the most frequent first.
     pub failures: Vec<Failure>,
@@ -93,8 +95,9 @@ pub(crate) struct Summary {
 
 /// Connections of a run.
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Connections {
-    /// Connections to open.
+    /// Connections to open; with a connection for each message, those of all messages.
     pub asked: u64,
     /// Connections that were opened.
     pub opened: u64,
@@ -104,108 +107,116 @@ pub(crate) struct Connections {
     pub not_tried: u64,
     /// Opened connections that ended before the run.
     pub lost: u64,
-    /// Of these, connections without a message in flight. The others are counted by their failed messages.
+    /// Lost connections without a message in flight. The others are counted by their failed messages.
     pub lost_idle: u64,
     /// Connections that took a second or more to open, as when the kernel has to repeat the SYN.
     pub slow: u64,
-    /// Duration of the opening; with a connection for each message, how long messages were sent.
+    /// Duration of the opening, in seconds; with a connection for each message, how long messages were sent.
     pub open_seconds: f64,
     /// Connections opened per second.
     pub open_rate: f64,
     /// The local addresses that connections were requested from.
     pub sources: Vec<SourceUse>,
-    /// What kept the rest from being opened.
+    /// What kept the rest from being opened; null if all were opened.
     pub limited_by: Option<OpenLimit>,
 }
 
 /// Messages of a run: `sent = acknowledged + failed + unanswered`.
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Messages {
-    /// Sent.
+    /// Messages sent.
     pub sent: u64,
-    /// Answered correctly.
+    /// Messages answered correctly.
     pub acknowledged: u64,
-    /// Answered wrongly, or on a connection that ended before the answer.
+    /// Messages answered wrongly, or sent on a connection that ended before the answer.
     pub failed: u64,
-    /// Not answered when the run was over.
+    /// Messages not answered when the run was over.
     pub unanswered: u64,
-    /// Due on schedule and not sent; not in `sent`.
+    /// Messages that were due on schedule and not sent. They are not part of `sent`.
     pub never_sent: u64,
-    /// Acknowledged per second.
+    /// Messages acknowledged per second.
     pub rate: f64,
-    /// Due per second; `None` in a closed loop.
+    /// Messages due per second; null in a closed loop.
     pub offered_rate: Option<f64>,
 }
 
 /// Datagrams of a run: `sent = answered + late + lost`.
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Datagrams {
-    /// Sent.
+    /// Datagrams sent.
     pub sent: u64,
-    /// Answered in time.
+    /// Datagrams answered in time.
     pub answered: u64,
-    /// Answered after the timeout.
+    /// Datagrams answered after the timeout.
     pub late: u64,
-    /// Not answered before the run was over.
+    /// Datagrams not answered before the run was over.
     pub lost: u64,
-    /// Answers that were received again; they are in none of the other counts.
+    /// Answers that were received again. They are in none of the other counts.
     pub duplicate: u64,
-    /// Datagrams of all programs that the kernel of this host dropped during the run.
+    /// Datagrams that the kernel of this host dropped during the run, of all programs unless stated otherwise.
     pub kernel: DatagramDrops,
 }
 
 /// Growth of the kernel's counters during the run, for the whole host.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct DatagramDrops {
-    /// No room in a receive buffer (`RcvbufErrors`).
+    /// Datagrams dropped because a receive buffer was full (`RcvbufErrors`).
     pub receive_buffer: u64,
     /// Of these, at the sockets of this run: the generator was too slow.
     pub own_receive_buffer: u64,
-    /// Of these, at a socket with the server's port on this host: the server was too slow.
+    /// Of these, at a socket with the port of the server on this host: the server was too slow.
     pub server_receive_buffer: u64,
-    /// No room in a send buffer (`SndbufErrors`).
+    /// Datagrams dropped because a send buffer was full (`SndbufErrors`).
     pub send_buffer: u64,
-    /// No socket at the port (`NoPorts`).
+    /// Datagrams dropped because no socket had the port (`NoPorts`).
     pub no_port: u64,
 }
 
 /// Latencies of a run.
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Latencies {
-    /// From when a message was due.
+    /// Response time: from when a message was due until it was answered.
     pub response: Latency,
-    /// From when it was sent.
+    /// Service time: from when a message was sent until it was answered.
     pub service: Latency,
-    /// From the request of a connection until it is established.
+    /// From the request of a connection until it was open.
     pub connect: Latency,
 }
 
 /// Bytes of all connections, with the headers of the protocol and without those of the network.
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Bytes {
-    /// Sent.
+    /// Bytes sent.
     pub sent: u64,
-    /// Received.
+    /// Bytes received.
     pub received: u64,
 }
 
 /// Resources used by this process.
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Generator {
-    /// CPU time.
+    /// CPU time of the generator, in seconds.
     pub cpu_seconds: f64,
-    /// Resident memory at the end of the run.
+    /// Resident memory of the generator at the end of the run, in bytes.
     pub rss_bytes: u64,
-    /// Memory of this process per connection; `None` if there are too few connections.
+    /// Memory of the generator for a connection, in bytes; null if there are too few connections to measure it.
     pub bytes_per_connection: Option<f64>,
-    /// Of the CPU time, how long it polled without waiting, until a message was due (`--spin`).
+    /// Of the CPU time, how long it polled without waiting, until a message was due (`--spin`), in seconds.
     pub spin_seconds: f64,
-    /// Share of the time in which it neither waited nor spun, 0 to 1.
+    /// Share of the time in which the generator neither waited nor spun, 0 to 1. Above 0.95, it may have been the
+    /// limit.
     pub busy: f64,
 }
 
 /// When messages are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LoadModel {
     /// On schedule, independently of the server.
@@ -229,10 +240,11 @@ impl LoadModel {
 
 /// An error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Failure {
-    /// The kind.
+    /// The kind of error, in words.
     pub reason: ErrorKind,
-    /// How often.
+    /// How often it occurred.
     pub count: u64,
     /// Description of the first: one line, in which bytes of the server are escaped.
     pub first: String,

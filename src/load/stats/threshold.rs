@@ -28,6 +28,7 @@ pub(crate) struct Threshold {
 
 /// A threshold with the value that a result has.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Judgment {
     /// The comparison of `--fail-if`.
     pub expression: String,
