@@ -103,7 +103,7 @@ pub(crate) struct Connections {
     pub opened: u64,
     /// Connections that could not be opened.
     pub failed: u64,
-    /// Connections that were not requested: see [`Summary::ended_early`].
+    /// Connections that were not requested; `ended_early` is why.
     pub not_tried: u64,
     /// Opened connections that ended before the run.
     pub lost: u64,
