@@ -47,6 +47,9 @@ pub(crate) fn page(outcome: &Outcome, run: &RunInfo) -> String {
 /// The times of messages, and those of their connections and of the schedule where there are some.
 fn latency(outcome: &Outcome, page: &mut Page) {
     let (summary, times) = (&outcome.summary, &outcome.times);
+    if times.response.is_empty() {
+        return;
+    }
     page.section("Latency", latency_text(summary.load_model));
     let is_equal = plots::is_service_equal(times);
     page.plot_and_table(&plots::responses(&outcome.seconds), &tables::latencies(summary, is_equal));
@@ -59,7 +62,7 @@ fn latency(outcome: &Outcome, page: &mut Page) {
         );
         page.plots(&plots::lag(outcome));
     }
-    if times.connect.len() >= CONNECTS_MIN {
+    if summary.datagrams.is_none() && times.connect.len() >= CONNECTS_MIN {
         page.section("Time to connect", CONNECT_TEXT);
         page.plots(&plots::connect(&times.connect));
     }
@@ -67,8 +70,15 @@ fn latency(outcome: &Outcome, page: &mut Page) {
 
 /// The measurement of a run that only opens connections.
 fn connecting(outcome: &Outcome, page: &mut Page) {
+    if outcome.times.connect.is_empty() {
+        return;
+    }
     page.section("Time to connect", CONNECT_TEXT);
-    page.plot_and_table(&plots::connects(&outcome.seconds), &tables::connect(&outcome.summary));
+    let table = tables::connect(&outcome.summary);
+    match plots::connects(&outcome.seconds) {
+        Some(over_time) => page.plot_and_table(&over_time, &table),
+        None => page.table(&table),
+    }
     page.plots(&plots::connect(&outcome.times.connect));
 }
 
@@ -207,7 +217,7 @@ fn latency_text(model: LoadModel) -> &'static str {
 const CONNECT_TEXT: &str = "From the request of a connection until it was established.";
 
 /// With fewer connections, their times have no distribution to draw.
-const CONNECTS_MIN: u64 = 20;
+const CONNECTS_MIN: u64 = 100;
 
 #[cfg(test)]
 mod tests;

@@ -125,9 +125,11 @@ footer { margin-top: 2.5rem; font-size: 0.8125rem; color: var(--muted); }
   .value { font-size: 1.25rem; }
   figure { padding: 0.8rem; }
   .plot text { font-size: 68px; }
-  th, td { padding: 0.4rem 0.7rem; }
-  caption { padding: 0.8rem 0.7rem 0.3rem; }
-  .table .small { margin: 0.3rem 0.7rem 0.6rem; }
+  table { font-size: 0.875rem; }
+  th, td { padding: 0.4rem 0.5rem; }
+  caption { padding: 0.8rem 0.5rem 0.3rem; }
+  .table .small { margin: 0.3rem 0.5rem 0.6rem; }
+  .hint span { left: 0.5rem; }
 }
 @media print {
   .values, .cursor, .hint { display: none; }

@@ -10,17 +10,17 @@ use crate::report::format::time_us;
 use crate::report::plot::{Axis, Plot, Scale, Series, Stroke};
 use crate::units::float;
 
-/// Connections and messages over time.
+/// Connections and messages over time. Where each message has a connection of its own, none stays open, and how many
+/// were opened is shown instead.
 pub(super) fn activity(seconds: &[Second]) -> [Noted; 2] {
-    [connections(seconds), rates(seconds)]
+    let stays_open = seconds.iter().any(|second| second.open > 0);
+    let is_one_shot = !stays_open && seconds.iter().any(|second| second.opened > 0);
+    [if is_one_shot { opened(seconds) } else { connections(seconds) }, rates(seconds)]
 }
 
 /// Connections over time, and how many were opened.
 pub(super) fn opening(seconds: &[Second]) -> [Noted; 2] {
-    let opened = across("opened", seconds, |second| per_second(second, second.opened));
-    let y = Axis::numbers("connections per second", Scale::Linear);
-    let plot = Plot::new("Connections opened per second", SINCE_START, y, vec![opened]);
-    [connections(seconds), (plot, "Where the kernel repeats a SYN, the connection takes a second or more.")]
+    [connections(seconds), opened(seconds)]
 }
 
 /// The response time over time.
@@ -28,9 +28,10 @@ pub(super) fn responses(seconds: &[Second]) -> Noted {
     spreads("Response time over time", seconds, |second| &second.response_us)
 }
 
-/// The time to connect over time.
-pub(super) fn connects(seconds: &[Second]) -> Noted {
-    spreads("Time to connect over time", seconds, |second| &second.connect_us)
+/// The time to connect over time; `None` if all connections were opened within one interval.
+pub(super) fn connects(seconds: &[Second]) -> Option<Noted> {
+    let is_long = seconds.iter().filter(|second| second.connect_us.max.is_some()).count() > 1;
+    is_long.then(|| spreads("Time to connect over time", seconds, |second| &second.connect_us))
 }
 
 /// Latencies by percentile, and how many messages had which.
@@ -81,6 +82,15 @@ fn connections(seconds: &[Second]) -> Noted {
     let open = Series::new("open connections", none_at_first.into_iter().chain(counted));
     let y = Axis::numbers("open", Scale::Whole);
     (Plot::new("Connections over time", SINCE_START, y, vec![open]), "Open at the end of each second.")
+}
+
+fn opened(seconds: &[Second]) -> Noted {
+    let starts = seconds.iter().map(|it| (it.at_seconds - it.length_seconds, per_second(it, it.opened)));
+    let end = seconds.last().map(|last| (last.at_seconds, None));
+    let bars = Series::new("opened", starts.chain(end)).drawn(Stroke::Bars);
+    let y = Axis::numbers("connections per second", Scale::Linear);
+    let plot = Plot::new("Connections opened per second", SINCE_START, y, vec![bars]);
+    (plot, "A bar for each second, and for the part of a second in which opening ended.")
 }
 
 fn rates(seconds: &[Second]) -> Noted {

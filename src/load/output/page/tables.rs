@@ -13,7 +13,7 @@ pub(super) fn latencies(summary: &Summary, is_service_equal: bool) -> Table<'sta
     let measured = [
         (if is_service_equal { "response, service" } else { "response" }, Some(response)),
         ("service", (!is_service_equal).then_some(service)),
-        ("schedule lag", (summary.load_model == LoadModel::Open).then_some(&lag)),
+        ("lag", (summary.load_model == LoadModel::Open).then_some(&lag)),
         ("connect", (connect.count > 0).then_some(connect)),
     ];
     let measured = measured.into_iter().filter_map(|(name, of)| Some((name, of?)));

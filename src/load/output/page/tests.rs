@@ -215,7 +215,7 @@ fn problems_are_shown_first() {
 fn a_run_without_a_result_has_a_page() {
     let page = page(&nothing());
     assert_eq!(mismatched_tag(&page), None);
-    assert_eq!(page.matches("nothing was measured").count(), 5);
+    assert_eq!(plots(&page), 2, "there are no plots of what was not measured");
     assert!(page.contains("No connection was opened."));
     assert!(!page.contains("NaN"));
     write_sample("nothing.html", &page);
@@ -328,6 +328,22 @@ fn held_connections_have_plots_of_the_time_to_connect_and_no_messages() {
         assert!(!page.contains(missing), "{missing}");
     }
     write_sample("hold.html", &page);
+}
+
+#[test]
+fn held_connections_that_were_opened_at_once_have_no_plot_of_a_single_point() {
+    let mut outcome = held();
+    outcome.seconds.iter_mut().skip(1).for_each(|second| second.connect_us = Percentiles::default());
+    assert!(!page(&outcome).contains("Time to connect over time"));
+}
+
+#[test]
+fn a_connection_for_each_message_is_shown_by_how_many_are_opened() {
+    let mut outcome = closed();
+    outcome.seconds.iter_mut().for_each(|second| (second.open, second.opened) = (0, second.answered));
+    let page = page(&outcome);
+    assert!(page.contains("Connections opened per second") && !page.contains("Connections over time"));
+    write_sample("one-shot.html", &page);
 }
 
 /// A run whose server was killed.
