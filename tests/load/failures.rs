@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
@@ -153,15 +153,24 @@ fn a_server_that_stops_replying_fails_the_run() {
 
 #[test]
 fn a_server_that_closes_all_held_connections_fails_the_run() {
-    let server = Scripted::new(|mut stream, _| {
-        // Past the time in which it would count as refusing them.
-        crate::common::stall(std::time::Duration::from_millis(300));
-        let _ = stream.write_all(b"bye");
+    // Not before the connections are held: until then, it would count as refusing them.
+    let (held, are_held) = (Arc::new(AtomicBool::new(false)), "the connections are held");
+    let holding = held.clone();
+    let server = Scripted::new(move |mut stream, _| {
+        eventually(are_held, || holding.load(Ordering::SeqCst).then_some(()));
+        let _ = stream.write_all(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n");
     });
     let endpoint = format!("hold={}", server.address);
-    let run = Written::by(&format!("{endpoint} -c 3 -d 1h"));
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("a.hlog");
+    let run = Written::with(&format!("{endpoint} -c 3 -d 1h --histogram {}", log.display()), |_| {
+        // The times of the opening are written first, and then those of each second.
+        eventually(are_held, || (fs::read_to_string(&log).ok()?.matches("Tag=").count() > 1).then_some(()));
+        held.store(true, Ordering::SeqCst);
+    });
     assert!(run.assert_failed(&endpoint).ends_with(" of 3,600 s: the server went away"));
     assert_counts(&run.result, &[("connections/opened", 3), ("connections/lost", 3)]);
+    assert_eq!(failure(&run.result, "closed by the server").0, 3);
 }
 
 #[test]
@@ -191,13 +200,13 @@ fn calendar_that_only_introduces_itself() -> (SocketAddr, thread::JoinHandle<()>
 fn a_run_in_which_no_datagram_is_answered_fails() {
     let server = Calendar::new(|_, _| Vec::new());
     for options in ["", "-r 50"] {
-        let arguments = format!("month={} -c 1 -d 200ms --timeout 50ms {options}", server.address);
+        let arguments = format!("month={} -c 1 -d 200ms --timeout 500ms {options}", server.address);
         let result = failed_result(&arguments);
         assert_counts(&result, &[("datagrams/answered", 0), ("datagrams/late", 0)]);
         assert_eq!(result["failed"], "nothing_acknowledged");
     }
     let (address, ended) = calendar_that_only_introduces_itself();
-    let result = failed_result(&format!("month={address} -c 1 -d 200ms --timeout 50ms"));
+    let result = failed_result(&format!("month={address} -c 1 -d 200ms --timeout 500ms"));
     ended.join().unwrap();
     assert_eq!(failure(&result, "connection refused").1, "socket 1: Connection refused (os error 111)");
 }
@@ -205,7 +214,7 @@ fn a_run_in_which_no_datagram_is_answered_fails() {
 #[test]
 fn lost_datagrams_do_not_fail_a_run() {
     let server = Calendar::new(|number, _| if number % 2 == 0 { Vec::new() } else { vec![month(number)] });
-    let run = run_with(&format!("month={} -c 1 -d 1500ms -r 20 --timeout 50ms", server.address));
+    let run = run_with(&format!("month={} -c 1 -d 1500ms -r 20 --timeout 300ms", server.address));
     assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
 }
 

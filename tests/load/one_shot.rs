@@ -41,8 +41,10 @@ fn messages_without_a_free_connection_are_counted() {
     let result = failed_result(&arguments);
     assert_counts(&result, &[("messages/sent", 2), ("messages/unanswered", 2)]);
     let expected = "messages were due while all 2 connections were in use";
-    assert_eq!(failure(&result, "never sent, no free connection"), (48, expected.into()));
-    assert_eq!(count(&result, "messages/never_sent"), 48);
+    assert_due(&result, 50);
+    let (times, what) = failure(&result, "never sent, no free connection");
+    assert!(times <= count(&result, "messages/never_sent"), "{result:#}");
+    assert_eq!(what, expected);
 }
 
 #[test]
@@ -58,9 +60,9 @@ fn a_reply_that_is_too_long_or_too_short_is_wrong() {
     ] {
         let server = Scripted::new(move |mut stream, _| stream.write_all(bytes.as_bytes()).unwrap());
         let result = failed_result(&format!("greeting={} -c 1 -r 10 -d 500ms", server.address));
-        assert_counts(&result, &[("messages/sent", 5), ("messages/failed", 5)]);
+        assert_due(&result, 5);
         let (times, first) = failure(&result, reason);
-        assert_eq!(times, 5);
+        assert_counts(&result, &[("messages/sent", times), ("messages/failed", times)]);
         assert!(first.starts_with(&format!("connection 1: {expected}")), "{first}");
     }
 }

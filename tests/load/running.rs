@@ -95,14 +95,19 @@ pub(crate) fn run_with(arguments: &str) -> Run {
 
 /// The result of a run with `arguments` that succeeded without a message.
 pub(crate) fn result(arguments: &str) -> Value {
-    run(&mut command(&format!("{arguments} --json -"))).result(0)
+    run(&mut command(&format!("{arguments} --json -{}", drain_timeout(arguments)))).result(0)
 }
 
 /// The result of a run with `arguments` that failed because of the server, which it reports in one line.
 pub(crate) fn failed_result(arguments: &str) -> Value {
-    let run = run_with(&format!("{arguments} --json -"));
+    let run = run_with(&format!("{arguments} --json -{}", drain_timeout(arguments)));
     assert!(run.line(4).contains(": failed: "), "{run:?}");
     run.result(4)
+}
+
+/// A long drain timeout, unless `arguments` have one: on a busy machine, replies may be slow.
+fn drain_timeout(arguments: &str) -> &'static str {
+    if arguments.contains("--drain-timeout") { "" } else { " --drain-timeout 20s" }
 }
 
 impl Run {
