@@ -22,6 +22,8 @@ mod datagram;
 mod deadline;
 mod error;
 mod input;
+#[cfg(feature = "cli")]
+mod prompt;
 mod stream;
 
 use std::io::{self, IsTerminal, Write};
@@ -54,12 +56,19 @@ pub struct Options {
 }
 
 /// Runs a conversation on the standard streams: texts that the options lack are read from standard input,
-/// replies are written to standard output. On a terminal there is a prompt, on standard error, so that
-/// standard output has nothing but replies.
+/// replies are written to standard output. On a terminal there is a prompt, which is not written to standard
+/// output, so that it has nothing but replies. With the feature `cli`, lines can be edited, and earlier lines of
+/// the conversation recalled.
 ///
 /// # Errors
 /// As [`run_with`].
 pub fn run(options: &Options) -> Result<(), ClientError> {
+    #[cfg(feature = "cli")]
+    if options.texts.is_empty() && takes_text(options.endpoint.service.client_side()) {
+        if let Some(prompt) = prompt::Prompt::open() {
+            return converse(options, Texts::Edited(Box::new(prompt)), &mut io::stdout().lock());
+        }
+    }
     let (stdin, mut stderr) = (io::stdin(), io::stderr());
     let prompted = stdin.is_terminal() && stderr.is_terminal();
     let prompt = prompted.then_some(&mut stderr as &mut dyn Write);
@@ -76,10 +85,14 @@ pub fn run_with<'a>(
     lines: Lines<'a>,
     replies: &mut dyn Write,
 ) -> Result<(), ClientError> {
-    let mut texts = match options.texts.as_slice() {
+    let texts = match options.texts.as_slice() {
         [] => Texts::Typed(lines),
         given => Texts::Given(given.iter()),
     };
+    converse(options, texts, replies)
+}
+
+fn converse(options: &Options, mut texts: Texts<'_>, replies: &mut dyn Write) -> Result<(), ClientError> {
     let outcome = check(options).and_then(|()| match options.endpoint.service.client_side() {
         ClientSide::Stream(client) if client.server_ends_stream() => {
             use_connection_per_request(options, client, &mut texts, replies)

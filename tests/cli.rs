@@ -435,21 +435,95 @@ fn a_client_that_fails_prints_the_reason_in_one_line_and_exits_with_1() {
 #[test]
 fn a_terminal_is_prompted_and_control_d_ends_the_client() {
     let server = Server::start("message=0 month=0");
-    let timeout_ms = u64::try_from(common::WAIT_MAX.as_millis()).ok();
-    for (service, typed, reply) in [("message", "hello", ACKNOWLEDGEMENT), ("month", "5", "May")] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_loopline"));
-        command.args(["client", &endpoint(&server, service)]);
-        let mut terminal = rexpect::session::spawn_command(command, timeout_ms).unwrap();
+    // A dumb terminal has no editing, as in the minimal build.
+    for (terminal, service, typed, reply) in [
+        ("xterm", "message", "hello", ACKNOWLEDGEMENT),
+        ("xterm", "month", "5", "May"),
+        ("dumb", "message", "hello", ACKNOWLEDGEMENT),
+    ] {
+        let mut client = Typist::start(terminal, &server, service);
         for _ in 0..2 {
-            terminal.exp_string("> ").unwrap();
-            terminal.send_line(typed).unwrap();
-            terminal.exp_string(reply).unwrap();
+            client.types(&format!("{typed}\r"), reply);
         }
-        terminal.exp_string("> ").unwrap();
-        terminal.send_control('d').unwrap();
-        terminal.exp_eof().unwrap();
-        let status = format!("{:?}", terminal.process().wait().unwrap());
+        client.ends_with('d');
+    }
+    let messages = ["hello", "hello", "Disconnect !"];
+    assert_eq!(server.stop_cleanly().messages(), [messages, messages].concat());
+}
+
+#[test]
+fn a_line_on_a_terminal_can_be_edited_discarded_and_recalled() {
+    const UP: &str = "\x1b[A";
+    const LEFT: &str = "\x1b[D";
+    let server = Server::start("message=0");
+    let mut client = Typist::start("xterm", &server, "message");
+    client.types("first\r", ACKNOWLEDGEMENT);
+    client.types(&format!("secnd{LEFT}{LEFT}o\r"), ACKNOWLEDGEMENT);
+    client.types(&format!("{UP}{UP}\r"), ACKNOWLEDGEMENT);
+    client.types("discarded\x03kept\r", ACKNOWLEDGEMENT);
+    client.ends_with('c');
+    // Another conversation has a history of its own.
+    let mut client = Typist::start("xterm", &server, "message");
+    client.types(&format!("{UP}new\r"), ACKNOWLEDGEMENT);
+    client.ends_with('d');
+    let messages = ["first", "second", "first", "kept", "Disconnect !", "new", "Disconnect !"];
+    assert_eq!(server.stop_cleanly().messages(), messages);
+}
+
+#[test]
+fn the_prompt_is_not_written_to_standard_output() {
+    let server = Server::start("message=0");
+    let folder = tempfile::tempdir().unwrap();
+    let replies = folder.path().join("replies");
+    let mut command = Command::new("sh");
+    let script = format!("exec \"$@\" >'{}'", replies.display());
+    command.args([
+        "-c",
+        &script,
+        "sh",
+        env!("CARGO_BIN_EXE_loopline"),
+        "client",
+        &endpoint(&server, "message"),
+    ]);
+    let mut client = Typist::spawn("xterm", command);
+    // The reply is in the file; the next prompt follows it.
+    client.types("hello\r", "\n");
+    client.ends_with('d');
+    assert_eq!(std::fs::read_to_string(replies).unwrap(), format!("{ACKNOWLEDGEMENT}\n"));
+    server.stop_cleanly();
+}
+
+/// A client on a terminal.
+struct Typist(rexpect::session::PtySession);
+
+impl Typist {
+    fn start(terminal: &str, server: &Server, service: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loopline"));
+        command.args(["client", &endpoint(server, service)]);
+        Self::spawn(terminal, command)
+    }
+
+    fn spawn(terminal: &str, mut command: Command) -> Self {
+        command.env("TERM", terminal);
+        let timeout_ms = u64::try_from(common::WAIT_MAX.as_millis()).ok();
+        let mut session = rexpect::session::spawn_command(command, timeout_ms).unwrap();
+        session.exp_string("> ").unwrap();
+        Self(session)
+    }
+
+    /// Types `keys` at a prompt, and waits for `reply` and the next prompt.
+    fn types(&mut self, keys: &str, reply: &str) {
+        self.0.send(keys).unwrap();
+        self.0.flush().unwrap();
+        self.0.exp_string(reply).unwrap();
+        self.0.exp_string("> ").unwrap();
+    }
+
+    /// Types a control character, at which the client ends.
+    fn ends_with(&mut self, control: char) {
+        self.0.send_control(control).unwrap();
+        self.0.exp_eof().unwrap();
+        let status = format!("{:?}", self.0.process().wait().unwrap());
         assert!(status.starts_with("Exited(") && status.ends_with(", 0)"), "{status}");
     }
-    assert_eq!(server.stop_cleanly().messages(), ["hello", "hello", "Disconnect !"]);
 }
