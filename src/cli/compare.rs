@@ -8,8 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::cli::full::UNITS;
-use crate::cli::{at_least_one, whole};
+use crate::cli::{UNITS, at_least_one, whole};
 use crate::compare::error::CompareError;
 use crate::compare::options::{CompareOptions, Count, Workload};
 use crate::compare::result::Comparison;

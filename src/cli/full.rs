@@ -11,7 +11,8 @@ use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcom
 use log::LevelFilter;
 
 use crate::cli::{
-    ACKS, BACKLOGS, MODELS, at_least_one, compare, environment, load, logger, warn_of_former_variable, whole,
+    ACKS, BACKLOGS, MODELS, UNITS, at_least_one, compare, environment, load, logger, warn_of_former_variable,
+    whole,
 };
 use crate::client;
 use crate::doctor;
@@ -69,11 +70,6 @@ fn endpoint_help() -> String {
     }
     help
 }
-
-/// The values of options, for the end of the help.
-pub(super) const UNITS: &str = "\
-DUR is a number of seconds, or one with a unit (ms, s, m, h, d), as in 30 or 250ms. SIZE is a number of bytes, or \
-one with a unit (B, KiB, MiB, GiB), as in 512 or 64KiB.";
 
 const SERVE_STATUS: &str = "\n
 Exit status: 0 a signal stopped it; 1 it could not start, or failed; 2 usage error; 74 the journal can no \

@@ -10,8 +10,7 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
 use self::output::Output;
-use crate::cli::full::UNITS;
-use crate::cli::whole;
+use crate::cli::{UNITS, whole};
 use crate::load::options::{LoadOptions, parse_sources};
 use crate::load::schedule::Arrivals;
 use crate::load::stats::threshold::{Threshold, metrics_help};

@@ -68,3 +68,9 @@ fn warn_of_former_variable(variable: &str) {
         log::warn!("{former} is not read, set {variable} instead");
     }
 }
+
+/// The values of options, for the end of the help.
+#[cfg(feature = "cli")]
+const UNITS: &str = "\
+DUR is a number of seconds, or one with a unit (ms, s, m, h, d), as in 30 or 250ms. SIZE is a number of bytes, or \
+one with a unit (B, KiB, MiB, GiB), as in 512 or 64KiB.";

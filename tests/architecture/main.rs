@@ -96,7 +96,7 @@ const FACILITIES: &[Facility] = &[
     Facility { paths: &["std::process::Command"], users: &["compare/child"] },
     Facility {
         paths: &["std::fs"],
-        users: &["journal", "net/fd_limit", "report", "load", "compare", "doctor", "cli"],
+        users: &["journal", "net/fd_limit", "client/prompt", "report", "load", "compare", "doctor", "cli"],
     },
     Facility { paths: &["log"], users: &["journal", "event_loop", "server", "cli"] },
 ];
