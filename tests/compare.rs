@@ -247,6 +247,7 @@ fn an_error_is_one_line_before_any_run() {
         ("--workload idle", 2, "expected one of all-active, few-active, churn"),
         ("--repeats 0", 2, "'0'"),
         ("--workload few-active --connections 10", 2, "few-active needs 100 connections"),
+        ("--json /tmp/loopline-same --report /tmp/loopline-same", 2, "the same file as that of --json"),
         ("--json /nowhere/result.json", 1, "/nowhere/result.json: cannot be written"),
         ("--report /", 1, "/: cannot be written"),
         ("--pictures /dev/null/pictures", 1, "/dev/null/pictures: cannot be written"),

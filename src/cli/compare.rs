@@ -13,7 +13,7 @@ use crate::compare::error::CompareError;
 use crate::compare::options::{CompareOptions, Count, Workload};
 use crate::compare::result::Comparison;
 use crate::compare::{self, Progress};
-use crate::report::output_file::{Json, OutputFile, WriteError};
+use crate::report::output_file::{Json, OutputFile, WriteError, check_distinct};
 use crate::report::record::{Command, Record};
 use crate::report::run_info::RunInfo;
 use crate::units::parse_duration;
@@ -80,6 +80,9 @@ pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
     let program = std::env::current_exe()
         .map_err(|error| (format!("cannot find the path of this program: {error}"), 1))?;
     let failed = |error: WriteError| (error.to_string(), 1);
+    let outputs =
+        [("--json", Json::file(arguments.json.as_deref())), ("--report", arguments.report.as_deref())];
+    check_distinct(&outputs, &[]).map_err(|line| (line, 2))?;
     // An output that cannot be written fails now, not after the comparison.
     let folder = arguments.pictures.clone();
     if let Some(folder) = &folder {

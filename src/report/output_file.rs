@@ -1,11 +1,15 @@
 //! The destinations of results: standard output, and files that are opened before the work starts.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+
+use crate::journal::escape::escaped;
 
 /// A file for a result that does not exist yet. It is opened early, so that a path that cannot be written fails
 /// before the work and not after it.
@@ -32,6 +36,58 @@ impl OutputFile {
     }
 }
 
+/// Checks that the files of `outputs`, each with its option, differ from each other and from `inputs`, also through
+/// links: each would overwrite the other. Devices and pipes are not overwritten.
+///
+/// # Errors
+/// The line about the first that does not.
+pub(crate) fn check_distinct(outputs: &[(&str, Option<&Path>)], inputs: &[PathBuf]) -> Result<(), String> {
+    let name = |path: &Path| escaped(path.as_os_str().as_bytes());
+    let is_same = |one: &Path, other: &Path| {
+        let [one, other] = [one, other].map(|path| Identity::of(path, LINKS_MAX));
+        one.is_some() && one == other
+    };
+    let files: Vec<(&str, &Path)> =
+        outputs.iter().filter_map(|(option, path)| Some((*option, (*path)?))).collect();
+    for (index, (option, path)) in files.iter().enumerate() {
+        if let Some(input) = inputs.iter().find(|input| is_same(path, input)) {
+            return Err(format!("{option} {}: would overwrite {}, which is read", name(path), name(input)));
+        }
+        if let Some((other, _)) = files[..index].iter().find(|(_, other)| is_same(path, other)) {
+            return Err(format!("{option} {}: the same file as that of {other}", name(path)));
+        }
+    }
+    Ok(())
+}
+
+/// What makes two paths the same file.
+#[derive(Debug, PartialEq, Eq)]
+enum Identity {
+    /// Device and inode of a file.
+    File(u64, u64),
+    /// Where a file would be created.
+    New(PathBuf),
+}
+
+impl Identity {
+    /// `None` for what is no file, or cannot be created.
+    fn of(path: &Path, links_max: u32) -> Option<Self> {
+        if let Ok(metadata) = fs::metadata(path) {
+            return metadata.is_file().then(|| Self::File(metadata.dev(), metadata.ino()));
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        match fs::read_link(path) {
+            // A link to nowhere: the file is created where it points to.
+            Ok(target) if links_max > 0 => Self::of(&folder.join(target), links_max - 1),
+            Ok(_) => None,
+            Err(_) => Some(Self::New(fs::canonicalize(folder).ok()?.join(path.file_name()?))),
+        }
+    }
+}
+
+/// Links to follow: as many as the kernel does.
+const LINKS_MAX: u32 = 40;
+
 /// The destination of a result as JSON.
 #[derive(Debug)]
 pub(crate) enum Json {
@@ -51,6 +107,11 @@ impl Json {
             Some(path) if path == Path::new("-") => Ok(Self::Stdout),
             Some(path) => OutputFile::open(path).map(Self::File),
         }
+    }
+
+    /// The file that `path` is, unless it is `-`.
+    pub(crate) fn file(path: Option<&Path>) -> Option<&Path> {
+        path.filter(|path| *path != Path::new("-"))
     }
 
     /// Writes `result` as JSON, and prints `text` unless the JSON goes to standard output. The text is printed even
@@ -108,5 +169,54 @@ impl fmt::Display for WriteError {
 impl std::error::Error for WriteError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// The line about `outputs` in a folder with the file `a`, which is read, and links to it and to nowhere.
+    fn check(outputs: &[&str]) -> Result<(), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("a"), "a").unwrap();
+        fs::hard_link(at("a"), at("hard")).unwrap();
+        symlink("a", at("soft")).unwrap();
+        symlink("new", at("to-new")).unwrap();
+        symlink("loop", at("loop")).unwrap();
+        let paths: Vec<PathBuf> = outputs.iter().map(|name| at(name)).collect();
+        let options = ["--json", "--report", "--histogram"];
+        let outputs: Vec<_> =
+            options.into_iter().zip(paths.iter().map(|path| Some(path.as_path()))).collect();
+        let prefix = format!("{}/", folder.path().display());
+        check_distinct(&outputs, &[at("a")]).map_err(|line| line.replace(&prefix, ""))
+    }
+
+    #[test]
+    fn different_files_are_accepted() {
+        assert_eq!(check(&["new", "other", "third"]), Ok(()));
+        // Opening them is the error.
+        assert_eq!(check(&["loop", "no/folder", "no/folder"]), Ok(()));
+        // A device is not overwritten.
+        assert_eq!(check(&["/dev/null", "/dev/null"]), Ok(()));
+    }
+
+    #[test]
+    fn an_output_that_is_read_is_refused() {
+        for name in ["a", "hard", "soft", "./a"] {
+            let expected = format!("--report {name}: would overwrite a, which is read");
+            assert_eq!(check(&["new", name]), Err(expected));
+        }
+    }
+
+    #[test]
+    fn two_outputs_to_one_file_are_refused() {
+        for name in ["new", "./new", "to-new"] {
+            let expected = format!("--histogram {name}: the same file as that of --json");
+            assert_eq!(check(&["new", "other", name]), Err(expected));
+        }
     }
 }

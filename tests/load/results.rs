@@ -205,6 +205,30 @@ fn an_error_of_writing_a_result_is_reported() {
 }
 
 #[test]
+fn an_output_that_is_an_input_or_another_output_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = log_of_a_run(folder.path());
+    let before = fs::read(&log).unwrap();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&log, &link).unwrap();
+    for option in ["--json", "--report", "--histogram"] {
+        for path in [&log, &link] {
+            let refused = run(command("--merge").arg(&log).arg(option).arg(path));
+            let (path, log) = (path.display(), log.display());
+            let line = format!("loopline: {option} {path}: would overwrite {log}, which is read");
+            assert_eq!((refused.line(2), refused.stdout.as_str()), (line.as_str(), ""));
+        }
+    }
+    assert_eq!(fs::read(&log).unwrap(), before);
+    let server = Scripted::new(|stream, _| read_to_the_end(&stream));
+    let arguments = format!("message={} -d 30s --json", server.address);
+    let refused = run(command(&arguments).arg(&link).arg("--histogram").arg(&log));
+    let line = format!("loopline: --histogram {}: the same file as that of --json", log.display());
+    assert_eq!(refused.line(2), line);
+    assert_eq!((fs::read(&log).unwrap(), server.accepted()), (before, 0));
+}
+
+#[test]
 fn a_usage_error_does_not_overwrite_files() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("precious.hlog");

@@ -22,7 +22,7 @@ use crate::load::stats::merged_summary::{MergeOptions, MergedSummary};
 use crate::load::stats::result::LoadResult;
 use crate::load::stats::summary::{Second, Summary};
 use crate::load::stats::threshold::{Judgment, Threshold};
-use crate::report::output_file::{Json, OutputFile, WriteError};
+use crate::report::output_file::{Json, OutputFile, WriteError, check_distinct};
 use crate::report::record::{Command, Record};
 use crate::report::run_info::RunInfo;
 use crate::report::terminal;
@@ -49,6 +49,7 @@ impl Output<'_> {
     fn try_run(&self, options: &LoadOptions) -> Result<ExitCode, Failure> {
         // Options are checked before files are created, and files are created before the run.
         load::check(options)?;
+        self.check_files(&[])?;
         let json = Json::open(self.json)?;
         let page = self.report.map(OutputFile::open).transpose()?;
         let info = RunInfo::now();
@@ -66,6 +67,13 @@ impl Output<'_> {
         Ok(status(&outcome.summary, &judgments))
     }
 
+    /// Checks that no output overwrites another, or one of `inputs`.
+    fn check_files(&self, inputs: &[PathBuf]) -> Result<(), Failure> {
+        let json = Json::file(self.json);
+        let outputs = [("--json", json), ("--report", self.report), ("--histogram", self.histogram)];
+        check_distinct(&outputs, inputs).map_err(|line| Failure { line: Some(line), status: 2 })
+    }
+
     fn judge(&self, judge: impl Fn(&Threshold) -> Judgment) -> Vec<Judgment> {
         self.fail_if.iter().map(judge).collect()
     }
@@ -81,6 +89,7 @@ impl Output<'_> {
             threshold.check_logged().map_err(refused)?;
         }
         histogram_log::check_distinct(paths).map_err(|line| Failure { line: Some(line), status: 2 })?;
+        self.check_files(paths)?;
         let info = RunInfo::now();
         let merged = histogram_log::merge(paths).map_err(|line| Failure { line: Some(line), status: 1 })?;
         // Logs are read before files are created, so that an error leaves no files.

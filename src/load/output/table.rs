@@ -43,7 +43,7 @@ pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> St
     parts.join("\n\n") + "\n"
 }
 
-/// The sums of merged logs.
+/// The sums of merged logs. A tag that only some of the logs have is marked with their number.
 pub(crate) fn merged(merged: &Merged, width: Option<u16>, colors: bool) -> String {
     let style = Style { width, colors };
     let title = format!(
@@ -56,7 +56,9 @@ pub(crate) fn merged(merged: &Merged, width: Option<u16>, colors: bool) -> Strin
     let others = merged.histograms.keys().map(String::as_str).filter(|tag| !known.contains(tag));
     let rows = known.into_iter().chain(others).filter_map(|tag| {
         let histogram = merged.histograms.get(tag)?;
-        Some(times_row(&escaped(tag.as_bytes()), &Latency::of(histogram)))
+        let some = merged.incomplete().find(|(incomplete, _)| *incomplete == tag);
+        let some = some.map_or_else(String::new, |(_, logs)| format!(" ({logs} of {} logs)", merged.files));
+        Some(times_row(&(escaped(tag.as_bytes()) + &some), &Latency::of(histogram)))
     });
     format!("{}\n\n{}\n", style.bold(&title), style.times(rows.collect()))
 }

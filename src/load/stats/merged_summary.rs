@@ -27,6 +27,8 @@ pub(crate) struct MergedSummary<'a> {
     /// Times with the tags of other tools, in microseconds. Absent if there are none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub other_us: BTreeMap<&'a str, Latency>,
+    /// Tags that only some of the logs have, with the number of these logs: their sums are not those of all.
+    pub incomplete: BTreeMap<&'a str, usize>,
     /// The result of each `--fail-if`.
     pub thresholds: &'a [Judgment],
 }
@@ -75,6 +77,7 @@ impl<'a> MergedSummary<'a> {
             },
             schedule_lag_us: merged.histograms.get(LAG).map(Lag::of).unwrap_or_default(),
             other_us: others.map(|(tag, histogram)| (tag.as_str(), Latency::of(histogram))).collect(),
+            incomplete: merged.incomplete().collect(),
             thresholds,
         }
     }
@@ -116,5 +119,12 @@ mod tests {
         assert_eq!(result["latency_us"]["response"]["count"], 0);
         assert_eq!(result["schedule_lag_us"]["max"], Value::Null);
         assert_eq!(result["other_us"]["disk"]["max"], 1.5);
+    }
+
+    #[test]
+    fn tags_of_some_logs_are_marked() {
+        let result = json_of(&[(RESPONSE, 2, 2000), (LAG, 1, 500), ("disk", 1, 1500)]);
+        assert_eq!(result["incomplete"], json!({"disk": 1, "lag": 1}));
+        assert_eq!(json_of(&[(RESPONSE, 2, 2000)])["incomplete"], json!({}));
     }
 }

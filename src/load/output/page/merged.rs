@@ -6,7 +6,7 @@ use super::tables;
 use crate::load::stats::histogram_log::{CONNECT, LAG, Merged, RESPONSE, SERVICE};
 use crate::load::stats::latency::Latency;
 use crate::report::format::{count, time_us};
-use crate::report::page::Page;
+use crate::report::page::{Page, Tone};
 use crate::report::record::VERSION;
 use crate::report::run_info::RunInfo;
 
@@ -21,6 +21,11 @@ pub(crate) fn merged(merged: &Merged, run: &RunInfo) -> String {
     );
     let mut page = Page::new("loopline load, merged logs", &subtitle);
     page.run(run);
+    for (tag, logs) in merged.incomplete() {
+        let why =
+            format!("Only {logs} of {} logs have {tag} times: their sum is not that of all.", merged.files);
+        page.note(Tone::Warning, "Incomplete.", &why);
+    }
     let known = [RESPONSE, SERVICE, LAG, CONNECT];
     let others = merged.histograms.keys().map(String::as_str).filter(|tag| !known.contains(tag));
     let found = known.into_iter().chain(others).filter_map(|tag| Some((tag, merged.histograms.get(tag)?)));

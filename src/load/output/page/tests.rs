@@ -380,6 +380,8 @@ fn merged_logs_have_a_page() {
     ] {
         assert!(page.contains(part), "{part}: {page}");
     }
+    let some = "Only 1 of 2 logs have &lt;disk&gt; times: their sum is not that of all.";
+    assert!(page.contains(some) && !page.contains("have response times"), "{page}");
     write_sample("merged.html", &page);
 }
 

@@ -203,6 +203,14 @@ a\\u{1b}z  2 ms  2 ms  2 ms      –       –  2 ms  2 ms    1,000
     assert_eq!(merged(&read(&path).unwrap(), None, false), expected);
 }
 
+#[test]
+fn tags_of_some_logs_are_marked() {
+    let sum = Merged::sample(&[(RESPONSE, 2, 2_000_000), (LAG, 1, 1000)]);
+    let table = merged(&sum, None, false);
+    let names: Vec<&str> = table.lines().skip(3).map(|line| line.split("  ").next().unwrap()).collect();
+    assert_eq!(names, ["response", "lag (1 of 2 logs)"]);
+}
+
 fn with_failures() -> Summary {
     let mut of = Summary::sample();
     of.load_model = LoadModel::Open;

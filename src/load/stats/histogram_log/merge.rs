@@ -82,6 +82,12 @@ impl Merged {
         self.histograms.get(tag).filter(|_| is_in_all)
     }
 
+    /// The tags that only some of the logs have, and how many do: their sums are not those of all generators.
+    pub(crate) fn incomplete(&self) -> impl Iterator<Item = (&str, usize)> {
+        let tags = self.logs_with.iter().map(|(tag, logs)| (tag.as_str(), *logs));
+        tags.filter(|(_, logs)| *logs < self.files)
+    }
+
     /// Writes the sums as one log with one interval for each tag.
     ///
     /// # Errors
