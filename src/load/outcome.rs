@@ -244,7 +244,8 @@ mod tests {
         (0..2).for_each(|_| tally.overdue());
         tally.answered(Batch::on_time(0, 2), 1000);
         tally.answered_late(Batch::on_time(0, 1), 1000);
-        (tally.wrote(100), tally.read(7));
+        tally.wrote(100);
+        tally.read(7);
         tally.close_interval(1);
         let measurements = Measurements {
             drive_ns: 2_000_000_000,

@@ -184,7 +184,7 @@ fn the_span_is_from_the_first_start_to_the_latest_end_in_any_order_of_lines() {
     let later = log.replace("1797854400", "1797854460");
     for logs in [[&log, &reversed.join("\n")], [&later, &log], [&log, &later]] {
         let seconds = if logs.contains(&&later) { 63 } else { 3 };
-        assert_eq!(merged(logs.map(|log| log.as_bytes())).unwrap().span(), Duration::from_secs(seconds));
+        assert_eq!(merged(logs.map(String::as_bytes)).unwrap().span(), Duration::from_secs(seconds));
     }
 }
 
