@@ -175,11 +175,9 @@ fn a_failure_to_listen_is_one_line_and_ends_the_server() {
             assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
             assert!(run.stderr.starts_with(&format!("loopline: {endpoint}: {why}")), "{}", run.stderr);
 
-            // The endpoints that could be served are not served either.
-            let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            let run = run_words(&format!("serve --model {model} greeting={free} month=0 {endpoint}"));
+            // Endpoints that could be served do not keep it running.
+            let run = run_words(&format!("serve --model {model} greeting=0 month=0 {endpoint}"));
             assert_eq!((run.status, run.stderr.lines().count()), (Some(1), 1), "{}", run.stderr);
-            assert!(std::net::TcpStream::connect(free).is_err());
             // The error is printed even if nothing is logged.
             let run = run_words(&format!("serve --log off --model {model} {endpoint}"));
             assert!(run.stderr.starts_with(&format!("loopline: {endpoint}: {why}")), "{}", run.stderr);

@@ -46,7 +46,7 @@ pub(super) struct LoadArguments {
 
     /// Open loop: poll without waiting shortly before each message is due. Messages are sent on time, at the cost of
     /// CPU time [auto: on if more than one processor is available]
-    #[arg(long, value_enum, default_value = "auto", env = "LOOPLINE_SPIN")]
+    #[arg(long, value_enum, default_value = "auto", env = "LOOPLINE_LOAD_SPIN")]
     spin: SpinArgument,
 
     /// Number of connections that send; the others stay open and idle [default: all]
