@@ -103,6 +103,8 @@ fn connections(options: &LoadOptions, tally: &Tally, measurements: &Measurements
 }
 
 fn messages(options: &LoadOptions, counts: &Counts, measurements: &Measurements) -> Messages {
+    // The counts of datagrams include their backlog.
+    let counts = if options.target.is_datagrams() { counts } else { &counts.without_backlog() };
     Messages {
         sent: counts.sent,
         acknowledged: counts.answered,
@@ -240,7 +242,7 @@ mod tests {
         (0..2).for_each(|_| tally.requested());
         tally.opened(3_000_000);
         tally.open_failed(ErrorKind::Refused, String::new);
-        tally.sent(5);
+        tally.sent(&Batch::on_time(0, 5));
         (0..2).for_each(|_| tally.overdue());
         tally.answered(Batch::on_time(0, 2), 1000);
         tally.answered_late(Batch::on_time(0, 1), 1000);

@@ -98,6 +98,30 @@ mod tests {
     }
 
     #[test]
+    fn an_interval_has_as_many_messages_as_rate_times_length_wherever_it_begins() {
+        for (rate, seconds) in [(5000, 30), (3, 1), (7000, 2), (49_999, 1)] {
+            for begin_ns in [0, 1, 333_333_333, 700_000_017] {
+                let mut schedule = Schedule::new(0, rate, Arrivals::Uniform);
+                let mut count_before = |end_ns| {
+                    let mut count = 0;
+                    while schedule.next_ns() < end_ns {
+                        schedule.advance();
+                        count += 1;
+                    }
+                    count
+                };
+                count_before(begin_ns);
+                // A message that is due at the end is due in the next interval.
+                assert_eq!(
+                    count_before(begin_ns + seconds * SECOND_NS),
+                    rate * seconds,
+                    "{rate}, {begin_ns}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn poisson_messages_have_the_requested_mean_rate_and_exponential_intervals() {
         let moments = due(&mut Schedule::new(0, 1000, Arrivals::Poisson), 100_000);
         // The start is no arrival: the first message is as far from it as from the next.

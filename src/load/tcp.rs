@@ -179,7 +179,7 @@ impl<N: ClientNet> TcpTraffic<N> {
 
     /// Sends messages after those in flight.
     fn send(&mut self, context: &mut Context<N>, key: u32, batch: Batch) {
-        context.tally.sent(batch.count);
+        context.tally.sent(&batch);
         self.conns.push(key, batch);
         let conn = self.conns.get_mut(key);
         conn.unsent += batch.count;

@@ -84,7 +84,7 @@ impl<N: ClientNet> UdpTraffic<N> {
     /// Sends the next request.
     fn request(&mut self, context: &mut Context<N>, key: u32, batch: Batch) {
         let index = self.peer(key).session.requests.begin(batch);
-        context.tally.sent(1);
+        context.tally.sent(&batch);
         self.sent.push_back((batch.sent_ns, key, Purpose::Request(index)));
         let request = self.client.requests()[usize::from(index)];
         self.transmit(context, key, request.as_bytes());

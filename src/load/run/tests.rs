@@ -154,6 +154,8 @@ fn a_backlog_of_the_warm_up_does_not_raise_the_measured_rate() {
     let (tally, measurements) = measurements(&options, FakeNet { stall_ns, ..net() });
     assert_eq!((measurements.answered, measurements.drive_ns / MS), (2000, 2000));
     assert!(tally.counts().answered > 2600, "{:?}", tally.counts());
+    let counts = tally.counts().without_backlog();
+    assert_eq!((counts.sent, counts.answered, counts.failed), (2000, 2000, 0));
     let (_, times, ..) = tally.into_parts();
     assert_eq!((times.response.len(), times.lag.len()), (2000, 2000));
     assert!(times.response.max() < 200 * MS, "{}", times.response.max());

@@ -22,8 +22,10 @@ pub(crate) struct Counts {
     /// Connections that took about a second or more to open.
     pub(crate) slow: u64,
     pub(crate) sent: u64,
-    pub(crate) answered: u64,
     /// Of these, messages of an open loop that were due in the warm-up.
+    pub(crate) sent_backlog: u64,
+    pub(crate) answered: u64,
+    /// Of these, messages of the backlog.
     pub(crate) answered_backlog: u64,
     pub(crate) failed: u64,
     /// Messages that were due while no connection was free to send them.
@@ -49,6 +51,18 @@ impl Counts {
         self.opened + self.open_failed + self.connecting
     }
 
+    /// The counters without the messages that were due in the warm-up. Those of them that were not answered are the
+    /// oldest, so they count as unanswered first, and as failed when nothing is unanswered.
+    pub(crate) fn without_backlog(&self) -> Self {
+        let rest = self.sent_backlog - self.answered_backlog;
+        Self {
+            sent: self.sent - self.sent_backlog,
+            answered: self.answered - self.answered_backlog,
+            failed: self.failed - rest.saturating_sub(self.in_flight()),
+            ..*self
+        }
+    }
+
     /// Connections and messages that failed. A connection that was lost with messages in flight is counted by
     /// these.
     pub(super) fn errors(&self) -> u64 {
@@ -63,6 +77,7 @@ impl Counts {
         debug_assert_eq!(self.opened, self.open + self.closed + self.lost, "{self:?}");
         debug_assert!(self.lost_idle <= self.lost, "{self:?}");
         debug_assert!(self.answered + self.failed <= self.sent, "{self:?}");
+        debug_assert!(self.answered_backlog <= self.sent_backlog, "{self:?}");
         debug_assert!(self.late <= self.answered && self.overdue <= self.in_flight(), "{self:?}");
     }
 }

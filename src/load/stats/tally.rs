@@ -100,8 +100,11 @@ impl Tally {
         self.open_error(kind, what);
     }
 
-    pub(crate) fn sent(&mut self, messages: u32) {
-        self.counts.sent += u64::from(messages);
+    pub(crate) fn sent(&mut self, batch: &Batch) {
+        self.counts.sent += u64::from(batch.count);
+        if self.is_backlog(batch) {
+            self.counts.sent_backlog += u64::from(batch.count);
+        }
     }
 
     pub(crate) fn failed(&mut self, messages: u64) {
@@ -238,6 +241,7 @@ impl Tally {
     pub(crate) fn discard_messages(&mut self, now_ns: u64) {
         self.measured_from_ns = now_ns;
         self.counts.sent = self.counts.in_flight();
+        self.counts.sent_backlog = if self.closed_loop { 0 } else { self.counts.sent };
         (self.counts.answered, self.counts.failed) = (0, 0);
         (self.counts.never_sent, self.counts.late, self.counts.duplicate) = (0, 0, 0);
         self.last_reply.sent = 0;

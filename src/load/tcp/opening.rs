@@ -98,8 +98,9 @@ impl<N: ClientNet> TcpTraffic<N> {
             let due_ns = self.waiting.pop_front().unwrap_or(now_ns);
             let Some(key) = self.free.pop() else { return };
             // The message is in flight from when its connection is requested.
-            context.tally.sent(1);
-            self.conns.push(key, Batch::due(due_ns, now_ns));
+            let batch = Batch::due(due_ns, now_ns);
+            context.tally.sent(&batch);
+            self.conns.push(key, batch);
             self.conns.get_mut(key).unsent = 1;
             self.connect(context, key, now_ns);
         }

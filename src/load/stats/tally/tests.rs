@@ -168,6 +168,22 @@ fn a_connection_that_opens_ends_a_series_of_failures() {
 }
 
 #[test]
+fn messages_of_the_warm_up_that_get_no_reply_are_not_in_the_result() {
+    let mut tally = Tally::new(0, false);
+    tally.sent(&batch(1000, 0, 5));
+    tally.discard_messages(5000);
+    tally.answered(batch(1000, 0, 2), 6000);
+    tally.sent(&batch(6000, 3, 1)); // it was due before
+    tally.sent(&batch(6000, 0, 10));
+    tally.answered(batch(6000, 0, 9), 7000);
+    let counts = tally.counts().without_backlog();
+    assert_eq!((counts.sent, counts.answered, counts.failed, counts.in_flight()), (10, 9, 0, 1));
+    tally.failed(5);
+    let counts = tally.counts().without_backlog();
+    assert_eq!((counts.sent, counts.answered, counts.failed, counts.in_flight()), (10, 9, 1, 0));
+}
+
+#[test]
 fn a_connection_whose_first_packet_was_lost_is_slow() {
     let mut tally = Tally::new(0, false);
     open(&mut tally, SYN_RETRY_NS - 1);
