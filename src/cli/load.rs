@@ -73,8 +73,8 @@ pub(super) struct LoadArguments {
     #[arg(value_parser = whole::<u64>(1..=100_000_000))]
     open_rate: Option<u64>,
 
-    /// Local addresses and ranges to connect from [default: chosen by the system; on loopback as many
-    /// addresses of 127.0.0.0/8 as ports require]
+    /// Local addresses and ranges to connect from [default: chosen by the system; on loopback, connections
+    /// that exceed its ports are spread over 127.0.0.0/8]
     #[arg(long, value_name = "ADDR|CIDR[,…]", env = "LOOPLINE_LOAD_SOURCE")]
     #[arg(value_parser = parse_sources)]
     source: Option<Sources>,

@@ -1,5 +1,6 @@
 //! The tables of a run.
 
+use crate::load::output::wording;
 use crate::load::stats::latency::Latency;
 use crate::load::stats::summary::{Bytes, Datagrams, Failure, Generator, Latencies, LoadModel, Summary};
 use crate::report::format::{NONE, bytes, count, optional, rate, share, time_us};
@@ -109,6 +110,7 @@ pub(super) fn connections(summary: &Summary) -> Table<'static> {
             row("not tried", connections.not_tried),
             row("lost before the end", connections.lost),
             row("slow to open, a second or more", connections.slow),
+            beside("sources", wording::sources(&connections.sources).unwrap_or_else(|| NONE.into())),
             beside("opened in", time_us(connections.open_seconds * 1e6)),
             beside("opened per second", rate(connections.open_rate)),
             beside(
