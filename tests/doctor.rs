@@ -166,6 +166,11 @@ fn the_result_is_text_or_json() {
     assert!(output.status.success());
     assert!(text(&output.stdout).starts_with("limit "), "{}", text(&output.stdout));
     assert!(!text(&output.stdout).contains('\x1b'));
+    // Without --connections, the commands are for a number that the user has not given.
+    let examples =
+        "\nexamples of raising the lowest limits; --connections N prints the commands for N connections\n";
+    assert!(text(&output.stdout).contains(examples), "{}", text(&output.stdout));
+    assert!(!text(&doctor_after(LOW, "--connections 9").stdout).contains("examples of"));
     let mut result: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     schema::assert_is("DoctorRecord", &result);
     assert_eq!(result["loopline"], env!("CARGO_PKG_VERSION"));

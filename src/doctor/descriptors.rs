@@ -49,7 +49,7 @@ fn process_remedy(machine: &Machine, role: Role, connections: u64) -> Remedy {
 
 /// `fs.file-max`. Privileged processes may exceed it, but then no other process could open a file.
 pub(super) fn of_the_system(machine: &Machine) -> Limit {
-    let in_use = || machine.files.describe(|files| format!(", {} in use", count(files)));
+    let in_use = || machine.files.describe(|files| format!(" ({} in use)", count(files)));
     Limit {
         name: "open files of the system",
         description: machine.files_max.describe(|max| limit_of(max) + &in_use()),

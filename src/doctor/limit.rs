@@ -33,7 +33,7 @@ impl Role {
             Self::Serve => "serve",
             Self::ServeThreads => "serve --model threads",
             Self::Drive => "drive",
-            Self::DriveBeyond => "drive beyond loopback, from one address",
+            Self::DriveBeyond => "drive a remote server, from one address",
         }
     }
 
@@ -43,7 +43,7 @@ impl Role {
             Self::Serve => "serve",
             Self::ServeThreads => "threads",
             Self::Drive => "drive",
-            Self::DriveBeyond => "beyond",
+            Self::DriveBeyond => "drive remote",
         }
     }
 }

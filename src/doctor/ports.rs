@@ -51,7 +51,7 @@ pub(super) fn tracked(machine: &Machine) -> Limit {
         name: "tracked connections (conntrack)",
         description: max.describe(|max| match tracked {
             Fact::Known(0) => format!("{}, but nothing is tracked", count(max)),
-            Fact::Known(tracked) => format!("{}, {} in use", count(max), count(tracked)),
+            Fact::Known(tracked) => format!("{} ({} in use)", count(max), count(tracked)),
             Fact::Absent | Fact::Unknown => count(max),
         }),
         allows: allowed(left(max, tracked).filter(|_| tracks), |_, left| Some(left)),

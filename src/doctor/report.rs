@@ -47,6 +47,8 @@ impl Display for Diagnosis {
 }
 
 const NOTES: &str = "\
+The columns of the table are the connections that a limit allows: serve (the event loop), threads (serve --model
+threads), drive (a load generator, on loopback), drive remote (the same, to one remote address and port).
 The soft limit of descriptors is raised to the hard limit at startup. A server and a load generator on the same
 machine share its memory and its open files.";
 
@@ -83,6 +85,12 @@ impl Diagnosis {
                     None => remedies.push((remedy, vec![role.short_name()])),
                 }
             }
+        }
+        if self.asked.is_none() && !remedies.is_empty() {
+            writeln!(
+                f,
+                "\nexamples of raising the lowest limits; --connections N prints the commands for N connections"
+            )?;
         }
         for (LimitRemedy { limit, target, remedy, .. }, roles) in remedies {
             writeln!(f, "\nto raise {limit} to {} connections ({}):", count(*target), roles.join(", "))?;

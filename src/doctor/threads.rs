@@ -60,7 +60,7 @@ fn tasks_of_the_system(machine: &Machine) -> Limit {
     Limit {
         name: "tasks of the system",
         description: lower.describe(|max| {
-            count(max) + &machine.tasks.describe(|tasks| format!(", {} in use", count(tasks)))
+            count(max) + &machine.tasks.describe(|tasks| format!(" ({} in use)", count(tasks)))
         }),
         allows: for_threads(tasks, TASKS),
         remedy: |machine, _, connections| {
@@ -101,7 +101,7 @@ fn tasks_of_the_group(machine: &Machine) -> Limit {
     Limit {
         name: "tasks of the control group",
         description: match &machine.tasks_group {
-            Fact::Known(group) => format!("{}, {} in use", count(group.max), count(group.used)),
+            Fact::Known(group) => format!("{} ({} in use)", count(group.max), count(group.used)),
             Fact::Absent => "no limit".into(),
             Fact::Unknown => "unknown".into(),
         },
@@ -118,7 +118,7 @@ fn maps(machine: &Machine) -> Limit {
         name: "memory maps of a process",
         description: machine
             .maps_max
-            .describe(|max| format!("{}, {} a thread", count(max), MAPS.per_connection)),
+            .describe(|max| format!("{} (a thread needs {})", count(max), MAPS.per_connection)),
         allows: for_threads(machine.maps_max.known(), MAPS),
         remedy: |machine, _, connections| {
             Remedy::command(sysctl(machine, "vm.max_map_count", round_up(MAPS.of(connections))))
