@@ -31,6 +31,8 @@ pub(crate) struct Plot {
     pub series: Vec<Series>,
     /// A value to compare with, drawn as a line across the plot.
     pub reference: Option<f64>,
+    /// The part of the left axis that is drawn at most. An error bar that leaves it has no end there.
+    pub limits: Option<(f64, f64)>,
 }
 
 /// A line of a plot.
@@ -75,13 +77,22 @@ pub(crate) enum Stroke {
 impl Plot {
     /// A plot of `series`.
     pub(crate) fn new(title: impl Into<String>, x: Axis, y: Axis, series: Vec<Series>) -> Self {
-        Self { title: title.into(), x, y, series, reference: None }
+        Self { title: title.into(), x, y, series, reference: None, limits: None }
     }
 
     /// The series that have something to show, with their numbers. Only these are in a legend.
     pub(crate) fn drawn(&self) -> impl Iterator<Item = (usize, &Series)> {
         let is_drawn = |series: &Series| series.points.iter().any(|point| self.position(point).is_some());
         self.series.iter().enumerate().filter(move |(_, series)| is_drawn(series))
+    }
+
+    /// `value`, or the end of the drawn part of the left axis that it is beyond.
+    fn limited(&self, value: f64) -> f64 {
+        self.limits.map_or(value, |(low, high)| value.max(low).min(high))
+    }
+
+    fn is_within(&self, value: f64) -> bool {
+        self.limits.is_none_or(|(low, high)| (low..=high).contains(&value))
     }
 
     /// The number that decides about color and marks of a series.
@@ -213,8 +224,8 @@ mod tests {
         assert_eq!(count(&svg, "<circle"), 3, "{svg}");
         assert_eq!(
             count(&svg, "stroke=\"var(--series-1)\""),
-            1 + 3,
-            "the line, and a bar with two ends: {svg}"
+            1 + 4,
+            "the line, and two halves of a bar with an end each: {svg}"
         );
     }
 
@@ -229,7 +240,7 @@ mod tests {
             lines.map(corners).collect()
         };
         let [first, second] = [1, 2].map(|color| bars(color).split_off(1));
-        assert_eq!((first.len(), second.len()), (3, 3), "a bar and its two ends: {svg}");
+        assert_eq!((first.len(), second.len()), (4, 4), "two halves of a bar with an end each: {svg}");
         assert!((second[0][0].0 - first[0][0].0).abs() >= 20, "{first:?} {second:?}");
         let shape = |end: &[(i32, i32)]| end.iter().map(|at| at.1 - end[0].1).collect::<Vec<_>>();
         assert_ne!(shape(&first[1]), shape(&second[1]), "{first:?} {second:?}");
@@ -286,6 +297,19 @@ mod tests {
         plot.reference = Some(1.0);
         assert_eq!(lines(&plot), without + 1);
         assert!(plot.svg().contains(">\n1\n</text>"));
+    }
+
+    #[test]
+    fn an_error_bar_that_leaves_the_drawn_part_has_no_end_there() {
+        let mut series = line(&[1.0, 2.0]).drawn(Stroke::Marked);
+        series.points[0].spread = Some((1e-30, 1e30));
+        series.points[1].spread = Some((1.5, 1e30));
+        let mut plot = plot(Scale::Log, vec![series]);
+        plot.limits = Some((0.1, 10.0));
+        let svg = plot.svg();
+        let own = "stroke=\"var(--series-1)\"";
+        assert_eq!(count(&svg, own), 1 + 2 + 2 + 1, "the line, two bars of two halves, and one end: {svg}");
+        assert_eq!(count(&svg, ">\n0.1\n</text>") + count(&svg, ">\n10\n</text>"), 2, "{svg}");
     }
 
     #[test]

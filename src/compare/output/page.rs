@@ -304,6 +304,19 @@ mod tests {
     }
 
     #[test]
+    fn an_interval_of_any_width_fits_the_picture_of_the_verdict() {
+        let mut comparison = fixtures::comparison();
+        for verdict in comparison.verdicts.iter_mut().flat_map(|verdict| &mut verdict.by_connections) {
+            (verdict.low, verdict.high) = (1e-30, 1e30);
+        }
+        let figure = plots::verdicts(&comparison).remove(0);
+        let svg = figure.plot.svg();
+        let (low, high) = figure.plot.limits.unwrap();
+        assert!(low > 0.1 && high < 10.0, "{low} {high}");
+        assert!(svg.contains("(&lt; 1/1,000 × to &gt; 1,000 ×)"), "{svg}");
+    }
+
+    #[test]
     fn every_plot_has_a_picture_with_its_own_name() {
         let pictures = pictures(&fixtures::comparison());
         let mut names: Vec<&String> = pictures.iter().map(|(name, _)| name).collect();

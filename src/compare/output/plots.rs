@@ -35,6 +35,9 @@ pub(crate) fn verdicts(comparison: &Comparison) -> Vec<Figure> {
         let lines = comparison.verdicts.iter().map(of_workload).collect();
         let mut plot = Plot::new(title, CONNECTIONS, Axis::new(label, Scale::Log, times), lines);
         plot.reference = Some(1.0);
+        let ratios = || plot.series.iter().flat_map(|series| &series.points).filter_map(|point| point.y);
+        let (low, high) = (ratios().fold(1.0, f64::min), ratios().fold(1.0, f64::max));
+        plot.limits = Some((low / BEYOND, high * BEYOND));
         Figure { name: name.into(), plot, note }
     };
     let figures = vec![
@@ -44,7 +47,7 @@ pub(crate) fn verdicts(comparison: &Comparison) -> Vec<Figure> {
             "CPU time of a message: threads ÷ loop",
             "above 1, the loop needs less",
             "The ratio of runs beside each other, with its interval. Where the interval does not reach 1, the \
-             difference is certain.",
+             difference is certain. An interval without an end reaches further than the plot.",
         ),
         figure(
             Measure::Rate,
@@ -57,9 +60,14 @@ pub(crate) fn verdicts(comparison: &Comparison) -> Vec<Figure> {
     figures.into_iter().filter(|figure| figure.plot.drawn().next().is_some()).collect()
 }
 
-/// A ratio: `3.6 ×`.
+/// A ratio: `3.6 ×`, `1/20 ×`.
 fn times(ratio: f64) -> String {
-    number(ratio) + " ×"
+    match ratio {
+        few if few < 1e-3 => "< 1/1,000 ×".into(),
+        few if few < 0.1 => format!("1/{} ×", number(1.0 / few)),
+        many if many > 1e3 => "> 1,000 ×".into(),
+        other => number(other) + " ×",
+    }
 }
 
 /// The plots of a workload, the most important first; none if nothing was measured.
@@ -178,6 +186,9 @@ fn latency_by_rate(cells: &[Cell]) -> Plot {
     let title = format!("Latency by rate, {}", connections(n.into()));
     Plot::new(title, Axis::numbers("messages a second", Scale::Linear), TIME, lines)
 }
+
+/// How far beyond the ratios the axis reaches for their intervals.
+const BEYOND: f64 = 5.0;
 
 /// Points of the curve of a law.
 const STEPS: u32 = 60;

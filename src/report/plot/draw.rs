@@ -67,7 +67,7 @@ fn draw(plot: &Plot, area: &Area<'_>) -> Drawn<Vec<Trace>> {
     }
     // Gaps in the line take space as well.
     let x = plot.x.frame(points().map(|point| point.x));
-    let y = plot.y.frame(shown().flat_map(values).chain(plot.reference));
+    let y = plot.y.frame(shown().flat_map(values).map(|value| plot.limited(value)).chain(plot.reference));
     let (width, across) = (SIZE.0 - LEFT - RIGHT, x.range.end - x.range.start);
     let mut chart = ChartBuilder::on(area)
         .margin_top(TOP * ZOOM)

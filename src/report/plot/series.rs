@@ -30,9 +30,12 @@ pub(super) fn draw(plot: &Plot, number: usize, shift: f64, chart: &mut Chart<'_,
     }
     for point in points.iter().filter(|_| series.stroke == Stroke::Marked) {
         let Some((low, high)) = point.spread else { continue };
-        let end = |y| position(&Point { y: Some(y), ..*point });
-        if let (Some(low), Some(high)) = (end(low), end(high)) {
-            error_bar(look, low, high, style, chart)?;
+        for (y, outward) in [(high, -1), (low, 1)] {
+            let shape = plot.is_within(y).then(|| cap(look, outward));
+            let end = Point { y: Some(plot.limited(y)), ..*point };
+            if let (Some(middle), Some(end)) = (position(point), position(&end)) {
+                half_error_bar(middle, end, shape, style, chart)?;
+            }
         }
     }
     let drawn = points.iter().filter_map(|point| Some((chart.backend_coord(&position(point)?), *point)));
@@ -66,20 +69,20 @@ fn mark(number: usize, at: (f64, f64), style: ShapeStyle, chart: &mut Chart<'_, 
     Ok(())
 }
 
-/// A line with a stroke at each end, whose shape differs by series as the color does.
-fn error_bar(
-    number: usize,
-    low: (f64, f64),
-    high: (f64, f64),
+/// A line from a point to the `end` of its range, with a stroke there, whose shape differs by series as the color does.
+fn half_error_bar(
+    point: (f64, f64),
+    end: (f64, f64),
+    shape: Option<Vec<(i32, i32)>>,
     style: ShapeStyle,
     chart: &Chart<'_, '_>,
 ) -> Drawn {
-    let area = chart.plotting_area();
-    area.draw(&PathElement::new([low, high], style))?;
-    for (end, outward) in [(high, -1), (low, 1)] {
-        area.draw(&(EmptyElement::at(end) + PathElement::new(cap(number, outward), style)))?;
+    if chart.backend_coord(&point) == chart.backend_coord(&end) {
+        return Ok(());
     }
-    Ok(())
+    let area = chart.plotting_area();
+    area.draw(&PathElement::new([point, end], style))?;
+    shape.map_or(Ok(()), |shape| area.draw(&(EmptyElement::at(end) + PathElement::new(shape, style))))
 }
 
 fn style(plot: &Plot, number: usize) -> ShapeStyle {
