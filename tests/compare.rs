@@ -103,6 +103,7 @@ fn a_small_comparison_writes_its_results_and_leaves_nothing_else() {
         assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
 
         let table = text(&output.stdout);
+        assert!(table.starts_with("the machine is "), "{table}");
         for part in ["all-active: all connections active", "churn: ", "CPU/msg", "52 of 52 runs"] {
             assert!(table.contains(part), "{part}: {table}");
         }
@@ -115,6 +116,7 @@ fn a_small_comparison_writes_its_results_and_leaves_nothing_else() {
         schema::assert_is("CompareRecord", &result);
         is_complete(&result);
         if result["cells"].as_array().unwrap().iter().all(|cell| median(cell, "p50_us").is_some()) {
+            verdicts_agree_with_the_cells(&result);
             return every_cell_is_measured(result["cells"].as_array().unwrap());
         }
     }
@@ -135,12 +137,43 @@ fn is_complete(result: &Value) {
     assert_eq!(result["settings"]["connections"], serde_json::json!([1, 4]));
     let cells = result["cells"].as_array().unwrap();
     assert_eq!(cells.len(), 2 * 2 * 2 * 2, "workloads, connections, loads and models");
+    assert!(result["quietness"]["sentence"].as_str().unwrap().starts_with("the machine is "));
+    assert_eq!((&result["not_measured"], &result["more_pairs"]), (&serde_json::json!([]), &0.into()));
     for verdict in result["verdicts"].as_array().unwrap() {
         assert!(verdict["sentence"].as_str().unwrap().len() > 10, "{verdict}");
     }
     assert_eq!(result["latency_by_rate"].as_array().unwrap().len(), 2 * 5);
     for law in result["scalability"].as_array().unwrap() {
-        assert!(law["sentence"].as_str().unwrap().starts_with("no fit"), "of two points: {law}");
+        assert!(law["sentence"].as_str().unwrap().starts_with("not fitted: "), "of two points: {law}");
+    }
+}
+
+/// The ratio of the pairs lies between the ratios of the extreme runs.
+fn verdicts_agree_with_the_cells(result: &Value) {
+    let cells = result["cells"].as_array().unwrap();
+    for workload in result["verdicts"].as_array().unwrap() {
+        let verdicts = workload["by_connections"].as_array().unwrap();
+        assert_eq!(verdicts.len(), 2 * 2, "measures and numbers of connections");
+        for verdict in verdicts {
+            let of = |model: &str, name: &str, end: &str| {
+                let is_wanted = |cell: &&Value| {
+                    cell["workload"] == workload["workload"]
+                        && cell["connections"] == verdict["connections"]
+                        && (&cell["model"], &cell["load"]) == (&model.into(), &"closed".into())
+                };
+                cells.iter().find(is_wanted).unwrap()[name][end].as_f64().unwrap()
+            };
+            let (name, better, worse) = match verdict["measure"].as_str().unwrap() {
+                "cpu_per_message" => ("cpu_us_per_message", "threads", "loop"),
+                "rate" => ("rate", "loop", "threads"),
+                other => panic!("{other}"),
+            };
+            let least = of(better, name, "low") / of(worse, name, "high");
+            let most = of(better, name, "high") / of(worse, name, "low");
+            let ratio = verdict["ratio"].as_f64().unwrap();
+            assert!((least * 0.999..=most * 1.001).contains(&ratio), "{least} to {most}: {verdict}");
+            assert_eq!(verdict["pairs"], 2, "{verdict}");
+        }
     }
 }
 
@@ -182,7 +215,7 @@ fn half_of_the_slower_model(cells: &[Value], cell: &Value) -> u64 {
 fn is_self_contained(page: &Path) {
     let page = fs::read_to_string(page).unwrap();
     assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
-    for loaded in ["<script", "<link", "<img", "src=", "url(", "@import"] {
+    for loaded in ["<script src", "<link", "<img", "src=", "url(", "@import"] {
         assert!(!page.contains(loaded), "{loaded}");
     }
     assert!(page.matches("<svg").count() >= 8);
@@ -219,6 +252,7 @@ fn a_signal_ends_the_comparison_with_the_completed_runs() {
         let output = end(child);
         assert!(clock.elapsed().as_secs() < 5, "{:?}", clock.elapsed());
         assert!(output.status.success(), "{how:?}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stderr), "interrupted: the result of the completed runs follows\n");
         let result: Value = serde_json::from_slice(&output.stdout).unwrap();
         schema::assert_is("CompareRecord", &result);
         assert_eq!(result["interrupted"], true);
@@ -246,6 +280,8 @@ fn an_error_is_one_line_before_any_run() {
         ("--connections few", 2, "'few' is not a number of connections"),
         ("--workload idle", 2, "expected one of all-active, few-active, churn"),
         ("--repeats 0", 2, "'0'"),
+        ("--connections 4000000000", 2, "--connections 4000000000: at most "),
+        ("--connections 1 --server-cores 100000", 2, "--server-cores 100000: at most "),
         ("--workload few-active --connections 10", 2, "few-active needs 100 connections"),
         ("--json /tmp/loopline-same --report /tmp/loopline-same", 2, "the same file as that of --json"),
         ("--json /nowhere/result.json", 1, "/nowhere/result.json: cannot be written"),

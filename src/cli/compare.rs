@@ -39,7 +39,8 @@ pub(super) struct CompareArguments {
     #[arg(long, value_name = "DUR", env = "LOOPLINE_COMPARE_WARMUP", value_parser = parse_duration)]
     warmup: Option<Duration>,
 
-    /// Runs of each model for each workload and number of connections [default: 5; with --quick 2]
+    /// Runs of each model for each workload and number of connections [default: 3, and more
+    /// pairs of what is not decided; with --quick 2]
     #[arg(long, value_name = "N", env = "LOOPLINE_COMPARE_REPEATS")]
     #[arg(value_parser = whole::<u32>(1..=1000))]
     repeats: Option<u32>,
@@ -121,18 +122,20 @@ fn options(arguments: CompareArguments, program: PathBuf) -> CompareOptions {
     let mut workloads = arguments.workload;
     workloads.sort_unstable();
     workloads.dedup();
-    // With explicit options, nothing is skipped.
+    // With explicit options, all of it is measured, unless --quick promises a time.
     let is_default = arguments.connections.is_empty()
         && arguments.duration.is_none()
         && arguments.warmup.is_none()
         && arguments.repeats.is_none();
     CompareOptions {
-        budget: defaults.budget.filter(|_| is_default),
+        budget: defaults.budget.filter(|_| is_default || arguments.quick),
+        more_pairs_until: defaults.more_pairs_until.filter(|_| arguments.repeats.is_none()),
         connections: or_default(arguments.connections, defaults.connections),
         workloads: or_default(workloads, defaults.workloads),
         duration: arguments.duration.unwrap_or(defaults.duration),
         warmup: arguments.warmup.unwrap_or(defaults.warmup),
         repeats: arguments.repeats.unwrap_or(defaults.repeats),
+        open_repeats: arguments.repeats.unwrap_or(defaults.open_repeats),
         rate: arguments.rate,
         server_cores: arguments.server_cores,
         ..defaults
@@ -152,9 +155,16 @@ fn progress_bar() -> ProgressBar {
 }
 
 fn show(bar: &ProgressBar, progress: &Progress) {
-    bar.set_length(progress.planned as u64);
-    bar.set_position(progress.done as u64);
-    let seconds = progress.left.as_secs();
-    bar.set_message(format!("{}, {}:{:02} left", progress.step, seconds / 60, seconds % 60));
-    bar.tick();
+    match progress {
+        Progress::Run { step, done, planned, left } => {
+            bar.set_length(*planned as u64);
+            bar.set_position(*done as u64);
+            let seconds = left.as_secs();
+            bar.set_message(format!("{step}, {}:{:02} left", seconds / 60, seconds % 60));
+            bar.tick();
+        }
+        Progress::Stopping => {
+            bar.suspend(|| eprintln!("interrupted: the result of the completed runs follows"));
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::doctor::{Capacity, Machine, Role, diagnose};
 use crate::load::error_kind::OpenLimit;
+use crate::report::format;
 use crate::server::options::Model;
 
 /// The capacities that `doctor` finds before the comparison.
@@ -23,6 +24,18 @@ impl Capacities {
         let connections = |role| self.by_role.get(&role)?.connections;
         let served = connections(Role::Serve)?.max(connections(Role::ServeThreads)?);
         u32::try_from(served.min(connections(Role::Drive)?)).ok()
+    }
+
+    /// Why `asked` connections are too many.
+    pub(super) fn excess(&self, asked: u32) -> String {
+        let most = self.connections_max().unwrap_or_default();
+        let by = self.by_role.values().filter(|capacity| capacity.connections == Some(most.into()));
+        let limit = by.filter_map(|capacity| capacity.limited_by).next();
+        let limit = limit.map_or_else(String::new, |limit| format!(" ({limit})"));
+        format!(
+            "--connections {asked}: at most {} on this machine{limit}; `loopline doctor` shows how to raise it",
+            format::count(most.into())
+        )
     }
 
     /// The name of the limit that kept `model` from having more connections. `limit` is what the generator saw.

@@ -33,12 +33,13 @@ pub(super) enum StartError {
 }
 
 impl Child {
-    /// Starts `program serve` and waits until it is ready. It inherits the CPU affinity of this thread.
+    /// Starts `program serve` and waits until it is ready, which usually takes milliseconds. It inherits the CPU affinity of this thread.
     pub(super) fn start(
         program: &Path,
         service: &Definition,
         model: Model,
         stack_bytes: Option<usize>,
+        ready_timeout: Duration,
     ) -> Result<Self, StartError> {
         let mut command = Command::new(program);
         // The environment is meant for this process.
@@ -58,11 +59,11 @@ impl Child {
             command.spawn().map_err(|error| failed(format!("cannot start the server: {error}")))?;
         let Some(log) = process.stderr.take() else { return Err(failed("the server has no log".into())) };
         let mut child = Self { process, log, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        child.wait_until_ready(service)?;
+        child.wait_until_ready(service, ready_timeout)?;
         Ok(child)
     }
 
-    fn wait_until_ready(&mut self, service: &Definition) -> Result<(), StartError> {
+    fn wait_until_ready(&mut self, service: &Definition, timeout: Duration) -> Result<(), StartError> {
         let began = Instant::now();
         let mut text = String::new();
         while !text.contains("] ready\n") {
@@ -70,8 +71,8 @@ impl Child {
                 let last = text.lines().last().unwrap_or_default();
                 StartError::Failed(format!("the server {why}: {last}"))
             };
-            if began.elapsed() > READY_TIMEOUT {
-                return Err(failed("is not ready after 10 s"));
+            if began.elapsed() > timeout {
+                return Err(failed(&format!("is not ready after {} s", timeout.as_secs())));
             }
             match self.read_log(Duration::from_millis(100)) {
                 Some(more) if more.is_empty() => {
@@ -137,6 +138,3 @@ fn killed_by(status: ExitStatus) -> Option<String> {
 fn is_ours(name: &std::ffi::OsStr) -> bool {
     name.to_string_lossy().starts_with("LOOPLINE_")
 }
-
-/// Time for a server to be ready, which usually takes milliseconds.
-const READY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,9 +1,9 @@
 //! The processors of the server and of the generator, so that they do not compete.
 
-use std::io;
-
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
+
+use super::error::CompareError;
 
 /// The CPU affinity of this thread. Dropping it restores the original affinity.
 pub(super) struct Cores {
@@ -23,11 +23,20 @@ pub(crate) struct Split {
 }
 
 impl Cores {
-    /// Divides the processors of this thread: the last is for the generator, the others for the server, at most
-    /// `server_cores`.
-    pub(super) fn assign(server_cores: Option<usize>) -> io::Result<Self> {
-        let original = sched_getaffinity(None)?;
-        let allowed = (0..CpuSet::MAX_CPU).filter(|processor| original.is_set(*processor)).collect();
+    /// Divides the processors of this thread: the last is for the generator, the others for the server, or
+    /// `server_cores` of them.
+    pub(super) fn assign(server_cores: Option<usize>) -> Result<Self, CompareError> {
+        let original = sched_getaffinity(None).map_err(|error| CompareError::Affinity(error.into()))?;
+        let allowed: Vec<usize> =
+            (0..CpuSet::MAX_CPU).filter(|processor| original.is_set(*processor)).collect();
+        let processors = allowed.len();
+        let server_max = processors.saturating_sub(1).max(1);
+        if let Some(cores) = server_cores.filter(|cores| *cores > server_max) {
+            return Err(CompareError::Usage(format!(
+                "--server-cores {cores}: at most {server_max}, since this process may use {processors} and the \
+                 generator needs one"
+            )));
+        }
         Ok(Self { original, split: split(allowed, server_cores) })
     }
 
@@ -71,5 +80,12 @@ mod tests {
         assert_eq!(split(&[2, 3, 5, 7], None), Some(Split { server: vec![2, 3, 5], generator: 7 }));
         assert_eq!(split(&[2, 3, 5, 7], Some(1)), Some(Split { server: vec![2], generator: 7 }));
         assert_eq!((split(&[4], None), split(&[], None)), (None, None));
+    }
+
+    #[test]
+    fn more_processors_than_there_are_for_the_server_are_an_error() {
+        let error = Cores::assign(Some(100_000)).err().unwrap().to_string();
+        assert!(error.starts_with("--server-cores 100000: at most "), "{error}");
+        assert!(Cores::assign(Some(1)).is_ok());
     }
 }

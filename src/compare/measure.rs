@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "context switches are counted per second")]
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::child::{Child, StartError};
 use super::cores::Cores;
@@ -49,20 +49,24 @@ pub(super) struct Sample {
     pub(super) server_ended: Option<String>,
 }
 
-/// Runs `step`, at `rate` messages a second in an open loop. Returns `None` if a signal ended the run.
+/// Runs `step`, at `rate` messages a second in an open loop. What it waits for may take `left` at most. Returns `None` if
+/// a signal ended the run, of which `stopping` is called at once.
 pub(super) fn measure(
     step: &Step,
     rate: Option<u64>,
+    left: Duration,
     options: &CompareOptions,
     cores: &Cores,
     signals: &StopRequest,
+    stopping: &mut dyn FnMut(),
 ) -> Result<Option<Sample>, CompareError> {
     let stack_bytes = match step.scenario.load {
         Load::Stack(bytes) => Some(bytes),
         Load::Closed | Load::Open | Load::Percent(_) => None,
     };
-    let started =
-        cores.as_server(|| Child::start(&options.program, options.service, step.model, stack_bytes));
+    let timeout = left.clamp(TIMEOUT_MIN, TIMEOUT_MAX);
+    let start = || Child::start(&options.program, options.service, step.model, stack_bytes, timeout);
+    let started = cores.as_server(start);
     let mut child = match started {
         Ok(child) => child,
         Err(StartError::Killed(by)) => {
@@ -72,18 +76,22 @@ pub(super) fn measure(
     };
     // From here on, the load generator handles the signals.
     if signals.is_requested() {
+        stopping();
         return Ok(None);
     }
     let pid = child.pid();
-    let mut observer = ServerObserver { pid, before: ProcessStats::read(pid), ..ServerObserver::default() };
+    let before = ProcessStats::read(pid);
+    let counters = Counters { before, ..Counters::default() };
+    let mut observer = ServerObserver { pid, counters, signals, stopping };
     // The generator may spin on a processor of its own.
     let spin = cores.split.is_some();
-    let load_options = LoadOptions { spin, ..load_options(step, rate, options, child.address) };
-    let outcome = load::run(&load_options, &mut observer).map_err(CompareError::NoLoad)?;
+    let load = LoadOptions { timeout, spin, ..load_options(step, rate, options, child.address) };
+    let load = LoadOptions { drain_timeout: load.drain_timeout.min(timeout), ..load };
+    let outcome = load::run(&load, &mut observer).map_err(CompareError::NoLoad)?;
     if outcome.summary.interrupted {
         return Ok(None);
     }
-    Ok(Some(Sample { server_ended: child.exit_reason(), ..sample(step, &outcome, &observer) }))
+    Ok(Some(Sample { server_ended: child.exit_reason(), ..sample(step, &outcome, &observer.counters) }))
 }
 
 fn load_options(step: &Step, rate: Option<u64>, options: &CompareOptions, server: SocketAddr) -> LoadOptions {
@@ -107,50 +115,67 @@ fn load_options(step: &Step, rate: Option<u64>, options: &CompareOptions, server
 }
 
 /// Reads the statistics of the server at the phases of a run.
-#[derive(Default)]
-struct ServerObserver {
+struct ServerObserver<'a> {
     pid: u32,
+    counters: Counters,
+    signals: &'a StopRequest,
+    stopping: &'a mut dyn FnMut(),
+}
+
+/// The statistics of the server at the phases of a run.
+#[derive(Default)]
+struct Counters {
     before: ProcessStats,
     driving: Option<(Instant, Switches)>,
     cpu_us: [Option<f64>; 2],
     over: Option<(Instant, ProcessStats)>,
 }
 
-impl Observer for ServerObserver {
+impl Observer for ServerObserver<'_> {
     fn driving(&mut self) {
         let stats = ProcessStats::read(self.pid);
-        self.driving = Some((Instant::now(), stats.switches));
+        self.counters.driving = Some((Instant::now(), stats.switches));
     }
 
     // Between these two, nothing slow may run, since messages are in flight.
     fn measuring(&mut self) {
-        self.cpu_us[0] = cpu_us(self.pid);
+        self.counters.cpu_us[0] = cpu_us(self.pid);
     }
 
     fn measured(&mut self) {
-        self.cpu_us[1] = cpu_us(self.pid);
+        self.counters.cpu_us[1] = cpu_us(self.pid);
+        if self.signals.is_requested() {
+            (self.stopping)();
+        }
     }
 
     fn finished(&mut self) {
-        let at = Instant::now();
-        self.over = Some((at, ProcessStats::read(self.pid)));
+        // The statistics of thousands of threads take a while, and a run that was ended early does not count.
+        if self.signals.is_requested() {
+            (self.stopping)();
+        } else {
+            self.counters.over = Some((Instant::now(), ProcessStats::read(self.pid)));
+        }
     }
 }
 
-fn sample(step: &Step, outcome: &Outcome, observer: &ServerObserver) -> Sample {
+fn sample(step: &Step, outcome: &Outcome, counters: &Counters) -> Sample {
     let summary = &outcome.summary;
     let response = &summary.latency_us.response;
-    let over = observer.over.map(|(_, stats)| stats).unwrap_or_default();
-    let growth = |of: fn(&ProcessStats) -> Option<f64>| Some(of(&over)? - of(&observer.before)?);
+    let over = counters.over.map(|(_, stats)| stats).unwrap_or_default();
+    // The kernel's memory is that of the whole machine, and other programs may have released some.
+    let growth = |of: fn(&ProcessStats) -> Option<f64>| {
+        Some(of(&over)? - of(&counters.before)?).filter(|bytes| *bytes >= 0.0)
+    };
     let messages = summary.messages.rate * summary.duration_seconds;
-    let [began, ended] = observer.cpu_us;
+    let [began, ended] = counters.cpu_us;
     let used_us = ended.zip(began).map(|(ended, began)| ended - began);
     // The switches of threads that have ended are not known.
-    let switches = observer.driving.zip(observer.over).filter(|_| step.scenario.workload != Workload::Churn);
+    let switches = counters.driving.zip(counters.over).filter(|_| step.scenario.workload != Workload::Churn);
     let per_second = |of: fn(&Switches) -> f64| {
         let ((began, before), (over, stats)) = switches?;
         let seconds = over.saturating_duration_since(began).as_secs_f64();
-        (seconds > 0.0).then(|| (of(&stats.switches) - of(&before)) / seconds)
+        (seconds > 0.0).then(|| (of(&stats.switches) - of(&before)) / seconds).filter(|rate| *rate >= 0.0)
     };
     Sample {
         rate: summary.messages.rate,
@@ -181,6 +206,10 @@ fn sample(step: &Step, outcome: &Outcome, observer: &ServerObserver) -> Sample {
     }
 }
 
+/// The timeouts of a run: to start the server, to connect, and to await outstanding replies.
+const TIMEOUT_MAX: Duration = Duration::from_secs(10);
+const TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
 /// Bytes of a large body.
 const LARGE_BYTES: usize = 64 << 10;
 
@@ -191,6 +220,8 @@ const PIPELINE: u32 = 16;
 mod tests {
     use super::super::plan::Scenario;
     use super::*;
+    use crate::load::Times;
+    use crate::load::stats::summary::Summary;
     use crate::server::options::Model;
     use crate::service::echo;
 
@@ -205,5 +236,47 @@ mod tests {
             assert_eq!(load.target.to_string(), "echo=127.0.0.1:4000");
             assert_eq!(load.check().is_err(), workload == Workload::LargeBodies, "{workload:?}");
         }
+    }
+
+    fn stats(user: f64, stacks: f64, slab: f64, switches: f64) -> ProcessStats {
+        ProcessStats {
+            user_bytes: Some(user),
+            threads: Some(4.0),
+            switches: Switches { voluntary: switches, involuntary: switches / 10.0 },
+            kernel_stack_bytes: Some(stacks),
+            slab_bytes: Some(slab),
+        }
+    }
+
+    /// A run of two seconds with 1,000 messages a second.
+    fn measured(workload: Workload, before: ProcessStats, after: ProcessStats) -> Sample {
+        let mut summary = Summary::sample();
+        (summary.messages.rate, summary.duration_seconds) = (1000.0, 2.0);
+        let outcome = Outcome { summary, seconds: Vec::new(), times: Times::new() };
+        let began = Instant::now();
+        let counters = Counters {
+            before,
+            driving: Some((began, before.switches)),
+            cpu_us: [Some(7_000_000.0), Some(7_010_000.0)],
+            over: Some((began + Duration::from_secs(4), after)),
+        };
+        let scenario = Scenario { workload, connections: 10, load: Load::Closed };
+        sample(&Step { scenario, model: Model::Loop, repeat: 0 }, &outcome, &counters)
+    }
+
+    #[test]
+    fn what_was_there_before_the_run_is_not_counted() {
+        let it = measured(Workload::AllActive, stats(1e5, 5e6, 9e7, 300.0), stats(3e5, 6e6, 9.2e7, 700.0));
+        assert_eq!(it.cpu_us_per_message, Some(5.0));
+        assert_eq!((it.kernel_stack_bytes, it.slab_bytes), (Some(1e6), Some(2e6)));
+        assert_eq!((it.voluntary, it.involuntary), (Some(100.0), Some(10.0)));
+        assert_eq!((it.user_bytes, it.threads), (Some(3e5), Some(4.0)));
+    }
+
+    #[test]
+    fn what_other_programs_have_released_is_not_known() {
+        let it = measured(Workload::AllActive, stats(1e5, 5e6, 9e7, 300.0), stats(3e5, 4e6, 8e7, 200.0));
+        assert_eq!((it.kernel_stack_bytes, it.slab_bytes), (None, None));
+        assert_eq!((it.voluntary, it.involuntary), (None, None));
     }
 }

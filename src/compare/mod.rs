@@ -13,8 +13,10 @@ mod fixtures;
 mod measure;
 pub(crate) mod options;
 mod output;
+mod pace;
 mod plan;
 mod process_stats;
+pub(crate) mod quietness;
 pub(crate) mod result;
 mod runner;
 mod stop_request;
@@ -27,6 +29,7 @@ use self::error::CompareError;
 use self::options::{CompareOptions, Count};
 pub(crate) use self::output::page::{page, pictures};
 pub(crate) use self::output::table::table;
+use self::quietness::Quietness;
 use self::result::{Comparison, Machine};
 pub(crate) use self::runner::Progress;
 
@@ -36,24 +39,20 @@ pub(crate) use self::runner::Progress;
 /// # Errors
 /// See [`CompareError`]. Nothing is left running.
 pub(crate) fn run(options: &CompareOptions, show: impl FnMut(Progress)) -> Result<Comparison, CompareError> {
+    let clock = runner::Clock::start();
     let capacities = Capacities::read();
-    let connections = counts(options, &capacities);
+    let connections = counts(options, &capacities).map_err(CompareError::Usage)?;
     let steps = plan::steps(options, &connections);
     if steps.is_empty() {
         return Err(CompareError::Usage(NOTHING_TO_DO.into()));
     }
     // Before this process is pinned to one processor.
     let machine = machine();
-    let cores = Cores::assign(options.server_cores).map_err(CompareError::Affinity)?;
-    let runs = runner::run(&steps, options, &cores, show)?;
-    Ok(analysis::findings::comparison(
-        options,
-        machine,
-        &connections,
-        &runs,
-        cores.split.as_ref(),
-        &capacities,
-    ))
+    let cores = Cores::assign(options.server_cores)?;
+    let quietness = Quietness::measure(&cores, options.repeats);
+    let runs = runner::run(&steps, options, &cores, clock, show)?;
+    let pinned = cores.split.as_ref();
+    Ok(analysis::findings::comparison(options, machine, quietness, &connections, &runs, pinned, &capacities))
 }
 
 /// The machine that this process runs on.
@@ -67,17 +66,49 @@ fn machine() -> Machine {
     }
 }
 
-/// The numbers of connections, each once and in order.
-fn counts(options: &CompareOptions, capacities: &Capacities) -> Vec<u32> {
-    let count = |count: &Count| match count {
-        Count::Exactly(connections) => Some(*connections),
-        Count::Max => capacities.connections_max(),
-    };
-    let mut connections: Vec<u32> = options.connections.iter().filter_map(count).collect();
+/// The numbers of connections, each once and in order. One is always tried: the failure then states the cause.
+fn counts(options: &CompareOptions, capacities: &Capacities) -> Result<Vec<u32>, String> {
+    let max = capacities.connections_max();
+    let mut connections = Vec::new();
+    for count in &options.connections {
+        match *count {
+            Count::Exactly(asked) if asked > max.unwrap_or(u32::MAX).max(1) => {
+                return Err(capacities.excess(asked));
+            }
+            Count::Exactly(asked) => connections.push(asked),
+            Count::UpTo(most) => connections.push(most.min(max.unwrap_or(most)).max(1)),
+            Count::Max => connections.extend(max),
+        }
+    }
     connections.sort_unstable();
     connections.dedup();
-    connections
+    Ok(connections)
 }
 
 const NOTHING_TO_DO: &str = "nothing to compare: few-active needs 100 connections or more, churn, large-bodies and pipelined 1,000 or \
      fewer";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_connections_than_the_machine_allows_are_rejected_with_the_reason() {
+        let capacities = fixtures::capacities();
+        let counts = |connections: &[Count]| {
+            let options = CompareOptions {
+                connections: connections.to_vec(),
+                ..CompareOptions::full("loopline".into())
+            };
+            counts(&options, &capacities)
+        };
+        assert_eq!(counts(&[Count::Exactly(19_899), Count::Max, Count::Exactly(1)]), Ok(vec![1, 19_899]));
+        assert_eq!(counts(&[Count::UpTo(100_000), Count::UpTo(10)]), Ok(vec![10, 19_899]));
+        assert_eq!(
+            counts(&[Count::Exactly(99_999_999)]),
+            Err("--connections 99999999: at most 19,899 on this machine (descriptors of a process); `loopline doctor` \
+                 shows how to raise it"
+                .into())
+        );
+    }
+}

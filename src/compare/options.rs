@@ -26,16 +26,21 @@ pub(crate) struct CompareOptions {
     #[serde(rename = "warmup_seconds", serialize_with = "seconds")]
     #[cfg_attr(test, schemars(with = "f64"))]
     pub warmup: Duration,
-    /// Runs of each model in each scenario.
+    /// Runs of each model in each scenario of the closed loop.
     pub repeats: u32,
+    /// Runs of each model in each scenario of the open loop.
+    pub open_repeats: u32,
     /// Messages per second in the open loop; null: half the rate of the slower model in the closed loop.
     pub rate: Option<u64>,
     /// Number of processors for the server; null: all but the generator's.
     pub server_cores: Option<usize>,
-    /// Time limit, in seconds, to meet which repeats after the second are skipped; null: none.
+    /// Time limit of the whole comparison, in seconds: what does not fit is not measured; null: none.
     #[serde(rename = "budget_seconds", serialize_with = "optional_seconds")]
     #[cfg_attr(test, schemars(with = "Option<f64>"))]
     pub budget: Option<Duration>,
+    /// Time until which scenarios that are not decided get more pairs of runs, in seconds; null: they get none.
+    #[serde(rename = "more_pairs_until_seconds", serialize_with = "optional_seconds")]
+    pub more_pairs_until: Option<Duration>,
     /// The service, which is on TCP and keeps the stream open.
     #[serde(skip)]
     pub service: &'static Definition,
@@ -51,16 +56,18 @@ impl CompareOptions {
         Self {
             workloads: Workload::ALL.to_vec(),
             connections: [1, 10, 100, 1000, 10_000]
-                .map(Count::Exactly)
+                .map(Count::UpTo)
                 .into_iter()
                 .chain([Count::Max])
                 .collect(),
             duration: Duration::from_millis(500),
             warmup: Duration::from_millis(150),
-            repeats: 5,
+            repeats: 3,
+            open_repeats: 3,
             rate: None,
             server_cores: None,
-            budget: Some(Duration::from_secs(510)),
+            budget: Some(FULL_TIME),
+            more_pairs_until: Some(FULL_TIME),
             service: &message::DEFINITION,
             program,
         }
@@ -70,15 +77,23 @@ impl CompareOptions {
     #[must_use]
     pub(crate) fn quick(program: PathBuf) -> Self {
         Self {
-            connections: [1, 10, 100, 1000].map(Count::Exactly).to_vec(),
+            connections: [1, 10, 100, 1000].map(Count::UpTo).to_vec(),
             duration: Duration::from_millis(150),
             warmup: Duration::from_millis(50),
             repeats: 2,
-            budget: Some(Duration::from_secs(50)),
+            open_repeats: 1,
+            budget: Some(QUICK_TIME),
+            more_pairs_until: Some(QUICK_TIME),
             ..Self::full(program)
         }
     }
 }
+
+/// The time of a comparison with the default options, at most.
+const FULL_TIME: Duration = Duration::from_secs(9 * 60);
+
+/// The same with `--quick`.
+const QUICK_TIME: Duration = Duration::from_secs(60);
 
 /// A number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -90,6 +105,9 @@ pub(crate) enum Count {
     /// This number.
     #[serde(untagged)]
     Exactly(u32),
+    /// This number, if the machine can serve and drive as many.
+    #[serde(untagged)]
+    UpTo(u32),
 }
 
 #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]

@@ -52,21 +52,22 @@ const LATENCY_CONNECTIONS_MAX: u32 = 100;
 /// Connections with which [`STACKS`] are measured.
 const STACK_CONNECTIONS: u32 = 1000;
 
-/// All runs in their order. The models alternate, A B B A …, so that a change in the speed of the machine affects
-/// both.
+/// All runs in their order, the most important ones first: what does not fit into the time limit is left out from the
+/// end. The models alternate, A B B A …, so that a change in the speed of the machine affects both.
 pub(super) fn steps(options: &CompareOptions, connections: &[u32]) -> Vec<Step> {
+    let scenarios = |load| {
+        let workloads = options.workloads.iter().copied();
+        workloads.flat_map(move |workload| {
+            let connections = connections.iter().copied().filter(move |it| workload.allows(*it));
+            connections.map(move |connections| Scenario { workload, connections, load })
+        })
+    };
     let mut steps = Vec::new();
-    for workload in &options.workloads {
-        for connections in connections.iter().copied().filter(|connections| workload.allows(*connections)) {
-            let loads: &[Load] =
-                if *workload == Workload::Pipelined { &[Load::Closed] } else { &[Load::Closed, Load::Open] };
-            for load in loads {
-                steps.extend(alternating(
-                    Scenario { workload: *workload, connections, load: *load },
-                    options.repeats,
-                ));
-            }
-        }
+    for scenario in scenarios(Load::Closed) {
+        steps.extend(alternating(scenario, options.repeats));
+    }
+    for scenario in scenarios(Load::Open).filter(|it| it.workload != Workload::Pipelined) {
+        steps.extend(alternating(scenario, options.open_repeats));
     }
     if !options.workloads.contains(&Workload::AllActive) {
         return steps;
@@ -75,7 +76,7 @@ pub(super) fn steps(options: &CompareOptions, connections: &[u32]) -> Vec<Step> 
     if let Some(connections) = latency_connections(connections) {
         for percent in PERCENTS {
             let scenario = Scenario { workload, connections, load: Load::Percent(percent) };
-            steps.extend(alternating(scenario, options.repeats.min(2)));
+            steps.extend(alternating(scenario, options.open_repeats.min(2)));
         }
     }
     if connections.contains(&STACK_CONNECTIONS) {
@@ -93,10 +94,13 @@ fn latency_connections(connections: &[u32]) -> Option<u32> {
 }
 
 fn alternating(scenario: Scenario, repeats: u32) -> impl Iterator<Item = Step> {
-    (0..repeats).flat_map(move |repeat| {
-        let order = if repeat % 2 == 0 { MODELS } else { [MODELS[1], MODELS[0]] };
-        order.map(|model| Step { scenario, model, repeat })
-    })
+    (0..repeats).flat_map(move |repeat| pair(scenario, repeat))
+}
+
+/// A run of each model.
+pub(super) fn pair(scenario: Scenario, repeat: u32) -> [Step; 2] {
+    let order = if repeat % 2 == 0 { MODELS } else { [MODELS[1], MODELS[0]] };
+    order.map(|model| Step { scenario, model, repeat })
 }
 
 impl Step {
@@ -112,22 +116,30 @@ impl Step {
     }
 }
 
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { workload, connections, load } = self;
+        write!(f, "{}, {}{load}", workload.name(), format::connections((*connections).into()))
+    }
+}
+
+/// What follows the number of connections; nothing for a closed loop.
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => Ok(()),
+            Self::Open => f.write_str(", open loop"),
+            Self::Percent(percent) => write!(f, ", at {percent} %"),
+            Self::Stack(bytes) => write!(f, ", stacks of {}", format::bytes(*bytes as u64)),
+        }
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Scenario { workload, connections, load } = self.scenario;
-        write!(
-            f,
-            "{}, {}, {}",
-            workload.name(),
-            format::connections(connections.into()),
-            model_name(self.model)
-        )?;
-        match load {
-            Load::Closed => Ok(()),
-            Load::Open => f.write_str(", open loop"),
-            Load::Percent(percent) => write!(f, ", at {percent} %"),
-            Load::Stack(bytes) => write!(f, ", stacks of {} KiB", bytes >> 10),
-        }
+        let (connections, model) = (format::connections(connections.into()), model_name(self.model));
+        write!(f, "{}, {connections}, {model}{load}", workload.name())
     }
 }
 
@@ -170,7 +182,7 @@ mod tests {
             match step.scenario.load {
                 Load::Stack(_) => assert_eq!((runs(Model::Loop), runs(Model::Threads)), (0, 1)),
                 Load::Percent(_) => assert_eq!((runs(Model::Loop), runs(Model::Threads)), (2, 2)),
-                Load::Closed | Load::Open => assert_eq!((runs(Model::Loop), runs(Model::Threads)), (5, 5)),
+                Load::Closed | Load::Open => assert_eq!((runs(Model::Loop), runs(Model::Threads)), (3, 3)),
             }
         }
     }

@@ -6,6 +6,8 @@ use serde::{Serialize, Serializer};
 
 use super::cores::Split;
 use super::options::Workload;
+use super::quietness::Quietness;
+use super::runner::SkipReason;
 use crate::compare::analysis::scalability::Fit;
 use crate::compare::analysis::statistics::Estimate;
 use crate::compare::analysis::verdict::Verdict;
@@ -19,15 +21,21 @@ use crate::server::options::Model;
 pub(crate) struct Comparison {
     /// The machine of the comparison.
     pub machine: Machine,
+    /// How quiet it was before the first run, and what that allows.
+    pub quietness: Quietness,
     /// The options as they were applied.
     pub settings: Settings,
     /// Number of runs planned.
     pub planned: usize,
     /// Number of runs completed.
     pub done: usize,
-    /// Number of runs skipped: repeats for lack of time, and open loops without a measured rate.
+    /// Number of runs skipped: for lack of time, and open loops without a measured rate.
     #[serde(rename = "left_out")]
     pub skipped: usize,
+    /// Number of pairs of runs that were added because a verdict was not decided.
+    pub more_pairs: usize,
+    /// Scenarios without a run of each model.
+    pub not_measured: Vec<NotMeasured>,
     /// Whether a signal ended the comparison early.
     pub interrupted: bool,
     /// Time of the whole comparison, in seconds.
@@ -45,6 +53,20 @@ pub(crate) struct Comparison {
     pub latency_by_rate: Vec<Cell>,
     /// Throughput against connections, by the universal scalability law.
     pub scalability: Vec<Scalability>,
+}
+
+/// A scenario without a run of each model.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct NotMeasured {
+    /// The workload.
+    pub workload: Workload,
+    /// The connections asked for.
+    pub connections: u32,
+    /// The scenario, in words.
+    pub scenario: String,
+    /// Why it was not measured.
+    pub why: SkipReason,
 }
 
 /// The machine of the comparison.
@@ -81,7 +103,9 @@ pub(crate) struct Settings {
     pub rate: Option<u64>,
 }
 
-/// One model in one scenario. The values are medians over the runs that the server completed.
+/// One model in one scenario. The values are medians over the runs that the server completed; those of messages, over
+/// the runs with replies. A value that one of these runs lacks is `None`: medians of different runs could contradict
+/// each other.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Cell {
@@ -107,9 +131,10 @@ pub(crate) struct Cell {
     pub p99_9_us: Option<Estimate>,
     /// Memory of the server with all connections open (`RssAnon`), in bytes.
     pub user_bytes: Option<Estimate>,
-    /// Growth of kernel stacks, in bytes.
+    /// Growth of kernel stacks, in bytes; null if it does not exceed the noise.
     pub kernel_stack_bytes: Option<Estimate>,
-    /// Growth of slab memory of the kernel, in bytes: the sockets of both ends, and other activity of the machine.
+    /// Growth of slab memory of the kernel, in bytes: the sockets of both ends, and other activity of the machine; null
+    /// if it does not exceed the noise.
     pub slab_bytes: Option<Estimate>,
     /// Number of threads of the server.
     pub threads: Option<Estimate>,
@@ -135,6 +160,13 @@ pub(crate) struct Cell {
 pub(crate) enum Mark {
     /// A server ended before its run did; how.
     ServerEnded(String),
+    /// In some of the runs, no message was answered.
+    NoReplies {
+        /// These runs.
+        runs: usize,
+        /// All runs.
+        of: usize,
+    },
     /// The generator was the limit in most runs.
     GeneratorLimited(InvalidReason),
 }
@@ -143,6 +175,7 @@ impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ServerEnded(how) => f.write_str(how),
+            Self::NoReplies { runs, of } => write!(f, "no message was answered in {runs} of {of} runs"),
             Self::GeneratorLimited(why) => why.fmt(f),
         }
     }

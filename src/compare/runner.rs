@@ -1,29 +1,45 @@
-//! Runs the steps one after the other, until all are done or a signal ends the comparison.
+//! Runs the steps, then more pairs of what is not decided, until all is decided, the time is over, or a signal ends the
+//! comparison.
 
-#![expect(clippy::disallowed_methods, reason = "the live line shows the remaining time")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a time limit is kept, and the live line shows the remaining time"
+)]
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
+use super::analysis::pairs::{self, MEASURES};
+use super::analysis::verdict::Decision;
 use super::cores::Cores;
 use super::error::CompareError;
 use super::measure::{Sample, measure};
 use super::options::CompareOptions;
-use super::plan::{Load, MODELS, Scenario, Step};
+use super::pace::Pace;
+use super::plan::{self, Load, MODELS, Scenario, Step};
 use super::stop_request::StopRequest;
 use crate::compare::analysis::statistics::Estimate;
 use crate::server::options::Model;
 
-/// The progress of a comparison when a run begins.
-pub(crate) struct Progress {
-    /// The run.
-    pub step: String,
-    /// Completed runs.
-    pub done: usize,
-    /// All runs.
-    pub planned: usize,
-    /// The remaining time, estimated.
-    pub left: Duration,
+/// The progress of a comparison.
+pub(crate) enum Progress {
+    /// A run begins.
+    Run {
+        /// The run.
+        step: String,
+        /// Completed runs.
+        done: usize,
+        /// All runs.
+        planned: usize,
+        /// The remaining time, estimated.
+        left: Duration,
+    },
+    /// A signal has arrived: the run in progress ends, and the result follows.
+    Stopping,
 }
 
 /// All measurements.
@@ -33,70 +49,266 @@ pub(crate) struct Runs {
     /// The rates of the open loops, in messages a second.
     pub(super) rates: BTreeMap<Scenario, u64>,
     pub(super) done: usize,
-    /// Repeats skipped for lack of time, and open loops without a rate.
+    /// Runs skipped for lack of time, and open loops without a rate.
     pub(super) skipped: usize,
     pub(super) planned: usize,
+    /// Pairs that were added because a verdict was not decided.
+    pub(super) more_pairs: usize,
+    /// Scenarios without a run of each model.
+    pub(super) not_measured: Vec<(Scenario, SkipReason)>,
     pub(super) is_interrupted: bool,
     pub(super) elapsed: Duration,
 }
 
-/// Runs `steps`, and calls `show` before each.
+/// Why nothing was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) enum SkipReason {
+    /// The time limit was reached.
+    TimeLimit,
+    /// A signal ended the comparison.
+    Interrupted,
+    /// The rate of an open loop follows from the closed loop, which has no result.
+    NoRate,
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TimeLimit => "since the time limit was reached",
+            Self::Interrupted => "since the comparison was interrupted",
+            Self::NoRate => "since the closed loop has no rate",
+        })
+    }
+}
+
+/// The time since the comparison began.
+pub(super) struct Clock(Instant);
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Self(Instant::now())
+    }
+}
+
+/// What runs a step, and its clock.
+trait Bench {
+    /// Time since the comparison began.
+    fn elapsed(&self) -> Duration;
+
+    /// Whether a signal has arrived.
+    fn is_stopped(&self) -> bool;
+
+    /// Runs `step`, at `rate` in an open loop. Its timeouts are at most `left`. `None` if a signal ended it.
+    fn run(&mut self, step: &Step, rate: Option<u64>, left: Duration)
+    -> Result<Option<Sample>, CompareError>;
+}
+
+/// This machine.
+struct RealBench<'a, S> {
+    clock: Clock,
+    options: &'a CompareOptions,
+    cores: &'a Cores,
+    stop: StopRequest,
+    show: &'a mut S,
+}
+
+/// Runs `steps`, and reports the progress to `show`.
 pub(super) fn run(
     steps: &[Step],
     options: &CompareOptions,
     cores: &Cores,
+    clock: Clock,
     mut show: impl FnMut(Progress),
 ) -> Result<Runs, CompareError> {
     let stop = StopRequest::listen().map_err(CompareError::Signals)?;
-    let began = Instant::now();
-    let mut runs = Runs { planned: steps.len(), ..Runs::default() };
-    let mut left: Duration = steps.iter().map(|step| step.estimate(options)).sum();
-    let mut estimated = Duration::ZERO;
-    // Both models have the same number of runs in a scenario, so a pair is skipped as a whole.
-    let mut decided = None;
-    for step in steps {
-        if stop.is_requested() {
-            runs.is_interrupted = true;
-            break;
+    // Both the run in progress and the runner may notice the signal, which is reported once.
+    let (shared, is_reported) = (RefCell::new(&mut show), Cell::new(false));
+    let report = |progress: Progress| {
+        let is_stopping = matches!(progress, Progress::Stopping);
+        if !is_stopping || !is_reported.replace(true) {
+            shared.borrow_mut()(progress);
         }
-        let pace = pace(began.elapsed(), estimated);
-        let Runs { done, planned, .. } = runs;
-        show(Progress { step: step.to_string(), done, planned, left: left.mul_f64(pace) });
-        let estimate = step.estimate(options);
-        left = left.saturating_sub(estimate);
-        let is_late = options.budget.is_some_and(|budget| began.elapsed() + left.mul_f64(pace) > budget);
-        let pair = (step.scenario, step.repeat);
-        let is_skipped = match decided {
-            Some((of, is_skipped)) if of == pair => is_skipped,
-            _ => is_late && step.repeat >= REPEATS_MIN,
-        };
-        decided = Some((pair, is_skipped));
-        if is_skipped || !runs.find_rate(step, options) {
-            runs.skipped += 1;
-            continue;
-        }
-        estimated += estimate;
-        let rate = runs.rates.get(&step.scenario).copied();
-        let Some(sample) = measure(step, rate, options, cores, &stop)? else {
-            runs.is_interrupted = true;
-            break;
-        };
-        runs.samples.entry((step.scenario, step.model)).or_default().push(sample);
-        runs.done += 1;
-    }
-    runs.elapsed = began.elapsed();
-    Ok(runs)
+    };
+    let mut stopping = report;
+    let mut bench = RealBench { clock, options, cores, stop, show: &mut stopping };
+    Runner::new(&mut bench, options).run(steps, report)
 }
 
-/// The ratio of the time spent to the estimate.
-fn pace(elapsed: Duration, estimated: Duration) -> f64 {
-    if estimated < PACE_MIN { 1.0 } else { elapsed.as_secs_f64() / estimated.as_secs_f64() }
+impl<S: FnMut(Progress)> Bench for RealBench<'_, S> {
+    fn elapsed(&self) -> Duration {
+        self.clock.0.elapsed()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.is_requested()
+    }
+
+    fn run(
+        &mut self,
+        step: &Step,
+        rate: Option<u64>,
+        left: Duration,
+    ) -> Result<Option<Sample>, CompareError> {
+        measure(step, rate, left, self.options, self.cores, &self.stop, &mut || {
+            (self.show)(Progress::Stopping)
+        })
+    }
+}
+
+/// A comparison in progress.
+struct Runner<'a, B> {
+    bench: &'a mut B,
+    options: &'a CompareOptions,
+    pace: Pace,
+    runs: Runs,
+}
+
+impl<'a, B: Bench> Runner<'a, B> {
+    fn new(bench: &'a mut B, options: &'a CompareOptions) -> Self {
+        Self { bench, options, pace: Pace::new(), runs: Runs::default() }
+    }
+
+    fn run(mut self, steps: &[Step], mut show: impl FnMut(Progress)) -> Result<Runs, CompareError> {
+        self.runs.planned = steps.len();
+        let mut left = steps;
+        // Both models have the same number of runs in a scenario, so a pair is skipped as a whole.
+        for pair in steps.chunk_by(|one, other| (one.scenario, one.repeat) == (other.scenario, other.repeat))
+        {
+            if self.runs.is_interrupted {
+                break;
+            }
+            self.run_pair(pair, left, &mut show)?;
+            left = &left[pair.len()..];
+        }
+        while let Some(scenario) = self.next_undecided().filter(|_| !self.runs.is_interrupted) {
+            let repeat = u32::try_from(self.runs.pairs(scenario)).unwrap_or(u32::MAX);
+            let pair: Vec<Step> = plan::pair(scenario, repeat).into();
+            self.runs.planned += pair.len();
+            self.runs.more_pairs += 1;
+            self.run_pair(&pair, &pair, &mut show)?;
+        }
+        self.list_not_measured(steps);
+        self.runs.elapsed = self.bench.elapsed();
+        Ok(self.runs)
+    }
+
+    /// Runs `pair`, one run of each model, if it fits into the time limit. `left` are all runs that are left.
+    fn run_pair(
+        &mut self,
+        pair: &[Step],
+        left: &[Step],
+        show: &mut impl FnMut(Progress),
+    ) -> Result<(), CompareError> {
+        let is_known = pair.iter().all(|step| self.runs.find_rate(step, self.options));
+        let whole = pair.iter().map(|step| step.estimate(self.options)).sum();
+        if !is_known || !self.fits(whole) {
+            self.runs.skipped += pair.len();
+            return Ok(());
+        }
+        for (index, step) in pair.iter().enumerate() {
+            if self.bench.is_stopped() {
+                show(Progress::Stopping);
+                self.runs.is_interrupted = true;
+                return Ok(());
+            }
+            let estimate = step.estimate(self.options);
+            // The first run may have been slower than all before.
+            if !self.fits(estimate) {
+                self.runs.skipped += 1;
+                continue;
+            }
+            let rest = left[index..].iter().map(|step| step.estimate(self.options)).sum();
+            let Runs { done, planned, .. } = self.runs;
+            let left = self.time_left().min(self.pace.probable(rest));
+            show(Progress::Run { step: step.to_string(), done, planned, left });
+            let began = self.bench.elapsed();
+            let rate = self.runs.rates.get(&step.scenario).copied();
+            let Some(sample) = self.bench.run(step, rate, self.time_left())? else {
+                self.runs.is_interrupted = true;
+                return Ok(());
+            };
+            self.pace.ran(estimate, self.bench.elapsed().saturating_sub(began));
+            self.runs.samples.entry((step.scenario, step.model)).or_default().push(sample);
+            self.runs.done += 1;
+        }
+        Ok(())
+    }
+
+    fn time_left(&self) -> Duration {
+        let budget = self.options.budget.unwrap_or(Duration::MAX);
+        budget.saturating_sub(RESULT_TIME).saturating_sub(self.bench.elapsed())
+    }
+
+    /// Whether runs with this estimate end within the time limit, even if they are slow.
+    fn fits(&self, estimate: Duration) -> bool {
+        self.options.budget.is_none() || self.pace.cautious(estimate) <= self.time_left()
+    }
+
+    /// What needs another pair: of those that fit into the time, the one that is nearest to a decision. The CPU time of
+    /// a message comes first.
+    fn next_undecided(&self) -> Option<Scenario> {
+        let until = self.options.more_pairs_until?;
+        let time_left = self.time_left().min(until.saturating_sub(self.bench.elapsed()));
+        let scenarios = self.runs.samples.keys().map(|(scenario, _)| *scenario);
+        let fits = |scenario: &Scenario| {
+            let estimates = plan::pair(*scenario, 0).map(|step| step.estimate(self.options));
+            self.pace.cautious(estimates.iter().sum()) <= time_left
+        };
+        let open =
+            scenarios.filter(|it| it.load == Load::Closed && self.runs.pairs(*it) < PAIRS_MAX).filter(fits);
+        open.filter_map(|scenario| Some((self.runs.missing_pairs(scenario)?, scenario)))
+            .min_by_key(|(missing, _)| *missing)
+            .map(|(_, scenario)| scenario)
+    }
+
+    fn list_not_measured(&mut self, steps: &[Step]) {
+        for pair in steps.chunk_by(|one, other| one.scenario == other.scenario) {
+            let scenario = pair[0].scenario;
+            if pair.iter().all(|step| self.runs.samples.contains_key(&(scenario, step.model))) {
+                continue;
+            }
+            let why = if self.runs.is_interrupted {
+                SkipReason::Interrupted
+            } else if pair.iter().all(|step| self.runs.find_rate(step, self.options)) {
+                SkipReason::TimeLimit
+            } else {
+                SkipReason::NoRate
+            };
+            self.runs.not_measured.push((scenario, why));
+        }
+    }
 }
 
 impl Runs {
     /// The runs of the loop and of threads in a scenario, in their order.
     pub(super) fn of_models(&self, scenario: Scenario) -> [&[Sample]; 2] {
         MODELS.map(|model| self.samples.get(&(scenario, model)).map_or(&[][..], Vec::as_slice))
+    }
+
+    /// Completed pairs of runs in a scenario.
+    fn pairs(&self, scenario: Scenario) -> usize {
+        let [by_loop, by_threads] = self.of_models(scenario);
+        by_loop.len().min(by_threads.len())
+    }
+
+    /// Which measure is not decided, and how many pairs it probably needs; `None` if both are, or if the models cannot
+    /// be compared.
+    fn missing_pairs(&self, scenario: Scenario) -> Option<(usize, usize)> {
+        let [by_loop, by_threads] = self.of_models(scenario);
+        if by_loop.len() != by_threads.len() || !pairs::is_compared(scenario, by_loop, by_threads) {
+            return None;
+        }
+        MEASURES.iter().enumerate().find_map(|(priority, measure)| {
+            match pairs::verdict(*measure, scenario, by_loop, by_threads) {
+                None => Some((priority, 1)),
+                Some(verdict) if verdict.decision == Decision::Undecided => {
+                    Some((priority, verdict.more_pairs.unwrap_or(usize::MAX)))
+                }
+                Some(_) => None,
+            }
+        })
     }
 
     /// Finds the rate of an open loop, which follows from the closed loop; `false` if there is none.
@@ -136,57 +348,11 @@ impl Runs {
 /// The rate of the open loop, in percent of the rate of the slower model in the closed loop.
 pub(super) const OPEN_PERCENT: u32 = 50;
 
-/// Repeats that are never skipped.
-const REPEATS_MIN: u32 = 2;
+/// Pairs of runs after which a scenario is left undecided.
+const PAIRS_MAX: usize = 20;
 
-/// Estimated time of the completed runs from which the pace is reliable.
-const PACE_MIN: Duration = Duration::from_secs(2);
+/// Time to compute and to write the result.
+const RESULT_TIME: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::compare::options::Workload;
-
-    fn scenario(load: Load) -> Scenario {
-        Scenario { workload: Workload::AllActive, connections: 10, load }
-    }
-
-    fn step(load: Load) -> Step {
-        Step { scenario: scenario(load), model: Model::Loop, repeat: 0 }
-    }
-
-    fn measured(rates: [f64; 2]) -> Runs {
-        let sample = |rate| vec![Sample { rate, ..Sample::default() }];
-        let samples = MODELS.into_iter().zip(rates);
-        let samples = samples.map(|(model, rate)| ((scenario(Load::Closed), model), sample(rate))).collect();
-        Runs { samples, ..Runs::default() }
-    }
-
-    #[test]
-    fn the_rate_of_an_open_loop_is_half_that_of_the_slower_model() {
-        let options = CompareOptions::full("loopline".into());
-        let mut runs = measured([3000.0, 1000.0]);
-        assert!(runs.find_rate(&step(Load::Open), &options));
-        assert!(runs.find_rate(&step(Load::Percent(80)), &options));
-        assert_eq!(runs.rates[&scenario(Load::Open)], 500);
-        assert_eq!(runs.rates[&scenario(Load::Percent(80))], 800);
-        let with_rate = CompareOptions { rate: Some(7), ..options };
-        let mut runs = measured([3000.0, 1000.0]);
-        assert!(runs.find_rate(&step(Load::Open), &with_rate));
-        assert_eq!(runs.rates[&scenario(Load::Open)], 7);
-    }
-
-    #[test]
-    fn an_open_loop_without_a_rate_is_skipped() {
-        let options = CompareOptions::full("loopline".into());
-        assert!(!measured([3000.0, 0.0]).find_rate(&step(Load::Open), &options));
-        assert!(!Runs::default().find_rate(&step(Load::Open), &options));
-    }
-
-    #[test]
-    fn the_remaining_time_follows_from_the_pace_so_far() {
-        let seconds = Duration::from_secs;
-        assert!((pace(seconds(30), seconds(10)) - 3.0).abs() < 1e-9);
-        assert!((pace(seconds(30), seconds(1)) - 1.0).abs() < 1e-9, "too early");
-    }
-}
+mod tests;

@@ -85,6 +85,7 @@ const FACILITIES: &[Facility] = &[
             "compare/child",
             "compare/measure",
             "compare/process_stats",
+            "compare/quietness",
             "compare/runner",
             "report/utc_time",
         ],

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use super::cells::cell;
 use super::crossover::crossover;
 use super::pairs;
-use super::scalability::Fit;
+use super::scalability::{Fit, POINTS_MIN};
 use super::sentence::sentence;
 use super::statistics::Estimate;
 use super::verdict::{Measure, Verdict};
 use crate::compare::capacities::Capacities;
 use crate::compare::cores::Split;
-use crate::compare::measure::Sample;
 use crate::compare::options::{CompareOptions, Workload};
-use crate::compare::plan::{self, Load, MODELS, Scenario};
+use crate::compare::plan::{Load, MODELS, Scenario};
+use crate::compare::quietness::Quietness;
 use crate::compare::result::{
-    Cell, Comparison, Generator, Machine, Mark, Memory, Scalability, Settings, Stack, WorkloadVerdict,
+    Cell, Comparison, Machine, Memory, NotMeasured, Scalability, Settings, Stack, WorkloadVerdict,
 };
 use crate::compare::runner::Runs;
 use crate::load::stats::summary::LoadModel;
@@ -23,9 +24,10 @@ use crate::server::options::Model;
 use crate::units::float;
 
 /// The result of `runs`.
-pub(crate) fn comparison(
+pub(in crate::compare) fn comparison(
     options: &CompareOptions,
     machine: Machine,
+    quietness: Quietness,
     connections: &[u32],
     runs: &Runs,
     pinned: Option<&Split>,
@@ -34,12 +36,26 @@ pub(crate) fn comparison(
     let cells = |is_wanted: fn(Load) -> bool| -> Vec<Cell> {
         let samples = runs.samples.iter().filter(|((scenario, _), _)| is_wanted(scenario.load));
         samples
-            .map(|((scenario, model), samples)| cell(*scenario, *model, samples, runs, capacities))
+            .map(|((scenario, model), samples)| {
+                cell(*scenario, *model, samples, runs, capacities, quietness.kernel_noise_bytes)
+            })
             .collect()
     };
     let measured = cells(|load| matches!(load, Load::Closed | Load::Open));
-    let stacks = cells(|load| matches!(load, Load::Stack(_)));
-    let stacks = stacks.iter().zip(plan::STACKS);
+    let stacks = runs.samples.iter().filter_map(|((scenario, model), samples)| match scenario.load {
+        Load::Stack(bytes) => {
+            let noise = quietness.kernel_noise_bytes;
+            let cell = cell(*scenario, *model, samples, runs, capacities, noise);
+            Some(stack(&cell, bytes, &measured))
+        }
+        Load::Closed | Load::Open | Load::Percent(_) => None,
+    });
+    let not_measured = runs.not_measured.iter().map(|(scenario, why)| NotMeasured {
+        workload: scenario.workload,
+        connections: scenario.connections,
+        scenario: scenario.to_string(),
+        why: *why,
+    });
     Comparison {
         machine,
         settings: Settings {
@@ -54,62 +70,17 @@ pub(crate) fn comparison(
         planned: runs.planned,
         done: runs.done,
         skipped: runs.skipped,
+        more_pairs: runs.more_pairs,
+        not_measured: not_measured.collect(),
         interrupted: runs.is_interrupted,
         elapsed_seconds: runs.elapsed.as_secs_f64(),
         verdicts: options.workloads.iter().map(|workload| verdict(*workload, runs, &measured)).collect(),
         memory: MODELS.map(|model| memory(model, &measured)).into(),
-        stacks: stacks.map(|(cell, bytes)| stack(cell, bytes, &measured)).collect(),
+        stacks: stacks.collect(),
         latency_by_rate: cells(|load| matches!(load, Load::Percent(_))),
         scalability: MODELS.map(|model| scalability(model, &measured)).into(),
         cells: measured,
-    }
-}
-
-fn cell(scenario: Scenario, model: Model, samples: &[Sample], runs: &Runs, capacities: &Capacities) -> Cell {
-    let completed = || samples.iter().filter(|sample| sample.server_ended.is_none());
-    let of = |pick: fn(&Sample) -> Option<f64>| Estimate::of(completed().filter_map(pick));
-    let median = |pick: fn(&Sample) -> Option<f64>| of(pick).map(|estimate| estimate.median);
-    let invalid = || completed().filter_map(|sample| sample.invalid);
-    let generator_limit = invalid().next().filter(|_| invalid().count() * 2 > completed().count());
-    let ended = samples.iter().filter_map(|sample| sample.server_ended.clone());
-    let mut marks: Vec<Mark> = ended.map(Mark::ServerEnded).collect();
-    marks.dedup();
-    marks.extend(generator_limit.map(Mark::GeneratorLimited));
-    Cell {
-        workload: scenario.workload,
-        connections: scenario.connections,
-        model,
-        load: match scenario.load {
-            Load::Open | Load::Percent(_) => LoadModel::Open,
-            Load::Closed | Load::Stack(_) => LoadModel::Closed,
-        },
-        offered_rate: runs.rates.get(&scenario).copied(),
-        rate: of(|sample| Some(sample.rate)),
-        cpu_us_per_message: of(|sample| sample.cpu_us_per_message),
-        p50_us: of(|sample| sample.p50),
-        p99_us: of(|sample| sample.p99),
-        p99_9_us: of(|sample| sample.p99_9),
-        user_bytes: of(|sample| sample.user_bytes),
-        kernel_stack_bytes: of(|sample| sample.kernel_stack_bytes),
-        slab_bytes: of(|sample| sample.slab_bytes),
-        threads: of(|sample| sample.threads),
-        voluntary_switches: of(|sample| sample.voluntary),
-        involuntary_switches: of(|sample| sample.involuntary),
-        opened: median(|sample| Some(float(sample.opened))),
-        failed: completed().map(|sample| sample.failed).sum(),
-        // With a connection per message, a failed connection is a failed message.
-        limited_by: completed()
-            .find_map(|sample| sample.limited_by)
-            .filter(|_| scenario.workload != Workload::Churn)
-            .map(|limit| capacities.limit_name(model, limit)),
-        generator: Generator {
-            busy: median(|sample| Some(sample.generator_busy)),
-            cpu_seconds: median(|sample| Some(sample.generator_cpu_seconds)),
-            lag_p99_us: median(|sample| sample.lag_p99),
-            was_the_limit: generator_limit.is_some(),
-            why: generator_limit,
-        },
-        marks,
+        quietness,
     }
 }
 
@@ -200,15 +171,18 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
     let is_wide = points.iter().any(|point| (point.0 - x).abs() >= SLOPE_DISTANCE_MIN);
     let across: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
     let along: f64 = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
-    (is_wide && across > 0.0).then(|| along / across)
+    // A negative slope is noise: memory does not shrink with connections.
+    (is_wide && across > 0.0).then(|| along / across).filter(|each| *each >= 0.0)
 }
 
 fn stack(cell: &Cell, stack_bytes: usize, cells: &[Cell]) -> Stack {
     // The memory of the process itself is nearly that with the fewest connections.
     let fewest = closed_loop(Model::Threads, &[Workload::AllActive], cells).min_by_key(|it| it.connections);
     let base = fewest.and_then(|cell| cell.user_bytes);
-    let each =
-        |all: Estimate| Some((all.median - base?.median) / cell.opened.filter(|opened| *opened > 0.0)?);
+    let each = |all: Estimate| {
+        let each = (all.median - base?.median) / cell.opened.filter(|opened| *opened > 0.0)?;
+        (each >= 0.0).then_some(each)
+    };
     Stack {
         stack_bytes,
         connections: cell.connections,
@@ -220,12 +194,15 @@ fn stack(cell: &Cell, stack_bytes: usize, cells: &[Cell]) -> Stack {
 
 fn scalability(model: Model, cells: &[Cell]) -> Scalability {
     let counted = closed_loop(model, &[Workload::AllActive], cells);
-    let points = counted.filter_map(|cell| Some((cell.opened?, cell.rate?.median)));
-    let fit = Fit::of(&points.collect::<Vec<_>>());
+    let points: Vec<(f64, f64)> =
+        counted.filter_map(|cell| Some((cell.opened?, cell.rate?.median))).collect();
+    let (fit, known) = (Fit::of(&points), points.len());
     let sentence = match &fit {
-        None => "no fit: too few points".into(),
+        None => format!(
+            "not fitted: the law has 3 parameters and needs at least {POINTS_MIN} points, here {known}"
+        ),
         Some(fit) if !fit.is_good() => format!(
-            "no fit: the law explains {} of the variance of {} points",
+            "not fitted: the law explains {} of the variance of {} points",
             format::share(fit.r_squared.max(0.0)),
             fit.points
         ),

@@ -1,5 +1,6 @@
 //! From measured runs to findings: pure functions.
 
+mod cells;
 pub(crate) mod crossover;
 pub(crate) mod findings;
 pub(crate) mod pairs;

@@ -23,11 +23,17 @@ pub(crate) struct Fit {
 }
 
 impl Fit {
-    /// Fits the law to `points` of connections and throughput, by least squares of the relative error of `N / X`,
+    /// Fits the law to `points` of connections and throughput, of which there must be more than parameters, by least squares of the relative error of `N / X`,
     /// which is linear in `1/λ`, `σ/λ` and `κ/λ`. Neither `σ` nor `κ` is negative.
     #[must_use]
     pub(crate) fn of(points: &[(f64, f64)]) -> Option<Self> {
         let points: Vec<(f64, f64)> = points.iter().copied().filter(|(n, x)| *n >= 1.0 && *x > 0.0).collect();
+        let mut counts: Vec<u64> = points.iter().map(|(n, _)| n.to_bits()).collect();
+        counts.sort_unstable();
+        counts.dedup();
+        if counts.len() < POINTS_MIN {
+            return None;
+        }
         // Where a parameter would be negative, it is held at zero and the others are fitted again.
         let subsets = [[true, true, true], [true, true, false], [true, false, true], [true, false, false]];
         let fits = subsets.into_iter().filter_map(|free| Some((free, solve(&points, free)?)));
@@ -56,10 +62,10 @@ impl Fit {
         (self.kappa > 0.0 && self.sigma < 1.0).then(|| ((1.0 - self.sigma) / self.kappa).sqrt())
     }
 
-    /// Whether there are enough points, and the law explains enough of their variance.
+    /// Whether the law explains enough of the variance.
     #[must_use]
     pub(crate) fn is_good(&self) -> bool {
-        self.points >= POINTS_MIN && self.r_squared >= R_SQUARED_MIN
+        self.r_squared >= R_SQUARED_MIN
     }
 
     fn explains(&self, points: &[(f64, f64)]) -> f64 {
@@ -84,9 +90,6 @@ fn error(points: &[(f64, f64)], a: [f64; 3]) -> f64 {
 
 /// Least squares of the terms that are `free`; the others are zero.
 fn solve(points: &[(f64, f64)], free: [bool; 3]) -> Option<[f64; 3]> {
-    if points.len() < free.iter().filter(|free| **free).count() {
-        return None;
-    }
     // The terms differ by many powers of ten, so each is scaled to the same length.
     let mut scale = [0.0; 3];
     for point in points {
@@ -142,8 +145,8 @@ fn count(points: &[(f64, f64)]) -> f64 {
     points.len() as f64
 }
 
-/// With fewer points, three parameters fit nearly anything.
-const POINTS_MIN: usize = 5;
+/// With fewer numbers of connections, three parameters fit nearly anything.
+pub(super) const POINTS_MIN: usize = 5;
 
 /// The share of the variance that a fit must explain.
 const R_SQUARED_MIN: f64 = 0.9;
@@ -187,7 +190,9 @@ mod tests {
 
     #[test]
     fn few_points_or_scattered_points_are_no_good_fit() {
-        assert!(!Fit::of(&points(1.0, 0.1, 0.0)[..4]).unwrap().is_good());
+        assert_eq!(Fit::of(&points(1.0, 0.1, 0.0)[..4]), None);
+        let twice = [&points(1.0, 0.1, 0.0)[..4], &points(1.0, 0.1, 0.0)[..4]].concat();
+        assert_eq!(Fit::of(&twice), None, "the same four numbers of connections");
         let zigzag: Vec<_> = COUNTS.into_iter().zip([1.0, 9.0, 1.0, 9.0, 1.0, 9.0]).collect();
         assert!(!Fit::of(&zigzag).unwrap().is_good());
         assert_eq!(Fit::of(&[]), None);

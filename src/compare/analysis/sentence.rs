@@ -149,13 +149,13 @@ mod tests {
         let mut both = verdicts(Measure::Rate, &[(10, &[3.5, 3.6, 3.7]), (100, &[3.5, 3.6, 3.7])]);
         both[0].qualifications = vec![Qualification::GeneratorLimited(Model::Loop)];
         both[1].qualifications =
-            vec![Qualification::GeneratorLimited(Model::Loop), Qualification::OtherPrograms(Model::Threads)];
+            vec![Qualification::GeneratorLimited(Model::Loop), Qualification::OtherPrograms];
         let text = sentence(Measure::Rate, &both.iter().collect::<Vec<_>>(), &[10, 100]);
         assert!(text.starts_with("the loop handles 3.6 times as many messages a second"), "{text}");
         assert!(
             text.ends_with(
                 "; the generator was the limit of the loop at 10 and 100 connections, which may handle more; other \
-                 programs delayed the generator in runs of threads at 100 connections"
+                 programs delayed the generator at 100 connections"
             ),
             "{text}"
         );

@@ -69,8 +69,8 @@ pub(crate) enum Decision {
 pub(crate) enum Qualification {
     /// The generator was the limit of this model in most runs.
     GeneratorLimited(Model),
-    /// Other programs delayed the generator in most runs of this model.
-    OtherPrograms(Model),
+    /// Other programs delayed the generator in most pairs.
+    OtherPrograms,
 }
 
 impl Verdict {
@@ -193,12 +193,7 @@ impl Qualification {
             Self::GeneratorLimited(Model::Threads) => {
                 format!("the generator was the limit of threads{at}, which may handle more")
             }
-            Self::OtherPrograms(Model::Loop) => {
-                format!("other programs delayed the generator in runs of the loop{at}")
-            }
-            Self::OtherPrograms(Model::Threads) => {
-                format!("other programs delayed the generator in runs of threads{at}")
-            }
+            Self::OtherPrograms => format!("other programs delayed the generator{at}"),
         }
     }
 }
@@ -218,6 +213,11 @@ impl Serialize for Qualification {
 /// Half the width of the interval of the mean.
 fn half_width(deviation: f64, pairs: usize) -> f64 {
     quantile(pairs - 1) * deviation / small(pairs).sqrt()
+}
+
+/// The smallest ratio that `pairs` decide if their logarithms deviate by `deviation`; `None` if no ratio is decided.
+pub(in crate::compare) fn smallest_difference(deviation: f64, pairs: usize) -> Option<f64> {
+    (pairs >= PAIRS_MIN).then(|| MARGIN * half_width(deviation, pairs).exp())
 }
 
 /// How many pairs must follow until the interval is narrow enough, if mean and deviation stay what they are.

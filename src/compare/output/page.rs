@@ -226,7 +226,8 @@ const KEYS: [&str; 3] = ["connections", "model", "marks"];
 
 const RESULTS: [&str; 6] = ["rate", "from–to", "CPU per message", "p50", "p99", "p99.9"];
 
-const RESOURCES: [&str; 5] = ["threads", "switches/s", "forced/s", "memory", "generator busy"];
+const RESOURCES: [&str; 5] =
+    ["threads", "voluntary switches/s", "involuntary switches/s", "memory", "generator busy"];
 
 #[cfg(test)]
 mod tests {

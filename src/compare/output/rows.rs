@@ -5,7 +5,7 @@ use std::mem::discriminant;
 use crate::compare::analysis::statistics::Estimate;
 use crate::compare::plan::model_name;
 use crate::compare::result::{Cell, Comparison, Mark, Memory};
-use crate::load::stats::invalid::InvalidReason;
+use crate::compare::runner::SkipReason;
 use crate::report::format::{
     NONE, bytes, connections, count, number, optional, rate, rounded, share, time_us,
 };
@@ -28,8 +28,10 @@ pub(super) const COLUMNS: [CellColumn; 16] = [
     (Some("p99"), Some("p99"), |cell| median(cell.p99_us, time_us)),
     (Some("p99.9"), Some("p99.9"), |cell| median(cell.p99_9_us, time_us)),
     (Some("threads"), Some("threads"), |cell| median(cell.threads, rounded)),
-    (Some("switches/s"), Some("switches/s"), |cell| median(cell.voluntary_switches, rounded)),
-    (Some("forced/s"), Some("forced/s"), |cell| median(cell.involuntary_switches, rounded)),
+    (Some("voluntary/s"), Some("voluntary switches/s"), |cell| median(cell.voluntary_switches, rounded)),
+    (Some("involuntary/s"), Some("involuntary switches/s"), |cell| {
+        median(cell.involuntary_switches, rounded)
+    }),
     (Some("memory"), Some("memory"), |cell| median(cell.user_bytes, in_bytes)),
     (None, Some("generator busy"), |cell| optional(cell.generator.busy, share)),
     (Some(""), Some("marks"), signs),
@@ -60,13 +62,7 @@ fn range(cell: &Cell) -> String {
 
 /// The signs at the end of a row; [`explanations`] has their meaning.
 fn signs(cell: &Cell) -> String {
-    let mut signs = Vec::new();
-    if cell.generator.was_the_limit {
-        signs.push("G".to_owned());
-    }
-    if end_of_server(cell).is_some() {
-        signs.push("!".into());
-    }
+    let mut signs = signs_of(&cell.marks);
     if cell.limited_by.is_some() {
         signs.push("L".into());
     }
@@ -76,12 +72,30 @@ fn signs(cell: &Cell) -> String {
     signs.join(" ")
 }
 
-/// How a server of the cell ended, if one ended before its run.
-fn end_of_server(cell: &Cell) -> Option<&String> {
-    cell.marks.iter().find_map(|mark| match mark {
-        Mark::ServerEnded(how) => Some(how),
-        Mark::GeneratorLimited(_) => None,
-    })
+/// The sign of each kind of mark, once.
+pub(super) fn signs_of(marks: &[Mark]) -> Vec<String> {
+    let mut signs: Vec<String> = marks.iter().map(|mark| sign(mark).to_owned()).collect();
+    signs.dedup();
+    signs
+}
+
+fn sign(mark: &Mark) -> &'static str {
+    match mark {
+        Mark::GeneratorLimited(_) => "G",
+        Mark::ServerEnded(_) => "!",
+        Mark::NoReplies { .. } => "0",
+    }
+}
+
+/// Whether two marks have the same kind of reason.
+fn is_alike(one: &Mark, other: &Mark) -> bool {
+    match (one, other) {
+        (Mark::GeneratorLimited(one), Mark::GeneratorLimited(other)) => {
+            discriminant(one) == discriminant(other)
+        }
+        (Mark::NoReplies { .. }, Mark::NoReplies { .. }) => true,
+        (one, other) => one == other,
+    }
 }
 
 /// The meaning of the signs: the sign, the cell, and the reason. Cells with the same kind of reason share a line.
@@ -92,22 +106,22 @@ pub(super) fn explanations(comparison: &Comparison) -> Vec<[String; 3]> {
         let (connections, model) = (connections(cell.connections.into()), model_name(cell.model));
         format!("{}, {connections}, {model}, {load}", cell.workload.name())
     };
-    let mut kinds: Vec<(InvalidReason, &Cell, usize)> = Vec::new();
-    for (why, cell) in cells().filter_map(|cell| Some((cell.generator.why?, cell))) {
-        match kinds.iter_mut().find(|(other, ..)| discriminant(other) == discriminant(&why)) {
+    let of_cells = cells().flat_map(|cell| cell.marks.iter().map(move |mark| (name(cell), mark)));
+    let of_stacks = comparison.stacks.iter().flat_map(|stack| {
+        let name = format!("threads with stacks of {}", bytes(stack.stack_bytes as u64));
+        stack.marks.iter().map(move |mark| (name.clone(), mark))
+    });
+    let mut kinds: Vec<(&Mark, String, usize)> = Vec::new();
+    for (name, mark) in of_cells.chain(of_stacks) {
+        match kinds.iter_mut().find(|(other, ..)| is_alike(other, mark)) {
             Some((.., count)) => *count += 1,
-            None => kinds.push((why, cell, 1)),
+            None => kinds.push((mark, name, 1)),
         }
     }
-    let limited = kinds.into_iter().map(|(why, first, count)| {
-        let first = name(first);
-        [
-            "G".into(),
-            if count == 1 { first } else { format!("{count} cells, the first {first}") },
-            why.to_string(),
-        ]
+    let marked = kinds.into_iter().map(|(mark, first, count)| {
+        let where_from = if count == 1 { first } else { format!("{count} cells, the first {first}") };
+        [sign(mark).into(), where_from, mark.to_string()]
     });
-    let ended = cells().filter_map(|cell| Some(["!".into(), name(cell), end_of_server(cell)?.clone()]));
     let stopped = cells().filter_map(|cell| {
         let limit = cell.limited_by.as_ref()?;
         Some([
@@ -116,7 +130,23 @@ pub(super) fn explanations(comparison: &Comparison) -> Vec<[String; 3]> {
             format!("{} were open, limited by {limit}", optional(cell.opened, rounded)),
         ])
     });
-    limited.chain(ended).chain(stopped).collect()
+    marked.chain(stopped).collect()
+}
+
+/// What was not measured, a line for each reason.
+pub(super) fn not_measured(comparison: &Comparison) -> Vec<String> {
+    let reasons = [SkipReason::TimeLimit, SkipReason::Interrupted, SkipReason::NoRate];
+    let line = |why: SkipReason| {
+        let names: Vec<&str> =
+            comparison.not_measured.iter().filter(|it| it.why == why).map(|it| &it.scenario[..]).collect();
+        let what = match names[..] {
+            [] => return None,
+            [one] => one.to_owned(),
+            [first, .., last] => format!("{} scenarios, from {first} to {last}", names.len()),
+        };
+        Some(format!("not measured, {why}: {what}"))
+    };
+    reasons.into_iter().filter_map(line).collect()
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes, to three digits")]

@@ -4,64 +4,84 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use super::rows::{COLUMNS, CellValue, explanations, in_bytes, memory_row};
+use super::rows::{COLUMNS, CellValue, explanations, in_bytes, memory_row, not_measured, signs_of};
 use crate::compare::analysis::findings::pairs;
 use crate::compare::options::Workload;
 use crate::compare::plan::model_name;
-use crate::compare::result::{Cell, Comparison, Mark, Stack};
+use crate::compare::result::{Cell, Comparison, Stack};
 use crate::load::stats::summary::LoadModel;
 use crate::report::format::{bytes, count, optional, rate, time_us};
 
 /// The whole result.
 #[must_use]
 pub(crate) fn table(comparison: &Comparison) -> String {
-    let mut text = String::new();
+    let mut text = format!("{}\n\n", comparison.quietness.sentence);
     for workload in &comparison.settings.workloads {
         let of = |load| {
             let pairs = pairs(*workload, load, &comparison.cells);
             pairs.into_iter().flat_map(|(_, sides)| sides).flatten().collect::<Vec<&Cell>>()
         };
-        let closed = cells(&of(LoadModel::Closed), &["offered"]);
-        let description = workload.description();
-        append(&mut text, format_args!("{}: {description}, closed loop\n{closed}\n", workload.name()));
-        let open = of(LoadModel::Open);
-        if !open.is_empty() {
-            let open = cells(&open, &["from–to", "threads", "switches/s", "forced/s", "memory"]);
-            append(
-                &mut text,
-                format_args!("{}: open loop, the same rate for both\n{open}\n", workload.name()),
-            );
-        }
+        let (name, description) = (workload.name(), workload.description());
+        let closed = format!("{name}: {description}, closed loop");
+        put(&mut text, &closed, &of(LoadModel::Closed), &["offered"]);
+        let without = ["from–to", "threads", "voluntary/s", "involuntary/s", "memory"];
+        put(&mut text, &format!("{name}: open loop, the same rate for both"), &of(LoadModel::Open), &without);
     }
-    append(&mut text, format_args!("memory per connection\n{}\n", memory(comparison)));
+    if comparison.cells.is_empty() {
+        text += "nothing was measured\n";
+    } else {
+        append(&mut text, format_args!("memory per connection\n{}\n", memory(comparison)));
+    }
     if !comparison.stacks.is_empty() {
         append(&mut text, format_args!("threads by stack size\n{}\n", stacks(comparison)));
     }
     append(&mut text, format_args!("{}", notes(comparison)));
-    for verdict in &comparison.verdicts {
+    for verdict in comparison.verdicts.iter().filter(|_| !comparison.cells.is_empty()) {
         for sentence in verdict.cost.iter().chain([&verdict.sentence]) {
             append(&mut text, format_args!("{}: {sentence}\n", verdict.workload.name()));
         }
     }
-    for it in &comparison.scalability {
+    for it in comparison.scalability.iter().filter(|_| !comparison.cells.is_empty()) {
         let all = Workload::AllActive.name();
         append(&mut text, format_args!("{all}, scalability of {}: {}\n", model_name(it.model), it.sentence));
     }
     let (done, planned) = (count(comparison.done as u64), count(comparison.planned as u64));
     let took = time_us(comparison.elapsed_seconds * 1e6);
     let how = if comparison.interrupted { "interrupted: " } else { "" };
-    let rest = match comparison.skipped {
+    let number = |number: usize, what: &str| match number {
         0 => String::new(),
-        skipped => format!(", {} skipped", count(skipped as u64)),
+        number => format!(", {} {what}", count(number as u64)),
     };
-    append(&mut text, format_args!("{how}{done} of {planned} runs in {took}{rest}\n"));
+    let more = number(2 * comparison.more_pairs, "of them to decide what was not decided");
+    let skipped = number(comparison.skipped, "skipped");
+    append(&mut text, format_args!("{how}{done} of {planned} runs in {took}{more}{skipped}\n"));
     text
+}
+
+/// Appends a table, unless it is empty.
+fn put(text: &mut String, title: &str, rows: &[&Cell], without: &[&str]) {
+    if !rows.is_empty() {
+        append(text, format_args!("{title}\n{}\n", cells(rows, without)));
+    }
 }
 
 fn notes(comparison: &Comparison) -> String {
     let mut text = String::new();
     for [sign, cell, why] in explanations(comparison) {
         append(&mut text, format_args!("{sign}  {cell}: {why}\n"));
+    }
+    for line in not_measured(comparison) {
+        append(&mut text, format_args!("{line}\n"));
+    }
+    if !comparison.cells.is_empty() {
+        let noise = in_bytes(comparison.quietness.kernel_noise_bytes);
+        append(
+            &mut text,
+            format_args!(
+                "voluntary/s, involuntary/s: context switches of the server, to wait and by preemption\n\
+                 kernel stacks and sockets that grew by less than {noise} are not distinguished from other activity: –\n"
+            ),
+        );
     }
     match &comparison.settings.pinned {
         Some(split) => {
@@ -96,7 +116,7 @@ fn stacks(comparison: &Comparison) -> Table {
             count(it.connections.into()),
             optional(it.user_bytes_per_connection, in_bytes),
             optional(it.rate, rate),
-            it.marks.iter().map(Mark::to_string).collect::<Vec<_>>().join(", "),
+            signs_of(&it.marks).join(" "),
         ]
     };
     grid(&["stack", "connections", "memory per thread", "rate", ""], comparison.stacks.iter().map(row))
@@ -126,20 +146,56 @@ fn append(text: &mut String, what: std::fmt::Arguments<'_>) {
 mod tests {
     use super::*;
     use crate::compare::fixtures;
+    use crate::compare::result::Mark;
+    use crate::compare::runner::SkipReason;
 
     #[test]
     fn the_table_has_the_verdicts_and_the_explanations_of_its_signs() {
         let text = table(&fixtures::comparison());
         for part in [
-            "all-active: the loop needs 1.43 times less CPU a message at 10,000 connections (95 % interval",
+            "all-active: the loop needs 1.4",
             "threads stop at 16,278 connections (memory maps of a process)",
             "G  7 cells, the first all-active, 100 connections, loop, closed loop: the generator was busy 97 %",
-            "!  all-active, 10 connections, threads, closed loop: killed by signal 9",
+            "!  2 cells, the first all-active, 10 connections, threads, closed loop: killed by signal 9",
             "server on processor 0, generator on 1",
+            "the machine is quiet: ",
+            "not measured, since the time limit was reached: all-active, 1,000 connections, stacks of 8 MiB",
+            "grew by less than 128 KiB are not distinguished",
+            " voluntary/s  involuntary/s ",
+            ", 8 of them to decide what was not decided",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
         let widest = text.lines().filter(|line| line.starts_with(' ')).map(|line| line.chars().count()).max();
         assert!(widest.is_some_and(|widest| widest <= 132), "{widest:?}: {text}");
+    }
+
+    #[test]
+    fn signs_of_stacks_are_explained_like_those_of_cells() {
+        let mut comparison = fixtures::comparison();
+        comparison.stacks[1].marks = vec![Mark::NoReplies { runs: 1, of: 1 }];
+        let text = table(&comparison);
+        assert!(
+            text.contains("0  threads with stacks of 256 KiB: no message was answered in 1 of 1 runs"),
+            "{text}"
+        );
+        let row = text.lines().find(|line| line.trim_start().starts_with("256 KiB")).unwrap();
+        assert!(row.trim_end().ends_with("/s  0"), "{row}");
+    }
+
+    #[test]
+    fn a_comparison_that_was_interrupted_at_once_has_no_empty_tables() {
+        let mut nothing = fixtures::comparison();
+        nothing.cells.clear();
+        nothing.latency_by_rate.clear();
+        nothing.stacks.clear();
+        nothing.interrupted = true;
+        nothing.not_measured[0].why = SkipReason::Interrupted;
+        let text = table(&nothing);
+        assert!(
+            text.contains("nothing was measured\nnot measured, since the comparison was interrupted: "),
+            "{text}"
+        );
+        assert!(!text.contains("conns") && !text.contains("model"), "{text}");
     }
 }
