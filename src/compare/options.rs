@@ -40,6 +40,7 @@ pub(crate) struct CompareOptions {
     pub budget: Option<Duration>,
     /// Time until which scenarios that are not decided get more pairs of runs, in seconds; null: they get none.
     #[serde(rename = "more_pairs_until_seconds", serialize_with = "optional_seconds")]
+    #[cfg_attr(test, schemars(with = "Option<f64>"))]
     pub more_pairs_until: Option<Duration>,
     /// The service, which is on TCP and keeps the stream open.
     #[serde(skip)]

@@ -104,8 +104,8 @@ pub(crate) struct Settings {
 }
 
 /// One model in one scenario. The values are medians over the runs that the server completed; those of messages, over
-/// the runs with replies. A value that one of these runs lacks is `None`: medians of different runs could contradict
-/// each other.
+/// the runs with replies. A value that one of these runs lacks is null: medians of different runs could contradict each
+/// other.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Cell {
