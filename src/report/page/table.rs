@@ -37,8 +37,8 @@ impl Column<'_> {
 /// The table as HTML.
 pub(super) fn table(table: &Table<'_>) -> String {
     let head = |(index, column): (usize, &Column<'_>)| match column {
-        Column::Numbers(name) if index > 0 => of_text("th scope=\"col\" class=\"number\"", name),
-        other => of_text("th scope=\"col\"", other.name()),
+        Column::Numbers(_) if index > 0 => of_text("th scope=\"col\" class=\"number\"", column.name()),
+        Column::Numbers(_) | Column::Text(_) | Column::Short(_) => of_text("th scope=\"col\"", column.name()),
     };
     let cell = |(index, (cell, column)): (usize, (&String, &Column<'_>))| match column {
         _ if index == 0 => of_text("th scope=\"row\"", cell),

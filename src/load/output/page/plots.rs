@@ -85,12 +85,17 @@ fn connections(seconds: &[Second]) -> Noted {
 }
 
 fn opened(seconds: &[Second]) -> Noted {
-    let starts = seconds.iter().map(|it| (it.at_seconds - it.length_seconds, per_second(it, it.opened)));
+    let rate = |second: &Second| per_second(second, second.opened);
+    let starts = seconds.iter().map(|second| (second.at_seconds - second.length_seconds, rate(second)));
     let end = seconds.last().map(|last| (last.at_seconds, None));
-    let bars = Series::new("opened", starts.chain(end)).drawn(Stroke::Bars);
+    let series = if seconds.len() > BARS_MAX {
+        across("opened", seconds, rate)
+    } else {
+        Series::new("opened", starts.chain(end)).drawn(Stroke::Bars)
+    };
     let y = Axis::numbers("connections per second", Scale::Linear);
-    let plot = Plot::new("Connections opened per second", SINCE_START, y, vec![bars]);
-    (plot, "A bar for each second, and for the part of a second in which opening ended.")
+    let plot = Plot::new("Connections opened per second", SINCE_START, y, vec![series]);
+    (plot, "In each second, and in the part of a second in which opening ended.")
 }
 
 fn rates(seconds: &[Second]) -> Noted {
@@ -143,6 +148,9 @@ const SINCE_START: Axis = Axis::time("since the start");
 
 /// Minimum length of an interval whose rate is shown; the last may be shorter.
 const INTERVAL_SECONDS_MIN: f64 = 0.1;
+
+/// More bars would be too narrow.
+const BARS_MAX: usize = 100;
 
 /// Points of a line for each nine of the axis.
 const POINTS_PER_NINE: f64 = 30.0;

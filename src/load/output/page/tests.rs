@@ -344,6 +344,8 @@ fn a_connection_for_each_message_is_shown_by_how_many_are_opened() {
     let page = page(&outcome);
     assert!(page.contains("Connections opened per second") && !page.contains("Connections over time"));
     write_sample("one-shot.html", &page);
+    outcome.seconds = outcome.seconds.iter().cycle().take(101).cloned().collect();
+    assert!(!plots::opening(&outcome.seconds)[1].0.svg().contains("<rect"), "many bars would be too narrow");
 }
 
 /// A run whose server was killed.
