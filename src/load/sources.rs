@@ -26,7 +26,7 @@ pub(crate) struct Sources {
     connections: Option<u32>,
     ports: Ports,
     /// Those requested; or the default source, followed by the others once its ports are used up.
-    sources: Vec<Source>,
+    all: Vec<Source>,
     /// Index of the source of the next connection.
     next: usize,
 }
@@ -69,7 +69,7 @@ impl Sources {
             sources.push(Source { address: None, is_default: true, taken: 0, counted: 0, chosen: 0 });
         }
         let connections = (!one_shot).then_some(connections);
-        Self { target, connections, ports: Ports::of_system(), sources, next: 0 }
+        Self { target, connections, ports: Ports::of_system(), all: sources, next: 0 }
     }
 
     /// Opens a socket with `open`, from the next source with a free port. `local` returns the address of a socket.
@@ -87,7 +87,7 @@ impl Sources {
             let is_port_chosen = from.is_some_and(|from| from.port() != 0);
             match open(from) {
                 Ok(socket) => {
-                    let source = &mut self.sources[self.next];
+                    let source = &mut self.all[self.next];
                     if source.address.is_none() {
                         source.address = local(&socket).ok();
                     }
@@ -115,13 +115,13 @@ impl Sources {
 
     /// Connections are counted anew.
     pub(crate) fn reset_counts(&mut self) {
-        self.sources.iter_mut().for_each(|source| source.counted = 0);
+        self.all.iter_mut().for_each(|source| source.counted = 0);
     }
 
     /// The sources that connections were requested from. Many are combined.
     pub(crate) fn uses(&self) -> Vec<SourceUse> {
-        let mut uses: Vec<SourceUse> = self.sources.iter().filter_map(Source::to_use).collect();
-        let default = usize::from(self.sources[0].is_default);
+        let mut uses: Vec<SourceUse> = self.all.iter().filter_map(Source::to_use).collect();
+        let default = usize::from(self.all[0].is_default);
         if uses.len() > LISTED_MAX {
             let others = uses.split_off(default);
             uses.push(SourceUse {
@@ -139,7 +139,7 @@ impl Sources {
         let half = self.ports.count() / 2;
         loop {
             let is_one_shot = self.connections.is_none();
-            let source = &mut self.sources[self.next];
+            let source = &mut self.all[self.next];
             let mut address = source.address?;
             let kernels_choice = (!source.is_default).then_some(address);
             if (source.taken as usize) < half {
@@ -164,7 +164,7 @@ impl Sources {
     /// Goes on with other sources than the default one. Returns whether that changes anything.
     fn spread(&mut self) -> bool {
         let is_possible = matches!(self.target.ip(), IpAddr::V4(address) if address.is_loopback());
-        let [Source { is_default: true, taken, .. }] = self.sources[..] else { return false };
+        let [Source { is_default: true, taken, .. }] = self.all[..] else { return false };
         if !is_possible {
             return false;
         }
@@ -175,15 +175,15 @@ impl Sources {
             }
             None => ONE_SHOT_SOURCES,
         };
-        self.sources.extend((0..count.min(SOURCES_MAX)).map(loopback).map(Source::at));
+        self.all.extend((0..count.min(SOURCES_MAX)).map(loopback).map(Source::at));
         self.next = 1;
         true
     }
 
     /// The sources that connections are opened from now.
     fn in_use(&self) -> Range<usize> {
-        let count = self.sources.len();
-        usize::from(self.sources[0].is_default && count > 1)..count
+        let count = self.all.len();
+        usize::from(self.all[0].is_default && count > 1)..count
     }
 
     fn advance(&mut self) {
