@@ -1,7 +1,7 @@
 //! The arguments of `compare`, and the destinations of its result.
 
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -164,7 +164,9 @@ fn show(bar: &ProgressBar, progress: &Progress) {
             bar.tick();
         }
         Progress::Stopping => {
-            bar.suspend(|| eprintln!("interrupted: the result of the completed runs follows"));
+            let line = "interrupted: the result of the completed runs follows";
+            // Without a reader, nothing is lost but this line.
+            bar.suspend(|| drop(writeln!(io::stderr(), "{line}")));
         }
     }
 }

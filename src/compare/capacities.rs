@@ -29,8 +29,8 @@ impl Capacities {
     /// Why `asked` connections are too many.
     pub(super) fn excess(&self, asked: u32) -> String {
         let most = self.connections_max().unwrap_or_default();
-        let by = self.by_role.values().filter(|capacity| capacity.connections == Some(most.into()));
-        let limit = by.filter_map(|capacity| capacity.limited_by).next();
+        let mut by = self.by_role.values().filter(|capacity| capacity.connections == Some(most.into()));
+        let limit = by.find_map(|capacity| capacity.limited_by);
         let limit = limit.map_or_else(String::new, |limit| format!(" ({limit})"));
         format!(
             "--connections {asked}: at most {} on this machine{limit}; `loopline doctor` shows how to raise it",

@@ -85,7 +85,7 @@ pub(super) fn measure(
     let mut observer = ServerObserver { pid, counters, signals, stopping };
     // The generator may spin on a processor of its own.
     let spin = cores.split.is_some();
-    let load = LoadOptions { timeout, spin, ..load_options(step, rate, options, child.address) };
+    let load = LoadOptions { spin, timeout, ..load_options(step, rate, options, child.address) };
     let load = LoadOptions { drain_timeout: load.drain_timeout.min(timeout), ..load };
     let outcome = load::run(&load, &mut observer).map_err(CompareError::NoLoad)?;
     if outcome.summary.interrupted {

@@ -152,7 +152,7 @@ impl<S: FnMut(Progress)> Bench for RealBench<'_, S> {
         left: Duration,
     ) -> Result<Option<Sample>, CompareError> {
         measure(step, rate, left, self.options, self.cores, &self.stop, &mut || {
-            (self.show)(Progress::Stopping)
+            (self.show)(Progress::Stopping);
         })
     }
 }

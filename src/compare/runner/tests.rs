@@ -105,7 +105,7 @@ fn what_does_not_fit_is_left_out_from_the_end_and_listed() {
         let is_without_rate = all.contains(&Scenario { load: Load::Closed, ..*scenario });
         let expected = match scenario.load {
             Load::Open | Load::Percent(_) if is_without_rate => SkipReason::NoRate,
-            _ => SkipReason::TimeLimit,
+            Load::Closed | Load::Open | Load::Percent(_) | Load::Stack(_) => SkipReason::TimeLimit,
         };
         assert_eq!(*why, expected, "{scenario:?}");
         assert!(steps.iter().all(|step| step.scenario != *scenario));
