@@ -124,20 +124,20 @@ impl<'a> Document<'a> {
         if schema.get("oneOf").is_some() || schema.get("const").is_some_and(Value::is_string) {
             return ("string".into(), String::new(), schema);
         }
-        match &schema["type"] {
-            Value::Array(types) => {
-                let types: Vec<&str> = types.iter().filter_map(Value::as_str).collect();
-                (types.join(" or "), String::new(), schema)
-            }
-            kind if kind == "array" => {
+        if let Some(types) = schema["type"].as_array() {
+            let types: Vec<&str> = types.iter().filter_map(Value::as_str).collect();
+            return (types.join(" or "), String::new(), schema);
+        }
+        match schema["type"].as_str().unwrap_or("any") {
+            "array" => {
                 let (kind, suffix, inner) = self.kind(&schema["items"]);
                 (format!("array of {kind}"), format!("[]{suffix}"), inner)
             }
-            kind if kind == "object" && schema.get("properties").is_none() => {
+            "object" if schema.get("properties").is_none() => {
                 let (kind, suffix, inner) = self.kind(&schema["additionalProperties"]);
                 (format!("map to {kind}"), format!(".*{suffix}"), inner)
             }
-            kind => (kind.as_str().unwrap_or("any").into(), String::new(), schema),
+            kind => (kind.into(), String::new(), schema),
         }
     }
 
