@@ -215,16 +215,16 @@ fn an_output_that_is_an_input_or_another_output_is_refused() {
         for path in [&log, &link] {
             let refused = run(command("--merge").arg(&log).arg(option).arg(path));
             let (path, log) = (path.display(), log.display());
-            let line = format!("loopline: {option} {path}: would overwrite {log}, which is read");
-            assert_eq!((refused.line(2), refused.stdout.as_str()), (line.as_str(), ""));
+            let problem = format!("loopline: {option} {path}: would overwrite {log}, which is read");
+            assert_eq!((refused.line(2), refused.stdout.as_str()), (problem.as_str(), ""));
         }
     }
     assert_eq!(fs::read(&log).unwrap(), before);
     let server = Scripted::new(|stream, _| read_to_the_end(&stream));
     let arguments = format!("message={} -d 30s --json", server.address);
     let refused = run(command(&arguments).arg(&link).arg("--histogram").arg(&log));
-    let line = format!("loopline: --histogram {}: the same file as that of --json", log.display());
-    assert_eq!(refused.line(2), line);
+    let problem = format!("loopline: --histogram {}: the same file as that of --json", log.display());
+    assert_eq!(refused.line(2), problem);
     assert_eq!((fs::read(&log).unwrap(), server.accepted()), (before, 0));
 }
 
