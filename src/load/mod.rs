@@ -9,6 +9,7 @@ mod conn;
 mod conn_table;
 pub(crate) mod error_kind;
 mod excerpt;
+mod failed;
 #[cfg(test)]
 mod fake_net;
 #[cfg(test)]

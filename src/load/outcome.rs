@@ -1,9 +1,9 @@
 //! Computes the result of a run from its measurements.
 
+use super::failed::why_failed;
 use super::options::LoadOptions;
 use super::run::Measurements;
 use super::stats::counts::Counts;
-use super::stats::ending::Failed;
 use super::stats::invalid::InvalidReason;
 use super::stats::kernel_counters;
 use super::stats::latency::{Lag, Latency};
@@ -68,7 +68,7 @@ pub(crate) fn outcome(
     };
     summary.why_invalid = invalid_reason(&summary, measurements.never_sent, measurements.waited_share);
     summary.valid = summary.why_invalid.is_none();
-    summary.failed = Failed::of(&summary, &measurements.silence);
+    summary.failed = why_failed(&summary, &measurements.silence);
     Outcome { summary, seconds: intervals, times }
 }
 
