@@ -4,6 +4,18 @@ use crate::journal::escape::escaped;
 
 /// The beginning of `bytes` in one line, escaped once; if they are longer, with their number.
 pub(super) fn excerpt(bytes: &[u8]) -> String {
+    let (shown, count) = parts(bytes);
+    shown + &count
+}
+
+/// The same with quotation marks, which enclose what was sent and not the number of bytes.
+pub(super) fn quoted(bytes: &[u8]) -> String {
+    let (shown, count) = parts(bytes);
+    format!("\"{shown}\"{count}")
+}
+
+/// The beginning of `bytes`, escaped once, and their number if they are longer.
+fn parts(bytes: &[u8]) -> (String, String) {
     let mut shown = escaped(&bytes[..bytes.len().min(CHARACTERS_MAX)]);
     let end = shown.char_indices().nth(CHARACTERS_MAX).map(|(end, _)| end);
     if let Some(end) = end {
@@ -13,9 +25,10 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
         shown.truncate(cut);
     }
     if end.is_some() || bytes.len() > CHARACTERS_MAX {
-        shown = format!("{shown}… ({} bytes)", bytes.len());
+        (shown + "…", format!(" ({} bytes)", bytes.len()))
+    } else {
+        (shown, String::new())
     }
-    shown
 }
 
 /// Maximum length of an excerpt, without the number of bytes.
@@ -36,6 +49,12 @@ mod tests {
         assert_eq!(excerpt(&[b'a'; 80]), "a".repeat(80));
         assert_eq!(excerpt(&[b'a'; 81]), format!("{}… (81 bytes)", "a".repeat(80)));
         assert_eq!(excerpt(&[b'\n'; 50]), format!("{}… (50 bytes)", "\\n".repeat(39)));
+    }
+
+    #[test]
+    fn quotation_marks_enclose_what_was_sent_and_not_the_number_of_bytes() {
+        assert_eq!(quoted(b"-DENIED\r\n"), "\"-DENIED\\r\\n\"");
+        assert_eq!(quoted(&[b'a'; 227]), format!("\"{}…\" (227 bytes)", "a".repeat(80)));
     }
 
     #[test]

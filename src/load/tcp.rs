@@ -234,7 +234,7 @@ impl<N: ClientNet> TcpTraffic<N> {
         let sent = self.first_bytes.take(self.conns.id(key));
         let in_flight = self.close(context, key);
         let what = || {
-            let sent = sent.map_or_else(String::new, |sent| format!("; it sent \"{sent}\""));
+            let sent = sent.map_or_else(String::new, |sent| format!("; it sent {sent}"));
             format!("connection {}: {}{sent}", u64::from(key) + 1, what())
         };
         if self.plan.one_shot {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::conn::token::ConnId;
-use crate::load::excerpt::excerpt;
+use crate::load::excerpt::quoted;
 
 /// The first bytes of the connections on which the server sent something most recently.
 #[derive(Debug, Default)]
@@ -20,10 +20,10 @@ impl FirstBytes {
         if self.recent.len() == CONNECTIONS_MAX {
             self.recent.pop_front();
         }
-        self.recent.push_back((id, excerpt(bytes)));
+        self.recent.push_back((id, quoted(bytes)));
     }
 
-    /// Removes the bytes of a connection, escaped.
+    /// Removes the bytes of a connection, in quotation marks.
     pub(super) fn take(&mut self, id: ConnId) -> Option<String> {
         let index = self.recent.iter().position(|(known, _)| *known == id)?;
         self.recent.remove(index).map(|(_, text)| text)
@@ -43,9 +43,9 @@ mod tests {
         let mut first = FirstBytes::default();
         first.add(id(0), b"-DENIED\r\n");
         first.add(id(0), b"more");
-        assert_eq!(first.take(id(0)).as_deref(), Some("-DENIED\\r\\n"));
+        assert_eq!(first.take(id(0)).as_deref(), Some("\"-DENIED\\r\\n\""));
         assert_eq!(first.take(id(0)), None);
         (0..=64).for_each(|key| first.add(id(key), b"x"));
-        assert_eq!((first.take(id(0)), first.take(id(64)).as_deref()), (None, Some("x")));
+        assert_eq!((first.take(id(0)), first.take(id(64)).as_deref()), (None, Some("\"x\"")));
     }
 }

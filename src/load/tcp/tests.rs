@@ -233,7 +233,7 @@ fn what_a_server_sent_before_it_closed_a_held_connection_is_reported() {
         it.ready(it.context.net.event(0));
         let (.., failures) = it.context.tally.into_parts();
         let expected = format!(
-            "connection 2: the server ended the stream; it sent \"-DENIED in protected mode\\r\\n{}… (227 bytes)\"",
+            "connection 2: the server ended the stream; it sent \"-DENIED in protected mode\\r\\n{}…\" (227 bytes)",
             "x".repeat(80 - 29)
         );
         assert_eq!((failures[0].count, &*failures[0].first), (2, &*expected));
