@@ -118,7 +118,7 @@ impl Output<'_> {
 
 /// The exit status for the result of a run.
 fn status(summary: &Summary, judgments: &[Judgment]) -> ExitCode {
-    let why = ending::failure(summary).unwrap_or_default();
+    let why = ending::failure_with_error(summary).unwrap_or_default();
     match summary.failed {
         None => judged(judgments),
         Some(Failed::NoConnection) => {

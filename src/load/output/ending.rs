@@ -4,18 +4,28 @@ use crate::load::stats::ending::{EndedEarly, Failed, Stage};
 use crate::load::stats::summary::Summary;
 use crate::report::format::{count, time_us};
 
+/// Why the run failed, if it did, with the first error: for standard error, which has no list of failures.
+pub(crate) fn failure_with_error(summary: &Summary) -> Option<String> {
+    let why = failure(summary)?;
+    let first = summary.failures.first().map(|failure| failure.first.as_str());
+    match (summary.failed?, first) {
+        (Failed::NoConnection | Failed::NothingAcknowledged, Some(first)) => Some(format!("{why}: {first}")),
+        (Failed::NoConnection, None) => Some(format!("{why}: none was requested")),
+        (
+            Failed::NothingAcknowledged | Failed::ServerGone | Failed::WrongReplies | Failed::StoppedReplying,
+            _,
+        ) => Some(why),
+    }
+}
+
 /// Why the run failed, if it did.
 pub(crate) fn failure(summary: &Summary) -> Option<String> {
-    let first = summary.failures.first().map(|failure| failure.first.as_str());
     Some(match summary.failed? {
-        Failed::NoConnection => {
-            format!("no connection could be opened: {}", first.unwrap_or("none was requested"))
-        }
+        Failed::NoConnection => "no connection could be opened".into(),
         Failed::NothingAcknowledged => {
             let messages = &summary.messages;
             let [sent, failed, unanswered] = [messages.sent, messages.failed, messages.unanswered].map(count);
-            let first = first.map_or_else(String::new, |first| format!(": {first}"));
-            format!("nothing was acknowledged, {sent} sent: {failed} failed, {unanswered} unanswered{first}")
+            format!("nothing was acknowledged, {sent} sent: {failed} failed, {unanswered} unanswered")
         }
         Failed::ServerGone | Failed::WrongReplies => early_end(summary)?,
         Failed::StoppedReplying => format!(
@@ -84,21 +94,23 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_described_with_its_first_error() {
+    fn only_standard_error_has_the_first_error_in_the_description_of_a_failure() {
         let mut of = Summary::sample();
         of.failed = Some(Failed::NothingAcknowledged);
         (of.messages.acknowledged, of.messages.failed, of.messages.unanswered) = (0, 49_999, 1);
         let counts = "nothing was acknowledged, 50,000 sent: 49,999 failed, 1 unanswered";
-        assert_eq!(failure(&of).as_deref(), Some(counts));
+        assert_eq!([failure(&of), failure_with_error(&of)], [(); 2].map(|()| Some(counts.to_owned())));
         let first = String::from("connection 1: byte 0 of the reply is 'H', expected '3'");
         of.failures = vec![Failure { reason: ErrorKind::WrongReply, count: 49_999, first: first.clone() }];
-        assert_eq!(failure(&of), Some(format!("{counts}: {first}")));
+        assert_eq!(failure(&of).as_deref(), Some(counts));
+        assert_eq!(failure_with_error(&of), Some(format!("{counts}: {first}")));
         of.failed = Some(Failed::NoConnection);
-        assert_eq!(failure(&of), Some(format!("no connection could be opened: {first}")));
+        assert_eq!(failure(&of).as_deref(), Some("no connection could be opened"));
+        assert_eq!(failure_with_error(&of), Some(format!("no connection could be opened: {first}")));
         (of.failed, of.last_reply_seconds) = (Some(Failed::StoppedReplying), Some(3.0));
         assert_eq!(failure(&of).as_deref(), Some("the server stopped replying at 3 s of 10 s"));
         let mut gone = ended(EndedEarly::ServerGone, Stage::Measuring);
         gone.failed = Some(Failed::ServerGone);
-        assert_eq!(failure(&gone), early_end(&gone));
+        assert_eq!([failure(&gone), failure_with_error(&gone)], [(); 2].map(|()| early_end(&gone)));
     }
 }
