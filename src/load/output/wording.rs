@@ -1,7 +1,7 @@
 //! Phrases about a result that the table and the page share.
 
 use crate::load::sources::SourceUse;
-use crate::load::stats::summary::{LoadModel, Summary};
+use crate::load::stats::summary::{Connections, LoadModel, Summary};
 use crate::report::format::{count, rate, time_us};
 
 /// When messages were sent.
@@ -20,8 +20,8 @@ pub(crate) fn opening(summary: &Summary) -> String {
     format!("opened in {}, {}", time_us(of.open_seconds * 1e6), rate(of.open_rate))
 }
 
-/// Where connections were requested from, and how many; `None` if none was.
-pub(crate) fn sources(sources: &[SourceUse]) -> Option<String> {
+/// Where connections were requested from, and how many; `None` if none was opened.
+pub(crate) fn sources(of: &Connections) -> Option<String> {
     let one = |of: &SourceUse| match of.addresses {
         1 => format!("{} from {}", count(of.connections), of.first),
         addresses => {
@@ -29,8 +29,8 @@ pub(crate) fn sources(sources: &[SourceUse]) -> Option<String> {
             format!("{connections} from {addresses} addresses, {} to {}", of.first, of.last)
         }
     };
-    let parts: Vec<String> = sources.iter().map(one).collect();
-    (!parts.is_empty()).then(|| parts.join("; "))
+    let parts: Vec<String> = of.sources.iter().map(one).collect();
+    (of.opened > 0 && !parts.is_empty()).then(|| parts.join("; "))
 }
 
 #[cfg(test)]
@@ -46,11 +46,15 @@ mod tests {
             connections,
         };
         let default = of("127.0.0.1", "127.0.0.1", 1, 28_232);
-        assert_eq!(sources(std::slice::from_ref(&default)).unwrap(), "28,232 from 127.0.0.1");
+        let described = |opened, uses: &[SourceUse]| {
+            sources(&Connections { opened, sources: uses.into(), ..Connections::default() })
+        };
+        assert_eq!(described(1, std::slice::from_ref(&default)).unwrap(), "28,232 from 127.0.0.1");
+        let others = of("127.0.1.1", "127.0.1.36", 36, 971_768);
         assert_eq!(
-            sources(&[default, of("127.0.1.1", "127.0.1.36", 36, 971_768)]).unwrap(),
+            described(1, &[default.clone(), others]).unwrap(),
             "28,232 from 127.0.0.1; 971,768 from 36 addresses, 127.0.1.1 to 127.0.1.36"
         );
-        assert_eq!(sources(&[]), None);
+        assert_eq!((described(1, &[]), described(0, &[default])), (None, None));
     }
 }

@@ -100,26 +100,21 @@ pub(super) fn connections(summary: &Summary) -> Table<'static> {
     let connections = &summary.connections;
     let row = |name: &str, n: u64| counted(name, n, connections.asked);
     let beside = |name: &str, text: String| vec![name.to_owned(), text, String::new()];
-    Table {
-        title: "Connections",
-        columns: COUNTS.into(),
-        rows: vec![
-            row("requested", connections.asked),
-            row("opened", connections.opened),
-            row("could not be opened", connections.failed),
-            row("not tried", connections.not_tried),
-            row("lost before the end", connections.lost),
-            row("slow to open, a second or more", connections.slow),
-            beside("sources", wording::sources(&connections.sources).unwrap_or_else(|| NONE.into())),
-            beside("opened in", time_us(connections.open_seconds * 1e6)),
-            beside("opened per second", rate(connections.open_rate)),
-            beside(
-                "limited by",
-                connections.limited_by.map_or_else(|| NONE.into(), |limit| limit.to_string()),
-            ),
-        ],
-        note: "",
-    }
+    let mut rows = vec![
+        row("requested", connections.asked),
+        row("opened", connections.opened),
+        row("could not be opened", connections.failed),
+        row("not tried", connections.not_tried),
+        row("lost before the end", connections.lost),
+        row("slow to open, a second or more", connections.slow),
+    ];
+    rows.extend(wording::sources(connections).map(|sources| beside("sources", sources)));
+    rows.extend([
+        beside("opened in", time_us(connections.open_seconds * 1e6)),
+        beside("opened per second", rate(connections.open_rate)),
+        beside("limited by", connections.limited_by.map_or_else(|| NONE.into(), |limit| limit.to_string())),
+    ]);
+    Table { title: "Connections", columns: COUNTS.into(), rows, note: "" }
 }
 
 /// The errors by kind.

@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
 use crate::load::error_kind::{ErrorKind, OpenLimit};
+use crate::load::sources::SourceUse;
 use crate::load::stats::ending::{EndedEarly, Failed, Stage};
 use crate::load::stats::histogram_log::{IntervalLog, read};
 use crate::load::stats::invalid::InvalidReason;
@@ -132,6 +133,9 @@ fn a_run_that_opened_nothing_has_no_table_of_zeros() {
     let mut of = Summary::sample();
     of.connections = Connections { asked: 200, failed: 129, not_tried: 71, ..Connections::default() };
     of.connections.limited_by = Some(OpenLimit::Refused);
+    let localhost = "127.0.0.1".parse().unwrap();
+    of.connections.sources =
+        vec![SourceUse { first: localhost, last: localhost, addresses: 1, connections: 129 }];
     (of.messages, of.latency_us) = (Messages::default(), Latencies::default());
     (of.duration_seconds, of.why_invalid) = (0.0, Some(InvalidReason::NoConnection));
     (of.ended_early, of.ended_in) = (Some(EndedEarly::GaveUp), Some(Stage::Opening));
@@ -139,7 +143,7 @@ fn a_run_that_opened_nothing_has_no_table_of_zeros() {
     let first = String::from("connection 1: Connection refused (os error 111)");
     of.failures = vec![Failure { reason: ErrorKind::Refused, count: 129, first }];
     let expected = "\
-failed: no connection could be opened: connection 1: Connection refused (os error 111)
+failed: no connection could be opened
 opening ended early: gave up after 100 consecutive failures to connect
 message=127.0.0.1:9999, closed loop, no connection was opened
 
