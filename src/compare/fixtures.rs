@@ -33,7 +33,7 @@ pub(super) fn comparison() -> Comparison {
     let all = Workload::AllActive;
     for ((scenario, model), samples) in &mut runs.samples {
         if scenario.workload == all && scenario.connections == 10 && *model == Model::Threads {
-            samples[0] = Sample { server_ended: Some("killed by signal 9".into()), ..Sample::default() };
+            samples[0] = Sample { server_failed: Some("killed by signal 9".into()), ..Sample::default() };
         }
         if scenario.workload == all && scenario.connections == 100 && *model == Model::Loop {
             samples.iter_mut().for_each(|sample| sample.invalid = Some(InvalidReason::Busy(0.97)));

@@ -14,8 +14,10 @@ use super::process_stats::{ProcessStats, Switches, cpu_us};
 use super::stop_request::StopRequest;
 use crate::load::error_kind::OpenLimit;
 use crate::load::options::LoadOptions;
+use crate::load::output::ending;
+use crate::load::stats::ending::Failed;
 use crate::load::stats::invalid::InvalidReason;
-use crate::load::stats::summary::Outcome;
+use crate::load::stats::summary::{Outcome, Summary};
 use crate::load::{self, Observer};
 use crate::service::endpoint::Endpoint;
 
@@ -45,8 +47,9 @@ pub(super) struct Sample {
     pub(super) lag_p99: Option<f64>,
     /// Why the results describe the generator and not the server.
     pub(super) invalid: Option<InvalidReason>,
-    /// How the server ended, if it ended before the run; the other values mean nothing then.
-    pub(super) server_ended: Option<String>,
+    /// How the server failed, if it ended, closed its connections or stopped replying during the run. The other values
+    /// mean nothing then.
+    pub(super) server_failed: Option<String>,
 }
 
 /// Runs `step`, at `rate` messages a second in an open loop. What it waits for may take `left` at most. Returns `None` if
@@ -70,7 +73,7 @@ pub(super) fn measure(
     let mut child = match started {
         Ok(child) => child,
         Err(StartError::Killed(by)) => {
-            return Ok(Some(Sample { server_ended: Some(by), ..Sample::default() }));
+            return Ok(Some(Sample { server_failed: Some(by), ..Sample::default() }));
         }
         Err(StartError::Failed(line)) => return Err(CompareError::NoServer(line)),
     };
@@ -91,7 +94,9 @@ pub(super) fn measure(
     if outcome.summary.interrupted {
         return Ok(None);
     }
-    Ok(Some(Sample { server_ended: child.exit_reason(), ..sample(step, &outcome, &observer.counters) }))
+    let sample = sample(step, &outcome, &observer.counters);
+    // How the process ended is more precise than what the generator has noticed.
+    Ok(Some(Sample { server_failed: child.exit_reason().or(sample.server_failed), ..sample }))
 }
 
 fn load_options(step: &Step, rate: Option<u64>, options: &CompareOptions, server: SocketAddr) -> LoadOptions {
@@ -202,7 +207,15 @@ fn sample(step: &Step, outcome: &Outcome, counters: &Counters) -> Sample {
         generator_cpu_seconds: summary.generator.cpu_seconds,
         lag_p99: summary.schedule_lag_us.p99,
         invalid: summary.why_invalid,
-        server_ended: None,
+        server_failed: server_failure(summary),
+    }
+}
+
+/// How the server failed during the run. A run without replies has a mark of its own.
+fn server_failure(summary: &Summary) -> Option<String> {
+    match summary.failed? {
+        Failed::ServerGone | Failed::WrongReplies | Failed::StoppedReplying => ending::failure(summary),
+        Failed::NoConnection | Failed::NothingAcknowledged => None,
     }
 }
 
@@ -221,7 +234,7 @@ mod tests {
     use super::super::plan::Scenario;
     use super::*;
     use crate::load::Times;
-    use crate::load::stats::summary::Summary;
+    use crate::load::stats::ending::{EndedEarly, Stage};
     use crate::server::options::Model;
     use crate::service::echo;
 
@@ -250,7 +263,15 @@ mod tests {
 
     /// A run of two seconds with 1,000 messages a second.
     fn measured(workload: Workload, before: ProcessStats, after: ProcessStats) -> Sample {
-        let mut summary = Summary::sample();
+        measured_with(Summary::sample(), workload, before, after)
+    }
+
+    fn measured_with(
+        mut summary: Summary,
+        workload: Workload,
+        before: ProcessStats,
+        after: ProcessStats,
+    ) -> Sample {
         (summary.messages.rate, summary.duration_seconds) = (1000.0, 2.0);
         let outcome = Outcome { summary, seconds: Vec::new(), times: Times::new() };
         let began = Instant::now();
@@ -271,6 +292,23 @@ mod tests {
         assert_eq!((it.kernel_stack_bytes, it.slab_bytes), (Some(1e6), Some(2e6)));
         assert_eq!((it.voluntary, it.involuntary), (Some(100.0), Some(10.0)));
         assert_eq!((it.user_bytes, it.threads), (Some(3e5), Some(4.0)));
+    }
+
+    #[test]
+    fn a_failure_of_the_server_that_the_generator_has_noticed_is_one_of_the_sample() {
+        let failed = |reason| {
+            let mut summary = Summary::sample();
+            (summary.failed, summary.last_reply_seconds) = (reason, Some(0.5));
+            (summary.ended_early, summary.ended_in) = (Some(EndedEarly::ServerGone), Some(Stage::Measuring));
+            let [before, after] = [(); 2].map(|()| ProcessStats::default());
+            measured_with(summary, Workload::AllActive, before, after).server_failed
+        };
+        assert_eq!(failed(None), None);
+        let gone = failed(Some(Failed::ServerGone)).unwrap();
+        assert!(gone.ends_with(": the server went away"), "{gone}");
+        let stopped = failed(Some(Failed::StoppedReplying)).unwrap();
+        assert!(stopped.starts_with("the server stopped replying at 500 ms of "), "{stopped}");
+        assert_eq!(failed(Some(Failed::NothingAcknowledged)), None, "the rate of 0 has its own mark");
     }
 
     #[test]

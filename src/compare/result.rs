@@ -158,8 +158,8 @@ pub(crate) struct Cell {
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
 pub(crate) enum Mark {
-    /// A server ended before its run did; how.
-    ServerEnded(String),
+    /// The server of a run failed: it ended, closed its connections, or stopped replying; how.
+    ServerFailed(String),
     /// In some of the runs, no message was answered.
     NoReplies {
         /// These runs.
@@ -174,7 +174,7 @@ pub(crate) enum Mark {
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ServerEnded(how) => f.write_str(how),
+            Self::ServerFailed(how) => f.write_str(how),
             Self::NoReplies { runs, of } => write!(f, "no message was answered in {runs} of {of} runs"),
             Self::GeneratorLimited(why) => why.fmt(f),
         }

@@ -337,7 +337,7 @@ impl Runs {
         let closed = Scenario { load: Load::Closed, ..scenario };
         let rate = |model| {
             let samples =
-                self.samples.get(&(closed, model))?.iter().filter(|sample| sample.server_ended.is_none());
+                self.samples.get(&(closed, model))?.iter().filter(|sample| sample.server_failed.is_none());
             Some(Estimate::of(samples.map(|sample| sample.rate))?.median)
         };
         let [one, other] = MODELS.map(rate);

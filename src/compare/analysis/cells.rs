@@ -20,7 +20,7 @@ pub(super) fn cell(
     capacities: &Capacities,
     kernel_noise_bytes: f64,
 ) -> Cell {
-    let completed: Vec<&Sample> = samples.iter().filter(|sample| sample.server_ended.is_none()).collect();
+    let completed: Vec<&Sample> = samples.iter().filter(|sample| sample.server_failed.is_none()).collect();
     let answered: Vec<&Sample> = completed.iter().copied().filter(|sample| sample.rate > 0.0).collect();
     let of = |pick: fn(&Sample) -> Option<f64>| of_every(&completed, pick);
     let of_messages = |pick: fn(&Sample) -> Option<f64>| of_every(&answered, pick);
@@ -30,8 +30,8 @@ pub(super) fn cell(
     let median = |pick: fn(&Sample) -> Option<f64>| of(pick).map(|estimate| estimate.median);
     let invalid = || completed.iter().filter_map(|sample| sample.invalid);
     let generator_limit = invalid().next().filter(|_| invalid().count() * 2 > completed.len());
-    let ended = samples.iter().filter_map(|sample| sample.server_ended.clone());
-    let mut marks: Vec<Mark> = ended.map(Mark::ServerEnded).collect();
+    let ended = samples.iter().filter_map(|sample| sample.server_failed.clone());
+    let mut marks: Vec<Mark> = ended.map(Mark::ServerFailed).collect();
     marks.dedup();
     if answered.len() < completed.len() {
         marks.push(Mark::NoReplies { runs: completed.len() - answered.len(), of: completed.len() });

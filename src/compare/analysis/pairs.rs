@@ -49,7 +49,7 @@ pub(in crate::compare) fn is_compared(scenario: Scenario, by_loop: &[Sample], by
         .any(|pair| MEASURES.iter().any(|measure| advantage(*measure, pair).is_some()))
 }
 
-/// The pairs that both servers completed with all connections: a model with fewer did less work than the other.
+/// The pairs in which no server failed, with all connections: a model with fewer did less work than the other.
 fn competing<'a>(
     workload: Workload,
     by_loop: &'a [Sample],
@@ -57,7 +57,7 @@ fn competing<'a>(
 ) -> impl Iterator<Item = Pair<'a>> {
     // With a connection for each message, one that was not opened is a message that failed.
     let is_whole = move |sample: &Sample| {
-        sample.server_ended.is_none() && (workload == Workload::Churn || sample.limited_by.is_none())
+        sample.server_failed.is_none() && (workload == Workload::Churn || sample.limited_by.is_none())
     };
     by_loop.iter().zip(by_threads).filter(move |(one, other)| is_whole(one) && is_whole(other))
 }
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_run_without_a_server_or_without_replies_is_in_no_pair() {
-        let ended = Sample { server_ended: Some("killed by signal 9".into()), ..run(50.0, 1.0) };
+        let ended = Sample { server_failed: Some("killed by signal 9".into()), ..run(50.0, 1.0) };
         let silent = Sample { cpu_us_per_message: None, rate: 0.0, ..Sample::default() };
         let by_loop = [run(5.0, 1000.0), ended, run(5.0, 1000.0), silent];
         let by_threads = [run(10.0, 500.0), run(10.0, 500.0), run(10.0, 500.0), run(10.0, 500.0)];

@@ -82,7 +82,7 @@ pub(super) fn signs_of(marks: &[Mark]) -> Vec<String> {
 fn sign(mark: &Mark) -> &'static str {
     match mark {
         Mark::GeneratorLimited(_) => "G",
-        Mark::ServerEnded(_) => "!",
+        Mark::ServerFailed(_) => "!",
         Mark::NoReplies { .. } => "0",
     }
 }
