@@ -1,9 +1,10 @@
 //! The page of `--report`, and the pictures of `--pictures`.
 
 use super::plots::{self, Figure};
-use super::rows::{COLUMNS, CellValue, explanations, in_bytes, memory_row};
+use super::rows::{COLUMNS, CellValue, explanations, in_bytes, memory_row, not_measured};
 use crate::compare::options::Workload;
 use crate::compare::plan::model_name;
+use crate::compare::quietness::Level;
 use crate::compare::result::{Cell, Comparison, Scalability, Stack, WorkloadVerdict};
 use crate::load::stats::summary::LoadModel;
 use crate::report::format::{bytes, count, optional, rate, time_us};
@@ -105,9 +106,20 @@ fn subtitle(comparison: &Comparison) -> String {
 }
 
 fn notes(comparison: &Comparison, page: &mut Page) {
+    let quietness = &comparison.quietness;
+    let (tone, summary) = match quietness.level {
+        Level::Quiet => (Tone::Good, "Quiet before the first run."),
+        Level::Disturbed => (Tone::Warning, "Disturbed before the first run."),
+        Level::Busy => (Tone::Warning, "Busy before the first run."),
+    };
+    page.note(tone, summary, &format!("{}.", capital(&quietness.sentence)));
     if comparison.interrupted {
         let (done, planned) = (count(comparison.done as u64), count(comparison.planned as u64));
         page.note(Tone::Warning, "Interrupted.", &format!("{done} of {planned} runs were completed."));
+    }
+    let missing: Vec<_> = not_measured(comparison).iter().map(|line| capital(line) + ".").collect();
+    if !missing.is_empty() {
+        page.note(Tone::Warning, "Incomplete.", &missing.join(" "));
     }
     let all = comparison.cells.len();
     let limited = comparison.cells.iter().filter(|cell| cell.generator.was_the_limit).count();
@@ -259,6 +271,25 @@ mod tests {
         write_sample("compare-nothing.html", &page);
         assert_eq!(mismatched_tag(&page), None);
         assert!(page.contains("Interrupted."));
+    }
+
+    #[test]
+    fn what_the_machine_allowed_and_what_was_not_measured_come_before_the_verdict() {
+        let mut comparison = fixtures::comparison();
+        comparison.quietness.level = Level::Disturbed;
+        let whole = page(&comparison, &RunInfo::sample());
+        let (head, _) = whole.split_once("<h2>Verdict").unwrap();
+        let quietness = crate::report::html::text(&capital(&comparison.quietness.sentence));
+        for part in [
+            "Disturbed before the first run.",
+            &quietness,
+            "Incomplete.",
+            "Not measured, since the time limit was reached: all-active, 1,000 connections, stacks of 8 MiB",
+        ] {
+            assert!(head.contains(part), "{part}: {head}");
+        }
+        comparison.not_measured.clear();
+        assert!(!page(&comparison, &RunInfo::sample()).contains("Incomplete."));
     }
 
     #[test]
