@@ -5,11 +5,10 @@ mod common;
 mod schema;
 
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use common::{Clock, PROGRAM, Signal, eventually, loopline, loopline_after};
+use common::{Clock, PROGRAM, Signal, eventually, loopline, loopline_after, output, wait_with_output};
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
@@ -60,17 +59,11 @@ fn signal(pid: u32, signal: Signal) {
 }
 
 /// Waits for the end of `child` and checks that its servers have ended.
-fn end(mut child: Child) -> Output {
+fn end(child: Child) -> Output {
     let id = child.id();
-    // A result may be larger than a pipe.
-    let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-    let mut output = Vec::new();
-    stdout.read_to_end(&mut output).unwrap();
-    let mut log = Vec::new();
-    stderr.read_to_end(&mut log).unwrap();
-    let status = child.wait().unwrap();
+    let output = wait_with_output(child);
     assert_eq!(servers_of(id), Vec::<u32>::new());
-    Output { status, stdout: output, stderr: log }
+    output
 }
 
 /// Checks that no process has `mark` in its environment.
@@ -90,98 +83,119 @@ fn a_small_comparison_writes_its_results_and_leaves_nothing_else() {
     let temporary = at("temporary");
     fs::create_dir(&temporary).unwrap();
     let mark = format!("MARK={}", folder.path().display());
-    // On a busy machine, a short run may end before its server gets a processor. Then longer runs are needed to
-    // measure every cell.
-    for milliseconds in [80, 320, 1280] {
-        let mut command = compare(&format!("{TINY} --duration {milliseconds}ms"));
-        command.arg("--json").arg(at("result.json")).arg("--report").arg(at("result.html"));
-        command.arg("--pictures").arg(at("pictures"));
-        let output = command.env("TMPDIR", &temporary).env("MARK", folder.path()).output().unwrap();
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        assert_eq!(text(&output.stderr), "");
-        nothing_is_left_with(&mark);
-        assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+    let mut command = compare(&format!("{TINY} --duration {DURATION_MS}ms"));
+    command.arg("--json").arg(at("result.json")).arg("--report").arg(at("result.html"));
+    command.arg("--pictures").arg(at("pictures"));
+    let output = output(command.env("TMPDIR", &temporary).env("MARK", folder.path()));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "");
+    nothing_is_left_with(&mark);
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
 
-        let table = text(&output.stdout);
-        assert!(table.starts_with("the machine is "), "{table}");
-        for part in ["all-active: all connections active", "churn: ", "CPU/msg", "52 of 52 runs"] {
-            assert!(table.contains(part), "{part}: {table}");
-        }
-        assert!(!table.contains('\x1b'), "{table}");
-        is_self_contained(&at("result.html"));
-        let picture = fs::read_to_string(at("pictures/all-active-throughput.svg")).unwrap();
-        assert!(picture.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""), "{picture}");
+    let result: Value = serde_json::from_slice(&fs::read(at("result.json")).unwrap()).unwrap();
+    schema::assert_is("CompareRecord", &result);
+    is_complete(&result);
+    let cells = result["cells"].as_array().unwrap();
+    has_the_measurements_of_its_replies(cells);
+    verdicts_agree_with_the_cells(&result);
 
-        let result: Value = serde_json::from_slice(&fs::read(at("result.json")).unwrap()).unwrap();
-        schema::assert_is("CompareRecord", &result);
-        is_complete(&result);
-        if result["cells"].as_array().unwrap().iter().all(|cell| median(cell, "p50_us").is_some()) {
-            verdicts_agree_with_the_cells(&result);
-            return every_cell_is_measured(result["cells"].as_array().unwrap());
-        }
+    let table = text(&output.stdout);
+    assert!(table.starts_with("the machine is "), "{table}");
+    let runs = format!("{} of 52 runs", result["done"]);
+    for part in ["all-active: all connections active", "churn: ", "CPU/msg", &runs] {
+        assert!(table.contains(part), "{part}: {table}");
     }
-    panic!(
-        "some cells have too few messages for a median, even in long runs: {}",
-        fs::read_to_string(at("result.json")).unwrap()
-    );
+    assert!(!table.contains('\x1b'), "{table}");
+    let plots = is_self_contained(&at("result.html"));
+    // A plot without a point is not drawn.
+    let is_whole = cells.iter().all(|cell| median(cell, "p50_us").is_some());
+    assert!(plots >= 8 || !is_whole, "{plots}");
+    let picture = fs::read_to_string(at("pictures/all-active-throughput.svg")).unwrap();
+    assert!(picture.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""), "{picture}");
 }
 
 fn median(cell: &Value, name: &str) -> Option<f64> {
     cell[name]["median"].as_f64()
 }
 
-/// Whether the result of [`TINY`] has all its parts.
+/// Whether the result of [`TINY`] has all its parts. Only an open loop may be left out: if the closed loop had no reply,
+/// its rate is not known.
 fn is_complete(result: &Value) {
     assert_eq!(result["loopline"], env!("CARGO_PKG_VERSION"));
-    assert_eq!((&result["done"], &result["interrupted"]), (&result["planned"], &false.into()));
+    let number = |name: &str| result[name].as_u64().unwrap();
+    assert_eq!((number("planned"), number("done") + number("left_out")), (52, 52));
+    assert_eq!((&result["interrupted"], &result["more_pairs"]), (&false.into(), &0.into()));
     assert_eq!(result["settings"]["connections"], serde_json::json!([1, 4]));
     let cells = result["cells"].as_array().unwrap();
-    assert_eq!(cells.len(), 2 * 2 * 2 * 2, "workloads, connections, loads and models");
+    for missing in result["not_measured"].as_array().unwrap() {
+        let is_closed = |cell: &&Value| {
+            cell["load"] == "closed"
+                && (&cell["workload"], &cell["connections"])
+                    == (&missing["workload"], &missing["connections"])
+        };
+        let has_no_reply = |cell: &Value| median(cell, "rate") == Some(0.0);
+        assert_eq!(missing["why"], "no_rate", "{missing}");
+        assert!(cells.iter().filter(is_closed).any(has_no_reply), "{missing}: {cells:?}");
+    }
+    if number("left_out") == 0 {
+        assert_eq!(result["not_measured"], serde_json::json!([]));
+        assert_eq!(cells.len(), 2 * 2 * 2 * 2, "workloads, connections, loads and models");
+        assert_eq!(result["latency_by_rate"].as_array().unwrap().len(), 2 * 5);
+    }
     assert!(result["quietness"]["sentence"].as_str().unwrap().starts_with("the machine is "));
-    assert_eq!((&result["not_measured"], &result["more_pairs"]), (&serde_json::json!([]), &0.into()));
     for verdict in result["verdicts"].as_array().unwrap() {
         assert!(verdict["sentence"].as_str().unwrap().len() > 10, "{verdict}");
     }
-    assert_eq!(result["latency_by_rate"].as_array().unwrap().len(), 2 * 5);
     for law in result["scalability"].as_array().unwrap() {
         assert!(law["sentence"].as_str().unwrap().starts_with("not fitted: "), "of two points: {law}");
     }
 }
 
-/// The ratio of the pairs lies between the ratios of the extreme runs.
+/// The ratio of the pairs lies between the ratios of the extreme runs. There is a verdict wherever both runs of both
+/// models were measured.
 fn verdicts_agree_with_the_cells(result: &Value) {
     let cells = result["cells"].as_array().unwrap();
     for workload in result["verdicts"].as_array().unwrap() {
         let verdicts = workload["by_connections"].as_array().unwrap();
-        assert_eq!(verdicts.len(), 2 * 2, "measures and numbers of connections");
-        for verdict in verdicts {
-            let of = |model: &str, name: &str, end: &str| {
+        let mut expected = 0;
+        for connections in [1, 4] {
+            let of = |model: &str, name: &str| {
                 let is_wanted = |cell: &&Value| {
-                    cell["workload"] == workload["workload"]
-                        && cell["connections"] == verdict["connections"]
+                    (&cell["workload"], &cell["connections"]) == (&workload["workload"], &connections.into())
                         && (&cell["model"], &cell["load"]) == (&model.into(), &"closed".into())
                 };
-                cells.iter().find(is_wanted).unwrap()[name][end].as_f64().unwrap()
+                let estimate = &cells.iter().find(is_wanted).unwrap()[name];
+                let ends = Some((estimate["low"].as_f64()?, estimate["high"].as_f64()?));
+                ends.filter(|(low, _)| estimate["runs"] == 2 && *low > 0.0)
             };
-            let (name, better, worse) = match verdict["measure"].as_str().unwrap() {
-                "cpu_per_message" => ("cpu_us_per_message", "threads", "loop"),
-                "rate" => ("rate", "loop", "threads"),
-                other => panic!("{other}"),
-            };
-            let least = of(better, name, "low") / of(worse, name, "high");
-            let most = of(better, name, "high") / of(worse, name, "low");
-            let ratio = verdict["ratio"].as_f64().unwrap();
-            assert!((least * 0.999..=most * 1.001).contains(&ratio), "{least} to {most}: {verdict}");
-            assert_eq!(verdict["pairs"], 2, "{verdict}");
+            for (measure, name, better, worse) in [
+                ("cpu_per_message", "cpu_us_per_message", "threads", "loop"),
+                ("rate", "rate", "loop", "threads"),
+            ] {
+                let Some((better, worse)) = of(better, name).zip(of(worse, name)) else { continue };
+                let is_wanted = |it: &&Value| it["connections"] == connections && it["measure"] == measure;
+                let verdict = verdicts.iter().find(is_wanted).unwrap();
+                let (least, most) = (better.0 / worse.1, better.1 / worse.0);
+                let ratio = verdict["ratio"].as_f64().unwrap();
+                assert!((least * 0.999..=most * 1.001).contains(&ratio), "{least} to {most}: {verdict}");
+                assert_eq!(verdict["pairs"], 2, "{verdict}");
+                expected += 1;
+            }
         }
+        assert_eq!(verdicts.len(), expected, "{workload}");
     }
 }
 
-fn every_cell_is_measured(cells: &[Value]) {
+/// Every cell has what its replies allow to measure: how many there were depends on the machine.
+fn has_the_measurements_of_its_replies(cells: &[Value]) {
     for cell in cells {
-        let value = |name: &str| median(cell, name).unwrap_or_else(|| panic!("{name}: {cell}"));
         assert_eq!(cell["rate"]["runs"], 2, "{cell}");
-        for name in ["rate", "cpu_us_per_message", "p50_us", "user_bytes"] {
+        // Of the run with fewer replies.
+        let replies = cell["rate"]["low"].as_f64().unwrap() * f64::from(DURATION_MS) / 1000.0;
+        let value = |name: &str| median(cell, name).unwrap_or_else(|| panic!("{name}: {cell}"));
+        assert!(value("user_bytes") > 0.0, "{cell}");
+        let needed = [("rate", 1.0), ("cpu_us_per_message", 1.0), ("p50_us", REPLIES_FOR_A_MEDIAN)];
+        for (name, _) in needed.iter().filter(|(_, needed)| replies >= *needed) {
             assert!(value(name) > 0.0, "{name}: {cell}");
         }
         assert!((0.0..=1.0).contains(&cell["generator"]["busy"].as_f64().unwrap()), "{cell}");
@@ -193,12 +207,18 @@ fn every_cell_is_measured(cells: &[Value]) {
             assert_eq!(cell["failed"], 0, "{cell}");
             assert_eq!(cell["opened"].as_f64(), Some(connections), "{cell}");
             // With one connection, the server waits after each reply.
-            assert!(connections > 1.0 || value("voluntary_switches") > 0.0, "{cell}");
+            assert!(connections > 1.0 || replies < 1.0 || value("voluntary_switches") > 0.0, "{cell}");
         }
         let offered = (cell["load"] == "open").then(|| half_of_the_slower_model(cells, cell));
         assert_eq!(cell["offered_rate"].as_u64(), offered, "{cell}");
     }
 }
+
+/// Measured time of a run. On a quiet machine, it has hundreds of replies.
+const DURATION_MS: u32 = 80;
+
+/// A run with this number of replies has a median: ten are above it, and the measured time may be longer than requested.
+const REPLIES_FOR_A_MEDIAN: f64 = 25.0;
 
 /// The rate of the open loop in the scenario of `cell`, which follows from the closed loop.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate")]
@@ -209,16 +229,17 @@ fn half_of_the_slower_model(cells: &[Value], cell: &Value) -> u64 {
             && other["connections"] == cell["connections"]
     };
     let rates = cells.iter().filter(same).map(|other| median(other, "rate").unwrap());
-    (rates.fold(f64::INFINITY, f64::min) * 50.0 / 100.0).round() as u64
+    ((rates.fold(f64::INFINITY, f64::min) * 50.0 / 100.0).round() as u64).max(1)
 }
 
-fn is_self_contained(page: &Path) {
+/// Checks that `page` loads nothing. Returns the number of its plots.
+fn is_self_contained(page: &Path) -> usize {
     let page = fs::read_to_string(page).unwrap();
     assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
     for loaded in ["<script src", "<link", "<img", "src=", "url(", "@import"] {
         assert!(!page.contains(loaded), "{loaded}");
     }
-    assert!(page.matches("<svg").count() >= 8);
+    page.matches("<svg").count()
 }
 
 #[test]
@@ -288,7 +309,7 @@ fn an_error_is_one_line_before_any_run() {
         ("--report /", 1, "/: cannot be written"),
         ("--pictures /dev/null/pictures", 1, "/dev/null/pictures: cannot be written"),
     ] {
-        let output = compare(arguments).output().unwrap();
+        let output = output(&mut compare(arguments));
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(status), "{arguments}: {error}");
         assert!(error.contains(expected), "{arguments}: {error}");
@@ -299,15 +320,14 @@ fn an_error_is_one_line_before_any_run() {
 #[test]
 fn a_server_that_cannot_start_is_an_error_of_one_line() {
     let mut command = loopline_after("ulimit -n 8");
-    let output =
-        command.args(["compare", "--connections", "1", "--workload", "all-active"]).output().unwrap();
+    let output = output(command.args(["compare", "--connections", "1", "--workload", "all-active"]));
     let error = text(&output.stderr);
     assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
 }
 
 #[test]
 fn help_names_the_options_and_their_environment_forms() {
-    let output = compare("--help").output().unwrap();
+    let output = output(&mut compare("--help"));
     let help = text(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
     for option in
         ["connections", "workload", "duration", "warmup", "repeats", "rate", "server-cores", "quick"]
