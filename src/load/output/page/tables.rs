@@ -164,3 +164,23 @@ fn counted(name: &str, n: u64, all: u64) -> Vec<String> {
 }
 
 const COUNTS: [Column<'static>; 3] = [Column::Text(""), Column::Numbers("count"), Column::Numbers("share")];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::sources::SourceUse;
+
+    #[test]
+    fn the_sources_of_connections_are_listed_if_one_was_opened() {
+        let mut summary = Summary::sample();
+        let first = "127.0.0.1".parse().unwrap();
+        summary.connections.sources = vec![SourceUse { first, last: first, addresses: 1, connections: 129 }];
+        let listed = |summary: &Summary| {
+            let rows = connections(summary).rows;
+            rows.into_iter().find(|row| row[0] == "sources").map(|row| row[1].clone())
+        };
+        assert_eq!(listed(&summary).as_deref(), Some("129 from 127.0.0.1"));
+        summary.connections.opened = 0;
+        assert_eq!(listed(&summary), None);
+    }
+}

@@ -4,7 +4,6 @@ use hdrhistogram::Histogram;
 
 use super::*;
 use crate::load::error_kind::{ErrorKind, OpenLimit};
-use crate::load::sources::SourceUse;
 use crate::load::stats::ending::{EndedEarly, Failed, Stage};
 use crate::load::stats::histogram_log::{Merged, RESPONSE, SERVICE};
 use crate::load::stats::invalid::InvalidReason;
@@ -391,15 +390,4 @@ fn merged_logs_have_a_page() {
 /// The number of plots.
 fn plots(page: &str) -> usize {
     page.matches("<svg class=\"plot\"").count()
-}
-
-#[test]
-fn the_sources_of_connections_are_in_the_page_if_one_was_opened() {
-    let mut outcome = sample();
-    let localhost = "127.0.0.1".parse().unwrap();
-    outcome.summary.connections.sources =
-        vec![SourceUse { first: localhost, last: localhost, addresses: 1, connections: 129 }];
-    assert!(page(&outcome).contains("129 from 127.0.0.1"));
-    outcome.summary.connections.opened = 0;
-    assert!(!page(&outcome).contains(">sources<"));
 }
