@@ -113,7 +113,7 @@ pub(super) struct LoadArguments {
     fail_if: Vec<Threshold>,
 
     /// Instead of a run, merge logs written by --histogram and print the result; with --histogram, also write
-    /// it as a log; --json, --report and --fail-if apply to response, service and lag times
+    /// it as a log; --json, --report and --fail-if apply to response, service, connect and lag times
     #[arg(long, value_name = "FILE.hlog", num_args = 1.., help_heading = RESULT)]
     #[arg(conflicts_with = "target")]
     merge: Vec<PathBuf>,
@@ -140,8 +140,8 @@ Examples:
 const STATUS: &str = "\
 Exit status: 0 done; 1 no connection could be opened, a log to merge has no intervals, or a result could not be \
 written; 2 usage error, or a log given twice; 3 a --fail-if holds, or its metric is unknown; 4 the server failed: it \
-acknowledged nothing, closed all connections before the end, or stopped replying. If a --fail-if holds as well, the \
-status is 4. Neither a signal nor a generator that is not ok changes the exit status.";
+acknowledged nothing, sent wrong replies or closed connections until none was left, or stopped replying. If a \
+--fail-if holds as well, the status is 4. Neither a signal nor a generator that is not ok changes the exit status.";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ArrivalsArgument {

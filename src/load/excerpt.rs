@@ -1,6 +1,6 @@
 //! The beginning of bytes that a server sent, for an error message.
 
-use crate::journal::escape::escaped;
+use crate::journal::escape::{escaped, unescape};
 
 /// The beginning of `bytes` in one line, escaped once; if they are longer, with their number.
 pub(super) fn excerpt(bytes: &[u8]) -> String {
@@ -19,10 +19,11 @@ fn parts(bytes: &[u8]) -> (String, String) {
     let mut shown = escaped(&bytes[..bytes.len().min(CHARACTERS_MAX)]);
     let end = shown.char_indices().nth(CHARACTERS_MAX).map(|(end, _)| end);
     if let Some(end) = end {
+        shown.truncate(end);
         // An escape that does not fit is left out.
-        let escape_length_max = "\\u{10ffff}".len();
-        let cut = shown[..end].rfind('\\').filter(|at| end - at < escape_length_max).unwrap_or(end);
-        shown.truncate(cut);
+        while unescape(&shown).is_none() {
+            shown.pop();
+        }
     }
     if end.is_some() || bytes.len() > CHARACTERS_MAX {
         (shown + "…", format!(" ({} bytes)", bytes.len()))
@@ -48,7 +49,19 @@ mod tests {
     fn more_than_eighty_characters_are_cut_and_counted() {
         assert_eq!(excerpt(&[b'a'; 80]), "a".repeat(80));
         assert_eq!(excerpt(&[b'a'; 81]), format!("{}… (81 bytes)", "a".repeat(80)));
-        assert_eq!(excerpt(&[b'\n'; 50]), format!("{}… (50 bytes)", "\\n".repeat(39)));
+        assert_eq!(excerpt(&[b'\n'; 50]), format!("{}… (50 bytes)", "\\n".repeat(40)));
+    }
+
+    #[test]
+    fn an_escape_at_the_cut_is_whole_or_left_out() {
+        for before in 60..80 {
+            for escape in ["\\", "\n", "\u{202e}", "\u{ff}"] {
+                let sent = format!("{}{escape}{}", "a".repeat(before), "b".repeat(50));
+                let text = excerpt(sent.as_bytes());
+                let shown = unescape(text.split('…').next().unwrap()).unwrap();
+                assert!(sent.as_bytes().starts_with(&shown), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ struct Source {
     chosen: usize,
 }
 
-/// Consecutive sources, and the connections that were requested from them.
+/// One source, or several in the order of their use, and the connections that were requested from them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct SourceUse {
@@ -121,7 +121,7 @@ impl Sources {
     /// The sources that connections were requested from. Many are combined.
     pub(crate) fn uses(&self) -> Vec<SourceUse> {
         let mut uses: Vec<SourceUse> = self.all.iter().filter_map(Source::to_use).collect();
-        let default = usize::from(self.all[0].is_default);
+        let default = usize::from(self.all[0].is_default && self.all[0].to_use().is_some());
         if uses.len() > LISTED_MAX {
             let others = uses.split_off(default);
             uses.push(SourceUse {

@@ -13,8 +13,9 @@ impl<N: Connect + PreciseTime + StopRequests> ClientNet for N {}
 
 /// Opens the sockets of a client.
 pub(crate) trait Connect: StreamIo + DatagramIo {
-    /// Begins to connect to `peer`, from `source` if one is given (from any port if its port is 0), and makes the poller report its events. It
-    /// is open once [`connected`](Self::connected) returns true, which is worth asking after an event.
+    /// Begins to connect to `peer`, from `source` if one is given (from any port if its port is 0), and makes the
+    /// poller report its events. It is open once [`connected`](Self::connected) returns true, which is worth asking
+    /// after an event.
     ///
     /// # Errors
     /// `AddrNotAvailable` when no port of the source is free; `AddrInUse` when the port of the source is not; out of

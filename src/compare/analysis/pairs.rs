@@ -74,7 +74,7 @@ fn advantage(measure: Measure, (by_loop, by_threads): Pair<'_>) -> Option<f64> {
 fn is_generator_limit(run: &Sample) -> bool {
     match run.invalid {
         Some(InvalidReason::Busy(_) | InvalidReason::NeverSent(_) | InvalidReason::Late(_)) => true,
-        Some(InvalidReason::Waited(_) | InvalidReason::NoConnection) | None => false,
+        Some(InvalidReason::Waited(_)) | None => false,
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn sources(of: &Connections) -> Option<String> {
         1 => format!("{} from {}", count(of.connections), of.first),
         addresses => {
             let (connections, addresses) = (count(of.connections), count(addresses));
-            format!("{connections} from {addresses} addresses, {} to {}", of.first, of.last)
+            format!("{connections} from {addresses} addresses, the first {}, the last {}", of.first, of.last)
         }
     };
     let parts: Vec<String> = of.sources.iter().map(one).collect();
@@ -53,7 +53,7 @@ mod tests {
         let others = of("127.0.1.1", "127.0.1.36", 36, 971_768);
         assert_eq!(
             described(1, &[default.clone(), others]).unwrap(),
-            "28,232 from 127.0.0.1; 971,768 from 36 addresses, 127.0.1.1 to 127.0.1.36"
+            "28,232 from 127.0.0.1; 971,768 from 36 addresses, the first 127.0.1.1, the last 127.0.1.36"
         );
         assert_eq!((described(1, &[]), described(0, &[default])), (None, None));
     }

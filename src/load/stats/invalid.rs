@@ -10,8 +10,6 @@ use crate::report::format::{count, time_us};
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
 pub(crate) enum InvalidReason {
-    /// No connection was opened.
-    NoConnection,
     /// The generator had something to do for this share of the time.
     Busy(f64),
     /// The generator was ready to run and had no CPU for this share of the time.
@@ -25,7 +23,6 @@ pub(crate) enum InvalidReason {
 impl fmt::Display for InvalidReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoConnection => f.write_str("no connection was opened"),
             Self::Busy(share) => write!(
                 f,
                 "the generator was busy {:.0} % of the time: the server may be capable of more",

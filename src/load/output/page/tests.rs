@@ -38,9 +38,9 @@ fn nothing() -> Outcome {
             interrupted: false,
             ended_early: None,
             ended_in: None,
-            failed: None,
-            valid: false,
-            why_invalid: Some(InvalidReason::NoConnection),
+            failed: Some(Failed::NoConnection),
+            valid: true,
+            why_invalid: None,
             failures: vec![],
         },
         seconds: vec![],
@@ -216,7 +216,7 @@ fn a_run_without_a_result_has_a_page() {
     let page = page(&nothing());
     assert_eq!(mismatched_tag(&page), None);
     assert_eq!(plots(&page), 2, "there are no plots of what was not measured");
-    assert!(page.contains("No connection was opened."));
+    assert!(page.contains("No connection could be opened."));
     assert!(!page.contains("NaN"));
     write_sample("nothing.html", &page);
 }
