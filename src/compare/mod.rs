@@ -49,7 +49,7 @@ pub(crate) fn run(options: &CompareOptions, show: impl FnMut(Progress)) -> Resul
     // Before this process is pinned to one processor.
     let machine = machine();
     let cores = Cores::assign(options.server_cores)?;
-    let quietness = Quietness::measure(&cores, options.repeats);
+    let quietness = Quietness::measure(&cores, options.repeats, options.looks());
     let runs = runner::run(&steps, options, &cores, clock, show)?;
     let pinned = cores.split.as_ref();
     Ok(analysis::findings::comparison(options, machine, quietness, &connections, &runs, pinned, &capacities))

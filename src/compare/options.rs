@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use super::analysis::verdict::Looks;
 use crate::report::record::seconds;
 use crate::service::{Definition, message};
 
@@ -86,6 +87,16 @@ impl CompareOptions {
             budget: Some(QUICK_TIME),
             more_pairs_until: Some(QUICK_TIME),
             ..Self::full(program)
+        }
+    }
+}
+
+impl CompareOptions {
+    /// At which numbers of pairs there is a verdict.
+    pub(super) fn looks(&self) -> Looks {
+        match self.more_pairs_until {
+            Some(_) => Looks::Repeated { planned: self.repeats as usize },
+            None => Looks::Once,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use procfs::{CpuTime, Current, CurrentSI, KernelStats, Meminfo};
 use serde::Serialize;
 
-use super::analysis::verdict::smallest_difference;
+use super::analysis::verdict::{Looks, smallest_difference};
 use super::cores::Cores;
 use super::process_stats::cpu_us;
 use crate::load::stats::kernel_counters::scheduler_times;
@@ -67,7 +67,7 @@ struct Probe {
 impl Quietness {
     /// Measures for less than a second, and pins this thread to the processor of the generator. `pairs` of runs are
     /// planned.
-    pub(super) fn measure(cores: &Cores, pairs: u32) -> Self {
+    pub(super) fn measure(cores: &Cores, pairs: u32, looks: Looks) -> Self {
         let (before, own_before) = (KernelStats::current().ok(), cpu_us(std::process::id()));
         let mut memory = vec![kernel_memory()];
         let probes = [(); 2].map(|()| {
@@ -79,11 +79,11 @@ impl Quietness {
         let own_us = cpu_us(std::process::id()).zip(own_before).map_or(0.0, |(after, before)| after - before);
         let after = KernelStats::current().ok();
         let times = before.zip(after).and_then(|(before, after)| shares(&before.total, &after.total, own_us));
-        Self::of(&probes, times, range(&memory), pairs)
+        Self::of(&probes, times, range(&memory), pairs, looks)
     }
 
     /// The worse of both probes.
-    fn of(probes: &[Probe], times: Option<[f64; 2]>, noise: f64, pairs: u32) -> Self {
+    fn of(probes: &[Probe], times: Option<[f64; 2]>, noise: f64, pairs: u32, looks: Looks) -> Self {
         let worst = |of: &dyn Fn(&Probe) -> f64| probes.iter().map(of).fold(0.0, f64::max);
         let [time_spread, cpu_spread] =
             [0, 1].map(|which| worst(&|probe| spread(probe.pieces.iter().map(|piece| piece[which]))));
@@ -106,21 +106,23 @@ impl Quietness {
             kernel_noise_bytes: (2.0 * noise).max(KERNEL_NOISE_MIN),
             sentence: String::new(),
         };
-        it.sentence = it.describe(pairs);
+        it.sentence = it.describe(pairs, looks);
         it
     }
 
-    fn describe(&self, pairs: u32) -> String {
+    fn describe(&self, pairs: u32, looks: Looks) -> String {
         let percent = |share: f64| format!("{:.0} %", share * 100.0);
         let other = self.other_programs.map_or_else(String::new, |share| {
             format!("other programs use {} of the processors, ", percent(share))
         });
         let allowed = |spread: f64| {
             // Both runs of a pair are disturbed.
-            smallest_difference(spread * std::f64::consts::SQRT_2, pairs as usize).map(|ratio| match ratio {
-                few if few < 2.0 => percent(few - 1.0),
-                some if some < 10.0 => format!("{} times", format::number(some)),
-                _ => "10 times or more".into(),
+            smallest_difference(spread * std::f64::consts::SQRT_2, pairs as usize, looks).map(|ratio| {
+                match ratio {
+                    few if few < 2.0 => percent(few - 1.0),
+                    some if some < 10.0 => format!("{} times", format::number(some)),
+                    _ => "10 times or more".into(),
+                }
             })
         };
         let decided = match (allowed(self.cpu_spread), allowed(self.time_spread)) {
@@ -244,7 +246,7 @@ mod tests {
     #[test]
     fn the_same_time_for_the_same_work_is_quiet() {
         let quiet = || probe(&[100.0, 101.0, 99.0, 100.0], 0.0);
-        let it = Quietness::of(&[quiet(), quiet()], Some([0.02, 0.0]), 1000.0, 3);
+        let it = Quietness::of(&[quiet(), quiet()], Some([0.02, 0.0]), 1000.0, 3, Looks::Once);
         assert_eq!(it.level, Level::Quiet);
         assert_eq!(
             it.sentence,
@@ -260,7 +262,7 @@ mod tests {
         let (quiet, busy) = (probe(&[100.0, 100.0], 0.0), probe(&[100.0, 200.0, 300.0], 0.4));
         for probes in [[&quiet, &busy], [&busy, &quiet]] {
             let probes = probes.map(|it| Probe { pieces: it.pieces.clone(), waited: it.waited });
-            let it = Quietness::of(&probes, None, 1e6, 3);
+            let it = Quietness::of(&probes, None, 1e6, 3, Looks::Once);
             assert_eq!((it.level, it.other_programs), (Level::Busy, None));
             assert!((it.time_spread - 0.5).abs() < 1e-9 && it.cpu_spread.abs() < 1e-9, "{it:?}");
             assert!((it.waited - 0.4).abs() < 1e-9 && (it.kernel_noise_bytes - 2e6).abs() < 1e-6);
@@ -270,7 +272,7 @@ mod tests {
 
     #[test]
     fn other_programs_and_a_hypervisor_disturb() {
-        let level = |times| Quietness::of(&[probe(&[1.0, 1.0], 0.0)], Some(times), 0.0, 2).level;
+        let level = |times| Quietness::of(&[probe(&[1.0, 1.0], 0.0)], Some(times), 0.0, 2, Looks::Once).level;
         assert_eq!(level([0.0, 0.0]), Level::Quiet);
         assert_eq!([level([0.2, 0.0]), level([0.0, 0.2])], [Level::Disturbed; 2]);
         assert_eq!(level([0.2, 0.2]), Level::Busy);
@@ -278,7 +280,7 @@ mod tests {
 
     #[test]
     fn this_machine_can_be_measured() {
-        let it = Quietness::measure(&Cores::assign(None).unwrap(), 5);
+        let it = Quietness::measure(&Cores::assign(None).unwrap(), 5, Looks::Once);
         assert!((0.0..=1.0).contains(&it.waited) && it.time_spread > 0.0, "{it:?}");
         assert!(it.other_programs.is_some_and(|share| (0.0..=1.0).contains(&share)), "{it:?}");
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::analysis::pairs::{self, MEASURES};
-use super::analysis::verdict::Decision;
+use super::analysis::verdict::{Decision, Looks, PAIRS_ADDED_MAX};
 use super::cores::Cores;
 use super::error::CompareError;
 use super::measure::{Sample, measure};
@@ -45,6 +45,7 @@ pub(crate) enum Progress {
 /// All measurements.
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
+    pub(super) looks: Looks,
     pub(super) samples: BTreeMap<(Scenario, Model), Vec<Sample>>,
     /// The rates of the open loops, in messages a second.
     pub(super) rates: BTreeMap<Scenario, u64>,
@@ -167,13 +168,13 @@ struct Runner<'a, B> {
 
 impl<'a, B: Bench> Runner<'a, B> {
     fn new(bench: &'a mut B, options: &'a CompareOptions) -> Self {
-        Self { bench, options, pace: Pace::new(), runs: Runs::default() }
+        Self { bench, options, pace: Pace::new(), runs: Runs { looks: options.looks(), ..Runs::default() } }
     }
 
     fn run(mut self, steps: &[Step], mut show: impl FnMut(Progress)) -> Result<Runs, CompareError> {
         self.runs.planned = steps.len();
         let mut left = steps;
-        // Both models have the same number of runs in a scenario, so a pair is skipped as a whole.
+        // A run without the one beside it is of no use, so a pair is skipped as a whole before it begins.
         for pair in steps.chunk_by(|one, other| (one.scenario, one.repeat) == (other.scenario, other.repeat))
         {
             if self.runs.is_interrupted {
@@ -256,8 +257,9 @@ impl<'a, B: Bench> Runner<'a, B> {
             let estimates = plan::pair(*scenario, 0).map(|step| step.estimate(self.options));
             self.pace.cautious(estimates.iter().sum()) <= time_left
         };
-        let open =
-            scenarios.filter(|it| it.load == Load::Closed && self.runs.pairs(*it) < PAIRS_MAX).filter(fits);
+        let open = scenarios
+            .filter(|it| it.load == Load::Closed && self.runs.pairs(*it) < PAIRS_ADDED_MAX)
+            .filter(fits);
         open.filter_map(|scenario| Some((self.runs.missing_pairs(scenario)?, scenario)))
             .min_by_key(|(missing, _)| *missing)
             .map(|(_, scenario)| scenario)
@@ -301,7 +303,7 @@ impl Runs {
             return None;
         }
         MEASURES.iter().enumerate().find_map(|(priority, measure)| {
-            match pairs::verdict(*measure, scenario, by_loop, by_threads) {
+            match pairs::verdict(*measure, scenario, by_loop, by_threads, self.looks) {
                 None => Some((priority, 1)),
                 Some(verdict) if verdict.decision == Decision::Undecided => {
                     Some((priority, verdict.more_pairs.unwrap_or(usize::MAX)))
@@ -347,9 +349,6 @@ impl Runs {
 
 /// The rate of the open loop, in percent of the rate of the slower model in the closed loop.
 pub(super) const OPEN_PERCENT: u32 = 50;
-
-/// Pairs of runs after which a scenario is left undecided.
-const PAIRS_MAX: usize = 20;
 
 /// Time to compute and to write the result.
 const RESULT_TIME: Duration = Duration::from_secs(3);

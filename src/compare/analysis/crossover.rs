@@ -25,12 +25,12 @@ fn crossing(before: &Verdict, after: &Verdict) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::verdict::Measure;
+    use super::super::verdict::{Looks, Measure};
     use super::*;
 
     fn found(ratios: &[(u32, f64)]) -> Option<(Model, u32)> {
         let verdict = |(connections, ratio): &(u32, f64)| {
-            Verdict::of(Measure::Rate, *connections, &[ratio.ln(); 3]).unwrap()
+            Verdict::of(Measure::Rate, *connections, &[ratio.ln(); 3], Looks::Once).unwrap()
         };
         let verdicts: Vec<Verdict> = ratios.iter().map(verdict).collect();
         let (model, at) = crossover(&verdicts.iter().collect::<Vec<_>>())?;

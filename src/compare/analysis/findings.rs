@@ -106,7 +106,7 @@ fn verdict(workload: Workload, runs: &Runs, cells: &[Cell]) -> WorkloadVerdict {
     let verdicts = |measure| {
         let compared = compared.iter().filter_map(move |scenario| {
             let [by_loop, by_threads] = runs.of_models(*scenario);
-            pairs::verdict(measure, *scenario, by_loop, by_threads)
+            pairs::verdict(measure, *scenario, by_loop, by_threads, runs.looks)
         });
         compared.collect::<Vec<Verdict>>()
     };

@@ -1,6 +1,6 @@
 //! From the runs of both models with one number of connections to verdicts.
 
-use super::verdict::{Measure, Qualification, Verdict};
+use super::verdict::{Looks, Measure, Qualification, Verdict};
 use crate::compare::measure::Sample;
 use crate::compare::options::Workload;
 use crate::compare::plan::Scenario;
@@ -20,12 +20,14 @@ pub(in crate::compare) fn verdict(
     scenario: Scenario,
     by_loop: &[Sample],
     by_threads: &[Sample],
+    looks: Looks,
 ) -> Option<Verdict> {
-    let known: Vec<(Pair<'_>, f64)> = competing(scenario.workload, by_loop, by_threads)
+    let mut known: Vec<(Pair<'_>, f64)> = competing(scenario.workload, by_loop, by_threads)
         .filter_map(|pair| Some((pair, advantage(measure, pair)?)))
         .collect();
     let logs: Vec<f64> = known.iter().map(|(_, ratio)| ratio.ln()).collect();
-    let verdict = Verdict::of(measure, scenario.connections, &logs)?;
+    let verdict = Verdict::of(measure, scenario.connections, &logs, looks)?;
+    known.truncate(verdict.pairs);
     let most =
         |is: &dyn Fn(Pair<'_>) -> bool| known.iter().filter(|(pair, _)| is(*pair)).count() * 2 > known.len();
     let mut qualifications = Vec::new();
@@ -93,7 +95,7 @@ mod tests {
     }
 
     fn of(measure: Measure, by_loop: &[Sample], by_threads: &[Sample]) -> Option<Verdict> {
-        verdict(measure, SCENARIO, by_loop, by_threads)
+        verdict(measure, SCENARIO, by_loop, by_threads, Looks::Once)
     }
 
     #[test]
@@ -136,7 +138,7 @@ mod tests {
         assert_eq!(of(Measure::CpuPerMessage, &by_threads, &by_loop), None);
         assert!(!is_compared(SCENARIO, &by_loop, &by_threads));
         let churn = Scenario { workload: Workload::Churn, ..SCENARIO };
-        assert!(verdict(Measure::Rate, churn, &by_loop, &by_threads).is_some());
+        assert!(verdict(Measure::Rate, churn, &by_loop, &by_threads, Looks::Once).is_some());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::verdict::{Decision, Measure, Qualification, Verdict};
 use crate::report::format;
 use crate::server::options::Model;
 
-/// What `verdicts` say together: those of one measure, by number of connections. `compared` are the numbers of
+/// A sentence on `verdicts`, which are those of one measure, by number of connections. `compared` are the numbers of
 /// connections with runs of both models; those without a verdict have too few pairs.
 pub(super) fn sentence(measure: Measure, verdicts: &[&Verdict], compared: &[u32]) -> String {
     if compared.is_empty() {
@@ -92,12 +92,13 @@ fn one_digit(number: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::verdict::Looks;
     use super::*;
 
     fn verdicts(measure: Measure, ratios: &[(u32, &[f64])]) -> Vec<Verdict> {
         let of = |(connections, ratios): &(u32, &[f64])| {
             let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
-            Verdict::of(measure, *connections, &logs)
+            Verdict::of(measure, *connections, &logs, Looks::Once)
         };
         ratios.iter().filter_map(of).collect()
     }

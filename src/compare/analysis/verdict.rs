@@ -3,6 +3,9 @@
 //! The runs of both models alternate, so a run of the loop and the run of threads beside it met the same machine.
 //! Their ratio is free of what disturbed both. The verdict is the geometric mean of these ratios, with the interval of
 //! Student's t distribution on their logarithms. It holds from two pairs on, since it is wide when there are few.
+//!
+//! Pairs may be added until the verdict is decided. The interval would then contain the true ratio less often than it
+//! claims, so there are verdicts at a few numbers of pairs only, which share the probability of an error (Bonferroni).
 
 use std::fmt;
 
@@ -25,9 +28,10 @@ pub(crate) struct Verdict {
     pub low: f64,
     /// Upper end of the interval of the ratio.
     pub high: f64,
-    /// The probability that the interval contains the true ratio, 0 to 1.
+    /// The least probability that the interval contains the true ratio, 0 to 1, also if pairs were added until the
+    /// verdict was decided.
     pub confidence: f64,
-    /// Number of pairs of runs.
+    /// Number of pairs of runs in the interval.
     pub pairs: usize,
     /// What follows from the interval.
     pub decision: Decision,
@@ -35,6 +39,52 @@ pub(crate) struct Verdict {
     pub more_pairs: Option<usize>,
     /// Reasons to read the verdict with care, as sentences.
     pub qualifications: Vec<Qualification>,
+}
+
+/// At which numbers of pairs there is a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::compare) enum Looks {
+    /// At one number, which is known before the first run.
+    #[default]
+    Once,
+    /// At [`LOOKS`], since pairs are added until it is decided. The planned number is one of them, at which most
+    /// verdicts are decided.
+    Repeated {
+        /// The planned number.
+        planned: usize,
+    },
+}
+
+impl Looks {
+    /// How many of `pairs` the verdict is from; `None` if there are too few.
+    fn used(self, pairs: usize) -> Option<usize> {
+        match self {
+            Self::Once => Some(pairs).filter(|pairs| *pairs >= PAIRS_MIN),
+            Self::Repeated { .. } => LOOKS.into_iter().rfind(|look| *look <= pairs),
+        }
+    }
+
+    /// Half the width of the interval of the mean of `pairs`.
+    fn half_width(self, deviation: f64, pairs: usize) -> f64 {
+        let quantile = match self {
+            Self::Repeated { planned } => {
+                let of_planned = QUANTILES_PLANNED.get(pairs - PAIRS_MIN).filter(|_| pairs == planned);
+                let look = || LOOKS.iter().position(|look| *look == pairs);
+                of_planned.copied().or_else(|| Some(QUANTILES_ADDED[look()?]))
+            }
+            Self::Once => None,
+        };
+        quantile.unwrap_or_else(|| quantile_once(pairs - 1)) * deviation / small(pairs).sqrt()
+    }
+
+    /// How many pairs must follow `pairs` until the interval is narrow enough, if mean and deviation stay what they
+    /// are. More than the greatest look are those of a new comparison with that many.
+    fn more_pairs(self, mean: f64, deviation: f64, pairs: usize) -> Option<usize> {
+        let distance = (mean.abs() - MARGIN.ln()).abs();
+        let is_look = |all: &usize| *all > PAIRS_ADDED_MAX || self.used(*all) == Some(*all);
+        let mut looks = (pairs + 1..=PAIRS_MAX).filter(is_look);
+        looks.find(|all| self.half_width(deviation, *all) <= distance).map(|all| all - pairs)
+    }
 }
 
 /// What is compared.
@@ -74,16 +124,21 @@ pub(crate) enum Qualification {
 }
 
 impl Verdict {
-    /// The verdict from the logarithms of the ratios, one of each pair; `None` with fewer than two pairs.
-    pub(crate) fn of(measure: Measure, connections: u32, logs: &[f64]) -> Option<Self> {
-        let pairs = logs.len();
-        if pairs < PAIRS_MIN {
-            return None;
-        }
+    /// The verdict from the logarithms of the ratios, one of each pair; `None` with fewer than two pairs. Those after
+    /// the last look are left out.
+    pub(in crate::compare) fn of(
+        measure: Measure,
+        connections: u32,
+        logs: &[f64],
+        looks: Looks,
+    ) -> Option<Self> {
+        let pairs = looks.used(logs.len())?;
+        let all = logs.len();
+        let logs = &logs[..pairs];
         let mean = logs.iter().sum::<f64>() / small(pairs);
         let squares: f64 = logs.iter().map(|log| (log - mean).powi(2)).sum();
         let deviation = (squares / small(pairs - 1)).sqrt();
-        let half = half_width(deviation, pairs);
+        let half = looks.half_width(deviation, pairs);
         let decision = match (mean - half, mean + half) {
             (low, _) if low >= MARGIN.ln() => Decision::Loop,
             (_, high) if high <= -MARGIN.ln() => Decision::Threads,
@@ -100,7 +155,7 @@ impl Verdict {
             confidence: CONFIDENCE,
             pairs,
             decision,
-            more_pairs: is_open.then(|| more_pairs(mean, deviation, pairs)).flatten(),
+            more_pairs: is_open.then(|| looks.more_pairs(mean, deviation, all)).flatten(),
             qualifications: Vec::new(),
         })
     }
@@ -134,7 +189,7 @@ impl Verdict {
     /// What would decide an open verdict.
     pub(super) fn needed(&self) -> String {
         self.more_pairs.map_or_else(
-            || format!("too close to {MARGIN_PERCENT} % for any reasonable number of pairs"),
+            || format!("too close to {} for any reasonable number of pairs", margin()),
             |pairs| format!("about {} more would decide it", format::count(pairs as u64)),
         )
     }
@@ -166,7 +221,7 @@ impl Measure {
             Self::CpuPerMessage => "CPU a message",
             Self::Rate => "rate",
         };
-        format!("the same {what} within {MARGIN_PERCENT} %")
+        format!("the same {what} within {}", margin())
     }
 }
 
@@ -210,27 +265,22 @@ impl Serialize for Qualification {
     }
 }
 
-/// Half the width of the interval of the mean.
-fn half_width(deviation: f64, pairs: usize) -> f64 {
-    quantile(pairs - 1) * deviation / small(pairs).sqrt()
-}
-
 /// The smallest ratio that `pairs` decide if their logarithms deviate by `deviation`; `None` if no ratio is decided.
-pub(in crate::compare) fn smallest_difference(deviation: f64, pairs: usize) -> Option<f64> {
-    (pairs >= PAIRS_MIN).then(|| MARGIN * half_width(deviation, pairs).exp())
-}
-
-/// How many pairs must follow until the interval is narrow enough, if mean and deviation stay what they are.
-fn more_pairs(mean: f64, deviation: f64, pairs: usize) -> Option<usize> {
-    let distance = (mean.abs() - MARGIN.ln()).abs();
-    (pairs + 1..=PAIRS_MAX).find(|pairs| half_width(deviation, *pairs) <= distance).map(|all| all - pairs)
+pub(in crate::compare) fn smallest_difference(deviation: f64, pairs: usize, looks: Looks) -> Option<f64> {
+    let used = looks.used(pairs)?;
+    Some(MARGIN * looks.half_width(deviation, used).exp())
 }
 
 /// The 97.5 % quantile of Student's t distribution.
-fn quantile(degrees_of_freedom: usize) -> f64 {
+fn quantile_once(degrees_of_freedom: usize) -> f64 {
     let table = degrees_of_freedom.checked_sub(1).and_then(|index| QUANTILES.get(index));
     // Beyond the table, this is exact to a thousandth.
     table.copied().unwrap_or_else(|| 1.96 + 2.4 / small(degrees_of_freedom))
+}
+
+/// The margin as text: `3 %`.
+fn margin() -> String {
+    format!("{:.0} %", (MARGIN - 1.0) * 100.0)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "pairs are few")]
@@ -240,15 +290,28 @@ fn small(number: usize) -> f64 {
 
 /// A smaller difference does not count, however certain it is.
 pub(crate) const MARGIN: f64 = 1.03;
-const MARGIN_PERCENT: u32 = 3;
 
 /// One pair has no spread, so no interval.
 const PAIRS_MIN: usize = 2;
 
-/// With more pairs than this, "so many more pairs" is no advice.
+/// Beyond this, the number of missing pairs is no advice.
 const PAIRS_MAX: usize = 1000;
 
+/// The probability of an error that is left is 5 %: half of it is that of the look at the planned number of pairs,
+/// which is 2 or 3, and each of the other five looks has 0.5 %.
 const CONFIDENCE: f64 = 0.95;
+
+/// The numbers of pairs with a verdict if pairs are added.
+const LOOKS: [usize; 6] = [2, 3, 5, 8, 13, PAIRS_ADDED_MAX];
+
+/// Pairs after which none are added.
+pub(in crate::compare) const PAIRS_ADDED_MAX: usize = 20;
+
+/// The 98.75 % quantiles of Student's t distribution for 2 and 3 pairs.
+const QUANTILES_PLANNED: [f64; 2] = [25.452, 6.205];
+
+/// The 99.75 % quantiles for the numbers of pairs in [`LOOKS`].
+const QUANTILES_ADDED: [f64; LOOKS.len()] = [127.321, 14.089, 5.598, 4.029, 3.428, 3.174];
 
 /// Of 1 to 30 degrees of freedom, from the usual tables.
 const QUANTILES: [f64; 30] = [

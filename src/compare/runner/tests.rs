@@ -139,7 +139,7 @@ fn what_no_number_of_pairs_decides_ends_at_the_limit() {
     let options =
         CompareOptions { workloads: vec![Workload::AllActive], ..CompareOptions::full("loopline".into()) };
     let (runs, _) = FakeBench { noise: 9.0, advantage: 1.03, ..FakeBench::new(&options) }.compare(&[10]);
-    assert_eq!(runs.pairs(scenario(Load::Closed)), PAIRS_MAX);
+    assert_eq!(runs.pairs(scenario(Load::Closed)), PAIRS_ADDED_MAX);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::*;
 
 fn verdict(ratios: &[f64]) -> Verdict {
     let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
-    Verdict::of(Measure::CpuPerMessage, 100, &logs).unwrap()
+    Verdict::of(Measure::CpuPerMessage, 100, &logs, Looks::Once).unwrap()
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn a_verdict_is_the_geometric_mean_with_the_interval_of_student() {
 
 #[test]
 fn a_single_pair_gives_no_verdict_and_two_give_a_wide_interval() {
-    assert_eq!(Verdict::of(Measure::Rate, 1, &[2.0]), None);
+    assert_eq!(Verdict::of(Measure::Rate, 1, &[2.0], Looks::Once), None);
     assert_eq!(verdict(&[3.0, 4.2]).decision, Decision::Undecided);
     assert_eq!(verdict(&[3.5, 3.7]).decision, Decision::Loop);
 }
@@ -67,8 +67,8 @@ fn the_pairs_that_an_undecided_verdict_needs_follow_from_its_width() {
     let more = open.more_pairs.unwrap();
     // The same spread with that many pairs decides, with one fewer it does not.
     let (mean, deviation) = (open.ratio.ln(), (open.high / open.ratio).ln() * 3f64.sqrt() / 4.303);
-    assert!(mean - half_width(deviation, 3 + more) >= MARGIN.ln());
-    assert!(mean - half_width(deviation, 2 + more) < MARGIN.ln());
+    assert!(mean - Looks::Once.half_width(deviation, 3 + more) >= MARGIN.ln());
+    assert!(mean - Looks::Once.half_width(deviation, 2 + more) < MARGIN.ln());
     assert_eq!(verdict(&[3.5, 3.6, 3.7]).more_pairs, None, "nothing is open");
     assert_eq!(verdict(&[0.5, 1.03, 2.1]).more_pairs, None, "it is too close");
 }
@@ -101,7 +101,7 @@ fn the_interval_contains_the_true_ratio_as_often_as_it_claims() {
             let truth = 1.2f64;
             let contains = (0..TRIALS).filter(|_| {
                 let logs: Vec<f64> = (0..pairs).map(|_| truth.ln() + noise(&mut random)).collect();
-                let it = Verdict::of(Measure::Rate, 1, &logs).unwrap();
+                let it = Verdict::of(Measure::Rate, 1, &logs, Looks::Once).unwrap();
                 (it.low..=it.high).contains(&truth)
             });
             let share = small(contains.count()) / small(TRIALS);
@@ -110,34 +110,64 @@ fn the_interval_contains_the_true_ratio_as_often_as_it_claims() {
     }
 }
 
-/// Adds pairs until the verdict is decided, as the runner does.
-fn decide(truth: f64, noise: fn(&mut Rng) -> f64, random: &mut Rng) -> Decision {
-    let mut logs: Vec<f64> = (0..2).map(|_| truth.ln() + noise(random)).collect();
+/// Adds pairs to `planned` until the verdict is decided, as the runner does.
+fn decide(truth: f64, planned: usize, noise: fn(&mut Rng) -> f64, random: &mut Rng) -> Verdict {
+    let looks = Looks::Repeated { planned };
+    let mut logs: Vec<f64> = (0..planned).map(|_| truth.ln() + noise(random)).collect();
     loop {
-        let it = Verdict::of(Measure::CpuPerMessage, 1, &logs).unwrap();
-        if it.decision != Decision::Undecided || logs.len() == 20 {
-            return it.decision;
+        let it = Verdict::of(Measure::CpuPerMessage, 1, &logs, looks).unwrap();
+        if it.decision != Decision::Undecided || logs.len() == PAIRS_ADDED_MAX {
+            return it;
         }
         logs.push(truth.ln() + noise(random));
     }
 }
 
+fn loud(random: &mut Rng) -> f64 {
+    0.3 * normal(random)
+}
+
 #[test]
-fn going_on_until_it_is_decided_seldom_decides_wrongly() {
-    for (noise, seed) in [(quiet as fn(&mut Rng) -> f64, 3), (busy, 4)] {
+fn the_interval_holds_and_the_decision_is_right_if_pairs_are_added_until_it_is_decided() {
+    for (noise, seed) in [(quiet as fn(&mut Rng) -> f64, 3), (busy, 4), (loud, 5)] {
         let mut random = Rng::with_seed(seed);
-        for truth in [1.0, 1.03, 1.06, 1.5] {
-            let wrong = (0..TRIALS).filter(|_| match decide(truth, noise, &mut random) {
-                Decision::Loop => truth <= 1.0,
-                Decision::Threads => truth >= 1.0,
-                Decision::Same => truth > MARGIN,
-                Decision::Undecided => false,
-            });
-            let share = small(wrong.count()) / small(TRIALS);
-            println!("{share} wrong at {truth}, seed {seed}");
-            assert!(share < 0.06, "{share} wrong at {truth}, seed {seed}");
+        for (planned, truth) in [2, 3].into_iter().flat_map(|it| [1.0, 1.03, 1.06, 1.5].map(|n| (it, n))) {
+            let (mut wrong, mut contains) = (0, 0);
+            for _ in 0..TRIALS {
+                let it = decide(truth, planned, noise, &mut random);
+                wrong += usize::from(match it.decision {
+                    // At the margin itself, both answers are right.
+                    Decision::Loop => truth < MARGIN,
+                    Decision::Threads => true,
+                    Decision::Same => truth > MARGIN,
+                    Decision::Undecided => false,
+                });
+                contains += usize::from((it.low..=it.high).contains(&truth));
+            }
+            let [wrong, contains] = [wrong, contains].map(|count| small(count) / small(TRIALS));
+            let what = format!("{planned} planned, {truth}, seed {seed}");
+            assert!(wrong < 0.06 && contains > 0.94, "{wrong} wrong, {contains} contained: {what}");
         }
     }
+}
+
+#[test]
+fn pairs_after_the_last_look_wait_for_the_next_one() {
+    let of = |pairs: usize, planned| {
+        let logs: Vec<f64> = [0.2, 0.9, 0.1, 0.7, 0.4].iter().copied().cycle().take(pairs).collect();
+        Verdict::of(Measure::Rate, 1, &logs, Looks::Repeated { planned })
+    };
+    assert_eq!(of(1, 2), None);
+    for (pairs, used) in [(2, 2), (3, 3), (4, 3), (5, 5), (7, 5), (8, 8), (12, 8), (19, 13), (20, 20)] {
+        assert_eq!(of(pairs, 3).unwrap().pairs, used);
+    }
+    // The planned look is the widest part of the 5 %.
+    assert!(of(3, 3).unwrap().high < of(3, 2).unwrap().high);
+    let (three, four) = (of(3, 3).unwrap(), of(4, 3).unwrap());
+    assert_eq!(
+        (three.low.to_bits(), three.more_pairs),
+        (four.low.to_bits(), four.more_pairs.map(|it| it + 1))
+    );
 }
 
 const TRIALS: usize = 4000;
