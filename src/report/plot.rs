@@ -313,6 +313,15 @@ mod tests {
     }
 
     #[test]
+    fn an_error_bar_from_zero_leaves_a_logarithmic_axis_at_the_bottom() {
+        let mut series = line(&[2.0, 1.0]).drawn(Stroke::Marked);
+        series.points[0].spread = Some((0.0, 2.5));
+        let svg = plot(Scale::Log, vec![series]).svg();
+        let own = "stroke=\"var(--series-1)\"";
+        assert_eq!(count(&svg, own), 1 + 2 + 1, "the line, two halves of a bar, and one end: {svg}");
+    }
+
+    #[test]
     fn a_series_can_have_the_color_of_another() {
         let fitted = line(&[1.0, 2.0]).drawn(Stroke::Dashed).like(0);
         let svg = plot(Scale::Linear, vec![line(&[1.0, 2.0]), line(&[2.0, 3.0]), fitted]).svg();

@@ -19,7 +19,7 @@ pub(super) fn sentence(measure: Measure, verdicts: &[&Verdict], compared: &[u32]
     if let Some(same) = at(of(Decision::Same).map(|verdict| verdict.connections)) {
         parts.push(format!("{}{same}", measure.same()));
     }
-    parts.extend(open(verdicts));
+    parts.extend(open(measure, verdicts));
     let single = compared.iter().copied().filter(|n| verdicts.iter().all(|it| it.connections != *n));
     if let Some(single) = at(single) {
         parts.push(format!("not decided{single}: an interval needs two pairs of runs"));
@@ -29,7 +29,9 @@ pub(super) fn sentence(measure: Measure, verdicts: &[&Verdict], compared: &[u32]
             Model::Loop => ("the loop overtakes", "threads"),
             Model::Threads => ("threads overtake", "the loop"),
         };
-        parts.push(format!("{who} {whom} at about {} connections", one_digit(connections)));
+        let number = one_digit(connections);
+        let noun = if number == "1" { "connection" } else { "connections" };
+        parts.push(format!("{who} {whom} at about {number} {noun}"));
     }
     parts.extend(qualifications(verdicts));
     parts.join("; ")
@@ -48,14 +50,14 @@ fn lead(measure: Measure, verdicts: &[&Verdict], model: Model) -> Option<String>
 }
 
 /// What is open, with the number of pairs that the nearest to a decision needs.
-fn open(verdicts: &[&Verdict]) -> Option<String> {
+fn open(measure: Measure, verdicts: &[&Verdict]) -> Option<String> {
     let open = || verdicts.iter().filter(|verdict| verdict.decision == Decision::Undecided);
     let nearest = open().min_by_key(|verdict| verdict.more_pairs.unwrap_or(usize::MAX))?;
     let all = at(open().map(|verdict| verdict.connections))?;
     let which = if open().count() > 1 { at([nearest.connections].into_iter())? + ": " } else { ": ".into() };
     let join = if open().count() > 1 { ";" } else { "" };
     let (precision, needed) = (nearest.precision(), nearest.needed());
-    Some(format!("not decided{all}{join}{which}{precision}, {needed}"))
+    Some(format!("{} is not decided{all}{join}{which}{precision}, {needed}", measure.name()))
 }
 
 /// Each kind of qualification once, with the numbers of connections.
@@ -136,12 +138,12 @@ mod tests {
         let wide: &[f64] = &[1.05, 1.15, 1.25];
         assert_eq!(
             text(Measure::Rate, &[(1, wide)]),
-            "not decided at 1 connection: 95 % interval 0.92 to 1.42, 3 pairs, about 3 more would decide it"
+            "rate is not decided at 1 connection: 95 % interval 0.92 to 1.42, 3 pairs, about 3 more would decide it"
         );
         assert_eq!(
             text(Measure::Rate, &[(1, &[0.5, 2.0]), (10, wide), (100, &[1.5])]),
-            "not decided at 1 and 10 connections; at 10 connections: 95 % interval 0.92 to 1.42, 3 pairs, about 3 \
-             more would decide it; not decided at 100 connections: an interval needs two pairs of runs"
+            "rate is not decided at 1 and 10 connections; at 10 connections: 95 % interval 0.92 to 1.42, 3 pairs, \
+             about 3 more would decide it; not decided at 100 connections: an interval needs two pairs of runs"
         );
     }
 

@@ -217,11 +217,15 @@ impl Measure {
 
     /// `the same CPU a message within 3 %`.
     pub(super) fn same(self) -> String {
-        let what = match self {
+        format!("the same {} within {}", self.name(), margin())
+    }
+
+    /// `CPU a message`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
             Self::CpuPerMessage => "CPU a message",
             Self::Rate => "rate",
-        };
-        format!("the same {what} within {}", margin())
+        }
     }
 }
 

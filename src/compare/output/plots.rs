@@ -46,8 +46,8 @@ pub(crate) fn verdicts(comparison: &Comparison) -> Vec<Figure> {
             "verdict-cpu",
             "CPU time of a message: threads ÷ loop",
             "above 1, the loop needs less",
-            "The ratio of runs beside each other, with its interval. Where the interval does not reach 1, the \
-             difference is certain. An interval without an end reaches further than the plot.",
+            "The ratio of runs beside each other, with its interval. Chance rarely explains a difference whose \
+             interval does not reach 1. An interval without an end reaches further than the plot.",
         ),
         figure(
             Measure::Rate,

@@ -98,13 +98,6 @@ fn notes(outcome: &Outcome, page: &mut Page) {
     if let Some(why) = &failure {
         page.note(Tone::Warning, "Failed.", &format!("{}.", sentence(why)));
     }
-    match summary.why_invalid {
-        None => page.note(Tone::Good, "Generator ok.", "The generator was not the limit."),
-        Some(why) => {
-            let reason = format!("{}. These results are not the server’s.", sentence(&why.to_string()));
-            page.note(Tone::Warning, "Generator not ok.", &reason);
-        }
-    }
     if let Some(how) = ending::early_end(summary).filter(|how| failure.as_ref() != Some(how)) {
         page.note(Tone::Warning, &format!("{}.", sentence(&how)), "");
     }
@@ -114,6 +107,13 @@ fn notes(outcome: &Outcome, page: &mut Page) {
             format!("{} of {} connections were opened.", count(connections.opened), count(connections.asked));
         let reason = connections.limited_by.map_or_else(String::new, |limit| format!("The limit: {limit}."));
         page.note(Tone::Warning, &verdict, &reason);
+    }
+    match summary.why_invalid {
+        None => page.note(Tone::Good, "Generator ok.", "The generator was not the limit."),
+        Some(why) => {
+            let reason = format!("{}. These results are not the server’s.", sentence(&why.to_string()));
+            page.note(Tone::Warning, "Generator not ok.", &reason);
+        }
     }
 }
 

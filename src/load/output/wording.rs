@@ -20,17 +20,25 @@ pub(crate) fn opening(summary: &Summary) -> String {
     format!("opened in {}, {}", time_us(of.open_seconds * 1e6), rate(of.open_rate))
 }
 
-/// Where connections were requested from, and how many; `None` if none was opened.
-pub(crate) fn sources(of: &Connections) -> Option<String> {
-    let one = |of: &SourceUse| match of.addresses {
-        1 => format!("{} from {}", count(of.connections), of.first),
-        addresses => {
-            let (connections, addresses) = (count(of.connections), count(addresses));
-            format!("{connections} from {addresses} addresses, the first {}, the last {}", of.first, of.last)
-        }
+/// The numbers of connections that were requested from each source, and the source; nothing if none was opened.
+pub(crate) fn sources(of: &Connections) -> Vec<(String, String)> {
+    let one = |of: &SourceUse| {
+        let source = match of.addresses {
+            1 => format!("from {}", of.first),
+            addresses => {
+                format!("from {} addresses, the first {}, the last {}", count(addresses), of.first, of.last)
+            }
+        };
+        (count(of.connections), source)
     };
-    let parts: Vec<String> = of.sources.iter().map(one).collect();
-    (of.opened > 0 && !parts.is_empty()).then(|| parts.join("; "))
+    of.sources.iter().filter(|_| of.opened > 0).map(one).collect()
+}
+
+/// The same in a line.
+pub(crate) fn sources_line(of: &Connections) -> Option<String> {
+    let parts: Vec<String> =
+        sources(of).into_iter().map(|(connections, source)| format!("{connections} {source}")).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 #[cfg(test)]
@@ -47,7 +55,7 @@ mod tests {
         };
         let default = of("127.0.0.1", "127.0.0.1", 1, 28_232);
         let described = |opened, uses: &[SourceUse]| {
-            sources(&Connections { opened, sources: uses.into(), ..Connections::default() })
+            sources_line(&Connections { opened, sources: uses.into(), ..Connections::default() })
         };
         assert_eq!(described(1, std::slice::from_ref(&default)).unwrap(), "28,232 from 127.0.0.1");
         let others = of("127.0.1.1", "127.0.1.36", 36, 971_768);

@@ -31,9 +31,11 @@ pub(super) fn draw(plot: &Plot, number: usize, shift: f64, chart: &mut Chart<'_,
     for point in points.iter().filter(|_| series.stroke == Stroke::Marked) {
         let Some((low, high)) = point.spread else { continue };
         for (y, outward) in [(high, -1), (low, 1)] {
-            let shape = plot.is_within(y).then(|| cap(look, outward));
-            let end = Point { y: Some(plot.limited(y)), ..*point };
-            if let (Some(middle), Some(end)) = (position(point), position(&end)) {
+            let end = position(&Point { y: Some(plot.limited(y)), ..*point });
+            let shape = (end.is_some() && plot.is_within(y)).then(|| cap(look, outward));
+            if let Some(middle) = position(point) {
+                // A logarithmic axis has no zero: the bar leaves it at the bottom.
+                let end = end.unwrap_or((middle.0, chart.y_range().start));
                 half_error_bar(middle, end, shape, style, chart)?;
             }
         }

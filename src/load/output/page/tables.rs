@@ -108,7 +108,8 @@ pub(super) fn connections(summary: &Summary) -> Table<'static> {
         row("lost before the end", connections.lost),
         row("slow to open, a second or more", connections.slow),
     ];
-    rows.extend(wording::sources(connections).map(|sources| beside("sources", sources)));
+    let sources = wording::sources(connections).into_iter();
+    rows.extend(sources.map(|(connections, source)| beside(&format!("requested {source}"), connections)));
     rows.extend([
         beside("opened in", time_us(connections.open_seconds * 1e6)),
         beside("opened per second", rate(connections.open_rate)),
@@ -177,9 +178,9 @@ mod tests {
         summary.connections.sources = vec![SourceUse { first, last: first, addresses: 1, connections: 129 }];
         let listed = |summary: &Summary| {
             let rows = connections(summary).rows;
-            rows.into_iter().find(|row| row[0] == "sources").map(|row| row[1].clone())
+            rows.into_iter().find(|row| row[0] == "requested from 127.0.0.1").map(|row| row[1].clone())
         };
-        assert_eq!(listed(&summary).as_deref(), Some("129 from 127.0.0.1"));
+        assert_eq!(listed(&summary).as_deref(), Some("129"));
         summary.connections.opened = 0;
         assert_eq!(listed(&summary), None);
     }

@@ -203,7 +203,7 @@ fn problems_are_shown_first() {
     assert_eq!(mismatched_tag(&page), None);
     assert!(page.find("The generator was busy 99 % of the time") < page.find("<dl"));
     assert!(page.find("9,502 of 10,000 connections were opened.") < page.find("<dl"));
-    assert!(page.find("Interrupted.") < page.find("<dl"));
+    assert!(page.find("Interrupted.") < page.find("Generator not ok."));
     assert!(page.contains("The limit: descriptors."));
     assert!(page.contains("sent = answered + late + lost"));
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));

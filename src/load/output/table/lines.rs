@@ -7,7 +7,7 @@ use crate::report::format;
 /// Each line with its name.
 pub(super) fn lines(summary: &Summary) -> Vec<(&'static str, String)> {
     let mut lines = vec![("connections", connections(summary))];
-    lines.extend(wording::sources(&summary.connections).map(|sources| ("sources", sources)));
+    lines.extend(wording::sources_line(&summary.connections).map(|sources| ("sources", sources)));
     // What was not done has no results.
     if summary.messages.sent > 0 {
         lines.push(("messages", messages(summary)));
