@@ -104,7 +104,8 @@ pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
     match json.write(&record, || compare::table(&comparison)).and(page).and(pictures) {
         // The reader of the pipe has gone.
         Err(error) if error.is_reader_gone() => Ok(1),
-        written => written.map(|()| 0).map_err(failed),
+        Err(error) => Err(failed(error)),
+        Ok(()) => comparison.failure().map_or(Ok(0), |line| Err((line, 1))),
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::plan::model_name;
+use crate::report::format;
 use crate::server::options::Model;
 use crate::service::Definition;
 
@@ -26,14 +27,15 @@ pub(super) struct Child {
 /// Why a server did not start.
 #[derive(Debug)]
 pub(super) enum StartError {
-    /// A signal ended it.
-    Killed(String),
-    /// One line with the reason.
+    /// It began, and failed as a server under load may: a signal ended it, or it was too slow.
+    Ended(String),
+    /// One line with the reason, for which no server starts.
     Failed(String),
 }
 
 impl Child {
-    /// Starts `program serve` and waits until it is ready, which usually takes milliseconds. It inherits the CPU affinity of this thread.
+    /// Starts `program serve` and waits until it is ready, which usually takes milliseconds. It inherits the CPU
+    /// affinity of this thread.
     pub(super) fn start(
         program: &Path,
         service: &Definition,
@@ -72,13 +74,16 @@ impl Child {
                 StartError::Failed(format!("the server {why}: {last}"))
             };
             if began.elapsed() > timeout {
-                return Err(failed(&format!("is not ready after {} s", timeout.as_secs())));
+                return Err(StartError::Ended(format!(
+                    "not ready after {}",
+                    format::time_us(timeout.as_secs_f64() * 1e6)
+                )));
             }
             match self.read_log(Duration::from_millis(100)) {
                 Some(more) if more.is_empty() => {
                     let status = self.process.wait().map_err(|error| failed(&error.to_string()))?;
                     return Err(
-                        killed_by(status).map_or_else(|| failed("could not start"), StartError::Killed)
+                        killed_by(status).map_or_else(|| failed("could not start"), StartError::Ended)
                     );
                 }
                 more => text += &more.unwrap_or_default(),

@@ -40,6 +40,8 @@ pub(super) struct Sample {
     pub(super) voluntary: Option<f64>,
     pub(super) involuntary: Option<f64>,
     pub(super) opened: u64,
+    /// Connections that were lost after they were open.
+    pub(super) lost: u64,
     pub(super) failed: u64,
     pub(super) limited_by: Option<OpenLimit>,
     pub(super) generator_busy: f64,
@@ -52,8 +54,8 @@ pub(super) struct Sample {
     pub(super) server_failed: Option<String>,
 }
 
-/// Runs `step`, at `rate` messages a second in an open loop. What it waits for may take `left` at most. Returns `None` if
-/// a signal ended the run, of which `stopping` is called at once.
+/// Runs `step`, at `rate` messages a second in an open loop. It takes `left` at most, see
+/// [`timeout`]. Returns `None` if a signal ended the run, of which `stopping` is called at once.
 pub(super) fn measure(
     step: &Step,
     rate: Option<u64>,
@@ -67,13 +69,13 @@ pub(super) fn measure(
         Load::Stack(bytes) => Some(bytes),
         Load::Closed | Load::Open | Load::Percent(_) => None,
     };
-    let timeout = left.clamp(TIMEOUT_MIN, TIMEOUT_MAX);
+    let timeout = timeout(left, options);
     let start = || Child::start(&options.program, options.service, step.model, stack_bytes, timeout);
     let started = cores.as_server(start);
     let mut child = match started {
         Ok(child) => child,
-        Err(StartError::Killed(by)) => {
-            return Ok(Some(Sample { server_failed: Some(by), ..Sample::default() }));
+        Err(StartError::Ended(how)) => {
+            return Ok(Some(Sample { server_failed: Some(how), ..Sample::default() }));
         }
         Err(StartError::Failed(line)) => return Err(CompareError::NoServer(line)),
     };
@@ -201,6 +203,7 @@ fn sample(step: &Step, outcome: &Outcome, counters: &Counters) -> Sample {
                 summary.connections.opened.saturating_sub(summary.connections.lost)
             }
         },
+        lost: summary.connections.lost,
         failed: summary.messages.failed + summary.messages.unanswered,
         limited_by: summary.connections.limited_by,
         generator_busy: summary.generator.busy,
@@ -219,9 +222,19 @@ fn server_failure(summary: &Summary) -> Option<String> {
     }
 }
 
-/// The timeouts of a run: to start the server, to connect, and to await outstanding replies.
+/// The timeout of each of the waits of a run, so that all of it takes `left` at most.
+pub(super) fn timeout(left: Duration, options: &CompareOptions) -> Duration {
+    let spare = left.saturating_sub(options.warmup + options.duration);
+    (spare / WAITS).clamp(TIMEOUT_MIN, TIMEOUT_MAX)
+}
+
+/// What a run waits for: that the server starts, connections, and outstanding replies.
+pub(super) const WAITS: u32 = 3;
+
 const TIMEOUT_MAX: Duration = Duration::from_secs(10);
-const TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
+/// A run does not begin if less is left for each of its waits.
+pub(super) const TIMEOUT_MIN: Duration = Duration::from_millis(500);
 
 /// Bytes of a large body.
 const LARGE_BYTES: usize = 64 << 10;

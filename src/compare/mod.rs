@@ -85,8 +85,8 @@ fn counts(options: &CompareOptions, capacities: &Capacities) -> Result<Vec<u32>,
     Ok(connections)
 }
 
-const NOTHING_TO_DO: &str = "nothing to compare: few-active needs 100 connections or more, churn, large-bodies and pipelined 1,000 or \
-     fewer";
+const NOTHING_TO_DO: &str = "nothing to compare: few-active needs 100 connections or more, churn, large-bodies and \
+     pipelined 1,000 or fewer";
 
 #[cfg(test)]
 mod tests {

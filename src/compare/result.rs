@@ -13,6 +13,7 @@ use crate::compare::analysis::statistics::Estimate;
 use crate::compare::analysis::verdict::Verdict;
 use crate::load::stats::invalid::InvalidReason;
 use crate::load::stats::summary::LoadModel;
+use crate::report::format;
 use crate::server::options::Model;
 
 /// The result of `compare`.
@@ -154,6 +155,18 @@ pub(crate) struct Cell {
     pub marks: Vec<Mark>,
 }
 
+impl Comparison {
+    /// Why the comparison failed, if it has measured nothing and was not interrupted.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let is_empty = self.cells.iter().all(|cell| cell.rate.is_none());
+        let why = || match self.cells.iter().find_map(|cell| cell.marks.first()) {
+            Some(mark) => mark.to_string(),
+            None => "the time limit allows no run".into(),
+        };
+        (is_empty && !self.interrupted).then(|| format!("nothing was measured: {}", why()))
+    }
+}
+
 /// A reason to distrust a cell.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
@@ -167,6 +180,8 @@ pub(crate) enum Mark {
         /// All runs.
         of: usize,
     },
+    /// Connections that were lost in all runs together, after they were open.
+    ConnectionsLost(u64),
     /// The generator was the limit in most runs.
     GeneratorLimited(InvalidReason),
 }
@@ -176,6 +191,10 @@ impl fmt::Display for Mark {
         match self {
             Self::ServerFailed(how) => f.write_str(how),
             Self::NoReplies { runs, of } => write!(f, "no message was answered in {runs} of {of} runs"),
+            Self::ConnectionsLost(lost) => {
+                let lost = format::connections(*lost);
+                write!(f, "{lost} were lost in runs that are not compared")
+            }
             Self::GeneratorLimited(why) => why.fmt(f),
         }
     }
@@ -260,4 +279,24 @@ pub(crate) struct Scalability {
     pub fit: Option<Fit>,
     /// The fit in a sentence, or why there is none.
     pub sentence: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::*;
+
+    #[test]
+    fn a_comparison_without_a_completed_run_has_failed_unless_it_was_interrupted() {
+        let mut it = fixtures::comparison();
+        assert_eq!(it.failure(), None);
+        for cell in &mut it.cells {
+            (cell.rate, cell.marks) = (None, vec![Mark::ServerFailed("not ready after 10 s".into())]);
+        }
+        assert_eq!(it.failure().unwrap(), "nothing was measured: not ready after 10 s");
+        it.cells.clear();
+        assert_eq!(it.failure().unwrap(), "nothing was measured: the time limit allows no run");
+        it.interrupted = true;
+        assert_eq!(it.failure(), None);
+    }
 }

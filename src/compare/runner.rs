@@ -17,7 +17,7 @@ use super::analysis::pairs::{self, MEASURES};
 use super::analysis::verdict::{Decision, Looks, PAIRS_ADDED_MAX};
 use super::cores::Cores;
 use super::error::CompareError;
-use super::measure::{Sample, measure};
+use super::measure::{Sample, TIMEOUT_MIN, WAITS, measure};
 use super::options::CompareOptions;
 use super::pace::Pace;
 use super::plan::{self, Load, MODELS, Scenario, Step};
@@ -101,7 +101,7 @@ trait Bench {
     /// Whether a signal has arrived.
     fn is_stopped(&self) -> bool;
 
-    /// Runs `step`, at `rate` in an open loop. Its timeouts are at most `left`. `None` if a signal ended it.
+    /// Runs `step`, at `rate` in an open loop. It takes `left` at most. `None` if a signal ended it.
     fn run(&mut self, step: &Step, rate: Option<u64>, left: Duration)
     -> Result<Option<Sample>, CompareError>;
 }
@@ -244,7 +244,12 @@ impl<'a, B: Bench> Runner<'a, B> {
 
     /// Whether runs with this estimate end within the time limit, even if they are slow.
     fn fits(&self, estimate: Duration) -> bool {
-        self.options.budget.is_none() || self.pace.cautious(estimate) <= self.time_left()
+        self.options.budget.is_none() || self.needs(estimate) <= self.time_left()
+    }
+
+    /// The time that runs with this estimate may take, with the shortest timeouts.
+    fn needs(&self, estimate: Duration) -> Duration {
+        self.pace.cautious(estimate).max(estimate + WAITS * TIMEOUT_MIN)
     }
 
     /// What needs another pair: of those that fit into the time, the one that is nearest to a decision. The CPU time of
@@ -255,7 +260,7 @@ impl<'a, B: Bench> Runner<'a, B> {
         let scenarios = self.runs.samples.keys().map(|(scenario, _)| *scenario);
         let fits = |scenario: &Scenario| {
             let estimates = plan::pair(*scenario, 0).map(|step| step.estimate(self.options));
-            self.pace.cautious(estimates.iter().sum()) <= time_left
+            self.needs(estimates.iter().sum()) <= time_left
         };
         let open = scenarios
             .filter(|it| it.load == Load::Closed && self.runs.pairs(*it) < PAIRS_ADDED_MAX)

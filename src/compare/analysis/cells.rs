@@ -36,6 +36,10 @@ pub(super) fn cell(
     if answered.len() < completed.len() {
         marks.push(Mark::NoReplies { runs: completed.len() - answered.len(), of: completed.len() });
     }
+    let lost = completed.iter().filter(|sample| sample.limited_by.is_none()).map(|sample| sample.lost).sum();
+    if lost > 0 && scenario.workload != Workload::Churn {
+        marks.push(Mark::ConnectionsLost(lost));
+    }
     marks.extend(generator_limit.map(Mark::GeneratorLimited));
     Cell {
         workload: scenario.workload,
@@ -114,6 +118,14 @@ mod tests {
         assert_eq!((it.p99_us.unwrap().runs, it.rate.unwrap().runs), (1, 2));
         assert_eq!(of(&[silent]).marks, [Mark::NoReplies { runs: 1, of: 1 }]);
         assert_eq!(of(&[run(10.0, None)]).marks, []);
+    }
+
+    #[test]
+    fn lost_connections_are_marked() {
+        let losing = |lost| Sample { lost, ..run(10.0, None) };
+        let it = of(&[losing(1), losing(0), losing(1200)]);
+        assert_eq!(it.marks, [Mark::ConnectionsLost(1201)]);
+        assert_eq!(it.marks[0].to_string(), "1,201 connections were lost in runs that are not compared");
     }
 
     #[test]

@@ -112,17 +112,17 @@ fn verdict(workload: Workload, runs: &Runs, cells: &[Cell]) -> WorkloadVerdict {
     };
     let [cpu, rate] = pairs::MEASURES.map(verdicts);
     let connections: Vec<u32> = compared.iter().map(|scenario| scenario.connections).collect();
-    let say =
+    let sentence =
         |measure, verdicts: &[Verdict]| sentence(measure, &verdicts.iter().collect::<Vec<_>>(), &connections);
     let ends = MODELS.into_iter().filter_map(|model| {
         cells.iter().filter(|it| it.workload == workload && it.model == model).find_map(stop)
     });
-    let throughput: Vec<String> = [say(Measure::Rate, &rate)].into_iter().chain(ends).collect();
+    let throughput: Vec<String> = [sentence(Measure::Rate, &rate)].into_iter().chain(ends).collect();
     WorkloadVerdict {
         workload,
         sentence: throughput.join("; "),
         crossover: crossover(&rate.iter().collect::<Vec<_>>()).map(|(_, connections)| connections),
-        cost: (!cpu.is_empty()).then(|| say(Measure::CpuPerMessage, &cpu)),
+        cost: (!cpu.is_empty()).then(|| sentence(Measure::CpuPerMessage, &cpu)),
         by_connections: cpu.into_iter().chain(rate).collect(),
     }
 }

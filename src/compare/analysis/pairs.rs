@@ -57,9 +57,10 @@ fn competing<'a>(
     by_loop: &'a [Sample],
     by_threads: &'a [Sample],
 ) -> impl Iterator<Item = Pair<'a>> {
-    // With a connection for each message, one that was not opened is a message that failed.
+    // With a connection for each message, one that was not opened, or was lost, is a message that failed.
+    let has_all = |sample: &Sample| sample.limited_by.is_none() && sample.lost == 0;
     let is_whole = move |sample: &Sample| {
-        sample.server_failed.is_none() && (workload == Workload::Churn || sample.limited_by.is_none())
+        sample.server_failed.is_none() && (workload == Workload::Churn || has_all(sample))
     };
     by_loop.iter().zip(by_threads).filter(move |(one, other)| is_whole(one) && is_whole(other))
 }
@@ -132,8 +133,9 @@ mod tests {
     #[test]
     fn a_model_with_fewer_connections_does_not_compete() {
         let limited = |run: Sample| Sample { limited_by: Some(OpenLimit::ServerCap), ..run };
+        let losing = |run: Sample| Sample { lost: 3, ..run };
         let by_loop = [run(5.0, 1000.0), run(5.0, 1000.0)];
-        let by_threads = [limited(run(1.0, 9000.0)), limited(run(1.0, 9000.0))];
+        let by_threads = [limited(run(1.0, 9000.0)), losing(run(1.0, 9000.0))];
         assert_eq!(of(Measure::Rate, &by_loop, &by_threads), None);
         assert_eq!(of(Measure::CpuPerMessage, &by_threads, &by_loop), None);
         assert!(!is_compared(SCENARIO, &by_loop, &by_threads));

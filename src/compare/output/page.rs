@@ -123,9 +123,9 @@ fn notes(comparison: &Comparison, page: &mut Page) {
     }
     let all = comparison.cells.len();
     let limited = comparison.cells.iter().filter(|cell| cell.generator.was_the_limit).count();
-    if limited == 0 {
-        page.note(Tone::Good, "Valid.", "The generator was not the limit in any cell.");
-    } else {
+    if all > 0 && explanations(comparison).is_empty() {
+        page.note(Tone::Good, "Generator: ok.", "No cell is marked.");
+    } else if limited > 0 {
         let reason = format!(
             "In {limited} of {all} cells, marked G, the generator or other programs were the limit, not the server."
         );
@@ -185,8 +185,8 @@ fn marks(comparison: &Comparison) -> Table<'static> {
         title: "Marks",
         columns: vec![Column::Text(""), Column::Text("cell"), Column::Text("reason")],
         rows: explanations(comparison).into_iter().map(Vec::from).collect(),
-        note: "G: the generator or another program was the limit. !: a run does not count. L: fewer connections were \
-               open than asked for.",
+        note: "G: the generator or another program was the limit. !: a run does not count. 0: no message was answered. \
+               C: connections were lost. L: fewer connections were open than asked for.",
     }
 }
 
@@ -227,7 +227,7 @@ fn scalability(comparison: &Comparison) -> Table<'static> {
         title: "Universal scalability law, all connections active",
         columns: vec![Column::Text("model"), Column::Text("fit")],
         rows: comparison.scalability.iter().map(row).collect(),
-        note: "X(N) = λN / (1 + σ(N − 1) + κN(N − 1)); a fit needs 5 points and must explain 90 % of the variance.",
+        note: "X(N) = λN / (1 + σ(N − 1) + κN(N − 1)).",
     }
 }
 
@@ -268,6 +268,7 @@ mod tests {
         nothing.stacks.clear();
         nothing.interrupted = true;
         let page = page(&nothing, &RunInfo::sample());
+        assert!(!page.contains("Generator: ok."));
         write_sample("compare-nothing.html", &page);
         assert_eq!(mismatched_tag(&page), None);
         assert!(page.contains("Interrupted."));

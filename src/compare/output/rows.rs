@@ -84,6 +84,7 @@ fn sign(mark: &Mark) -> &'static str {
         Mark::GeneratorLimited(_) => "G",
         Mark::ServerFailed(_) => "!",
         Mark::NoReplies { .. } => "0",
+        Mark::ConnectionsLost(_) => "C",
     }
 }
 
@@ -93,7 +94,8 @@ fn is_alike(one: &Mark, other: &Mark) -> bool {
         (Mark::GeneratorLimited(one), Mark::GeneratorLimited(other)) => {
             discriminant(one) == discriminant(other)
         }
-        (Mark::NoReplies { .. }, Mark::NoReplies { .. }) => true,
+        (Mark::NoReplies { .. }, Mark::NoReplies { .. })
+        | (Mark::ConnectionsLost(_), Mark::ConnectionsLost(_)) => true,
         (one, other) => one == other,
     }
 }

@@ -3,6 +3,7 @@
 use fastrand::Rng;
 
 use super::*;
+use crate::compare::measure::timeout;
 use crate::compare::options::Workload;
 
 fn scenario(load: Load) -> Scenario {
@@ -20,11 +21,11 @@ fn measured(rates: [f64; 2]) -> Runs {
     Runs { samples, ..Runs::default() }
 }
 
-/// A machine: `takes` is how many times longer than estimated a run takes, `advantage` how much better the loop is.
+/// A machine: `takes` is how many times longer than estimated a run takes that begins at a time, `advantage` how much better the loop is.
 struct FakeBench<'a> {
     options: &'a CompareOptions,
     now: Duration,
-    takes: fn(&mut Rng) -> f64,
+    takes: fn(&mut Rng, Duration) -> f64,
     advantage: f64,
     noise: f64,
     random: Rng,
@@ -37,7 +38,7 @@ impl<'a> FakeBench<'a> {
         Self {
             options,
             now: Duration::from_secs(1),
-            takes: |_| 1.0,
+            takes: |_, _| 1.0,
             advantage: 1.5,
             noise: 0.0,
             random: Rng::with_seed(7),
@@ -63,8 +64,10 @@ impl Bench for FakeBench<'_> {
         self.now >= self.stop_at
     }
 
-    fn run(&mut self, step: &Step, _: Option<u64>, _: Duration) -> Result<Option<Sample>, CompareError> {
-        self.now += step.estimate(self.options).mul_f64((self.takes)(&mut self.random));
+    fn run(&mut self, step: &Step, _: Option<u64>, left: Duration) -> Result<Option<Sample>, CompareError> {
+        let takes = (self.takes)(&mut self.random, self.now);
+        let longest = self.options.warmup + self.options.duration + WAITS * timeout(left, self.options);
+        self.now += step.estimate(self.options).mul_f64(takes).min(longest);
         self.steps.push(*step);
         let better = if step.model == Model::Loop { self.advantage } else { 1.0 };
         let better = better * (self.noise * (self.random.f64() - 0.5)).exp();
@@ -81,8 +84,16 @@ const QUICK: [u32; 4] = [1, 10, 100, 1000];
 #[test]
 fn a_quick_comparison_ends_within_a_minute_on_any_machine() {
     let options = CompareOptions::quick("loopline".into());
-    let speeds: [fn(&mut Rng) -> f64; 6] =
-        [|_| 1.0, |_| 1.6, |_| 4.0, |_| 12.0, |_| 30.0, |random| 0.8 + 8.0 * random.f64().powi(8)];
+    let speeds: [fn(&mut Rng, Duration) -> f64; 8] = [
+        |_, _| 1.0,
+        |_, _| 1.6,
+        |_, _| 4.0,
+        |_, _| 12.0,
+        |_, _| 30.0,
+        |random, _| 0.8 + 8.0 * random.f64().powi(8),
+        |_, now| if now < Duration::from_secs(50) { 1.0 } else { 100.0 },
+        |_, now| if now < Duration::from_secs(55) { 0.9 } else { 100.0 },
+    ];
     for (number, takes) in speeds.into_iter().enumerate() {
         for noise in [0.0, 0.2, 2.0] {
             let (runs, _) = FakeBench { takes, noise, ..FakeBench::new(&options) }.compare(&QUICK);
@@ -95,7 +106,7 @@ fn a_quick_comparison_ends_within_a_minute_on_any_machine() {
 #[test]
 fn what_does_not_fit_is_left_out_from_the_end_and_listed() {
     let options = CompareOptions::quick("loopline".into());
-    let (runs, steps) = FakeBench { takes: |_| 6.0, ..FakeBench::new(&options) }.compare(&QUICK);
+    let (runs, steps) = FakeBench { takes: |_, _| 6.0, ..FakeBench::new(&options) }.compare(&QUICK);
     let planned = plan::steps(&options, &QUICK);
     assert_eq!(steps, planned[..steps.len()], "the first ones");
     assert!(!runs.not_measured.is_empty());
