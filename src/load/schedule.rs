@@ -53,6 +53,29 @@ impl Schedule {
         self.next_ns = self.after(self.next_ns);
     }
 
+    /// Skips the messages that are due before `end_ns`. Returns how many; of random intervals, a large number is
+    /// the mean from some point on.
+    pub(crate) fn skip_until(&mut self, end_ns: u64) -> u64 {
+        let before = self.taken;
+        if self.random.is_none() {
+            // The message number n is due at n / rate, rounded down.
+            let due = mul(end_ns.saturating_sub(self.start_ns), self.rate).div_ceil(SECOND_NS.into());
+            self.taken = before.max(u64::try_from(due).unwrap_or(u64::MAX));
+            self.next_ns = self.after(end_ns);
+            return self.taken - before;
+        }
+        while self.next_ns < end_ns {
+            if self.taken - before == COUNTED_MAX {
+                let rest = mul(end_ns - self.next_ns, self.rate) / u128::from(SECOND_NS);
+                self.taken += 1 + u64::try_from(rest).unwrap_or(u64::MAX / 2);
+                self.next_ns = self.after(end_ns);
+            } else {
+                self.advance();
+            }
+        }
+        self.taken - before
+    }
+
     fn after(&mut self, previous_ns: u64) -> u64 {
         match &mut self.random {
             // Computed from the start, so that rounding errors do not add up.
@@ -69,10 +92,17 @@ impl Schedule {
     }
 }
 
+fn mul(a: u64, b: u64) -> u128 {
+    u128::from(a) * u128::from(b)
+}
+
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an interval is short")]
 fn nanoseconds(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
 }
+
+/// Messages of random intervals that are counted one by one when they are skipped, which takes milliseconds.
+const COUNTED_MAX: u64 = 1_000_000;
 
 /// Every run has the same arrivals, so that runs can be compared.
 const SEED: u64 = 0x6c6f_6f70_6c69_6e65;
@@ -119,6 +149,35 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn skipped_messages_are_as_many_as_are_due() {
+        for arrivals in [Arrivals::Uniform, Arrivals::Poisson] {
+            for (rate, end_ns) in
+                [(3, 2 * SECOND_NS), (7, 1_000_000_101), (49_999, 3_333_333), (1, 50), (5, 100)]
+            {
+                let [mut skipping, mut counting] = [(); 2].map(|()| Schedule::new(100, rate, arrivals));
+                skipping.advance();
+                counting.advance();
+                let mut count = 0;
+                while counting.next_ns() < end_ns {
+                    counting.advance();
+                    count += 1;
+                }
+                assert_eq!(skipping.skip_until(end_ns), count, "{rate} until {end_ns}");
+                assert_eq!(skipping.next_ns(), counting.next_ns());
+            }
+        }
+    }
+
+    #[test]
+    fn any_number_of_messages_is_skipped_at_once() {
+        let (rate, day_ns) = (100_000_000, 86_400 * SECOND_NS);
+        let count = rate * 86_400;
+        assert_eq!(Schedule::new(0, rate, Arrivals::Uniform).skip_until(day_ns), count);
+        let poisson = Schedule::new(0, rate, Arrivals::Poisson).skip_until(day_ns);
+        assert!(poisson.abs_diff(count) < count / 1000, "{poisson}");
     }
 
     #[test]

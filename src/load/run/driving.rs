@@ -86,10 +86,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
     pub(super) fn stop_sending(&mut self, now_ns: u64, observer: &mut dyn Observer) {
         observer.measured();
         if let (Some(schedule), Phase::Driving { until_ns }) = (&mut self.schedule, self.phase) {
-            while schedule.next_ns() < until_ns && schedule.next_ns() < now_ns {
-                schedule.advance();
-                self.measurements.never_sent += 1;
-            }
+            self.measurements.never_sent += schedule.skip_until(until_ns.min(now_ns));
         }
         self.traffic.stop(&mut self.context);
         self.measurements.drive_ns = now_ns - self.drive_began_ns;
