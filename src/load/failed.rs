@@ -9,13 +9,15 @@ pub(crate) fn why_failed(summary: &Summary, silence: &Silence) -> Option<Failed>
     let (connections, messages) = (&summary.connections, &summary.messages);
     // Interrupted before the first connection was opened or has failed, a run has no result.
     let is_tried = !summary.interrupted || connections.failed + messages.failed > 0;
-    if connections.opened == 0 {
+    let is_gone = summary.ended_early == Some(EndedEarly::ServerGone) || silence.is_refused;
+    // Connections of the warm-up are not counted.
+    if connections.opened == 0 && !is_gone {
         return is_tried.then_some(Failed::NoConnection);
     }
     if messages.sent > 0 && messages.acknowledged == 0 {
         return Some(Failed::NothingAcknowledged);
     }
-    if summary.ended_early == Some(EndedEarly::ServerGone) {
+    if is_gone {
         return Some(Failed::ServerGone);
     }
     if summary.ended_early == Some(EndedEarly::WrongReplies) {
@@ -73,6 +75,20 @@ mod tests {
         for reason in [EndedEarly::Interrupted, EndedEarly::Descriptors, EndedEarly::GaveUp] {
             assert_eq!(ended(reason), None, "{reason:?}");
         }
+    }
+
+    #[test]
+    fn a_server_that_refuses_after_its_last_reply_is_gone_whatever_the_silence() {
+        let refused = |change: fn(&mut Summary)| {
+            failed_with(|of, silence| {
+                silence.is_refused = true;
+                change(of);
+            })
+        };
+        assert_eq!(refused(|_| {}), Some(Failed::ServerGone));
+        assert_eq!(refused(|of| of.datagrams = Some(Datagrams::default())), Some(Failed::ServerGone));
+        // All connections were opened in the warm-up.
+        assert_eq!(refused(|of| of.connections.opened = 0), Some(Failed::ServerGone));
     }
 
     #[test]

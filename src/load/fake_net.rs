@@ -34,6 +34,10 @@ pub(crate) struct FakeNet {
     pub(crate) answers_max: Option<usize>,
     /// Connections that are accepted before all others are refused.
     pub(crate) refused_from: Option<usize>,
+    /// Whether there is no memory for the connection that is tried as this one, from 1.
+    pub(crate) is_out_of_memory: Option<fn(usize) -> bool>,
+    /// Writes to all connections fail from this time on.
+    pub(crate) broken_from_ns: Option<u64>,
 }
 
 /// A connection.
@@ -104,6 +108,9 @@ impl StreamIo for FakeNet {
         let request_bytes = self.request_bytes.max(1);
         self.now_ns += self.write_ns;
         let it = &mut self.pipes[*pipe];
+        if self.broken_from_ns.is_some_and(|from_ns| self.now_ns >= from_ns) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         if let Some(kind) = it.broken {
             return Err(kind.into());
         }
@@ -160,6 +167,9 @@ impl Connect for FakeNet {
         self.tried_sources.push(source);
         if let Some(kind) = self.connect_errors.pop_front() {
             return Err(kind.into());
+        }
+        if self.is_out_of_memory.is_some_and(|is| is(self.tried_sources.len())) {
+            return Err(io::ErrorKind::OutOfMemory.into());
         }
         self.pipes.push(Pipe {
             token,

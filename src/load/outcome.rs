@@ -87,11 +87,14 @@ fn connections(options: &LoadOptions, tally: &Tally, measurements: &Measurements
     // Its opening lasts as long as messages are sent.
     let open_ns = if options.one_shot { measurements.drive_ns } else { measurements.open_ns };
     let cause = measurements.stopped_opening.or_else(|| tally.main_open_error());
+    let not_tried = if options.one_shot { 0 } else { asked.saturating_sub(counts.requested()) };
     Connections {
         asked,
         opened: counts.opened,
-        failed: counts.open_failed,
-        not_tried: if options.one_shot { 0 } else { asked.saturating_sub(counts.requested()) },
+        failed: counts.open_failed + counts.unconnected,
+        failed_with_message: counts.unconnected,
+        not_tried,
+        why_not_tried: measurements.opening_ended_early.filter(|_| not_tried > 0),
         lost: counts.lost,
         lost_idle: counts.lost_idle,
         slow: counts.slow,

@@ -54,6 +54,8 @@ pub(crate) struct Measurements {
     pub(crate) is_interrupted: bool,
     /// Why the run, or its opening, ended early, and in which part of it.
     pub(crate) ended_early: Option<(EndedEarly, Stage)>,
+    /// Why the opening ended early, which `ended_early` may not name: the run may have ended early later.
+    pub(crate) opening_ended_early: Option<EndedEarly>,
     /// The time since the last reply at the end of the run.
     pub(crate) silence: Silence,
     /// The error that ended opening before all connections were requested.
@@ -66,6 +68,13 @@ pub(crate) struct Measurements {
     pub(crate) sources: Vec<SourceUse>,
     /// Resident memory at the end, with all connections still open.
     pub(crate) rss_bytes: u64,
+}
+
+impl Measurements {
+    fn end_opening_early(&mut self, reason: EndedEarly) {
+        self.ended_early = Some((reason, Stage::Opening));
+        self.opening_ended_early = Some(reason);
+    }
 }
 
 /// How long this process has been ready to run without a CPU, until a moment.
@@ -112,11 +121,10 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
     pub(crate) fn new(options: &'a LoadOptions, mut net: N, traffic: T, connections: u32) -> Self {
         let began_ns = net.now_ns();
         let stopped_opening = (connections < options.connections).then_some(ErrorKind::Descriptors);
-        let measurements = Measurements {
-            stopped_opening,
-            ended_early: stopped_opening.map(|kind| (EndedEarly::of_opening(kind), Stage::Opening)),
-            ..Measurements::default()
-        };
+        let mut measurements = Measurements { stopped_opening, ..Measurements::default() };
+        if let Some(kind) = stopped_opening {
+            measurements.end_opening_early(EndedEarly::of_opening(kind));
+        }
         let tally = Tally::new(began_ns, options.rate.is_none());
         // One-shot connections are opened with their messages.
         let requested = if options.one_shot { connections } else { 0 };
@@ -147,6 +155,8 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             let (began_ns, sent) = (now_ns, self.context.tally.counts().sent);
             self.advance(now_ns, observer);
             let overdue_ns = self.traffic.expire(&mut self.context, now_ns);
+            // No event follows if these have ended the last connection.
+            self.stop_if_hopeless(now_ns, observer);
             let until_ns = self.wait_until(now_ns, overdue_ns);
             // In an open loop, sending the due messages has taken time.
             let polling_ns = if self.schedule.is_some() { self.context.net.now_ns() } else { now_ns };
@@ -171,9 +181,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
                 self.measurements.idle_ns += if is_idle { now_ns - began_ns } else { polled_ns - polling_ns };
                 self.measurements.spin_ns += if is_idle && has_spun { now_ns - began_ns } else { 0 };
             }
-            if let Some(reason) = self.reason_to_stop() {
-                self.end_early(reason, now_ns, observer);
-            }
+            self.stop_if_hopeless(now_ns, observer);
             self.report(now_ns, observer);
             if cfg!(debug_assertions) {
                 self.check();
@@ -223,7 +231,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         phase_ns.min(self.next_second_ns).min(overdue_ns.unwrap_or(u64::MAX)).min(more_ns)
     }
 
-    /// Once a second: reports the progress, and ends sending if no connection is left.
+    /// Once a second: reports the progress.
     fn report(&mut self, now_ns: u64, observer: &mut dyn Observer) {
         if now_ns < self.next_second_ns {
             return;
@@ -232,10 +240,6 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             self.next_second_ns += SECOND_NS;
         }
         self.end_interval(now_ns, observer);
-        // The other connections may be open.
-        if self.options.target.service.is_some() && self.is_sending() && !self.traffic.can_send() {
-            self.end_early(self.reason_of_losses(), now_ns, observer);
-        }
     }
 
     /// Reports the interval that is over, and starts the next.

@@ -38,6 +38,8 @@ pub(crate) struct TcpTraffic<N: ClientNet> {
     waiting: VecDeque<u64>,
     /// Open loop: the connection that sends next.
     next_sender: u32,
+    /// The connections before this one cannot send any more.
+    first_sender: u32,
     /// Whether messages may be sent now.
     is_sending: bool,
     /// Whether sending has started: opening is over.
@@ -61,6 +63,7 @@ impl<N: ClientNet> TcpTraffic<N> {
             free,
             waiting: VecDeque::new(),
             next_sender: 0,
+            first_sender: 0,
             is_sending: false,
             is_started: false,
             unfinished: Vec::new(),
@@ -106,8 +109,12 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         }
     }
 
-    fn can_send(&self) -> bool {
-        self.plan.one_shot || (0..self.active()).any(|key| self.conns.get(key).state.can_send())
+    fn can_send(&mut self) -> bool {
+        // A connection that is lost stays so: earlier ones are not looked at again.
+        while self.first_sender < self.active() && !self.conns.get(self.first_sender).state.can_send() {
+            self.first_sender += 1;
+        }
+        self.plan.one_shot || self.first_sender < self.active()
     }
 
     fn send_due(&mut self, context: &mut Context<N>, due_ns: u64, now_ns: u64) {

@@ -39,8 +39,8 @@ pub(crate) trait Traffic<N: ClientNet> {
     /// Ends sending.
     fn stop(&mut self, context: &mut Context<N>);
 
-    /// Whether a message can still be sent, now or later.
-    fn can_send(&self) -> bool;
+    /// Whether a message can still be sent, now or later. Opening is over.
+    fn can_send(&mut self) -> bool;
 
     /// Sends a message that was due at `due_ns`, on the next connection.
     fn send_due(&mut self, context: &mut Context<N>, due_ns: u64, now_ns: u64);

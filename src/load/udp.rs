@@ -28,6 +28,8 @@ pub(crate) struct UdpTraffic<N: ClientNet> {
     /// Datagrams sent, in order, for as long as one may be waiting: when, on which socket, and what for.
     sent: VecDeque<(u64, u32, Purpose)>,
     next_sender: u32,
+    /// The sockets before this one have no session.
+    first_sender: u32,
     is_sending: bool,
 }
 
@@ -52,7 +54,15 @@ pub(crate) fn in_flight_max(client: &dyn DatagramClient) -> u8 {
 
 impl<N: ClientNet> UdpTraffic<N> {
     pub(crate) fn new(plan: Plan, client: &'static dyn DatagramClient) -> Self {
-        Self { client, plan, peers: Vec::new(), sent: VecDeque::new(), next_sender: 0, is_sending: false }
+        Self {
+            client,
+            plan,
+            peers: Vec::new(),
+            sent: VecDeque::new(),
+            next_sender: 0,
+            first_sender: 0,
+            is_sending: false,
+        }
     }
 
     fn active(&self) -> u32 {
@@ -219,9 +229,12 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
         self.is_sending = false;
     }
 
-    fn can_send(&self) -> bool {
-        let active = self.active() as usize;
-        self.peers[..active].iter().any(|peer| peer.session.is_open())
+    fn can_send(&mut self) -> bool {
+        // A session that could not be opened stays so: earlier ones are not looked at again.
+        while self.first_sender < self.active() && !self.peer(self.first_sender).session.is_open() {
+            self.first_sender += 1;
+        }
+        self.first_sender < self.active()
     }
 
     fn send_due(&mut self, context: &mut Context<N>, due_ns: u64, now_ns: u64) {

@@ -27,17 +27,31 @@ pub(crate) fn failure(summary: &Summary) -> Option<String> {
             let [sent, failed, unanswered] = [messages.sent, messages.failed, messages.unanswered].map(count);
             format!("nothing was acknowledged, {sent} sent: {failed} failed, {unanswered} unanswered")
         }
+        Failed::ServerGone if summary.ended_early != Some(EndedEarly::ServerGone) => {
+            format!("the server went away at {}", last_reply(summary))
+        }
         Failed::ServerGone | Failed::WrongReplies => early_end(summary)?,
-        Failed::StoppedReplying => format!(
-            "the server stopped replying at {} of {}",
-            time_us(summary.last_reply_seconds.unwrap_or_default() * 1e6),
-            time_us(summary.planned_seconds * 1e6)
-        ),
+        Failed::StoppedReplying => format!("the server stopped replying at {}", last_reply(summary)),
     })
 }
 
-/// Why the run, or its opening, ended early, if it did.
-pub(crate) fn early_end(summary: &Summary) -> Option<String> {
+/// The time of the last reply.
+fn last_reply(summary: &Summary) -> String {
+    let at_seconds = summary.last_reply_seconds.unwrap_or_default();
+    format!("{} of {}", time_us(at_seconds * 1e6), time_us(summary.planned_seconds * 1e6))
+}
+
+/// Why the opening ended early, and why the run did, except for a reason that `failure` names.
+pub(crate) fn early_ends(summary: &Summary) -> Vec<String> {
+    let opening = summary.connections.why_not_tried.filter(|why| *why != EndedEarly::Interrupted);
+    let opening = opening.map(|why| format!("opening ended early: {}", reason(why)));
+    let run = early_end(summary).filter(|run| opening.as_ref() != Some(run));
+    let failure = failure(summary);
+    [opening, run].into_iter().flatten().filter(|how| failure.as_ref() != Some(how)).collect()
+}
+
+/// Why the run ended early, or its opening, if either did.
+fn early_end(summary: &Summary) -> Option<String> {
     let at = match summary.ended_in? {
         Stage::Opening => "while connections were opened".into(),
         Stage::WarmUp => "in the warm-up".into(),
@@ -48,8 +62,17 @@ pub(crate) fn early_end(summary: &Summary) -> Option<String> {
         ),
         Stage::Draining => "while outstanding replies were awaited".into(),
     };
-    let why = match summary.ended_early? {
-        EndedEarly::Interrupted => return Some(format!("interrupted {at}")),
+    let why = summary.ended_early?;
+    Some(match (why, summary.ended_in) {
+        (EndedEarly::Interrupted, _) => format!("interrupted {at}"),
+        (_, Some(Stage::Opening)) => format!("opening ended early: {}", reason(why)),
+        _ => format!("ended early {at}: {}", reason(why)),
+    })
+}
+
+fn reason(why: EndedEarly) -> &'static str {
+    match why {
+        EndedEarly::Interrupted => "interrupted",
         EndedEarly::ServerGone => "the server went away",
         EndedEarly::WrongReplies => "wrong replies ended all connections",
         EndedEarly::GaveUp => "gave up after 100 consecutive failures to connect",
@@ -57,12 +80,7 @@ pub(crate) fn early_end(summary: &Summary) -> Option<String> {
         EndedEarly::Ports => "no port was left",
         EndedEarly::Source => "no such source address",
         EndedEarly::Memory => "no memory for sockets was left",
-    };
-    Some(if summary.ended_in == Some(Stage::Opening) {
-        format!("opening ended early: {why}")
-    } else {
-        format!("ended early {at}: {why}")
-    })
+    }
 }
 
 #[cfg(test)]
@@ -94,6 +112,19 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_the_opening_is_described_beside_that_of_the_run() {
+        let mut of = ended(EndedEarly::Interrupted, Stage::Measuring);
+        of.connections.why_not_tried = Some(EndedEarly::Descriptors);
+        let opening = "opening ended early: no descriptor was left";
+        assert_eq!(early_ends(&of), [opening, "interrupted at 949 ms of 10 s"]);
+        (of.ended_early, of.ended_in) = (Some(EndedEarly::Descriptors), Some(Stage::Opening));
+        assert_eq!(early_ends(&of), [opening]);
+        let mut of = ended(EndedEarly::Interrupted, Stage::Opening);
+        of.connections.why_not_tried = Some(EndedEarly::Interrupted);
+        assert_eq!(early_ends(&of), ["interrupted while connections were opened"]);
+    }
+
+    #[test]
     fn only_standard_error_has_the_first_error_in_the_description_of_a_failure() {
         let mut of = Summary::sample();
         of.failed = Some(Failed::NothingAcknowledged);
@@ -109,6 +140,8 @@ mod tests {
         assert_eq!(failure_with_error(&of), Some(format!("no connection could be opened: {first}")));
         (of.failed, of.last_reply_seconds) = (Some(Failed::StoppedReplying), Some(3.0));
         assert_eq!(failure(&of).as_deref(), Some("the server stopped replying at 3 s of 10 s"));
+        of.failed = Some(Failed::ServerGone);
+        assert_eq!(failure(&of).as_deref(), Some("the server went away at 3 s of 10 s"));
         let mut gone = ended(EndedEarly::ServerGone, Stage::Measuring);
         gone.failed = Some(Failed::ServerGone);
         assert_eq!([failure(&gone), failure_with_error(&gone)], [(); 2].map(|()| early_end(&gone)));

@@ -94,11 +94,10 @@ fn subtitle(summary: &Summary) -> String {
 /// Whether the results are valid, and other notes to read first.
 fn notes(outcome: &Outcome, page: &mut Page) {
     let summary = &outcome.summary;
-    let failure = ending::failure(summary);
-    if let Some(why) = &failure {
-        page.note(Tone::Warning, "Failed.", &format!("{}.", sentence(why)));
+    if let Some(why) = ending::failure(summary) {
+        page.note(Tone::Warning, "Failed.", &format!("{}.", sentence(&why)));
     }
-    if let Some(how) = ending::early_end(summary).filter(|how| failure.as_ref() != Some(how)) {
+    for how in ending::early_ends(summary) {
         page.note(Tone::Warning, &format!("{}.", sentence(&how)), "");
     }
     let connections = &summary.connections;

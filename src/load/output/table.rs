@@ -121,10 +121,7 @@ impl Style {
     /// That the run failed, or ended early; nothing of most runs.
     fn notes(self, summary: &Summary) -> Vec<String> {
         let failure = ending::failure(summary).map(|why| format!("failed: {why}"));
-        // A failure that is the early end names it.
-        let early_end = ending::early_end(summary)
-            .filter(|how| !failure.as_ref().is_some_and(|failure| failure.ends_with(how.as_str())));
-        let notes = [failure, early_end].into_iter().flatten();
+        let notes = failure.into_iter().chain(ending::early_ends(summary));
         notes.map(|note| self.painted(&note, RED)).collect()
     }
 

@@ -35,6 +35,8 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
     }
 
     pub(super) fn end_warm_up(&mut self, now_ns: u64, observer: &mut dyn Observer) {
+        // The interval would have the counts of its second part only.
+        self.end_interval(now_ns, observer);
         self.context.tally.discard_messages(now_ns);
         if self.options.one_shot {
             self.context.tally.discard_connections();
@@ -101,7 +103,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         let now_ns = self.context.net.now_ns();
         if !self.measurements.is_interrupted {
             self.measurements.is_interrupted = true;
-            self.measurements.ended_early = Some((EndedEarly::Interrupted, self.stage()));
+            self.interrupt();
         }
         match self.phase {
             Phase::Opening | Phase::Settling { .. } => {
@@ -116,24 +118,46 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         }
     }
 
+    /// The run is interrupted. An end that the server brought about before keeps its reason.
+    fn interrupt(&mut self) {
+        let stage = self.stage();
+        if stage == Stage::Opening {
+            self.measurements.opening_ended_early.get_or_insert(EndedEarly::Interrupted);
+        }
+        if !matches!(self.measurements.ended_early, Some((_, Stage::WarmUp | Stage::Measuring))) {
+            self.measurements.ended_early = Some((EndedEarly::Interrupted, stage));
+        }
+    }
+
+    /// Ends sending if no further message can be sent.
+    pub(super) fn stop_if_hopeless(&mut self, now_ns: u64, observer: &mut dyn Observer) {
+        if let Some(reason) = self.reason_to_stop() {
+            self.end_early(reason, now_ns, observer);
+        }
+    }
+
     /// Why no further message can be sent, if that is so.
-    pub(super) fn reason_to_stop(&self) -> Option<EndedEarly> {
-        let counts = self.context.tally.counts();
+    fn reason_to_stop(&mut self) -> Option<EndedEarly> {
+        let tally = &self.context.tally;
         if !self.is_sending() {
             None
-        } else if !self.options.one_shot {
-            (counts.open == 0).then(|| self.reason_of_losses())
-        } else if counts.consecutive_failures >= CONSECUTIVE_FAILURES_MAX {
-            let reason = EndedEarly::of_opening(self.context.tally.main_open_error()?);
-            let is_gone = reason == EndedEarly::GaveUp && counts.opened > 0;
+        } else if self.options.one_shot {
+            if tally.counts().consecutive_failures < CONSECUTIVE_FAILURES_MAX {
+                return None;
+            }
+            let reason = EndedEarly::of_opening(tally.main_consecutive_error()?);
+            let is_gone = reason == EndedEarly::GaveUp && tally.has_opened();
             Some(if is_gone { EndedEarly::ServerGone } else { reason })
         } else {
-            None
+            // Connections that do not send may be left.
+            let holds_only = self.options.target.service.is_none();
+            let is_over = tally.counts().open == 0 || (!holds_only && !self.traffic.can_send());
+            is_over.then(|| self.reason_of_losses())
         }
     }
 
     /// Why connections were lost.
-    pub(super) fn reason_of_losses(&self) -> EndedEarly {
+    fn reason_of_losses(&self) -> EndedEarly {
         if self.context.tally.main_loss() == Some(ErrorKind::WrongReply) {
             EndedEarly::WrongReplies
         } else {
@@ -142,7 +166,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
     }
 
     /// Stops sending before the duration is over.
-    pub(super) fn end_early(&mut self, reason: EndedEarly, now_ns: u64, observer: &mut dyn Observer) {
+    fn end_early(&mut self, reason: EndedEarly, now_ns: u64, observer: &mut dyn Observer) {
         self.measurements.ended_early = Some((reason, self.stage()));
         // Messages that were due before count as such.
         self.send_due(now_ns);
@@ -157,6 +181,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
             began_ns: last.at_ns.saturating_sub(self.drive_began_ns),
             ns: now_ns.saturating_sub(last.at_ns),
             sent: self.context.tally.counts().sent - last.sent,
+            is_refused: self.context.tally.is_refused_since_reply(self.options.target.is_datagrams()),
         }
     }
 

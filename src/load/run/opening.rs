@@ -3,7 +3,7 @@
 use super::{CONSECUTIVE_FAILURES_MAX, OPENING_REPORT_INTERVAL_NS, Phase, Run, SETTLE_NS};
 use crate::load::observer::Observer;
 use crate::load::schedule::SECOND_NS;
-use crate::load::stats::ending::{EndedEarly, Stage};
+use crate::load::stats::ending::EndedEarly;
 use crate::load::stats::kernel_counters;
 use crate::load::stats::tally::seconds;
 use crate::load::traffic::Traffic;
@@ -52,11 +52,11 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
                 // After this many failures in a row, further connections would fail too.
                 let is_hopeless =
                     self.context.tally.counts().consecutive_failures >= CONSECUTIVE_FAILURES_MAX;
-                is_hopeless.then(|| self.context.tally.main_open_error()).flatten()
+                is_hopeless.then(|| self.context.tally.main_consecutive_error()).flatten()
             });
             if let Some(kind) = stopped {
                 self.measurements.stopped_opening = stopped;
-                self.measurements.ended_early = Some((EndedEarly::of_opening(kind), Stage::Opening));
+                self.measurements.end_opening_early(EndedEarly::of_opening(kind));
                 self.connections = self.requested;
             }
         }

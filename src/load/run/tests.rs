@@ -41,11 +41,15 @@ fn measurements(options: &LoadOptions, net: FakeNet) -> (Tally, Measurements) {
 }
 
 fn traffic(options: &LoadOptions) -> TcpTraffic<FakeNet> {
+    traffic_sending_on(options, options.connections)
+}
+
+fn traffic_sending_on(options: &LoadOptions, active: u32) -> TcpTraffic<FakeNet> {
     let target = "127.0.0.1:9".parse().unwrap();
     let plan = Plan {
         target,
         sources: Sources::new(&[], target, 1, options.one_shot),
-        active: options.connections,
+        active,
         pipeline: options.rate.is_none().then_some(options.pipeline),
         one_shot: options.one_shot,
         timeout_ns: SECOND_NS,

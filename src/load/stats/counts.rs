@@ -11,8 +11,10 @@ pub(crate) struct Counts {
     pub(crate) open: u64,
     /// Connections that were opened.
     pub(crate) opened: u64,
-    /// Connections that could not be opened.
+    /// Connections that could not be opened, unless each message has its own.
     pub(crate) open_failed: u64,
+    /// Connections of one message that could not be opened: a failed message stands for each.
+    pub(crate) unconnected: u64,
     /// Connections that were closed together with the end of their one message.
     pub(crate) closed: u64,
     /// Connections that were opened and ended before the run did.
@@ -77,6 +79,7 @@ impl Counts {
         debug_assert_eq!(self.opened, self.open + self.closed + self.lost, "{self:?}");
         debug_assert!(self.lost_idle <= self.lost, "{self:?}");
         debug_assert!(self.answered + self.failed <= self.sent, "{self:?}");
+        debug_assert!(self.unconnected <= self.failed, "{self:?}");
         debug_assert!(self.answered_backlog <= self.sent_backlog, "{self:?}");
         debug_assert!(self.late <= self.answered && self.overdue <= self.in_flight(), "{self:?}");
     }

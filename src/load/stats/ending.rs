@@ -74,6 +74,8 @@ pub(crate) struct Silence {
     pub(crate) ns: u64,
     /// Messages sent in it.
     pub(crate) sent: u64,
+    /// The server refused or reset connections in it, and nothing succeeded.
+    pub(crate) is_refused: bool,
 }
 
 /// Why a run failed. Except for the first, the server is at fault.
@@ -85,7 +87,7 @@ pub(crate) enum Failed {
     NoConnection,
     /// Messages were sent, and none was acknowledged.
     NothingAcknowledged,
-    /// The run ended early: the server closed or reset the connections, or refused new ones.
+    /// The server closed or reset the connections, or refused new ones, and did not reply again.
     ServerGone,
     /// The run ended early: wrong replies ended the connections.
     WrongReplies,

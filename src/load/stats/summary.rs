@@ -27,7 +27,8 @@ pub(crate) struct Outcome {
 pub(crate) struct Second {
     /// Seconds from the start of the run to the end of this interval.
     pub at_seconds: f64,
-    /// Length of this interval, in seconds. The last is shorter, and the two that the end of the opening separates.
+    /// Length of this interval, in seconds. It is shorter at the end of the run, and on both
+    /// sides of the end of the opening and of the end of the warm-up.
     pub length_seconds: f64,
     /// Connections open at the end of the interval.
     pub open: u64,
@@ -101,10 +102,15 @@ pub(crate) struct Connections {
     pub asked: u64,
     /// Connections that were opened.
     pub opened: u64,
-    /// Connections that could not be opened.
+    /// Connections that could not be opened; with a connection for each message, the message has failed too.
     pub failed: u64,
-    /// Connections that were not requested; `ended_early` is why.
+    /// Of these, connections of one message: the failed message counts as the error.
+    #[serde(skip)]
+    pub failed_with_message: u64,
+    /// Connections that were not requested; `why_not_tried` is why.
     pub not_tried: u64,
+    /// Why the opening ended early, even if the run ended early later; null if all connections were requested.
+    pub why_not_tried: Option<EndedEarly>,
     /// Opened connections that ended before the run.
     pub lost: u64,
     /// Lost connections without a message in flight. The others are counted by their failed messages.

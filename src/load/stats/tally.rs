@@ -21,8 +21,14 @@ pub(crate) struct Tally {
     failures: Vec<Failure>,
     /// Why connections could not be opened, with the number of each kind.
     open_failed: Vec<(ErrorKind, u64)>,
+    /// Why connections could not be opened since the last that was, with the number of each kind.
+    consecutive: Vec<(ErrorKind, u64)>,
     /// Why open connections were lost, with the number of each kind.
     lost: Vec<(ErrorKind, u64)>,
+    /// The latest error after the latest reply and the latest connection that was opened.
+    latest_error: Option<ErrorKind>,
+    /// Whether any connection was opened, also in the warm-up.
+    has_opened: bool,
     last_reply: LastReply,
     began_ns: u64,
     interval_began_ns: u64,
@@ -33,11 +39,12 @@ pub(crate) struct Tally {
     measured_from_ns: u64,
 }
 
-/// The last reply, and how many messages were sent before it.
+/// The last reply, and how many messages were sent and had failed before it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct LastReply {
     pub(crate) at_ns: u64,
     pub(crate) sent: u64,
+    pub(crate) failed: u64,
 }
 
 impl Tally {
@@ -49,7 +56,10 @@ impl Tally {
             seconds: Vec::new(),
             failures: Vec::new(),
             open_failed: Vec::new(),
+            consecutive: Vec::new(),
             lost: Vec::new(),
+            latest_error: None,
+            has_opened: false,
             last_reply: LastReply::default(),
             began_ns,
             interval_began_ns: began_ns,
@@ -71,7 +81,9 @@ impl Tally {
     /// A connection is open, `connect_ns` after it was requested.
     pub(crate) fn opened(&mut self, connect_ns: u64) {
         self.counts.connecting -= 1;
-        self.counts.consecutive_failures = 0;
+        self.reset_consecutive_failures();
+        self.latest_error = None;
+        self.has_opened = true;
         self.counts.open += 1;
         self.counts.opened += 1;
         self.counts.slow += u64::from(connect_ns >= SYN_RETRY_NS);
@@ -114,7 +126,7 @@ impl Tally {
     /// Messages were due, and no connection was free to send them.
     pub(crate) fn never_sent(&mut self, messages: u64, what: impl FnOnce() -> String) {
         self.counts.never_sent += messages;
-        self.error(ErrorKind::NoFreeConnection, messages, what);
+        self.count_error(ErrorKind::NoFreeConnection, messages, what);
     }
 
     pub(crate) fn wrote(&mut self, bytes: usize) {
@@ -145,7 +157,8 @@ impl Tally {
     /// The messages of `batch` are answered.
     pub(crate) fn answered(&mut self, batch: Batch, now_ns: u64) {
         self.counts.answered += u64::from(batch.count);
-        self.last_reply = LastReply { at_ns: now_ns, sent: self.counts.sent };
+        self.last_reply = LastReply { at_ns: now_ns, sent: self.counts.sent, failed: self.counts.failed };
+        self.latest_error = None;
         if self.is_backlog(&batch) {
             self.counts.answered_backlog += u64::from(batch.count);
             return;
@@ -178,18 +191,25 @@ impl Tally {
     /// A connection could not be opened.
     pub(crate) fn open_failed(&mut self, kind: ErrorKind, what: impl FnOnce() -> String) {
         self.counts.open_failed += 1;
-        self.message_unconnected(kind, what);
+        self.not_connected(kind, what);
     }
 
     /// Failures to connect are counted anew.
     pub(crate) fn reset_consecutive_failures(&mut self) {
         self.counts.consecutive_failures = 0;
+        self.consecutive.clear();
     }
 
     /// A one-shot connection could not be opened: its message has failed.
     pub(crate) fn message_unconnected(&mut self, kind: ErrorKind, what: impl FnOnce() -> String) {
+        self.counts.unconnected += 1;
+        self.not_connected(kind, what);
+    }
+
+    fn not_connected(&mut self, kind: ErrorKind, what: impl FnOnce() -> String) {
         self.counts.connecting -= 1;
         self.counts.consecutive_failures += 1;
+        count_kind(&mut self.consecutive, kind);
         self.open_error(kind, what);
     }
 
@@ -200,6 +220,11 @@ impl Tally {
 
     /// An error occurred `count` times. `what` describes it, for the first of its kind.
     pub(crate) fn error(&mut self, kind: ErrorKind, count: u64, what: impl FnOnce() -> String) {
+        self.latest_error = Some(kind);
+        self.count_error(kind, count, what);
+    }
+
+    fn count_error(&mut self, kind: ErrorKind, count: u64, what: impl FnOnce() -> String) {
         match self.failures.iter_mut().find(|failure| failure.reason == kind) {
             Some(failure) => failure.count += count,
             None => self.failures.push(Failure { reason: kind, count, first: what() }),
@@ -244,7 +269,7 @@ impl Tally {
         self.counts.sent_backlog = if self.closed_loop { 0 } else { self.counts.sent };
         (self.counts.answered, self.counts.failed) = (0, 0);
         (self.counts.never_sent, self.counts.late, self.counts.duplicate) = (0, 0, 0);
-        self.last_reply.sent = 0;
+        (self.last_reply.sent, self.last_reply.failed) = (0, 0);
         (self.counts.sent_bytes, self.counts.received_bytes) = (0, 0);
         self.at_interval = Counts { opened: self.at_interval.opened, ..self.counts };
         self.interval.reset_messages();
@@ -254,7 +279,7 @@ impl Tally {
     /// Discards the counters and times of one-shot connections. Those that are open count as opened now.
     pub(crate) fn discard_connections(&mut self) {
         self.counts.opened = self.counts.open + self.counts.lost;
-        (self.counts.closed, self.counts.slow) = (0, 0);
+        (self.counts.closed, self.counts.slow, self.counts.unconnected) = (0, 0, 0);
         self.interval.connect.reset();
         self.total.connect.reset();
         self.at_interval = self.counts;
@@ -265,9 +290,28 @@ impl Tally {
         most_frequent(&self.open_failed)
     }
 
+    /// The most frequent error of opening since the last connection that was opened.
+    pub(crate) fn main_consecutive_error(&self) -> Option<ErrorKind> {
+        most_frequent(&self.consecutive)
+    }
+
     /// The most frequent error of open connections that were lost.
     pub(crate) fn main_loss(&self) -> Option<ErrorKind> {
         most_frequent(&self.lost)
+    }
+
+    /// Whether any connection was opened, also in the warm-up.
+    pub(crate) fn has_opened(&self) -> bool {
+        self.has_opened
+    }
+
+    /// Whether the server refused or reset connections after the last reply, so that messages failed, and nothing
+    /// succeeded since. Over UDP, the error is that of a datagram, which counts as unanswered.
+    pub(crate) fn is_refused_since_reply(&self, is_datagrams: bool) -> bool {
+        let is_reset = !is_datagrams && self.latest_error == Some(ErrorKind::Reset);
+        let is_refused = is_reset || self.latest_error == Some(ErrorKind::Refused);
+        let has_failed = is_datagrams || self.counts.failed > self.last_reply.failed;
+        is_refused && has_failed && self.last_reply.at_ns > 0
     }
 
     pub(crate) fn last_reply(&self) -> LastReply {

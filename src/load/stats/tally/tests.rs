@@ -184,6 +184,29 @@ fn messages_of_the_warm_up_that_get_no_reply_are_not_in_the_result() {
 }
 
 #[test]
+fn a_server_is_gone_if_it_refuses_after_its_last_reply_and_nothing_succeeds_since() {
+    let mut tally = Tally::new(0, false);
+    tally.error(ErrorKind::Refused, 1, String::new);
+    assert!(!tally.is_refused_since_reply(true), "there was no reply");
+    tally.counts.sent = 9;
+    tally.answered(batch(0, 0, 1), 1000);
+    assert!(!tally.is_refused_since_reply(true));
+    tally.error(ErrorKind::Refused, 1, String::new);
+    // A datagram is unanswered, and no message failed.
+    assert_eq!([true, false].map(|udp| tally.is_refused_since_reply(udp)), [true, false]);
+    tally.failed(1);
+    tally.never_sent(1, String::new);
+    assert!(tally.is_refused_since_reply(false));
+    tally.error(ErrorKind::Reset, 1, String::new);
+    assert_eq!([true, false].map(|udp| tally.is_refused_since_reply(udp)), [false, true]);
+    tally.error(ErrorKind::Ports, 1, String::new);
+    assert!(!tally.is_refused_since_reply(false));
+    tally.error(ErrorKind::Refused, 1, String::new);
+    open(&mut tally, 0);
+    assert!(!tally.is_refused_since_reply(false), "a connection was opened");
+}
+
+#[test]
 fn a_connection_whose_first_packet_was_lost_is_slow() {
     let mut tally = Tally::new(0, false);
     open(&mut tally, SYN_RETRY_NS - 1);

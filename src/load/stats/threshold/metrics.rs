@@ -155,11 +155,12 @@ fn lag(summary: &Summary) -> Result<Latency, &'static str> {
 }
 
 /// Each fault counts once: a lost datagram is a message that failed or was not answered, and a connection that was
-/// lost with messages in flight is counted by these.
+/// lost with messages in flight, or could not be opened for its one message, is counted by these.
 fn errors(summary: &Summary) -> u64 {
     let lost_datagrams = summary.datagrams.as_ref().map_or(0, |datagrams| datagrams.lost);
     let without_success = (summary.messages.failed + summary.messages.unanswered).max(lost_datagrams);
-    without_success + summary.connections.failed + summary.connections.lost_idle
+    let connections = &summary.connections;
+    without_success + connections.failed - connections.failed_with_message + connections.lost_idle
 }
 
 /// The metrics, for `--help`.
