@@ -81,14 +81,13 @@ pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
     let program = std::env::current_exe()
         .map_err(|error| (format!("cannot find the path of this program: {error}"), 1))?;
     let failed = |error: WriteError| (error.to_string(), 1);
-    let outputs =
-        [("--json", Json::file(arguments.json.as_deref())), ("--report", arguments.report.as_deref())];
-    check_distinct(&outputs, &[]).map_err(|line| (line, 2))?;
     // An output that cannot be written fails now, not after the comparison.
     let folder = arguments.pictures.clone();
     if let Some(folder) = &folder {
         fs::create_dir_all(folder).map_err(|error| failed(WriteError::at(folder, error)))?;
     }
+    // The folder exists now, so its files are known whatever the path to them.
+    check_outputs(&arguments).map_err(|line| (line, 2))?;
     let json = Json::open(arguments.json.as_deref()).map_err(failed)?;
     let page = arguments.report.as_deref().map(OutputFile::open).transpose().map_err(failed)?;
     let (info, options, bar) = (RunInfo::now(), options(arguments, program), progress_bar());
@@ -107,6 +106,21 @@ pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
         Err(error) => Err(failed(error)),
         Ok(()) => comparison.failure().map_or(Ok(0), |line| Err((line, 1))),
     }
+}
+
+/// Checks that no file is written twice. A plot may have any name that ends in `.svg`.
+fn check_outputs(arguments: &CompareArguments) -> Result<(), String> {
+    let outputs =
+        [("--json", Json::file(arguments.json.as_deref())), ("--report", arguments.report.as_deref())];
+    check_distinct(&outputs, &[])?;
+    let Some(folder) = &arguments.pictures else { return Ok(()) };
+    for (option, path) in outputs.into_iter().filter_map(|(option, path)| Some((option, path?))) {
+        let name = path.file_name().filter(|_| path.extension().is_some_and(|it| it == "svg"));
+        let picture = name.map(|name| folder.join(name));
+        let files = [("--pictures", picture.as_deref()), (option, Some(path))];
+        check_distinct(&files, &[])?;
+    }
+    Ok(())
 }
 
 fn write_pictures(folder: &Path, comparison: &Comparison) -> Result<(), WriteError> {
@@ -169,5 +183,30 @@ fn show(bar: &ProgressBar, progress: &Progress) {
             // Without a reader, nothing is lost but this line.
             bar.suspend(|| drop(writeln!(io::stderr(), "{line}")));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: CompareArguments,
+    }
+
+    #[test]
+    fn a_result_that_a_picture_would_overwrite_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).into_os_string();
+        let check = |name: &str| {
+            let line = ["compare".into(), "--pictures".into(), at(""), "--report".into(), at(name)];
+            check_outputs(&Line::parse_from(line).arguments)
+        };
+        assert!(check("memory.svg").unwrap_err().ends_with("the same file as that of --pictures"));
+        assert_eq!(check("memory.html"), Ok(()));
     }
 }
