@@ -143,3 +143,22 @@ fn killed_by(status: ExitStatus) -> Option<String> {
 fn is_ours(name: &std::ffi::OsStr) -> bool {
     name.to_string_lossy().starts_with("LOOPLINE_")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::message;
+
+    #[test]
+    fn a_server_that_is_not_ready_in_time_fails_its_run_only() {
+        let start = |program: &str| {
+            Child::start(Path::new(program), &message::DEFINITION, Model::Loop, None, Duration::ZERO).err()
+        };
+        let slow = start("true");
+        assert!(
+            matches!(&slow, Some(StartError::Ended(how)) if how.starts_with("not ready after ")),
+            "{slow:?}"
+        );
+        assert!(matches!(start("/no/such/program"), Some(StartError::Failed(_))));
+    }
+}
