@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::cells::cell;
 use super::crossover::crossover;
 use super::pairs;
-use super::scalability::{Fit, POINTS_MIN};
+use super::scalability::Fit;
 use super::sentence::sentence;
 use super::statistics::Estimate;
 use super::verdict::{Measure, Verdict};
@@ -112,17 +112,17 @@ fn verdict(workload: Workload, runs: &Runs, cells: &[Cell]) -> WorkloadVerdict {
     };
     let [cpu, rate] = pairs::MEASURES.map(verdicts);
     let connections: Vec<u32> = compared.iter().map(|scenario| scenario.connections).collect();
-    let sentence =
+    let sentence_of =
         |measure, verdicts: &[Verdict]| sentence(measure, &verdicts.iter().collect::<Vec<_>>(), &connections);
     let ends = MODELS.into_iter().filter_map(|model| {
         cells.iter().filter(|it| it.workload == workload && it.model == model).find_map(stop)
     });
-    let throughput: Vec<String> = [sentence(Measure::Rate, &rate)].into_iter().chain(ends).collect();
+    let throughput: Vec<String> = [sentence_of(Measure::Rate, &rate)].into_iter().chain(ends).collect();
     WorkloadVerdict {
         workload,
         sentence: throughput.join("; "),
         crossover: crossover(&rate.iter().collect::<Vec<_>>()).map(|(_, connections)| connections),
-        cost: (!cpu.is_empty()).then(|| sentence(Measure::CpuPerMessage, &cpu)),
+        cost: (!cpu.is_empty()).then(|| sentence_of(Measure::CpuPerMessage, &cpu)),
         by_connections: cpu.into_iter().chain(rate).collect(),
     }
 }
@@ -196,17 +196,15 @@ fn scalability(model: Model, cells: &[Cell]) -> Scalability {
     let counted = closed_loop(model, &[Workload::AllActive], cells);
     let points: Vec<(f64, f64)> =
         counted.filter_map(|cell| Some((cell.opened?, cell.rate?.median))).collect();
-    let (fit, known) = (Fit::of(&points), points.len());
+    let fit = Fit::of(&points);
     let sentence = match &fit {
-        None => format!(
-            "not fitted: the law has 3 parameters and needs at least {POINTS_MIN} points, here {known}"
-        ),
-        Some(fit) if !fit.is_good() => format!(
+        Err(why) => format!("not fitted: {why}"),
+        Ok(fit) if !fit.is_good() => format!(
             "not fitted: the law explains {} of the variance of {} points",
             format::share(fit.r_squared.max(0.0)),
             fit.points
         ),
-        Some(fit) => {
+        Ok(fit) => {
             let Fit { lambda, sigma, kappa, r_squared, .. } = fit;
             let peak = fit.peak().map_or_else(
                 || "no peak".into(),
@@ -220,7 +218,7 @@ fn scalability(model: Model, cells: &[Cell]) -> Scalability {
             )
         }
     };
-    Scalability { model, fit, sentence }
+    Scalability { model, fit: fit.ok(), sentence }
 }
 
 /// With fewer connections, their memory is hidden by partly used pages.

@@ -1,8 +1,10 @@
 //! The universal scalability law: throughput by the number of concurrent connections.
 //!
 //! `X(N) = λN / (1 + σ(N − 1) + κN(N − 1))`: `λ` is the throughput of one connection, `σ` the share of work that is
-//! serialized (contention), `κ` the cost of coordination between pairs (coherence). After N. J. Gunther, *Guerrilla Capacity
-//! Planning*, 2007.
+//! serialized (contention), `κ` the cost of coordination between pairs (coherence). After N. J. Gunther, *Guerrilla
+//! Capacity Planning*, 2007.
+
+use std::fmt;
 
 use serde::Serialize;
 
@@ -22,24 +24,49 @@ pub(crate) struct Fit {
     pub points: usize,
 }
 
+/// Why points have no fit.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoFit {
+    /// There are only these different numbers of connections with throughput.
+    Points(usize),
+    /// No law with parameters that are allowed is near the points.
+    NoSolution,
+}
+
+impl fmt::Display for NoFit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Points(known) => write!(
+                f,
+                "the law has 3 parameters and needs at least {POINTS_MIN} numbers of connections with replies, here \
+                 {known}"
+            ),
+            Self::NoSolution => f.write_str("no law without negative parameters is near the points"),
+        }
+    }
+}
+
 impl Fit {
-    /// Fits the law to `points` of connections and throughput, of which there must be more than parameters, by least squares of the relative error of `N / X`,
-    /// which is linear in `1/λ`, `σ/λ` and `κ/λ`. Neither `σ` nor `κ` is negative.
-    #[must_use]
-    pub(crate) fn of(points: &[(f64, f64)]) -> Option<Self> {
+    /// Fits the law to `points` of connections and throughput by least squares of the relative error of `N / X`, which is
+    /// linear in `1/λ`, `σ/λ` and `κ/λ`. Neither `σ` nor `κ` is negative.
+    ///
+    /// # Errors
+    /// Why the points have no fit.
+    pub(super) fn of(points: &[(f64, f64)]) -> Result<Self, NoFit> {
         let points: Vec<(f64, f64)> = points.iter().copied().filter(|(n, x)| *n >= 1.0 && *x > 0.0).collect();
         let mut counts: Vec<u64> = points.iter().map(|(n, _)| n.to_bits()).collect();
         counts.sort_unstable();
         counts.dedup();
         if counts.len() < POINTS_MIN {
-            return None;
+            return Err(NoFit::Points(counts.len()));
         }
         // Where a parameter would be negative, it is held at zero and the others are fitted again.
         let subsets = [[true, true, true], [true, true, false], [true, false, true], [true, false, false]];
         let fits = subsets.into_iter().filter_map(|free| Some((free, solve(&points, free)?)));
         let allowed = fits.filter(|(_, [one, sigma, kappa])| *one > 0.0 && *sigma >= 0.0 && *kappa >= 0.0);
         let errors = allowed.map(|(_, a)| (error(&points, a), a));
-        let (_, [one, sigma, kappa]) = errors.min_by(|(one, _), (other, _)| one.total_cmp(other))?;
+        let (_, [one, sigma, kappa]) =
+            errors.min_by(|(one, _), (other, _)| one.total_cmp(other)).ok_or(NoFit::NoSolution)?;
         let fit = Self {
             lambda: 1.0 / one,
             sigma: sigma / one,
@@ -47,7 +74,7 @@ impl Fit {
             r_squared: 0.0,
             points: points.len(),
         };
-        Some(Self { r_squared: fit.explains(&points), ..fit })
+        Ok(Self { r_squared: fit.explains(&points), ..fit })
     }
 
     /// Throughput of `n` connections.
@@ -146,7 +173,7 @@ fn count(points: &[(f64, f64)]) -> f64 {
 }
 
 /// With fewer numbers of connections, three parameters fit nearly anything.
-pub(super) const POINTS_MIN: usize = 5;
+const POINTS_MIN: usize = 5;
 
 /// The share of the variance that a fit must explain.
 const R_SQUARED_MIN: f64 = 0.9;
@@ -190,12 +217,16 @@ mod tests {
 
     #[test]
     fn few_points_or_scattered_points_are_no_good_fit() {
-        assert_eq!(Fit::of(&points(1.0, 0.1, 0.0)[..4]), None);
+        assert_eq!(Fit::of(&points(1.0, 0.1, 0.0)[..4]), Err(NoFit::Points(4)));
         let twice = [&points(1.0, 0.1, 0.0)[..4], &points(1.0, 0.1, 0.0)[..4]].concat();
-        assert_eq!(Fit::of(&twice), None, "the same four numbers of connections");
+        assert_eq!(Fit::of(&twice), Err(NoFit::Points(4)), "the same four numbers of connections");
         let zigzag: Vec<_> = COUNTS.into_iter().zip([1.0, 9.0, 1.0, 9.0, 1.0, 9.0]).collect();
         assert!(!Fit::of(&zigzag).unwrap().is_good());
-        assert_eq!(Fit::of(&[]), None);
+        assert_eq!(Fit::of(&[]), Err(NoFit::Points(0)));
+        let mut silent = points(1.0, 0.1, 0.0)[..5].to_vec();
+        silent[4].1 = 0.0;
+        let why = Fit::of(&silent).unwrap_err().to_string();
+        assert!(why.ends_with("needs at least 5 numbers of connections with replies, here 4"), "{why}");
     }
 
     #[test]
