@@ -21,7 +21,8 @@ fn measured(rates: [f64; 2]) -> Runs {
     Runs { samples, ..Runs::default() }
 }
 
-/// A machine: `takes` is how many times longer than estimated a run takes that begins at a time, `advantage` how much better the loop is.
+/// A machine: `takes` is how many times longer than estimated a run takes that begins at a time, `advantage` how much
+/// better the loop is.
 struct FakeBench<'a> {
     options: &'a CompareOptions,
     now: Duration,
