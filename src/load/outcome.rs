@@ -147,6 +147,9 @@ fn generator(measurements: &Measurements, baseline: &Baseline) -> Generator {
 /// Why `summary` is not valid, if it is not. `never_sent` messages were due and not sent; for the share `waited` of
 /// the time, the generator was ready to run and had no CPU.
 fn invalid_reason(summary: &Summary, never_sent: u64, waited: f64) -> Option<InvalidReason> {
+    if summary.connections.opened == 0 {
+        return None;
+    }
     let busy = summary.generator.busy;
     if summary.messages.sent > 0 && busy > BUSY_MAX {
         return Some(InvalidReason::Busy(busy));
@@ -198,6 +201,8 @@ mod tests {
     #[test]
     fn a_server_that_accepts_no_connection_is_not_the_fault_of_the_generator() {
         assert_eq!(why(|it| (it.connections.opened, it.messages.sent) = (0, 0)), None);
+        // Messages with a connection each fail as fast as the generator can try.
+        assert_eq!(why(|it| (it.connections.opened, it.generator.busy) = (0, 1.0)), None);
     }
 
     #[test]
