@@ -160,8 +160,10 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             let until_ns = self.wait_until(now_ns, overdue_ns);
             // In an open loop, sending the due messages has taken time.
             let polling_ns = if self.schedule.is_some() { self.context.net.now_ns() } else { now_ns };
+            // A stop request ends the sending after this wait.
+            let was_sending = self.is_sending();
             // Only messages must not be late; a phase may end late.
-            let spin = self.options.spin && self.schedule.is_some() && self.is_sending();
+            let spin = self.options.spin && self.schedule.is_some() && was_sending;
             let has_spun =
                 self.context.net.poll_until(&mut events, EVENTS_PER_TURN_MAX, polling_ns, until_ns, spin)?;
             let (polled_ns, is_idle_poll) = (self.context.net.now_ns(), events.is_empty());
@@ -175,7 +177,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             }
             self.traffic.resume(&mut self.context);
             now_ns = self.context.net.now_ns();
-            if self.is_sending() {
+            if was_sending {
                 // A turn without an event and without a message has only read the clock.
                 let is_idle = is_idle_poll && sent == self.context.tally.counts().sent;
                 self.measurements.idle_ns += if is_idle { now_ns - began_ns } else { polled_ns - polling_ns };
@@ -186,6 +188,12 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             if cfg!(debug_assertions) {
                 self.check();
             }
+        }
+        if matches!(self.measurements.ended_early, Some((_, Stage::WarmUp))) {
+            // Nothing was measured: the warm-up is no result.
+            let now_ns = self.context.net.now_ns();
+            self.end_interval(now_ns, observer);
+            self.context.tally.discard_messages(now_ns);
         }
         self.report_last(observer);
         self.measurements.silence = self.silence();

@@ -25,6 +25,10 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         self.schedule = self.options.rate.map(|rate| Schedule::new(now_ns, rate, self.options.arrivals));
         // Failures of the opening do not count against the connections of messages.
         self.context.tally.reset_consecutive_failures();
+        if !self.options.one_shot {
+            // Waiting until the connections have settled is in no interval of messages.
+            self.end_interval(now_ns, observer);
+        }
         self.traffic.start(&mut self.context);
         if warmup_ns > 0 {
             self.drive_began_ns = now_ns;
@@ -91,10 +95,11 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
             self.measurements.never_sent += schedule.skip_until(until_ns.min(now_ns));
         }
         self.traffic.stop(&mut self.context);
-        self.measurements.drive_ns = now_ns - self.drive_began_ns;
+        let is_measured = matches!(self.phase, Phase::Driving { .. });
+        self.measurements.drive_ns = if is_measured { now_ns - self.drive_began_ns } else { 0 };
         self.measurements.waited_share = self.waiting().share_since(self.waited_from);
         let counts = self.context.tally.counts();
-        self.measurements.answered = counts.answered - counts.answered_backlog;
+        self.measurements.answered = if is_measured { counts.answered - counts.answered_backlog } else { 0 };
         self.phase = Phase::Draining { until_ns: now_ns + nanoseconds(self.options.drain_timeout) };
     }
 

@@ -199,16 +199,34 @@ fn one_shot_connections_of_the_warm_up_are_not_counted() {
 }
 
 #[test]
-fn a_stop_in_the_warm_up_reports_the_time_so_far() {
+fn a_run_that_is_stopped_in_the_warm_up_has_measured_nothing() {
     let options = options(|it| {
         (it.rate, it.warmup, it.open_rate) = (Some(1000), Duration::from_secs(9), Some(2));
     });
-    let (_, measurements) = measurements(&options, FakeNet { stop_at_ns: Some(2000 * MS), ..net() });
+    let (tally, measurements) = measurements(&options, FakeNet { stop_at_ns: Some(2000 * MS), ..net() });
     // Four connections at two a second, then settling.
     assert_eq!(measurements.open_ns / MS, 1500);
-    assert_eq!(measurements.drive_ns.div_ceil(MS), 450);
+    let counts = tally.counts();
+    assert_eq!((measurements.drive_ns, measurements.answered, counts.sent, counts.answered), (0, 0, 0, 0));
     assert!(measurements.is_interrupted);
     assert_eq!(measurements.ended_early, Some((EndedEarly::Interrupted, Stage::WarmUp)));
+}
+
+#[test]
+fn the_wait_that_a_stop_request_ends_is_not_work() {
+    let options = options(|it| it.duration = Duration::from_secs(9));
+    let silent = FakeNet { stop_at_ns: Some(700 * MS), ..FakeNet::default() };
+    let (_, measurements) = measurements(&options, silent);
+    assert!(measurements.is_interrupted);
+    assert_eq!(measurements.idle_ns, measurements.drive_ns);
+}
+
+#[test]
+fn the_first_interval_of_messages_begins_with_the_sending() {
+    let outcome = result_of(&options(|it| it.rate = Some(1000)), net());
+    let first = outcome.seconds.iter().find(|second| second.sent > 0).unwrap();
+    let per_second = seconds(first.sent * 1_000_000_000) / first.length_seconds;
+    assert!((per_second - 1000.0).abs() < 2.0, "{first:?}");
 }
 
 #[test]
@@ -234,7 +252,7 @@ fn missing_replies_are_awaited_until_the_drain_timeout() {
     // Opening, then settling, driving and draining, reported second by second.
     let lengths: f64 = seen.0.iter().sum();
     assert!((lengths - 3.05).abs() < 1e-6, "{:?}", seen.0);
-    assert_eq!(seen.0.len(), 5);
+    assert_eq!(seen.0.len(), 6);
 }
 
 #[test]
@@ -252,7 +270,8 @@ fn the_end_of_the_opening_ends_an_interval() {
     let opened_seconds = seconds(measurements.open_ns);
     assert!((0.003..0.004).contains(&opened_seconds), "{opened_seconds}");
     assert_eq!(seen.0[0], (opened_seconds, 4, 4));
-    assert_eq!((seen.0[1].0, seen.0[1].2), (1.0, 0));
+    assert!((seen.0[1].0 - opened_seconds - 0.05).abs() < 1e-6, "settling: {:?}", seen.0);
+    assert_eq!((seen.0[1].2, seen.0[2].0), (0, 1.0));
 }
 
 #[derive(Default)]

@@ -191,9 +191,8 @@ fn the_end_of_the_warm_up_ends_an_interval() {
     let options = options(|it| (it.rate, it.warmup) = (Some(1000), Duration::from_millis(700)));
     let mut seen = Intervals::default();
     measurements_seen_by(&mut seen, &options, net());
-    // The first includes settling, which takes 50 ms.
     seen.0.retain(|(_, sent)| *sent > 0);
-    let expected = [(0.75, 700), (0.25, 250), (1.0, 1000), (0.75, 750)];
+    let expected = [(0.7, 700), (0.25, 250), (1.0, 1000), (0.75, 750)];
     assert_eq!(seen.0.len(), expected.len(), "{:?}", seen.0);
     for ((length_seconds, sent), (length_expected, sent_expected)) in seen.0.iter().zip(expected) {
         let is_length = (length_seconds - length_expected).abs() < 1e-3;
