@@ -15,8 +15,8 @@ use lines::{lines, seconds};
 
 mod lines;
 
-/// The result of a run. The first lines say whether the run failed or ended
-/// early, the last whether the generator was the limit. Lines are wrapped at `width`, if there is one.
+/// The result of a run. The first lines say whether the run failed or ended early, the last whether the generator
+/// was the limit. Lines are wrapped at `width`, if there is one.
 pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> String {
     let style = Style { width, colors };
     let latency = &summary.latency_us;

@@ -64,7 +64,7 @@ pub(super) fn messages(summary: &Summary) -> Table<'static> {
             row("acknowledged", messages.acknowledged),
             row("failed", messages.failed),
             row("unanswered", messages.unanswered),
-            vec!["due and never sent".into(), count(messages.never_sent), String::new()],
+            beside("due and never sent", count(messages.never_sent)),
         ],
         note: "Failed: answered wrongly, or on a connection that ended before the answer. Unanswered: not answered \
                when the run was over.",
@@ -74,7 +74,6 @@ pub(super) fn messages(summary: &Summary) -> Table<'static> {
 /// The counts of datagrams.
 pub(super) fn datagrams(datagrams: &Datagrams) -> Table<'static> {
     let row = |name: &str, n: u64| counted(name, n, datagrams.sent);
-    let beside = |name: &str, n: u64| vec![name.to_owned(), count(n), String::new()];
     let kernel = &datagrams.kernel;
     Table {
         title: "Datagrams: sent = answered + late + lost",
@@ -84,12 +83,12 @@ pub(super) fn datagrams(datagrams: &Datagrams) -> Table<'static> {
             row("answered", datagrams.answered),
             row("late", datagrams.late),
             row("lost", datagrams.lost),
-            beside("answers received again", datagrams.duplicate),
-            beside("dropped by this host: receive buffer full", kernel.receive_buffer),
-            beside("of these, at sockets of the generator", kernel.own_receive_buffer),
-            beside("of these, at the socket of the server", kernel.server_receive_buffer),
-            beside("dropped by this host: send buffer full", kernel.send_buffer),
-            beside("dropped by this host: no socket at the port", kernel.no_port),
+            beside("answers received again", count(datagrams.duplicate)),
+            beside("dropped by this host: receive buffer full", count(kernel.receive_buffer)),
+            beside("of these, at sockets of the generator", count(kernel.own_receive_buffer)),
+            beside("of these, at the socket of the server", count(kernel.server_receive_buffer)),
+            beside("dropped by this host: send buffer full", count(kernel.send_buffer)),
+            beside("dropped by this host: no socket at the port", count(kernel.no_port)),
         ],
         note: "The kernel of the host counts the dropped datagrams of all programs.",
     }
@@ -99,7 +98,6 @@ pub(super) fn datagrams(datagrams: &Datagrams) -> Table<'static> {
 pub(super) fn connections(summary: &Summary) -> Table<'static> {
     let connections = &summary.connections;
     let row = |name: &str, n: u64| counted(name, n, connections.asked);
-    let beside = |name: &str, text: String| vec![name.to_owned(), text, String::new()];
     let mut rows = vec![
         row("requested", connections.asked),
         row("opened", connections.opened),
@@ -162,6 +160,11 @@ fn list<const ROWS: usize>(title: &'static str, rows: [(&str, String); ROWS]) ->
 fn counted(name: &str, n: u64, all: u64) -> Vec<String> {
     let of_all = (all > 0).then(|| float(n) / float(all));
     vec![name.to_owned(), count(n), optional(of_all, share)]
+}
+
+/// A row with a value that is not a share of the others.
+fn beside(name: &str, value: String) -> Vec<String> {
+    vec![name.to_owned(), value, String::new()]
 }
 
 const COUNTS: [Column<'static>; 3] = [Column::Text(""), Column::Numbers("count"), Column::Numbers("share")];
