@@ -225,19 +225,13 @@ fn lost_datagrams_do_not_fail_a_run() {
 
 #[test]
 fn a_signal_is_named_in_the_first_line_and_in_the_result() {
-    let read = Arc::new(AtomicUsize::new(0));
-    let reading = read.clone();
-    let server = Scripted::new(move |mut stream, _| {
-        while read_frame(&mut stream).is_some() && stream.write_all(&acknowledgement()).is_ok() {
-            reading.fetch_add(1, Ordering::SeqCst);
-        }
-    });
+    let (server, acknowledged) = Scripted::acknowledging();
     for (options, ended_in, expected) in
         [("", "measuring", " of 3,600 s"), ("--warmup 1h", "warm_up", " in the warm-up")]
     {
-        read.store(0, Ordering::SeqCst);
+        acknowledged.store(0, Ordering::SeqCst);
         let run = Written::with(&format!("message={} -c 1 -d 1h {options}", server.address), |load| {
-            eventually("messages are sent", || (read.load(Ordering::SeqCst) >= 5).then_some(()));
+            eventually("messages are sent", || (acknowledged.load(Ordering::SeqCst) >= 5).then_some(()));
             load.signal(Signal::INT);
         });
         assert_eq!((run.run.status, run.run.stderr.as_str()), (Some(0), ""), "{:?}", run.run);

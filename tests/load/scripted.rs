@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::common::{INTRODUCTION, MONTHS, Server, WAIT_MAX};
+use crate::common::{INTRODUCTION, MONTHS, Server, WAIT_MAX, acknowledgement};
 
 /// A TCP server of the test, which gives each connection to a thread of its own.
 pub(crate) struct Scripted {
@@ -41,6 +41,18 @@ impl Scripted {
             }
         });
         Self { address, stop, accepted, acceptor: Some(acceptor) }
+    }
+
+    /// Acknowledges each message, and counts them.
+    pub(crate) fn acknowledging() -> (Self, Arc<AtomicUsize>) {
+        let acknowledged = Arc::new(AtomicUsize::new(0));
+        let counting = acknowledged.clone();
+        let server = Self::new(move |mut stream, _| {
+            while read_frame(&mut stream).is_some() && stream.write_all(&acknowledgement()).is_ok() {
+                counting.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        (server, acknowledged)
     }
 
     pub(crate) fn accepted(&self) -> usize {

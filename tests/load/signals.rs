@@ -66,19 +66,13 @@ fn opening_can_be_interrupted() {
 }
 
 #[test]
-fn an_interrupted_warm_up_is_reported_with_its_duration() {
-    let read = Arc::new(AtomicUsize::new(0));
-    let reading = read.clone();
-    let server = Scripted::new(move |mut stream, _| {
-        while read_frame(&mut stream).is_some() && stream.write_all(&acknowledgement()).is_ok() {
-            reading.fetch_add(1, Ordering::SeqCst);
-        }
-    });
+fn an_interrupted_warm_up_has_measured_nothing() {
+    let (server, acknowledged) = Scripted::acknowledging();
     let arguments =
         format!("message={} -c 10 --open-rate 10 --warmup 1h -d 1h -r 50 --json -", server.address);
     let clock = Clock::start();
     let load = Running::start(&mut command(&arguments));
-    eventually("messages are sent", || (read.load(Ordering::SeqCst) >= 5).then_some(()));
+    eventually("messages are sent", || (acknowledged.load(Ordering::SeqCst) >= 5).then_some(()));
     load.signal(Signal::INT);
     let result = load.wait().result(0);
     // Without the 900 ms of the opening.
@@ -86,4 +80,6 @@ fn an_interrupted_warm_up_is_reported_with_its_duration() {
     assert!(opening >= 0.9, "{result:#}");
     let total = clock.elapsed().as_secs_f64();
     assert!(opening + real(&result["duration_seconds"]) <= total, "{result:#}");
+    assert_eq!((real(&result["duration_seconds"]), real(&result["messages"]["rate"])), (0.0, 0.0));
+    assert_counts(&result, &[("messages/acknowledged", 0)]);
 }
