@@ -20,6 +20,8 @@ mod minimal;
 mod plain_logger;
 #[cfg(all(test, feature = "cli"))]
 mod schema;
+#[cfg(feature = "cli")]
+mod serve;
 #[cfg(all(test, feature = "cli"))]
 mod tests;
 
