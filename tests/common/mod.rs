@@ -65,9 +65,9 @@ pub(crate) const MONTHS: [&str; 12] = [
     "December",
 ];
 
-/// The program, without arguments yet.
+/// The program, without arguments yet. Proofs may be run against another one.
 pub(crate) fn loopline() -> Command {
-    without_options(PROGRAM)
+    without_options(&std::env::var("LOOPLINE_PROOF_PROGRAM").unwrap_or_else(|_| PROGRAM.into()))
 }
 
 /// The same, started by a shell after `script`.

@@ -1,0 +1,59 @@
+//! What is in a journal file, by connection.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use loopline::journal::escape::unescape;
+
+use crate::crowd::{Tally, Texts, text};
+
+/// The messages of a journal file.
+pub(crate) struct Records {
+    /// Of each connection: its sender, and the number of its messages.
+    connections: HashMap<u64, (String, u64)>,
+}
+
+impl Records {
+    /// Reads the whole lines at `path`. Panics if a message is missing before another of its connection, is there
+    /// twice, or is not what its connection has sent.
+    pub(crate) fn read(path: &Path, texts: Texts) -> Self {
+        let file = std::fs::read(path).unwrap();
+        let mut connections: HashMap<u64, (String, u64)> = HashMap::new();
+        for line in whole_lines(&file).split_inclusive(|byte| *byte == b'\n') {
+            let line = str::from_utf8(line).expect("a journal is text").trim_end_matches('\n');
+            let (sender, message) =
+                line.split_once("] ").unwrap_or_else(|| panic!("not a journal line: {line}"));
+            let message = String::from_utf8(unescape(message).expect("an escaped line")).unwrap();
+            let connection =
+                message.split('/').next().unwrap().parse().expect("a message begins with its connection");
+            let (first_sender, messages) =
+                connections.entry(connection).or_insert_with(|| (sender.into(), 0));
+            assert_eq!(first_sender, sender, "the sender of connection {connection}");
+            assert!(
+                message == text(texts, connection, *messages),
+                "not message {messages} of {connection}: {line}"
+            );
+            *messages += 1;
+        }
+        Self { connections }
+    }
+
+    /// The number of messages.
+    pub(crate) fn messages(&self) -> u64 {
+        self.connections.values().map(|(_, messages)| messages).sum()
+    }
+
+    /// Checks that what was acknowledged is there, and nothing that was not sent.
+    pub(crate) fn check(&self, tallies: &[Tally]) {
+        for tally in tallies {
+            let recorded = self.connections.get(&tally.connection).map_or(0, |(_, messages)| *messages);
+            assert!(recorded >= tally.acknowledged, "LOST: {tally:?}, {recorded} are in the journal");
+            assert!(recorded <= tally.sent, "{tally:?}, but {recorded} are in the journal");
+        }
+    }
+}
+
+/// All bytes up to the last line break.
+pub(crate) fn whole_lines(file: &[u8]) -> &[u8] {
+    &file[..file.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)]
+}
