@@ -118,5 +118,20 @@ mod server;
 pub mod service;
 mod units;
 
+/// What the fuzz targets in `fuzz/` call and is not public.
+#[cfg(all(fuzzing, feature = "cli"))]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::cli::parse_arguments;
+
+    /// Reads a histogram log.
+    ///
+    /// # Errors
+    /// The line that is not of a log.
+    pub fn read_histogram_log(bytes: &[u8]) -> Result<(), String> {
+        crate::load::stats::histogram_log::Merged::default().add_log("log".as_ref(), bytes)
+    }
+}
+
 pub use conn::CloseReason;
 pub use conn::counters::Counters;

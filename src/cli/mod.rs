@@ -35,6 +35,12 @@ pub use full::run;
 #[cfg(not(feature = "cli"))]
 pub use minimal::run;
 
+/// Parses arguments after the name of the program, and discards the result.
+#[cfg(all(fuzzing, feature = "cli"))]
+pub fn parse_arguments<'a>(arguments: impl Iterator<Item = &'a str>) {
+    let _ = full::program().try_get_matches_from(std::iter::once("loopline").chain(arguments));
+}
+
 /// The values of `--model`.
 const MODELS: [(&str, Model); 2] = [("loop", Model::Loop), ("threads", Model::Threads)];
 

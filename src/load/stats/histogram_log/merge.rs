@@ -100,7 +100,11 @@ impl Merged {
         log.append_tagged(Duration::ZERO, self.span(), tagged)
     }
 
-    fn add_log(&mut self, name: &Path, mut from: impl BufRead) -> Result<(), String> {
+    /// Adds the log `from`, which errors call `name`.
+    ///
+    /// # Errors
+    /// As [`merge`].
+    pub(crate) fn add_log(&mut self, name: &Path, mut from: impl BufRead) -> Result<(), String> {
         self.files += 1;
         let (mut log, mut line) = (Log::default(), Vec::new());
         for number in 1.. {
