@@ -11,6 +11,7 @@
 mod output;
 mod peer;
 mod server;
+mod strace;
 
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -23,6 +24,7 @@ pub(crate) use rustix::process::Signal;
 
 pub(crate) use peer::{DatagramPeer, End, Peer, is_reset};
 pub(crate) use server::{Exit, Serve, Server};
+pub(crate) use strace::has_no_strace;
 
 /// The path of the program.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_loopline");

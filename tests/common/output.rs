@@ -36,11 +36,14 @@ impl Output {
     }
 
     pub(super) fn wait_for(&self, what: &str, is_done: impl Fn(&str) -> bool) {
+        assert!(self.waits_until(is_done), "timed out waiting until {what}, after:\n{}", self.text());
+    }
+
+    /// Waits until `is_done`. Returns whether it is, before the pipe has ended or time is out.
+    pub(super) fn waits_until(&self, is_done: impl Fn(&str) -> bool) -> bool {
         let inner = self.inner.lock().unwrap();
         let waits = |inner: &mut (Vec<u8>, bool)| !inner.1 && !is_done(&String::from_utf8_lossy(&inner.0));
         let (inner, _) = self.more.wait_timeout_while(inner, WAIT_MAX, waits).unwrap();
-        let text = String::from_utf8_lossy(&inner.0).into_owned();
-        drop(inner);
-        assert!(is_done(&text), "timed out waiting until {what}, after:\n{text}");
+        is_done(&String::from_utf8_lossy(&inner.0))
     }
 }

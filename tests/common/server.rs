@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -9,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::output::Output;
+use super::strace::traced;
 use super::{Peer, eventually, loopline, loopline_after};
 
 /// A server to be started.
@@ -33,6 +35,11 @@ impl Serve {
     /// The same, started by a shell after `script`.
     pub(crate) fn after(script: &str, arguments: &str) -> Self {
         Self::by(loopline_after(script), arguments)
+    }
+
+    /// The same under `strace` with `options`, which writes to `trace`.
+    pub(crate) fn traced(trace: &Path, options: &[&str], arguments: &str) -> Self {
+        Self::by(traced(trace, options), arguments)
     }
 
     fn by(mut command: Command, arguments: &str) -> Self {
@@ -71,7 +78,19 @@ impl Serve {
     }
 
     /// Starts it and waits until it is ready.
-    pub(crate) fn start(mut self) -> Server {
+    pub(crate) fn start(self) -> Server {
+        let server = self.spawn();
+        server.log.wait_for("the server is ready", |log| log.contains(READY));
+        server
+    }
+
+    /// Starts it and waits until it is ready; if it ends before that, returns what is left of it.
+    pub(crate) fn try_start(self) -> Result<Server, Exit> {
+        let server = self.spawn();
+        if server.log.waits_until(|log| log.contains(READY)) { Ok(server) } else { Err(server.wait()) }
+    }
+
+    fn spawn(mut self) -> Server {
         let mut child = self.command.spawn().expect("the program can be started");
         let (log, journal) = (Arc::new(Output::default()), Arc::new(Output::default()));
         let blocked_log = Arc::new(Mutex::new(None));
@@ -85,9 +104,7 @@ impl Serve {
         let stderr = child.stderr.take().expect("the log is a pipe");
         let (collecting, blocked, after_ready) = (log.clone(), blocked_log.clone(), self.after_ready);
         readers.push(thread::spawn(move || read_log(stderr, &collecting, &after_ready, &blocked)));
-        let server = Server { child, log, journal, blocked_log, readers };
-        server.log.wait_for("the server is ready", |log| log.contains("] ready\n"));
-        server
+        Server { child, log, journal, blocked_log, readers }
     }
 }
 
@@ -102,7 +119,7 @@ fn read_log(
         LogReader::Stops | LogReader::Closes => {
             // Byte by byte, so that nothing after the line is taken from the pipe.
             let mut byte = [0];
-            while !log.text().contains("] ready\n") && stderr.read(&mut byte).is_ok_and(|bytes| bytes > 0) {
+            while !log.text().contains(READY) && stderr.read(&mut byte).is_ok_and(|bytes| bytes > 0) {
                 log.append(&byte);
             }
             if matches!(after_ready, LogReader::Stops) {
@@ -112,6 +129,9 @@ fn read_log(
         }
     }
 }
+
+/// What is logged at the end of the start.
+const READY: &str = "] ready\n";
 
 /// A running server, which is killed on drop.
 pub(crate) struct Server {

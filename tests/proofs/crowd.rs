@@ -81,8 +81,8 @@ impl Plan {
         match random.u8(..8) {
             // One after the other, as the simplest client does.
             0 => Self { messages: random.u64(1..20), in_flight_max: 1, read_bytes_max: 1 << 16 },
-            // Sends whatever the kernel takes, and reads as little as it can.
-            1 => Self { messages: random.u64(1..4000), in_flight_max: u64::MAX, read_bytes_max: 1000 },
+            // Sends whatever the kernel takes, and only then reads, little by little.
+            1 => Self { messages: random.u64(1..6000), in_flight_max: u64::MAX, read_bytes_max: 1000 },
             _ => {
                 let in_flight_max = random.u64(1..100);
                 Self { messages: random.u64(1..500), in_flight_max, read_bytes_max: 1 << 16 }
@@ -182,6 +182,8 @@ impl Crowd {
         let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, None).unwrap();
         if plan.is_slow() {
             socket.set_recv_buffer_size(2048).unwrap();
+            // The kernel sizes the send buffer of the server by it.
+            socket.set_tcp_mss(500).unwrap();
         }
         socket.connect(&self.address.into()).expect("the server accepts connections");
         socket.set_nonblocking(true).unwrap();
@@ -208,7 +210,15 @@ impl Member {
     }
 
     fn can_move(&self) -> bool {
-        !self.is_done() && (self.readable || (self.writable && self.has_more()))
+        !self.is_done() && (self.may_read() || self.may_write())
+    }
+
+    fn may_read(&self) -> bool {
+        self.readable && !(self.plan.is_slow() && self.may_write())
+    }
+
+    fn may_write(&self) -> bool {
+        self.writable && self.has_more()
     }
 
     fn has_more(&self) -> bool {
@@ -219,10 +229,10 @@ impl Member {
 
     /// Reads once, then sends what it may.
     fn visit(&mut self, texts: Texts) {
-        if self.readable {
+        if self.may_read() {
             assert!(self.read() != Some(0), "the server has closed connection {}", self.tally.connection);
         }
-        while self.writable && self.has_more() {
+        while self.may_write() {
             while self.unsent.len() < UNSENT_BYTES && self.tally.sent < self.plan.messages {
                 if self.tally.sent - self.tally.acknowledged >= self.plan.in_flight_max {
                     break;

@@ -21,9 +21,9 @@
 mod common;
 
 mod crowd;
-//mod each_call;
+mod each_call;
 mod kills;
-//mod order;
+mod order;
 mod records;
 
 use std::path::Path;
