@@ -82,6 +82,8 @@ impl Flags {
     pub(crate) const QUEUED: u8 = 8;
     /// In the list of connections that wait for the journal: neither read nor written.
     pub(crate) const HELD: u8 = 16;
+    /// It moves many bytes at a time: visited after the others, and for a limited number of bytes per turn.
+    pub(crate) const BULK: u8 = 32;
 
     /// A new socket takes writes. The first event reports whether there is something to read.
     pub(crate) fn new() -> Self {

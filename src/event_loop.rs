@@ -6,9 +6,9 @@
 //!   poll      wait for events; mark what is ready; read the clock, once
 //!   accept    accept connections; let services open them
 //!   receive   receive datagrams; let services answer
-//!   read      visit connections: read each once, let its service answer   ┐ again, until every
-//!   commit    write the messages of all of them to the journal            │ connection that was
-//!   send      send the answers, one write per connection                  ┘ ready is visited
+//!   read      visit connections: read each once, let its service answer   ┐ again, until every ready
+//!   commit    write the messages of all of them to the journal            │ connection is visited, or the
+//!   send      send the answers, one write per connection                  ┘ limits of the turn are reached
 //!   expire    close the connections whose deadline is over
 //! ```
 //!
@@ -30,6 +30,7 @@ mod invariants;
 mod outbox;
 mod read;
 mod readiness;
+mod run_queue;
 mod send;
 
 use std::fmt;
@@ -52,6 +53,7 @@ use accept::Accepting;
 use drain::Phase;
 pub use error::LoopError;
 use outbox::Outbox;
+use run_queue::RunQueue;
 
 /// A server: endpoints, their services and their connections, on the network `N`.
 pub struct EventLoop<N: Net> {
@@ -65,8 +67,8 @@ pub struct EventLoop<N: Net> {
     refusals: usize,
     table: ConnTable<N::Stream>,
     /// Connections that have something to do without another event: those with an event in this turn, and
-    /// those that the budget of the last turn left with bytes in the kernel. Each has [`Flags::QUEUED`].
-    run_queue: Vec<ConnId>,
+    /// those that the last turn left with bytes in the kernel. Each has [`Flags::QUEUED`].
+    run_queue: RunQueue,
     /// Connections that wait for the journal. Each has [`Flags::HELD`].
     held: Vec<ConnId>,
     outbox: Outbox,
@@ -116,6 +118,8 @@ impl<N: Net> EventLoop<N> {
         limits.refusals_max = limits.refusals_max.clamp(1, REFUSALS_MAX);
         limits.connections_max = limits.connections_max.min(CONNECTIONS_MAX - limits.refusals_max);
         limits.visits_per_turn_max = limits.visits_per_turn_max.max(1);
+        limits.read_bytes_max = limits.read_bytes_max.max(1);
+        limits.light_read_bytes_max = limits.light_read_bytes_max.clamp(1, limits.read_bytes_max);
         Self {
             net,
             journal: Journal::none(),
@@ -124,10 +128,10 @@ impl<N: Net> EventLoop<N> {
             accepting: Accepting::Running,
             refusals: 0,
             table: ConnTable::new(&limits),
-            run_queue: Vec::new(),
+            run_queue: RunQueue::default(),
             held: Vec::new(),
             outbox: Outbox::default(),
-            read_buffer: vec![0; limits.read_bytes_max.max(1)].into_boxed_slice(),
+            read_buffer: vec![0; limits.read_bytes_max].into_boxed_slice(),
             received: Vec::new(),
             events: Vec::with_capacity(limits.events_per_poll_max),
             now: Tick::default(),
@@ -229,18 +233,7 @@ impl<N: Net> EventLoop<N> {
 
         self.accept();
         self.receive_datagrams();
-        // Those that are queued during the turn are visited in the next.
-        let visits = self.run_queue.len().min(self.limits.visits_per_turn_max);
-        for index in 0..visits {
-            if let Some(key) = self.table.find(self.run_queue[index]) {
-                self.visit(key);
-            }
-            let journal_is_due = self.journal_is_behind() && self.held.is_empty();
-            if journal_is_due || self.outbox.is_full(&self.limits) {
-                self.commit_and_send()?;
-            }
-        }
-        self.run_queue.drain(..visits);
+        self.visit_ready()?;
         self.commit_and_send()?;
 
         self.expire(polled_at);

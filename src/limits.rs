@@ -14,9 +14,17 @@ pub struct Limits {
     /// Events of one poll. With more, the state of the first connection has left the processor's cache before the
     /// last is visited; with fewer, a busy loop polls more often than necessary.
     pub events_per_poll_max: usize,
-    /// Connections visited per turn; the others come first in the next. Between two turns the loop handles new
+    /// Connections visited per turn, and likewise of those that move bulk; the others come first in the next. Between two turns the loop handles new
     /// connections, datagrams, signals and deadlines.
     pub visits_per_turn_max: usize,
+    /// Bytes read from a connection per visit, unless its last read had more: then it moves bulk, and is visited
+    /// after all others. So a peer with a message or a few waits for the messages of others, and not for their
+    /// bulk. Twenty of the usual short messages fit.
+    pub light_read_bytes_max: usize,
+    /// Bytes read from, and unsent bytes written to, the connections that move bulk, per turn; one of them is
+    /// visited in any case. It is what a peer with a short message may have to wait for, however many connections
+    /// move bulk: about a millisecond. With fewer, their messages share fewer writes of the journal.
+    pub bulk_bytes_per_turn_max: usize,
     /// Connections visited before a commit. More share one write of the journal, and keep first the kernel's
     /// receive path and then its send path in the cache; fewer wait less for each other.
     pub visits_per_commit_max: usize,
@@ -27,8 +35,8 @@ pub struct Limits {
     pub accepts_per_turn_max: usize,
     /// Datagrams received per turn on each socket, so that a flood of them leaves time for streams.
     pub datagrams_per_turn_max: usize,
-    /// Bytes read from a connection per visit: the size of the shared read buffer. It also bounds the frames
-    /// answered per visit: 1,024 of the smallest fit.
+    /// Bytes read per visit from a connection that moves bulk: the size of the shared read buffer. It also bounds
+    /// the frames answered per visit: 1,024 of the smallest fit.
     pub read_bytes_max: usize,
     /// Unsent bytes of a connection above which nothing more is read from it. The answers of one visit come on
     /// top.
@@ -64,6 +72,8 @@ impl Default for Limits {
             refusals_max: 64,
             events_per_poll_max: 1024,
             visits_per_turn_max: 1024,
+            light_read_bytes_max: 2 * 1024,
+            bulk_bytes_per_turn_max: 256 * 1024,
             visits_per_commit_max: 64,
             answer_bytes_per_commit_max: 256 * 1024,
             accepts_per_turn_max: 256,

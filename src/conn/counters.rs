@@ -9,6 +9,8 @@ pub struct Counters {
     pub opened: u64,
     /// Connections closed, by [`CloseReason`] in the order of [`CloseReason::ALL`].
     pub closed: [u64; CloseReason::ALL.len()],
+    /// Bytes read from connections.
+    pub read_bytes: u64,
     /// Messages and requests written to the journal, or discarded where there is none.
     pub messages: u64,
     /// Datagrams received.

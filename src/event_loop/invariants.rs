@@ -1,5 +1,6 @@
 //! What must be true after each turn. Debug builds check it, and so do all tests.
 
+use crate::conn::token::ConnId;
 use crate::conn::{CloseReason, Flags};
 use crate::event_loop::EventLoop;
 use crate::net::Net;
@@ -24,8 +25,9 @@ impl<N: Net> EventLoop<N> {
     /// A connection is in the run queue exactly if it is flagged so; likewise in the list of those that wait for
     /// the journal.
     fn check_lists(&self) {
+        let queued: Vec<ConnId> = self.run_queue.iter().collect();
         for (list, flag, name) in
-            [(&self.run_queue, Flags::QUEUED, "run queue"), (&self.held, Flags::HELD, "held list")]
+            [(&queued, Flags::QUEUED, "run queue"), (&self.held, Flags::HELD, "held list")]
         {
             let mut listed = 0;
             for key in list.iter().filter_map(|id| self.table.find(*id)) {

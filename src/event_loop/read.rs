@@ -20,16 +20,16 @@ enum ReadOutcome {
 }
 
 impl<N: Net> EventLoop<N> {
-    /// Visits a connection: reads once, if bytes are wanted, and queues an answer in the outbox if something is
-    /// to be sent.
-    pub(super) fn visit(&mut self, key: u32) {
+    /// Visits a connection: reads up to `bytes_max` bytes once, if bytes are wanted, and queues an answer in the
+    /// outbox if something is to be sent.
+    pub(super) fn visit(&mut self, key: u32, bytes_max: usize) {
         self.table.conn_mut(key).flags.remove(Flags::QUEUED);
         if self.journal_is_behind() {
             self.hold_if_it_uses_journal(key);
         }
         let reads = self.can_read(self.table.conn(key));
         let start = self.outbox.bytes.len();
-        match if reads { self.read(key) } else { ReadOutcome::Open { journal_lines: 0 } } {
+        match if reads { self.read(key, bytes_max) } else { ReadOutcome::Open { journal_lines: 0 } } {
             ReadOutcome::Closed => {}
             ReadOutcome::Open { journal_lines } => self.queue_answer(key, start, journal_lines),
         }
@@ -74,17 +74,21 @@ impl<N: Net> EventLoop<N> {
         }
     }
 
-    fn read(&mut self, key: u32) -> ReadOutcome {
-        let buffer = &mut self.read_buffer[..self.limits.read_bytes_max];
-        let requested = buffer.len();
+    fn read(&mut self, key: u32, bytes_max: usize) -> ReadOutcome {
+        let buffer = &mut self.read_buffer[..bytes_max];
         let conn = self.table.conn_mut(key);
         match self.net.read(&conn.stream, buffer) {
             Ok(0) => self.on_end_of_stream(key),
             Ok(bytes) => {
+                self.counters.read_bytes += bytes as u64;
                 // A short read has drained the socket; what comes later brings an event of its own. Only
                 // the end of the stream may already have had its event.
-                if bytes < requested && !conn.flags.contains(Flags::END_SEEN) {
-                    conn.flags.remove(Flags::READABLE);
+                if bytes < bytes_max {
+                    if !conn.flags.contains(Flags::END_SEEN) {
+                        conn.flags.remove(Flags::READABLE);
+                    }
+                } else {
+                    conn.flags.insert(Flags::BULK);
                 }
                 self.on_bytes(key, bytes)
             }

@@ -45,7 +45,9 @@ impl<N: Net> EventLoop<N> {
             Ok(_) if self.phase == Phase::Serving && self.table.conn(key).is_idle() => {}
             Ok(taken) if !self.table.unsent(key).is_empty() => {
                 // Short: the kernel's buffer is full, and an event will report when it is not.
-                self.table.conn_mut(key).flags.remove(Flags::WRITABLE);
+                let conn = self.table.conn_mut(key);
+                conn.flags.remove(Flags::WRITABLE);
+                conn.flags.insert(Flags::BULK);
                 self.table.renew_write(key, taken > 0, self.now);
                 // While little is unsent, reading continues.
                 self.reschedule(key, false);
