@@ -1,19 +1,20 @@
 //! Datagrams of the simulated network: sockets that are queues, batches that end anywhere, and replies that
-//! fail to be sent; and what must have become of each datagram in the end.
+//! fail to be sent. What the peers ask, and which replies are right, is up to the service's own file.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 
 use loopline::net::{Datagram, Token};
-use loopline::service::{DatagramService, Output, Session};
 
 use super::disk::Disk;
+use super::echo::EchoPeers;
 use super::faults::{Faults, Random};
+use super::month::MonthPeers;
 
 /// A datagram on its way to the server.
 struct Request {
-    text: String,
+    bytes: Vec<u8>,
     peer: SocketAddr,
     local: IpAddr,
 }
@@ -21,48 +22,42 @@ struct Request {
 /// A socket; the server has the other half.
 pub struct SimSocket {
     pub token: Token,
+    address: SocketAddr,
     queue: VecDeque<Request>,
     /// An event for those that wait is due.
     pub edge: bool,
     /// Number received by the server since the last poll.
     received_this_turn: usize,
-    /// What the server has received, by text: the sender, and the address it was sent to.
-    received: HashMap<String, (SocketAddr, IpAddr)>,
-    /// Number of replies to each text.
-    replies: HashMap<String, usize>,
+    /// Number of errors on receiving since the last poll.
+    failed_this_turn: usize,
     /// Number of replies that the network did not take.
-    failed: u64,
+    pub failed: u64,
+    pub requests: u64,
+    pub echo: EchoPeers,
+    pub month: MonthPeers,
 }
 
 impl SimSocket {
-    pub fn new(token: Token) -> Self {
+    pub fn new(token: Token, address: SocketAddr) -> Self {
         Self {
             token,
+            address,
             queue: VecDeque::new(),
             edge: false,
             received_this_turn: 0,
-            received: HashMap::new(),
-            replies: HashMap::new(),
+            failed_this_turn: 0,
             failed: 0,
+            requests: 0,
+            echo: EchoPeers::default(),
+            month: MonthPeers::default(),
         }
     }
 
     /// Ends a turn, which may receive `datagrams_max`.
     pub fn end_turn(&mut self, datagrams_max: usize) {
-        assert!(self.received_this_turn <= datagrams_max, "a turn receives a bounded number of datagrams");
-        self.received_this_turn = 0;
-    }
-
-    /// All `requests` were received. Each is answered once, unless the network did not take the reply or the
-    /// journal was blocked, and `unsent` counts those. Returns the number of replies.
-    pub fn check(&self, requests: u64, unsent: u64, journal_blocks: bool) -> usize {
-        assert_eq!(self.received.len() as u64, requests);
-        assert!(self.replies.values().all(|times| *times == 1), "{:?}", self.replies);
-        assert_eq!(self.replies.len() as u64 + unsent, requests, "each reply that was not sent is counted");
-        let unanswered = self.received.keys().filter(|text| !self.replies.contains_key(*text));
-        let unexplained = unanswered.filter(|text| !journal_blocks || !text.contains(RECORDED)).count();
-        assert!(unexplained as u64 <= self.failed, "a reply is lost for no reason");
-        self.replies.len()
+        let taken = self.received_this_turn.max(self.failed_this_turn);
+        assert!(taken <= datagrams_max, "a turn receives a bounded number of datagrams, and of errors");
+        (self.received_this_turn, self.failed_this_turn) = (0, 0);
     }
 
     pub fn has_edge(&self) -> bool {
@@ -73,16 +68,25 @@ impl SimSocket {
         self.queue.is_empty()
     }
 
-    /// A peer sends a text that no other datagram has.
+    fn is_month(&self) -> bool {
+        self.address.port() == MONTH_PORT
+    }
+
+    /// A peer sends a datagram.
     pub fn send_request(&mut self, random: &mut Random) {
-        let number = self.received.len() + self.queue.len();
-        let recorded = if random.one_in(3) { RECORDED } else { "" };
-        let text = format!("{number:04}{recorded}");
-        // Some are longer than the service accepts.
-        let text = if random.one_in(10) { format!("{text:-<TEXT_BYTES_MAX$}---") } else { text };
-        let [peer, local] = [(); 2].map(|()| u8::try_from(1 + random.below(4)).unwrap());
-        let peer = SocketAddr::from(([10, 7, 7, peer], 4000));
-        self.queue.push_back(Request { text, peer, local: IpAddr::from([10, 9, 9, local]) });
+        let bytes = if self.is_month() { MonthPeers::request(random) } else { self.echo.request(random) };
+        let [host, local] = [(); 2].map(|()| u8::try_from(1 + random.below(4)).unwrap());
+        self.send_from(datagram_peer(host, random.one_in(2)), bytes, local);
+    }
+
+    /// The peer `host` sends `text`.
+    pub fn send_text(&mut self, host: u8, text: &str) {
+        self.send_from(datagram_peer(host, true), text.into(), 1);
+    }
+
+    fn send_from(&mut self, peer: SocketAddr, bytes: Vec<u8>, local: u8) {
+        self.requests += 1;
+        self.queue.push_back(Request { bytes, peer, local: IpAddr::from([10, 9, 9, local]) });
         self.edge = true;
     }
 
@@ -94,17 +98,23 @@ impl SimSocket {
         buffer: &mut [u8],
     ) -> io::Result<Datagram> {
         if random.fails(faults.interrupted_calls) {
+            self.failed_this_turn += 1;
             return Err(ErrorKind::Interrupted.into());
         }
         if random.fails(faults.failed_receives) {
+            self.failed_this_turn += 1;
             return Err(ErrorKind::ConnectionRefused.into());
         }
-        let Request { text, peer, local } = self.queue.pop_front().ok_or(ErrorKind::WouldBlock)?;
+        let Request { bytes, peer, local } = self.queue.pop_front().ok_or(ErrorKind::WouldBlock)?;
         self.received_this_turn += 1;
-        let text = &text[..text.len().min(buffer.len())];
-        buffer[..text.len()].copy_from_slice(text.as_bytes());
-        assert!(self.received.insert(text.to_owned(), (peer, local)).is_none());
-        Ok(Datagram { bytes: 0..text.len(), peer, local: Some(local) })
+        let bytes = &bytes[..bytes.len().min(buffer.len())];
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        if self.is_month() {
+            self.month.received(peer, bytes);
+        } else {
+            self.echo.received(bytes, peer, local);
+        }
+        Ok(Datagram { bytes: 0..bytes.len(), peer, local: Some(local) })
     }
 
     /// The server sends a reply.
@@ -123,43 +133,30 @@ impl SimSocket {
             self.failed += 1;
             return Err([ErrorKind::WouldBlock, ErrorKind::PermissionDenied][random.below(2)].into());
         }
-        let reply = std::str::from_utf8(reply).unwrap();
-        let text = reply.strip_prefix(PREFIX).expect("what is sent is a reply");
-        let (peer, local) = self.received[text];
-        assert_eq!(to.peer, peer, "the reply to {text}");
-        assert!(to.local.is_none_or(|from| from == local), "the reply to {text}");
-        let is_recorded = disk.records(peer).iter().any(|record| record == text);
-        assert!(!text.contains(RECORDED) || is_recorded, "{text} is answered, but not recorded");
-        *self.replies.entry(text.to_owned()).or_default() += 1;
+        if self.is_month() {
+            self.month.replied(reply, to.peer);
+        } else {
+            self.echo.replied(reply, to, disk);
+        }
         Ok(())
     }
 }
 
-/// Replies with what it receives, and records what contains [`RECORDED`].
-pub struct Echo;
+/// The port of `month` in the simulation; the other service has another.
+pub const MONTH_PORT: u16 = 8091;
 
-impl DatagramService for Echo {
-    fn received(&self, _: Session, datagram: &[u8], out: &mut Output<'_>) -> Session {
-        let text = std::str::from_utf8(datagram).unwrap();
-        if text.contains(RECORDED) {
-            out.record(datagram);
-        }
-        out.send(PREFIX.as_bytes());
-        out.send(datagram);
-        Session::Open
-    }
-
-    fn is_own_answer(&self, datagram: &[u8]) -> bool {
-        datagram.starts_with(PREFIX.as_bytes())
-    }
-
-    fn datagram_bytes_max(&self) -> usize {
-        TEXT_BYTES_MAX
+/// The address of a peer that sends datagrams.
+pub fn datagram_peer(host: u8, is_v4: bool) -> SocketAddr {
+    if is_v4 {
+        SocketAddr::from(([10, 7, 7, host], DATAGRAM_PEER_PORT))
+    } else {
+        SocketAddr::from(([0x2001, 0xdb8, 7, 0, 0, 0, 0, u16::from(host)], DATAGRAM_PEER_PORT))
     }
 }
 
-const TEXT_BYTES_MAX: usize = 12;
+/// Whether `peer` sends datagrams; the others connect.
+pub fn is_datagram_peer(peer: SocketAddr) -> bool {
+    peer.port() == DATAGRAM_PEER_PORT
+}
 
-const RECORDED: &str = "record";
-
-const PREFIX: &str = "re: ";
+const DATAGRAM_PEER_PORT: u16 = 4001;

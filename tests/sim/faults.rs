@@ -1,5 +1,7 @@
 //! The seeded generator, and which faults a run has.
 
+use std::collections::BTreeSet;
+
 /// `SplitMix64` (Steele, Lea, Flood 2014).
 #[derive(Clone)]
 pub struct Random(pub u64);
@@ -29,7 +31,7 @@ impl Random {
 }
 
 /// How often each fault occurs: once in this many calls on average; 0 is never.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults {
     /// System calls that fail with EINTR.
     pub interrupted_calls: usize,
@@ -60,24 +62,96 @@ impl Faults {
         if random.one_in(8) {
             return faults;
         }
-        for times in [
-            &mut faults.interrupted_calls,
-            &mut faults.short_reads,
-            &mut faults.short_writes,
-            &mut faults.late_events,
-            &mut faults.duplicate_events,
-            &mut faults.spurious_events,
-            &mut faults.stale_events,
-            &mut faults.failed_accepts,
-            &mut faults.failed_receives,
-            &mut faults.failed_sends,
-            &mut faults.blocked_journal_writes,
-            &mut faults.short_journal_writes,
-        ] {
+        for (_, times) in faults.survivable() {
             if random.one_in(2) {
                 *times = 2 << random.below(5);
             }
         }
         faults
+    }
+
+    /// Draws any of the faults, also those that end a connection or the server.
+    pub fn draw_any(random: &mut Random) -> Self {
+        let mut faults = Self::draw(random);
+        for (_, times) in faults.fatal_to_a_connection() {
+            if random.one_in(4) {
+                *times = 5 << random.below(4);
+            }
+        }
+        for (_, times) in faults.fatal_to_the_server() {
+            if random.one_in(16) {
+                *times = 10 << random.below(5);
+            }
+        }
+        faults
+    }
+
+    /// Leaves only the faults with these names.
+    pub fn keep_only(&mut self, names: &BTreeSet<String>) {
+        for (name, times) in self.all() {
+            if !names.contains(name) {
+                *times = 0;
+            }
+        }
+    }
+
+    /// The names of the faults that occur.
+    pub fn names(&self) -> BTreeSet<String> {
+        let mut faults = self.clone();
+        let occurring = faults.all().into_iter().filter(|(_, times)| **times > 0);
+        occurring.map(|(name, _)| name.to_owned()).collect()
+    }
+
+    fn all(&mut self) -> Vec<(&'static str, &mut usize)> {
+        let Self {
+            interrupted_calls,
+            short_reads,
+            short_writes,
+            late_events,
+            duplicate_events,
+            spurious_events,
+            stale_events,
+            failed_accepts,
+            failed_registrations,
+            failed_half_closes,
+            failed_receives,
+            failed_sends,
+            blocked_journal_writes,
+            short_journal_writes,
+            failed_journal_writes,
+            failed_journal_syncs,
+        } = self;
+        vec![
+            ("interrupted_calls", interrupted_calls),
+            ("short_reads", short_reads),
+            ("short_writes", short_writes),
+            ("late_events", late_events),
+            ("duplicate_events", duplicate_events),
+            ("spurious_events", spurious_events),
+            ("stale_events", stale_events),
+            ("failed_accepts", failed_accepts),
+            ("failed_receives", failed_receives),
+            ("failed_sends", failed_sends),
+            ("blocked_journal_writes", blocked_journal_writes),
+            ("short_journal_writes", short_journal_writes),
+            ("failed_registrations", failed_registrations),
+            ("failed_half_closes", failed_half_closes),
+            ("failed_journal_writes", failed_journal_writes),
+            ("failed_journal_syncs", failed_journal_syncs),
+        ]
+    }
+
+    fn survivable(&mut self) -> Vec<(&'static str, &mut usize)> {
+        let mut all = self.all();
+        all.truncate(12);
+        all
+    }
+
+    fn fatal_to_a_connection(&mut self) -> Vec<(&'static str, &mut usize)> {
+        self.all().drain(12..14).collect()
+    }
+
+    fn fatal_to_the_server(&mut self) -> Vec<(&'static str, &mut usize)> {
+        self.all().split_off(14)
     }
 }

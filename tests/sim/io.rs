@@ -8,15 +8,72 @@ use std::rc::Rc;
 use loopline::net::{Datagram, DatagramIo, Listen, StreamIo, Token, receive_unbatched, send_unbatched};
 
 use super::datagrams::SimSocket;
+use super::descriptors::Descriptor;
 use super::{SimListener, SimNet};
 
 impl StreamIo for SimNet {
-    type Stream = usize;
+    type Stream = Descriptor;
 
-    fn read(&mut self, stream: &usize, buffer: &mut [u8]) -> io::Result<usize> {
-        self.idle_polls = 0;
+    fn read(&mut self, stream: &Descriptor, buffer: &mut [u8]) -> io::Result<usize> {
+        let index = self.descriptors.wire(stream);
+        let outcome = self.read_wire(index, buffer);
+        self.trace.call("read", index, &outcome);
+        outcome
+    }
+
+    fn write(&mut self, stream: &Descriptor, bytes: &[u8]) -> io::Result<usize> {
+        let index = self.descriptors.wire(stream);
+        let outcome = self.write_wire(index, bytes);
+        self.trace.call("write", index, &outcome);
+        outcome
+    }
+
+    fn half_close(&mut self, stream: &Descriptor) -> io::Result<()> {
+        let index = self.descriptors.wire(stream);
+        self.fruitless_polls = 0;
         let Self { random, faults, .. } = self;
-        let wire = &mut self.wires[*stream];
+        let wire = &mut self.wires[index];
+        assert!(wire.server_ended.is_none(), "the server ends its side once");
+        if random.fails(faults.failed_half_closes) {
+            wire.reset();
+        }
+        self.trace.call("half_close", index, &Ok(usize::from(wire.reset)));
+        if wire.reset {
+            return Err(ErrorKind::NotConnected.into());
+        }
+        wire.server_ended = Some((self.now_ms, wire.read_bytes));
+        Ok(())
+    }
+
+    fn take_error(&mut self, stream: &Descriptor) -> Option<io::Error> {
+        let index = self.descriptors.wire(stream);
+        self.wires[index].reset.then(|| ErrorKind::ConnectionReset.into())
+    }
+
+    fn close(&mut self, stream: Descriptor) {
+        let index = self.descriptors.close(stream);
+        self.fruitless_polls = 0;
+        self.trace.call("close", index, &Ok(0));
+        let wire = &mut self.wires[index];
+        assert!(
+            self.is_stopping || wire.may_be_closed(self.now_ms, &self.limits),
+            "connection {index} is closed without a reason, after {} bytes sent",
+            wire.sent.len()
+        );
+        wire.closed_ms = Some(self.now_ms);
+        wire.is_cut = wire.server_ended.is_none() && !wire.peer_ended && !wire.reset;
+        if !wire.to_server.is_empty() {
+            wire.reset();
+        }
+        self.closed_tokens.extend(wire.token.take());
+    }
+}
+
+impl SimNet {
+    fn read_wire(&mut self, index: usize, buffer: &mut [u8]) -> io::Result<usize> {
+        let Self { random, faults, .. } = self;
+        let wire = &mut self.wires[index];
+        assert!(!wire.read_awaits_event, "connection {index} is read, and no event has followed");
         if random.fails(faults.interrupted_calls) {
             return Err(ErrorKind::Interrupted.into());
         }
@@ -24,28 +81,36 @@ impl StreamIo for SimNet {
             return Err(ErrorKind::ConnectionReset.into());
         }
         if wire.to_server.is_empty() {
+            wire.read_awaits_event = true;
+            wire.end_read |= wire.peer_ended;
             return if wire.peer_ended { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
         }
+        self.fruitless_polls = 0;
         let all = buffer.len().min(wire.to_server.len());
         let taken = if random.fails(faults.short_reads) { 1 + random.below(all) } else { all };
         for (to, from) in buffer.iter_mut().zip(wire.to_server.drain(..taken)) {
             *to = from;
         }
         wire.read_bytes += taken;
+        wire.last_read_ms = self.now_ms;
         let end_unreported = wire.peer_ended && !wire.end_reported;
         if taken < buffer.len() && (!wire.to_server.is_empty() || end_unreported) {
             // As if the rest had come just after.
             wire.readable = true;
         }
+        // Behind the reported end of a stream, reading goes on until the end is read.
+        wire.read_awaits_event = taken < buffer.len() && !wire.end_reported;
+        let journal_writes = self.disk.lock().unwrap().writes;
+        self.bounds.on_read(&self.peers[index], &self.wires[index], taken, journal_writes);
         Ok(taken)
     }
 
-    fn write(&mut self, stream: &usize, bytes: &[u8]) -> io::Result<usize> {
-        self.idle_polls = 0;
+    fn write_wire(&mut self, index: usize, bytes: &[u8]) -> io::Result<usize> {
         let Self { random, faults, .. } = self;
         assert!(!bytes.is_empty(), "writing nothing is a wasted system call");
-        let wire = &mut self.wires[*stream];
-        assert!(!wire.server_ended && wire.closed_ms.is_none(), "nothing is written after the end");
+        let wire = &mut self.wires[index];
+        assert!(wire.server_ended.is_none() && wire.closed_ms.is_none(), "nothing is written after the end");
+        assert!(!wire.write_awaits_event, "connection {index} is written, and no event has followed");
         if random.fails(faults.interrupted_calls) {
             return Err(ErrorKind::Interrupted.into());
         }
@@ -58,40 +123,17 @@ impl StreamIo for SimNet {
         if taken < bytes.len() {
             // If the queue is not full, an event follows soon; otherwise when the peer reads.
             (wire.write_blocked, wire.writable) = (true, taken < free);
+            wire.write_awaits_event = true;
         }
         wire.to_peer.extend(&bytes[..taken]);
         wire.sent.extend(&bytes[..taken]);
-        self.check_sent_is_recorded(*stream);
-        if taken == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(taken) }
-    }
-
-    fn half_close(&mut self, stream: &usize) -> io::Result<()> {
-        let Self { random, faults, .. } = self;
-        let wire = &mut self.wires[*stream];
-        assert!(!wire.server_ended, "the server ends its side once");
-        if random.fails(faults.failed_half_closes) {
-            wire.reset();
+        if taken == 0 {
+            return Err(ErrorKind::WouldBlock.into());
         }
-        if wire.reset {
-            return Err(ErrorKind::NotConnected.into());
-        }
-        wire.server_ended = true;
-        Ok(())
-    }
-
-    fn take_error(&mut self, stream: &usize) -> Option<io::Error> {
-        self.wires[*stream].reset.then(|| ErrorKind::ConnectionReset.into())
-    }
-
-    fn close(&mut self, stream: usize) {
-        let wire = &mut self.wires[stream];
-        assert!(wire.closed_ms.is_none(), "a stream is closed once");
-        wire.closed_ms = Some(self.now_ms);
-        wire.is_cut = !wire.server_ended && !wire.peer_ended && !wire.reset;
-        if !wire.to_server.is_empty() {
-            wire.reset();
-        }
-        self.closed_tokens.extend(wire.token.take());
+        wire.last_sent_ms = self.now_ms;
+        self.fruitless_polls = 0;
+        self.check_sent_is_recorded(index);
+        Ok(taken)
     }
 }
 
@@ -99,16 +141,13 @@ impl DatagramIo for SimNet {
     type Socket = usize;
 
     fn receive(&mut self, socket: &usize, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.idle_polls = 0;
-        let Datagram { bytes, peer, .. } =
-            self.sockets[*socket].receive(&mut self.random, &self.faults, buffer)?;
+        let Datagram { bytes, peer, .. } = self.receive_datagram(*socket, buffer)?;
         Ok((bytes.len(), peer))
     }
 
     fn send(&mut self, socket: &usize, datagram: &[u8], peer: SocketAddr) -> io::Result<()> {
         let to = Datagram { bytes: 0..datagram.len(), peer, local: None };
-        let disk = self.disk.lock().unwrap();
-        self.sockets[*socket].send(&mut self.random, &self.faults, &disk, datagram, &to)
+        self.send_datagram(*socket, datagram, &to)
     }
 
     fn receive_batch(
@@ -122,9 +161,8 @@ impl DatagramIo for SimNet {
         if !self.batches {
             return receive_unbatched(self, socket, buffer, slot_bytes, received);
         }
-        self.idle_polls = 0;
         for (index, slot) in buffer.chunks_exact_mut(slot_bytes).enumerate() {
-            match self.sockets[*socket].receive(&mut self.random, &self.faults, slot) {
+            match self.receive_datagram(*socket, slot) {
                 Ok(datagram) => {
                     let start = index * slot_bytes;
                     received.push(Datagram { bytes: start..start + datagram.bytes.len(), ..datagram });
@@ -142,15 +180,33 @@ impl DatagramIo for SimNet {
         }
         for (sent, datagram) in datagrams.iter().enumerate() {
             assert!(datagram.local.is_some(), "a reply is sent from the address that was asked");
-            let disk = self.disk.lock().unwrap();
-            let answer = &bytes[datagram.bytes.clone()];
-            match self.sockets[*socket].send(&mut self.random, &self.faults, &disk, answer, datagram) {
+            match self.send_datagram(*socket, &bytes[datagram.bytes.clone()], datagram) {
                 Ok(()) => {}
                 Err(error) if sent == 0 => return Err(error),
                 Err(_) => return Ok(sent),
             }
         }
         Ok(datagrams.len())
+    }
+}
+
+impl SimNet {
+    fn receive_datagram(&mut self, socket: usize, buffer: &mut [u8]) -> io::Result<Datagram> {
+        let outcome = self.sockets[socket].receive(&mut self.random, &self.faults, buffer);
+        if outcome.is_ok() {
+            self.fruitless_polls = 0;
+        }
+        let bytes = outcome.as_ref().map(|datagram| datagram.bytes.len()).map_err(|it| it.kind().into());
+        self.trace.call("receive", socket, &bytes);
+        outcome
+    }
+
+    fn send_datagram(&mut self, socket: usize, reply: &[u8], to: &Datagram) -> io::Result<()> {
+        let disk = self.disk.lock().unwrap();
+        let outcome = self.sockets[socket].send(&mut self.random, &self.faults, &disk, reply, to);
+        let bytes = outcome.as_ref().map(|()| reply.len()).map_err(|error| error.kind().into());
+        self.trace.call("send", socket, &bytes);
+        outcome
     }
 }
 
@@ -165,12 +221,33 @@ impl Listen for SimNet {
     }
 
     fn bind(&mut self, address: SocketAddr, token: Token) -> io::Result<(usize, SocketAddr)> {
-        self.sockets.push(SimSocket::new(token));
+        self.sockets.push(SimSocket::new(token, address));
         Ok((self.sockets.len() - 1, address))
     }
 
-    fn accept(&mut self, listener: &Rc<usize>) -> io::Result<(usize, SocketAddr)> {
-        self.idle_polls = 0;
+    fn accept(&mut self, listener: &Rc<usize>) -> io::Result<(Descriptor, SocketAddr)> {
+        let outcome = self.accept_from(**listener);
+        let wire = outcome.as_ref().copied().map_err(|error| error.kind().into());
+        self.trace.call("accept", **listener, &wire);
+        let index = outcome?;
+        self.fruitless_polls = 0;
+        Ok((self.descriptors.open(index), self.wires[index].address))
+    }
+
+    fn register(&mut self, stream: &mut Descriptor, token: Token) -> io::Result<()> {
+        let wire = &mut self.wires[self.descriptors.wire(stream)];
+        if self.random.fails(self.faults.failed_registrations) {
+            wire.registration_failed = true;
+            return Err(ErrorKind::OutOfMemory.into());
+        }
+        wire.token = Some(token);
+        wire.writable = true;
+        Ok(())
+    }
+}
+
+impl SimNet {
+    fn accept_from(&mut self, listener: usize) -> io::Result<usize> {
         let Self { random, faults, .. } = self;
         if random.fails(faults.interrupted_calls) {
             return Err(ErrorKind::Interrupted.into());
@@ -179,18 +256,13 @@ impl Listen for SimNet {
             let error = [libc::ECONNABORTED, libc::EMFILE][random.below(2)];
             return Err(io::Error::from_raw_os_error(error));
         }
-        let index = self.listeners[**listener].backlog.pop_front().ok_or(ErrorKind::WouldBlock)?;
-        Ok((index, self.wires[index].address))
-    }
-
-    fn register(&mut self, stream: &mut usize, token: Token) -> io::Result<()> {
-        let wire = &mut self.wires[*stream];
-        if self.random.fails(self.faults.failed_registrations) {
-            wire.registration_failed = true;
-            return Err(ErrorKind::OutOfMemory.into());
+        let backlog = &mut self.listeners[listener].backlog;
+        if !backlog.is_empty() && self.descriptors.are_exhausted() {
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
-        wire.token = Some(token);
-        wire.writable = true;
-        Ok(())
+        let index = backlog.pop_front().ok_or(ErrorKind::WouldBlock)?;
+        self.wires[index].last_read_ms = self.now_ms;
+        self.wires[index].last_sent_ms = self.now_ms;
+        Ok(index)
     }
 }

@@ -5,12 +5,21 @@
 //! drained the socket. All else fails as often as `faults.rs` draws: reads and writes are short or
 //! interrupted, events come late, twice, without cause, and for connections that are closed.
 
+pub mod bounds;
 pub mod datagrams;
+pub mod descriptors;
+pub mod dialect;
 pub mod disk;
+pub mod echo;
 pub mod faults;
 mod io;
+pub mod month;
 pub mod peer;
+pub mod plan;
 pub mod run;
+pub mod scene;
+pub mod trace;
+pub mod whole;
 pub mod wire;
 
 use std::collections::VecDeque;
@@ -23,10 +32,14 @@ use loopline::journal::Ack;
 use loopline::limits::Limits;
 use loopline::net::{Clock, Event, Poller, StopRequests, Tick, Token};
 
+use bounds::Bounds;
 use datagrams::SimSocket;
+use descriptors::Descriptors;
+use dialect::Dialect;
 use disk::{Disk, SimSink};
 use faults::{Faults, Random};
 use peer::Peer;
+use trace::Trace;
 use wire::Wire;
 
 /// A listener; the server has the other half.
@@ -45,69 +58,112 @@ impl SimListener {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct SimNet {
     pub random: Random,
     pub faults: Faults,
+    pub limits: Limits,
     pub now_ms: u64,
+    pub trace: Trace,
     pub wires: Vec<Wire>,
     /// One for each wire.
     pub peers: Vec<Peer>,
+    pub descriptors: Descriptors,
     pub disk: Arc<Mutex<Disk>>,
     pub stop_requests: u32,
+    /// A stop was requested: connections may be closed for no other reason.
+    pub is_stopping: bool,
+    /// Only the test moves the clock.
+    pub clock_stands: bool,
     /// Nothing can happen any more, neither in the network nor at the peers.
     pub is_still: bool,
     listeners: Vec<SimListener>,
     pub sockets: Vec<SimSocket>,
+    dialect: Dialect,
     /// Whether the network supports batches.
     batches: bool,
-    datagrams_per_turn_max: usize,
-    /// Bytes that the server holds for a peer that does not read.
-    pub unsent_bytes_max: usize,
+    bounds: Bounds,
     closed_tokens: Vec<Token>,
-    /// Polls in a row that did not wait and after which nothing was done.
-    idle_polls: usize,
+    /// Polls in a row that did not wait, and after which no byte was moved.
+    fruitless_polls: usize,
 }
 
 impl SimNet {
     pub fn new(seed: u64, limits: &Limits, faults: Faults, ack: Ack) -> Self {
         let mut random = Random(seed);
+        let disk = Disk::new(ack, limits, &faults, Random(random.next()));
         Self {
             batches: random.one_in(2),
+            dialect: Dialect::draw(&mut random),
             random,
             faults,
+            limits: limits.clone(),
             now_ms: 0,
+            trace: Trace::new(),
             wires: Vec::new(),
             peers: Vec::new(),
-            disk: Arc::new(Mutex::new(Disk::new(ack))),
+            descriptors: Descriptors::new(usize::MAX),
+            disk: Arc::new(Mutex::new(disk)),
             stop_requests: 0,
+            is_stopping: false,
+            clock_stands: false,
             is_still: false,
             listeners: Vec::new(),
             sockets: Vec::new(),
-            datagrams_per_turn_max: limits.datagrams_per_turn_max,
-            unsent_bytes_max: limits.unsent_bytes_max,
+            bounds: Bounds::new(limits),
             closed_tokens: Vec::new(),
-            idle_polls: 0,
+            fruitless_polls: 0,
         }
     }
 
-    pub fn sink(&mut self) -> SimSink {
-        let random = Random(self.random.next());
-        SimSink { disk: self.disk.clone(), random, faults: self.faults.clone() }
+    pub fn sink(&self) -> SimSink {
+        SimSink(self.disk.clone())
+    }
+
+    /// From now on nothing fails.
+    pub fn end_faults(&mut self) {
+        self.faults = Faults::default();
+        let mut disk = self.disk.lock().unwrap();
+        disk.faults = Faults::default();
+        disk.blocked_until_ms = Some(0);
+    }
+
+    /// Requests a stop, as SIGTERM does.
+    pub fn request_stop(&mut self) {
+        self.stop_requests += 1;
+        self.is_stopping = true;
     }
 
     /// A peer with a script of its own connects.
     pub fn connect_peer(&mut self) {
-        let index = self.wires.len();
-        let [high, low] = u16::try_from(index).unwrap().to_be_bytes();
-        let address = SocketAddr::from(([10, 0, high, low], 4000));
         let listener = self.random.below(self.listeners.len());
         // From less than a header to more than all that is ever sent.
         let capacity = 20 + self.random.below([50, 500, 5000][self.random.clone().below(3)]);
+        let mut random = Random(self.random.next());
+        let unread_bytes_max = capacity + self.limits.unsent_bytes_max;
+        let peer = Peer::of_service(self.wires.len(), listener, unread_bytes_max, &mut random);
+        self.connect(peer, listener, capacity);
+    }
+
+    /// `peer` connects; its address is of either family.
+    pub fn connect(&mut self, peer: Peer, listener: usize, capacity: usize) {
+        let index = self.wires.len();
+        let number = u16::try_from(index).unwrap();
+        let [high, low] = number.to_be_bytes();
+        let address = if index % 2 == 0 {
+            SocketAddr::from(([10, 0, high, low], 4000))
+        } else {
+            SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, number], 4000))
+        };
         self.wires.push(Wire::new(listener, address, capacity, self.now_ms));
         self.listeners[listener].backlog.push_back(index);
         self.listeners[listener].edge = true;
-        let mut random = Random(self.random.next());
-        self.peers.push(Peer::new(index, listener, capacity + self.unsent_bytes_max, &mut random));
+        self.peers.push(peer);
+    }
+
+    /// Whether connections wait to be accepted.
+    pub fn has_backlog(&self) -> bool {
+        self.listeners.iter().any(|listener| !listener.backlog.is_empty())
     }
 
     /// Some or all of the peers do a step of their script. Returns whether any could.
@@ -135,19 +191,28 @@ impl SimNet {
 
     fn collect(&mut self, events: &mut Vec<Event>, events_max: usize) {
         let Self { random, faults, .. } = self;
-        for wire in &mut self.wires {
-            let Some(token) = wire.token else { continue };
-            let is_due = wire.readable || wire.writable;
-            if !is_due || random.fails(faults.late_events) || events.len() >= events_max {
+        // No poller promises an order.
+        let first = random.below(self.wires.len());
+        let (before, after) = self.wires.split_at_mut(first);
+        for wire in after.iter_mut().chain(before) {
+            let is_due = wire.token.is_some() && (wire.readable || wire.writable);
+            if !is_due || random.fails(faults.late_events) {
                 continue;
             }
-            let ended = wire.peer_ended || wire.reset;
-            let event = Event { token, readable: wire.readable, writable: wire.writable, ended };
+            let reported = self.dialect.events(wire);
+            if events.len() + reported.len() > events_max.max(reported.len()) {
+                continue;
+            }
             (wire.readable, wire.writable) = (false, false);
-            wire.end_reported |= ended;
-            events.push(event);
+            for event in reported {
+                wire.end_reported |= event.ended;
+                wire.report(event.readable, event.writable, event.ended);
+                events.push(event);
+            }
             if random.fails(faults.duplicate_events) && events.len() < events_max {
-                events.push(Event { readable: true, writable: true, ..event });
+                wire.report(true, true, false);
+                let last = *events.last().expect("at least one was reported");
+                events.push(Event { readable: true, writable: true, ..last });
             }
         }
         for listener in &mut self.listeners {
@@ -179,9 +244,18 @@ impl SimNet {
                 events.push(Event { token: Token::JOURNAL, readable: false, writable: true, ended: false });
             }
         }
+        drop(disk);
         if self.stop_requests > 0 {
             events.push(readable(Token::STOP));
         }
+    }
+
+    /// A poll that does not wait says that something is left to do: it must be done within a few turns.
+    fn check_spinning(&mut self, timeout: Option<Duration>) {
+        let has_progressed = std::mem::take(&mut self.disk.lock().unwrap().has_progressed);
+        let is_fruitless = timeout == Some(Duration::ZERO) && !has_progressed;
+        self.fruitless_polls = if is_fruitless { self.fruitless_polls + 1 } else { 0 };
+        assert!(self.fruitless_polls < FRUITLESS_POLLS_MAX, "the loop spins");
     }
 
     fn has_edges(&self) -> bool {
@@ -190,6 +264,9 @@ impl SimNet {
             || self.sockets.iter().any(SimSocket::has_edge)
     }
 }
+
+/// Every other call may be interrupted, and every event be without cause.
+const FRUITLESS_POLLS_MAX: usize = 300;
 
 fn readable(token: Token) -> Event {
     Event { token, readable: true, writable: false, ended: false }
@@ -202,11 +279,12 @@ impl Poller for SimNet {
         events_max: usize,
         timeout: Option<Duration>,
     ) -> std::io::Result<()> {
-        self.idle_polls = if timeout == Some(Duration::ZERO) { self.idle_polls + 1 } else { 0 };
-        assert!(self.idle_polls < 300, "the loop spins");
-        self.sockets.iter_mut().for_each(|socket| socket.end_turn(self.datagrams_per_turn_max));
+        self.check_spinning(timeout);
+        self.sockets.iter_mut().for_each(|socket| socket.end_turn(self.limits.datagrams_per_turn_max));
         let moved = self.move_peers(false);
         self.collect(events, events_max);
+        self.trace.call("poll", events.len(), &Ok(0));
+        events.iter().for_each(|event| self.trace.word(event.token.0 as u64));
         if !events.is_empty()
             || moved
             || timeout == Some(Duration::ZERO)
@@ -214,7 +292,10 @@ impl Poller for SimNet {
             || self.move_peers(true)
         {
             // A turn takes time too.
-            self.now_ms += self.random.next() % 2;
+            self.now_ms += if self.clock_stands { 0 } else { self.random.next() % 2 };
+            return Ok(());
+        }
+        if self.clock_stands {
             return Ok(());
         }
         // Nothing happens until the next moment that a peer, the journal or the server waits for.

@@ -1,6 +1,7 @@
 //! Scripted peers of the simulated network, and what each of them must have read in the end.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use loopline::frame;
 use loopline::service::greeting::GREETING;
@@ -30,32 +31,43 @@ pub struct Peer {
     pub received: Vec<u8>,
     /// What the peer has received when its script is over, unless it leaves early.
     pub expected: Vec<u8>,
+    /// It stays without need: it waits, holds what it could send, does not read, or sends without end.
+    pub is_hostile: bool,
     /// The script ends with a reset or a close that does not wait for the answers.
     pub leaves_early: bool,
     /// The messages that the peer sends in whole frames.
     pub messages: Vec<String>,
+    /// How many bytes of the stream end with each of them.
+    frame_ends: Vec<usize>,
     /// The request of the service `reply`, if the peer sends any.
     pub request: Vec<u8>,
     script: VecDeque<Step>,
-    reads: bool,
+    pub reads: bool,
     paused_until_ms: Option<u64>,
 }
 
 impl Peer {
-    /// A peer of the service on `listener`. `unread_bytes_max` bytes of answers fit into the network and the
-    /// server while the peer does not read.
-    pub fn new(wire: usize, listener: usize, unread_bytes_max: usize, random: &mut Random) -> Self {
-        let mut peer = Self {
+    /// A peer without a script.
+    pub fn new(wire: usize) -> Self {
+        Self {
             wire,
             received: Vec::new(),
             expected: Vec::new(),
+            is_hostile: false,
             leaves_early: false,
             messages: Vec::new(),
+            frame_ends: Vec::new(),
             request: Vec::new(),
             script: VecDeque::new(),
             reads: true,
             paused_until_ms: None,
-        };
+        }
+    }
+
+    /// A peer of the service on `listener`. `unread_bytes_max` bytes of answers fit into the network and the
+    /// server while the peer does not read.
+    pub fn of_service(wire: usize, listener: usize, unread_bytes_max: usize, random: &mut Random) -> Self {
+        let mut peer = Self::new(wire);
         match listener {
             0 => {
                 // All answers fit, or the server would rightly wait until some are read.
@@ -66,6 +78,59 @@ impl Peer {
             _ => peer.plan_reply(random),
         }
         peer
+    }
+
+    /// A peer of `message` that sends a few messages and takes its leave.
+    pub fn newcomer(wire: usize, random: &mut Random) -> Self {
+        let mut peer = Self::new(wire);
+        for number in 0..=random.below(3) {
+            peer.plan_message(&format!("newcomer {number}"), random);
+            peer.script.push_back(Step::AwaitBytes(peer.expected.len()));
+        }
+        peer.plan_message(DISCONNECT, random);
+        peer.script.extend([Step::AwaitEnd, Step::Close]);
+        peer
+    }
+
+    /// A peer that would stay for ever.
+    pub fn hostile(wire: usize, random: &mut Random) -> Self {
+        let mut peer = Self::new(wire);
+        peer.is_hostile = true;
+        match random.below(5) {
+            0 => {}
+            1 => {
+                let mut half = frame::header(1000).to_vec();
+                half.resize(1 + random.below(1000), b'a');
+                peer.script.push_back(Step::Send(half));
+            }
+            2 => {
+                let mut bytes = Vec::new();
+                frame::append("drop by drop", &mut bytes);
+                peer.expect_answer("drop by drop");
+                for byte in bytes {
+                    peer.script.extend([Step::Send(vec![byte]), Step::Pause(random.next() % 100)]);
+                }
+            }
+            3 => {
+                for number in 0..random.below(100) {
+                    peer.plan_message(&format!("{number}"), random);
+                }
+                peer.reads = false;
+            }
+            _ => {
+                peer.plan_bad_frame(b"?".to_vec(), "Error: header byte 0 is '?', expected a digit");
+                peer.script.extend((0..20).map(|_| Step::Send(vec![b'?'; 500])));
+            }
+        }
+        peer.script.push_back(Step::AwaitEnd);
+        peer
+    }
+
+    /// A hostile peer is gone: its machine was switched off, and another one answers for it.
+    pub fn vanish(&mut self, wire: &mut Wire) {
+        self.script.clear();
+        self.paused_until_ms = None;
+        wire.reset();
     }
 
     pub fn is_done(&self) -> bool {
@@ -110,13 +175,13 @@ impl Peer {
 
     /// Messages of which the server has read at least a byte.
     pub fn begun_messages(&self, wire: &Wire) -> usize {
-        let frame_bytes = |message: &String| frame::HEADER_BYTES + message.len();
-        let starts = self.messages.iter().scan(0, |start, message| {
-            let this = *start;
-            *start += frame_bytes(message);
-            Some(this)
-        });
-        starts.filter(|start| *start < wire.read_bytes).count()
+        let starts = std::iter::once(&0).chain(&self.frame_ends).take(self.messages.len());
+        starts.filter(|start| **start < wire.read_bytes).count()
+    }
+
+    /// Bytes of the acknowledgements of the frames that are whole in the first `read_bytes` bytes.
+    pub fn acknowledgement_bytes(&self, read_bytes: usize) -> usize {
+        self.frame_ends.partition_point(|end| *end <= read_bytes) * ACKNOWLEDGEMENT_BYTES
     }
 
     /// When a pause of the peer is over.
@@ -236,7 +301,13 @@ impl Peer {
         frame::append(body, &mut bytes);
         let tail = bytes.split_off(random.below(bytes.len()));
         self.script.extend([Step::Send(bytes), Step::Send(tail)]);
+        self.expect_answer(body);
+    }
+
+    fn expect_answer(&mut self, body: &str) {
         frame::append(ACKNOWLEDGEMENT, &mut self.expected);
+        let start = self.frame_ends.last().copied().unwrap_or(0);
+        self.frame_ends.push(start + frame::HEADER_BYTES + body.len());
         self.messages.push(body.into());
     }
 
@@ -264,5 +335,16 @@ impl Peer {
         self.script.extend([Step::AwaitEnd, Step::Close]);
     }
 }
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { wire, received, expected, script, .. } = self;
+        write!(f, "peer {wire} with {} of {} bytes", received.len(), expected.len())?;
+        write!(f, ", {} steps left, the next {:?}", script.len(), script.front())
+    }
+}
+
+/// The longest message that the server accepts.
+pub const MESSAGE_BYTES_MAX: usize = 4000;
 
 pub const ACKNOWLEDGEMENT_BYTES: usize = frame::HEADER_BYTES + ACKNOWLEDGEMENT.len();

@@ -6,29 +6,35 @@ use loopline::event_loop::{EventLoop, LoopError};
 use loopline::journal::{Ack, Journal};
 use loopline::limits::Limits;
 use loopline::service::message::Message;
-use loopline::service::{greeting::Greeting, reply::Reply};
+use loopline::service::{greeting::Greeting, month::Month, reply::Reply};
 
 use super::SimNet;
-use super::datagrams::Echo;
+use super::datagrams::MONTH_PORT;
+use super::echo::Echo;
 use super::faults::{Faults, Random};
-use super::peer::Peer;
+use super::peer::{MESSAGE_BYTES_MAX, Peer};
+use super::wire::Wire;
 
 pub struct Run {
     pub server: EventLoop<SimNet>,
-    turns: usize,
+    pub turns: usize,
 }
+
+/// The services on connections: `message`, `greeting` and `reply`.
+pub const LISTENERS: usize = 3;
 
 impl Run {
     pub fn new(random: &mut Random, limits: &Limits, faults: Faults, ack: Ack) -> Self {
-        let mut net = SimNet::new(random.next(), limits, faults, ack);
+        let net = SimNet::new(random.next(), limits, faults, ack);
         let journal = Journal::to(Box::new(net.sink()), ack);
         let mut server = EventLoop::new(net, limits.clone());
         server.set_journal(journal);
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        server.listen(address, Box::new(Message::new(4000))).unwrap();
+        server.listen(address, Box::new(Message::new(MESSAGE_BYTES_MAX))).unwrap();
         server.listen(address, Box::new(Greeting)).unwrap();
         server.listen(address, Box::new(Reply)).unwrap();
         server.bind(address, Box::new(Echo)).unwrap();
+        server.bind(SocketAddr::new(address.ip(), MONTH_PORT), Box::new(Month)).unwrap();
         Self { server, turns: 0 }
     }
 
@@ -38,20 +44,60 @@ impl Run {
         let outcome = self.server.turn();
         let has_failed = self.server.net().disk.lock().unwrap().has_failed;
         assert!(outcome.is_err() || !has_failed, "the loop goes on after its journal has failed");
-        assert!(!self.server.net().is_still || more_to_come, "a peer waits forever");
+        let (connections, is_stopped) = (self.server.connections(), self.server.is_stopped());
+        let net = self.server.net();
+        assert!(!net.is_still || more_to_come || is_stopped, "a peer waits forever");
+        assert_eq!(
+            net.descriptors.len(),
+            connections,
+            "each connection has a descriptor, and no other is open"
+        );
+        assert!(
+            connections <= net.limits.connections_max.saturating_add(net.limits.refusals_max),
+            "{connections} connections"
+        );
         self.turns += 1;
         assert!(self.turns < 100_000, "the run never ends");
         outcome
     }
 
     pub fn is_done(&mut self) -> bool {
-        self.server.connections() == 0 && self.server.net().peers.iter().all(Peer::is_done)
+        let connections = self.server.connections();
+        let net = self.server.net();
+        connections == 0 && !net.has_backlog() && net.peers.iter().all(Peer::is_done)
+    }
+
+    /// The hash of all system calls of the run, of the network and of the disk, and what the server counted.
+    pub fn trace(&mut self) -> u64 {
+        let counters = format!("{:?}", self.server.counters());
+        let net = self.server.net();
+        let mut trace = net.trace.clone();
+        trace.word(net.disk.lock().unwrap().trace.hash());
+        trace.word(net.now_ms);
+        trace.bytes(counters.as_bytes());
+        trace.hash()
+    }
+
+    /// What is left to do, for a message.
+    pub fn left(&mut self) -> String {
+        let connections = self.server.connections();
+        let net = self.server.net();
+        let open = |(peer, wire): &(&Peer, &Wire)| !peer.is_done() || wire.closed_ms.is_none();
+        let peers: Vec<String> = net
+            .peers
+            .iter()
+            .zip(&net.wires)
+            .filter(open)
+            .map(|(peer, wire)| format!("{peer:?}; {wire:?}"))
+            .collect();
+        format!("{connections} connections, now {}, {:#?}", net.now_ms, peers)
     }
 
     /// Returns how many peers are served: they have received exactly what is theirs.
     pub fn check_end(&mut self) -> usize {
         let counters = self.server.counters().clone();
-        assert_eq!(counters.opened, counters.closed.iter().sum::<u64>());
+        let closed: u64 = counters.closed.iter().sum();
+        assert_eq!(counters.opened, closed + self.server.connections() as u64, "opened, and closed or left");
         let net = self.server.net();
         let disk = net.disk.lock().unwrap();
         let mut served = 0;

@@ -1,8 +1,11 @@
-//! A connection of the simulated network: two bounded queues of bytes, and the readiness of the server's end.
+//! A connection of the simulated network: two bounded queues of bytes, the readiness of the server's end, and
+//! what the server has done with it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 
+use loopline::limits::Limits;
 use loopline::net::Token;
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and the checks want them all")]
@@ -16,12 +19,17 @@ pub struct Wire {
     pub to_server: VecDeque<u8>,
     /// Number of bytes that the server has read.
     pub read_bytes: usize,
+    pub last_read_ms: u64,
     pub peer_ended: bool,
+    /// The server has read the end of the peer's side.
+    pub end_read: bool,
     /// Sent by the server, not read by the peer.
     pub to_peer: VecDeque<u8>,
     /// All bytes that the server has sent.
     pub sent: Vec<u8>,
-    pub server_ended: bool,
+    pub last_sent_ms: u64,
+    /// When the server ended its side, and how much it had read by then.
+    pub server_ended: Option<(u64, usize)>,
     pub closed_ms: Option<u64>,
     /// The server closed while both sides were open.
     pub is_cut: bool,
@@ -35,6 +43,9 @@ pub struct Wire {
     pub end_reported: bool,
     /// The last write of the server would have blocked.
     pub write_blocked: bool,
+    /// A read, or a write, cannot bring anything before the next event. Trying is a wasted system call.
+    pub read_awaits_event: bool,
+    pub write_awaits_event: bool,
 }
 
 impl Wire {
@@ -46,10 +57,13 @@ impl Wire {
             connected_ms,
             to_server: VecDeque::new(),
             read_bytes: 0,
+            last_read_ms: connected_ms,
             peer_ended: false,
+            end_read: false,
             to_peer: VecDeque::new(),
             sent: Vec::new(),
-            server_ended: false,
+            last_sent_ms: connected_ms,
+            server_ended: None,
             closed_ms: None,
             is_cut: false,
             reset: false,
@@ -59,6 +73,8 @@ impl Wire {
             writable: false,
             end_reported: false,
             write_blocked: false,
+            read_awaits_event: true,
+            write_awaits_event: false,
         }
     }
 
@@ -99,11 +115,45 @@ impl Wire {
 
     /// Whether the peer has read all it will ever receive.
     pub fn is_over(&self) -> bool {
-        (self.server_ended || self.closed_ms.is_some() || self.reset) && self.to_peer.is_empty()
+        (self.server_ended.is_some() || self.closed_ms.is_some() || self.reset) && self.to_peer.is_empty()
     }
 
     /// Milliseconds from the connect until the server closed.
     pub fn lifetime_ms(&self) -> Option<u64> {
         self.closed_ms.map(|ms| ms - self.connected_ms)
+    }
+
+    /// An event for this connection has been reported.
+    pub fn report(&mut self, readable: bool, writable: bool, ended: bool) {
+        self.read_awaits_event &= !(readable || ended);
+        self.write_awaits_event &= !writable;
+    }
+
+    /// Whether a server that is not stopping has a reason to close the connection at `now_ms`: the end of both
+    /// sides, an error, or a deadline that has passed, and never the delay of the server itself.
+    pub fn may_be_closed(&self, now_ms: u64, limits: &Limits) -> bool {
+        let passed = |since_ms: u64, timeout: Option<std::time::Duration>| {
+            timeout.is_some_and(|timeout| u128::from(now_ms - since_ms) >= timeout.as_millis())
+        };
+        if self.reset || self.registration_failed || self.end_read {
+            return true;
+        }
+        if let Some((ended_ms, read_before)) = self.server_ended {
+            return passed(ended_ms, Some(limits.linger_timeout))
+                || self.read_bytes - read_before > limits.linger_bytes_max;
+        }
+        // Any byte counts as activity. A frame, or bytes that are not taken, begin with it at the latest.
+        passed(self.connected_ms, limits.frame_timeout)
+            || passed(self.last_read_ms, limits.idle_timeout)
+            || passed(self.last_sent_ms, limits.write_timeout)
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { to_server, to_peer, read_bytes, sent, .. } = self;
+        write!(f, "{} bytes to the server, {} to the peer, ", to_server.len(), to_peer.len())?;
+        write!(f, "{read_bytes} read, {} sent, reset: {}, ", sent.len(), self.reset)?;
+        write!(f, "edges: {} {}, closed: {:?}", self.readable, self.writable, self.closed_ms)
     }
 }

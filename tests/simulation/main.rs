@@ -1,0 +1,19 @@
+//! The event loop on a simulated network (`tests/sim/`).
+//!
+//! `seeds.rs` runs whole servers: each seed draws the peers, the limits, and which faults occur and how often. A
+//! failure prints the command that replays it, with the fewest peers and faults that still fail.
+//!
+//! | | |
+//! |---|---|
+//! | `LOOPLINE_SEEDS=N` | runs N seeds |
+//! | `LOOPLINE_STEPS=N` | runs seeds until their servers have turned N times |
+//! | `LOOPLINE_SEED=…` | runs one seed, with `LOOPLINE_PEERS` and `LOOPLINE_FAULTS` a part of it |
+//!
+//! The other files are scenes: a few peers that do what the test says, and the outcome of one rule.
+
+#[path = "../sim/mod.rs"]
+mod sim;
+
+mod seeds;
+mod strict;
+mod timeouts;

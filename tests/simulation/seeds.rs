@@ -1,0 +1,99 @@
+//! Which seeds a test runs, and what is reported of one that fails.
+
+use std::env;
+use std::ops::Range;
+use std::panic;
+
+use crate::sim::plan::Plan;
+use crate::sim::whole;
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
+fn seeds(default_count: u64) -> Range<u64> {
+    match (number("LOOPLINE_SEED"), number("LOOPLINE_SEEDS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, Some(count)) => 0..count,
+        (None, None) => 0..default_count,
+    }
+}
+
+/// Runs seeds. 100 of them must serve at least `served_min` of what `run` counts: a loop that closes every
+/// connection would break few other rules.
+pub(crate) fn for_each_seed(default_count: u64, served_min: usize, run: fn(u64) -> usize) {
+    let seeds = seeds(default_count);
+    let mut served = 0;
+    for seed in seeds.clone() {
+        match panic::catch_unwind(|| run(seed)) {
+            Ok(count) => served += count,
+            Err(panic) => {
+                eprintln!("failed with LOOPLINE_SEED={seed}");
+                panic::resume_unwind(panic);
+            }
+        }
+    }
+    let count = usize::try_from(seeds.end - seeds.start).unwrap();
+    assert!(count < 100 || served * 100 >= count * served_min, "{served} served in {count} runs");
+}
+
+/// Each seed is run twice, and does the same both times. `LOOPLINE_STEPS` runs seeds until their servers have turned
+/// that often.
+#[test]
+fn a_whole_server_keeps_its_promises_and_serves_all_when_the_faults_end() {
+    let steps = number("LOOPLINE_STEPS").map(|steps| usize::try_from(steps).unwrap());
+    let seeds = if steps.is_some() { 0..u64::MAX } else { seeds(500) };
+    let (mut served, mut answered, mut turns, mut runs) = (0, 0, 0, 0);
+    for seed in seeds {
+        let plan = whole::plan(seed).limited_by_environment();
+        let Some(outcome) = run_twice(&plan) else { report(&plan) };
+        served += outcome.served;
+        answered += outcome.answered;
+        turns += outcome.turns;
+        runs += 1;
+        if steps.is_some_and(|steps| turns >= steps) {
+            break;
+        }
+    }
+    println!(
+        "{runs} runs, each of them twice: {turns} turns, {served} peers and {answered} datagrams served"
+    );
+    assert!(runs < 100 || (served >= runs * 5 && answered >= runs as u64 * 20), "too few are served");
+}
+
+fn run_twice(plan: &Plan) -> Option<whole::Outcome> {
+    let run = || panic::catch_unwind(|| whole::run(plan)).ok();
+    let (first, second) = (run()?, run()?);
+    (first == second).then_some(first)
+}
+
+/// Runs the smallest plan that fails once more, so that its panic is what the test ends with.
+fn report(plan: &Plan) -> ! {
+    eprintln!("seed {} fails; looking for the fewest peers and faults with which it does", plan.seed);
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let least = plan.shrink(|fewer| run_twice(fewer).is_none());
+    panic::set_hook(hook);
+    eprintln!("to replay it:\n  {least}");
+    let (first, second) = (whole::run(&least), whole::run(&least));
+    assert_eq!(first, second, "two runs of a seed differ");
+    unreachable!("it has failed before");
+}
+
+#[test]
+fn a_plan_that_fails_shrinks_to_the_peers_and_faults_that_it_needs() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let plan = Plan { seed: 17, peers: (0..30).collect(), faults: names(&["a", "b", "c"]) };
+    let needs = |plan: &Plan| plan.has_peer(3) && plan.has_peer(22) && plan.faults.contains("b");
+    let least = plan.shrink(needs);
+    assert_eq!(least, Plan { seed: 17, peers: [3, 22].into(), faults: names(&["b"]) });
+    let command = "LOOPLINE_SEED=17 LOOPLINE_PEERS=3,22 LOOPLINE_FAULTS=b cargo test --test simulation whole";
+    assert_eq!(least.to_string(), command);
+}
+
+#[test]
+fn two_seeds_have_different_traces() {
+    let trace = |seed| whole::run(&whole::plan(seed)).trace;
+    assert_ne!(trace(0), trace(1));
+    assert_eq!(trace(0), trace(0));
+}
