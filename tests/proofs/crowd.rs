@@ -55,6 +55,8 @@ pub(crate) struct Crowd {
     acknowledged: u64,
     /// Members that are done do not come again.
     is_ending: bool,
+    /// Of eight members, how many read slowly.
+    slow_in_8: u8,
 }
 
 struct Member {
@@ -77,12 +79,14 @@ struct Plan {
 }
 
 impl Plan {
-    fn draw(random: &mut Rng) -> Self {
+    fn draw(random: &mut Rng, slow_in_8: u8) -> Self {
         match random.u8(..8) {
-            // One after the other, as the simplest client does.
-            0 => Self { messages: random.u64(1..20), in_flight_max: 1, read_bytes_max: 1 << 16 },
             // Sends whatever the kernel takes, and only then reads, little by little.
-            1 => Self { messages: random.u64(1..6000), in_flight_max: u64::MAX, read_bytes_max: 1000 },
+            drawn if drawn < slow_in_8 => {
+                Self { messages: random.u64(1..6000), in_flight_max: u64::MAX, read_bytes_max: 1000 }
+            }
+            // One after the other, as the simplest client does.
+            7 => Self { messages: random.u64(1..20), in_flight_max: 1, read_bytes_max: 1 << 16 },
             _ => {
                 let in_flight_max = random.u64(1..100);
                 Self { messages: random.u64(1..500), in_flight_max, read_bytes_max: 1 << 16 }
@@ -96,13 +100,14 @@ impl Plan {
 }
 
 impl Crowd {
-    /// Connects `members`, whose connections are numbered from `connections`.
+    /// Connects `members`, whose connections are numbered from `connections`. Of eight, `slow_in_8` read slowly.
     pub(crate) fn new(
         address: SocketAddr,
         members: usize,
         texts: Texts,
         connections: u64,
         seed: u64,
+        slow_in_8: u8,
     ) -> Self {
         let mut crowd = Self {
             address,
@@ -115,6 +120,7 @@ impl Crowd {
             tallies: Vec::new(),
             acknowledged: 0,
             is_ending: false,
+            slow_in_8,
         };
         for index in 0..members {
             let member = crowd.connect(index);
@@ -178,7 +184,7 @@ impl Crowd {
     }
 
     fn connect(&mut self, index: usize) -> Member {
-        let plan = Plan::draw(&mut self.random);
+        let plan = Plan::draw(&mut self.random, self.slow_in_8);
         let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, None).unwrap();
         if plan.is_slow() {
             socket.set_recv_buffer_size(2048).unwrap();

@@ -39,7 +39,7 @@ fn kill_again_and_again(model: &str, ack: &str, kills: u64, seed: u64) {
         assert!(file == before, "{model}, {ack}: the file keeps its whole lines, and only these");
 
         let mut crowd =
-            Crowd::new(server.address("message"), 32, Texts::Mixed, kill * 1_000_000, random.u64(..));
+            Crowd::new(server.address("message"), 32, Texts::Mixed, kill * 1_000_000, random.u64(..), 1);
         crowd.run_until(random.u64(..ACKNOWLEDGED_MAX));
         server.signal(Signal::KILL);
         server.wait();
