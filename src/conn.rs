@@ -9,6 +9,7 @@ pub(crate) mod close_reason;
 pub(crate) mod counters;
 pub(crate) mod deadlines;
 pub(crate) mod log_throttle;
+pub(crate) mod memory;
 pub(crate) mod peer_addr;
 pub(crate) mod reply_rules;
 pub(crate) mod state;
@@ -54,6 +55,11 @@ impl<S> Conn<S> {
         self.session
     }
 
+    /// Whether bytes of it are stored.
+    pub(crate) fn has_buffers(&self) -> bool {
+        self.buffers != NO_BUFFERS
+    }
+
     /// Whether it is open and between two frames: no byte of it is stored, or known to be in the kernel.
     pub(crate) fn is_idle(&self) -> bool {
         self.session.is_open() && self.buffers == NO_BUFFERS && !self.flags.contains(Flags::READABLE)
@@ -84,6 +90,8 @@ impl Flags {
     pub(crate) const HELD: u8 = 16;
     /// It moves many bytes at a time: visited after the others, and for a limited number of bytes per turn.
     pub(crate) const BULK: u8 = 32;
+    /// In the list of connections that are not read until memory is free.
+    pub(crate) const STARVED: u8 = 64;
 
     /// A new socket takes writes. The first event reports whether there is something to read.
     pub(crate) fn new() -> Self {

@@ -27,6 +27,7 @@ mod error;
 mod expire;
 #[cfg(debug_assertions)]
 mod invariants;
+mod memory;
 mod outbox;
 mod read;
 mod readiness;
@@ -41,6 +42,7 @@ use std::time::Duration;
 use crate::conn::counters::Counters;
 use crate::conn::deadlines::Tick;
 use crate::conn::log_throttle::{LogKind, LogThrottle};
+use crate::conn::memory::MemoryBudget;
 use crate::conn::table::ConnTable;
 use crate::conn::token::{CONNECTIONS_MAX, ConnId, Source};
 use crate::conn::udp_sessions::UdpSessions;
@@ -52,6 +54,7 @@ use crate::service::{DatagramService, StreamService};
 use accept::Accepting;
 use drain::Phase;
 pub use error::LoopError;
+use memory::Starved;
 use outbox::Outbox;
 use run_queue::RunQueue;
 
@@ -71,6 +74,9 @@ pub struct EventLoop<N: Net> {
     run_queue: RunQueue,
     /// Connections that wait for the journal. Each has [`Flags::HELD`].
     held: Vec<ConnId>,
+    memory: MemoryBudget,
+    /// Connections that wait for memory.
+    starved: Starved,
     outbox: Outbox,
     /// The buffer of all reads. What is unconsumed after a visit is copied to the connection's own buffer.
     read_buffer: Box<[u8]>,
@@ -118,7 +124,10 @@ impl<N: Net> EventLoop<N> {
         limits.refusals_max = limits.refusals_max.clamp(1, REFUSALS_MAX);
         limits.connections_max = limits.connections_max.min(CONNECTIONS_MAX - limits.refusals_max);
         limits.visits_per_turn_max = limits.visits_per_turn_max.max(1);
-        limits.read_bytes_max = limits.read_bytes_max.max(1);
+        let memory = MemoryBudget::new(limits.memory_bytes_max);
+        limits.journal_bytes_max = memory.fit(limits.journal_bytes_max);
+        limits.answer_bytes_per_commit_max = memory.fit(limits.answer_bytes_per_commit_max);
+        limits.read_bytes_max = memory.fit(limits.read_bytes_max).max(1);
         limits.light_read_bytes_max = limits.light_read_bytes_max.clamp(1, limits.read_bytes_max);
         Self {
             net,
@@ -130,6 +139,8 @@ impl<N: Net> EventLoop<N> {
             table: ConnTable::new(&limits),
             run_queue: RunQueue::default(),
             held: Vec::new(),
+            memory,
+            starved: Starved::default(),
             outbox: Outbox::default(),
             read_buffer: vec![0; limits.read_bytes_max].into_boxed_slice(),
             received: Vec::new(),
@@ -237,6 +248,7 @@ impl<N: Net> EventLoop<N> {
         self.commit_and_send()?;
 
         self.expire(polled_at);
+        self.resume_starved();
         let outcome = self.continue_draining();
         #[cfg(debug_assertions)]
         self.check_invariants();
@@ -275,7 +287,13 @@ impl<N: Net> EventLoop<N> {
         }
         let now = self.now;
         let sessions = self.sockets.iter_mut().filter_map(|socket| socket.sessions.wait_ms(now)).min();
-        let waits = [self.table.wait_ms(now), sessions, self.accept_wait_ms(), self.drain_wait_ms()];
+        let waits = [
+            self.table.wait_ms(now),
+            sessions,
+            self.accept_wait_ms(),
+            self.relief_wait_ms(),
+            self.drain_wait_ms(),
+        ];
         waits.into_iter().flatten().min().map(|ms| Duration::from_millis(ms.into()))
     }
 

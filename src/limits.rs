@@ -38,6 +38,10 @@ pub struct Limits {
     /// Bytes read per visit from a connection that moves bulk: the size of the shared read buffer. It also bounds
     /// the frames answered per visit: 1,024 of the smallest fit.
     pub read_bytes_max: usize,
+    /// The budget for all bytes that wait in the server: received and not consumed, answered and not sent, journaled
+    /// and not written. Near it the connections that hold most are not read, and above seven eighths the worst are
+    /// closed. The program sets it from the memory of the machine.
+    pub memory_bytes_max: usize,
     /// Unsent bytes of a connection above which nothing more is read from it. The answers of one visit come on
     /// top.
     pub unsent_bytes_max: usize,
@@ -79,6 +83,7 @@ impl Default for Limits {
             accepts_per_turn_max: 256,
             datagrams_per_turn_max: 128,
             read_bytes_max: 64 * 1024,
+            memory_bytes_max: 256 * 1024 * 1024,
             unsent_bytes_max: 256 * 1024,
             journal_bytes_max: 1024 * 1024,
             linger_bytes_max: 64 * 1024,

@@ -12,7 +12,7 @@ use crate::server;
 use crate::server::options::{ServeOptions, parse_message_limit, parse_thread_stack};
 use crate::service;
 use crate::service::endpoint::Endpoint;
-use crate::units::{Timeout, parse_duration};
+use crate::units::{Timeout, parse_duration, parse_size};
 
 const HELP: &str = "\
 Usage: loopline serve [OPTIONS] [ENDPOINT]...
@@ -25,6 +25,7 @@ loopback.
       --ack WHEN                acknowledge when received, written or synced [default: written]
       --max-connections N       maximum number of open connections
       --max-message SIZE        maximum size of a message [default: 1MiB]
+      --max-memory SIZE         maximum memory for bytes that wait [default: a quarter of the available memory]
       --frame-timeout DUR       maximum time to receive a whole frame [default: 30s]
       --idle-timeout DUR        maximum time between frames [default: off]
       --write-timeout DUR       maximum time a peer accepts no reply bytes [default: 30s]
@@ -153,6 +154,7 @@ fn set_option(
         "ack" => options.ack = one_of(value, &ACKS)?,
         "max-connections" => options.connections_max = Some(at_least_one(value)?),
         "max-message" => options.message_bytes_max = parse_message_limit(value)?,
+        "max-memory" => options.memory_bytes_max = Some(parse_size(value)?),
         "frame-timeout" => limits.frame_timeout = value.parse::<Timeout>()?.0,
         "idle-timeout" => limits.idle_timeout = value.parse::<Timeout>()?.0,
         "write-timeout" => limits.write_timeout = value.parse::<Timeout>()?.0,

@@ -14,7 +14,7 @@ use crate::net::sockets::SocketOptions;
 use crate::server::options::{Model, ServeOptions, parse_message_limit, parse_thread_stack};
 use crate::service::ALL;
 use crate::service::endpoint::Endpoint;
-use crate::units::{Timeout, parse_duration};
+use crate::units::{Timeout, parse_duration, parse_size};
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("{}\n\n{UNITS}{SERVE_STATUS}", endpoint_help()))]
@@ -45,6 +45,11 @@ pub(super) struct ServeArguments {
     #[arg(long, value_name = "SIZE", default_value = "1MiB", env = "LOOPLINE_SERVE_MAX_MESSAGE")]
     #[arg(value_parser = parse_message_limit)]
     max_message: usize,
+
+    /// Maximum memory for bytes that wait, of all connections together, and for the journal's buffer
+    /// [default: a quarter of what the control group and the machine have left]
+    #[arg(long, value_name = "SIZE", env = "LOOPLINE_SERVE_MAX_MEMORY", value_parser = parse_size)]
+    max_memory: Option<usize>,
 
     /// Maximum time to receive a whole frame, or off
     #[arg(long, value_name = "DUR", default_value = "30s", env = "LOOPLINE_SERVE_FRAME_TIMEOUT")]
@@ -99,6 +104,7 @@ impl From<ServeArguments> for ServeOptions {
             ack: arguments.ack,
             connections_max: arguments.max_connections,
             message_bytes_max: arguments.max_message,
+            memory_bytes_max: arguments.max_memory,
             thread_stack_bytes: arguments.thread_stack,
             limits: Limits {
                 frame_timeout: arguments.frame_timeout.0,

@@ -1,6 +1,6 @@
 //! The bytes of a connection that could not be passed on yet.
 
-use crate::conn::deadlines::Link;
+use crate::conn::deadlines::{Link, Tick};
 
 /// The bytes of one connection that are neither consumed nor sent. They exist only while there are any.
 ///
@@ -21,6 +21,8 @@ pub(crate) struct ConnBuffers {
     unread: Vec<u8>,
     unsent: Vec<u8>,
     sent: usize,
+    /// What the table counts for it.
+    counted_bytes: usize,
 }
 
 impl ConnBuffers {
@@ -33,6 +35,41 @@ impl ConnBuffers {
             unread: Vec::new(),
             unsent: Vec::new(),
             sent: 0,
+            counted_bytes: 0,
+        }
+    }
+
+    /// The memory that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.unread.capacity() + self.unsent.capacity()
+    }
+
+    /// Replaces the counted bytes by those that it takes now; returns the former.
+    pub(super) fn recount(&mut self) -> usize {
+        let bytes = self.bytes();
+        std::mem::replace(&mut self.counted_bytes, bytes)
+    }
+
+    pub(super) fn counted_bytes(&self) -> usize {
+        self.counted_bytes
+    }
+
+    /// For how long the bytes have waited: unread ones since their frame began, unsent ones since the peer accepted
+    /// some. 0 if neither is timed.
+    pub(super) fn waiting_ms(&self, now: Tick) -> u32 {
+        self.frame_link.age_ms(now).max(self.write_link.age_ms(now)).unwrap_or(0)
+    }
+
+    /// For how long a frame has been incomplete, if it is timed.
+    pub(super) fn frame_ms(&self, now: Tick) -> Option<u32> {
+        self.frame_link.age_ms(now)
+    }
+
+    /// Makes space for `bytes` more unread bytes; with little `room`, for no more than these.
+    pub(super) fn reserve_unread(&mut self, bytes: usize, room: usize) {
+        let unread = &mut self.unread;
+        if unread.capacity() - unread.len() < bytes {
+            unread.reserve_exact(bytes.max(unread.len().min(room / 8)));
         }
     }
 
@@ -51,6 +88,9 @@ impl ConnBuffers {
         if self.sent > 0 && self.unsent.len() + answer.len() > self.unsent.capacity() {
             self.unsent.drain(..self.sent);
             self.sent = 0;
+        }
+        if self.unsent.capacity() - self.unsent.len() < answer.len() {
+            self.unsent.reserve_exact(answer.len().max(self.unsent.len() / 2));
         }
         self.unsent.extend_from_slice(answer);
         self.check();

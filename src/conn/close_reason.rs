@@ -20,6 +20,8 @@ pub enum CloseReason {
     IdleTimeout,
     /// The peer accepted no bytes of its replies for the write timeout.
     WriteTimeout,
+    /// The memory budget was in use, and this connection held much of it, or for long.
+    OutOfMemory,
     /// The peer reset the connection.
     Reset,
     /// The network failed in another way.
@@ -32,7 +34,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Served,
         Self::Truncated,
         Self::BadInput,
@@ -40,6 +42,7 @@ impl CloseReason {
         Self::FrameTimeout,
         Self::IdleTimeout,
         Self::WriteTimeout,
+        Self::OutOfMemory,
         Self::Reset,
         Self::Failed,
         Self::Unregistered,
@@ -63,7 +66,12 @@ impl CloseReason {
     /// logged with its reason when it is refused.
     pub(crate) fn is_logged(self) -> bool {
         match self {
-            Self::Full | Self::FrameTimeout | Self::WriteTimeout | Self::Failed | Self::Unregistered => true,
+            Self::Full
+            | Self::FrameTimeout
+            | Self::WriteTimeout
+            | Self::OutOfMemory
+            | Self::Failed
+            | Self::Unregistered => true,
             Self::Served
             | Self::Truncated
             | Self::BadInput
@@ -84,6 +92,7 @@ impl fmt::Display for CloseReason {
             Self::FrameTimeout => "a frame was incomplete at its timeout",
             Self::IdleTimeout => "idle for too long",
             Self::WriteTimeout => "the peer read none of its answers for too long",
+            Self::OutOfMemory => "the memory budget was in use, and it held much or for long",
             Self::Reset => "reset by the peer",
             Self::Failed => "the network failed",
             Self::Unregistered => "it could not be registered with the poller",

@@ -48,6 +48,11 @@ impl Link {
     pub(crate) fn is_linked(&self) -> bool {
         self.previous != UNLINKED
     }
+
+    /// The time since it was armed, in milliseconds, if it is in a queue.
+    pub(crate) fn age_ms(&self, now: Tick) -> Option<u32> {
+        self.is_linked().then(|| if self.armed_at.is_by(now) { now.ms_since(self.armed_at) } else { 0 })
+    }
 }
 
 /// The items of a slab that wait for one kind of timeout, the first to expire first.

@@ -5,6 +5,7 @@
 
 #[cfg(debug_assertions)]
 mod invariants;
+mod memory;
 mod timeouts;
 
 use std::net::SocketAddr;
@@ -26,6 +27,8 @@ pub(crate) use timeouts::TimeoutKind;
 pub(crate) struct ConnTable<S> {
     conns: Slab<Conn<S>>,
     buffers: Slab<ConnBuffers>,
+    /// The memory of all buffers, in bytes.
+    stored_bytes: usize,
     peers: PeerAddrs,
     idle: DeadlineQueue<Conn<S>>,
     lingering: DeadlineQueue<Conn<S>>,
@@ -51,6 +54,7 @@ impl<S> ConnTable<S> {
         Self {
             conns: Slab::with_capacity(capacity),
             buffers: Slab::new(),
+            stored_bytes: 0,
             peers: PeerAddrs::default(),
             idle: DeadlineQueue::renewed(limits.idle_timeout, |conn: &mut Conn<S>| &mut conn.link),
             lingering: DeadlineQueue::absolute(Some(limits.linger_timeout), |conn: &mut Conn<S>| {
@@ -167,34 +171,38 @@ impl<S> ConnTable<S> {
     pub(crate) fn discard_unread(&mut self, key: u32) -> bool {
         match self.conn(key).buffers {
             NO_BUFFERS => false,
-            index => !std::mem::take(self.buffers[index as usize].unread()).is_empty(),
+            index => {
+                let unread = std::mem::take(self.buffers[index as usize].unread());
+                self.recount(index);
+                !unread.is_empty()
+            }
         }
     }
 
     /// Stores the beginning of a frame; does nothing if it is empty.
     pub(crate) fn store_unread(&mut self, key: u32, unread: Vec<u8>) {
         if !unread.is_empty() {
-            *self.buffers_mut(key).unread() = unread;
+            self.with_buffers(key, |buffers| *buffers.unread() = unread);
         }
     }
 
     /// Appends `answer` to what is unsent; does nothing if it is empty.
     pub(crate) fn push_unsent(&mut self, key: u32, answer: &[u8]) {
         if !answer.is_empty() {
-            self.buffers_mut(key).push_unsent(answer);
+            self.with_buffers(key, |buffers| buffers.push_unsent(answer));
         }
     }
 
     /// `bytes` of what was unsent are sent.
     pub(crate) fn advance_unsent(&mut self, key: u32, bytes: usize) {
         if bytes > 0 {
-            self.buffers_mut(key).advance(bytes);
+            self.with_buffers(key, |buffers| buffers.advance(bytes));
         }
     }
 
     /// Counts bytes that were discarded while lingering, and returns how many there are now.
     pub(crate) fn add_discarded(&mut self, key: u32, bytes: usize) -> usize {
-        self.buffers_mut(key).add_discarded(bytes)
+        self.with_buffers(key, |buffers| buffers.add_discarded(bytes))
     }
 
     /// Releases the connection's buffers if they are empty.
@@ -227,13 +235,17 @@ impl<S> ConnTable<S> {
         effect
     }
 
-    fn buffers_mut(&mut self, key: u32) -> &mut ConnBuffers {
+    /// Changes the connection's buffers, of which it may have none yet.
+    fn with_buffers<T>(&mut self, key: u32, change: impl FnOnce(&mut ConnBuffers) -> T) -> T {
         let conn = &mut self.conns[key as usize];
         if conn.buffers == NO_BUFFERS {
             let index = self.buffers.insert(ConnBuffers::new(key));
             conn.buffers = u32::try_from(index).expect("connections are counted in 32 bits");
         }
-        &mut self.buffers[conn.buffers as usize]
+        let index = conn.buffers;
+        let outcome = change(&mut self.buffers[index as usize]);
+        self.recount(index);
+        outcome
     }
 
     fn drop_buffers(&mut self, key: u32) {
@@ -241,7 +253,7 @@ impl<S> ConnTable<S> {
         if index != NO_BUFFERS {
             self.frames.cancel(&mut self.buffers, index);
             self.writes.cancel(&mut self.buffers, index);
-            self.buffers.remove(index as usize);
+            self.stored_bytes -= self.buffers.remove(index as usize).counted_bytes();
         }
     }
 }

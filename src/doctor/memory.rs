@@ -1,5 +1,7 @@
 //! Limits of memory: of the machine, and of the control group of this process.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::cgroup::Group;
@@ -61,6 +63,17 @@ fn need(role: Role) -> Need {
     Need { base: PROCESS_BYTES, per_connection: kernel + user }
 }
 
+/// Memory that the machine and the control group of this process have left, in bytes.
+#[must_use]
+pub(crate) fn available() -> Option<u64> {
+    available_on(&Machine::read(Path::new("/")))
+}
+
+fn available_on(machine: &Machine) -> Option<u64> {
+    let group = machine.memory_group.as_known().map(Group::left);
+    [machine.memory_bytes.known(), group].into_iter().flatten().min()
+}
+
 /// `MemAvailable`. Connections with buffered data need more, which `tcp_mem` limits.
 pub(super) fn of_the_machine(machine: &Machine) -> Limit {
     Limit {
@@ -100,4 +113,21 @@ pub(super) fn group_remedy(machine: &Machine, group: Option<&Group>, needed: u64
         Remedy::command(format!("echo {max} | {}tee {}", sudo(machine), group.file))
             .with_advice("or change the setting of the container or systemd unit that created the group")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::fixtures::machine;
+
+    #[test]
+    fn the_tighter_of_machine_and_control_group_is_available() {
+        let group =
+            [("sys/fs/cgroup/memory.max", Some("9000\n")), ("sys/fs/cgroup/memory.current", Some("1000\n"))];
+        assert_eq!(available_on(&machine(&group)), Some(8000));
+        let mut both = group.to_vec();
+        both.push(("proc/meminfo", Some("MemTotal: 7 kB\nMemFree: 5 kB\nMemAvailable: 6 kB\nBuffers: 0 kB\nCached: 0 kB\nSwapCached: 0 kB\nActive: 0 kB\nInactive: 0 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\nDirty: 0 kB\nWriteback: 0 kB\nMapped: 0 kB\nSlab: 0 kB\nCommitted_AS: 0 kB\nVmallocTotal: 0 kB\nVmallocUsed: 0 kB\nVmallocChunk: 0 kB\n")));
+        assert_eq!(available_on(&machine(&both)), Some(6 * 1024));
+        assert_eq!(available_on(&machine(&[("proc/meminfo", None)])), None);
+    }
 }

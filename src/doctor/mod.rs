@@ -30,6 +30,7 @@ use crate::report::run_info::RunInfo;
 pub(crate) use diagnosis::{Capacity, Diagnosis, diagnose};
 pub(crate) use limit::Role;
 pub(crate) use machine::Machine;
+pub(crate) use memory::available as available_memory;
 pub(crate) use threads::fit as fit_threads;
 
 /// Prints how many connections this machine allows. `json` is a file for the result, or `-` for standard output instead

@@ -28,6 +28,10 @@ impl<N: Net> EventLoop<N> {
             let conn = self.table.conn(key);
             match timeout {
                 TimeoutKind::Linger => self.close(key, conn.session().reason()),
+                // A connection that waits for memory does not wait for it forever.
+                TimeoutKind::Frame if conn.flags.contains(Flags::STARVED) => {
+                    self.close(key, CloseReason::OutOfMemory);
+                }
                 // Bytes that have arrived and are not read yet are not the peer's delay, nor is the journal's.
                 TimeoutKind::Frame if conn.flags.contains(Flags::READABLE | Flags::HELD) => {
                     self.table.start_frame(key, now);

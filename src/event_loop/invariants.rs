@@ -18,6 +18,7 @@ impl<N: Net> EventLoop<N> {
         self.sockets.iter_mut().for_each(|socket| socket.sessions.check());
         self.check_lists();
         self.check_counts();
+        self.check_memory();
         assert!(self.outbox.is_empty(), "an answer is left in the outbox");
         assert!(self.run_queue.is_empty() || self.poll_timeout().is_some_and(|wait| wait.is_zero()));
     }
@@ -26,9 +27,11 @@ impl<N: Net> EventLoop<N> {
     /// the journal.
     fn check_lists(&self) {
         let queued: Vec<ConnId> = self.run_queue.iter().collect();
-        for (list, flag, name) in
-            [(&queued, Flags::QUEUED, "run queue"), (&self.held, Flags::HELD, "held list")]
-        {
+        for (list, flag, name) in [
+            (&queued, Flags::QUEUED, "run queue"),
+            (&self.held, Flags::HELD, "held list"),
+            (&self.starved.ids, Flags::STARVED, "starved list"),
+        ] {
             let mut listed = 0;
             for key in list.iter().filter_map(|id| self.table.find(*id)) {
                 assert!(self.table.conn(key).flags.contains(flag), "connection {key} is in the {name}");
@@ -36,6 +39,16 @@ impl<N: Net> EventLoop<N> {
             }
             let flagged = self.table.iter().filter(|conn| conn.flags.contains(flag)).count();
             assert_eq!(listed, flagged, "connections in the {name}, and those flagged so");
+        }
+    }
+
+    /// The budget holds after each turn, and a connection that is not read for it is in the list.
+    fn check_memory(&self) {
+        let (used, budget) = (self.memory_used(), self.limits.memory_bytes_max);
+        assert!(used <= budget, "{used} bytes are in use, of {budget}");
+        for conn in self.table.iter() {
+            let is_listed = conn.flags.contains(Flags::STARVED | Flags::QUEUED);
+            assert!(is_listed || !self.waits_for_memory(conn), "a connection waits for memory, unlisted");
         }
     }
 

@@ -52,6 +52,11 @@ impl Outbox {
         }
     }
 
+    /// The memory of the answers, in bytes.
+    pub(super) fn buffer_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     #[cfg(debug_assertions)]
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.answers.is_empty() && self.datagrams.is_empty() && self.runs.is_empty()

@@ -75,6 +75,7 @@ impl<N: Net> EventLoop<N> {
     }
 
     fn read(&mut self, key: u32, bytes_max: usize) -> ReadOutcome {
+        let bytes_max = bytes_max.min(self.room_of(self.table.conn(key)));
         let buffer = &mut self.read_buffer[..bytes_max];
         let conn = self.table.conn_mut(key);
         match self.net.read(&conn.stream, buffer) {
@@ -108,6 +109,10 @@ impl<N: Net> EventLoop<N> {
 
     /// Handles the first `bytes` bytes of the read buffer, which have just been read.
     fn on_bytes(&mut self, key: u32, bytes: usize) -> ReadOutcome {
+        let has_buffers = self.table.conn(key).has_buffers();
+        if has_buffers {
+            self.table.reserve_unread(key, bytes, self.memory_room());
+        }
         let SessionParts { session, unread, peer, endpoint } = self.table.session_parts(key);
         if session.is_lingering() {
             return self.discard(key, bytes);
@@ -119,8 +124,21 @@ impl<N: Net> EventLoop<N> {
         let unread = unread.unwrap_or(&mut left);
         let step = session.receive(service, unread, &self.read_buffer[..bytes], &mut out);
         self.table.renew_idle(key, self.now);
-        self.table.store_unread(key, left);
+        if has_buffers || !left.is_empty() {
+            self.store_unread(key, left);
+        }
         ReadOutcome::Open { journal_lines: self.apply_step(key, step) }
+    }
+
+    /// Stores the beginning of a frame. `left` is empty if it is appended already to what was unread.
+    #[inline(never)]
+    fn store_unread(&mut self, key: u32, left: Vec<u8>) {
+        if left.is_empty() {
+            self.table.recount_unread(key);
+        } else {
+            self.table.store_unread(key, left);
+        }
+        self.shed_over_high_mark(Some(key));
     }
 
     /// Discards bytes of a peer whose stream has ended.

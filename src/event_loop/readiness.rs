@@ -33,15 +33,17 @@ impl<N: Net> EventLoop<N> {
         let Some(key) = self.table.find(id) else { return };
         let conn = self.table.conn_mut(key);
         conn.flags.note(event.readable, event.writable, event.ended);
-        let is_held = conn.flags.contains(Flags::HELD);
+        let is_waiting = conn.flags.contains(Flags::HELD | Flags::STARVED);
         if self.can_continue(key) {
             self.enqueue(key);
-        } else if event.ended && is_held {
-            // It is neither read nor written until the journal continues, so nothing else would show that
-            // the connection is broken, and its slot would be lost to others.
+        } else if event.ended && is_waiting {
+            // It is not read until the journal or the memory allows it, so nothing else would show that the
+            // connection is broken, and its slot would be lost to others.
             if let Some(error) = self.net.take_error(&self.table.conn(key).stream) {
                 self.close(key, CloseReason::of(&error));
             }
+        } else if self.waits_for_memory(self.table.conn(key)) {
+            self.starve(key);
         }
     }
 
@@ -53,6 +55,11 @@ impl<N: Net> EventLoop<N> {
 
     /// Whether a visit would read.
     pub(super) fn can_read(&self, conn: &Conn<N::Stream>) -> bool {
+        self.would_read(conn) && self.room_of(conn) > 0
+    }
+
+    /// Whether a visit would read, if memory allows it.
+    pub(super) fn would_read(&self, conn: &Conn<N::Stream>) -> bool {
         conn.flags.contains(Flags::READABLE)
             && conn.wants_read(self.table.unsent_bytes_of(conn), self.limits.unsent_bytes_max)
     }

@@ -29,7 +29,7 @@ impl<N: Net> EventLoop<N> {
         let flags = self.table.conn(key).flags;
         if flags.contains(Flags::HELD) {
             self.table.push_unsent(key, fresh);
-            return;
+            return self.shed_over_high_mark(None);
         }
         let outcome = if !flags.contains(Flags::WRITABLE) {
             self.table.push_unsent(key, fresh);
@@ -51,6 +51,7 @@ impl<N: Net> EventLoop<N> {
                 self.table.renew_write(key, taken > 0, self.now);
                 // While little is unsent, reading continues.
                 self.reschedule(key, false);
+                self.shed_over_high_mark(None);
             }
             Ok(_) => {
                 self.table.stop_write(key);
@@ -71,6 +72,8 @@ impl<N: Net> EventLoop<N> {
         self.table.release_if_empty(key);
         if self.can_continue(key) {
             self.enqueue(key);
+        } else if self.waits_for_memory(self.table.conn(key)) {
+            self.starve(key);
         } else if self.phase.ends_idle(was_answered) && self.table.conn(key).is_idle() {
             let effect = self.table.stop(key, self.now);
             self.apply(key, effect);

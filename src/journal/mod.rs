@@ -67,6 +67,12 @@ impl Journal {
         self.lines.len() - self.written
     }
 
+    /// The memory of the lines that are not written yet, in bytes.
+    #[must_use]
+    pub fn buffer_bytes(&self) -> usize {
+        self.lines.capacity()
+    }
+
     /// Writes the lines of the buffer. Without any, it costs a comparison.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 pub(crate) mod by_loop;
 mod error;
+mod memory;
 pub(crate) mod options;
 pub(crate) mod setup;
 #[cfg(feature = "cli")]

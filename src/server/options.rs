@@ -1,5 +1,6 @@
 //! The options of `serve`, independent of the parser.
 
+use crate::conn::memory::budget_bytes_min;
 use crate::journal::Ack;
 use crate::journal::sink::JournalTarget;
 use crate::limits::Limits;
@@ -31,9 +32,11 @@ pub(crate) struct ServeOptions {
     pub connections_max: Option<usize>,
     /// Bytes of the longest message.
     pub message_bytes_max: usize,
+    /// The memory budget in bytes; `None`: a quarter of what the machine allows.
+    pub memory_bytes_max: Option<usize>,
     /// The stack of each thread of [`Model::Threads`], in bytes; not below [`THREAD_STACK_BYTES`].
     pub thread_stack_bytes: usize,
-    /// All other limits. Its `connections_max` is set from the above.
+    /// All other limits. Its `connections_max` and `memory_bytes_max` are set from the above.
     pub limits: Limits,
     /// How listening sockets are made.
     pub sockets: SocketOptions,
@@ -48,6 +51,7 @@ impl Default for ServeOptions {
             ack: Ack::default(),
             connections_max: None,
             message_bytes_max: MESSAGE_BYTES_MAX,
+            memory_bytes_max: None,
             thread_stack_bytes: THREAD_STACK_BYTES,
             limits: Limits::default(),
             sockets: SocketOptions::default(),
@@ -63,6 +67,13 @@ impl ServeOptions {
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.ack == Ack::Synced && self.journal == JournalTarget::None {
             return Err("--ack synced requires a journal: with --journal none, nothing is written".into());
+        }
+        let memory_bytes_min = budget_bytes_min(self.message_bytes_max);
+        if self.memory_bytes_max.is_some_and(|bytes| bytes < memory_bytes_min) {
+            let (max_message, min) = (self.message_bytes_max, memory_bytes_min);
+            return Err(format!(
+                "--max-memory must be at least {min} bytes for messages of {max_message} bytes"
+            ));
         }
         Ok(())
     }

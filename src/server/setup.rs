@@ -11,6 +11,7 @@ use crate::limits::Limits;
 use crate::net::fd_limit;
 use crate::net::sockets::{self, SocketOptions};
 use crate::server::error::ServeError;
+use crate::server::memory;
 #[cfg(feature = "cli")]
 use crate::server::options::Model;
 use crate::server::options::ServeOptions;
@@ -58,6 +59,7 @@ impl Setup {
         if let Some(warning) = warning {
             log::warn!("{warning}");
         }
+        memory::fit(&mut limits, options.memory_bytes_max, options.message_bytes_max);
         let settings =
             Settings { message_bytes_max: options.message_bytes_max, time_zone: local_time_zone() };
         let (mut sockets, mut listening) = (Vec::new(), Vec::new());

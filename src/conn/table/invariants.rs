@@ -13,6 +13,7 @@ impl<S> ConnTable<S> {
     pub(crate) fn check(&mut self) {
         let (mut with_buffers, mut lingering) = (0, 0);
         let (mut in_frame, mut write_timed) = (0, 0);
+        let mut stored_bytes = 0;
         for (key, conn) in &self.conns {
             lingering += usize::from(conn.session.is_lingering());
             if conn.buffers == NO_BUFFERS {
@@ -21,6 +22,8 @@ impl<S> ConnTable<S> {
             with_buffers += 1;
             let buffers = &self.buffers[conn.buffers as usize];
             assert_eq!(buffers.conn as usize, key, "buffers belong to the connection that refers to them");
+            assert_eq!(buffers.counted_bytes(), buffers.bytes(), "connection {key} is counted");
+            stored_bytes += buffers.bytes();
             in_frame += usize::from(buffers.is_in_frame());
             if buffers.write_link.is_linked() {
                 write_timed += 1;
@@ -29,6 +32,7 @@ impl<S> ConnTable<S> {
             }
         }
         assert_eq!(with_buffers, self.buffers.len(), "each buffer has one connection");
+        assert_eq!(stored_bytes, self.stored_bytes, "the sum of all buffers");
         assert_eq!(self.lingering.check(&mut self.conns), lingering, "lingering connections");
         assert!(self.idle.check(&mut self.conns) + lingering <= self.conns.len(), "idle connections");
         if self.frames.is_on() {

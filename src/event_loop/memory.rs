@@ -1,0 +1,142 @@
+//! Keeping within the memory budget: which connections are read, which wait for memory, and which are closed.
+
+use crate::conn::deadlines::Tick;
+use crate::conn::memory::YOUNG_MS;
+use crate::conn::token::ConnId;
+use crate::conn::{CloseReason, Conn, Flags};
+use crate::event_loop::EventLoop;
+use crate::net::Net;
+
+/// The connections that wait for memory.
+#[derive(Debug, Default)]
+pub(super) struct Starved {
+    /// Those that began to wait last are at the end. Each has [`Flags::STARVED`].
+    pub(super) ids: Vec<ConnId>,
+    /// When the worst holders were last closed for them, or when the first of them began to wait.
+    relieved_at: Tick,
+    /// The least room since all of them were found to hold too much. With hardly more, they still do.
+    room_seen: usize,
+}
+
+impl<N: Net> EventLoop<N> {
+    /// The bytes of the budget that are in use.
+    pub(super) fn memory_used(&self) -> usize {
+        let shared = self.journal.buffer_bytes() + self.outbox.buffer_bytes() + self.read_buffer.len();
+        self.table.stored_bytes() + shared
+    }
+
+    /// Bytes that connections may add before some are closed.
+    pub(super) fn memory_room(&self) -> usize {
+        self.memory.room(self.memory_used())
+    }
+
+    /// How many bytes a connection may add to what it holds. One that holds nothing is not limited.
+    #[inline]
+    pub(super) fn room_of(&self, conn: &Conn<N::Stream>) -> usize {
+        if conn.has_buffers() { self.room_of_holder(conn) } else { usize::MAX }
+    }
+
+    #[inline(never)]
+    fn room_of_holder(&self, conn: &Conn<N::Stream>) -> usize {
+        if conn.session().is_lingering() {
+            return usize::MAX;
+        }
+        let is_young = self.table.frame_ms(conn, self.now).is_some_and(|age_ms| age_ms < YOUNG_MS);
+        let share = self.memory.share(self.memory_used(), is_young);
+        share.saturating_sub(self.table.held_bytes(conn))
+    }
+
+    /// Whether a visit would read if the connection held less.
+    pub(super) fn waits_for_memory(&self, conn: &Conn<N::Stream>) -> bool {
+        self.would_read(conn) && self.room_of(conn) == 0
+    }
+
+    /// The connection is not read until memory is free.
+    pub(super) fn starve(&mut self, key: u32) {
+        let conn = self.table.conn_mut(key);
+        if conn.flags.contains(Flags::STARVED) {
+            return;
+        }
+        conn.flags.insert(Flags::STARVED);
+        if self.starved.ids.is_empty() {
+            self.starved.relieved_at = self.now;
+            self.starved.room_seen = 0;
+        }
+        self.starved.ids.push(conn.id(key));
+    }
+
+    /// Closes the worst holders, but not `except`, if more is in use than may be.
+    pub(super) fn shed_over_high_mark(&mut self, except: Option<u32>) {
+        let over = self.memory_used().saturating_sub(self.memory.high_mark());
+        if over > 0 {
+            self.shed(over + self.memory.step(), except);
+        }
+    }
+
+    /// Closes connections that hold `bytes`.
+    fn shed(&mut self, bytes: usize, except: Option<u32>) {
+        for key in self.table.worst_holders(bytes, SHED_MAX, except, self.now) {
+            self.close(key, CloseReason::OutOfMemory);
+        }
+    }
+
+    /// At the end of a turn: connections that waited for memory continue as far as there is room. While some wait,
+    /// the worst holders are closed from time to time, because all could wait for each other.
+    pub(super) fn resume_starved(&mut self) {
+        if self.starved.ids.is_empty() {
+            return;
+        }
+        if self.relief_wait_ms() == Some(0) {
+            self.starved.relieved_at = self.now;
+            self.starved.room_seen = 0;
+            let wanted = self.memory.step() * 4;
+            self.shed(wanted.saturating_sub(self.memory_room()), None);
+        }
+        let room = self.memory_room();
+        if room >= self.starved.room_seen.saturating_add(self.memory.step()) {
+            self.resume_within(room);
+        } else {
+            self.starved.room_seen = self.starved.room_seen.min(room);
+        }
+    }
+
+    /// Queues connections that may be read again, beginning with those that wait for the shortest time: of many
+    /// that compete, at least these finish. Those that hold too much go to the front.
+    fn resume_within(&mut self, room: usize) {
+        let mut ids = std::mem::take(&mut self.starved.ids);
+        let (mut promised, mut waiting) = (0, Vec::new());
+        while promised <= room / 2 {
+            let Some(id) = ids.pop() else { break };
+            let Some(key) = self.table.find(id) else { continue };
+            let conn = self.table.conn(key);
+            let conn_room = self.room_of(conn);
+            if conn_room == 0 {
+                waiting.push(id);
+                continue;
+            }
+            promised += conn_room.min(self.limits.read_bytes_max);
+            self.table.conn_mut(key).flags.remove(Flags::STARVED);
+            if self.can_continue(key) {
+                self.enqueue(key);
+            }
+        }
+        if ids.is_empty() {
+            self.starved.room_seen = room;
+        }
+        waiting.reverse();
+        waiting.append(&mut ids);
+        self.starved.ids = waiting;
+    }
+
+    /// Milliseconds until the worst holders are closed for the connections that wait.
+    pub(super) fn relief_wait_ms(&self) -> Option<u32> {
+        let waited_ms = self.now.ms_since(self.starved.relieved_at);
+        (!self.starved.ids.is_empty()).then(|| RELIEF_MS.saturating_sub(waited_ms))
+    }
+}
+
+/// Connections closed at once. Each takes about ten microseconds.
+const SHED_MAX: usize = 64;
+
+/// From one relief to the next, in milliseconds.
+const RELIEF_MS: u32 = 500;

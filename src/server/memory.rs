@@ -1,0 +1,59 @@
+//! The memory budget of the program: what is asked for, or a quarter of the memory that is available.
+
+use crate::conn::memory::budget_bytes_min;
+use crate::limits::Limits;
+
+/// Sets the budget: `requested`, or a quarter of what is available. Logs the default, and warns if it is too small for
+/// messages of `message_bytes_max` bytes.
+pub(super) fn fit(limits: &mut Limits, requested: Option<usize>, message_bytes_max: usize) {
+    let bytes = requested.unwrap_or_else(|| default_budget(available_bytes()));
+    limits.memory_bytes_max = bytes;
+    log::info!("memory budget: {} MiB for bytes that wait", bytes >> 20);
+    if bytes < budget_bytes_min(message_bytes_max) {
+        log::warn!(
+            "the memory budget of {bytes} bytes is too small for a message of {message_bytes_max} bytes, as \
+             --max-message allows"
+        );
+    }
+}
+
+fn default_budget(available_bytes: Option<u64>) -> usize {
+    available_bytes.map_or(BYTES_IF_UNKNOWN, |bytes| usize::try_from(bytes / 4).unwrap_or(usize::MAX))
+}
+
+/// What the control group and the machine have left.
+#[cfg(feature = "cli")]
+fn available_bytes() -> Option<u64> {
+    crate::doctor::available_memory()
+}
+
+/// What the machine has left. A limit of the control group is not read.
+#[cfg(not(feature = "cli"))]
+fn available_bytes() -> Option<u64> {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// The budget of a machine that does not reveal its memory.
+const BYTES_IF_UNKNOWN: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_a_quarter_of_what_is_available() {
+        assert_eq!(default_budget(Some(4000)), 1000);
+        assert_eq!(default_budget(None), BYTES_IF_UNKNOWN);
+        assert!(available_bytes().is_some_and(|bytes| bytes > 1 << 20));
+    }
+
+    #[test]
+    fn a_requested_budget_is_taken() {
+        let mut limits = Limits::default();
+        fit(&mut limits, Some(12_345_678), 12);
+        assert_eq!(limits.memory_bytes_max, 12_345_678);
+    }
+}
