@@ -75,7 +75,7 @@ impl Programs {
         std::fs::create_dir_all(&folder)?;
         let native: &[&str] = &["-march=native"];
         // Valgrind lacks some instructions of newer processors, so its program is built for a generic one.
-        let sources = ["epoll_server", "udp_server", "closed_loop", "storm", "udp_driver", "clock"]
+        let sources = ["epoll_server", "udp_server", "closed_loop", "storm", "udp_driver", "clock", "tail"]
             .map(|name| (name, name, native));
         for (source, program, flags) in
             sources.into_iter().chain([("epoll_server", "epoll_server_any", &[][..])])
