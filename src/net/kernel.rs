@@ -311,4 +311,6 @@ impl std::fmt::Debug for KernelNet {
 }
 
 #[cfg(test)]
+mod stream_tests;
+#[cfg(test)]
 mod tests;

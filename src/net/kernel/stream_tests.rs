@@ -1,0 +1,69 @@
+//! Connections on the kernel's network.
+
+use std::io::{ErrorKind, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use mio::net::TcpListener;
+use socket2::{Domain, Socket, Type};
+
+use super::KernelNet;
+use crate::conn::token::{ConnId, Source};
+use crate::net::sockets::SocketOptions;
+use crate::net::{Event, Listen, Poller, StreamIo};
+
+/// How long to wait for what must happen.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// How long to wait for what must not happen.
+const QUIET: Duration = Duration::from_millis(200);
+
+fn poll(net: &mut KernelNet, timeout: Duration) -> Vec<Event> {
+    let mut events = Vec::new();
+    net.poll(&mut events, 16, Some(timeout)).unwrap();
+    events
+}
+
+fn accept(net: &mut KernelNet, listener: &TcpListener) -> mio::net::TcpStream {
+    loop {
+        match net.accept(listener) {
+            Ok((stream, _)) => return stream,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => drop(poll(net, WAIT_MAX)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// A peer with a small receive buffer.
+fn connect(address: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(64 * 1024).unwrap();
+    socket.connect(&address.into()).unwrap();
+    socket.into()
+}
+
+#[test]
+fn a_peer_that_reads_slowly_is_seen_to_read_long_before_a_third_of_the_buffers_is_free() {
+    let mut net = KernelNet::new(SocketOptions::default()).unwrap();
+    let (listener, address) = net.listen("127.0.0.1:0".parse().unwrap(), Source::Listener(0).into()).unwrap();
+    let mut peer = connect(address);
+    let mut stream = accept(&mut net, &listener);
+    net.register(&mut stream, Source::Conn(ConnId { key: 0, generation: 0 }).into()).unwrap();
+    let answer = vec![b'x'; 64 * 1024];
+    let mut taken_bytes = 0;
+    loop {
+        match net.write(&stream, &answer) {
+            Ok(bytes) => taken_bytes += bytes,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                if poll(&mut net, QUIET).is_empty() {
+                    break;
+                }
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(taken_bytes < 1 << 20, "the kernel has taken {taken_bytes} bytes for a peer that does not read");
+    peer.read_exact(&mut vec![0; 200 * 1024]).unwrap();
+    let is_writable = poll(&mut net, WAIT_MAX).iter().any(|event| event.writable);
+    assert!(is_writable, "the peer has read 200 KiB");
+}
