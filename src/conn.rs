@@ -4,6 +4,7 @@
 //! from its state and its unsent bytes, never stored. Nothing here knows the network or the poller: callers
 //! act on the result.
 
+pub(crate) mod admission;
 pub(crate) mod buffers;
 pub(crate) mod close_reason;
 pub(crate) mod counters;

@@ -39,6 +39,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::conn::admission::Admissions;
 use crate::conn::counters::Counters;
 use crate::conn::deadlines::Tick;
 use crate::conn::log_throttle::{LogKind, LogThrottle};
@@ -66,7 +67,8 @@ pub struct EventLoop<N: Net> {
     listeners: Vec<StreamEndpoint<N>>,
     sockets: Vec<DatagramEndpoint<N>>,
     accepting: Accepting,
-    /// Of the connections, those that are refused because the server is full.
+    admissions: Admissions,
+    /// Of the connections, those that are refused.
     refusals: usize,
     table: ConnTable<N::Stream>,
     /// Connections that have something to do without another event: those with an event in this turn, and
@@ -103,6 +105,8 @@ struct StreamEndpoint<N: Net> {
     service: Box<dyn StreamService>,
     /// Connections may wait to be accepted.
     ready: bool,
+    /// Accepts in a row that have failed.
+    failed_accepts: usize,
     /// Its service has written to the journal: while that has no room, reading for it is of no use.
     uses_journal: bool,
 }
@@ -135,6 +139,7 @@ impl<N: Net> EventLoop<N> {
             listeners: Vec::new(),
             sockets: Vec::new(),
             accepting: Accepting::Running,
+            admissions: Admissions::new(&limits),
             refusals: 0,
             table: ConnTable::new(&limits),
             run_queue: RunQueue::default(),
@@ -181,6 +186,7 @@ impl<N: Net> EventLoop<N> {
             address,
             service,
             ready: false,
+            failed_accepts: 0,
             uses_journal: false,
         });
         Ok(address)

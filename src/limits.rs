@@ -8,8 +8,12 @@ pub struct Limits {
     /// Connections served at once. The program sets it from the descriptor limit; a process that embeds
     /// the loop must have as many descriptors.
     pub connections_max: usize,
-    /// Connections over `connections_max` that are refused at once. Each has a descriptor until its peer has read
-    /// why, so the program keeps this many free. While all are in use, further peers wait in the backlog.
+    /// Connections of one source that are served at once; `None`: any number. A source is an IPv4 address, or
+    /// the /64 of an IPv6 address. Off by default, since a proxy or a load generator is one source.
+    pub connections_per_source_max: Option<usize>,
+    /// Connections that are refused at the same time. Each has a descriptor until its peer has read why, so the
+    /// program keeps this many free. While all are in use, further peers are refused without waiting for that: bytes
+    /// that they send meanwhile may cost them the reason.
     pub refusals_max: usize,
     /// Events of one poll. With more, the state of the first connection has left the processor's cache before the
     /// last is visited; with fewer, a busy loop polls more often than necessary.
@@ -31,7 +35,8 @@ pub struct Limits {
     /// Bytes of answers before a commit, so that the buffer of a turn stays small however much is read.
     pub answer_bytes_per_commit_max: usize,
     /// Connections accepted per turn on each listener. A storm of connects is accepted quickly, and open connections
-    /// wait for about a millisecond at most.
+    /// wait for about a millisecond at most. After as many failures in a row, each further one is followed by a
+    /// pause, since trying again at once would spin.
     pub accepts_per_turn_max: usize,
     /// Datagrams received per turn on each socket, so that a flood of them leaves time for streams.
     pub datagrams_per_turn_max: usize,
@@ -73,6 +78,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 10_000,
+            connections_per_source_max: None,
             refusals_max: 64,
             events_per_poll_max: 1024,
             visits_per_turn_max: 1024,

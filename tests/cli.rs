@@ -79,6 +79,8 @@ fn a_usage_error_exits_with_2_and_names_the_error() {
         ("serve --ack synced --journal none", "--ack synced requires a journal"),
         ("serve --max-sessions 0", "expected a whole number, at least 1"),
         ("serve --thread-stack 0", "expected at least 64KiB"),
+        ("serve --thread-stack 17179869183GiB", "expected at least 64KiB, and at most 1GiB"),
+        ("serve --max-per-source 0", "expected a whole number, at least 1"),
         ("serve --max-connections 0", "expected a whole number, at least 1"),
         ("serve --max-connections many", "expected a whole number"),
         ("serve --backlog 0", "expected a whole number from 1 to 65535"),
@@ -125,7 +127,7 @@ fn a_usage_error_exits_with_2_and_names_the_error() {
 
 #[test]
 fn help_names_every_option_and_its_environment_variable() {
-    let serve = "model journal ack max-connections max-message frame-timeout idle-timeout write-timeout \
+    let serve = "model journal ack max-connections max-per-source max-message frame-timeout idle-timeout write-timeout \
                  drain-timeout backlog reuse-port max-sessions session-timeout log";
     for (command, options) in [("serve", serve), ("client", "timeout retries log")] {
         let run = run_words(&format!("{command} --help"));

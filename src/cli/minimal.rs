@@ -24,6 +24,7 @@ loopback.
       --journal -|FILE|none     journal to standard output, to a file, or not at all [default: -]
       --ack WHEN                acknowledge when received, written or synced [default: written]
       --max-connections N       maximum number of open connections
+      --max-per-source N        maximum number of open connections of an IPv4 address or IPv6 /64
       --max-message SIZE        maximum size of a message [default: 1MiB]
       --max-memory SIZE         maximum memory for bytes that wait [default: a quarter of the available memory]
       --frame-timeout DUR       maximum time to receive a whole frame [default: 30s]
@@ -153,6 +154,7 @@ fn set_option(
         "journal" => options.journal = JournalTarget::from(value),
         "ack" => options.ack = one_of(value, &ACKS)?,
         "max-connections" => options.connections_max = Some(at_least_one(value)?),
+        "max-per-source" => limits.connections_per_source_max = Some(at_least_one(value)?),
         "max-message" => options.message_bytes_max = parse_message_limit(value)?,
         "max-memory" => options.memory_bytes_max = Some(parse_size(value)?),
         "frame-timeout" => limits.frame_timeout = value.parse::<Timeout>()?.0,

@@ -41,6 +41,11 @@ pub(super) struct ServeArguments {
     #[arg(long, value_name = "N", env = "LOOPLINE_SERVE_MAX_CONNECTIONS", value_parser = at_least_one)]
     max_connections: Option<usize>,
 
+    /// Maximum number of open connections of a source: an IPv4 address, or the /64 of an IPv6 address [default:
+    /// no limit]
+    #[arg(long, value_name = "N", env = "LOOPLINE_SERVE_MAX_PER_SOURCE", value_parser = at_least_one)]
+    max_per_source: Option<usize>,
+
     /// Maximum size of a message, at least 12 bytes
     #[arg(long, value_name = "SIZE", default_value = "1MiB", env = "LOOPLINE_SERVE_MAX_MESSAGE")]
     #[arg(value_parser = parse_message_limit)]
@@ -69,7 +74,7 @@ pub(super) struct ServeArguments {
     #[arg(value_parser = parse_duration)]
     drain_timeout: Duration,
 
-    /// Stack size of each thread with --model threads, at least 64KiB
+    /// Stack size of each thread with --model threads, 64KiB to 1GiB
     #[arg(long, value_name = "SIZE", default_value = "64KiB", env = "LOOPLINE_SERVE_THREAD_STACK")]
     #[arg(value_parser = parse_thread_stack)]
     thread_stack: usize,
@@ -107,6 +112,7 @@ impl From<ServeArguments> for ServeOptions {
             memory_bytes_max: arguments.max_memory,
             thread_stack_bytes: arguments.thread_stack,
             limits: Limits {
+                connections_per_source_max: arguments.max_per_source,
                 frame_timeout: arguments.frame_timeout.0,
                 idle_timeout: arguments.idle_timeout.0,
                 write_timeout: arguments.write_timeout.0,

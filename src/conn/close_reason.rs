@@ -14,6 +14,8 @@ pub enum CloseReason {
     BadInput,
     /// The table was full when the peer connected.
     Full,
+    /// The peer's source had as many connections as it may have when the peer connected.
+    SourceFull,
     /// A frame was not complete at the frame timeout.
     FrameTimeout,
     /// No frame began before the idle timeout.
@@ -34,11 +36,12 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Served,
         Self::Truncated,
         Self::BadInput,
         Self::Full,
+        Self::SourceFull,
         Self::FrameTimeout,
         Self::IdleTimeout,
         Self::WriteTimeout,
@@ -62,11 +65,17 @@ impl CloseReason {
 }
 
 impl CloseReason {
+    /// Whether the connection was never served.
+    pub(crate) fn is_refusal(self) -> bool {
+        matches!(self, Self::Full | Self::SourceFull)
+    }
+
     /// Whether the operator should know: it points at a peer that misbehaves, or at a limit. Bad input is
     /// logged with its reason when it is refused.
     pub(crate) fn is_logged(self) -> bool {
         match self {
             Self::Full
+            | Self::SourceFull
             | Self::FrameTimeout
             | Self::WriteTimeout
             | Self::OutOfMemory
@@ -89,6 +98,7 @@ impl fmt::Display for CloseReason {
             Self::Truncated => "the peer ended its side inside a frame",
             Self::BadInput => "bad input",
             Self::Full => "the server is full",
+            Self::SourceFull => "its source has too many connections",
             Self::FrameTimeout => "a frame was incomplete at its timeout",
             Self::IdleTimeout => "idle for too long",
             Self::WriteTimeout => "the peer read none of its answers for too long",

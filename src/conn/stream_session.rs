@@ -5,6 +5,7 @@
 //! returned [`Step`] or [`Effect`] requires.
 
 use crate::conn::CloseReason;
+use crate::conn::admission::Refusal;
 use crate::conn::state::{ConnEvent, State};
 use crate::service::{Action, Output, Progress, StreamService};
 
@@ -87,16 +88,16 @@ impl StreamSession {
         self.step(service, action, FrameDeadline::Keep, out)
     }
 
-    /// Refuses a new connection, since `connections_max` connections are served.
-    pub(crate) fn open_full(
+    /// Refuses a new connection.
+    pub(crate) fn refuse(
         &mut self,
         service: &dyn StreamService,
-        connections_max: usize,
+        refusal: Refusal,
         out: &mut Output<'_>,
     ) -> Step {
-        service.refused(&format!("the server is full, it serves {connections_max} connections"), out);
+        service.refused(&refusal.to_string(), out);
         let _ = self.transition(ConnEvent::ServiceEnded);
-        self.reason = CloseReason::Full;
+        self.reason = refusal.close_reason();
         Step { journal_lines: out.journal_lines(), frame: FrameDeadline::Keep, refusal: None }
     }
 

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use crate::conn::CloseReason;
+use crate::conn::admission::Refusal;
 use crate::conn::deadlines::{Tick, milliseconds};
 use crate::conn::log_throttle::LogKind;
 use crate::conn::table::SessionParts;
@@ -18,8 +19,8 @@ use crate::service::Output;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Accepting {
     Running,
-    /// There is no room: in the table, or the system is out of descriptors or memory. A closed connection
-    /// ends the pause, and so does a short time, because descriptors and memory may be freed elsewhere.
+    /// The system is out of descriptors or memory, or accepting does nothing but fail. A closed connection ends the
+    /// pause, and so does a short time, because descriptors and memory may be freed elsewhere.
     Paused {
         since: Tick,
     },
@@ -54,28 +55,30 @@ impl<N: Net> EventLoop<N> {
     fn accept_from(&mut self, endpoint: usize) {
         let mut unix_seconds = None;
         for _ in 0..self.limits.accepts_per_turn_max {
-            if self.table.len() >= self.limits.connections_max + self.limits.refusals_max {
-                return self.pause_accepting(&"the reserve for refused connections is full");
-            }
             let Some(listener) = &self.listeners[endpoint].socket else { return };
-            match self.net.accept(listener) {
+            let outcome = self.net.accept(listener);
+            let listener = &mut self.listeners[endpoint];
+            match outcome {
                 Ok((stream, peer)) => {
+                    listener.failed_accepts = 0;
                     let unix_seconds = *unix_seconds.get_or_insert_with(|| self.net.unix_seconds());
                     self.open(endpoint, stream, peer, unix_seconds);
                 }
                 Err(error) => match AcceptFailure::of(&error) {
                     AcceptFailure::WouldBlock => {
-                        self.listeners[endpoint].ready = false;
+                        (listener.ready, listener.failed_accepts) = (false, 0);
                         return;
                     }
-                    AcceptFailure::ThisConnection => self.counters.accepts_failed += 1,
+                    AcceptFailure::ThisConnection => {
+                        self.counters.accepts_failed += 1;
+                        listener.failed_accepts += 1;
+                        if listener.failed_accepts >= self.limits.accepts_per_turn_max {
+                            return self.pause_accepting(&error);
+                        }
+                    }
                     AcceptFailure::Exhausted => return self.pause_accepting(&error),
                 },
             }
-        }
-        if unix_seconds.is_none() {
-            // Nothing but failures for a whole turn: trying again at once would spin.
-            self.pause_accepting(&"every connection failed before it was accepted");
         }
     }
 
@@ -85,10 +88,14 @@ impl<N: Net> EventLoop<N> {
     }
 
     fn open(&mut self, endpoint: usize, stream: N::Stream, peer: SocketAddr, unix_seconds: i64) {
-        let is_full = self.table.len() - self.refusals >= self.limits.connections_max;
+        self.counters.opened += 1;
+        let refusal = self.admissions.refusal(peer, self.table.len() - self.refusals);
+        if let Some(refusal) = refusal.filter(|_| self.refusals >= self.limits.refusals_max) {
+            return self.refuse_at_once(endpoint, stream, peer, refusal);
+        }
         #[expect(clippy::cast_possible_truncation, reason = "the index of a listener has eight bits")]
         let id = self.table.insert(stream, peer, endpoint as u8);
-        self.counters.opened += 1;
+        self.admissions.add(peer);
         let stream = &mut self.table.conn_mut(id.key).stream;
         if let Err(error) = self.net.register(stream, Source::Conn(id).into()) {
             log::debug!("{peer}: {error}");
@@ -99,14 +106,27 @@ impl<N: Net> EventLoop<N> {
         let service = self.listeners[endpoint].service.as_ref();
         let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
         let SessionParts { session, .. } = self.table.session_parts(id.key);
-        let step = if is_full {
-            session.open_full(service, self.limits.connections_max, &mut out)
+        let step = if let Some(refusal) = refusal {
+            self.admissions.remove(peer);
+            self.refusals += 1;
+            session.refuse(service, refusal, &mut out)
         } else {
             session.open(service, unix_seconds, &mut out)
         };
-        self.refusals += usize::from(is_full);
         let journal_lines = self.apply_step(id.key, step);
         self.table.renew_idle(id.key, self.now);
         self.queue_answer(id.key, start, journal_lines);
+    }
+
+    /// Sends the reason, which the empty buffer of a new connection takes, and closes the connection.
+    fn refuse_at_once(&mut self, endpoint: usize, stream: N::Stream, peer: SocketAddr, refusal: Refusal) {
+        let start = self.outbox.bytes.len();
+        let mut out = Output::new(peer, &mut self.outbox.bytes, None);
+        self.listeners[endpoint].service.refused(&refusal.to_string(), &mut out);
+        if self.outbox.bytes.len() > start {
+            let _ = self.net.write(&stream, &self.outbox.bytes[start..]);
+        }
+        self.outbox.bytes.truncate(start);
+        self.close_unserved(endpoint, stream, peer, refusal.close_reason());
     }
 }

@@ -1,5 +1,7 @@
 //! Ending our side of a connection, and closing it.
 
+use std::net::SocketAddr;
+
 use crate::conn::CloseReason;
 use crate::conn::log_throttle::LogKind;
 use crate::conn::stream_session::Effect;
@@ -29,8 +31,10 @@ impl<N: Net> EventLoop<N> {
         self.counters.closed[reason as usize] += 1;
         let peer = self.table.peer(key);
         let conn = self.table.conn(key);
-        if conn.session().reason() == CloseReason::Full {
+        if conn.session().reason().is_refusal() {
             self.refusals -= 1;
+        } else {
+            self.admissions.remove(peer);
         }
         let address = self.listeners[usize::from(conn.endpoint)].address;
         log::debug!("{address}: {peer} closed: {reason}");
@@ -40,5 +44,22 @@ impl<N: Net> EventLoop<N> {
         let stream = self.table.remove(key);
         self.net.close(stream);
         self.accepting = Accepting::Running;
+    }
+
+    /// Closes a connection that is not in the table. A connection that is closed with bytes unread is reset, and the
+    /// reset may overtake what was sent last, so those that have arrived are read.
+    pub(super) fn close_unserved(
+        &mut self,
+        endpoint: usize,
+        stream: N::Stream,
+        peer: SocketAddr,
+        reason: CloseReason,
+    ) {
+        self.counters.closed[reason as usize] += 1;
+        let address = self.listeners[endpoint].address;
+        log::debug!("{address}: {peer} closed: {reason}");
+        self.warn(LogKind::Closed(reason), &format_args!("{address}: {peer}: {reason}"));
+        let _ = self.net.read(&stream, &mut self.read_buffer);
+        self.net.close(stream);
     }
 }

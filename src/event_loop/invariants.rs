@@ -1,7 +1,7 @@
 //! What must be true after each turn. Debug builds check it, and so do all tests.
 
+use crate::conn::Flags;
 use crate::conn::token::ConnId;
-use crate::conn::{CloseReason, Flags};
 use crate::event_loop::EventLoop;
 use crate::net::Net;
 
@@ -55,12 +55,13 @@ impl<N: Net> EventLoop<N> {
     fn check_counts(&self) {
         let (mut refused, mut open) = (0, 0);
         for conn in self.table.iter() {
-            refused += usize::from(conn.session().reason() == CloseReason::Full);
+            refused += usize::from(conn.session().reason().is_refusal());
             open += 1;
         }
         assert_eq!(self.refusals, refused, "refused connections");
         assert!(refused <= self.limits.refusals_max, "{refused} connections are refused at once");
         assert!(open - refused <= self.limits.connections_max, "{open} connections are served at once");
+        assert!(self.admissions.counted().is_none_or(|counted| counted == open - refused), "counted sources");
         let closed: u64 = self.counters.closed.iter().sum();
         assert_eq!(self.counters.opened - closed, open as u64, "opened, less closed");
     }

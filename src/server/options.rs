@@ -17,6 +17,9 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// the journal) needs about a third of it; buffers are on the heap.
 pub(crate) const THREAD_STACK_BYTES: usize = 64 * 1024;
 
+/// The largest stack, far above what a thread uses and far below what makes starting one fail.
+const THREAD_STACK_BYTES_MAX: usize = 1 << 30;
+
 /// The options of `serve`.
 #[derive(Debug, Clone)]
 pub(crate) struct ServeOptions {
@@ -105,11 +108,15 @@ pub(crate) fn parse_message_limit(text: &str) -> Result<usize, String> {
     Ok(bytes)
 }
 
-/// Parses the size of a stack, `64KiB` or more.
+/// Parses the size of a stack, `64KiB` to `1GiB`.
 ///
 /// # Errors
-/// It is not a size, or too small for a thread that serves a connection.
+/// It is not a size, too small for a thread that serves a connection, or more than any of them can use.
 pub(crate) fn parse_thread_stack(text: &str) -> Result<usize, String> {
     let bytes = parse_size(text)?;
-    if bytes < THREAD_STACK_BYTES { Err("expected at least 64KiB".into()) } else { Ok(bytes) }
+    if (THREAD_STACK_BYTES..=THREAD_STACK_BYTES_MAX).contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err("expected at least 64KiB, and at most 1GiB".into())
+    }
 }

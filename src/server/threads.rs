@@ -10,6 +10,7 @@ mod connection;
 mod shared;
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -23,12 +24,15 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use socket2::SockRef;
 
+use crate::conn::admission::Refusal;
 use crate::conn::deadlines::Tick;
+use crate::conn::log_throttle::LogKind;
 use crate::conn::reply_rules;
 use crate::conn::udp_sessions::UdpSessions;
 use crate::event_loop::LoopError;
 use crate::journal::sink::JournalSink;
 use crate::journal::{Journal, Sink};
+use crate::limits::Limits;
 use crate::net::AcceptFailure;
 use crate::server::error::ServeError;
 use crate::server::options::THREAD_STACK_BYTES;
@@ -47,7 +51,9 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
         None => Journal::none(),
     };
     let (events, received) = mpsc::channel();
-    let shared = Arc::new(Shared::new(setup.limits, journal, events.clone()));
+    // Besides those of connections: this one, that of signals, and one for each endpoint.
+    let own_threads = 2 + setup.sockets.len();
+    let shared = Arc::new(Shared::new(setup.limits, journal, own_threads, events.clone()));
     let failed = |error: io::Error| ServeError::Start(format!("cannot start a thread: {error}"));
     forward_signals(events)?;
     let mut listeners = Vec::new();
@@ -152,28 +158,25 @@ fn accept(
     shared: &Arc<Shared>,
     stack_bytes: usize,
 ) {
+    let mut failures_in_a_row = 0;
     loop {
-        if shared.connections() >= shared.limits.connections_max + shared.limits.refusals_max
-            || has_too_many_threads(shared)
-        {
-            pause(shared.limits.accept_pause);
-            continue;
-        }
         match listener.accept() {
             Ok((stream, peer)) => {
+                failures_in_a_row = 0;
                 if let Err(error) = open(stream, peer, service, shared, stack_bytes) {
                     log::debug!("{peer}: cannot start a thread: {error}");
                     pause(shared.limits.accept_pause);
                 }
             }
             Err(_) if shared.is_draining() => return,
-            Err(error) => match AcceptFailure::of(&error) {
-                AcceptFailure::ThisConnection => {}
-                AcceptFailure::WouldBlock | AcceptFailure::Exhausted => {
-                    log::debug!("accepting is paused: {error}");
+            Err(error) => {
+                failures_in_a_row += 1;
+                let concerns_one = AcceptFailure::of(&error) == AcceptFailure::ThisConnection;
+                if !concerns_one || failures_in_a_row >= shared.limits.accepts_per_turn_max {
+                    shared.warn(LogKind::AcceptPaused, format_args!("accepting is paused: {error}"));
                     pause(shared.limits.accept_pause);
                 }
-            },
+            }
         }
     }
 }
@@ -181,11 +184,11 @@ fn accept(
 /// Whether there are as many threads as there may be. A connection is no longer counted shortly before its thread
 /// and the memory it has mapped are gone, so near the limit the kernel is asked.
 fn has_too_many_threads(shared: &Shared) -> bool {
-    let connections_max = shared.limits.connections_max;
+    let Limits { connections_max, refusals_max, .. } = shared.limits;
     if shared.connections() < connections_max - connections_max / 8 {
         return false;
     }
-    let threads_max = connections_max + shared.limits.refusals_max;
+    let threads_max = connections_max + refusals_max + shared.own_threads;
     Status::from_file("/proc/self/status").is_ok_and(|status| status.threads >= threads_max as u64)
 }
 
@@ -200,17 +203,58 @@ fn open(
     shared: &Arc<Shared>,
     stack_bytes: usize,
 ) -> io::Result<()> {
-    let admission = Admission::new(shared, stream, peer);
-    let service = service.clone();
-    spawn("connection", stack_bytes, move || {
-        let reason = connection::serve(&admission, service.as_ref());
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let admission = match Admission::new(shared, stream, peer) {
+        Ok(admission) => admission,
+        Err((stream, refusal)) => {
+            refuse_at_once(&stream, peer, service.as_ref(), shared, refusal);
+            return Ok(());
+        }
+    };
+    let connection = admission.connection.clone();
+    let deadline = Instant::now() + shared.limits.linger_timeout;
+    while has_too_many_threads(shared) {
+        if Instant::now() >= deadline {
+            refuse_at_once(&connection.stream, peer, service.as_ref(), shared, Refusal::NoThread);
+            return Ok(());
+        }
+        pause(THREAD_END_PAUSE);
+    }
+    let served = service.clone();
+    let spawned = spawn("connection", stack_bytes, move || {
+        let reason = connection::serve(&admission, served.as_ref());
         let peer = admission.connection.peer;
         log::debug!("{peer} closed: {reason}");
         if reason.is_logged() {
-            admission.shared.warn(reason, format_args!("{peer}: {reason}"));
+            admission.shared.warn(LogKind::Closed(reason), format_args!("{peer}: {reason}"));
         }
-    })
+    });
+    if spawned.is_err() {
+        refuse_at_once(&connection.stream, peer, service.as_ref(), shared, Refusal::NoThread);
+    }
+    spawned
 }
+
+/// Sends the reason, which the empty buffer of a new connection takes. The connection is closed after that: bytes
+/// that have arrived are read first, since unread ones make the kernel send a reset, which may overtake the reason.
+fn refuse_at_once(
+    stream: &TcpStream,
+    peer: SocketAddr,
+    service: &dyn StreamService,
+    shared: &Shared,
+    refusal: Refusal,
+) {
+    let mut answer = Vec::new();
+    service.refused(&refusal.to_string(), &mut Output::new(peer, &mut answer, None));
+    let socket = SockRef::from(stream);
+    let _ = socket.send_with_flags(&answer, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+    let _ = socket.recv_with_flags(&mut [MaybeUninit::uninit(); 4096], libc::MSG_DONTWAIT);
+    let reason = refusal.close_reason();
+    shared.warn(LogKind::Closed(reason), format_args!("{peer}: {reason}"));
+}
+
+/// How long to wait for threads of connections that are closed to end.
+const THREAD_END_PAUSE: Duration = Duration::from_millis(1);
 
 fn answer_datagrams(socket: &UdpSocket, service: &dyn DatagramService, shared: &Shared) {
     let started = Instant::now();

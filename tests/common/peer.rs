@@ -29,6 +29,16 @@ impl Peer {
         Self::on(stream)
     }
 
+    /// A peer with the local address `source`.
+    pub(crate) fn connect_from(source: &str, address: SocketAddr) -> Self {
+        let source: SocketAddr = format!("{source}:0").parse().unwrap();
+        let address = SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), address.port());
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&source.into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::on(socket.into())
+    }
+
     /// A peer on an existing connection.
     pub(crate) fn on(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();

@@ -1,6 +1,8 @@
 //! Peers over the connection limit, few descriptors, and resets.
 
-use crate::common::{ACKNOWLEDGEMENT, MODELS, Peer, Serve, Server, eventually, frame};
+use std::time::Duration;
+
+use crate::common::{ACKNOWLEDGEMENT, Clock, MODELS, Peer, Serve, Server, eventually, frame};
 use crate::open_descriptors;
 
 #[test]
@@ -60,24 +62,73 @@ fn refused_peers_do_not_count_as_connections() {
 #[test]
 fn a_low_descriptor_limit_bounds_the_connections_served() {
     for model in MODELS {
-        let endpoint = format!("message=0 --max-connections 10000 --model {model}");
-        let server = Serve::after("ulimit -n 100", &endpoint).start();
-        let log = server.log();
-        let (_, bound) = log.split_once("100 descriptors allows: ").expect("the limit is logged");
-        let bound: usize = bound.split_once(" will be served").unwrap().0.parse().unwrap();
-        let mut admitted: Vec<Peer> = (0..bound).map(|_| server.connect("message")).collect();
-        admitted.iter_mut().for_each(|peer| peer.exchange("admitted"));
-        // More than the limit has descriptors for: some wait in the backlog until others are refused.
-        let outside: Vec<Peer> = (0..100).map(|_| server.connect("message")).collect();
-        for mut peer in outside {
-            assert_eq!(
-                peer.receive_frame(),
-                format!("Error: the server is full, it serves {bound} connections")
-            );
+        for descriptors in [40, 48, 100] {
+            let endpoint = format!("message=0 --max-connections 10000 --model {model}");
+            let server = Serve::after(&format!("ulimit -n {descriptors}"), &endpoint).start();
+            let log = server.log();
+            let (_, bound) = log.split_once(" descriptors allows: ").expect("the limit is logged");
+            let bound: usize = bound.split_once(" will be served").unwrap().0.parse().unwrap();
+            let mut admitted: Vec<Peer> = (0..bound).map(|_| server.connect("message")).collect();
+            admitted.iter_mut().for_each(|peer| peer.exchange("admitted"));
+            // More than the limit has descriptors for: some wait in the backlog until others are refused.
+            let outside: Vec<Peer> = (0..100).map(|_| server.connect("message")).collect();
+            for mut peer in outside {
+                assert_eq!(
+                    peer.receive_frame(),
+                    format!("Error: the server is full, it serves {bound} connections")
+                );
+            }
+            admitted.iter_mut().for_each(|peer| peer.exchange("admitted"));
+            let ended = server.stop_cleanly();
+            assert!(!ended.log.contains("os error"), "{}", ended.log);
         }
+    }
+}
+
+#[test]
+fn a_peer_that_is_refused_reads_why_at_once_although_many_others_stay() {
+    const OTHERS: usize = 1000;
+    for model in MODELS {
+        let server = Server::start(&format!("message=0 --model {model} --max-connections 1"));
+        let mut admitted = server.connect("message");
+        admitted.exchange("admitted");
+        // They read nothing and do not end their side, so those in the reserve stay for seconds.
+        let others: Vec<Peer> = (0..OTHERS).map(|_| server.connect("message")).collect();
+        let clock = Clock::start();
+        let mut peer = server.connect("message");
+        assert_eq!(peer.receive_frame(), "Error: the server is full, it serves 1 connections");
+        // With 64 refusals in 2 s, it would be 30 s.
+        assert!(clock.elapsed() < Duration::from_secs(15), "{model}: {:?}", clock.elapsed());
+        for mut other in others {
+            assert_eq!(other.receive_frame(), "Error: the server is full, it serves 1 connections");
+        }
+        admitted.exchange("still there");
+        server.stop_cleanly();
+    }
+}
+
+#[test]
+fn a_source_over_its_limit_receives_the_reason_and_the_others_are_served() {
+    for model in MODELS {
+        let server = Server::start(&format!("message=0.0.0.0:0 --model {model} --max-per-source 2"));
+        let mut admitted = [server.connect("message"), server.connect("message")];
         admitted.iter_mut().for_each(|peer| peer.exchange("admitted"));
-        let ended = server.stop_cleanly();
-        assert!(!ended.log.contains("os error"), "{}", ended.log);
+        let reason = "Error: your address has 2 connections, which is the limit";
+        for _ in 0..100 {
+            let mut peer = server.connect("message");
+            assert_eq!(peer.receive_frame(), reason, "{model}");
+        }
+        let mut other = Peer::connect_from("127.0.0.2", server.address("message"));
+        other.exchange("from another source");
+        let [mut stays, leaves] = admitted;
+        drop(leaves);
+        eventually("a connection is admitted again", || {
+            let mut next = server.connect("message");
+            next.try_send(&frame("next")).ok()?;
+            (next.receive_frame() == ACKNOWLEDGEMENT).then_some(())
+        });
+        stays.exchange("admitted");
+        server.stop_cleanly();
     }
 }
 

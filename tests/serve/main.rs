@@ -10,6 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod accepting;
 mod journal;
 mod limits;
 mod log;

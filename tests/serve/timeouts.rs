@@ -34,6 +34,42 @@ fn a_slow_frame_is_closed_at_the_frame_timeout_while_others_are_served() {
     }
 }
 
+#[test]
+fn each_frame_has_the_frame_timeout_for_itself() {
+    const FRAME_TIMEOUT: Duration = Duration::from_secs(1);
+    let (first, second) = (frame("first"), frame("second"));
+    for model in MODELS {
+        let server = Server::start(&format!("message=0 --model {model} --frame-timeout 1s"));
+        let mut good = server.connect("message");
+        // A test that does not run for half of the timeout starts again.
+        eventually("two frames take longer than the timeout", || {
+            let mut slow = server.connect("message");
+            let begun = Clock::start();
+            slow.send(&first[..30]);
+            good.exchange("the beginning is read");
+            let mut halfway = Clock::start();
+            eventually("most of the timeout is over", || {
+                (begun.elapsed() > FRAME_TIMEOUT * 3 / 5).then_some(())
+            });
+            // The end of the first frame and the beginning of the second come together.
+            let middle = [&first[30..], &second[..30]].concat();
+            let mut is_open = slow.try_send(&middle).is_ok();
+            let mut reply = acknowledgement();
+            is_open = is_open && slow.stream.read_exact(&mut reply).is_ok();
+            assert!(is_open || halfway.elapsed() > FRAME_TIMEOUT * 4 / 5, "{model}: the first frame is cut");
+            halfway = Clock::start();
+            eventually("the first frame's time is over", || {
+                (begun.elapsed() > FRAME_TIMEOUT * 6 / 5).then_some(())
+            });
+            is_open = is_open && slow.try_send(&second[30..]).is_ok();
+            is_open = is_open && slow.stream.read_exact(&mut reply).is_ok();
+            assert!(is_open || halfway.elapsed() > FRAME_TIMEOUT * 4 / 5, "{model}: the second frame is cut");
+            is_open.then_some(())
+        });
+        server.stop_cleanly();
+    }
+}
+
 /// As in the options of the server below.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(700);
 

@@ -135,7 +135,8 @@ impl Wire {
         let passed = |since_ms: u64, timeout: Option<std::time::Duration>| {
             timeout.is_some_and(|timeout| u128::from(now_ms - since_ms) >= timeout.as_millis())
         };
-        if self.reset || self.registration_failed || self.end_read {
+        // Without a token it is refused at once.
+        if self.reset || self.registration_failed || self.end_read || self.token.is_none() {
             return true;
         }
         if let Some((ended_ms, read_before)) = self.server_ended {

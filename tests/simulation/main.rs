@@ -14,6 +14,7 @@
 #[path = "../sim/mod.rs"]
 mod sim;
 
+mod fairness;
 mod seeds;
 mod strict;
 mod timeouts;

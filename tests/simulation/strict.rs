@@ -117,7 +117,8 @@ fn serve_within_narrow_limits(seed: u64) -> usize {
         );
         // A peer that is cut off has had its time; one whose stream is ended has been sent everything.
         let lifetime = Duration::from_millis(wire.lifetime_ms().unwrap());
-        let may_cut = wire.registration_failed || lifetime >= shortest_timeout;
+        let may_refuse_at_once = may_refuse && refusal.starts_with(&wire.sent);
+        let may_cut = wire.registration_failed || may_refuse_at_once || lifetime >= shortest_timeout;
         assert!(may_cut || !wire.is_cut, "peer {index} is closed after {lifetime:?}");
         let is_whole =
             wire.sent == peer.expected || (is_refused && (wire.listener != 0 || wire.sent == refusal));

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::*;
+use crate::conn::admission::Refusal;
 use crate::frame;
 use crate::service::message::{ACKNOWLEDGEMENT, DISCONNECT, Message};
 
@@ -106,7 +107,7 @@ fn the_service_ends_the_stream_once() {
 fn a_peer_over_the_limit_reads_how_many_are_served() {
     let (mut session, mut answer) = (StreamSession::new(), Vec::new());
     let mut out = Output::new(peer(), &mut answer, None);
-    let step = session.open_full(&Message::new(1000), 7, &mut out);
+    let step = session.refuse(&Message::new(1000), Refusal::Full(7), &mut out);
     assert!(step.refusal.is_none(), "it is the server that refuses, not its input");
     let refusal = frame::parse(&answer, 1000).unwrap().unwrap();
     assert_eq!(refusal.text(), "Error: the server is full, it serves 7 connections");

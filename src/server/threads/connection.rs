@@ -8,6 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::shared::{Admission, Connection, Shared};
 use crate::conn::CloseReason;
+use crate::conn::admission::Refusal;
+use crate::conn::log_throttle::LogKind;
 use crate::conn::stream_session::{Effect, FrameDeadline, Step, StreamSession};
 use crate::service::{Output, StreamService};
 
@@ -19,7 +21,7 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// Serves a connection to its end and returns why it ended.
 pub(super) fn serve(admission: &Admission, service: &dyn StreamService) -> CloseReason {
-    let Admission { connection, shared, is_full, .. } = admission;
+    let Admission { connection, shared, refusal, .. } = admission;
     let mut driver = Driver {
         connection,
         shared,
@@ -29,7 +31,7 @@ pub(super) fn serve(admission: &Admission, service: &dyn StreamService) -> Close
         lines: Vec::new(),
         read_timeout: None,
     };
-    match driver.serve(service, *is_full) {
+    match driver.serve(service, *refusal) {
         Ok(()) => driver.session.reason(),
         Err(reason) => reason,
     }
@@ -48,12 +50,11 @@ struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    fn serve(&mut self, service: &dyn StreamService, is_full: bool) -> Result<(), CloseReason> {
+    fn serve(&mut self, service: &dyn StreamService, refusal: Option<Refusal>) -> Result<(), CloseReason> {
         let mut out = output(self.connection, self.shared, &mut self.answer, &mut self.lines);
-        let step = if is_full {
-            self.session.open_full(service, self.shared.limits.connections_max, &mut out)
-        } else {
-            self.session.open(service, unix_seconds(), &mut out)
+        let step = match refusal {
+            Some(refusal) => self.session.refuse(service, refusal, &mut out),
+            None => self.session.open(service, unix_seconds(), &mut out),
         };
         self.apply_step(step)?;
 
@@ -108,7 +109,8 @@ impl Driver<'_> {
     fn apply_step(&mut self, step: Step) -> Result<(), CloseReason> {
         if let Some(reason) = step.refusal {
             let peer = self.connection.peer;
-            self.shared.warn(CloseReason::BadInput, format_args!("{peer} refused: {reason}"));
+            let kind = LogKind::Closed(CloseReason::BadInput);
+            self.shared.warn(kind, format_args!("{peer} refused: {reason}"));
         }
         if !self.shared.commit(&mut self.lines) {
             return Err(CloseReason::Stopped);

@@ -5,7 +5,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
@@ -13,7 +13,7 @@ use std::time::Instant;
 use slab::Slab;
 use socket2::SockRef;
 
-use crate::conn::CloseReason;
+use crate::conn::admission::{Admissions, Refusal};
 use crate::conn::deadlines::Tick;
 use crate::conn::log_throttle::{LogKind, LogThrottle};
 use crate::journal::{Journal, unwritten_at_end};
@@ -78,6 +78,14 @@ pub(super) enum MainEvent {
     Drained,
 }
 
+/// The open connections.
+struct Open {
+    connections: Slab<Arc<Connection>>,
+    /// Of the connections, those that are refused.
+    refusals: usize,
+    admissions: Admissions,
+}
+
 /// What the threads share.
 pub(super) struct Shared {
     pub(super) limits: Limits,
@@ -85,10 +93,9 @@ pub(super) struct Shared {
     pub(super) has_journal: bool,
     /// `None` once it has failed: the result of a second try cannot be trusted.
     journal: Mutex<Option<Journal>>,
-    connections: Mutex<Slab<Arc<Connection>>>,
-    open: AtomicUsize,
-    /// Of the open ones, those that are refused because the server is full.
-    refusals: AtomicUsize,
+    /// Threads that serve no connection.
+    pub(super) own_threads: usize,
+    open: Mutex<Open>,
     draining: AtomicBool,
     log_throttle: Mutex<LogThrottle>,
     events: Sender<MainEvent>,
@@ -96,14 +103,19 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(limits: Limits, mut journal: Journal, events: Sender<MainEvent>) -> Self {
+    pub(super) fn new(
+        limits: Limits,
+        mut journal: Journal,
+        own_threads: usize,
+        events: Sender<MainEvent>,
+    ) -> Self {
+        let admissions = Admissions::new(&limits);
         Self {
             limits,
             has_journal: journal.lines().is_some(),
             journal: Mutex::new(Some(journal)),
-            connections: Mutex::default(),
-            open: AtomicUsize::new(0),
-            refusals: AtomicUsize::new(0),
+            own_threads,
+            open: Mutex::new(Open { connections: Slab::new(), refusals: 0, admissions }),
             draining: AtomicBool::new(false),
             log_throttle: Mutex::new(LogThrottle::new()),
             events,
@@ -112,7 +124,7 @@ impl Shared {
     }
 
     pub(super) fn connections(&self) -> usize {
-        self.open.load(Ordering::SeqCst)
+        lock(&self.open).connections.len()
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -122,7 +134,7 @@ impl Shared {
     /// Ends idle connections, and from now on each connection as soon as it is idle.
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
-        for (_, connection) in lock(&self.connections).iter() {
+        for (_, connection) in &lock(&self.open).connections {
             connection.end_if_idle();
         }
     }
@@ -158,9 +170,9 @@ impl Shared {
         }
     }
 
-    pub(super) fn warn(&self, reason: CloseReason, text: std::fmt::Arguments<'_>) {
+    pub(super) fn warn(&self, kind: LogKind, text: std::fmt::Arguments<'_>) {
         let now = Tick::after(self.started.elapsed());
-        if let Some(suppressed) = lock(&self.log_throttle).admit(LogKind::Closed(reason), now) {
+        if let Some(suppressed) = lock(&self.log_throttle).admit(kind, now) {
             log::warn!("{text}{suppressed}");
         }
     }
@@ -170,37 +182,47 @@ impl Shared {
 pub(super) struct Admission {
     pub(super) connection: Arc<Connection>,
     pub(super) shared: Arc<Shared>,
-    /// It is refused because the server is full.
-    pub(super) is_full: bool,
+    /// Why it is refused, if it is not served.
+    pub(super) refusal: Option<Refusal>,
     index: usize,
 }
 
 impl Admission {
-    pub(super) fn new(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) -> Self {
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    /// Admits a connection, or returns why it is to be refused without a thread.
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> Result<Self, (TcpStream, Refusal)> {
+        let mut open = lock(&shared.open);
+        let refusal = open.admissions.refusal(peer, open.connections.len() - open.refusals);
+        match refusal {
+            Some(refusal) if open.refusals >= shared.limits.refusals_max => return Err((stream, refusal)),
+            Some(_) => open.refusals += 1,
+            None => open.admissions.add(peer),
+        }
         let connection = Arc::new(Connection { stream, peer, phase: AtomicU8::new(IDLE) });
-        let refusals = shared.refusals.load(Ordering::SeqCst);
-        let served = shared.open.fetch_add(1, Ordering::SeqCst) - refusals;
-        let is_full = served >= shared.limits.connections_max;
-        shared.refusals.fetch_add(usize::from(is_full), Ordering::SeqCst);
-        let index = lock(&shared.connections).insert(connection.clone());
+        let index = open.connections.insert(connection.clone());
+        drop(open);
         // Either `drain` has seen it in the list, or this sees that the server drains.
         if shared.is_draining() {
             connection.end_if_idle();
         }
-        Self { connection, shared: shared.clone(), is_full, index }
+        Ok(Self { connection, shared: shared.clone(), refusal, index })
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let Self { shared, .. } = self;
-        lock(&shared.connections).try_remove(self.index);
-        // In this order: `new` must not find fewer open than refused.
-        shared.refusals.fetch_sub(usize::from(self.is_full), Ordering::SeqCst);
-        if shared.open.fetch_sub(1, Ordering::SeqCst) == 1 && shared.is_draining() {
+        let mut open = lock(&self.shared.open);
+        open.connections.try_remove(self.index);
+        match self.refusal {
+            Some(_) => open.refusals -= 1,
+            None => open.admissions.remove(self.connection.peer),
+        }
+        if open.connections.is_empty() && self.shared.is_draining() {
             // The receiver is gone only when the process is about to be.
-            let _ = shared.events.send(MainEvent::Drained);
+            let _ = self.shared.events.send(MainEvent::Drained);
         }
     }
 }
@@ -212,6 +234,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
     use std::sync::mpsc;
 
     use super::*;
@@ -237,10 +261,72 @@ mod tests {
     fn a_journal_that_has_failed_is_not_tried_again() {
         let (events, received) = mpsc::channel();
         let journal = Journal::to(Box::new(Forgetful { syncs: 0 }), Ack::Synced);
-        let shared = Shared::new(Limits::default(), journal, events);
+        let shared = Shared::new(Limits::default(), journal, 0, events);
         assert!(!shared.commit(&mut b"lost\n".to_vec()));
         assert!(!shared.commit(&mut b"after it\n".to_vec()));
         assert!(matches!(received.try_recv(), Ok(MainEvent::JournalFailed(_))));
         assert!(received.try_recv().is_err(), "the failure is reported once");
+    }
+
+    fn shared(limits: Limits) -> Arc<Shared> {
+        Arc::new(Shared::new(limits, Journal::none(), 0, mpsc::channel().0))
+    }
+
+    /// Both sides of a connection.
+    fn connect() -> (TcpStream, TcpStream, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, address) = listener.accept().unwrap();
+        (peer, stream, address)
+    }
+
+    fn admit(shared: &Arc<Shared>) -> Result<Admission, Refusal> {
+        let (_, stream, address) = connect();
+        Admission::new(shared, stream, address).map_err(|(_, refusal)| refusal)
+    }
+
+    #[test]
+    fn refused_connections_take_no_place_of_served_ones() {
+        let shared = shared(Limits { connections_max: 2, refusals_max: 2, ..Limits::default() });
+        let served: Vec<Admission> = (0..2).map(|_| admit(&shared).unwrap()).collect();
+        assert!(served.iter().all(|admission| admission.refusal.is_none()));
+        let refused: Vec<Admission> = (0..2).map(|_| admit(&shared).unwrap()).collect();
+        assert!(refused.iter().all(|admission| admission.refusal == Some(Refusal::Full(2))));
+        assert_eq!(admit(&shared).err(), Some(Refusal::Full(2)), "it is refused without a thread");
+        drop(served);
+        let next: Vec<Admission> = (0..2).map(|_| admit(&shared).unwrap()).collect();
+        assert!(next.iter().all(|admission| admission.refusal.is_none()));
+        drop(next);
+        drop(refused);
+        assert_eq!(shared.connections(), 0);
+    }
+
+    #[test]
+    fn a_source_has_as_many_connections_as_it_may() {
+        let limits = Limits { connections_per_source_max: Some(1), refusals_max: 1, ..Limits::default() };
+        let shared = shared(limits);
+        let served = admit(&shared).unwrap();
+        let refused = admit(&shared).unwrap();
+        assert_eq!((served.refusal, refused.refusal), (None, Some(Refusal::SourceFull(1))));
+        assert_eq!(admit(&shared).err(), Some(Refusal::SourceFull(1)));
+        drop(refused);
+        assert!(admit(&shared).unwrap().refusal.is_some());
+        drop(served);
+        assert!(admit(&shared).unwrap().refusal.is_none());
+    }
+
+    #[test]
+    fn draining_does_not_end_a_connection_whose_bytes_wait() {
+        let shared = shared(Limits::default());
+        let (mut peer, stream, address) = connect();
+        let Ok(admission) = Admission::new(&shared, stream, address) else { panic!("it is refused") };
+        peer.write_all(b"x").unwrap();
+        // The byte has arrived.
+        assert_eq!(admission.connection.stream.peek(&mut [0]).unwrap(), 1);
+        shared.drain();
+        assert!(!admission.connection.is_ended(), "its byte is not read yet");
+        let _ = (&admission.connection.stream).read(&mut [0]).unwrap();
+        shared.drain();
+        assert!(admission.connection.is_ended());
     }
 }

@@ -1,0 +1,153 @@
+//! Failures of accept, injected one by one, and a process that is out of descriptors.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use crate::common::{MODELS, Serve, Server, eventually, frame, has_no_strace};
+
+/// The system calls around one that waits for a connection or pauses.
+const CALLS: &str = "trace=accept4,epoll_wait,clock_nanosleep";
+
+/// Starts a server whose first `failures` accepts fail with `error`, and exchanges a message with a peer that has
+/// connected before them. Returns the names of the system calls between the first failure and the last, by the
+/// thread that accepts; those that wait have a `+`.
+fn calls_while_accept_fails(trace: &Path, model: &str, error: &str, failures: usize) -> Vec<String> {
+    let inject = format!("inject=accept4:error={error}:when=1..{failures}");
+    let options = ["-e", CALLS, "-e", &inject];
+    let server = Serve::traced(trace, &options, &format!("message=0 --model {model}")).start();
+    let mut peer = server.connect("message");
+    peer.exchange("accepted in the end");
+    server.stop_cleanly();
+    let text = fs::read_to_string(trace).unwrap();
+    let failed: Vec<&str> = text.lines().filter(|line| line.contains("(INJECTED)")).collect();
+    assert_eq!(failed.len(), failures, "{error}, {model}:\n{text}");
+    assert!(failed.iter().all(|line| line.contains(error)), "{text}");
+    let (thread, _) = failed[0].split_once(' ').unwrap();
+    let mut calls: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(thread)?.trim_start().split_once('('))
+        .filter(|(name, _)| name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_'))
+        .map(|(name, rest)| {
+            let waits = name == "clock_nanosleep" || (name == "epoll_wait" && !rest.contains(", 0)"));
+            if rest.contains("(INJECTED)") {
+                "failure".into()
+            } else {
+                format!("{}{name}", if waits { "+" } else { "" })
+            }
+        })
+        .collect();
+    calls.drain(..calls.iter().position(|call| call == "failure").unwrap());
+    calls.truncate(calls.iter().rposition(|call| call == "failure").unwrap() + 1);
+    calls
+}
+
+fn waits(call: &String) -> bool {
+    call.starts_with('+')
+}
+
+#[test]
+fn accepting_pauses_while_descriptors_or_memory_are_short_and_the_waiting_peer_is_served_after_that() {
+    const FAILURES: usize = 5;
+    if has_no_strace() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("trace");
+    for model in MODELS {
+        for error in ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"] {
+            let calls = calls_while_accept_fails(&trace, model, error, FAILURES);
+            for between in calls[1..].split_inclusive(|call| call == "failure") {
+                assert!(between.iter().any(waits), "{error}, {model}: it spins: {calls:?}");
+                assert!(between.len() <= 5, "{error}, {model}: {calls:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_fails_before_it_is_accepted_does_not_delay_the_next() {
+    if has_no_strace() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("trace");
+    for model in MODELS {
+        for error in [
+            "ECONNABORTED",
+            "EPROTO",
+            "EINTR",
+            "ENETDOWN",
+            "ENOPROTOOPT",
+            "EHOSTDOWN",
+            "ENONET",
+            "EHOSTUNREACH",
+            "EOPNOTSUPP",
+            "ENETUNREACH",
+            "EPERM",
+        ] {
+            let calls = calls_while_accept_fails(&trace, model, error, 5);
+            assert!(!calls.iter().any(waits), "{error}, {model}: it waits: {calls:?}");
+        }
+    }
+}
+
+#[test]
+fn accepting_that_does_nothing_but_fail_does_not_spin() {
+    /// As in the limits of the server.
+    const IN_A_ROW_MAX: usize = 256;
+    if has_no_strace() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("trace");
+    for model in MODELS {
+        let calls = calls_while_accept_fails(&trace, model, "EPERM", IN_A_ROW_MAX + 5);
+        let mut failures = calls[1..].split_inclusive(|call| call == "failure");
+        let first = failures.by_ref().take(IN_A_ROW_MAX - 1).flatten();
+        assert!(!first.into_iter().any(waits), "{model}: {calls:?}");
+        for between in failures {
+            assert!(between.iter().any(waits), "{model}: it spins: {calls:?}");
+        }
+    }
+}
+
+/// Leaves the process no descriptor to open.
+fn take_free_descriptors(server: &Server) {
+    let pid = Pid::from_raw(server.pid().try_into().unwrap());
+    let is_open = |number: &u64| Path::new(&format!("/proc/{}/fd/{number}", server.pid())).exists();
+    let first_free = (0..).find(|number| !is_open(number));
+    prlimit(pid, Resource::Nofile, Rlimit { current: first_free, maximum: first_free }).unwrap();
+}
+
+#[test]
+fn a_freed_descriptor_serves_the_next_waiting_peer() {
+    for model in MODELS {
+        let server = Server::start(&format!("message=0 --model {model}"));
+        let mut inside = server.connect("message");
+        inside.exchange("inside");
+        take_free_descriptors(&server);
+        // A thread that waits in accept has a descriptor for the next connection already.
+        let reserved = (model == "threads").then(|| {
+            let mut peer = server.connect("message");
+            peer.exchange("with the reserved descriptor");
+            peer
+        });
+        // Both are in the backlog, and send nothing more after this.
+        let mut waiting = [server.connect("message"), server.connect("message")];
+        waiting.iter_mut().for_each(|peer| peer.send(frame("waiting")));
+        server.wait_for_log("accepting is paused: Too many open files");
+        inside.exchange("still there");
+        waiting.iter_mut().for_each(|peer| peer.assert_silent());
+        drop(inside);
+        let [mut first, mut second] = waiting;
+        first.receive_acknowledgement();
+        second.assert_silent();
+        drop(first);
+        second.receive_acknowledgement();
+        drop((second, reserved));
+        eventually("all are closed", || (crate::open_descriptors(&server) <= 16).then_some(()));
+        server.stop_cleanly();
+    }
+}
