@@ -40,7 +40,10 @@ impl Server {
         let record = NamedTempFile::new().unwrap();
         let stream = server.listen(anywhere(), Box::new(Message::new(1024))).unwrap();
         let datagram = server.bind(anywhere(), Box::new(Month)).unwrap();
-        server.set_journal(Journal::to(Box::new(open_file(record.path()).unwrap()), Ack::Written));
+        server.set_journal(Journal::to(
+            Box::new(open_file(record.path(), Ack::Written).unwrap()),
+            Ack::Written,
+        ));
         let watchdog = Watchdog::start("the server does not get what the peers send");
         Self { turned: server, stream, datagram, allocated: AllocationInfo::default(), record, watchdog }
     }

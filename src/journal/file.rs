@@ -1,106 +1,192 @@
-//! Opening a journal file, and removing the incomplete line that a crash can leave at its end.
+//! Opening a journal file: the lock, the incomplete line that a crash can leave at its end, and what must be on disk
+//! before the first message is.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::net::SocketAddr;
-use std::path::Path;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
-/// Opens the file at `path` for appending, and creates it if it does not exist. An incomplete last line, which a
-/// crash can leave, is removed: its message was not acknowledged.
+use crate::journal::{Ack, lock, torn_line};
+
+/// Opens the file at `path` for appending, and creates it if it does not exist. This process is its only writer from
+/// now on: it holds a lock until it ends, or closes any descriptor of the file. An incomplete last line, which a crash
+/// can leave, is removed: its message was not acknowledged. With [`Ack::Synced`], the entry of the file in its
+/// directory is on disk when this returns.
 ///
 /// # Errors
-/// The file cannot be opened, read or truncated, or it ends in text that is not the beginning of a journal line:
-/// then it is not a journal, and is not changed.
-pub fn open_file(path: &Path) -> io::Result<File> {
-    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-    if file.metadata()?.is_file() {
-        remove_torn_line(&mut file)?;
-    }
-    Ok(file)
-}
-
-fn remove_torn_line(file: &mut File) -> io::Result<()> {
-    let bytes = file.seek(SeekFrom::End(0))?;
-    let mut end = bytes;
-    let mut block = [0; 4096];
-    while end > 0 {
-        let start = end.saturating_sub(block.len() as u64);
-        let part = &mut block[..usize::try_from(end - start).expect("at most a block")];
-        file.seek(SeekFrom::Start(start))?;
-        file.read_exact(part)?;
-        if let Some(index) = part.iter().rposition(|byte| *byte == b'\n') {
-            end = start + index as u64 + 1;
-            break;
+/// The file cannot be opened, read, truncated or synced; another process has the lock; or the file ends in text that
+/// is not the beginning of a journal line: then it is not a journal, and is not changed.
+pub fn open_file(path: &Path, ack: Ack) -> io::Result<File> {
+    loop {
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Ok(file);
         }
-        end = start;
-    }
-    if end == bytes {
-        return Ok(());
-    }
-    let mut beginning = Vec::new();
-    file.seek(SeekFrom::Start(end))?;
-    (&*file).take(PEER_BYTES_MAX).read_to_end(&mut beginning)?;
-    if !begins_a_line(&String::from_utf8_lossy(&beginning)) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "its last line is incomplete and is not a line of a journal",
-        ));
-    }
-    log::warn!("the last line of the journal was incomplete: its {} bytes are removed", bytes - end);
-    file.set_len(end)
-}
-
-/// Whether `beginning` can be that of a journal line, `[peer-address:port] `.
-fn begins_a_line(beginning: &str) -> bool {
-    let Some(text) = beginning.strip_prefix('[') else { return false };
-    if let Some((peer, _)) = text.split_once("] ") {
-        return peer.parse::<SocketAddr>().is_ok();
-    }
-    match text.strip_suffix(']') {
-        Some(peer) if !peer.starts_with('[') => peer.parse::<SocketAddr>().is_ok(),
-        _ => text.chars().all(|it| it.is_ascii_hexdigit() || ".:%[]".contains(it)),
+        let mut opened = DiskFile { file, directory: directory(path) };
+        prepare(&mut opened, ack)?;
+        // Another process may have renamed it between opening and locking.
+        if is_at(&opened.file, path) {
+            return Ok(opened.file);
+        }
     }
 }
 
-/// An upper bound on the bytes of a peer address with its brackets.
-const PEER_BYTES_MAX: u64 = 80;
+/// Whether `file` is what `path` names.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(file), Ok(path)) => identity(file) == identity(path),
+        _ => false,
+    }
+}
+
+fn directory(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.into(),
+        _ => ".".into(),
+    }
+}
+
+/// What opening does to a file, so that a test can see the order.
+pub(super) trait JournalFile {
+    /// See [`lock::lock`].
+    fn lock(&mut self) -> io::Result<()>;
+    /// The length.
+    fn bytes(&mut self) -> io::Result<u64>;
+    /// Fills `buffer` from `offset` on.
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+    /// Removes everything after `bytes`.
+    fn truncate(&mut self, bytes: u64) -> io::Result<()>;
+    /// Returns when its content and its length are on disk.
+    fn sync(&mut self) -> io::Result<()>;
+    /// Returns when its entry in its directory is on disk.
+    fn sync_directory(&mut self) -> io::Result<()>;
+}
+
+/// Makes a file ready for the first line. Nothing of it is read or changed before it is locked.
+fn prepare(file: &mut impl JournalFile, ack: Ack) -> io::Result<()> {
+    file.lock()?;
+    if torn_line::remove(file)? {
+        // Or a crash could bring the torn line back, in front of lines that were appended meanwhile.
+        file.sync()?;
+    }
+    if ack == Ack::Synced {
+        file.sync_directory().map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("cannot sync its directory, as --ack synced requires: {error}"),
+            )
+        })?;
+    }
+    Ok(())
+}
+
+struct DiskFile {
+    file: File,
+    directory: PathBuf,
+}
+
+impl JournalFile for DiskFile {
+    fn lock(&mut self) -> io::Result<()> {
+        lock::lock(&self.file)
+    }
+
+    fn bytes(&mut self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
+    fn truncate(&mut self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    fn sync_directory(&mut self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
+    }
+}
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::journal::Sink;
 
-    #[test]
-    fn an_incomplete_last_line_is_removed_and_complete_lines_stay() {
-        let directory = tempfile::tempdir().unwrap();
-        let long = format!("{}\n", "x".repeat(9000));
-        for (before, after) in [
-            (String::new(), String::new()),
-            ("one\ntwo\n".into(), "one\ntwo\n".into()),
-            ("one\n[127.0.".into(), "one\n".into()),
-            ("[".into(), String::new()),
-            ("[127.0.0.1:80]".into(), String::new()),
-            ("[[::1]:80] to".into(), String::new()),
-            (format!("{long}[10.0.0.1:80] {}", "ä".repeat(9000)), long.clone()),
-            (format!("{long}[10.0.0.1:8] {}", "ä".repeat(9000)), long.clone()),
-        ] {
-            let path = directory.path().join("journal");
-            std::fs::write(&path, &before).unwrap();
-            Sink::write(&mut open_file(&path).unwrap(), b"new\n").unwrap();
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{after}new\n"));
+    /// A file in memory that lists what is done to it.
+    #[derive(Default)]
+    pub(in crate::journal) struct Listed {
+        pub(in crate::journal) content: Vec<u8>,
+        pub(in crate::journal) calls: Vec<String>,
+        pub(in crate::journal) is_locked_elsewhere: bool,
+    }
+
+    impl JournalFile for Listed {
+        fn lock(&mut self) -> io::Result<()> {
+            self.calls.push("lock".into());
+            if self.is_locked_elsewhere { Err(io::ErrorKind::ResourceBusy.into()) } else { Ok(()) }
+        }
+
+        fn bytes(&mut self) -> io::Result<u64> {
+            self.calls.push("read".into());
+            Ok(self.content.len() as u64)
+        }
+
+        fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            let start = usize::try_from(offset).unwrap();
+            buffer.copy_from_slice(&self.content[start..start + buffer.len()]);
+            Ok(())
+        }
+
+        fn truncate(&mut self, bytes: u64) -> io::Result<()> {
+            self.calls.push(format!("truncate {bytes}"));
+            self.content.truncate(usize::try_from(bytes).unwrap());
+            Ok(())
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            self.calls.push("sync".into());
+            Ok(())
+        }
+
+        fn sync_directory(&mut self) -> io::Result<()> {
+            self.calls.push("sync directory".into());
+            Ok(())
         }
     }
 
     #[test]
-    fn a_file_that_is_not_a_journal_is_not_changed() {
-        let directory = tempfile::tempdir().unwrap();
-        for text in
-            ["notes without a line break", "one\ntwo", "[1, 2, 3]", "# notes\n[section]", "[1]", "[a] b"]
+    fn a_file_is_locked_before_it_is_read_and_its_cut_and_its_entry_are_synced() {
+        let torn = b"[1.2.3.4:5] old\n[1.2.".to_vec();
+        for (content, ack, calls) in [
+            (torn.clone(), Ack::Written, vec!["lock", "read", "truncate 16", "sync"]),
+            (torn, Ack::Synced, vec!["lock", "read", "truncate 16", "sync", "sync directory"]),
+            (Vec::new(), Ack::Written, vec!["lock", "read"]),
+            (Vec::new(), Ack::Synced, vec!["lock", "read", "sync directory"]),
+        ] {
+            let mut file = Listed { content, ..Listed::default() };
+            prepare(&mut file, ack).unwrap();
+            assert_eq!(file.calls, calls);
+        }
+    }
+
+    #[test]
+    fn a_file_that_another_process_writes_to_is_neither_read_nor_cut() {
+        let content = b"[1.2.3.4:5] half of a li".to_vec();
+        let mut file = Listed { content, is_locked_elsewhere: true, ..Listed::default() };
+        assert_eq!(prepare(&mut file, Ack::Synced).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+        assert_eq!(file.calls, ["lock"]);
+    }
+
+    #[test]
+    fn the_directory_of_a_file_is_what_its_path_says() {
+        for (path, expected) in
+            [("journal", "."), ("/journal", "/"), ("a/b", "a"), ("/var/log/j", "/var/log")]
         {
-            let path = directory.path().join("notes");
-            std::fs::write(&path, text).unwrap();
-            assert_eq!(open_file(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+            assert_eq!(directory(Path::new(path)), Path::new(expected), "{path}");
         }
     }
 }

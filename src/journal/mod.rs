@@ -5,8 +5,11 @@
 //! line is defined by [`Output::record`](crate::service::Output::record), where lines go by a [`Sink`].
 
 pub mod escape;
-pub(crate) mod file;
+mod file;
+mod lock;
+mod pipe;
 pub(crate) mod sink;
+mod torn_line;
 
 use std::io;
 

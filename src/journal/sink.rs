@@ -1,19 +1,21 @@
 //! Where the journal is written to, opened so that writing never waits.
 //!
-//! A pipe or a terminal without a reader would otherwise stop the loop for every peer. Setting it non-blocking
-//! would do so for every process that shares it, such as the user's shell. So pipes and terminals are opened a
-//! second time, and sockets are written to with a flag. Regular files take what they are given.
+//! A pipe or a terminal that is not read would otherwise stop the loop for every peer. Pipes and terminals are opened a
+//! second time, if possible (see `pipe.rs`), and sockets are written to with a flag. Regular files take what they are
+//! given, and are locked (see `lock.rs`).
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileTypeExt;
+use std::path::PathBuf;
 
 use socket2::SockRef;
 
 use crate::journal::file::open_file;
+use crate::journal::pipe::{self, Reopened, SharedPipe, open_nonblocking};
+use crate::journal::{Ack, lock};
 
 /// Where lines are written.
 pub trait Sink: Send {
@@ -39,8 +41,10 @@ impl Sink for File {
 
     fn sync(&mut self) -> io::Result<()> {
         match self.sync_data() {
-            // A pipe or a terminal has nothing that could be lost.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            // A pipe or a terminal has nothing that could be lost. A file has.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput && !self.metadata()?.is_file() => {
+                Ok(())
+            }
             other => other,
         }
     }
@@ -79,15 +83,20 @@ impl fmt::Display for JournalTarget {
 
 /// The open journal of the program.
 #[derive(Debug)]
-pub(crate) struct JournalSink {
-    file: File,
-    is_socket: bool,
+pub(crate) enum JournalSink {
+    /// What never makes a writer wait: a regular file, a device, or what was opened to be non-blocking.
+    File(File),
+    /// Written to with a flag.
+    Socket(File),
+    /// A pipe that is shared with other processes.
+    Pipe(SharedPipe),
 }
 
 impl JournalSink {
     /// Whether what is written to it can survive a loss of power: a pipe or a terminal does not.
     pub(crate) fn survives(&self) -> bool {
-        let kind = self.file.metadata().map(|metadata| metadata.file_type());
+        let Self::File(file) = self else { return false };
+        let kind = file.metadata().map(|metadata| metadata.file_type());
         kind.is_ok_and(|kind| kind.is_file() || kind.is_block_device())
     }
 }
@@ -95,52 +104,61 @@ impl JournalSink {
 /// Opens the journal; `None` for none.
 ///
 /// # Errors
-/// It cannot be opened, or it is a named pipe without a reader.
-pub(crate) fn open(target: &JournalTarget) -> io::Result<Option<JournalSink>> {
-    let file = match target {
-        JournalTarget::None => return Ok(None),
-        JournalTarget::Stdout => reopen_stdout()?,
+/// It cannot be opened, another process writes to the file, or it is a named pipe without a reader.
+pub(crate) fn open(target: &JournalTarget, ack: Ack) -> io::Result<Option<JournalSink>> {
+    match target {
+        JournalTarget::None => Ok(None),
+        JournalTarget::Stdout => open_stdout().map(Some),
         JournalTarget::File(path) => match fs::metadata(path) {
             Ok(metadata) if metadata.file_type().is_fifo() || metadata.file_type().is_char_device() => {
-                open_nonblocking(path)?
+                open_nonblocking(path).map(|file| Some(JournalSink::File(file)))
             }
-            Ok(_) | Err(_) => open_file(path)?,
+            Ok(_) | Err(_) => open_file(path, ack).map(|file| Some(JournalSink::File(file))),
         },
-    };
-    let is_socket = file.metadata()?.file_type().is_socket();
-    Ok(Some(JournalSink { file, is_socket }))
+    }
 }
 
-fn reopen_stdout() -> io::Result<File> {
+fn open_stdout() -> io::Result<JournalSink> {
     let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let kind = stdout.metadata()?.file_type();
-    // A regular file is not opened again: writing would begin at its start.
-    if !kind.is_fifo() && !kind.is_char_device() {
-        return Ok(stdout);
+    if kind.is_socket() {
+        return Ok(JournalSink::Socket(stdout));
     }
-    Ok(open_nonblocking("/proc/self/fd/1".as_ref()).unwrap_or(stdout))
-}
-
-fn open_nonblocking(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+    if kind.is_fifo() || kind.is_char_device() {
+        return pipe::reopen(stdout).map(|reopened| match reopened {
+            Reopened::File(file) => JournalSink::File(file),
+            Reopened::Pipe(pipe) => JournalSink::Pipe(pipe),
+        });
+    }
+    // A regular file is not opened again: writing would begin at its start.
+    lock::lock(&stdout)?;
+    Ok(JournalSink::File(stdout))
 }
 
 impl Sink for JournalSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.is_socket {
-            SockRef::from(&self.file).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
-        } else {
-            Sink::write(&mut self.file, bytes)
+        match self {
+            Self::File(file) => Sink::write(file, bytes),
+            Self::Socket(socket) => {
+                SockRef::from(&*socket).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+            }
+            Self::Pipe(pipe) => pipe.write(bytes),
         }
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file.sync()
+        match self {
+            Self::File(file) => file.sync(),
+            Self::Socket(_) | Self::Pipe(_) => Ok(()),
+        }
     }
 }
 
 impl AsFd for JournalSink {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        match self {
+            Self::File(file) | Self::Socket(file) => file.as_fd(),
+            Self::Pipe(pipe) => pipe.as_fd(),
+        }
     }
 }

@@ -2,7 +2,11 @@
 
 use std::io::Read;
 use std::net::SocketAddr;
+<<<<<<< HEAD
 use std::path::Path;
+=======
+use std::os::unix::process::CommandExt;
+>>>>>>> f63235c (journal: lock the file before it is read or cut, and never wait for a pipe)
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -75,6 +79,21 @@ impl Serve {
     pub(crate) fn with_broken_log(mut self) -> Self {
         self.after_ready = LogReader::Closes;
         self
+    }
+
+    /// Starts it as another user. Only root can.
+    pub(crate) fn as_user(mut self, user: u32) -> Self {
+        self.command.uid(user).gid(user);
+        self
+    }
+
+    /// Starts it and returns what is left of it: it cannot serve.
+    pub(crate) fn fail(mut self) -> Exit {
+        let child = self.command.spawn().expect("the program can be started");
+        let output = super::wait_with_output(child);
+        let [log, journal] =
+            [output.stderr, output.stdout].map(|text| String::from_utf8_lossy(&text).into_owned());
+        Exit { status: output.status, log, journal }
     }
 
     /// Starts it and waits until it is ready.

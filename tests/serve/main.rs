@@ -12,6 +12,8 @@ mod common;
 
 mod accepting;
 mod journal;
+mod journal_file;
+mod journal_of_another_user;
 mod limits;
 mod log;
 mod services;
