@@ -10,6 +10,7 @@ impl<N: Net> EventLoop<N> {
     /// Writes the journal, then sends the answers. The order of these two is the promise that an acknowledged
     /// message is in the journal; nothing else sends answers.
     pub(super) fn commit_and_send(&mut self) -> Result<(), LoopError> {
+        let has_lines = self.journal.unwritten_bytes() > 0;
         let committed = match self.journal.commit() {
             Ok(committed) => committed,
             Err(error) => {
@@ -17,6 +18,9 @@ impl<N: Net> EventLoop<N> {
                 return Err(LoopError::Journal(error));
             }
         };
+        if has_lines {
+            self.journal.check_place(self.now);
+        }
         // Where acknowledgements do not wait for it, the journal can be far behind all the same.
         if committed == Committed::All && !self.journal_is_behind() && !self.held.is_empty() {
             self.release_held();

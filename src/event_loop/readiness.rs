@@ -22,7 +22,12 @@ impl<N: Net> EventLoop<N> {
                         socket.ready = true;
                     }
                 }
-                Source::Stop => self.stop(),
+                Source::Stop => {
+                    self.stop();
+                    if self.net.was_reopen_requested() {
+                        self.journal.reopen();
+                    }
+                }
                 // The journal is written to once per turn anyway, and a timer has only to end the wait.
                 Source::Journal | Source::Timer => {}
             }

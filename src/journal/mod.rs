@@ -8,10 +8,13 @@ pub mod escape;
 mod file;
 mod lock;
 mod pipe;
+mod regular_file;
 pub(crate) mod sink;
 mod torn_line;
 
 use std::io;
+
+use crate::conn::deadlines::Tick;
 
 pub use file::open_file;
 pub use sink::Sink;
@@ -44,19 +47,31 @@ pub struct Journal {
     lines: Vec<u8>,
     /// Of `lines`, how many bytes are written.
     written: usize,
+    should_reopen: bool,
+    /// When it was last checked whether the file is in place, and whether it was.
+    checked_at: Tick,
+    was_in_place: bool,
 }
 
 impl Journal {
     /// A journal that is written to `sink`.
     #[must_use]
     pub fn to(sink: Box<dyn Sink>, ack: Ack) -> Self {
-        Self { sink: Some(sink), ack, lines: Vec::new(), written: 0 }
+        Self { sink: Some(sink), ack, ..Self::none() }
     }
 
     /// No journal: nothing is written.
     #[must_use]
     pub fn none() -> Self {
-        Self { sink: None, ack: Ack::Received, lines: Vec::new(), written: 0 }
+        Self {
+            sink: None,
+            ack: Ack::Received,
+            lines: Vec::new(),
+            written: 0,
+            should_reopen: false,
+            checked_at: Tick::default(),
+            was_in_place: true,
+        }
     }
 
     /// The buffer that lines are appended to; `None` without a journal.
@@ -76,15 +91,57 @@ impl Journal {
         self.lines.capacity()
     }
 
-    /// Writes the lines of the buffer. Without any, it costs a comparison.
+    /// Makes the next commit open the path of the journal again, after a rename for example. No line is divided between
+    /// the two files.
+    pub fn reopen(&mut self) {
+        self.should_reopen = true;
+    }
+
+    /// Logs, at most once a second, that the file was renamed, deleted or replaced since the last call.
+    pub fn check_place(&mut self, now: Tick) {
+        let Some(sink) = &self.sink else { return };
+        if now.ms_since(self.checked_at) < CHECK_INTERVAL_MS {
+            return;
+        }
+        self.checked_at = now;
+        let is_in_place = sink.is_in_place();
+        if self.was_in_place && !is_in_place {
+            log::warn!(
+                "the journal file was renamed, deleted or replaced: messages go to the file that is open until SIGHUP"
+            );
+        }
+        self.was_in_place = is_in_place;
+    }
+
+    /// Writes the lines of the buffer. Without any, it costs two comparisons.
     ///
     /// # Errors
     /// The lines cannot be written or synced. It is final: the journal must not be used again.
     pub fn commit(&mut self) -> io::Result<Committed> {
-        let Some(sink) = &mut self.sink else { return Ok(Committed::All) };
-        if self.lines.is_empty() {
+        if self.lines.is_empty() && !self.should_reopen {
             return Ok(Committed::All);
         }
+        let committed = self.reopen_between_lines().and_then(|()| self.write_lines());
+        if let (Err(_), Some(sink)) = (&committed, &mut self.sink) {
+            sink.remove_torn_line(torn_bytes(&self.lines[..self.written]));
+        }
+        committed
+    }
+
+    fn reopen_between_lines(&mut self) -> io::Result<()> {
+        let Some(sink) = &mut self.sink else { return Ok(()) };
+        if !self.should_reopen || torn_bytes(&self.lines[..self.written]) > 0 {
+            return Ok(());
+        }
+        if self.written > 0 && self.ack == Ack::Synced {
+            sink.sync()?;
+        }
+        self.should_reopen = false;
+        sink.reopen()
+    }
+
+    fn write_lines(&mut self) -> io::Result<Committed> {
+        let Some(sink) = &mut self.sink else { return Ok(Committed::All) };
         while self.written < self.lines.len() {
             match sink.write(&self.lines[self.written..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -102,7 +159,7 @@ impl Journal {
                 Err(error) => return Err(error),
             }
         }
-        if self.ack == Ack::Synced {
+        if self.ack == Ack::Synced && !self.lines.is_empty() {
             sink.sync()?;
         }
         self.lines.clear();
@@ -125,6 +182,14 @@ impl std::fmt::Debug for Journal {
 pub(crate) fn unwritten_at_end() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "it was not writable before the drain timeout")
 }
+
+/// The bytes after the last line break of what was written.
+fn torn_bytes(written: &[u8]) -> usize {
+    written.iter().rev().take_while(|byte| **byte != b'\n').count()
+}
+
+/// Between two checks whether the file is in place, in milliseconds.
+const CHECK_INTERVAL_MS: u32 = 1000;
 
 /// The capacity that the buffer of lines keeps from turn to turn, in bytes.
 const CAPACITY_KEPT_BYTES: usize = 64 * 1024;

@@ -8,14 +8,15 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
 use socket2::SockRef;
 
+use crate::journal::Ack;
 use crate::journal::file::open_file;
 use crate::journal::pipe::{self, Reopened, SharedPipe, open_nonblocking};
-use crate::journal::{Ack, lock};
+use crate::journal::regular_file::RegularFile;
 
 /// Where lines are written.
 pub trait Sink: Send {
@@ -32,6 +33,23 @@ pub trait Sink: Send {
     /// # Errors
     /// Final, as for `write`: after a failure no system promises that a second sync is true.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// Whether it is still what its path names. Otherwise it was renamed, deleted or replaced.
+    fn is_in_place(&self) -> bool {
+        true
+    }
+
+    /// Opens its path again, if it has one and another file is there. If that fails, what is open stays in use.
+    ///
+    /// # Errors
+    /// Final, as for `write`.
+    fn reopen(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Removes the last `torn_bytes` that were written, the beginning of a line, after an error. It is the last call,
+    /// and may do nothing.
+    fn remove_torn_line(&mut self, _torn_bytes: usize) {}
 }
 
 impl Sink for File {
@@ -84,7 +102,9 @@ impl fmt::Display for JournalTarget {
 /// The open journal of the program.
 #[derive(Debug)]
 pub(crate) enum JournalSink {
-    /// What never makes a writer wait: a regular file, a device, or what was opened to be non-blocking.
+    /// A regular file.
+    Regular(RegularFile),
+    /// A device, or what was opened to be non-blocking.
     File(File),
     /// Written to with a flag.
     Socket(File),
@@ -95,9 +115,16 @@ pub(crate) enum JournalSink {
 impl JournalSink {
     /// Whether what is written to it can survive a loss of power: a pipe or a terminal does not.
     pub(crate) fn survives(&self) -> bool {
-        let Self::File(file) = self else { return false };
-        let kind = file.metadata().map(|metadata| metadata.file_type());
-        kind.is_ok_and(|kind| kind.is_file() || kind.is_block_device())
+        match self {
+            Self::Regular(_) => true,
+            Self::File(file) => file.metadata().is_ok_and(|metadata| metadata.file_type().is_block_device()),
+            Self::Socket(_) | Self::Pipe(_) => false,
+        }
+    }
+
+    /// Whether it can be opened again by its path.
+    pub(crate) fn is_reopened(&self) -> bool {
+        matches!(self, Self::Regular(file) if file.has_path())
     }
 }
 
@@ -108,36 +135,56 @@ impl JournalSink {
 pub(crate) fn open(target: &JournalTarget, ack: Ack) -> io::Result<Option<JournalSink>> {
     match target {
         JournalTarget::None => Ok(None),
-        JournalTarget::Stdout => open_stdout().map(Some),
-        JournalTarget::File(path) => match fs::metadata(path) {
-            Ok(metadata) if metadata.file_type().is_fifo() || metadata.file_type().is_char_device() => {
-                open_nonblocking(path).map(|file| Some(JournalSink::File(file)))
-            }
-            Ok(_) | Err(_) => open_file(path, ack).map(|file| Some(JournalSink::File(file))),
-        },
+        JournalTarget::Stdout => open_stdout(ack).map(Some),
+        JournalTarget::File(path) => {
+            let kind = fs::metadata(path).map(|metadata| metadata.file_type());
+            let sink = match kind {
+                Ok(kind) if kind.is_fifo() || kind.is_char_device() => {
+                    JournalSink::File(open_nonblocking(path)?)
+                }
+                Ok(kind) if !kind.is_file() => JournalSink::File(open_file(path, ack)?),
+                Ok(_) | Err(_) => JournalSink::Regular(RegularFile::open(path.clone(), ack)?),
+            };
+            Ok(Some(sink))
+        }
     }
 }
 
-fn open_stdout() -> io::Result<JournalSink> {
+fn open_stdout(ack: Ack) -> io::Result<JournalSink> {
     let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let kind = stdout.metadata()?.file_type();
     if kind.is_socket() {
         return Ok(JournalSink::Socket(stdout));
     }
     if kind.is_fifo() || kind.is_char_device() {
+        if is_null_device(&stdout) {
+            log::warn!(
+                "standard output is /dev/null, or was closed: messages are acknowledged, but not kept"
+            );
+        }
         return pipe::reopen(stdout).map(|reopened| match reopened {
             Reopened::File(file) => JournalSink::File(file),
             Reopened::Pipe(pipe) => JournalSink::Pipe(pipe),
         });
     }
-    // A regular file is not opened again: writing would begin at its start.
-    lock::lock(&stdout)?;
+    if kind.is_file() {
+        return RegularFile::stdout(stdout, ack).map(JournalSink::Regular);
+    }
     Ok(JournalSink::File(stdout))
+}
+
+/// Whether it is `/dev/null`, which a program has as standard output too if it is started without one.
+fn is_null_device(file: &File) -> bool {
+    match (file.metadata(), fs::metadata("/dev/null")) {
+        (Ok(file), Ok(null)) => file.rdev() == null.rdev(),
+        _ => false,
+    }
 }
 
 impl Sink for JournalSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
+            Self::Regular(file) => file.write(bytes),
             Self::File(file) => Sink::write(file, bytes),
             Self::Socket(socket) => {
                 SockRef::from(&*socket).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
@@ -148,8 +195,29 @@ impl Sink for JournalSink {
 
     fn sync(&mut self) -> io::Result<()> {
         match self {
+            Self::Regular(file) => file.sync(),
             Self::File(file) => file.sync(),
             Self::Socket(_) | Self::Pipe(_) => Ok(()),
+        }
+    }
+
+    fn is_in_place(&self) -> bool {
+        match self {
+            Self::Regular(file) => file.is_in_place(),
+            Self::File(_) | Self::Socket(_) | Self::Pipe(_) => true,
+        }
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        match self {
+            Self::Regular(file) => file.reopen(),
+            Self::File(_) | Self::Socket(_) | Self::Pipe(_) => Ok(()),
+        }
+    }
+
+    fn remove_torn_line(&mut self, torn_bytes: usize) {
+        if let Self::Regular(file) = self {
+            file.remove_torn_line(torn_bytes);
         }
     }
 }
@@ -157,6 +225,7 @@ impl Sink for JournalSink {
 impl AsFd for JournalSink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
+            Self::Regular(file) => file.file().as_fd(),
             Self::File(file) | Self::Socket(file) => file.as_fd(),
             Self::Pipe(pipe) => pipe.as_fd(),
         }

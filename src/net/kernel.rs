@@ -39,6 +39,8 @@ pub struct KernelNet {
     stop_requests: Arc<AtomicU32>,
     #[cfg(feature = "signals")]
     signals: Option<signal_hook_mio::v1_0::Signals>,
+    #[cfg(feature = "signals")]
+    was_reopen_requested: bool,
     #[cfg(feature = "cli")]
     timer: Option<connector::Timer>,
     #[cfg(feature = "cli")]
@@ -89,6 +91,8 @@ impl KernelNet {
             stop_requests: Arc::default(),
             #[cfg(feature = "signals")]
             signals: None,
+            #[cfg(feature = "signals")]
+            was_reopen_requested: false,
             #[cfg(feature = "cli")]
             timer: None,
             #[cfg(feature = "cli")]
@@ -108,6 +112,16 @@ impl KernelNet {
         self.poll.registry().register(&mut signals, token, Interest::READABLE)?;
         self.signals = Some(signals);
         Ok(())
+    }
+
+    /// Turns SIGHUP into requests to open the journal again. It follows [`take_signals`](Self::take_signals).
+    ///
+    /// # Errors
+    /// The signal handler cannot be installed.
+    #[cfg(feature = "signals")]
+    pub fn take_hangups(&mut self) -> io::Result<()> {
+        let signals = self.signals.as_ref().expect("other signals are taken before");
+        signals.add_signal(signal_hook::consts::SIGHUP)
     }
 
     /// Accepts connections from a listener that is open already.
@@ -287,9 +301,17 @@ impl StopRequests for KernelNet {
         let asked = self.stop_requests.swap(0, Ordering::SeqCst);
         #[cfg(feature = "signals")]
         if let Some(signals) = &mut self.signals {
-            return signals.pending().fold(asked, |count, _| count + 1);
+            let (hangups, stops): (Vec<_>, Vec<_>) =
+                signals.pending().partition(|signal| *signal == signal_hook::consts::SIGHUP);
+            self.was_reopen_requested |= !hangups.is_empty();
+            return asked + u32::try_from(stops.len()).unwrap_or(u32::MAX - asked);
         }
         asked
+    }
+
+    #[cfg(feature = "signals")]
+    fn was_reopen_requested(&mut self) -> bool {
+        std::mem::take(&mut self.was_reopen_requested)
     }
 }
 

@@ -112,10 +112,15 @@ pub trait Poller {
     ) -> io::Result<()>;
 }
 
-/// Receives requests to stop, such as SIGTERM.
+/// Receives requests: to stop, such as SIGTERM, and to open the journal again.
 pub trait StopRequests {
     /// The number of requests since the last call. An event with [`Token::STOP`] precedes it.
     fn stop_requests(&mut self) -> u32;
+
+    /// Whether it was requested to open the journal again (SIGHUP) since the last call. The same event precedes it.
+    fn was_reopen_requested(&mut self) -> bool {
+        false
+    }
 }
 
 /// The clocks of a server.

@@ -12,9 +12,16 @@ use crate::server::setup::{OpenSocket, Setup, announce};
 
 pub(super) fn serve(mut setup: Setup) -> Result<(), ServeError> {
     let listening = std::mem::take(&mut setup.listening);
+    #[cfg(feature = "signals")]
+    let is_reopened = setup.journal.as_ref().is_some_and(JournalSink::is_reopened);
     let mut server = event_loop(setup)?;
     #[cfg(feature = "signals")]
-    server.net().take_signals().map_err(failed("install signal handlers"))?;
+    {
+        server.net().take_signals().map_err(failed("install signal handlers"))?;
+        if is_reopened {
+            server.net().take_hangups().map_err(failed("install signal handlers"))?;
+        }
+    }
     announce(&listening);
     server.run().map_err(ServeError::Run)
 }

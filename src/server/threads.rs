@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use procfs::FromRead;
 use procfs::process::Status;
 use rustix::event::{PollFd, PollFlags, poll};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use socket2::SockRef;
 
@@ -46,6 +46,7 @@ use shared::{Admission, MainEvent, Shared};
 /// # Errors
 /// See [`ServeError`].
 pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> {
+    let is_reopened = setup.journal.as_ref().is_some_and(JournalSink::is_reopened);
     let journal = match setup.journal {
         Some(sink) => Journal::to(Box::new(BlockingSink(sink)), setup.ack),
         None => Journal::none(),
@@ -55,7 +56,7 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
     let own_threads = 2 + setup.sockets.len();
     let shared = Arc::new(Shared::new(setup.limits, journal, own_threads, events.clone()));
     let failed = |error: io::Error| ServeError::Start(format!("cannot start a thread: {error}"));
-    forward_signals(events)?;
+    forward_signals(events, is_reopened)?;
     let mut listeners = Vec::new();
     for socket in setup.sockets {
         let shared = shared.clone();
@@ -99,6 +100,18 @@ impl Sink for BlockingSink {
     fn sync(&mut self) -> io::Result<()> {
         self.0.sync()
     }
+
+    fn is_in_place(&self) -> bool {
+        self.0.is_in_place()
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        self.0.reopen()
+    }
+
+    fn remove_torn_line(&mut self, torn_bytes: usize) {
+        self.0.remove_torn_line(torn_bytes);
+    }
 }
 
 /// Returns when the process is to end; threads end with it.
@@ -110,6 +123,7 @@ fn wait_for_end(
     loop {
         match events.recv() {
             Ok(MainEvent::Signal) => break,
+            Ok(MainEvent::Hangup) => shared.reopen_journal(),
             Ok(MainEvent::Drained) => {}
             Ok(MainEvent::JournalFailed(error)) => return Err(LoopError::Journal(error)),
             Err(_) => return Ok(()),
@@ -125,6 +139,7 @@ fn wait_for_end(
     while shared.connections() > 0 {
         match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(MainEvent::Drained) => {}
+            Ok(MainEvent::Hangup) => shared.reopen_journal(),
             Ok(MainEvent::Signal) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 log::warn!("stopped with unfinished connections: {}", shared.connections());
                 break;
@@ -135,12 +150,16 @@ fn wait_for_end(
     shared.check_journal_is_idle().map_err(LoopError::Journal)
 }
 
-fn forward_signals(events: Sender<MainEvent>) -> Result<(), ServeError> {
+fn forward_signals(events: Sender<MainEvent>, hangups: bool) -> Result<(), ServeError> {
     let failed = |error: io::Error| ServeError::Start(format!("cannot install signal handlers: {error}"));
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    if hangups {
+        signals.add_signal(SIGHUP).map_err(failed)?;
+    }
     spawn("signals", THREAD_STACK_BYTES, move || {
-        for _ in signals.forever() {
-            if events.send(MainEvent::Signal).is_err() {
+        for signal in signals.forever() {
+            let event = if signal == SIGHUP { MainEvent::Hangup } else { MainEvent::Signal };
+            if events.send(event).is_err() {
                 return;
             }
         }

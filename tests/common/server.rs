@@ -2,11 +2,8 @@
 
 use std::io::Read;
 use std::net::SocketAddr;
-<<<<<<< HEAD
-use std::path::Path;
-=======
 use std::os::unix::process::CommandExt;
->>>>>>> f63235c (journal: lock the file before it is read or cut, and never wait for a pipe)
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};

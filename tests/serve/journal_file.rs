@@ -2,8 +2,10 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::path::Path;
+use std::thread;
 
-use crate::common::{MODELS, Serve};
+use crate::common::{MODELS, Peer, Serve, Signal, eventually, frame};
 
 #[test]
 fn a_second_server_on_the_same_journal_is_refused_and_changes_nothing() {
@@ -35,5 +37,166 @@ fn a_second_server_on_the_same_journal_is_refused_and_changes_nothing() {
             let after = fs::read_to_string(&path).unwrap();
             assert!(after.ends_with("] first\n"), "only then the unfinished line is removed: {after}");
         }
+    }
+}
+
+#[test]
+fn a_reopened_journal_loses_no_message_and_doubles_none() {
+    const ROTATIONS: usize = 5;
+    for model in MODELS {
+        for ack in ["received", "written", "synced"] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("journal");
+            let server = Serve::new("message=0 --model").arg(model).arg("--ack").arg(ack);
+            let server = server.arg("--journal").arg(&path).start();
+            let mut sender = server.connect("message");
+            let mut receiver = Peer::on(sender.stream.try_clone().unwrap());
+            let sending =
+                thread::spawn(move || (0..).all(|sent| sender.try_send(&frame(format!("{sent}"))).is_ok()));
+            let mut acknowledged = 0;
+            for rotation in 0..ROTATIONS {
+                (0..200).for_each(|_| receiver.receive_acknowledgement());
+                acknowledged += 200;
+                fs::rename(&path, directory.path().join(format!("old {rotation}"))).unwrap();
+                server.signal(Signal::HUP);
+                // The file is there once it is open, and messages go on.
+                let mut wait = || {
+                    receiver.receive_acknowledgement();
+                    acknowledged += 1;
+                    path.exists().then_some(())
+                };
+                eventually("the journal is opened again", &mut wait);
+            }
+            receiver.half_close();
+            drop(receiver);
+            sending.join().unwrap();
+            server.stop_cleanly();
+            let files = (0..ROTATIONS).map(|rotation| directory.path().join(format!("old {rotation}")));
+            let recorded: Vec<String> = files.chain([path]).flat_map(|path| messages(&path)).collect();
+            assert!(recorded.len() >= acknowledged, "{} of {acknowledged}", recorded.len());
+            let in_order = (0..recorded.len()).map(|number| number.to_string());
+            assert!(in_order.eq(recorded), "{model} {ack}");
+        }
+    }
+}
+
+/// The messages of a journal whose last line is whole.
+fn messages(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.is_empty() || text.ends_with('\n'), "no line is divided");
+    text.lines().map(|line| line.split_once("] ").unwrap().1.to_owned()).collect()
+}
+
+#[test]
+fn an_idle_server_reopens_its_journal_and_another_can_have_the_old_one() {
+    for model in MODELS {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, old) = (directory.path().join("journal"), directory.path().join("old"));
+        let serve = |path: &Path| Serve::new("message=0 --model").arg(model).arg("--journal").arg(path);
+        let server = serve(&path).start();
+        // The same file is there: nothing changes, and the lock is not lost.
+        server.signal(Signal::HUP);
+        server.connect("message").exchange("old");
+        assert_eq!(serve(&path).fail().status.code(), Some(1));
+        fs::rename(&path, &old).unwrap();
+        server.signal(Signal::HUP);
+        server.wait_for_log("the journal was reopened: ");
+        assert_eq!(serve(&path).fail().status.code(), Some(1), "the new file is locked");
+        serve(&old).start().stop_cleanly();
+        server.connect("message").exchange("new");
+        server.stop_cleanly();
+        assert_eq!((messages(&old), messages(&path)), (vec!["old".into()], vec!["new".into()]), "{model}");
+    }
+}
+
+#[test]
+fn a_journal_that_cannot_be_reopened_goes_on_in_the_open_file() {
+    for model in MODELS {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, old) = (directory.path().join("journal"), directory.path().join("old"));
+        let server = Serve::new("message=0 --model").arg(model).arg("--journal").arg(&path).start();
+        fs::rename(&path, &old).unwrap();
+        fs::write(&path, "not a journal").unwrap();
+        server.signal(Signal::HUP);
+        server.wait_for_log("cannot reopen the journal, the open file stays in use: ");
+        server.connect("message").exchange("kept");
+        server.stop_cleanly();
+        assert_eq!(messages(&old), ["kept"], "{model}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "not a journal");
+    }
+}
+
+#[test]
+fn a_deleted_or_replaced_journal_is_noticed() {
+    for model in MODELS {
+        for is_replaced in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("journal");
+            let server = Serve::new("message=0 --model").arg(model).arg("--journal").arg(&path).start();
+            fs::remove_file(&path).unwrap();
+            if is_replaced {
+                fs::write(&path, "").unwrap();
+            }
+            let mut peer = server.connect("message");
+            let notice = "the journal file was renamed, deleted or replaced";
+            eventually("it is noticed", || {
+                peer.exchange("still acknowledged");
+                server.log().contains(notice).then_some(())
+            });
+            server.signal(Signal::HUP);
+            server.wait_for_log("the journal was reopened: ");
+            peer.exchange("in the new file");
+            let ended = server.stop_cleanly();
+            assert_eq!(ended.log.matches(notice).count(), 1);
+            assert_eq!(messages(&path).last().map(String::as_str), Some("in the new file"), "{model}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_has_reached_its_limit_is_left_with_whole_lines() {
+    for model in MODELS {
+        for on_stdout in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("journal");
+            // In units of 512 bytes, or of 1024 in some shells.
+            let serve = Serve::after("ulimit -f 4", "message=0 --model").arg(model);
+            let serve = if on_stdout {
+                serve.stdout(OpenOptions::new().append(true).create(true).open(&path).unwrap())
+            } else {
+                serve.arg("--journal").arg(&path)
+            };
+            let server = serve.start();
+            let mut peer = server.connect("message");
+            let body = "x".repeat(999);
+            let mut acknowledged = 0;
+            loop {
+                peer.send(frame(&body));
+                // The last is reset, or the stream ends.
+                let received = eventually("a reply or the end", || peer.peek());
+                if received == 0 {
+                    break;
+                }
+                peer.receive_acknowledgement();
+                acknowledged += 1;
+            }
+            let ended = server.wait();
+            assert_eq!(ended.status.code(), Some(74), "{:?} {}", ended.status, ended.log);
+            let line = "loopline: cannot write to the journal: File too large (os error 27)";
+            assert_eq!(ended.log_since_ready(), [line]);
+            assert!(acknowledged > 0);
+            assert_eq!(messages(&path).len(), acknowledged, "{model}");
+        }
+    }
+}
+
+#[test]
+fn standard_output_that_was_closed_is_reported() {
+    for model in MODELS {
+        let server = Serve::after("exec 1>&-", "message=0 --model").arg(model).start();
+        server.connect("message").exchange("gone");
+        let ended = server.stop_cleanly();
+        let warning = "standard output is /dev/null, or was closed: messages are acknowledged, but not kept";
+        assert!(ended.log.contains(warning), "{}", ended.log);
     }
 }

@@ -72,6 +72,8 @@ impl Connection {
 pub(super) enum MainEvent {
     /// SIGINT or SIGTERM.
     Signal,
+    /// SIGHUP.
+    Hangup,
     /// Messages can no longer be recorded.
     JournalFailed(io::Error),
     /// The last connection has ended while draining.
@@ -97,6 +99,8 @@ pub(super) struct Shared {
     pub(super) own_threads: usize,
     open: Mutex<Open>,
     draining: AtomicBool,
+    /// The journal is to be opened again.
+    should_reopen: AtomicBool,
     log_throttle: Mutex<LogThrottle>,
     events: Sender<MainEvent>,
     started: Instant,
@@ -117,6 +121,7 @@ impl Shared {
             own_threads,
             open: Mutex::new(Open { connections: Slab::new(), refusals: 0, admissions }),
             draining: AtomicBool::new(false),
+            should_reopen: AtomicBool::new(false),
             log_throttle: Mutex::new(LogThrottle::new()),
             events,
             started: Instant::now(),
@@ -152,13 +157,33 @@ impl Shared {
             return true;
         };
         unwritten.append(lines);
+        self.write(&mut shared_journal)
+    }
+
+    /// Writes what the journal holds. `None` in place of a journal is one that has failed.
+    fn write(&self, shared_journal: &mut Option<Journal>) -> bool {
+        let Some(journal) = shared_journal else { return false };
+        if self.should_reopen.swap(false, Ordering::SeqCst) {
+            journal.reopen();
+        }
         match journal.commit() {
-            Ok(_) => true,
+            Ok(_) => {
+                journal.check_place(Tick::after(self.started.elapsed()));
+                true
+            }
             Err(error) => {
                 *shared_journal = None;
                 let _ = self.events.send(MainEvent::JournalFailed(error));
                 false
             }
+        }
+    }
+
+    /// Opens the journal again: at once, or if a thread is writing to it, before the next write.
+    pub(super) fn reopen_journal(&self) {
+        self.should_reopen.store(true, Ordering::SeqCst);
+        if let Ok(mut journal) = self.journal.try_lock() {
+            self.write(&mut journal);
         }
     }
 
