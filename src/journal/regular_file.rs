@@ -39,6 +39,7 @@ impl RegularFile {
     }
 
     /// Whether it was opened by a path, and can be again.
+    #[cfg(feature = "signals")]
     pub(super) fn has_path(&self) -> bool {
         self.path.is_some()
     }

@@ -123,6 +123,7 @@ impl JournalSink {
     }
 
     /// Whether it can be opened again by its path.
+    #[cfg(feature = "signals")]
     pub(crate) fn is_reopened(&self) -> bool {
         matches!(self, Self::Regular(file) if file.has_path())
     }
