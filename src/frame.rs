@@ -312,6 +312,16 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_byte_behind_four_kib_of_ascii_is_refused_at_its_position() {
+        for before in [15, 16, 2047, 2048, 2049, 4096] {
+            let mut wire = header(before + 1).to_vec();
+            wire.resize(HEADER_BYTES + before, b'a');
+            wire.push(0xff);
+            assert_eq!(parse(&wire, 8192), Err(BadFrame::NotUtf8 { position: before }));
+        }
+    }
+
+    #[test]
     fn a_header_is_parsed_to_the_length_it_was_made_from() {
         for bytes in [0, 1, 9, 10, 99, 65_535, 1 << 20, 9_999_999, 10_000_000, usize::MAX] {
             assert_eq!(scan_header(&header(bytes)), Ok(bytes as u64));

@@ -200,6 +200,10 @@ impl SimNet {
         if outcome.is_ok() {
             self.fruitless_polls = 0;
         }
+        assert!(
+            self.sockets[socket].failed_this_turn <= self.limits.datagrams_per_turn_max,
+            "a turn receives a bounded number of errors"
+        );
         let bytes = outcome.as_ref().map(|datagram| datagram.bytes.len()).map_err(|it| it.kind().into());
         self.trace.call("receive", socket, &bytes);
         outcome

@@ -70,6 +70,8 @@ pub struct SimNet {
     pub peers: Vec<Peer>,
     pub descriptors: Descriptors,
     pub disk: Arc<Mutex<Disk>>,
+    /// The number of the first peer, for its address.
+    pub first_peer: usize,
     pub stop_requests: u32,
     /// A stop was requested: connections may be closed for no other reason.
     pub is_stopping: bool,
@@ -104,6 +106,7 @@ impl SimNet {
             peers: Vec::new(),
             descriptors: Descriptors::new(usize::MAX),
             disk: Arc::new(Mutex::new(disk)),
+            first_peer: 0,
             stop_requests: 0,
             is_stopping: false,
             clock_stands: false,
@@ -148,7 +151,7 @@ impl SimNet {
     /// `peer` connects; its address is of either family.
     pub fn connect(&mut self, peer: Peer, listener: usize, capacity: usize) {
         let index = self.wires.len();
-        let number = u16::try_from(index).unwrap();
+        let number = u16::try_from(self.first_peer + index).unwrap();
         let [high, low] = number.to_be_bytes();
         let address = if index % 2 == 0 {
             SocketAddr::from(([10, 0, high, low], 4000))

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 
 use loopline::event_loop::{EventLoop, LoopError};
-use loopline::journal::{Ack, Journal};
+use loopline::journal::{Ack, Journal, Sink};
 use loopline::limits::Limits;
 use loopline::service::message::Message;
 use loopline::service::{greeting::Greeting, month::Month, reply::Reply};
 
 use super::SimNet;
 use super::datagrams::MONTH_PORT;
+use super::disk::SimSink;
 use super::echo::Echo;
 use super::faults::{Faults, Random};
 use super::peer::{MESSAGE_BYTES_MAX, Peer};
@@ -25,8 +26,19 @@ pub const LISTENERS: usize = 3;
 
 impl Run {
     pub fn new(random: &mut Random, limits: &Limits, faults: Faults, ack: Ack) -> Self {
+        Self::with_sink(random, limits, faults, ack, |disk| Box::new(disk))
+    }
+
+    /// A run whose journal is what `sink` makes of the simulated disk.
+    pub fn with_sink(
+        random: &mut Random,
+        limits: &Limits,
+        faults: Faults,
+        ack: Ack,
+        sink: impl FnOnce(SimSink) -> Box<dyn Sink>,
+    ) -> Self {
         let net = SimNet::new(random.next(), limits, faults, ack);
-        let journal = Journal::to(Box::new(net.sink()), ack);
+        let journal = Journal::to(sink(net.sink()), ack);
         let mut server = EventLoop::new(net, limits.clone());
         server.set_journal(journal);
         let address = SocketAddr::from(([127, 0, 0, 1], 1));

@@ -14,7 +14,10 @@
 #[path = "../sim/mod.rs"]
 mod sim;
 
+mod connections;
 mod fairness;
+mod header_and_body;
+mod journal;
 mod seeds;
 mod strict;
 mod timeouts;
