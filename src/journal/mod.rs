@@ -16,7 +16,7 @@ use std::io;
 
 use crate::conn::deadlines::Tick;
 
-pub use file::open_file;
+pub use file::{JournalFile, open_file, prepare};
 pub use sink::Sink;
 
 /// When a message is acknowledged.
@@ -133,7 +133,8 @@ impl Journal {
         if !self.should_reopen || torn_bytes(&self.lines[..self.written]) > 0 {
             return Ok(());
         }
-        if self.written > 0 && self.ack == Ack::Synced {
+        // Lines that are written may be dropped from the buffer by now, and not be synced.
+        if self.ack == Ack::Synced {
             sink.sync()?;
         }
         self.should_reopen = false;
@@ -150,9 +151,11 @@ impl Journal {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // Written lines are dropped now and then, or the buffer would grow without end in front
                     // of a sink that always takes less than there is.
+                    // The beginning of a line stays: how much of it is written must be known.
                     if self.written >= self.lines.len() / 2 {
-                        self.lines.drain(..self.written);
-                        self.written = 0;
+                        let torn_bytes = torn_bytes(&self.lines[..self.written]);
+                        self.lines.drain(..self.written - torn_bytes);
+                        self.written = torn_bytes;
                     }
                     return Ok(if self.ack == Ack::Received { Committed::All } else { Committed::Waiting });
                 }
@@ -250,6 +253,29 @@ mod tests {
             assert_eq!(journal.commit().unwrap(), Committed::All);
             assert_eq!(taken.lock().unwrap().as_slice(), b"line one\nline two\n");
         }
+    }
+
+    #[test]
+    fn a_line_that_a_sink_takes_in_two_parts_is_not_divided_by_opening_the_file_again() {
+        // The first line and a part of the second are written, which is more than half.
+        let (mut journal, taken, synced) =
+            journal(Ack::Synced, vec![Ok(12), Err(io::ErrorKind::WouldBlock.into())]);
+        assert_eq!(journal.commit().unwrap(), Committed::Waiting);
+        journal.reopen();
+        assert_eq!(journal.commit().unwrap(), Committed::All);
+        assert!(journal.should_reopen, "not before the line is whole");
+        journal.commit().unwrap();
+        assert!(!journal.should_reopen);
+        assert_eq!(taken.lock().unwrap().as_slice(), b"line one\nline two\n");
+        assert_eq!(*synced.lock().unwrap(), 2, "with the lines, and before the file is left");
+    }
+
+    #[test]
+    fn the_buffer_of_lines_is_let_go_of_after_a_long_turn() {
+        let (mut journal, _, _) = journal(Ack::Written, vec![]);
+        journal.lines().unwrap().resize(1 << 20, b'\n');
+        journal.commit().unwrap();
+        assert!(journal.lines().unwrap().capacity() <= CAPACITY_KEPT_BYTES);
     }
 
     #[test]
