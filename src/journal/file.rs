@@ -48,8 +48,11 @@ fn directory(path: &Path) -> PathBuf {
 }
 
 /// What opening does to a file, so that a test can see the order.
-pub(super) trait JournalFile {
-    /// See [`lock::lock`].
+pub trait JournalFile {
+    /// Makes this process the only writer.
+    ///
+    /// # Errors
+    /// Another process is, as for all that follow if they cannot be done.
     fn lock(&mut self) -> io::Result<()>;
     /// The length.
     fn bytes(&mut self) -> io::Result<u64>;
@@ -64,7 +67,10 @@ pub(super) trait JournalFile {
 }
 
 /// Makes a file ready for the first line. Nothing of it is read or changed before it is locked.
-fn prepare(file: &mut impl JournalFile, ack: Ack) -> io::Result<()> {
+///
+/// # Errors
+/// See [`open_file`].
+pub fn prepare(file: &mut impl JournalFile, ack: Ack) -> io::Result<()> {
     file.lock()?;
     if torn_line::remove(file)? {
         // Or a crash could bring the torn line back, in front of lines that were appended meanwhile.

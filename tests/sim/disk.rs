@@ -22,6 +22,8 @@ pub struct Disk {
     pub trace: Trace,
     limits: Limits,
     pub has_failed: bool,
+    /// Times that another file was opened.
+    pub reopened: usize,
     written: Vec<u8>,
     recorded_bytes: usize,
     /// The recorded messages of each peer.
@@ -44,6 +46,7 @@ impl Disk {
             trace: Trace::new(),
             limits: limits.clone(),
             has_failed: false,
+            reopened: 0,
             written: Vec::new(),
             recorded_bytes: 0,
             records: HashMap::new(),
@@ -108,6 +111,19 @@ impl Disk {
         Ok(())
     }
 
+    /// What follows goes to another file: no line is divided between the two, and none waits for a sync.
+    fn reopen(&mut self) {
+        assert!(!self.has_failed, "a journal that has failed is opened again");
+        assert!(self.has_whole_lines(), "a line is divided between two files");
+        assert_eq!(self.recorded_bytes, self.written.len(), "a file is left with lines that are not synced");
+        self.reopened += 1;
+    }
+
+    /// Whether the file ends with the end of a line.
+    pub fn has_whole_lines(&self) -> bool {
+        self.written.last().is_none_or(|byte| *byte == b'\n')
+    }
+
     /// Datagrams are received whether the journal takes their lines or not: they are bounded for each turn.
     fn check_bound(&self, lines: &[u8]) {
         let of_datagram = |line: &[u8]| {
@@ -146,5 +162,16 @@ impl Sink for SimSink {
         let outcome = disk.sync();
         disk.trace.call("journal sync", 0, &Ok(usize::from(outcome.is_ok())));
         outcome
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        self.0.lock().unwrap().reopen();
+        Ok(())
+    }
+
+    fn remove_torn_line(&mut self, torn_bytes: usize) {
+        let mut disk = self.0.lock().unwrap();
+        let bytes = disk.written.len() - torn_bytes;
+        disk.written.truncate(bytes);
     }
 }

@@ -13,6 +13,7 @@ pub mod disk;
 pub mod echo;
 pub mod faults;
 mod io;
+pub mod lossy_file;
 pub mod month;
 pub mod peer;
 pub mod plan;
@@ -73,6 +74,8 @@ pub struct SimNet {
     /// The number of the first peer, for its address.
     pub first_peer: usize,
     pub stop_requests: u32,
+    /// It was requested to open the journal again.
+    pub reopen_request: bool,
     /// A stop was requested: connections may be closed for no other reason.
     pub is_stopping: bool,
     /// Only the test moves the clock.
@@ -108,6 +111,7 @@ impl SimNet {
             disk: Arc::new(Mutex::new(disk)),
             first_peer: 0,
             stop_requests: 0,
+            reopen_request: false,
             is_stopping: false,
             clock_stands: false,
             is_still: false,
@@ -248,7 +252,7 @@ impl SimNet {
             }
         }
         drop(disk);
-        if self.stop_requests > 0 {
+        if self.stop_requests > 0 || self.reopen_request {
             events.push(readable(Token::STOP));
         }
     }
@@ -318,6 +322,10 @@ impl Poller for SimNet {
 impl StopRequests for SimNet {
     fn stop_requests(&mut self) -> u32 {
         std::mem::take(&mut self.stop_requests)
+    }
+
+    fn was_reopen_requested(&mut self) -> bool {
+        std::mem::take(&mut self.reopen_request)
     }
 }
 

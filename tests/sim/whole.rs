@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use loopline::event_loop::LoopError;
-use loopline::frame;
 use loopline::journal::Ack;
 use loopline::limits::Limits;
 
@@ -15,6 +14,7 @@ use super::faults::{Faults, Random};
 use super::peer::Peer;
 use super::plan::Plan;
 use super::run::Run;
+use super::scene::framed;
 
 /// What has become of a run.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,8 +36,18 @@ pub fn plan(seed: u64) -> Plan {
 
 /// Runs `plan`, and panics if anything is wrong.
 pub fn run(plan: &Plan) -> Outcome {
-    let Draw { mut random, limits, mut faults, ack, descriptors_max, peers, stop_at, stops, calm_at } =
-        Draw::of(plan.seed);
+    let Draw {
+        mut random,
+        limits,
+        mut faults,
+        ack,
+        descriptors_max,
+        peers,
+        reopen_at,
+        stop_at,
+        stops,
+        calm_at,
+    } = Draw::of(plan.seed);
     faults.keep_only(&plan.faults);
     let mut run = Run::new(&mut random, &limits, faults, ack);
     run.server.net().descriptors = Descriptors::new(descriptors_max);
@@ -49,6 +59,7 @@ pub fn run(plan: &Plan) -> Outcome {
             }
         }
         send_datagrams(&mut run, &mut random);
+        run.server.net().reopen_request |= reopen_at.contains(&turn);
         if stop_at == Some(turn) {
             (0..stops).for_each(|_| run.server.net().request_stop());
             is_over = stop(&mut run, stops);
@@ -77,6 +88,8 @@ struct Draw {
     ack: Ack,
     descriptors_max: usize,
     peers: Vec<PeerDraw>,
+    /// When the journal is to be opened again.
+    reopen_at: [usize; 2],
     stop_at: Option<usize>,
     /// The requests to stop that arrive at once.
     stops: u32,
@@ -97,6 +110,7 @@ impl Draw {
             ack: [Ack::Received, Ack::Written, Ack::Synced][random.below(3)],
             descriptors_max: if random.one_in(4) { 5 + random.below(10) } else { usize::MAX },
             peers,
+            reopen_at: [random.below(400), random.below(400)],
             stop_at: random.one_in(4).then(|| random.below(calm_at)),
             stops: if random.one_in(4) { 2 } else { 1 },
             calm_at,
@@ -151,6 +165,7 @@ fn limits(random: &mut Random) -> Limits {
     let optional = |random: &mut Random| (!random.one_in(4)).then(|| timeout(random));
     Limits {
         connections_max: if random.one_in(2) { 1 + random.below(20) } else { 1000 },
+        connections_per_source_max: random.one_in(4).then(|| 1 + random.below(5)),
         refusals_max: 1 + random.below(6),
         events_per_poll_max: 2 + random.below(40),
         visits_per_turn_max: 1 + random.below(40),
@@ -159,6 +174,7 @@ fn limits(random: &mut Random) -> Limits {
         accepts_per_turn_max: 1 + random.below(4),
         datagrams_per_turn_max: 1 + random.below(40),
         read_bytes_max: 20 + random.below(3000),
+        memory_bytes_max: if random.one_in(3) { 40_000 + random.below(100_000) } else { 1 << 30 },
         unsent_bytes_max: if random.one_in(2) { 5000 } else { random.below(2000) },
         journal_bytes_max: random.below(2000),
         linger_bytes_max: random.below(2000),
@@ -206,6 +222,10 @@ fn stop(run: &mut Run, requests: u32) -> bool {
 fn has_failed_rightly(run: &mut Run, error: &LoopError) -> bool {
     let is_cause = matches!(error, LoopError::Journal(error) if error.kind() == ErrorKind::StorageFull);
     assert!(is_cause && run.server.is_stopped(), "{error}");
+    assert!(
+        run.server.net().disk.lock().unwrap().has_whole_lines(),
+        "the file is left with a part of a line"
+    );
     true
 }
 
@@ -231,7 +251,9 @@ fn serve_all_who_are_left(run: &mut Run) {
 fn serve_newcomers(run: &mut Run, random: &mut Random) {
     let net = run.server.net();
     let first = net.peers.len();
-    let newcomers = 5.min(net.limits.connections_max);
+    // Every other one is of the same source.
+    let of_a_source_max = net.limits.connections_per_source_max.unwrap_or(5);
+    let newcomers = 5.min(net.limits.connections_max).min(2 * of_a_source_max);
     for _ in 0..newcomers {
         let peer = Peer::newcomer(net.peers.len(), random);
         net.connect(peer, 0, 5000);
@@ -253,11 +275,14 @@ fn serve_newcomers(run: &mut Run, random: &mut Random) {
 /// No peer has received what is not its own: a beginning of what it was to receive, or why it was refused.
 fn check_peers(run: &mut Run) {
     let net = run.server.net();
-    let mut refusal = Vec::new();
-    let served = net.limits.connections_max;
-    frame::append(&format!("Error: the server is full, it serves {served} connections"), &mut refusal);
+    let mut reasons =
+        vec![format!("Error: the server is full, it serves {} connections", net.limits.connections_max)];
+    if let Some(of_a_source_max) = net.limits.connections_per_source_max {
+        reasons.push(format!("Error: your address has {of_a_source_max} connections, which is the limit"));
+    }
+    let refusals: Vec<Vec<u8>> = reasons.iter().map(|reason| framed(reason)).collect();
     for (index, (peer, wire)) in net.peers.iter().zip(&net.wires).enumerate() {
-        let is_refused = net.peers.len() > served && refusal.starts_with(&peer.received);
+        let is_refused = refusals.iter().any(|refusal| refusal.starts_with(&peer.received));
         assert!(
             peer.expected.starts_with(&peer.received) || is_refused,
             "peer {index} has received {:?}",

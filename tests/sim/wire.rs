@@ -143,6 +143,10 @@ impl Wire {
             return passed(ended_ms, Some(limits.linger_timeout))
                 || self.read_bytes - read_before > limits.linger_bytes_max;
         }
+        // Which connection holds most is not known here.
+        if limits.memory_bytes_max < 1 << 20 {
+            return true;
+        }
         // Any byte counts as activity. A frame, or bytes that are not taken, begin with it at the latest.
         passed(self.connected_ms, limits.frame_timeout)
             || passed(self.last_read_ms, limits.idle_timeout)
