@@ -86,7 +86,7 @@ impl Plan {
                 Self { messages: random.u64(1..6000), in_flight_max: u64::MAX, read_bytes_max: 1000 }
             }
             // One after the other, as the simplest client does.
-            7 => Self { messages: random.u64(1..20), in_flight_max: 1, read_bytes_max: 1 << 16 },
+            7 => Self { messages: random.u64(1..200), in_flight_max: 1, read_bytes_max: 1 << 16 },
             _ => {
                 let in_flight_max = random.u64(1..100);
                 Self { messages: random.u64(1..500), in_flight_max, read_bytes_max: 1 << 16 }
