@@ -3,6 +3,7 @@
 mod frame_grammar;
 
 use loopline::frame::{self, HEADER_BYTES};
+use loopline::journal::Entry;
 use loopline::journal::escape::{escape, unescape};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -79,11 +80,16 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_make_one_printable_line_and_come_back(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_make_one_printable_line_and_come_back(
+        bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        peer in any::<std::net::SocketAddr>(),
+    ) {
         let mut line = Vec::new();
         escape(&bytes, &mut line);
         let line = String::from_utf8(line).unwrap();
         prop_assert!(line.chars().all(|character| !character.is_control()));
-        prop_assert_eq!(unescape(&line), Some(bytes));
+        prop_assert_eq!(unescape(&line), Some(bytes.clone()));
+        let entry = Entry::parse(format!("[{peer}] {line}").as_bytes()).unwrap();
+        prop_assert_eq!(entry, Entry { peer, message: bytes });
     }
 }

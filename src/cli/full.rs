@@ -10,7 +10,9 @@ use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcom
 use log::LevelFilter;
 
 use crate::cli::serve::{ServeArguments, endpoint_help};
-use crate::cli::{UNITS, at_least_one, compare, environment, load, logger, warn_of_former_variable, whole};
+use crate::cli::{
+    UNITS, at_least_one, compare, environment, journal, load, logger, warn_of_former_variable, whole,
+};
 use crate::client;
 use crate::doctor;
 use crate::server;
@@ -49,6 +51,8 @@ enum Command {
     Compare(Box<compare::CompareArguments>),
     /// Report how many connections this machine can serve and drive, and which limit binds first
     Doctor(DoctorArguments),
+    /// Read a journal
+    Journal(journal::JournalArguments),
 }
 
 const CLIENT_STATUS: &str = "\n
@@ -148,6 +152,7 @@ fn run_command(command: Command) -> ExitCode {
             }
         }
         Command::Load(arguments) => return load::run(&arguments),
+        Command::Journal(arguments) => return journal::run(&arguments),
         Command::Compare(arguments) => match compare::run(*arguments) {
             Ok(status) => return ExitCode::from(status),
             Err(failed) => failed,

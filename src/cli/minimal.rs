@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::cli::{ACKS, BACKLOGS, MODELS, at_least_one, plain_logger, warn_of_former_variable, whole};
-use crate::journal::sink::JournalTarget;
+use crate::journal::target::JournalTarget;
 use crate::server;
 use crate::server::options::{ServeOptions, parse_message_limit, parse_thread_stack};
 use crate::service;

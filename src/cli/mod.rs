@@ -7,6 +7,8 @@ mod environment;
 #[cfg(feature = "cli")]
 mod full;
 #[cfg(feature = "cli")]
+mod journal;
+#[cfg(feature = "cli")]
 mod load;
 #[cfg(feature = "cli")]
 mod logger;

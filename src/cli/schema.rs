@@ -11,6 +11,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use crate::cli::journal::JournalMessage;
 use crate::compare::options::CompareOptions;
 use crate::compare::result::Comparison;
 use crate::doctor::{Diagnosis, DoctorOptions};
@@ -54,6 +55,9 @@ const KINDS: [Kind; 4] = [
     },
 ];
 
+/// The definition of a line of `journal cat --json`, which is not a record.
+const JOURNAL_MESSAGE: &str = "JournalMessage";
+
 /// The definitions of all types, and of the records.
 fn definitions() -> Map<String, Value> {
     let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
@@ -64,6 +68,7 @@ fn definitions() -> Map<String, Value> {
         }
         (kind.definition.to_owned(), record)
     });
+    generator.subschema_for::<JournalMessage<'static>>();
     let mut definitions = generator.take_definitions(true);
     definitions.extend(records);
     definitions.values_mut().for_each(close);
@@ -103,11 +108,13 @@ fn undocumented(definitions: &Map<String, Value>) -> BTreeSet<String> {
 }
 
 fn schema() -> String {
-    let references = KINDS.map(|kind| json!({"$ref": format!("#/$defs/{}", kind.definition)}));
+    let definitions_of_output = KINDS.iter().map(|kind| kind.definition).chain([JOURNAL_MESSAGE]);
+    let references: Vec<Value> =
+        definitions_of_output.map(|name| json!({"$ref": format!("#/$defs/{name}")})).collect();
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Results of loopline",
-        "description": "What --json of load, compare and doctor writes.",
+        "description": "What --json of load, compare and doctor writes, and a line of journal cat --json.",
         "anyOf": references,
         "$defs": definitions(),
     });

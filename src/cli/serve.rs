@@ -8,7 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::cli::{ACKS, BACKLOGS, MODELS, UNITS, at_least_one, whole};
 use crate::journal::Ack;
-use crate::journal::sink::JournalTarget;
+use crate::journal::target::JournalTarget;
 use crate::limits::Limits;
 use crate::net::sockets::SocketOptions;
 use crate::server::options::{Model, ServeOptions, parse_message_limit, parse_thread_stack};

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `\` | `\\` |
 //! | tab, line feed, carriage return | `\t` `\n` `\r` |
-//! | other control characters, bidirectional marks, line and paragraph separators | `\u{202e}` |
+//! | other control characters, invisible characters, line and paragraph separators | `\u{202e}` |
 //! | bytes that are not UTF-8 | `\xff` |
 //!
 //! Everything else is unchanged. [`unescape`] is the exact inverse.
@@ -85,14 +85,17 @@ fn escape_character(character: char, text: &mut String) {
     }
 }
 
-/// Characters that are invisible but change how the rest of the line is shown: the bidirectional
-/// marks, embeddings, overrides and isolates (Unicode Standard Annex 9), the two separators that some
-/// programs take for the end of a line, and the byte order mark.
+/// Characters that are invisible, or change how the rest of the line is shown: Unicode category Cf (format), the
+/// characters that are ignorable by default (both of Unicode 16: bidirectional marks, joiners, tags, fillers, variation
+/// selectors), and the two separators that some programs take for the end of a line.
 fn misleads(character: char) -> bool {
-    matches!(
-        character,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
-    )
+    matches!(character,
+        '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}'
+        | '\u{8e2}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
+        | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -117,6 +120,21 @@ mod tests {
         assert_eq!(escaped(b"\x1b[2J\x00\x7f"), "\\u{1b}[2J\\u{0}\\u{7f}");
         assert_eq!(escaped("a\u{202e}b\u{85}c\u{2028}".as_bytes()), "a\\u{202e}b\\u{85}c\\u{2028}");
         assert_eq!(escaped(b"a\xffb\xe2\x82"), "a\\xffb\\xe2\\x82");
+    }
+
+    #[test]
+    fn invisible_characters_are_escaped_and_read_back_either_way() {
+        // Soft hyphen, zero-width space and joiner, word joiner, filler, variation selector, annotation, musical and tag
+        // characters.
+        for character in
+            "\u{ad}\u{200b}\u{200d}\u{2060}\u{2065}\u{3164}\u{fe0f}\u{fff9}\u{1d173}\u{e0041}".chars()
+        {
+            let plain = format!("a{character}b");
+            let line = escaped(plain.as_bytes());
+            assert_eq!(line, format!("a\\u{{{:x}}}b", u32::from(character)));
+            // Journals of earlier versions have them as they are.
+            assert_eq!(unescape(&line), unescape(&plain));
+        }
     }
 
     #[test]

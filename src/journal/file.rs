@@ -6,7 +6,9 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::journal::{Ack, lock, torn_line};
+use crate::journal::ack::Ack;
+use crate::journal::file_access::JournalFile;
+use crate::journal::{lock, torn_line};
 
 /// Opens the file at `path` for appending, and creates it if it does not exist. This process is its only writer from
 /// now on: it holds a lock until it ends, or closes any descriptor of the file. An incomplete last line, which a crash
@@ -45,25 +47,6 @@ fn directory(path: &Path) -> PathBuf {
         Some(parent) if parent != Path::new("") => parent.into(),
         _ => ".".into(),
     }
-}
-
-/// What opening does to a file, so that a test can see the order.
-pub trait JournalFile {
-    /// Makes this process the only writer.
-    ///
-    /// # Errors
-    /// Another process is, as for all that follow if they cannot be done.
-    fn lock(&mut self) -> io::Result<()>;
-    /// The length.
-    fn bytes(&mut self) -> io::Result<u64>;
-    /// Fills `buffer` from `offset` on.
-    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
-    /// Removes everything after `bytes`.
-    fn truncate(&mut self, bytes: u64) -> io::Result<()>;
-    /// Returns when its content and its length are on disk.
-    fn sync(&mut self) -> io::Result<()>;
-    /// Returns when its entry in its directory is on disk.
-    fn sync_directory(&mut self) -> io::Result<()>;
 }
 
 /// Makes a file ready for the first line. Nothing of it is read or changed before it is locked.

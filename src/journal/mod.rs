@@ -4,32 +4,27 @@
 //! leave. So a message that is not written cannot be acknowledged, whatever the order of events. The format of a
 //! line is defined by [`Output::record`](crate::service::Output::record), where lines go by a [`Sink`].
 
+mod ack;
+mod entry;
 pub mod escape;
 mod file;
+mod file_access;
 mod lock;
 mod pipe;
 mod regular_file;
-pub(crate) mod sink;
+mod sink;
+pub(crate) mod target;
 mod torn_line;
 
 use std::io;
 
 use crate::conn::deadlines::Tick;
 
-pub use file::{JournalFile, open_file, prepare};
+pub use ack::Ack;
+pub use entry::{BadEntry, Entry};
+pub use file::{open_file, prepare};
+pub use file_access::JournalFile;
 pub use sink::Sink;
-
-/// When a message is acknowledged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Ack {
-    /// At once, written or not.
-    Received,
-    /// After the write to the journal.
-    #[default]
-    Written,
-    /// After the write has reached the disk.
-    Synced,
-}
 
 /// The outcome of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use crate::journal::ack::Ack;
 use crate::journal::file::{is_at, open_file};
-use crate::journal::{Ack, Sink, lock};
+use crate::journal::lock;
+use crate::journal::sink::Sink;
 
 /// A file that this process alone writes to.
 #[derive(Debug)]

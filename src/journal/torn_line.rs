@@ -7,7 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::journal::file::JournalFile;
+use crate::journal::file_access::JournalFile;
 
 /// Removes an incomplete last line, and returns whether there was one.
 ///

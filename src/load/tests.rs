@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::stats::tally::Tally;
 use super::*;
 use crate::client::{self, Lines};
-use crate::journal::sink::JournalTarget;
+use crate::journal::target::JournalTarget;
 use crate::net::kernel::Stopper;
 use crate::server::by_loop;
 use crate::server::options::ServeOptions;

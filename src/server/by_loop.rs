@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use crate::event_loop::EventLoop;
 use crate::journal::Journal;
-use crate::journal::sink::JournalSink;
+use crate::journal::target::JournalSink;
 use crate::net::kernel::KernelNet;
 use crate::server::error::ServeError;
 use crate::server::setup::{OpenSocket, Setup, announce};

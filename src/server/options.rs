@@ -2,7 +2,7 @@
 
 use crate::conn::memory::budget_bytes_min;
 use crate::journal::Ack;
-use crate::journal::sink::JournalTarget;
+use crate::journal::target::JournalTarget;
 use crate::limits::Limits;
 use crate::net::sockets::SocketOptions;
 use crate::service::ALL;

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 
 use crate::event_loop::ENDPOINTS_MAX;
 use crate::journal::Ack;
-use crate::journal::sink::{self, JournalSink};
+use crate::journal::target::{self, JournalSink};
 use crate::limits::Limits;
 use crate::net::fd_limit;
 use crate::net::sockets::{self, SocketOptions};
@@ -69,7 +69,7 @@ impl Setup {
             listening.push(Listening { service: endpoint.service, address });
         }
         // The journal is opened last: until the ports are ours, it may be that of another server.
-        let journal = sink::open(&options.journal, options.ack).map_err(|error| {
+        let journal = target::open(&options.journal, options.ack).map_err(|error| {
             ServeError::Start(format!("{}: cannot open the journal: {error}", options.journal))
         })?;
         if options.ack == Ack::Synced && journal.as_ref().is_some_and(|journal| !journal.survives()) {

@@ -30,7 +30,7 @@ use crate::conn::log_throttle::LogKind;
 use crate::conn::reply_rules;
 use crate::conn::udp_sessions::UdpSessions;
 use crate::event_loop::LoopError;
-use crate::journal::sink::JournalSink;
+use crate::journal::target::JournalSink;
 use crate::journal::{Journal, Sink};
 use crate::limits::Limits;
 use crate::net::AcceptFailure;

@@ -5,7 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use std::thread;
 
-use crate::common::{MODELS, Peer, Serve, Signal, eventually, frame};
+use crate::common::{MODELS, Peer, Serve, Signal, eventually, frame, loopline, output};
+use crate::schema;
 
 #[test]
 fn a_second_server_on_the_same_journal_is_refused_and_changes_nothing() {
@@ -199,4 +200,40 @@ fn standard_output_that_was_closed_is_reported() {
         let warning = "standard output is /dev/null, or was closed: messages are acknowledged, but not kept";
         assert!(ended.log.contains(warning), "{}", ended.log);
     }
+}
+
+#[test]
+fn journal_cat_prints_what_was_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    let server = Serve::new("message=0 --journal").arg(&path).start();
+    let mut peer = server.connect("message");
+    let messages = ["one\ntwo", "", "\0\u{200b}\\n", "grüße"];
+    messages.iter().for_each(|message| peer.exchange(message));
+    let address = peer.local_address();
+    // The file of a running server is read without touching its lock.
+    let cat = |option: &str| output(loopline().args(["journal", "cat", option]).arg(&path));
+    let raw = cat("--null");
+    assert!(raw.status.success());
+    assert_eq!(
+        String::from_utf8(raw.stdout).unwrap(),
+        messages.map(|message| format!("{message}\0")).concat()
+    );
+    let json = String::from_utf8(cat("--json").stdout).unwrap();
+    for (line, message) in json.lines().zip(messages) {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(value, serde_json::json!({"peer": address.to_string(), "text": message}));
+        schema::assert_is("JournalMessage", &value);
+    }
+    assert_eq!(serve_again(&path), Some(1));
+    server.stop_cleanly();
+    fs::write(&path, "[1.2.3.4:5] first\nsecond\n").unwrap();
+    let failed = cat("--null");
+    assert_eq!((failed.status.code(), &failed.stdout[..]), (Some(1), &b"first\0"[..]));
+    let line = String::from_utf8(failed.stderr).unwrap();
+    assert!(line.starts_with(&format!("loopline: {}: line 2: it does not begin", path.display())), "{line}");
+}
+
+fn serve_again(path: &Path) -> Option<i32> {
+    Serve::new("message=0 --journal").arg(path).fail().status.code()
 }

@@ -11,6 +11,9 @@
 mod common;
 
 mod accepting;
+#[path = "../common/schema.rs"]
+mod schema;
+
 mod journal;
 mod journal_file;
 mod journal_of_another_user;

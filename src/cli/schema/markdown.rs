@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use super::KINDS;
+use super::{JOURNAL_MESSAGE, KINDS};
 
 /// The document about all records.
 pub(super) fn document(definitions: &Map<String, Value>) -> String {
@@ -27,6 +27,7 @@ pub(super) fn document(definitions: &Map<String, Value>) -> String {
             document.rows(key, schema, &mut text);
         }
     }
+    document.section(JOURNAL_MESSAGE, &mut text);
     for name in document.uses.iter().filter(|(_, uses)| **uses > 1).map(|(name, _)| *name) {
         document.section(name, &mut text);
     }
@@ -170,7 +171,7 @@ const INTRODUCTION: &str = "\
 # Results as JSON
 
 `--json FILE` of `loopline load`, `compare` and `doctor` writes the result as one JSON object, and `--json -` prints it.
-[schema.json](schema.json) is its JSON Schema. Both documents are generated from the types of the program.
+Each line that `loopline journal cat --json` prints is a [JournalMessage](#journalmessage). [schema.json](schema.json) is their JSON Schema. Both documents are generated from the types of the program.
 
 `schema` is the version of the format. It changes if a key is removed or changes its meaning, not if one is added.
 Times are in microseconds where the key ends in `_us` or is inside such a key, otherwise in seconds. Rates are per
