@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_methods, reason = "blocking threads read the clock themselves")]
 
 mod connection;
+mod memory;
 mod shared;
 
 use std::io;

@@ -133,6 +133,33 @@ fn a_source_over_its_limit_receives_the_reason_and_the_others_are_served() {
 }
 
 #[test]
+fn threads_that_hold_most_are_ended_when_memory_is_short_and_the_others_are_served() {
+    const PEERS: usize = 64;
+    let server = Server::start("message=0 --model threads --max-memory 16MiB --journal none");
+    let mut good = server.connect("message");
+    good.exchange("first");
+    let before_kib = server.status("VmHWM");
+    let message = frame(vec![b'x'; 1 << 20]);
+    let mut greedy: Vec<Peer> = (0..PEERS).map(|_| server.connect("message")).collect();
+    for peer in &mut greedy {
+        // All but the last byte.
+        let _ = peer.try_send(&message[..message.len() - 1]);
+        good.exchange("good");
+    }
+    server.wait_for_log("the memory budget was in use");
+    eventually("most are ended", || {
+        let ended = greedy.iter().filter(|peer| peer.peek() == Some(0)).count();
+        (ended >= PEERS / 2).then_some(())
+    });
+    good.exchange("last");
+    let grown_kib = server.status("VmHWM") - before_kib;
+    assert!(grown_kib < 32 * 1024, "{grown_kib} KiB");
+    assert!(greedy.iter().any(|peer| peer.peek().is_none()), "only as many as must are ended");
+    drop(greedy);
+    server.stop_cleanly();
+}
+
+#[test]
 fn resets_do_not_affect_other_peers_and_are_not_logged() {
     for model in MODELS {
         let server = Server::start(&format!("message=0 --model {model}"));

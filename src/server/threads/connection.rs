@@ -19,6 +19,9 @@ const READ_BYTES: usize = 1024;
 /// The size of the read buffer for a peer that has filled smaller ones.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
+/// Bytes of buffers that do not count: no more than a peer with short messages needs.
+const HELD_FREE_BYTES: usize = 8 * READ_BYTES;
+
 /// Serves a connection to its end and returns why it ended.
 pub(super) fn serve(admission: &Admission, service: &dyn StreamService) -> CloseReason {
     let Admission { connection, shared, refusal, .. } = admission;
@@ -30,8 +33,11 @@ pub(super) fn serve(admission: &Admission, service: &dyn StreamService) -> Close
         answer: Vec::new(),
         lines: Vec::new(),
         read_timeout: None,
+        held_bytes: 0,
     };
-    match driver.serve(service, *refusal) {
+    let outcome = driver.serve(service, *refusal);
+    match outcome {
+        _ if connection.is_evicted() => CloseReason::OutOfMemory,
         Ok(()) => driver.session.reason(),
         Err(reason) => reason,
     }
@@ -47,6 +53,8 @@ struct Driver<'a> {
     lines: Vec<u8>,
     /// The read timeout that the socket has, so that it is set only when it changes.
     read_timeout: Option<Duration>,
+    /// The bytes that count for the memory budget.
+    held_bytes: usize,
 }
 
 impl Driver<'_> {
@@ -73,7 +81,10 @@ impl Driver<'_> {
                 self.connection.mark_busy();
                 self.session.receive(service, &mut unread, &buffer[..bytes], &mut out)
             };
+            // The journal and the peer may let it wait with all of this.
+            self.hold(buffer.len() + unread.capacity() + self.answer.capacity() + self.lines.capacity());
             self.apply_step(step)?;
+            self.hold(buffer.len() + unread.capacity());
             if self.session.is_open() && unread.is_empty() {
                 self.connection.mark_idle();
                 // Bytes behind the frame have begun another.
@@ -97,6 +108,15 @@ impl Driver<'_> {
             true => CloseReason::IdleTimeout,
             false => CloseReason::of(&error),
         })
+    }
+
+    /// Accounts for the bytes that it holds. What every connection has does not count.
+    fn hold(&mut self, bytes: usize) {
+        let bytes = if bytes > HELD_FREE_BYTES { bytes } else { 0 };
+        if bytes != self.held_bytes {
+            self.held_bytes = bytes;
+            self.shared.hold(self.connection, bytes);
+        }
     }
 
     /// Ends the connection, because the server stops.

@@ -18,12 +18,14 @@ use crate::conn::deadlines::Tick;
 use crate::conn::log_throttle::{LogKind, LogThrottle};
 use crate::journal::{Journal, unwritten_at_end};
 use crate::limits::Limits;
+use crate::server::threads::memory::{Held, Memory};
 
 /// The part of a connection that other threads see.
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     phase: AtomicU8,
+    held: Held,
 }
 
 /// Between two frames: draining may end it.
@@ -32,6 +34,8 @@ const IDLE: u8 = 0;
 const BUSY: u8 = 1;
 /// Draining has ended it: its thread reads the end of the stream.
 const ENDED: u8 = 2;
+/// It held most when memory was short: its thread reads the end of the stream, and cannot write.
+const EVICTED: u8 = 3;
 
 impl Connection {
     /// Bytes have arrived. A connection that draining has ended meanwhile stays ended.
@@ -47,6 +51,16 @@ impl Connection {
     /// Whether draining has ended it.
     pub(super) fn is_ended(&self) -> bool {
         self.phase.load(Ordering::SeqCst) == ENDED
+    }
+
+    /// Whether it was closed because it held most when memory was short.
+    pub(super) fn is_evicted(&self) -> bool {
+        self.phase.load(Ordering::SeqCst) == EVICTED
+    }
+
+    fn evict(&self) {
+        self.phase.store(EVICTED, Ordering::SeqCst);
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     fn end_if_idle(&self) {
@@ -97,6 +111,7 @@ pub(super) struct Shared {
     journal: Mutex<Option<Journal>>,
     /// Threads that serve no connection.
     pub(super) own_threads: usize,
+    memory: Memory,
     open: Mutex<Open>,
     draining: AtomicBool,
     /// The journal is to be opened again.
@@ -114,11 +129,13 @@ impl Shared {
         events: Sender<MainEvent>,
     ) -> Self {
         let admissions = Admissions::new(&limits);
+        let memory = Memory::new(limits.memory_bytes_max);
         Self {
             limits,
             has_journal: journal.lines().is_some(),
             journal: Mutex::new(Some(journal)),
             own_threads,
+            memory,
             open: Mutex::new(Open { connections: Slab::new(), refusals: 0, admissions }),
             draining: AtomicBool::new(false),
             should_reopen: AtomicBool::new(false),
@@ -141,6 +158,27 @@ impl Shared {
         self.draining.store(true, Ordering::SeqCst);
         for (_, connection) in &lock(&self.open).connections {
             connection.end_if_idle();
+        }
+    }
+
+    /// The connection holds `bytes` now. If that is too much for all together, those that hold most are closed.
+    pub(super) fn hold(&self, connection: &Connection, bytes: usize) {
+        let to_free = self.memory.set(&connection.held, bytes);
+        if to_free == 0 {
+            return;
+        }
+        let open = lock(&self.open);
+        let mut holders: Vec<(usize, &Arc<Connection>)> =
+            open.connections.iter().map(|(_, connection)| (connection.held.bytes(), connection)).collect();
+        holders.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        let mut freed = 0;
+        for (bytes, connection) in holders {
+            if freed >= to_free || bytes == 0 {
+                break;
+            }
+            connection.evict();
+            self.memory.set(&connection.held, 0);
+            freed += bytes;
         }
     }
 
@@ -226,7 +264,8 @@ impl Admission {
             Some(_) => open.refusals += 1,
             None => open.admissions.add(peer),
         }
-        let connection = Arc::new(Connection { stream, peer, phase: AtomicU8::new(IDLE) });
+        let connection =
+            Arc::new(Connection { stream, peer, phase: AtomicU8::new(IDLE), held: Held::default() });
         let index = open.connections.insert(connection.clone());
         drop(open);
         // Either `drain` has seen it in the list, or this sees that the server drains.
@@ -239,6 +278,7 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
+        self.shared.memory.set(&self.connection.held, 0);
         let mut open = lock(&self.shared.open);
         open.connections.try_remove(self.index);
         match self.refusal {
@@ -338,6 +378,23 @@ mod tests {
         assert!(admit(&shared).unwrap().refusal.is_some());
         drop(served);
         assert!(admit(&shared).unwrap().refusal.is_none());
+    }
+
+    #[test]
+    fn those_that_hold_most_are_closed_when_memory_is_short() {
+        let shared = shared(Limits { memory_bytes_max: 1 << 20, ..Limits::default() });
+        let admissions: Vec<Admission> = (0..4).map(|_| admit(&shared).unwrap()).collect();
+        let hold = |index: usize, kib: usize| shared.hold(&admissions[index].connection, kib << 10);
+        let evicted = || admissions.iter().map(|one| one.connection.is_evicted()).collect::<Vec<_>>();
+        hold(0, 500);
+        hold(1, 300);
+        hold(2, 50);
+        assert_eq!(evicted(), [false; 4]);
+        hold(3, 100);
+        assert_eq!(evicted(), [true, false, false, false], "the one that holds most");
+        assert_eq!(shared.memory.used(), 450 << 10);
+        drop(admissions);
+        assert_eq!(shared.memory.used(), 0);
     }
 
     #[test]

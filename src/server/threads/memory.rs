@@ -1,0 +1,49 @@
+//! The memory budget of the threads: the bytes that each holds, and who is closed when they are too many.
+//!
+//! A thread cannot be kept from reading as a connection of the loop can, since it waits in a call for its peer or for
+//! the journal. So it accounts for what it holds before it waits, and whichever thread exceeds the budget closes
+//! the connections that hold most. A peer whose messages are short holds nothing that counts.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::conn::memory::MemoryBudget;
+
+/// The bytes that all connections hold.
+#[derive(Debug)]
+pub(super) struct Memory {
+    budget: MemoryBudget,
+    used: AtomicUsize,
+}
+
+/// The bytes that one connection holds.
+#[derive(Debug, Default)]
+pub(super) struct Held(AtomicUsize);
+
+impl Held {
+    pub(super) fn bytes(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Memory {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { budget: MemoryBudget::new(bytes_max), used: AtomicUsize::new(0) }
+    }
+
+    /// A connection holds `bytes` now. Returns how many bytes are to be freed.
+    pub(super) fn set(&self, held: &Held, bytes: usize) -> usize {
+        let before = held.0.swap(bytes, Ordering::SeqCst);
+        // The difference may be negative: the sum wraps, and is right in the end.
+        let difference = bytes.wrapping_sub(before);
+        let used = self.used.fetch_add(difference, Ordering::SeqCst).wrapping_add(difference);
+        match used.saturating_sub(self.budget.high_mark()) {
+            0 => 0,
+            over => over + self.budget.step(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn used(&self) -> usize {
+        self.used.load(Ordering::SeqCst)
+    }
+}
