@@ -25,7 +25,7 @@ static double seconds_of(clockid_t clock) {
 static double now(void) { return seconds_of(CLOCK_MONOTONIC); }
 
 // Processor time of the processes in the arguments, including threads that have ended.
-static double cpu_of(char **pids) {
+static inline double cpu_of(char **pids) {
     double sum = 0;
     for (; *pids; pids++) {
         clockid_t clock;
@@ -73,7 +73,7 @@ static void watch(int poller, int fd, unsigned number, unsigned interest) {
 }
 
 // The output for the runner: messages answered, seconds, processor time of the servers.
-static void report(long messages, double seconds, double cpu) {
+static inline void report(long messages, double seconds, double cpu) {
     printf("messages %ld seconds %.9f cpu %.9f\n", messages, seconds, cpu);
     fflush(stdout);
 }

@@ -36,8 +36,10 @@ pub(super) fn serve(admission: &Admission, service: &dyn StreamService) -> Close
         held_bytes: 0,
     };
     let outcome = driver.serve(service, *refusal);
+    if connection.is_evicted() {
+        return CloseReason::OutOfMemory;
+    }
     match outcome {
-        _ if connection.is_evicted() => CloseReason::OutOfMemory,
         Ok(()) => driver.session.reason(),
         Err(reason) => reason,
     }
