@@ -44,9 +44,9 @@ use crate::conn::counters::Counters;
 use crate::conn::deadlines::Tick;
 use crate::conn::log_throttle::{LogKind, LogThrottle};
 use crate::conn::memory::MemoryBudget;
+use crate::conn::reply_rules::ReplyRules;
 use crate::conn::table::ConnTable;
 use crate::conn::token::{CONNECTIONS_MAX, ConnId, Source};
-use crate::conn::udp_sessions::UdpSessions;
 use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::net::{Datagram, Event, Net, Token};
@@ -116,7 +116,7 @@ struct DatagramEndpoint<N: Net> {
     socket: N::Socket,
     address: SocketAddr,
     service: Box<dyn DatagramService>,
-    sessions: UdpSessions,
+    rules: ReplyRules,
     /// Datagrams may wait.
     ready: bool,
 }
@@ -214,8 +214,8 @@ impl<N: Net> EventLoop<N> {
         // A datagram over the limit is recognized by the one byte more that is read of it.
         let read_bytes = self.read_buffer.len().max(service.datagram_bytes_max() + 1);
         self.read_buffer = vec![0; read_bytes].into_boxed_slice();
-        let sessions = UdpSessions::new(&self.limits);
-        self.sockets.push(DatagramEndpoint { socket, address, service, sessions, ready: false });
+        let rules = ReplyRules::new(address, &self.limits);
+        self.sockets.push(DatagramEndpoint { socket, address, service, rules, ready: false });
         Ok(address)
     }
 
@@ -292,7 +292,7 @@ impl<N: Net> EventLoop<N> {
             return Some(Duration::ZERO);
         }
         let now = self.now;
-        let sessions = self.sockets.iter_mut().filter_map(|socket| socket.sessions.wait_ms(now)).min();
+        let sessions = self.sockets.iter_mut().filter_map(|socket| socket.rules.sessions.wait_ms(now)).min();
         let waits = [
             self.table.wait_ms(now),
             sessions,

@@ -61,6 +61,8 @@ pub struct Limits {
     pub sessions_max: usize,
     /// A session is closed after this time without a datagram.
     pub session_timeout: Duration,
+    /// Replies a second to datagrams of one network. See [`ReplyLimit`].
+    pub udp_replies: ReplyLimit,
     /// Maximum time to receive a whole frame, from its first byte. Further bytes do not renew it.
     pub frame_timeout: Option<Duration>,
     /// Maximum time between frames. Off by default, since idle connections cost little.
@@ -96,6 +98,7 @@ impl Default for Limits {
             linger_timeout: Duration::from_secs(2),
             sessions_max: 65_536,
             session_timeout: Duration::from_secs(5 * 60),
+            udp_replies: ReplyLimit::BeyondLoopback(UDP_REPLIES_PER_SECOND),
             frame_timeout: Some(Duration::from_secs(30)),
             idle_timeout: None,
             write_timeout: Some(Duration::from_secs(30)),
@@ -104,3 +107,18 @@ impl Default for Limits {
         }
     }
 }
+
+/// How many replies a second the datagrams of one network (24 bits of IPv4, 64 of IPv6) are sent, and half as many
+/// those of one address. Source addresses can be forged: without a limit, a server is a means to flood others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyLimit {
+    /// This many at endpoints that are not bound to a loopback address.
+    BeyondLoopback(u32),
+    /// This many at all endpoints.
+    Everywhere(u32),
+    /// No limit.
+    Off,
+}
+
+/// What DNS servers allow a network by default.
+const UDP_REPLIES_PER_SECOND: u32 = 200;

@@ -17,6 +17,8 @@ pub struct Counters {
     pub datagrams: u64,
     /// Datagrams that were ignored, by the reply rules.
     pub datagrams_dropped: u64,
+    /// Datagrams that were not answered because their network or peer was over its rate.
+    pub datagrams_limited: u64,
     /// Answers to datagrams that could not be sent.
     pub datagrams_unsent: u64,
     /// Connections that failed before they could be accepted.

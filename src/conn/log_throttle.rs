@@ -11,16 +11,18 @@ pub(crate) enum LogKind {
     Closed(CloseReason),
     AcceptPaused,
     DatagramUnsent,
+    RepliesLimited,
 }
 
 impl LogKind {
-    const COUNT: usize = CloseReason::ALL.len() + 2;
+    const COUNT: usize = CloseReason::ALL.len() + 3;
 
     fn index(self) -> usize {
         match self {
             Self::Closed(reason) => reason as usize,
             Self::AcceptPaused => CloseReason::ALL.len(),
             Self::DatagramUnsent => CloseReason::ALL.len() + 1,
+            Self::RepliesLimited => CloseReason::ALL.len() + 2,
         }
     }
 }

@@ -3,11 +3,10 @@
 use std::io;
 
 use crate::conn::log_throttle::LogKind;
-use crate::conn::reply_rules::{self, DatagramOutcome};
+use crate::conn::reply_rules::{DatagramOutcome, Received};
 use crate::event_loop::{DatagramEndpoint, EventLoop};
 use crate::journal::Committed;
 use crate::net::{Datagram, Net};
-use crate::service::Output;
 
 impl<N: Net> EventLoop<N> {
     /// Receives up to the limit of datagrams on each socket, and lets the services answer.
@@ -39,21 +38,26 @@ impl<N: Net> EventLoop<N> {
     }
 
     fn on_datagram(&mut self, index: usize, datagram: Datagram) {
-        let DatagramEndpoint { service, sessions, .. } = &mut self.sockets[index];
+        let DatagramEndpoint { service, rules, .. } = &mut self.sockets[index];
         let Datagram { bytes, peer, local } = datagram;
         self.counters.datagrams += 1;
-        let start = self.outbox.bytes.len();
-        let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
-        let text = &self.read_buffer[bytes];
-        let outcome = reply_rules::answer(service.as_ref(), sessions, text, peer, &mut out, self.now);
-        let journal_lines = out.journal_lines();
-        self.counters.messages += journal_lines;
-        if outcome == DatagramOutcome::Dropped {
-            self.counters.datagrams_dropped += 1;
-        }
-        let bytes = start..self.outbox.bytes.len();
-        if !bytes.is_empty() {
-            self.outbox.push_datagram(index, journal_lines > 0, Datagram { bytes, peer, local });
+        let (answers, journal) = (&mut self.outbox.bytes, self.journal.lines());
+        let start = answers.len();
+        let received = Received { bytes: &self.read_buffer[bytes], peer, local };
+        match rules.answer(service.as_ref(), received, answers, journal, self.now) {
+            DatagramOutcome::Received { journal_lines } => {
+                self.counters.messages += journal_lines;
+                let bytes = start..self.outbox.bytes.len();
+                if !bytes.is_empty() {
+                    self.outbox.push_datagram(index, journal_lines > 0, Datagram { bytes, peer, local });
+                }
+            }
+            DatagramOutcome::Dropped => self.counters.datagrams_dropped += 1,
+            DatagramOutcome::Limited => {
+                self.counters.datagrams_limited += 1;
+                let line = rules.limited(peer);
+                self.warn(LogKind::RepliesLimited, &line);
+            }
         }
     }
 

@@ -44,7 +44,7 @@ impl<N: Net> EventLoop<N> {
         }
         for socket in self.sockets.iter_mut().filter(|socket| !socket.ready) {
             // A waiting datagram renews its session before the session expires.
-            socket.sessions.expire(polled_at);
+            socket.rules.sessions.expire(polled_at);
         }
     }
 }

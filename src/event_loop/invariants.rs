@@ -15,7 +15,7 @@ impl<N: Net> EventLoop<N> {
         }
         self.turns_to_check = self.table.len() / CONNECTIONS_PER_CHECK;
         self.table.check();
-        self.sockets.iter_mut().for_each(|socket| socket.sessions.check());
+        self.sockets.iter_mut().for_each(|socket| socket.rules.sessions.check());
         self.check_lists();
         self.check_counts();
         self.check_memory();

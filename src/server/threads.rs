@@ -28,8 +28,7 @@ use socket2::SockRef;
 use crate::conn::admission::Refusal;
 use crate::conn::deadlines::Tick;
 use crate::conn::log_throttle::LogKind;
-use crate::conn::reply_rules;
-use crate::conn::udp_sessions::UdpSessions;
+use crate::conn::reply_rules::{DatagramOutcome, Received, ReplyRules};
 use crate::event_loop::LoopError;
 use crate::journal::target::JournalSink;
 use crate::journal::{Journal, Sink};
@@ -38,7 +37,7 @@ use crate::net::AcceptFailure;
 use crate::server::error::ServeError;
 use crate::server::options::THREAD_STACK_BYTES;
 use crate::server::setup::{OpenSocket, Setup, announce};
-use crate::service::{DatagramService, Output, StreamService};
+use crate::service::{DatagramService, StreamService};
 
 use shared::{Admission, MainEvent, Shared};
 
@@ -73,7 +72,10 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
                 spawn("accept", THREAD_STACK_BYTES, accept).map_err(failed)?;
             }
             OpenSocket::Datagram(socket, service) => {
-                let answer = move || answer_datagrams(&socket, service.as_ref(), &shared);
+                let unknown =
+                    |error: io::Error| ServeError::Start(format!("cannot read an address: {error}"));
+                let address = socket.local_addr().map_err(unknown)?;
+                let answer = move || answer_datagrams(&socket, address, service.as_ref(), &shared);
                 spawn("datagrams", THREAD_STACK_BYTES, answer).map_err(failed)?;
             }
         }
@@ -276,22 +278,25 @@ fn refuse_at_once(
 /// How long to wait for threads of connections that are closed to end.
 const THREAD_END_PAUSE: Duration = Duration::from_millis(1);
 
-fn answer_datagrams(socket: &UdpSocket, service: &dyn DatagramService, shared: &Shared) {
+fn answer_datagrams(socket: &UdpSocket, address: SocketAddr, service: &dyn DatagramService, shared: &Shared) {
     let started = Instant::now();
-    let mut sessions = UdpSessions::new(&shared.limits);
+    let mut rules = ReplyRules::new(address, &shared.limits);
     let mut buffer = vec![0; service.datagram_bytes_max() + 1];
     let (mut answer, mut lines) = (Vec::new(), Vec::new());
     loop {
         // An error concerns a datagram that was sent earlier: the next may be fine.
         let Ok((bytes, peer)) = socket.recv_from(&mut buffer) else { continue };
         let now = Tick::after(started.elapsed());
-        let mut out = Output::new(peer, &mut answer, shared.has_journal.then_some(&mut lines));
-        reply_rules::answer(service, &mut sessions, &buffer[..bytes], peer, &mut out, now);
+        let datagram = Received { bytes: &buffer[..bytes], peer, local: None };
+        let journal = shared.has_journal.then_some(&mut lines);
+        if rules.answer(service, datagram, &mut answer, journal, now) == DatagramOutcome::Limited {
+            shared.warn(LogKind::RepliesLimited, format_args!("{}", rules.limited(peer)));
+        }
         if shared.commit(&mut lines) && !answer.is_empty() {
             // A datagram that is not sent is lost, as datagrams may be.
             let _ = socket.send_to(&answer, peer);
         }
         answer.clear();
-        sessions.expire(now);
+        rules.sessions.expire(now);
     }
 }

@@ -33,6 +33,15 @@ const GOODBYE: &str = "Goodbye";
 /// The beginning of the answer to any other request.
 const ERROR_PREFIX: &str = "Error: ";
 
+/// The datagram with which a client opens a session: a third of the introduction, so that a server beyond loopback
+/// answers with all of it.
+const HELLO: &[u8] = b"hello                        ";
+
+const _: () = assert!(3 * HELLO.len() >= INTRODUCTION.len());
+
+/// Bytes of the shortest introduction: the answer to one byte. A line end alone is a request.
+const CUT_BYTES_MIN: usize = 3;
+
 /// Maximum size of a request in bytes.
 const REQUEST_BYTES_MAX: usize = 1024;
 
@@ -64,8 +73,16 @@ impl DatagramService for Month {
         Session::Open
     }
 
+    /// Also in capitals, as a service that echoes may return them.
     fn is_own_answer(&self, datagram: &[u8]) -> bool {
-        self.classify(datagram) != Answer::Unknown || datagram == GOODBYE.as_bytes()
+        begins_like(datagram, ERROR_PREFIX)
+            || is_introduction(datagram)
+            || datagram.eq_ignore_ascii_case(GOODBYE.as_bytes())
+            || MONTHS.iter().any(|month| month.as_bytes().eq_ignore_ascii_case(datagram))
+    }
+
+    fn is_error(&self, answer: &[u8]) -> bool {
+        answer.starts_with(ERROR_PREFIX.as_bytes())
     }
 
     fn datagram_bytes_max(&self) -> usize {
@@ -75,7 +92,7 @@ impl DatagramService for Month {
 
 impl DatagramClient for Month {
     fn hello(&self) -> &'static [u8] {
-        b"hello"
+        HELLO
     }
 
     fn farewell(&self) -> &'static [u8] {
@@ -89,7 +106,7 @@ impl DatagramClient for Month {
     fn classify(&self, answer: &[u8]) -> Answer {
         if let Some(index) = MONTHS.iter().position(|month| month.as_bytes() == answer) {
             Answer::To(index)
-        } else if answer == INTRODUCTION.as_bytes() {
+        } else if is_introduction(answer) {
             Answer::Opened
         } else if answer.starts_with(ERROR_PREFIX.as_bytes()) {
             Answer::Error
@@ -101,6 +118,17 @@ impl DatagramClient for Month {
     fn expected_answer(&self, text: &str) -> ExpectedAnswer {
         ExpectedAnswer::of(self, text)
     }
+}
+
+/// Whether `datagram` is the introduction, whole or cut.
+fn is_introduction(datagram: &[u8]) -> bool {
+    datagram.len() >= CUT_BYTES_MIN && begins_like(INTRODUCTION.as_bytes(), datagram)
+}
+
+/// Whether `text` begins with `prefix`, in capitals or not.
+fn begins_like(text: &[u8], prefix: impl AsRef<[u8]>) -> bool {
+    let prefix = prefix.as_ref();
+    text.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
 }
 
 /// The integer that `datagram` holds: ASCII digits, leading zeros included, with ASCII white space around
@@ -174,7 +202,11 @@ mod tests {
         {
             assert!(Month.is_own_answer(receive(session, datagram).answer.as_bytes()));
         }
-        assert!(!Month.is_own_answer(b"hello"));
-        assert!(!Month.is_own_answer(b""));
+        for request in [&b"hello"[..], HELLO, b"", b"\n", b"\r\n", b"1", b"err", b"may not"] {
+            assert!(!Month.is_own_answer(request), "{request:?}");
+        }
+        for cut in [&INTRODUCTION[..3], &INTRODUCTION[..15], "MAY", "ERROR: WHAT", "error: what", "goodbye"] {
+            assert!(Month.is_own_answer(cut.as_bytes()), "{cut}");
+        }
     }
 }

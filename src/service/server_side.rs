@@ -31,9 +31,16 @@ pub trait DatagramService: Send + Sync {
     /// datagram. Returns the new state.
     fn received(&self, session: Session, datagram: &[u8], out: &mut Output<'_>) -> Session;
 
-    /// Whether `datagram` is one of this service's own answers. The server never answers one, or a forged
-    /// packet could make two servers answer each other forever.
+    /// Whether `datagram` is one of this service's own answers, or the beginning of one that was cut. The server
+    /// never answers one, or a forged packet could make two servers answer each other forever.
     fn is_own_answer(&self, datagram: &[u8]) -> bool;
+
+    /// Whether `answer` reports an error. The server limits these, since a peer that is a service itself may answer
+    /// each with another.
+    fn is_error(&self, answer: &[u8]) -> bool {
+        let _ = answer;
+        false
+    }
 
     /// Maximum size of a request in bytes. A longer datagram is truncated to one byte more.
     fn datagram_bytes_max(&self) -> usize;
