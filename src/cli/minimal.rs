@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use crate::cli::{ACKS, BACKLOGS, MODELS, at_least_one, plain_logger, warn_of_former_variable, whole};
 use crate::journal::target::JournalTarget;
 use crate::server;
-use crate::server::options::{ServeOptions, parse_message_limit, parse_thread_stack};
+use crate::server::options::{ServeOptions, parse_message_limit, parse_reply_limit, parse_thread_stack};
 use crate::service;
 use crate::service::endpoint::Endpoint;
 use crate::units::{Timeout, parse_duration, parse_size};
@@ -36,6 +36,7 @@ loopback.
       --reuse-port              allow several processes to listen on the same ports
       --max-sessions N          maximum number of sessions of each UDP endpoint [default: 65536]
       --session-timeout DUR     forget a UDP peer after this idle time [default: 5m]
+      --udp-replies N|off       replies per second to the UDP peers of one network [default: 200, on loopback off]
       --log LEVEL               off, error, warn, info, debug or trace [default: info]
   -h, --help
   -V, --version
@@ -167,6 +168,7 @@ fn set_option(
         }
         "reuse-port" => options.sockets.reuse_port = one_of(value, &[("true", true), ("false", false)])?,
         "max-sessions" => limits.sessions_max = at_least_one(value)?,
+        "udp-replies" => limits.udp_replies = parse_reply_limit(value)?,
         "session-timeout" => limits.session_timeout = parse_duration(value)?,
         _ => {
             *level = value.parse().map_err(|_| "expected off, error, warn, info, debug or trace")?;

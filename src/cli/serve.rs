@@ -9,9 +9,11 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use crate::cli::{ACKS, BACKLOGS, MODELS, UNITS, at_least_one, whole};
 use crate::journal::Ack;
 use crate::journal::target::JournalTarget;
-use crate::limits::Limits;
+use crate::limits::{Limits, ReplyLimit};
 use crate::net::sockets::SocketOptions;
-use crate::server::options::{Model, ServeOptions, parse_message_limit, parse_thread_stack};
+use crate::server::options::{
+    Model, ServeOptions, parse_message_limit, parse_reply_limit, parse_thread_stack,
+};
 use crate::service::ALL;
 use crate::service::endpoint::Endpoint;
 use crate::units::{Timeout, parse_duration, parse_size};
@@ -97,6 +99,11 @@ pub(super) struct ServeArguments {
     #[arg(long, value_name = "DUR", default_value = "5m", env = "LOOPLINE_SERVE_SESSION_TIMEOUT")]
     #[arg(value_parser = parse_duration)]
     session_timeout: Duration,
+
+    /// Replies per second to the UDP peers of one network (/24 or /64), or off [default: 200 on
+    /// endpoints that are not bound to loopback]
+    #[arg(long, value_name = "N|off", env = "LOOPLINE_SERVE_UDP_REPLIES", value_parser = parse_reply_limit)]
+    udp_replies: Option<ReplyLimit>,
 }
 
 impl From<ServeArguments> for ServeOptions {
@@ -119,6 +126,7 @@ impl From<ServeArguments> for ServeOptions {
                 drain_timeout: arguments.drain_timeout,
                 sessions_max: arguments.max_sessions,
                 session_timeout: arguments.session_timeout,
+                udp_replies: arguments.udp_replies.unwrap_or(defaults.limits.udp_replies),
                 ..defaults.limits
             },
             sockets: SocketOptions {

@@ -1,9 +1,10 @@
 //! The options of `serve`, independent of the parser.
 
 use crate::conn::memory::budget_bytes_min;
+use crate::conn::reply_rate::REPLIES_PER_SECOND_MAX;
 use crate::journal::Ack;
 use crate::journal::target::JournalTarget;
-use crate::limits::Limits;
+use crate::limits::{Limits, ReplyLimit};
 use crate::net::sockets::SocketOptions;
 use crate::service::ALL;
 use crate::service::endpoint::Endpoint;
@@ -118,5 +119,17 @@ pub(crate) fn parse_thread_stack(text: &str) -> Result<usize, String> {
         Ok(bytes)
     } else {
         Err("expected at least 64KiB, and at most 1GiB".into())
+    }
+}
+
+/// Parses the replies a second to one network, or `off`.
+///
+/// # Errors
+/// It is neither `off` nor a number from 1 to a million.
+pub(crate) fn parse_reply_limit(text: &str) -> Result<ReplyLimit, String> {
+    match text.parse() {
+        _ if text == "off" => Ok(ReplyLimit::Off),
+        Ok(per_second @ 1..=REPLIES_PER_SECOND_MAX) => Ok(ReplyLimit::Everywhere(per_second)),
+        _ => Err(format!("expected a number from 1 to {REPLIES_PER_SECOND_MAX}, or off")),
     }
 }
