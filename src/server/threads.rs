@@ -37,7 +37,7 @@ use crate::net::AcceptFailure;
 use crate::server::error::ServeError;
 use crate::server::options::THREAD_STACK_BYTES;
 use crate::server::setup::{OpenSocket, Setup, announce};
-use crate::service::{DatagramService, StreamService};
+use crate::service::{DatagramService, Output, StreamService};
 
 use shared::{Admission, MainEvent, Shared};
 
