@@ -55,8 +55,7 @@ pub(crate) struct Crowd {
     acknowledged: u64,
     /// Members that are done do not come again.
     is_ending: bool,
-    /// Of eight members, how many read slowly.
-    slow_in_8: u8,
+    style: Style,
 }
 
 struct Member {
@@ -68,6 +67,8 @@ struct Member {
     received_bytes: u64,
     readable: bool,
     writable: bool,
+    /// By the server, for reading too slowly.
+    is_closed: bool,
 }
 
 /// What a member does.
@@ -78,18 +79,37 @@ struct Plan {
     read_bytes_max: usize,
 }
 
+/// What the members of a crowd do, and how many of eight read slowly.
+#[derive(Clone, Copy)]
+pub(crate) enum Style {
+    /// They send as much as they can.
+    Busy { slow_in_8: u8 },
+    /// A few messages at a time, for `Crowd::visit_some`.
+    Calm,
+}
+
 impl Plan {
-    fn draw(random: &mut Rng, slow_in_8: u8) -> Self {
-        match random.u8(..8) {
+    fn draw(random: &mut Rng, style: Style) -> Self {
+        let drawn = random.u8(..8);
+        match style {
             // Sends whatever the kernel takes, and only then reads, little by little.
-            drawn if drawn < slow_in_8 => {
+            Style::Busy { slow_in_8 } if drawn < slow_in_8 => {
                 Self { messages: random.u64(1..6000), in_flight_max: u64::MAX, read_bytes_max: 1000 }
             }
             // One after the other, as the simplest client does.
-            7 => Self { messages: random.u64(1..200), in_flight_max: 1, read_bytes_max: 1 << 16 },
-            _ => {
+            Style::Busy { .. } if drawn == 7 => {
+                Self { messages: random.u64(1..200), in_flight_max: 1, read_bytes_max: 1 << 16 }
+            }
+            Style::Busy { .. } => {
                 let in_flight_max = random.u64(1..100);
                 Self { messages: random.u64(1..500), in_flight_max, read_bytes_max: 1 << 16 }
+            }
+            Style::Calm if drawn == 0 => {
+                Self { messages: random.u64(1..600), in_flight_max: u64::MAX, read_bytes_max: 1000 }
+            }
+            Style::Calm => {
+                let in_flight_max = random.u64(1..10);
+                Self { messages: random.u64(1..100), in_flight_max, read_bytes_max: 1 << 16 }
             }
         }
     }
@@ -100,14 +120,14 @@ impl Plan {
 }
 
 impl Crowd {
-    /// Connects `members`, whose connections are numbered from `connections`. Of eight, `slow_in_8` read slowly.
+    /// Connects `members`, whose connections are numbered from `connections`.
     pub(crate) fn new(
         address: SocketAddr,
         members: usize,
         texts: Texts,
         connections: u64,
         seed: u64,
-        slow_in_8: u8,
+        style: Style,
     ) -> Self {
         let mut crowd = Self {
             address,
@@ -120,7 +140,7 @@ impl Crowd {
             tallies: Vec::new(),
             acknowledged: 0,
             is_ending: false,
-            slow_in_8,
+            style,
         };
         for index in 0..members {
             let member = crowd.connect(index);
@@ -155,28 +175,60 @@ impl Crowd {
         self.tallies
     }
 
-    fn step(&mut self, stop_at: Option<u64>) {
-        let has_work = self.members.iter().any(Member::can_move);
-        let wait = if has_work { Duration::ZERO } else { crate::common::WAIT_MAX };
+    /// Lets every member finish, as fast as it can, with the messages that it has sent.
+    pub(crate) fn finish_sent(mut self) -> Vec<Tally> {
+        for member in &mut self.members {
+            member.plan = Plan { messages: member.tally.sent, read_bytes_max: 1 << 16, ..member.plan };
+        }
+        self.finish()
+    }
+
+    /// Lets `visits` members, drawn at random, read once and send a little.
+    pub(crate) fn visit_some(&mut self, visits: usize) {
+        self.poll(Duration::ZERO);
+        for _ in 0..visits {
+            let index = self.random.usize(..self.members.len());
+            self.visit(index);
+        }
+    }
+
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    pub(crate) fn connections(&self) -> u64 {
+        self.connections
+    }
+
+    fn poll(&mut self, wait: Duration) {
         self.poll.poll(&mut self.events, Some(wait)).unwrap();
-        assert!(has_work || !self.events.is_empty(), "the server acknowledges nothing any more");
         for event in &self.events {
             let member = &mut self.members[event.token().0];
             member.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
             member.writable |= event.is_writable();
         }
+    }
+
+    fn visit(&mut self, index: usize) {
+        let member = &mut self.members[index];
+        if !member.can_move() {
+            return;
+        }
+        let before = member.tally.acknowledged;
+        member.visit(self.texts);
+        self.acknowledged += member.tally.acknowledged - before;
+        if member.is_done() && !self.is_ending {
+            self.tallies.push(member.tally);
+            self.members[index] = self.connect(index);
+        }
+    }
+
+    fn step(&mut self, stop_at: Option<u64>) {
+        let has_work = self.members.iter().any(Member::can_move);
+        self.poll(if has_work { Duration::ZERO } else { crate::common::WAIT_MAX });
+        assert!(has_work || !self.events.is_empty(), "the server acknowledges nothing any more");
         for index in 0..self.members.len() {
-            let member = &mut self.members[index];
-            if !member.can_move() {
-                continue;
-            }
-            let before = member.tally.acknowledged;
-            member.visit(self.texts);
-            self.acknowledged += member.tally.acknowledged - before;
-            if member.is_done() && !self.is_ending {
-                self.tallies.push(member.tally);
-                self.members[index] = self.connect(index);
-            }
+            self.visit(index);
             if stop_at.is_some_and(|stop_at| self.acknowledged >= stop_at) {
                 return;
             }
@@ -184,13 +236,16 @@ impl Crowd {
     }
 
     fn connect(&mut self, index: usize) -> Member {
-        let plan = Plan::draw(&mut self.random, self.slow_in_8);
+        let plan = Plan::draw(&mut self.random, self.style);
         let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, None).unwrap();
         if plan.is_slow() {
             socket.set_recv_buffer_size(2048).unwrap();
             // The kernel sizes the send buffer of the server by it.
             socket.set_tcp_mss(500).unwrap();
         }
+        // Enough ephemeral ports for many connections, one after the other.
+        let source = [127, 9, 0, 1 + u8::try_from(self.connections % SOURCES).unwrap()];
+        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
         socket.connect(&self.address.into()).expect("the server accepts connections");
         socket.set_nonblocking(true).unwrap();
         let mut stream = TcpStream::from_std(socket.into());
@@ -206,13 +261,14 @@ impl Crowd {
             received_bytes: 0,
             readable: false,
             writable: true,
+            is_closed: false,
         }
     }
 }
 
 impl Member {
     fn is_done(&self) -> bool {
-        self.tally.acknowledged == self.plan.messages
+        self.is_closed || self.tally.acknowledged == self.plan.messages
     }
 
     fn can_move(&self) -> bool {
@@ -236,9 +292,14 @@ impl Member {
     /// Reads once, then sends what it may.
     fn visit(&mut self, texts: Texts) {
         if self.may_read() {
-            assert!(self.read() != Some(0), "the server has closed connection {}", self.tally.connection);
+            self.is_closed = self.read() == Some(0);
+            assert!(
+                !self.is_closed || self.plan.is_slow(),
+                "the server has closed connection {}",
+                self.tally.connection
+            );
         }
-        while self.may_write() {
+        while !self.is_closed && self.may_write() {
             while self.unsent.len() < UNSENT_BYTES && self.tally.sent < self.plan.messages {
                 if self.tally.sent - self.tally.acknowledged >= self.plan.in_flight_max {
                     break;
@@ -249,6 +310,7 @@ impl Member {
             match self.stream.write(&self.unsent) {
                 Ok(bytes) => drop(self.unsent.drain(..bytes)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
+                Err(error) if is_reset(&error) && self.plan.is_slow() => self.is_closed = true,
                 Err(error) => panic!("connection {}: {error}", self.tally.connection),
             }
         }
@@ -284,3 +346,6 @@ impl Member {
 
 /// How much a member frames ahead, in bytes.
 const UNSENT_BYTES: usize = 16 * 1024;
+
+/// Source addresses.
+const SOURCES: u64 = 50;

@@ -6,7 +6,7 @@ use std::fs;
 use fastrand::Rng;
 
 use crate::common::{MODELS, Signal};
-use crate::crowd::{Crowd, Tally, Texts};
+use crate::crowd::{Crowd, Style, Tally, Texts};
 use crate::records::{Records, whole_lines};
 use crate::{ACKS, number, seed, server};
 
@@ -38,8 +38,14 @@ fn kill_again_and_again(model: &str, ack: &str, kills: u64, seed: u64) {
         let file = fs::read(&journal).unwrap();
         assert!(file == before, "{model}, {ack}: the file keeps its whole lines, and only these");
 
-        let mut crowd =
-            Crowd::new(server.address("message"), 32, Texts::Mixed, kill * 1_000_000, random.u64(..), 1);
+        let mut crowd = Crowd::new(
+            server.address("message"),
+            32,
+            Texts::Mixed,
+            kill * 1_000_000,
+            random.u64(..),
+            Style::Busy { slow_in_8: 1 },
+        );
         crowd.run_until(random.u64(..ACKNOWLEDGED_MAX));
         server.signal(Signal::KILL);
         server.wait();

@@ -8,6 +8,7 @@
 //! | `LOOPLINE_KILLS=300` | kills under load |
 //! | `LOOPLINE_TRACED_MESSAGES=100000` | messages whose system calls are traced, in each run |
 //! | `LOOPLINE_EVERY_CALL=1` | a kill at every system call of a session, instead of a part of them |
+//! | `LOOPLINE_SOAK_SECONDS=3600` | the soak, with `LOOPLINE_SOAK_CONNECTIONS=10000` and `LOOPLINE_SOAK_VISITS=1000` a second |
 //! | `LOOPLINE_PROOF_SEED=N` | what is drawn, for both |
 //! | `LOOPLINE_PROOF_PROGRAM=PATH` | another server than the one that was built with the tests |
 
@@ -25,6 +26,7 @@ mod each_call;
 mod kills;
 mod order;
 mod records;
+mod soak;
 
 use std::path::Path;
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::thread;
 
 use crate::common::{MODELS, Serve, acknowledgement, has_no_strace};
-use crate::crowd::{Crowd, Texts};
+use crate::crowd::{Crowd, Style, Texts};
 use crate::records::Records;
 use crate::{ACKS, number, seed};
 
@@ -69,7 +69,8 @@ fn no_acknowledgement_to_a_slow_reader_is_sent_before_its_message_is_written_to_
 /// Returns the number of messages that were acknowledged. Of eight peers, `slow_in_8` read slowly.
 fn run(serve: Serve, slow_in_8: u8) -> u64 {
     let server = serve.start();
-    let mut crowd = Crowd::new(server.address("message"), 24, Texts::Short, 0, seed(), slow_in_8);
+    let mut crowd =
+        Crowd::new(server.address("message"), 24, Texts::Short, 0, seed(), Style::Busy { slow_in_8 });
     crowd.run_until(number("LOOPLINE_TRACED_MESSAGES").unwrap_or(MESSAGES));
     let tallies = crowd.finish();
     server.stop_cleanly();

@@ -7,7 +7,8 @@ use loopline::journal::escape::unescape;
 
 use crate::crowd::{Tally, Texts, text};
 
-/// The messages of a journal file.
+/// The messages of a journal, which may be several files.
+#[derive(Default)]
 pub(crate) struct Records {
     /// Of each connection: its sender, and the number of its messages.
     connections: HashMap<u64, (String, u64)>,
@@ -17,8 +18,14 @@ impl Records {
     /// Reads the whole lines at `path`. Panics if a message is missing before another of its connection, is there
     /// twice, or is not what its connection has sent.
     pub(crate) fn read(path: &Path, texts: Texts) -> Self {
+        let mut records = Self::default();
+        records.read_next(path, texts);
+        records
+    }
+
+    /// The same for a file that follows those that were read.
+    pub(crate) fn read_next(&mut self, path: &Path, texts: Texts) {
         let file = std::fs::read(path).unwrap();
-        let mut connections: HashMap<u64, (String, u64)> = HashMap::new();
         for line in whole_lines(&file).split_inclusive(|byte| *byte == b'\n') {
             let line = str::from_utf8(line).expect("a journal is text").trim_end_matches('\n');
             let (sender, message) =
@@ -27,7 +34,7 @@ impl Records {
             let connection =
                 message.split('/').next().unwrap().parse().expect("a message begins with its connection");
             let (first_sender, messages) =
-                connections.entry(connection).or_insert_with(|| (sender.into(), 0));
+                self.connections.entry(connection).or_insert_with(|| (sender.into(), 0));
             assert_eq!(first_sender, sender, "the sender of connection {connection}");
             assert!(
                 message == text(texts, connection, *messages),
@@ -35,7 +42,6 @@ impl Records {
             );
             *messages += 1;
         }
-        Self { connections }
     }
 
     /// The number of messages.
