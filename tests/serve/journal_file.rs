@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::thread;
 
-use crate::common::{MODELS, Peer, Serve, Signal, eventually, frame, loopline, output};
+use crate::common::{MODELS, Peer, Serve, Signal, eventually, frame, has_no_strace, loopline, output};
 use crate::schema;
 
 #[test]
@@ -236,4 +236,42 @@ fn journal_cat_prints_what_was_sent() {
 
 fn serve_again(path: &Path) -> Option<i32> {
     Serve::new("message=0 --journal").arg(path).fail().status.code()
+}
+
+#[test]
+fn the_lock_the_cut_and_the_directory_come_before_the_first_message_and_its_sync_before_the_acknowledgement()
+{
+    if has_no_strace() {
+        return;
+    }
+    for model in MODELS {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, trace) = (directory.path().join("journal"), directory.path().join("trace"));
+        fs::write(&path, "[1.2.3.4:5] old\n[1.2.3.4:5] to").unwrap();
+        let calls = "trace=openat,fcntl,pread64,ftruncate,fsync,fdatasync,write,sendto";
+        let serve = Serve::traced(&trace, &["-e", calls], "message=0 --ack synced --model");
+        let server = serve.arg(model).arg("--journal").arg(&path).start();
+        server.connect("message").exchange("new");
+        server.stop_cleanly();
+        let text = fs::read_to_string(&trace).unwrap();
+        let file = format!("<{}>", path.display());
+        let folder = format!("<{}>", directory.path().display());
+        let mut lines = text.lines();
+        for (call, of) in [
+            ("fcntl(", file.as_str()),
+            ("pread64(", &file),
+            ("ftruncate(", &file),
+            ("fsync(", &file),
+            ("fsync(", &folder),
+            ("write(", &file),
+            ("fdatasync(", &file),
+            ("(", "<socket:"),
+        ] {
+            let found = lines.any(|line| line.contains(call) && line.contains(of));
+            assert!(found, "{model}: {call} of {of} is missing, or not in its place:\n{text}");
+        }
+        let is_early = |line: &str| line.contains("write(") && line.contains(&file);
+        let synced = text.lines().position(|line| line.contains("fsync(") && line.contains(&folder));
+        assert!(text.lines().position(is_early) > synced, "{model}: a message is written before:\n{text}");
+    }
 }
