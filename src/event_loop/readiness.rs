@@ -59,11 +59,14 @@ impl<N: Net> EventLoop<N> {
     }
 
     /// Whether a visit would read.
+    #[expect(clippy::inline_always, reason = "it runs twice for every message")]
+    #[inline(always)]
     pub(super) fn can_read(&self, conn: &Conn<N::Stream>) -> bool {
         self.would_read(conn) && self.room_of(conn) > 0
     }
 
     /// Whether a visit would read, if memory allows it.
+    #[inline]
     pub(super) fn would_read(&self, conn: &Conn<N::Stream>) -> bool {
         conn.flags.contains(Flags::READABLE)
             && conn.wants_read(self.table.unsent_bytes_of(conn), self.limits.unsent_bytes_max)
