@@ -12,6 +12,14 @@ use slab::Slab;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PeerKey([u16; 3]);
 
+impl PeerKey {
+    /// Whether the address is in the table.
+    #[cfg(debug_assertions)]
+    pub(crate) fn is_long(self) -> bool {
+        self.0[2] == 0
+    }
+}
+
 /// The addresses that do not fit into their key.
 #[derive(Debug, Default)]
 pub(crate) struct PeerAddrs {
@@ -48,6 +56,12 @@ impl PeerAddrs {
         if key.0[2] == 0 {
             self.long.remove(index(key));
         }
+    }
+
+    /// The number of addresses in the table.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn long_len(&self) -> usize {
+        self.long.len()
     }
 
     fn intern_long(&mut self, address: SocketAddrV6) -> PeerKey {

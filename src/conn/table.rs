@@ -321,6 +321,19 @@ mod tests {
     }
 
     #[test]
+    fn a_removed_connection_leaves_no_address_of_either_family() {
+        let mut table = table();
+        for address in ["10.0.0.1:4000", "[2001:db8::1]:4000", "[fe80::1%3]:4000"] {
+            for _ in 0..3 {
+                let id = table.insert(1, address.parse().unwrap(), 0);
+                assert_eq!(table.peer(id.key), address.parse().unwrap());
+                table.remove(id.key);
+            }
+        }
+        assert_eq!(table.peers.long_len(), 0);
+    }
+
+    #[test]
     fn buffers_exist_only_while_they_hold_bytes() {
         let mut table = table();
         let key = insert(&mut table, 1).key;

@@ -73,3 +73,16 @@ impl Outbox {
 
 /// The capacity that the buffer keeps from turn to turn, in bytes.
 const CAPACITY_KEPT_BYTES: usize = 512 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_buffer_of_answers_is_let_go_of_after_a_long_turn() {
+        let mut outbox = Outbox::default();
+        outbox.bytes.resize(4 * CAPACITY_KEPT_BYTES, 0);
+        outbox.clear();
+        assert!(outbox.buffer_bytes() <= CAPACITY_KEPT_BYTES);
+    }
+}

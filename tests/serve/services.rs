@@ -51,6 +51,20 @@ fn every_service_answers_at_each_of_its_endpoints_on_both_families_from_one_thre
 }
 
 #[test]
+fn the_servers_side_of_a_stream_ends_with_the_last_answer_and_the_connection_stays() {
+    for model in MODELS {
+        let server = Serve::new("message=0 --journal none --model").arg(model).start();
+        let mut peer = server.connect("message");
+        peer.exchange("Disconnect !");
+        assert_eq!(peer.receive_text(), "", "the end of the stream");
+        // A connection that is closed answers the first byte with a reset, and the second byte fails.
+        for _ in 0..2 {
+            peer.try_send(b"?").unwrap_or_else(|error| panic!("{model}: half-closed, not closed: {error}"));
+        }
+    }
+}
+
+#[test]
 fn the_time_is_that_of_the_zone() {
     let mut zones = vec!["UTC0", "CET-1CEST,M3.5.0,M10.5.0/3", "<+0545>-5:45"];
     if fs::exists("/usr/share/zoneinfo/Europe/Berlin").unwrap() {

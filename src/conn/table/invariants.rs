@@ -13,8 +13,9 @@ impl<S> ConnTable<S> {
     pub(crate) fn check(&mut self) {
         let (mut with_buffers, mut lingering) = (0, 0);
         let (mut in_frame, mut write_timed) = (0, 0);
-        let mut stored_bytes = 0;
+        let (mut stored_bytes, mut long_addresses) = (0, 0);
         for (key, conn) in &self.conns {
+            long_addresses += usize::from(conn.peer.is_long());
             lingering += usize::from(conn.session.is_lingering());
             if conn.buffers == NO_BUFFERS {
                 continue;
@@ -31,6 +32,7 @@ impl<S> ConnTable<S> {
                 assert!(!conn.flags.contains(Flags::HELD), "connection {key} is timed, and held");
             }
         }
+        assert_eq!(long_addresses, self.peers.long_len(), "each stored address has one connection");
         assert_eq!(with_buffers, self.buffers.len(), "each buffer has one connection");
         assert_eq!(stored_bytes, self.stored_bytes, "the sum of all buffers");
         assert_eq!(self.lingering.check(&mut self.conns), lingering, "lingering connections");
