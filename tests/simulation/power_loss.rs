@@ -172,10 +172,10 @@ fn stop_many(stop: Stop, machines_max: usize) {
 
 #[test]
 fn a_power_loss_at_any_moment_loses_nothing_that_was_acknowledged_as_synced() {
-    stop_many(Stop::PowerLoss, 3000);
+    stop_many(Stop::PowerLoss, 1500);
 }
 
 #[test]
 fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged_as_written() {
-    stop_many(Stop::Kill, 3000);
+    stop_many(Stop::Kill, 1500);
 }

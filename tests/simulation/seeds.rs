@@ -42,7 +42,7 @@ pub(crate) fn for_each_seed(default_count: u64, served_min: usize, run: fn(u64) 
 #[test]
 fn a_whole_server_keeps_its_promises_and_serves_all_when_the_faults_end() {
     let steps = number("LOOPLINE_STEPS").map(|steps| usize::try_from(steps).unwrap());
-    let seeds = if steps.is_some() { 0..u64::MAX } else { seeds(500) };
+    let seeds = if steps.is_some() { 0..u64::MAX } else { seeds(300) };
     let (mut served, mut answered, mut turns, mut runs) = (0, 0, 0, 0);
     for seed in seeds {
         let plan = whole::plan(seed).limited_by_environment();

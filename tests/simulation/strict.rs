@@ -236,25 +236,25 @@ fn answer_every_datagram(seed: u64) -> usize {
 
 #[test]
 fn every_peer_is_served() {
-    for_each_seed(1000, 1500, serve_every_peer);
+    for_each_seed(500, 1500, serve_every_peer);
 }
 
 #[test]
 fn peers_within_narrow_limits_are_served_and_none_receives_what_is_not_its_own() {
-    for_each_seed(1000, 1200, serve_within_narrow_limits);
+    for_each_seed(500, 1200, serve_within_narrow_limits);
 }
 
 #[test]
 fn every_datagram_is_answered_once_or_counted() {
-    for_each_seed(1000, 10_000, answer_every_datagram);
+    for_each_seed(500, 10_000, answer_every_datagram);
 }
 
 #[test]
 fn a_server_that_is_stopped_finishes_each_frame_that_has_begun() {
-    for_each_seed(500, 300, stop_in_order);
+    for_each_seed(300, 300, stop_in_order);
 }
 
 #[test]
 fn a_journal_that_fails_ends_the_server_and_acknowledges_nothing_more() {
-    for_each_seed(500, 50, end_when_the_journal_fails);
+    for_each_seed(300, 50, end_when_the_journal_fails);
 }
