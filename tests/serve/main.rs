@@ -15,12 +15,14 @@ mod accepting;
 mod schema;
 
 mod journal;
+mod journal_failures;
 mod journal_file;
 mod journal_of_another_user;
 mod limits;
 mod log;
 mod services;
 mod stopping;
+mod storms;
 mod timeouts;
 
 use std::fs;
