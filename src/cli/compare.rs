@@ -1,21 +1,22 @@
 //! The arguments of `compare`, and the destinations of its result.
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{UNITS, at_least_one, whole};
 use crate::compare::error::CompareError;
 use crate::compare::options::{CompareOptions, Count, Workload};
 use crate::compare::result::Comparison;
 use crate::compare::{self, Progress};
+use crate::net::stderr;
 use crate::report::output_file::{Json, OutputFile, WriteError, check_distinct};
 use crate::report::record::{Command, Record};
 use crate::report::run_info::RunInfo;
+use crate::report::terminal::progress_target;
 use crate::units::parse_duration;
 
 #[derive(Debug, Args)]
@@ -163,10 +164,8 @@ fn or_default<T>(given: Vec<T>, default: Vec<T>) -> Vec<T> {
 
 /// The live line, on a terminal.
 fn progress_bar() -> ProgressBar {
-    let is_terminal = io::stderr().is_terminal();
-    let target = if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template("{pos}/{len} {wide_bar} {msg}");
-    ProgressBar::with_draw_target(None, target).with_style(style.expect("the template is valid"))
+    ProgressBar::with_draw_target(None, progress_target()).with_style(style.expect("the template is valid"))
 }
 
 fn show(bar: &ProgressBar, progress: &Progress) {
@@ -181,7 +180,7 @@ fn show(bar: &ProgressBar, progress: &Progress) {
         Progress::Stopping => {
             let line = "interrupted: the result of the completed runs follows";
             // Without a reader, nothing is lost but this line.
-            bar.suspend(|| drop(writeln!(io::stderr(), "{line}")));
+            bar.suspend(|| stderr::lock().write(&format!("{line}\n")));
         }
     }
 }

@@ -9,6 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use log::LevelFilter;
 
+use crate::cli::lines::print_error;
 use crate::cli::serve::{ServeArguments, endpoint_help};
 use crate::cli::{
     UNITS, at_least_one, compare, environment, journal, load, logger, warn_of_former_variable, whole,
@@ -115,7 +116,7 @@ pub fn run() -> ExitCode {
     if status == ExitCode::from(USAGE_STATUS) {
         let used = environment::used_variables(subcommand, matches);
         if !used.is_empty() {
-            logger::print_error(&format!("options set by the environment: {}", used.join(", ")));
+            print_error(&format_args!("options set by the environment: {}", used.join(", ")));
         }
     }
     status
@@ -166,7 +167,7 @@ fn run_command(command: Command) -> ExitCode {
             }
         }
     };
-    logger::print_error(&error);
+    print_error(&error);
     ExitCode::from(status)
 }
 

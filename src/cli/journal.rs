@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 
-use crate::cli::logger;
+use crate::cli::lines::print_error;
 use crate::journal::Entry;
 
 #[derive(Debug, Args)]
@@ -90,11 +90,11 @@ pub(super) fn run(arguments: &JournalArguments) -> ExitCode {
         // An error message would be noise.
         Err(Failure::ReaderGone) => {}
         Err(Failure::Output(error)) => {
-            logger::print_error(&format!("standard output: cannot be written: {error}"));
+            print_error(&format!("standard output: cannot be written: {error}"));
         }
         Err(Failure::Line(error)) => {
             let name = if is_stdin { "standard input".into() } else { file.display().to_string() };
-            logger::print_error(&format!("{name}: {error}"));
+            print_error(&format!("{name}: {error}"));
         }
     }
     ExitCode::FAILURE

@@ -1,84 +1,83 @@
-//! The log of the full build: `simple_logger`, made safe against a broken standard error.
+//! The log of the full build: level, time, module and message on standard error.
 //!
-//! `simple_logger` panics when standard error is closed and blocks when it is a full pipe. This logger drops
-//! such a line instead, and reports the number of dropped lines with the next one.
+//! A line is dropped if it cannot be written at once. The number of dropped lines is reported with the next one.
 
-use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::fmt::Write;
 
-use crate::report::terminal::{self, is_stderr_writable};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use crate::cli::lines::one_line;
+use crate::net::stderr;
+use crate::report::terminal;
 use crate::report::utc_time::UtcTime;
-use log::{LevelFilter, Log, Metadata, Record};
-use simple_logger::SimpleLogger;
-
-/// A pipe that is ready accepts this many bytes without blocking (`PIPE_BUF`); longer lines are truncated.
-const LINE_BYTES_MAX: usize = 4096;
-
-/// Bytes reserved in a line for the time, the level and the module.
-const PREFIX_BYTES: usize = 96;
 
 /// Starts to log lines of `level` and above to standard error.
 pub(crate) fn init(level: LevelFilter) {
-    let colors = terminal::supports_color(&std::io::stderr());
-    let inner = SimpleLogger::new().with_level(level).with_colors(colors);
-    let logger = GuardedLogger { inner, dropped_lines: AtomicU64::new(0), write_lock: Mutex::new(()) };
+    let logger = Logger { has_colors: terminal::supports_color(&std::io::stderr()) };
+    stderr::open();
     // It fails if a logger is set already, which then stays.
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(level);
     }
 }
 
-/// Prints an error message to standard error, whatever the level of the log.
-pub(crate) fn print_error(error: &str) {
-    if is_stderr_writable() {
-        // If this fails, there is nowhere to report it.
-        let _ = writeln!(std::io::stderr(), "loopline: {error}");
-    }
+struct Logger {
+    has_colors: bool,
 }
 
-struct GuardedLogger {
-    inner: SimpleLogger,
-    dropped_lines: AtomicU64,
-    /// Held from the check that standard error is writable to the write, so that the check still holds.
-    write_lock: Mutex<()>,
-}
-
-impl Log for GuardedLogger {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.inner.enabled(metadata)
+impl Log for Logger {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.enabled(record.metadata()) {
-            return;
-        }
-        let _guard = self.write_lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_stderr_writable() {
-            self.dropped_lines.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        let mut line = record.args().to_string();
-        match self.dropped_lines.swap(0, Ordering::Relaxed) {
-            0 => {}
-            dropped => line.insert_str(0, &format!("({dropped} lines before this one were dropped) ")),
-        }
-        while line.len() > LINE_BYTES_MAX - PREFIX_BYTES {
-            line.pop();
-        }
-        let write = || {
-            // simple_logger prints the target in brackets: time and module go there together.
-            let target = format!("{} {}", UtcTime::now(), record.target());
-            let mut dated = Record::builder();
-            dated.level(record.level()).target(&target);
-            self.inner.log(&dated.args(format_args!("{line}")).build());
-        };
-        // simple_logger panics on the remaining errors, such as a full disk. The panic ends here.
-        if catch_unwind(AssertUnwindSafe(write)).is_err() {
-            self.dropped_lines.fetch_add(1, Ordering::Relaxed);
-        }
+        stderr::lock().write_with(|dropped| self.line(record, &UtcTime::now(), dropped));
     }
 
     fn flush(&self) {}
+}
+
+impl Logger {
+    fn line(&self, record: &Record<'_>, time: &impl std::fmt::Display, dropped: u64) -> String {
+        let mut line = String::new();
+        let _ = match (self.has_colors, color(record.level())) {
+            (true, Some(color)) => write!(line, "\x1b[{color}m{:<5}\x1b[0m", record.level()),
+            _ => write!(line, "{:<5}", record.level()),
+        };
+        let _ = write!(line, " [{time} {}] ", record.target());
+        if dropped > 0 {
+            let _ = write!(line, "({dropped} lines before this one were dropped) ");
+        }
+        line.push_str(&one_line(record.args()));
+        line.push('\n');
+        line
+    }
+}
+
+/// The code of a color in a terminal; `None`: its usual color.
+fn color(level: Level) -> Option<u8> {
+    match level {
+        Level::Error => Some(31),
+        Level::Warn => Some(33),
+        Level::Info => Some(36),
+        Level::Debug => Some(35),
+        Level::Trace => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_level_time_module_and_the_number_of_dropped_lines() {
+        let line = |has_colors, dropped| {
+            let record =
+                Record::builder().level(Level::Info).target("module").args(format_args!("ready")).build();
+            Logger { has_colors }.line(&record, &"time", dropped)
+        };
+        assert_eq!(line(false, 0), "INFO  [time module] ready\n");
+        assert_eq!(line(true, 0), "\x1b[36mINFO \x1b[0m [time module] ready\n");
+        assert_eq!(line(false, 2), "INFO  [time module] (2 lines before this one were dropped) ready\n");
+    }
 }

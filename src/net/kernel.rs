@@ -11,6 +11,8 @@ mod spin;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+#[cfg(feature = "signals")]
+use std::os::fd::AsFd;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,6 +25,8 @@ use mio::{Events, Interest, Poll, Waker};
 #[cfg(feature = "batches")]
 use super::Datagram;
 use super::{Clock, DatagramIo, Event, Listen, Poller, StopRequests, StreamIo, Tick, Token};
+#[cfg(feature = "signals")]
+use crate::net::signals::Signals;
 use crate::net::sockets::{self, SocketOptions};
 #[cfg(feature = "batches")]
 use crate::net::{receive_unbatched, send_unbatched};
@@ -38,7 +42,9 @@ pub struct KernelNet {
     waker: Arc<Waker>,
     stop_requests: Arc<AtomicU32>,
     #[cfg(feature = "signals")]
-    signals: Option<signal_hook_mio::v1_0::Signals>,
+    signals: Option<Signals>,
+    #[cfg(feature = "signals")]
+    hangups: Option<Signals>,
     #[cfg(feature = "signals")]
     was_reopen_requested: bool,
     #[cfg(feature = "cli")]
@@ -92,6 +98,8 @@ impl KernelNet {
             #[cfg(feature = "signals")]
             signals: None,
             #[cfg(feature = "signals")]
+            hangups: None,
+            #[cfg(feature = "signals")]
             was_reopen_requested: false,
             #[cfg(feature = "cli")]
             timer: None,
@@ -107,10 +115,7 @@ impl KernelNet {
     #[cfg(feature = "signals")]
     pub fn take_signals(&mut self) -> io::Result<()> {
         use signal_hook::consts::{SIGINT, SIGTERM};
-        let mut signals = signal_hook_mio::v1_0::Signals::new([SIGINT, SIGTERM])?;
-        let token = mio::Token(Token::STOP.0);
-        self.poll.registry().register(&mut signals, token, Interest::READABLE)?;
-        self.signals = Some(signals);
+        self.signals = Some(self.watch_signals(&[SIGINT, SIGTERM])?);
         Ok(())
     }
 
@@ -120,8 +125,17 @@ impl KernelNet {
     /// The signal handler cannot be installed.
     #[cfg(feature = "signals")]
     pub fn take_hangups(&mut self) -> io::Result<()> {
-        let signals = self.signals.as_ref().expect("other signals are taken before");
-        signals.add_signal(signal_hook::consts::SIGHUP)
+        self.hangups = Some(self.watch_signals(&[signal_hook::consts::SIGHUP])?);
+        Ok(())
+    }
+
+    #[cfg(feature = "signals")]
+    fn watch_signals(&self, signals: &[i32]) -> io::Result<Signals> {
+        let signals = Signals::new(signals)?;
+        let token = mio::Token(Token::STOP.0);
+        let descriptor = signals.as_fd().as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&descriptor), token, Interest::READABLE)?;
+        Ok(signals)
     }
 
     /// Accepts connections from a listener that is open already.
@@ -301,10 +315,9 @@ impl StopRequests for KernelNet {
         let asked = self.stop_requests.swap(0, Ordering::SeqCst);
         #[cfg(feature = "signals")]
         if let Some(signals) = &mut self.signals {
-            let (hangups, stops): (Vec<_>, Vec<_>) =
-                signals.pending().partition(|signal| *signal == signal_hook::consts::SIGHUP);
-            self.was_reopen_requested |= !hangups.is_empty();
-            return asked + u32::try_from(stops.len()).unwrap_or(u32::MAX - asked);
+            let hangups = self.hangups.as_mut().map_or(0, Signals::take);
+            self.was_reopen_requested |= hangups > 0;
+            return asked + signals.take();
         }
         asked
     }

@@ -16,7 +16,11 @@ mod connect;
 mod datagram_io;
 pub(crate) mod fd_limit;
 pub mod kernel;
+pub(crate) mod output;
+#[cfg(feature = "signals")]
+pub(crate) mod signals;
 pub mod sockets;
+pub(crate) mod stderr;
 
 use std::io;
 use std::net::SocketAddr;

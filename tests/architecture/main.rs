@@ -55,7 +55,7 @@ const UNITS: &[Unit] = &[
 
 /// What only the named modules, and those in them, may use.
 const FACILITIES: &[Facility] = &[
-    Facility { paths: &["mio", "signal_hook_mio"], users: &["net/kernel"] },
+    Facility { paths: &["mio"], users: &["net/kernel"] },
     Facility {
         paths: &[
             "std::net::TcpListener",
@@ -97,7 +97,17 @@ const FACILITIES: &[Facility] = &[
     Facility { paths: &["std::process::Command"], users: &["compare/child"] },
     Facility {
         paths: &["std::fs"],
-        users: &["journal", "net/fd_limit", "client/prompt", "report", "load", "compare", "doctor", "cli"],
+        users: &[
+            "journal",
+            "net/fd_limit",
+            "net/output",
+            "client/prompt",
+            "report",
+            "load",
+            "compare",
+            "doctor",
+            "cli",
+        ],
     },
     Facility { paths: &["log"], users: &["journal", "event_loop", "server", "cli"] },
 ];

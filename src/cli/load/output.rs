@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::cli::logger::print_error;
+use crate::cli::lines::print_error;
 use crate::load;
 use crate::load::LoadError;
 use crate::load::Observer;
@@ -122,13 +122,13 @@ fn status(summary: &Summary, judgments: &[Judgment]) -> ExitCode {
     match summary.failed {
         None => judged(judgments),
         Some(Failed::NoConnection) => {
-            print_error(&format!("{}: {why}", summary.endpoint));
+            print_error(&format_args!("{}: {why}", summary.endpoint));
             ExitCode::FAILURE
         }
         Some(
             Failed::NothingAcknowledged | Failed::ServerGone | Failed::WrongReplies | Failed::StoppedReplying,
         ) => {
-            print_error(&format!("{}: failed: {why}", summary.endpoint));
+            print_error(&format_args!("{}: failed: {why}", summary.endpoint));
             // Thresholds that are not met are named as well.
             judged(judgments);
             ExitCode::from(SERVER_STATUS)
@@ -140,7 +140,7 @@ fn status(summary: &Summary, judgments: &[Judgment]) -> ExitCode {
 fn judged(judgments: &[Judgment]) -> ExitCode {
     for Judgment { expression, why_not, .. } in judgments {
         if let Some(why) = why_not {
-            print_error(&format!("--fail-if {expression}: {why}"));
+            print_error(&format_args!("--fail-if {expression}: {why}"));
         }
     }
     let are_met = judgments.iter().all(|judgment| judgment.met);

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::load::stats::summary::Second;
 use crate::report::format;
-use crate::report::terminal::is_stderr_writable;
+use crate::report::terminal::progress_target;
 use crate::units::float;
 
 /// The line, on standard error. It is cleared when this is dropped.
@@ -29,7 +29,7 @@ impl LiveLine {
     /// shown unless standard error `is_terminal`.
     pub(crate) fn new(is_terminal: bool, asked: u64, duration: Duration) -> Self {
         let bar = is_terminal.then(|| {
-            let bar = ProgressBar::with_draw_target(Some(asked), ProgressDrawTarget::stderr());
+            let bar = ProgressBar::with_draw_target(Some(asked), progress_target());
             bar.with_style(style("opening [{bar:16}] {wide_msg}"))
         });
         Self { bar, asked, duration, is_driving: false, elapsed_seconds: 0.0, errors: 0 }
@@ -63,20 +63,14 @@ impl LiveLine {
         });
     }
 
-    fn draw(&self, change: impl FnOnce(&ProgressBar)) {
-        if let Some(bar) = self.bar.as_ref().filter(|_| is_stderr_writable()) {
-            change(bar);
-        }
+    fn draw(&self, change: impl Fn(&ProgressBar)) {
+        self.bar.iter().for_each(change);
     }
 }
 
 impl Drop for LiveLine {
     fn drop(&mut self) {
         self.draw(ProgressBar::finish_and_clear);
-        // A bar that is not finished draws itself once more, and could block.
-        if let Some(bar) = self.bar.as_ref().filter(|bar| !bar.is_finished()) {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
     }
 }
 
