@@ -6,7 +6,10 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::cli::{ACKS, BACKLOGS, MODELS, at_least_one, plain_logger, warn_of_former_variable, whole};
+use crate::cli::lines::print_error;
+use crate::cli::{
+    ACKS, BACKLOGS, MODELS, SANDBOXES, at_least_one, plain_logger, warn_of_former_variable, whole,
+};
 use crate::journal::target::JournalTarget;
 use crate::server;
 use crate::server::options::{ServeOptions, parse_message_limit, parse_reply_limit, parse_thread_stack};
@@ -37,6 +40,8 @@ loopback.
       --max-sessions N          maximum number of sessions of each UDP endpoint [default: 65536]
       --session-timeout DUR     forget a UDP peer after this idle time [default: 5m]
       --udp-replies N|off       replies per second to the UDP peers of one network [default: 200, on loopback off]
+      --sandbox auto|off        this build has no sandbox
+      --user USER[:GROUP]       this build cannot change its user
       --log LEVEL               off, error, warn, info, debug or trace [default: info]
   -h, --help
   -V, --version
@@ -170,6 +175,8 @@ fn set_option(
         "max-sessions" => limits.sessions_max = at_least_one(value)?,
         "udp-replies" => limits.udp_replies = parse_reply_limit(value)?,
         "session-timeout" => limits.session_timeout = parse_duration(value)?,
+        "sandbox" => options.sandbox = one_of(value, &SANDBOXES)?,
+        "user" => options.user = Some(value.into()),
         _ => {
             *level = value.parse().map_err(|_| "expected off, error, warn, info, debug or trace")?;
         }
@@ -190,6 +197,6 @@ fn one_of<T: Copy>(value: &str, values: &[(&str, T)]) -> Result<T, String> {
 }
 
 fn fail(error: &dyn std::fmt::Display, status: u8) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "loopline: {error}");
+    print_error(error);
     ExitCode::from(status)
 }

@@ -8,6 +8,7 @@ mod environment;
 mod full;
 #[cfg(feature = "cli")]
 mod journal;
+mod lines;
 #[cfg(feature = "cli")]
 mod load;
 #[cfg(feature = "cli")]
@@ -30,7 +31,7 @@ mod tests;
 use std::ops::RangeInclusive;
 
 use crate::journal::Ack;
-use crate::server::options::Model;
+use crate::server::options::{Model, Sandbox};
 
 #[cfg(feature = "cli")]
 pub use full::run;
@@ -49,6 +50,9 @@ const MODELS: [(&str, Model); 2] = [("loop", Model::Loop), ("threads", Model::Th
 /// The values of `--ack`.
 const ACKS: [(&str, Ack); 3] =
     [("received", Ack::Received), ("written", Ack::Written), ("synced", Ack::Synced)];
+
+/// The values of `--sandbox`.
+const SANDBOXES: [(&str, Sandbox); 3] = [("auto", Sandbox::Auto), ("on", Sandbox::On), ("off", Sandbox::Off)];
 
 /// Parses a positive number, for options such as `--max-connections`.
 fn at_least_one(text: &str) -> Result<usize, String> {

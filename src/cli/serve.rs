@@ -6,13 +6,13 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::cli::{ACKS, BACKLOGS, MODELS, UNITS, at_least_one, whole};
+use crate::cli::{ACKS, BACKLOGS, MODELS, SANDBOXES, UNITS, at_least_one, whole};
 use crate::journal::Ack;
 use crate::journal::target::JournalTarget;
 use crate::limits::{Limits, ReplyLimit};
 use crate::net::sockets::SocketOptions;
 use crate::server::options::{
-    Model, ServeOptions, parse_message_limit, parse_reply_limit, parse_thread_stack,
+    Model, Sandbox, ServeOptions, parse_message_limit, parse_reply_limit, parse_thread_stack,
 };
 use crate::service::ALL;
 use crate::service::endpoint::Endpoint;
@@ -104,6 +104,15 @@ pub(super) struct ServeArguments {
     /// endpoints that are not bound to loopback]
     #[arg(long, value_name = "N|off", env = "LOOPLINE_SERVE_UDP_REPLIES", value_parser = parse_reply_limit)]
     udp_replies: Option<ReplyLimit>,
+
+    /// Confine the process, once it has started, to the files and system calls that it needs: as far as
+    /// the kernel can (auto), or else not start (on)
+    #[arg(long, default_value = "auto", env = "LOOPLINE_SERVE_SANDBOX", value_parser = one_of(SANDBOXES))]
+    sandbox: Sandbox,
+
+    /// Run as this user, with a name or a number, once the ports are bound and the journal is open
+    #[arg(long, value_name = "USER[:GROUP]", env = "LOOPLINE_SERVE_USER")]
+    user: Option<String>,
 }
 
 impl From<ServeArguments> for ServeOptions {
@@ -134,6 +143,8 @@ impl From<ServeArguments> for ServeOptions {
                 reuse_port: arguments.reuse_port,
                 ..SocketOptions::default()
             },
+            sandbox: arguments.sandbox,
+            user: arguments.user,
         }
     }
 }

@@ -46,6 +46,9 @@ const GOOD: &[&[&str]] = &[
     &["--udp-replies", "1000000"],
     &["--udp-replies=off"],
     &["message=1", "--reuse-port", "reply=2"],
+    &["--sandbox", "auto"],
+    &["--sandbox=off", "--user", "nobody"],
+    &["--sandbox", "on", "--user=1000:daemon"],
     &["--log", "debug"],
     &["--", "message"],
 ];
@@ -79,6 +82,7 @@ const BAD: &[&[&str]] = &[
     &["--udp-replies", "0"],
     &["--udp-replies", "1000001"],
     &["--udp-replies", "on"],
+    &["--sandbox", "yes"],
     &["--log", "loud"],
     &["--journal"],
     &["--no-such-option"],

@@ -8,12 +8,16 @@ use crate::journal::Journal;
 use crate::journal::target::JournalSink;
 use crate::net::kernel::KernelNet;
 use crate::server::error::ServeError;
+#[cfg(feature = "cli")]
+use crate::server::options::Model;
 use crate::server::setup::{OpenSocket, Setup, announce};
 
 pub(super) fn serve(mut setup: Setup) -> Result<(), ServeError> {
     let listening = std::mem::take(&mut setup.listening);
     #[cfg(feature = "signals")]
     let is_reopened = setup.journal.as_ref().is_some_and(JournalSink::is_reopened);
+    #[cfg(feature = "cli")]
+    let confinement = setup.confinement.clone();
     let mut server = event_loop(setup)?;
     #[cfg(feature = "signals")]
     {
@@ -22,6 +26,8 @@ pub(super) fn serve(mut setup: Setup) -> Result<(), ServeError> {
             server.net().take_hangups().map_err(failed("install signal handlers"))?;
         }
     }
+    #[cfg(feature = "cli")]
+    confinement.enter(Model::Loop)?;
     announce(&listening);
     server.run().map_err(ServeError::Run)
 }

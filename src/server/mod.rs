@@ -4,6 +4,10 @@ pub(crate) mod by_loop;
 mod error;
 mod memory;
 pub(crate) mod options;
+#[cfg(feature = "cli")]
+mod privileges;
+#[cfg(feature = "cli")]
+mod sandbox;
 pub(crate) mod setup;
 #[cfg(feature = "cli")]
 mod threads;
@@ -18,6 +22,10 @@ use setup::Setup;
 /// # Errors
 /// See [`ServeError`]. Nothing is left running.
 pub(crate) fn serve(options: &ServeOptions) -> Result<(), ServeError> {
+    #[cfg(not(feature = "cli"))]
+    if options.sandbox == options::Sandbox::On || options.user.is_some() {
+        return Err(ServeError::Start("this build has no sandbox and cannot change its user".into()));
+    }
     match options.model {
         Model::Loop => by_loop::serve(Setup::open(options)?),
         #[cfg(feature = "cli")]

@@ -44,6 +44,10 @@ pub(crate) struct ServeOptions {
     pub limits: Limits,
     /// How listening sockets are made.
     pub sockets: SocketOptions,
+    /// Whether the process is confined once it has started.
+    pub sandbox: Sandbox,
+    /// `USER[:GROUP]`, as which the process runs once its ports are bound.
+    pub user: Option<String>,
 }
 
 impl Default for ServeOptions {
@@ -59,6 +63,8 @@ impl Default for ServeOptions {
             thread_stack_bytes: THREAD_STACK_BYTES,
             limits: Limits::default(),
             sockets: SocketOptions::default(),
+            sandbox: Sandbox::Auto,
+            user: None,
         }
     }
 }
@@ -92,6 +98,16 @@ pub(crate) enum Model {
     Loop,
     /// A thread for each connection.
     Threads,
+}
+
+/// Whether the process is confined to the files and system calls that it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sandbox {
+    /// As far as the kernel can.
+    Auto,
+    /// Or else it does not start.
+    On,
+    Off,
 }
 
 /// Parses the limit of a message, at least the message with which clients end.

@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 
 use crate::event_loop::ENDPOINTS_MAX;
 use crate::journal::Ack;
+#[cfg(feature = "cli")]
+use crate::journal::target::JournalTarget;
 use crate::journal::target::{self, JournalSink};
 use crate::limits::Limits;
 use crate::net::fd_limit;
@@ -15,6 +17,10 @@ use crate::server::memory;
 #[cfg(feature = "cli")]
 use crate::server::options::Model;
 use crate::server::options::ServeOptions;
+#[cfg(feature = "cli")]
+use crate::server::privileges::Identity;
+#[cfg(feature = "cli")]
+use crate::server::sandbox::Confinement;
 use crate::service::endpoint::Endpoint;
 use crate::service::{DatagramService, Definition, Make, Settings, StreamService};
 
@@ -29,6 +35,8 @@ pub(crate) struct Setup {
     /// Fitted to what this process may have.
     pub(crate) limits: Limits,
     pub(crate) socket_options: SocketOptions,
+    #[cfg(feature = "cli")]
+    pub(super) confinement: Confinement,
 }
 
 /// A service, and the address with the port that was taken for it.
@@ -54,6 +62,8 @@ impl Setup {
                 format!("{} endpoints, at most {ENDPOINTS_MAX} can be served", options.endpoints.len());
             return Err(ServeError::Start(reason));
         }
+        #[cfg(feature = "cli")]
+        let identity = options.user.as_deref().map(Identity::parse).transpose()?;
         let mut limits = options.limits.clone();
         let warning = fd_limit::fit(&mut limits, options.connections_max, options.endpoints.len());
         if let Some(warning) = warning {
@@ -68,6 +78,8 @@ impl Setup {
             sockets.push(socket);
             listening.push(Listening { service: endpoint.service, address });
         }
+        #[cfg(feature = "cli")]
+        let makes_journal = matches!(&options.journal, JournalTarget::File(path) if !path.exists());
         // The journal is opened last: until the ports are ours, it may be that of another server.
         let journal = target::open(&options.journal, options.ack).map_err(|error| {
             ServeError::Start(format!("{}: cannot open the journal: {error}", options.journal))
@@ -79,7 +91,23 @@ impl Setup {
         if options.model == Model::Threads {
             fit_threads(&mut limits);
         }
-        Ok(Self { sockets, listening, journal, ack: options.ack, limits, socket_options: options.sockets })
+        #[cfg(feature = "cli")]
+        if let Some(identity) = identity {
+            if makes_journal {
+                identity.own(&options.journal)?;
+            }
+            identity.assume()?;
+        }
+        Ok(Self {
+            sockets,
+            listening,
+            journal,
+            ack: options.ack,
+            limits,
+            socket_options: options.sockets,
+            #[cfg(feature = "cli")]
+            confinement: Confinement { sandbox: options.sandbox, journal: options.journal.clone() },
+        })
     }
 }
 

@@ -22,7 +22,6 @@ use procfs::FromRead;
 use procfs::process::Status;
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use socket2::SockRef;
 
 use crate::conn::admission::Refusal;
@@ -34,8 +33,9 @@ use crate::journal::target::JournalSink;
 use crate::journal::{Journal, Sink};
 use crate::limits::Limits;
 use crate::net::AcceptFailure;
+use crate::net::signals::Signals;
 use crate::server::error::ServeError;
-use crate::server::options::THREAD_STACK_BYTES;
+use crate::server::options::{Model, THREAD_STACK_BYTES};
 use crate::server::setup::{OpenSocket, Setup, announce};
 use crate::service::{DatagramService, Output, StreamService};
 
@@ -56,7 +56,15 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
     let own_threads = 2 + setup.sockets.len();
     let shared = Arc::new(Shared::new(setup.limits, journal, own_threads, events.clone()));
     let failed = |error: io::Error| ServeError::Start(format!("cannot start a thread: {error}"));
-    forward_signals(events, is_reopened)?;
+    let signals = |signals: &[i32]| {
+        let failed = |error| ServeError::Start(format!("cannot install signal handlers: {error}"));
+        Signals::new(signals).map_err(failed)
+    };
+    let stops = signals(&[SIGINT, SIGTERM])?;
+    let hangups = signals(if is_reopened { &[SIGHUP] } else { &[] })?;
+    // Threads that are started later are confined too.
+    setup.confinement.enter(Model::Threads)?;
+    spawn("signals", THREAD_STACK_BYTES, move || forward_signals(stops, hangups, &events)).map_err(failed)?;
     let mut listeners = Vec::new();
     for socket in setup.sockets {
         let shared = shared.clone();
@@ -153,21 +161,19 @@ fn wait_for_end(
     shared.check_journal_is_idle().map_err(LoopError::Journal)
 }
 
-fn forward_signals(events: Sender<MainEvent>, hangups: bool) -> Result<(), ServeError> {
-    let failed = |error: io::Error| ServeError::Start(format!("cannot install signal handlers: {error}"));
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
-    if hangups {
-        signals.add_signal(SIGHUP).map_err(failed)?;
-    }
-    spawn("signals", THREAD_STACK_BYTES, move || {
-        for signal in signals.forever() {
-            let event = if signal == SIGHUP { MainEvent::Hangup } else { MainEvent::Signal };
+fn forward_signals(mut stops: Signals, mut hangups: Signals, events: &Sender<MainEvent>) {
+    loop {
+        let mut waiting = [PollFd::new(&stops, PollFlags::IN), PollFd::new(&hangups, PollFlags::IN)];
+        // Interrupted or not: what has arrived is forwarded.
+        let _ = poll(&mut waiting, None);
+        let hangup = (hangups.take() > 0).then_some(MainEvent::Hangup);
+        let stops = (0..stops.take()).map(|_| MainEvent::Signal);
+        for event in hangup.into_iter().chain(stops) {
             if events.send(event).is_err() {
                 return;
             }
         }
-    })
-    .map_err(failed)
+    }
 }
 
 fn spawn(name: &str, stack_bytes: usize, run: impl FnOnce() + Send + 'static) -> io::Result<()> {

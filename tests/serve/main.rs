@@ -14,6 +14,7 @@ mod accepting;
 #[path = "../common/schema.rs"]
 mod schema;
 
+mod confinement;
 mod journal;
 mod journal_failures;
 mod journal_file;
