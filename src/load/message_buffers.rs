@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::conn_table::narrow;
+use crate::frame::HEADER_BYTES;
 use crate::service::client_side::describe_byte;
 use crate::service::{ExpectedReply, Reply, StreamClient};
 
@@ -50,11 +51,12 @@ pub(crate) struct WrongByte {
 impl MessageBuffers {
     /// Requests with a text of `text_bytes` bytes.
     pub(crate) fn new(client: &'static dyn StreamClient, text_bytes: usize) -> Self {
-        let text: String = (b'a'..=b'z').cycle().take(text_bytes).map(char::from).collect();
-        let mut request = Vec::new();
-        client.append_request(&text, &mut request);
-        let times = if request.is_empty() { 0 } else { (WRITE_BYTES / request.len()).max(1) };
+        let mut text = String::with_capacity(text_bytes + HEADER_BYTES);
+        text.extend((b'a'..=b'z').cycle().take(text_bytes).map(char::from));
         let expected = client.expected_reply(&text);
+        let request = client.request(text);
+        let request_bytes = request.len();
+        let times = if request.is_empty() { 0 } else { (WRITE_BYTES / request.len()).max(1) };
         let reply_bytes = expected.wire_bytes();
         let repeated = match &expected {
             // One more than fits into the read buffer, so that the replies in any read are contiguous here.
@@ -63,7 +65,9 @@ impl MessageBuffers {
         };
         let server_ends_stream = client.server_ends_stream();
         let replies = Replies { client, expected, reply_bytes, repeated, server_ends_stream };
-        Self { requests: request.repeat(times), request_bytes: request.len(), replies: Some(replies) }
+        // A long request is not copied.
+        let requests = if times <= 1 { request } else { request.repeat(times) };
+        Self { requests, request_bytes, replies: Some(replies) }
     }
 
     /// The rest of `unsent` requests of which `written` bytes of the first are written, up to the size of
@@ -230,6 +234,21 @@ mod tests {
         // As many whole frames as one write takes.
         assert_eq!(buffers_of_26.to_write(u32::MAX, 0).len(), WRITE_BYTES / 90 * 90);
         assert_eq!(buffers("message", 1 << 20).to_write(2, 64).len(), 1 << 20);
+    }
+
+    #[test]
+    fn a_long_request_is_in_memory_once() {
+        let text = String::from_utf8(vec![b'a'; 1 << 20]).unwrap();
+        let mut capacious = String::with_capacity((1 << 20) + HEADER_BYTES);
+        capacious.push_str(&text);
+        let address = capacious.as_ptr();
+        let ClientSide::Stream(client) = service::named("message").unwrap().client_side() else { panic!() };
+        let request = client.request(capacious);
+        assert_eq!(request.as_ptr(), address, "the text is not copied");
+        let mut appended = Vec::new();
+        client.append_request(&text, &mut appended);
+        assert!(request == appended);
+        assert_eq!(buffers("message", 1 << 20).requests.capacity(), (1 << 20) + HEADER_BYTES);
     }
 
     #[test]

@@ -26,6 +26,13 @@ pub trait StreamClient: Sync {
         None
     }
 
+    /// The request that carries `text`, which may be too long to be copied.
+    fn request(&self, text: String) -> Vec<u8> {
+        let mut request = Vec::new();
+        self.append_request(&text, &mut request);
+        request
+    }
+
     /// Appends the request that carries `text` to `out`. A request of no bytes is sent by ending the
     /// sending side.
     fn append_request(&self, text: &str, out: &mut Vec<u8>) {

@@ -93,6 +93,12 @@ impl StreamClient for MessageClient {
         Some(0..=usize::MAX)
     }
 
+    fn request(&self, text: String) -> Vec<u8> {
+        let mut request = text.into_bytes();
+        request.splice(..0, frame::header(request.len()));
+        request
+    }
+
     fn append_request(&self, text: &str, out: &mut Vec<u8>) {
         frame::append(text, out);
     }
