@@ -21,6 +21,7 @@ mod journal_file;
 mod journal_of_another_user;
 mod limits;
 mod log;
+mod memory;
 mod services;
 mod stopping;
 mod storms;
