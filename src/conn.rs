@@ -16,6 +16,7 @@ pub(crate) mod reply_rate;
 pub(crate) mod reply_rules;
 pub(crate) mod source_network;
 pub(crate) mod state;
+pub(crate) mod stored_bytes;
 pub(crate) mod stream_session;
 pub(crate) mod table;
 pub(crate) mod token;
@@ -150,7 +151,8 @@ mod tests {
         conn.flags.remove(Flags::HELD);
         let mut answer = Vec::new();
         let mut out = Output::new(address, &mut answer, None);
-        let _ = conn.session.receive(&Message::new(10), &mut Vec::new(), b"x", &mut out);
+        let _ =
+            conn.session.receive(&Message::new(10), &mut stored_bytes::StoredBytes::new(), b"x", &mut out);
         assert!(!conn.wants_read(0, 10), "nothing is read behind the last answer");
         let _ = conn.session.flushed();
         assert!(conn.wants_read(0, 10), "what still comes is discarded");

@@ -254,7 +254,7 @@ impl<N: Net> EventLoop<N> {
         self.commit_and_send()?;
 
         self.expire(polled_at);
-        self.resume_starved();
+        self.keep_within_memory();
         let outcome = self.continue_draining();
         #[cfg(debug_assertions)]
         self.check_invariants();

@@ -1,6 +1,7 @@
 //! The bytes of a connection that could not be passed on yet.
 
 use crate::conn::deadlines::{Link, Tick};
+use crate::conn::stored_bytes::StoredBytes;
 
 /// The bytes of one connection that are neither consumed nor sent. They exist only while there are any.
 ///
@@ -18,8 +19,8 @@ pub(crate) struct ConnBuffers {
     pub(super) frame_link: Link,
     /// In the queue of write deadlines while the peer is expected to read `unsent`.
     pub(super) write_link: Link,
-    unread: Vec<u8>,
-    unsent: Vec<u8>,
+    unread: StoredBytes,
+    unsent: StoredBytes,
     sent: usize,
     /// What the table counts for it.
     counted_bytes: usize,
@@ -32,8 +33,8 @@ impl ConnBuffers {
             discarded_bytes: 0,
             frame_link: Link::UNLINKED,
             write_link: Link::UNLINKED,
-            unread: Vec::new(),
-            unsent: Vec::new(),
+            unread: StoredBytes::new(),
+            unsent: StoredBytes::new(),
             sent: 0,
             counted_bytes: 0,
         }
@@ -67,13 +68,10 @@ impl ConnBuffers {
 
     /// Makes space for `bytes` more unread bytes; with little `room`, for no more than these.
     pub(super) fn reserve_unread(&mut self, bytes: usize, room: usize) {
-        let unread = &mut self.unread;
-        if unread.capacity() - unread.len() < bytes {
-            unread.reserve_exact(bytes.max(unread.len().min(room / 8)));
-        }
+        self.unread.reserve(bytes, self.unread.len().min(room / 8));
     }
 
-    pub(super) fn unread(&mut self) -> &mut Vec<u8> {
+    pub(super) fn unread(&mut self) -> &mut StoredBytes {
         &mut self.unread
     }
 
@@ -86,12 +84,10 @@ impl ConnBuffers {
         // Sent bytes are dropped before the buffer would grow, so that its size stays in proportion to what
         // is unsent.
         if self.sent > 0 && self.unsent.len() + answer.len() > self.unsent.capacity() {
-            self.unsent.drain(..self.sent);
+            self.unsent.drop_front(self.sent);
             self.sent = 0;
         }
-        if self.unsent.capacity() - self.unsent.len() < answer.len() {
-            self.unsent.reserve_exact(answer.len().max(self.unsent.len() / 2));
-        }
+        self.unsent.reserve(answer.len(), self.unsent.len() / 2);
         self.unsent.extend_from_slice(answer);
         self.check();
     }
@@ -101,7 +97,7 @@ impl ConnBuffers {
         self.sent += bytes;
         self.check();
         if self.sent == self.unsent.len() {
-            self.unsent = Vec::new();
+            self.unsent = StoredBytes::new();
             self.sent = 0;
         }
     }

@@ -48,8 +48,8 @@ impl MemoryBudget {
     }
 }
 
-/// A frame is young for this time, in milliseconds.
-pub(crate) const YOUNG_MS: u32 = 1000;
+/// A frame is young for this time, in milliseconds: a long message takes as long on a slow network.
+pub(crate) const YOUNG_MS: u32 = 5000;
 
 /// The maximum of [`MemoryBudget::step`], in bytes.
 const STEP_BYTES_MAX: usize = 256 * 1024;

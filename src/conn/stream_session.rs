@@ -7,6 +7,7 @@
 use crate::conn::CloseReason;
 use crate::conn::admission::Refusal;
 use crate::conn::state::{ConnEvent, State};
+use crate::conn::stored_bytes::StoredBytes;
 use crate::service::{Action, Output, Progress, StreamService};
 
 /// The state of one stream connection. It is two bytes, so that it fits into the entry of an idle connection.
@@ -111,7 +112,7 @@ impl StreamSession {
     pub(crate) fn receive(
         &mut self,
         service: &dyn StreamService,
-        unread: &mut Vec<u8>,
+        unread: &mut StoredBytes,
         fresh: &[u8],
         out: &mut Output<'_>,
     ) -> Step {
@@ -209,7 +210,7 @@ impl StreamSession {
     reason = "it runs for every message, which costs a tenth more without inlining"
 )]
 #[inline(always)]
-fn consume(unread: &mut Vec<u8>, fresh: &[u8], receive: impl FnOnce(&[u8]) -> Progress) -> Progress {
+fn consume(unread: &mut StoredBytes, fresh: &[u8], receive: impl FnOnce(&[u8]) -> Progress) -> Progress {
     let progress = if unread.is_empty() {
         let progress = receive(fresh);
         if progress.consumed < fresh.len() {
@@ -221,12 +222,12 @@ fn consume(unread: &mut Vec<u8>, fresh: &[u8], receive: impl FnOnce(&[u8]) -> Pr
         let progress = receive(unread);
         if progress.consumed > 0 {
             // Copied, not moved down: a long frame must not leave its memory to the beginning of the next.
-            *unread = unread[progress.consumed..].to_vec();
+            unread.drop_front(progress.consumed);
         }
         progress
     };
     if !matches!(progress.action, Action::Continue) {
-        *unread = Vec::new();
+        *unread = StoredBytes::new();
     }
     progress
 }

@@ -16,6 +16,7 @@ use super::{Conn, Flags, NO_BUFFERS};
 use crate::conn::buffers::ConnBuffers;
 use crate::conn::deadlines::{DeadlineQueue, Link, Tick};
 use crate::conn::peer_addr::PeerAddrs;
+use crate::conn::stored_bytes::StoredBytes;
 use crate::conn::stream_session::{Effect, StreamSession};
 use crate::conn::token::{ConnId, GENERATION_MASK};
 use crate::limits::Limits;
@@ -41,7 +42,7 @@ pub(crate) struct ConnTable<S> {
 pub(crate) struct SessionParts<'a> {
     pub(crate) session: &'a mut StreamSession,
     /// The beginning of a frame; `None` if there is none.
-    pub(crate) unread: Option<&'a mut Vec<u8>>,
+    pub(crate) unread: Option<&'a mut StoredBytes>,
     pub(crate) peer: SocketAddr,
     pub(crate) endpoint: u8,
 }
@@ -172,7 +173,7 @@ impl<S> ConnTable<S> {
         match self.conn(key).buffers {
             NO_BUFFERS => false,
             index => {
-                let unread = std::mem::take(self.buffers[index as usize].unread());
+                let unread = std::mem::replace(self.buffers[index as usize].unread(), StoredBytes::new());
                 self.recount(index);
                 !unread.is_empty()
             }
@@ -180,7 +181,7 @@ impl<S> ConnTable<S> {
     }
 
     /// Stores the beginning of a frame; does nothing if it is empty.
-    pub(crate) fn store_unread(&mut self, key: u32, unread: Vec<u8>) {
+    pub(crate) fn store_unread(&mut self, key: u32, unread: StoredBytes) {
         if !unread.is_empty() {
             self.with_buffers(key, |buffers| *buffers.unread() = unread);
         }
@@ -254,9 +255,15 @@ impl<S> ConnTable<S> {
             self.frames.cancel(&mut self.buffers, index);
             self.writes.cancel(&mut self.buffers, index);
             self.stored_bytes -= self.buffers.remove(index as usize).counted_bytes();
+            if self.buffers.is_empty() && self.buffers.capacity() > SPARE_BUFFERS_MAX {
+                self.buffers = Slab::new();
+            }
         }
     }
 }
+
+/// Without connections that hold bytes, the slab of buffers is freed if it has room for more than these.
+const SPARE_BUFFERS_MAX: usize = 64;
 
 /// 32 MiB of address space.
 const CAPACITY_AT_START: usize = 1 << 20;
@@ -268,6 +275,12 @@ mod tests {
 
     fn table() -> ConnTable<u32> {
         ConnTable::new(&Limits { idle_timeout: Some(Duration::from_secs(1)), ..Limits::default() })
+    }
+
+    fn stored(bytes: &[u8]) -> StoredBytes {
+        let mut stored = StoredBytes::new();
+        stored.extend_from_slice(bytes);
+        stored
     }
 
     fn insert(table: &mut ConnTable<u32>, stream: u32) -> ConnId {
@@ -307,7 +320,7 @@ mod tests {
         let ids: Vec<ConnId> = (0..4).map(|stream| insert(&mut table, stream)).collect();
         for id in &ids {
             table.renew_idle(id.key, Tick::default());
-            table.store_unread(id.key, vec![1]);
+            table.store_unread(id.key, stored(&[1]));
             table.start_frame(id.key, Tick::default());
             table.push_unsent(id.key, b"answer");
             table.renew_write(id.key, false, Tick::default());
@@ -337,7 +350,7 @@ mod tests {
     fn buffers_exist_only_while_they_hold_bytes() {
         let mut table = table();
         let key = insert(&mut table, 1).key;
-        table.store_unread(key, Vec::new());
+        table.store_unread(key, StoredBytes::new());
         table.push_unsent(key, b"");
         assert!(table.conn(key).is_idle());
         table.push_unsent(key, b"answer");

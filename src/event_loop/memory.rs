@@ -80,9 +80,20 @@ impl<N: Net> EventLoop<N> {
         }
     }
 
-    /// At the end of a turn: connections that waited for memory continue as far as there is room. While some wait,
-    /// the worst holders are closed from time to time, because all could wait for each other.
-    pub(super) fn resume_starved(&mut self) {
+    /// At the end of a turn: buffers that connections share may have grown since bytes were last stored.
+    #[inline]
+    pub(super) fn keep_within_memory(&mut self) {
+        if self.table.stored_bytes() > 0 {
+            self.shed_over_high_mark(None);
+            self.resume_starved();
+        } else if !self.starved.ids.is_empty() {
+            self.resume_starved();
+        }
+    }
+
+    /// Connections that waited for memory continue as far as there is room. While some wait, the
+    /// worst holders are closed from time to time, because all could wait for each other.
+    fn resume_starved(&mut self) {
         if self.starved.ids.is_empty() {
             return;
         }

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::conn::log_throttle::LogKind;
+use crate::conn::stored_bytes::StoredBytes;
 use crate::conn::stream_session::{FrameDeadline, Step};
 use crate::conn::table::SessionParts;
 use crate::conn::{CloseReason, Flags};
@@ -120,7 +121,7 @@ impl<N: Net> EventLoop<N> {
         let service = self.listeners[usize::from(endpoint)].service.as_ref();
         let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
         // Commonly nothing is unread from before, and nothing is left.
-        let mut left = Vec::new();
+        let mut left = StoredBytes::new();
         let unread = unread.unwrap_or(&mut left);
         let step = session.receive(service, unread, &self.read_buffer[..bytes], &mut out);
         self.table.renew_idle(key, self.now);
@@ -132,7 +133,7 @@ impl<N: Net> EventLoop<N> {
 
     /// Stores the beginning of a frame. `left` is empty if it is appended already to what was unread.
     #[inline(never)]
-    fn store_unread(&mut self, key: u32, left: Vec<u8>) {
+    fn store_unread(&mut self, key: u32, left: StoredBytes) {
         if left.is_empty() {
             self.table.recount_unread(key);
         } else {

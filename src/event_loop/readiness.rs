@@ -38,6 +38,7 @@ impl<N: Net> EventLoop<N> {
         let Some(key) = self.table.find(id) else { return };
         let conn = self.table.conn_mut(key);
         conn.flags.note(event.readable, event.writable, event.ended);
+        let is_starved = conn.flags.contains(Flags::STARVED);
         let is_waiting = conn.flags.contains(Flags::HELD | Flags::STARVED);
         if self.can_continue(key) {
             self.enqueue(key);
@@ -46,6 +47,9 @@ impl<N: Net> EventLoop<N> {
             // connection is broken, and its slot would be lost to others.
             if let Some(error) = self.net.take_error(&self.table.conn(key).stream) {
                 self.close(key, CloseReason::of(&error));
+            } else if is_starved {
+                // Its peer sends nothing more and may have left, and what it has sent would stay.
+                self.close(key, CloseReason::OutOfMemory);
             }
         } else if self.waits_for_memory(self.table.conn(key)) {
             self.starve(key);

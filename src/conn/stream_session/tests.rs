@@ -14,14 +14,19 @@ fn peer() -> SocketAddr {
 /// A session of `message`, and what it has answered and written to the journal.
 struct Driven {
     session: StreamSession,
-    unread: Vec<u8>,
+    unread: StoredBytes,
     answer: Vec<u8>,
     lines: Vec<u8>,
 }
 
 impl Driven {
     fn new() -> Self {
-        Self { session: StreamSession::new(), unread: Vec::new(), answer: Vec::new(), lines: Vec::new() }
+        Self {
+            session: StreamSession::new(),
+            unread: StoredBytes::new(),
+            answer: Vec::new(),
+            lines: Vec::new(),
+        }
     }
 
     fn receive(&mut self, bytes: &[u8]) -> Step {
@@ -124,7 +129,7 @@ fn a_stopping_server_ends_a_connection_between_frames() {
 /// Passes `pieces` to a session one after the other, as reads bring them, and returns its answers.
 fn answers(pieces: &[&[u8]]) -> Vec<u8> {
     let service = Message::new(1000);
-    let (mut session, mut unread, mut answer) = (StreamSession::new(), Vec::new(), Vec::new());
+    let (mut session, mut unread, mut answer) = (StreamSession::new(), StoredBytes::new(), Vec::new());
     for piece in pieces {
         let mut out = Output::new(SocketAddr::from(([127, 0, 0, 1], 1)), &mut answer, None);
         let _ = session.receive(&service, &mut unread, piece, &mut out);
@@ -162,15 +167,15 @@ fn frames_that_come_byte_by_byte_are_each_acknowledged_once() {
 
 #[test]
 fn whole_frames_leave_no_memory_behind_and_a_long_one_none_to_the_next() {
-    let keep = |unread: &mut Vec<u8>, fresh: &[u8], consumed| {
+    let keep = |unread: &mut StoredBytes, fresh: &[u8], consumed| {
         consume(unread, fresh, |_| Progress { consumed, action: Action::Continue });
     };
-    let mut unread = Vec::new();
+    let mut unread = StoredBytes::new();
     keep(&mut unread, &[1; 100], 100);
     assert_eq!(unread.capacity(), 0);
     keep(&mut unread, &[1; 9000], 0);
     keep(&mut unread, &[2; 10], 9000);
-    assert_eq!(unread, [2; 10]);
+    assert_eq!(*unread, [2; 10]);
     assert!(unread.capacity() < 100);
     keep(&mut unread, &[2; 10], 20);
     assert_eq!(unread.capacity(), 0);
@@ -179,7 +184,8 @@ fn whole_frames_leave_no_memory_behind_and_a_long_one_none_to_the_next() {
 #[test]
 fn what_follows_the_end_of_the_stream_is_not_kept() {
     for action in [Action::End, Action::Refuse(String::new())] {
-        let mut unread = vec![1];
+        let mut unread = StoredBytes::new();
+        unread.extend_from_slice(&[1]);
         consume(&mut unread, &[2, 3], |_| Progress { consumed: 1, action });
         assert!(unread.is_empty());
     }

@@ -3,6 +3,7 @@
 use super::ConnTable;
 use crate::conn::buffers::ConnBuffers;
 use crate::conn::deadlines::Tick;
+use crate::conn::memory::YOUNG_MS;
 use crate::conn::{Conn, NO_BUFFERS};
 
 impl<S> ConnTable<S> {
@@ -100,10 +101,91 @@ struct Class {
     count: usize,
 }
 
-/// The power of two of bytes times milliseconds.
+/// The power of two of bytes times milliseconds. For a short time, the time does not count: a long message on its way
+/// is better than the little that each of many attackers holds.
 fn class_of(buffers: &ConnBuffers, now: Tick) -> usize {
-    let byte_ms = (buffers.counted_bytes() as u64).saturating_mul(u64::from(buffers.waiting_ms(now)) + 1);
+    let waiting_ms = buffers.waiting_ms(now);
+    let weight = if waiting_ms < YOUNG_MS { 1 } else { u64::from(waiting_ms) };
+    let byte_ms = (buffers.counted_bytes() as u64).saturating_mul(weight);
     byte_ms.checked_ilog2().unwrap_or(0) as usize
 }
 
 const CLASSES: usize = u64::BITS as usize;
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::conn::stored_bytes::StoredBytes;
+    use crate::limits::Limits;
+
+    fn at(ms: u64) -> Tick {
+        Tick::after(Duration::from_millis(ms))
+    }
+
+    /// A table with a connection for each of `unread`, the beginning of a frame of that many bytes.
+    fn table(unread: &[usize]) -> ConnTable<()> {
+        let mut table = ConnTable::new(&Limits::default());
+        for bytes in unread {
+            let key = table.insert((), SocketAddr::from(([127, 0, 0, 1], 4000)), 0).key;
+            let mut stored = StoredBytes::new();
+            stored.extend_from_slice(&vec![b'1'; *bytes]);
+            table.store_unread(key, stored);
+            table.start_frame(key, at(0));
+        }
+        table
+    }
+
+    #[test]
+    fn the_sum_is_that_of_all_buffers_on_the_heap_and_in_maps() {
+        for bytes in [10, 1024, 1025, 100_000] {
+            let mut table = table(&[bytes, bytes]);
+            let entry = size_of::<ConnBuffers>();
+            let one = table.held_bytes(table.conn(0));
+            assert!((entry + bytes..=entry + bytes.next_multiple_of(4096)).contains(&one), "{bytes}: {one}");
+            assert_eq!(table.stored_bytes(), 2 * one);
+            table.push_unsent(0, &vec![0; bytes]);
+            assert_eq!(table.held_bytes(table.conn(0)), 2 * one - entry);
+            table.advance_unsent(0, bytes);
+            assert_eq!(table.stored_bytes(), 2 * one);
+            table.discard_unread(0);
+            assert_eq!(table.stored_bytes(), one + entry);
+            table.release_if_empty(0);
+            assert_eq!(table.stored_bytes(), one);
+            table.check();
+            table.remove(1);
+            assert_eq!(table.stored_bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn the_largest_holders_are_the_worst() {
+        let table = table(&[10, 50_000, 200, 500_000, 100_000, 0]);
+        assert_eq!(table.worst_holders(1, 10, None, at(5)), [3]);
+        assert_eq!(table.worst_holders(500_000, 10, None, at(5)), [3]);
+        assert_eq!(table.worst_holders(550_000, 10, None, at(5)), [3, 4]);
+        assert_eq!(table.worst_holders(550_000, 10, Some(3), at(5)), [0, 1, 2, 4], "there are no more");
+        assert_eq!(table.worst_holders(usize::MAX, 2, None, at(5)), [3, 4], "no more at once");
+    }
+
+    #[test]
+    fn of_two_holders_the_one_that_waits_longer_is_worse() {
+        let mut table = table(&[10_000, 10_000]);
+        table.start_frame(0, at(9000));
+        assert_eq!(table.worst_holders(1, 10, None, at(10_000)), [1]);
+        // A large frame that has just begun is better than a small one of long ago.
+        let mut stored = StoredBytes::new();
+        stored.extend_from_slice(&[b'1'; 60_000]);
+        table.store_unread(0, stored);
+        assert_eq!(table.worst_holders(1, 10, None, at(10_000)), [1]);
+    }
+
+    #[test]
+    fn the_buffers_of_many_leave_no_memory_behind() {
+        let mut table = table(&[10; 1000]);
+        (0..1000).for_each(|key| table.remove(key));
+        assert_eq!(table.buffers.capacity(), 0);
+    }
+}

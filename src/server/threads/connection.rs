@@ -10,6 +10,7 @@ use super::shared::{Admission, Connection, Shared};
 use crate::conn::CloseReason;
 use crate::conn::admission::Refusal;
 use crate::conn::log_throttle::LogKind;
+use crate::conn::stored_bytes::StoredBytes;
 use crate::conn::stream_session::{Effect, FrameDeadline, Step, StreamSession};
 use crate::service::{Output, StreamService};
 
@@ -69,7 +70,7 @@ impl Driver<'_> {
         self.apply_step(step)?;
 
         let mut buffer = vec![0; READ_BYTES];
-        let mut unread = Vec::new();
+        let mut unread = StoredBytes::new();
         while self.session.is_open() {
             let bytes = self.read_next(&mut buffer, !unread.is_empty())?;
             if bytes == 0 && self.connection.is_ended() {
