@@ -3,11 +3,9 @@
 use std::io;
 
 /// What opening does to a file, so that a test can see the order.
+#[expect(clippy::missing_errors_doc, reason = "each fails if it cannot be done")]
 pub trait JournalFile {
     /// Makes this process the only writer.
-    ///
-    /// # Errors
-    /// Another process is, as for all that follow if they cannot be done.
     fn lock(&mut self) -> io::Result<()>;
     /// The length.
     fn bytes(&mut self) -> io::Result<u64>;

@@ -110,7 +110,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::incompatible_msrv, reason = "tests may need a newer compiler")]
     fn a_blocking_pipe_is_filled_and_emptied_without_waiting() {
         for is_flag_unknown in [false, true] {
             let (mut reader, writer) = io::pipe().unwrap();

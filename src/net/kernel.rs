@@ -119,7 +119,7 @@ impl KernelNet {
         Ok(())
     }
 
-    /// Turns SIGHUP into requests to open the journal again. It follows [`take_signals`](Self::take_signals).
+    /// Turns SIGHUP into requests to open the journal again.
     ///
     /// # Errors
     /// The signal handler cannot be installed.

@@ -67,7 +67,7 @@ const FACILITIES: &[Facility] = &[
             "nix::sys::socket",
             "rustix::net",
         ],
-        users: &["net", "journal/sink", "server/setup", "server/threads", "client", "load/conn"],
+        users: &["net", "journal/target", "server/setup", "server/threads", "client", "load/conn"],
     },
     Facility {
         paths: &[

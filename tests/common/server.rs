@@ -79,7 +79,7 @@ impl Serve {
     }
 
     /// Starts it as another user. Only root can.
-    pub(crate) fn as_user(mut self, user: u32) -> Self {
+    pub(crate) fn by_user(mut self, user: u32) -> Self {
         self.command.uid(user).gid(user);
         self
     }

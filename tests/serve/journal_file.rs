@@ -52,8 +52,12 @@ fn a_reopened_journal_loses_no_message_and_doubles_none() {
             let server = server.arg("--journal").arg(&path).start();
             let mut sender = server.connect("message");
             let mut receiver = Peer::on(sender.stream.try_clone().unwrap());
-            let sending =
-                thread::spawn(move || (0..).all(|sent| sender.try_send(&frame(format!("{sent}"))).is_ok()));
+            let sending = thread::spawn(move || {
+                let mut sent = 0;
+                while sender.try_send(&frame(format!("{sent}"))).is_ok() {
+                    sent += 1;
+                }
+            });
             let mut acknowledged = 0;
             for rotation in 0..ROTATIONS {
                 (0..200).for_each(|_| receiver.receive_acknowledgement());

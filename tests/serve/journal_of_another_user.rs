@@ -52,8 +52,8 @@ fn a_pipe_of_another_user_that_is_read_again_has_all_messages_in_order() {
         let address = peer.local_address();
         server.stop_cleanly();
         let bodies = (0..SENT).map(body).chain(["after it".into()]);
-        let expected: String = bodies.map(|body| format!("[{address}] {body}\n")).collect();
-        assert!(reading.join().unwrap() == expected, "{model}");
+        let expected: Vec<String> = bodies.map(|body| format!("[{address}] {body}\n")).collect();
+        assert!(reading.join().unwrap() == expected.concat(), "{model}");
     }
 }
 
@@ -67,7 +67,7 @@ fn a_terminal_of_another_user_is_written_to_by_its_session_only() {
     unlockpt(&controller).unwrap();
     let name = ptsname(&controller, Vec::new()).unwrap();
     let terminal = rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
-    let refused = Serve::new("greeting=0").as_user(OTHER_USER).stdout(terminal).fail();
+    let refused = Serve::new("greeting=0").by_user(OTHER_USER).stdout(terminal).fail();
     assert_eq!(refused.status.code(), Some(1), "{}", refused.log);
     let reason = "loopline: standard output: cannot open the journal: this terminal cannot be opened again";
     assert!(refused.log.lines().last().is_some_and(|line| line.starts_with(reason)), "{}", refused.log);
@@ -96,7 +96,7 @@ fn body(place: usize) -> String {
 
 fn start(model: &str, stdout: impl Into<Stdio>) -> Server {
     let serve = Serve::new("message=0 greeting=0 --drain-timeout 200ms --model").arg(model);
-    serve.as_user(OTHER_USER).stdout(stdout).start()
+    serve.by_user(OTHER_USER).stdout(stdout).start()
 }
 
 fn send_more_than_fits(server: &Server) -> Peer {
