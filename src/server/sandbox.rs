@@ -97,7 +97,9 @@ fn restrict(directories: &[PathBuf]) -> Result<RestrictionStatus, Box<dyn std::e
         .handle_access(AccessNet::from_all(LANDLOCK))?
         .scope(Scope::from_all(LANDLOCK))?
         .create()?;
-    let journal = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::Truncate;
+    // The directory itself is opened to sync the entry of a new file.
+    let journal =
+        AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::Truncate | AccessFs::ReadDir;
     for directory in directories {
         rules = rules.add_rule(PathBeneath::new(PathFd::new(directory)?, journal))?;
     }
