@@ -79,7 +79,7 @@ impl fmt::Display for Script {
         write!(f, "{}:", SERVICES[self.service])?;
         self.steps.iter().try_for_each(|step| match step {
             Step::Send(bytes) => write!(f, " Send({} bytes)", bytes.len()),
-            step => write!(f, " {step:?}"),
+            Step::Pause | Step::Receive(_) | Step::HalfClose | Step::Reset => write!(f, " {step:?}"),
         })
     }
 }
@@ -156,7 +156,7 @@ impl Script {
             }
             2 => {
                 let last = frame("cut off");
-                bytes.extend(&last[..1 + random.below(last.len() - 1)]);
+                bytes.extend(&last[..=random.below(last.len() - 1)]);
                 &[Step::HalfClose]
             }
             3 => &[Step::Reset],
@@ -168,7 +168,7 @@ impl Script {
             // A reset discards what is on its way: it must have arrived.
             steps.push(Step::Receive(messages * acknowledgement().len()));
             if random.one_in(2) {
-                steps.push(Step::Send(frame("cut off")[..1 + random.below(70)].to_vec()));
+                steps.push(Step::Send(frame("cut off")[..=random.below(70)].to_vec()));
             }
         } else if random.one_in(2) {
             steps.push(Step::Receive(random.below(messages + 1) * acknowledgement().len()));
