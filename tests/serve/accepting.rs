@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use crate::common::{MODELS, Serve, Server, eventually, frame, has_no_strace};
+use crate::common::{MODELS, Peer, Serve, Server, eventually, frame, has_no_strace};
 
 /// The system calls around one that waits for a connection or pauses.
 const CALLS: &str = "trace=accept4,epoll_wait,clock_nanosleep";
@@ -117,7 +117,7 @@ fn accepting_that_does_nothing_but_fail_does_not_spin() {
 fn take_free_descriptors(server: &Server) {
     let pid = Pid::from_raw(server.pid().try_into().unwrap());
     let is_open = |number: &u64| Path::new(&format!("/proc/{}/fd/{number}", server.pid())).exists();
-    let first_free = (0..).find(|number| !is_open(number));
+    let first_free = (0..20_000).find(|number| !is_open(number));
     prlimit(pid, Resource::Nofile, Rlimit { current: first_free, maximum: first_free }).unwrap();
 }
 
@@ -139,7 +139,7 @@ fn a_freed_descriptor_serves_the_next_waiting_peer() {
         waiting.iter_mut().for_each(|peer| peer.send(frame("waiting")));
         server.wait_for_log("accepting is paused: Too many open files");
         inside.exchange("still there");
-        waiting.iter_mut().for_each(|peer| peer.assert_silent());
+        waiting.iter_mut().for_each(Peer::assert_silent);
         drop(inside);
         let [mut first, mut second] = waiting;
         first.receive_acknowledgement();
