@@ -90,7 +90,7 @@ pub struct SimNet {
     bounds: Bounds,
     closed_tokens: Vec<Token>,
     /// Polls in a row that did not wait, and after which no byte was moved.
-    fruitless_polls: usize,
+    pub fruitless_polls: usize,
 }
 
 impl SimNet {

@@ -22,6 +22,8 @@ fn reading_stops_at_the_journals_byte_limit_in_every_mode() {
         // A line has 22 bytes or more, and comes from a frame of 68.
         let read: usize = peers.iter().map(|peer| scene.wire(*peer).read_bytes).sum();
         assert!(read <= 20 * 640 + 3000 * 4, "{ack:?}: {read} bytes are read while the journal is stuck");
+        let polls = scene.net().fruitless_polls;
+        assert!(polls < 10, "{ack:?}: {polls} polls in a row do not wait while the journal is stuck");
         scene.release_journal();
         scene.turns(300);
         let acknowledged: usize = peers.iter().map(|peer| scene.acknowledged(*peer)).sum();

@@ -107,7 +107,7 @@ fn serve(random: &mut Random, file: &Arc<Mutex<LossyFile>>, ack: Ack, machine: u
     let mut run =
         Run::with_sink(random, &limits, faults, ack, |disk| Box::new(LossySink { disk, file: file.clone() }));
     run.server.net().first_peer = machine * 100;
-    for _ in 0..1 + random.below(5) {
+    for _ in 0..=random.below(4) {
         run.server.net().connect_peer();
     }
     for _ in 0..random.below(100) {

@@ -71,6 +71,24 @@ fn a_frame_timeout_ends_with_the_frame() {
 }
 
 #[test]
+fn a_frame_timeout_does_not_hit_a_slow_reader_whose_frame_is_whole() {
+    let limits = Limits { frame_timeout: Some(SECOND), write_timeout: Some(60 * SECOND), ..limits() };
+    let mut scene = Scene::new(&limits);
+    let peer = scene.connect_with(0, 300);
+    scene.turns(2);
+    scene.stop_reading(peer);
+    // Four answers, of which three fit into the network: the last frame leaves an answer and no byte unread.
+    scene.send(peer, &framed("text").repeat(3));
+    scene.turns(2);
+    scene.send(peer, &framed("text")[..66]);
+    scene.turns(2);
+    scene.send(peer, &framed("text")[66..]);
+    scene.turns(2);
+    scene.pass(10 * SECOND);
+    assert!(!scene.is_closed(peer), "it has answers to read, and is in no frame");
+}
+
+#[test]
 fn a_frame_timeout_does_not_hit_a_slow_reader_whose_last_frame_was_cut_off() {
     let limits = Limits { frame_timeout: Some(SECOND), write_timeout: Some(60 * SECOND), ..limits() };
     let mut scene = Scene::new(&limits);
