@@ -125,7 +125,7 @@ fn confine_calls(model: Model) -> Result<&'static str, String> {
 fn filter(model: Model, architecture: TargetArch) -> Result<BpfProgram, Box<dyn std::error::Error>> {
     let mut calls: Vec<(i64, Vec<SeccompRule>)> = CALLS.iter().map(|call| (*call, Vec::new())).collect();
     // Non-blocking sockets.
-    calls.push((libc::SYS_ioctl, vec![argument_is(1, SeccompCmpOp::Eq, libc::FIONBIO.into())?]));
+    calls.push((libc::SYS_ioctl, vec![argument_is(1, SeccompCmpOp::Eq, FIONBIO)?]));
     calls.push((
         libc::SYS_prctl,
         vec![
@@ -154,6 +154,8 @@ fn argument_is(
     SeccompRule::new(vec![condition])
 }
 
+// As numbers, since their types differ between C libraries.
+const FIONBIO: u64 = 0x5421;
 const PR_SET_NAME: u64 = 15;
 const PR_SET_VMA: u64 = 0x5356_4d41;
 const CLONE_THREAD: u64 = 0x0001_0000;

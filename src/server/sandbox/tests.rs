@@ -21,8 +21,8 @@ fn a_confined_server_opens_no_file_but_its_journal_starts_no_program_and_connect
         program.args(["--exact", &test, "--nocapture", "--test-threads", "1"]);
         program.env(CONFINED, format!("{}:{model}", directory.path().display()));
         let output = program.output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && text.contains("all checked"), "{model}: {text}");
+        let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && printed.contains("all checked"), "{model}: {printed}");
     }
 }
 
