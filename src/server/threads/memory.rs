@@ -2,7 +2,9 @@
 //!
 //! A thread cannot be kept from reading as a connection of the loop can, since it waits in a call for its peer or for
 //! the journal. So it accounts for what it holds before it waits, and whichever thread exceeds the budget closes
-//! the connections that hold most. A peer whose messages are short holds nothing that counts.
+//! the connections that hold most. A peer whose messages are short holds nothing that counts. The memory of a
+//! connection that is closed is free a moment later, when its thread has ended, and the allocator may keep it: the
+//! budget bounds the bytes that wait, and not the resident memory.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
