@@ -1,0 +1,114 @@
+//! What the threads share, without threads.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc;
+
+use super::*;
+use crate::journal::{Ack, Sink};
+
+/// A disk that fails to sync once and reports success after that.
+struct Forgetful {
+    syncs: usize,
+}
+
+impl Sink for Forgetful {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.syncs += 1;
+        if self.syncs == 1 { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn a_journal_that_has_failed_is_not_tried_again() {
+    let (events, received) = mpsc::channel();
+    let journal = Journal::to(Box::new(Forgetful { syncs: 0 }), Ack::Synced);
+    let shared = Shared::new(Limits::default(), journal, 0, events);
+    assert!(!shared.commit(&mut b"lost\n".to_vec()));
+    assert!(!shared.commit(&mut b"after it\n".to_vec()));
+    assert!(matches!(received.try_recv(), Ok(MainEvent::JournalFailed(_))));
+    assert!(received.try_recv().is_err(), "the failure is reported once");
+}
+
+fn shared(limits: Limits) -> Arc<Shared> {
+    Arc::new(Shared::new(limits, Journal::none(), 0, mpsc::channel().0))
+}
+
+/// Both sides of a connection.
+fn connect() -> (TcpStream, TcpStream, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, address) = listener.accept().unwrap();
+    (peer, stream, address)
+}
+
+fn admit(shared: &Arc<Shared>) -> Result<Admission, Refusal> {
+    let (_, stream, address) = connect();
+    Admission::new(shared, stream, address).map_err(|(_, refusal)| refusal)
+}
+
+#[test]
+fn refused_connections_take_no_place_of_served_ones() {
+    let shared = shared(Limits { connections_max: 2, refusals_max: 2, ..Limits::default() });
+    let served: Vec<Admission> = (0..2).map(|_| admit(&shared).unwrap()).collect();
+    assert!(served.iter().all(|admission| admission.refusal.is_none()));
+    let refused: Vec<Admission> = (0..2).map(|_| admit(&shared).unwrap()).collect();
+    assert!(refused.iter().all(|admission| admission.refusal == Some(Refusal::Full(2))));
+    assert_eq!(admit(&shared).err(), Some(Refusal::Full(2)), "it is refused without a thread");
+    drop(served);
+    let next: Vec<Admission> = (0..2).map(|_| admit(&shared).unwrap()).collect();
+    assert!(next.iter().all(|admission| admission.refusal.is_none()));
+    drop(next);
+    drop(refused);
+    assert_eq!(shared.connections(), 0);
+}
+
+#[test]
+fn a_source_has_as_many_connections_as_it_may() {
+    let limits = Limits { connections_per_source_max: Some(1), refusals_max: 1, ..Limits::default() };
+    let shared = shared(limits);
+    let served = admit(&shared).unwrap();
+    let refused = admit(&shared).unwrap();
+    assert_eq!((served.refusal, refused.refusal), (None, Some(Refusal::SourceFull(1))));
+    assert_eq!(admit(&shared).err(), Some(Refusal::SourceFull(1)));
+    drop(refused);
+    assert!(admit(&shared).unwrap().refusal.is_some());
+    drop(served);
+    assert!(admit(&shared).unwrap().refusal.is_none());
+}
+
+#[test]
+fn those_that_hold_most_are_closed_when_memory_is_short() {
+    let shared = shared(Limits { memory_bytes_max: 1 << 20, ..Limits::default() });
+    let admissions: Vec<Admission> = (0..4).map(|_| admit(&shared).unwrap()).collect();
+    let hold = |index: usize, kib: usize| shared.hold(&admissions[index].connection, kib << 10);
+    let evicted = || admissions.iter().map(|one| one.connection.is_evicted()).collect::<Vec<_>>();
+    hold(0, 500);
+    hold(1, 300);
+    hold(2, 50);
+    assert_eq!(evicted(), [false; 4]);
+    hold(3, 100);
+    assert_eq!(evicted(), [true, false, false, false], "the one that holds most");
+    assert_eq!(shared.memory.used(), 450 << 10);
+    drop(admissions);
+    assert_eq!(shared.memory.used(), 0);
+}
+
+#[test]
+fn draining_does_not_end_a_connection_whose_bytes_wait() {
+    let shared = shared(Limits::default());
+    let (mut peer, stream, address) = connect();
+    let Ok(admission) = Admission::new(&shared, stream, address) else { panic!("it is refused") };
+    peer.write_all(b"x").unwrap();
+    // The byte has arrived.
+    assert_eq!(admission.connection.stream.peek(&mut [0]).unwrap(), 1);
+    shared.drain();
+    assert!(!admission.connection.is_ended(), "its byte is not read yet");
+    let _ = (&admission.connection.stream).read(&mut [0]).unwrap();
+    shared.drain();
+    assert!(admission.connection.is_ended());
+}
