@@ -7,8 +7,11 @@ use std::ffi::c_int;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use signal_hook::SigId;
+use signal_hook::flag::register_conditional_shutdown;
 use signal_hook::low_level::{pipe, unregister};
 
 /// Receives signals instead of their default action, until it is dropped. They are then ignored.
@@ -62,6 +65,36 @@ impl Drop for Signals {
         }
     }
 }
+
+/// While this lives, signals end the process. That is their default action, except for the first process of a
+/// container, which ignores signals that it has no handler for.
+#[derive(Debug)]
+pub(crate) struct EndedBySignals(Vec<SigId>);
+
+impl EndedBySignals {
+    /// Makes `signals` end the process with the status that shells report for them.
+    ///
+    /// # Errors
+    /// The handlers cannot be installed.
+    pub(crate) fn new(signals: &[c_int]) -> io::Result<Self> {
+        let mut handlers = Vec::new();
+        if std::process::id() == FIRST_PROCESS {
+            let always = Arc::new(AtomicBool::new(true));
+            for signal in signals {
+                handlers.push(register_conditional_shutdown(*signal, 128 + signal, always.clone())?);
+            }
+        }
+        Ok(Self(handlers))
+    }
+}
+
+impl Drop for EndedBySignals {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(|handler| _ = unregister(handler));
+    }
+}
+
+const FIRST_PROCESS: u32 = 1;
 
 #[cfg(test)]
 mod tests {

@@ -18,6 +18,8 @@ pub(super) fn serve(mut setup: Setup) -> Result<(), ServeError> {
     let is_reopened = setup.journal.as_ref().is_some_and(JournalSink::is_reopened);
     #[cfg(feature = "cli")]
     let confinement = setup.confinement.clone();
+    #[cfg(feature = "signals")]
+    let starting = setup.starting.take();
     let mut server = event_loop(setup)?;
     #[cfg(feature = "signals")]
     {
@@ -25,6 +27,7 @@ pub(super) fn serve(mut setup: Setup) -> Result<(), ServeError> {
         if is_reopened {
             server.net().take_hangups().map_err(failed("install signal handlers"))?;
         }
+        drop(starting);
     }
     #[cfg(feature = "cli")]
     confinement.enter(Model::Loop)?;

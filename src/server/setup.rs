@@ -4,6 +4,9 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 
+#[cfg(feature = "signals")]
+use signal_hook::consts::{SIGINT, SIGTERM};
+
 use crate::event_loop::ENDPOINTS_MAX;
 use crate::journal::Ack;
 #[cfg(feature = "cli")]
@@ -11,6 +14,8 @@ use crate::journal::target::JournalTarget;
 use crate::journal::target::{self, JournalSink};
 use crate::limits::Limits;
 use crate::net::fd_limit;
+#[cfg(feature = "signals")]
+use crate::net::signals::EndedBySignals;
 use crate::net::sockets::{self, SocketOptions};
 use crate::server::error::ServeError;
 use crate::server::memory;
@@ -37,6 +42,9 @@ pub(crate) struct Setup {
     pub(crate) socket_options: SocketOptions,
     #[cfg(feature = "cli")]
     pub(super) confinement: Confinement,
+    /// Until the server handles signals.
+    #[cfg(feature = "signals")]
+    pub(super) starting: Option<EndedBySignals>,
 }
 
 /// A service, and the address with the port that was taken for it.
@@ -62,6 +70,9 @@ impl Setup {
                 format!("{} endpoints, at most {ENDPOINTS_MAX} can be served", options.endpoints.len());
             return Err(ServeError::Start(reason));
         }
+        #[cfg(feature = "signals")]
+        let starting = EndedBySignals::new(&[SIGINT, SIGTERM])
+            .map_err(|error| ServeError::Start(format!("cannot install signal handlers: {error}")))?;
         #[cfg(feature = "cli")]
         let identity = options.user.as_deref().map(Identity::parse).transpose()?;
         let mut limits = options.limits.clone();
@@ -105,6 +116,8 @@ impl Setup {
             ack: options.ack,
             limits,
             socket_options: options.sockets,
+            #[cfg(feature = "signals")]
+            starting: Some(starting),
             #[cfg(feature = "cli")]
             confinement: Confinement { sandbox: options.sandbox, journal: options.journal.clone() },
         })

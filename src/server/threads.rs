@@ -62,6 +62,7 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
     };
     let stops = signals(&[SIGINT, SIGTERM])?;
     let hangups = signals(if is_reopened { &[SIGHUP] } else { &[] })?;
+    drop(setup.starting);
     // Threads that are started later are confined too.
     setup.confinement.enter(Model::Threads)?;
     spawn("signals", THREAD_STACK_BYTES, move || forward_signals(stops, hangups, &events)).map_err(failed)?;
