@@ -7,7 +7,7 @@ mod common;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use common::{INTRODUCTION, MONTHS, Server, WAIT_MAX, Watchdog};
+use common::{INTRODUCTION, MODELS, MONTHS, Server, WAIT_MAX, Watchdog};
 use loopline::event_loop::EventLoop;
 use loopline::limits::Limits;
 use loopline::net::kernel::KernelNet;
@@ -30,38 +30,144 @@ fn receive(peer: &UdpSocket) -> (String, SocketAddr) {
 
 #[test]
 fn a_server_on_all_addresses_answers_from_the_destination_address() {
-    let mut endpoints = "month=0.0.0.0:0".to_owned();
-    let has_ipv6 = UdpSocket::bind("[::1]:0").is_ok();
-    if has_ipv6 {
-        endpoints += " month=[::]:0";
-    }
-    let server = Server::start(&endpoints);
-    for address in server.addresses("month") {
-        // A dual-stack socket is reached over IPv4, too.
-        let mut clients = vec![("127.0.0.1:0", ["127.0.0.5", "127.0.0.6"])];
-        if address.is_ipv6() {
-            clients.push(("[::1]:0", ["::1", "::1"]));
+    for model in MODELS {
+        let mut endpoints = "month=0.0.0.0:0".to_owned();
+        let has_ipv6 = UdpSocket::bind("[::1]:0").is_ok();
+        if has_ipv6 {
+            endpoints += " month=[::]:0";
         }
-        for (peer, hosts) in clients {
-            let peer = peer_at(peer);
-            let destinations = hosts.map(|host| SocketAddr::new(host.parse().unwrap(), address.port()));
-            // All are sent before the first answer is read, so that they may arrive in one batch.
-            for destination in destinations.iter().cycle().take(20) {
-                peer.send_to(b"5", destination).unwrap();
+        let server = Server::start(&format!("{endpoints} --model {model}"));
+        for address in server.addresses("month") {
+            // A dual-stack socket is reached over IPv4, too.
+            let mut clients = vec![("127.0.0.1:0", ["127.0.0.5", "127.0.0.6"])];
+            if address.is_ipv6() {
+                clients.push(("[::1]:0", ["::1", "::1"]));
             }
-            for (count, destination) in destinations.iter().cycle().take(20).enumerate() {
-                let text = if count == 0 { INTRODUCTION } else { "May" };
-                assert_eq!(receive(&peer), (text.to_owned(), *destination), "at {address}");
+            for (peer, hosts) in clients {
+                let peer = peer_at(peer);
+                let destinations = hosts.map(|host| SocketAddr::new(host.parse().unwrap(), address.port()));
+                // All are sent before the first answer is read, so that they may arrive in one batch.
+                for destination in destinations.iter().cycle().take(20) {
+                    peer.send_to(b"5", destination).unwrap();
+                }
+                for (count, destination) in destinations.iter().cycle().take(20).enumerate() {
+                    let text = if count == 0 { &INTRODUCTION[..3] } else { "May" };
+                    assert_eq!(receive(&peer), (text.to_owned(), *destination), "{model}, at {address}");
+                }
             }
         }
+        server.stop_cleanly();
     }
-    server.stop_cleanly();
+}
+
+/// A request that is always answered, with or without a session.
+const WITNESS: &[u8] = b"5 ";
+
+/// A service at the other end: its answer to what it is sent.
+type Talker = fn(&[u8]) -> Vec<u8>;
+
+/// Services that answer whatever they are sent.
+const TALKERS: [(&str, Talker); 5] = [
+    ("echo", <[u8]>::to_vec),
+    ("an echo that shouts", <[u8]>::to_ascii_uppercase),
+    ("daytime", |_| b"Sat Nov 21 17:28:50 2026\r\n".to_vec()),
+    ("chargen", |_| (b' '..b'~').collect()),
+    ("a service with errors in other words", |_| b"ERR unknown command\n".to_vec()),
+];
+
+#[test]
+fn one_datagram_of_a_service_that_answers_everything_starts_no_loop() {
+    for (model, endpoint) in
+        MODELS.into_iter().flat_map(|model| [(model, "month=0"), (model, "month=0.0.0.0:0")])
+    {
+        // The rate would end a loop, too.
+        let server = Server::start(&format!("{endpoint} --model {model} --udp-replies off"));
+        let address = SocketAddr::from(([127, 0, 0, 1], server.address("month").port()));
+        for (name, talker) in TALKERS {
+            for first in [&b"hello"[..], b"5", b"0", b"x", &[b' '; 40]] {
+                // As if its address were forged: it sends the first datagram, and then answers.
+                let service = peer_at("127.0.0.1:0");
+                service.send_to(first, address).unwrap();
+                // Another peer is answered after the service was: then nothing more is on its way.
+                let witness = peer_at("127.0.0.1:0");
+                let mut sent = 0;
+                let mut buffer = [0; 2048];
+                loop {
+                    witness.send_to(WITNESS, address).unwrap();
+                    receive(&witness);
+                    service.set_nonblocking(true).unwrap();
+                    let Ok((bytes, from)) = service.recv_from(&mut buffer) else { break };
+                    sent += 1;
+                    assert!(
+                        sent <= 2,
+                        "{model}, {endpoint}: {name} is sent {sent} datagrams after {first:?}"
+                    );
+                    service.send_to(&talker(&buffer[..bytes]), from).unwrap();
+                }
+                assert!(sent > 0, "{model}, {endpoint}: {name} is sent nothing after {first:?}");
+            }
+        }
+        server.stop_cleanly();
+    }
+}
+
+#[test]
+fn two_servers_pointed_at_each_other_fall_silent() {
+    let servers =
+        [Server::start("month=0"), Server::start("month=0.0.0.0:0 --model threads --udp-replies off")];
+    let addresses = [0, 1].map(|n| SocketAddr::from(([127, 0, 0, 1], servers[n].address("month").port())));
+    // Between the servers, as the network that forges the sender of the first datagram, and counts the others.
+    for first in [&b"hello"[..], b"5", b"0", b"", b"x", &[b'1'; 1025], &[b' '; 40]] {
+        let links = [peer_at("127.0.0.1:0"), peer_at("127.0.0.1:0")];
+        links[0].send_to(first, addresses[0]).unwrap();
+        let (mut side, mut passed, mut buffer) = (0, 0, [0; 2048]);
+        loop {
+            let witness = peer_at("127.0.0.1:0");
+            witness.send_to(WITNESS, addresses[side]).unwrap();
+            receive(&witness);
+            links[side].set_nonblocking(true).unwrap();
+            let Ok((bytes, _)) = links[side].recv_from(&mut buffer) else { break };
+            passed += 1;
+            assert!(passed <= 2, "{passed} datagrams after {first:?}");
+            side = 1 - side;
+            links[side].send_to(&buffer[..bytes], addresses[side]).unwrap();
+        }
+    }
+    servers.into_iter().for_each(|server| drop(server.stop_cleanly()));
+}
+
+#[test]
+fn replies_to_a_network_are_limited_and_the_log_has_one_line() {
+    for model in MODELS {
+        let server = Server::start(&format!("month=0 message=0 --udp-replies 10 --model {model}"));
+        let address = server.address("month");
+        let peer = peer_at("127.0.0.1:0");
+        for _ in 0..100 {
+            peer.send_to(b"hello", address).unwrap();
+        }
+        // An address of another network is answered, after all of these were received.
+        let other = peer_at("127.1.0.1:0");
+        other.send_to(b"hello", address).unwrap();
+        receive(&other);
+        peer.set_nonblocking(true).unwrap();
+        let mut answered = 0;
+        while peer.recv_from(&mut [0; 2048]).is_ok() {
+            answered += 1;
+        }
+        // On a busy machine a few more, which the time brings.
+        assert!((1..50).contains(&answered), "{model}: {answered} of 100 are answered");
+        server.connect("message").exchange("served");
+        let ended = server.stop_cleanly();
+        let lines = ended.log_since_ready().iter().filter(|line| line.contains("--udp-replies")).count();
+        assert_eq!(lines, 1, "{model}: {}", ended.log);
+    }
 }
 
 #[test]
 fn datagrams_sent_with_segmentation_offload_are_answered_one_by_one() {
     let server = Server::start("month=0 month=0.0.0.0:0");
     for address in server.addresses("month") {
+        let is_at_all_addresses = address.ip().is_unspecified();
         let address = SocketAddr::new(IpAddr::from([127, 0, 0, 1]), address.port());
         let peer = peer_at("127.0.0.1:0");
         // Probed on another socket, because probing changes the options of a socket.
@@ -71,7 +177,9 @@ fn datagrams_sent_with_segmentation_offload_are_answered_one_by_one() {
         let transmit =
             Transmit { destination: address, ecn: None, contents, segment_size: Some(3), src_ip: None };
         state.try_send((&peer).into(), &transmit).unwrap();
-        let expected = [&[INTRODUCTION], &MONTHS[10..], &MONTHS[..9], &["Goodbye"]].concat();
+        // At all addresses, it is cut to three times the first datagram.
+        let introduction = if is_at_all_addresses { &INTRODUCTION[..9] } else { INTRODUCTION };
+        let expected = [&[introduction], &MONTHS[10..], &MONTHS[..9], &["Goodbye"]].concat();
         let received: Vec<_> = expected.iter().map(|_| receive(&peer)).collect();
         let expected: Vec<_> = expected.into_iter().map(|text| (text.to_owned(), address)).collect();
         assert_eq!(received, expected);

@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the clocks are read here")]
 
 #[cfg(feature = "batches")]
-mod batch;
+pub(crate) mod batch;
 #[cfg(feature = "cli")]
 mod connector;
 #[cfg(feature = "cli")]

@@ -32,8 +32,10 @@ use crate::event_loop::LoopError;
 use crate::journal::target::JournalSink;
 use crate::journal::{Journal, Sink};
 use crate::limits::Limits;
-use crate::net::AcceptFailure;
+use crate::net::kernel::batch::{Batches, Unbatched};
 use crate::net::signals::Signals;
+use crate::net::sockets::SocketOptions;
+use crate::net::{AcceptFailure, Datagram};
 use crate::server::error::ServeError;
 use crate::server::options::{Model, THREAD_STACK_BYTES};
 use crate::server::setup::{OpenSocket, Setup, announce};
@@ -287,23 +289,47 @@ const THREAD_END_PAUSE: Duration = Duration::from_millis(1);
 
 fn answer_datagrams(socket: &UdpSocket, address: SocketAddr, service: &dyn DatagramService, shared: &Shared) {
     let started = Instant::now();
+    let batches = Batches::of(socket, address, SocketOptions::default());
     let mut rules = ReplyRules::new(address, &shared.limits);
     let mut buffer = vec![0; service.datagram_bytes_max() + 1];
-    let (mut answer, mut lines) = (Vec::new(), Vec::new());
+    let (mut received, mut answer, mut lines) = (Vec::new(), Vec::new(), Vec::new());
     loop {
         // An error concerns a datagram that was sent earlier: the next may be fine.
-        let Ok((bytes, peer)) = socket.recv_from(&mut buffer) else { continue };
+        let Some(Datagram { bytes, peer, local }) = receive(&batches, socket, &mut buffer, &mut received)
+        else {
+            continue;
+        };
         let now = Tick::after(started.elapsed());
-        let datagram = Received { bytes: &buffer[..bytes], peer, local: None };
+        let datagram = Received { bytes: &buffer[bytes], peer, local };
         let journal = shared.has_journal.then_some(&mut lines);
         if rules.answer(service, datagram, &mut answer, journal, now) == DatagramOutcome::Limited {
             shared.warn(LogKind::RepliesLimited, format_args!("{}", rules.limited(peer)));
         }
         if shared.commit(&mut lines) && !answer.is_empty() {
+            let reply = Datagram { bytes: 0..answer.len(), peer, local };
             // A datagram that is not sent is lost, as datagrams may be.
-            let _ = socket.send_to(&answer, peer);
+            if batches.send(socket, &[reply], &answer).is_err() {
+                let _ = socket.send_to(&answer, peer);
+            }
         }
         answer.clear();
         rules.sessions.expire(now);
+    }
+}
+
+/// The next datagram, with the address that it was sent to if the socket is bound to all of them.
+fn receive(
+    batches: &Batches,
+    socket: &UdpSocket,
+    buffer: &mut [u8],
+    received: &mut Vec<Datagram>,
+) -> Option<Datagram> {
+    let slot_bytes = buffer.len();
+    match batches.receive(socket, buffer, slot_bytes, received) {
+        Ok(_) => received.pop(),
+        Err(Unbatched) => {
+            let (bytes, peer) = socket.recv_from(buffer).ok()?;
+            Some(Datagram { bytes: 0..bytes, peer, local: None })
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::net::sockets::SocketOptions;
 
 /// The state of a socket for batches.
 #[derive(Debug)]
-pub(super) struct Batches {
+pub(crate) struct Batches {
     /// The state of `quinn-udp`. `None`: batches are off.
     state: Option<UdpSocketState>,
     /// False once the kernel has refused a batch.
@@ -33,11 +33,11 @@ pub(super) struct Batches {
 
 /// The batch is not possible, or not worth it: one datagram a call.
 #[derive(Debug)]
-pub(super) struct Unbatched;
+pub(crate) struct Unbatched;
 
 impl Batches {
     /// For a socket bound to `address`.
-    pub(super) fn of(socket: &impl AsFd, address: SocketAddr, options: SocketOptions) -> Self {
+    pub(crate) fn of(socket: &impl AsFd, address: SocketAddr, options: SocketOptions) -> Self {
         let state = if options.batches { prepare(socket, address).ok() } else { None };
         let at_all_addresses = address.ip().is_unspecified();
         Self { state, usable: Cell::new(true), expects_many: Cell::new(false), at_all_addresses }
@@ -71,7 +71,7 @@ impl Batches {
     /// As [`receive_batch`](crate::net::DatagramIo::receive_batch). A short batch
     /// does not mean that the socket is drained, since an error ends one, too: more may wait until the kernel
     /// reports that it would block.
-    pub(super) fn receive(
+    pub(crate) fn receive(
         &self,
         socket: &impl AsFd,
         buffer: &mut [u8],
@@ -108,7 +108,7 @@ impl Batches {
     }
 
     /// As [`send_batch`](crate::net::DatagramIo::send_batch).
-    pub(super) fn send(
+    pub(crate) fn send(
         &self,
         socket: &impl AsFd,
         datagrams: &[Datagram],
