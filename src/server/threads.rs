@@ -86,7 +86,9 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
                 let unknown =
                     |error: io::Error| ServeError::Start(format!("cannot read an address: {error}"));
                 let address = socket.local_addr().map_err(unknown)?;
-                let answer = move || answer_datagrams(&socket, address, service.as_ref(), &shared);
+                // Before the thread starts: the sandbox of the process may forbid what this does.
+                let batches = Batches::of(&socket, address, SocketOptions::default());
+                let answer = move || answer_datagrams(&socket, &batches, address, service.as_ref(), &shared);
                 spawn("datagrams", THREAD_STACK_BYTES, answer).map_err(failed)?;
             }
         }
@@ -287,15 +289,20 @@ fn refuse_at_once(
 /// How long to wait for threads of connections that are closed to end.
 const THREAD_END_PAUSE: Duration = Duration::from_millis(1);
 
-fn answer_datagrams(socket: &UdpSocket, address: SocketAddr, service: &dyn DatagramService, shared: &Shared) {
+fn answer_datagrams(
+    socket: &UdpSocket,
+    batches: &Batches,
+    address: SocketAddr,
+    service: &dyn DatagramService,
+    shared: &Shared,
+) {
     let started = Instant::now();
-    let batches = Batches::of(socket, address, SocketOptions::default());
     let mut rules = ReplyRules::new(address, &shared.limits);
     let mut buffer = vec![0; service.datagram_bytes_max() + 1];
     let (mut received, mut answer, mut lines) = (Vec::new(), Vec::new(), Vec::new());
     loop {
         // An error concerns a datagram that was sent earlier: the next may be fine.
-        let Some(Datagram { bytes, peer, local }) = receive(&batches, socket, &mut buffer, &mut received)
+        let Some(Datagram { bytes, peer, local }) = receive(batches, socket, &mut buffer, &mut received)
         else {
             continue;
         };
