@@ -67,8 +67,6 @@ const BAD: &[&[&str]] = &[
     &["--max-message", "0"],
     &["--max-message", "11B"],
     &["--max-message", "-1"],
-    &["--max-memory", "1MiB"],
-    &["--max-memory", "0"],
     &["--max-memory", "off"],
     &["--ack", "synced", "--journal", "none"],
     &["--frame-timeout", "0"],
