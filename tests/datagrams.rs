@@ -30,7 +30,7 @@ fn receive(peer: &UdpSocket) -> (String, SocketAddr) {
 
 #[test]
 fn a_server_on_all_addresses_answers_from_the_destination_address() {
-    for model in ["loop", "threads --sandbox off"] {
+    for model in MODELS {
         let mut endpoints = "month=0.0.0.0:0".to_owned();
         let has_ipv6 = UdpSocket::bind("[::1]:0").is_ok();
         if has_ipv6 {

@@ -65,11 +65,24 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
     let stops = signals(&[SIGINT, SIGTERM])?;
     let hangups = signals(if is_reopened { &[SIGHUP] } else { &[] })?;
     drop(setup.starting);
+    // The sandbox forbids what this does.
+    let batches: Vec<_> = setup
+        .sockets
+        .iter()
+        .zip(&setup.listening)
+        .filter_map(|(socket, listening)| match socket {
+            OpenSocket::Datagram(socket, _) => {
+                Some(Batches::of(socket, listening.address, SocketOptions::default()))
+            }
+            OpenSocket::Stream(..) => None,
+        })
+        .collect();
+    let mut batches = batches.into_iter();
     // Threads that are started later are confined too.
     setup.confinement.enter(Model::Threads)?;
     spawn("signals", THREAD_STACK_BYTES, move || forward_signals(stops, hangups, &events)).map_err(failed)?;
     let mut listeners = Vec::new();
-    for socket in setup.sockets {
+    for (socket, address) in setup.sockets.into_iter().zip(&setup.listening) {
         let shared = shared.clone();
         match socket {
             OpenSocket::Stream(listener, service) => {
@@ -83,11 +96,8 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
                 spawn("accept", THREAD_STACK_BYTES, accept).map_err(failed)?;
             }
             OpenSocket::Datagram(socket, service) => {
-                let unknown =
-                    |error: io::Error| ServeError::Start(format!("cannot read an address: {error}"));
-                let address = socket.local_addr().map_err(unknown)?;
-                // Before the thread starts: the sandbox of the process may forbid what this does.
-                let batches = Batches::of(&socket, address, SocketOptions::default());
+                let batches = batches.next().unwrap_or_else(Batches::none);
+                let address = address.address;
                 let answer = move || answer_datagrams(&socket, &batches, address, service.as_ref(), &shared);
                 spawn("datagrams", THREAD_STACK_BYTES, answer).map_err(failed)?;
             }

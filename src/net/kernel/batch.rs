@@ -44,7 +44,7 @@ impl Batches {
     }
 
     /// For a socket without batches.
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         let no = Cell::new(false);
         Self { state: None, usable: no.clone(), expects_many: no, at_all_addresses: false }
     }
