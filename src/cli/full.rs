@@ -176,6 +176,12 @@ pub(super) fn program() -> clap::Command {
     Arguments::command().mut_subcommands(|command| command.mut_args(with_negative_values))
 }
 
+/// Parses arguments after the name of the program, and discards the result.
+#[cfg(fuzzing)]
+pub fn parse_arguments<'a>(arguments: impl Iterator<Item = &'a str>) {
+    let _ = program().try_get_matches_from(std::iter::once("loopline").chain(arguments));
+}
+
 /// Makes `-1` an invalid value of an option that takes a number, not an unknown option.
 fn with_negative_values(option: Arg) -> Arg {
     let kinds = option.get_value_names().unwrap_or_default();

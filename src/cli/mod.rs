@@ -33,16 +33,12 @@ use std::ops::RangeInclusive;
 use crate::journal::Ack;
 use crate::server::options::{Model, Sandbox};
 
+#[cfg(all(fuzzing, feature = "cli"))]
+pub use full::parse_arguments;
 #[cfg(feature = "cli")]
 pub use full::run;
 #[cfg(not(feature = "cli"))]
 pub use minimal::run;
-
-/// Parses arguments after the name of the program, and discards the result.
-#[cfg(all(fuzzing, feature = "cli"))]
-pub fn parse_arguments<'a>(arguments: impl Iterator<Item = &'a str>) {
-    let _ = full::program().try_get_matches_from(std::iter::once("loopline").chain(arguments));
-}
 
 /// The values of `--model`.
 const MODELS: [(&str, Model); 2] = [("loop", Model::Loop), ("threads", Model::Threads)];

@@ -59,6 +59,7 @@ impl ReplyRate {
     /// The two buckets of `key`.
     fn pair(&self, key: impl std::hash::Hash) -> [usize; 2] {
         let hash = self.hasher.hash_one(key);
+        #[expect(clippy::cast_possible_truncation, reason = "the low bits are as random as the others")]
         [hash, hash >> 32].map(|bits| bits as usize % BUCKETS)
     }
 

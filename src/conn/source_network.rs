@@ -16,7 +16,6 @@ impl SourceNetwork {
     pub(crate) fn of(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(address) => Self::V4(address.to_bits() >> 8),
-            #[expect(clippy::cast_possible_truncation, reason = "64 bits are left")]
             IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
         }
     }

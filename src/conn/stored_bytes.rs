@@ -66,16 +66,13 @@ impl StoredBytes {
             None
         };
         // Without a map, for example since a process has a limited number of them, the heap has to do.
-        let memory = match map {
-            Some(mut map) => {
-                map[..bytes.len()].copy_from_slice(bytes);
-                Memory::Map(map)
-            }
-            None => {
-                let mut heap = Vec::with_capacity(capacity);
-                heap.extend_from_slice(bytes);
-                Memory::Heap(heap)
-            }
+        let memory = if let Some(mut map) = map {
+            map[..bytes.len()].copy_from_slice(bytes);
+            Memory::Map(map)
+        } else {
+            let mut heap = Vec::with_capacity(capacity);
+            heap.extend_from_slice(bytes);
+            Memory::Heap(heap)
         };
         Self { memory, len: bytes.len() }
     }

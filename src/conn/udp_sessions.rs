@@ -192,6 +192,7 @@ impl UdpSessions {
 
     fn of_network(&mut self, peer: SocketAddr) -> &mut u32 {
         let hash = self.by_peer.hasher().hash_one(SourceNetwork::of(peer.ip()));
+        #[expect(clippy::cast_possible_truncation, reason = "the low bits are as random as the others")]
         &mut self.established_by_network[hash as usize % NETWORK_COUNTERS]
     }
 }
@@ -292,7 +293,7 @@ mod tests {
             // From everywhere, and again and again from the same, with as many requests as real peers send.
             let address = number.wrapping_mul(0x9e37_79b9).to_be_bytes();
             let forged = SocketAddr::from((address, 4000));
-            for _ in 0..1 + number % 3 {
+            for _ in 0..=number % 3 {
                 ask(&mut sessions, forged, at(now));
             }
             now = u64::from(number / 10_000);

@@ -23,6 +23,7 @@ pub(crate) struct RegularFile {
 impl RegularFile {
     /// Opens the file at `path`, see [`open_file`].
     pub(super) fn open(path: PathBuf, ack: Ack) -> io::Result<Self> {
+        #[cfg(feature = "signals")]
         catch_file_size_signal()?;
         let file = open_file(&path, ack)?;
         Self::new(file, Some(path), ack)
@@ -30,6 +31,7 @@ impl RegularFile {
 
     /// A file that is open as standard output. It is not opened again: writing would begin at its start.
     pub(super) fn stdout(file: File, ack: Ack) -> io::Result<Self> {
+        #[cfg(feature = "signals")]
         catch_file_size_signal()?;
         lock::lock(&file)?;
         Self::new(file, None, ack)
@@ -92,8 +94,7 @@ impl Sink for RegularFile {
 }
 
 /// A write beyond the limit on the size of files (`ulimit -f`) then fails, instead of ending the process by SIGXFSZ.
+#[cfg(feature = "signals")]
 fn catch_file_size_signal() -> io::Result<()> {
-    #[cfg(feature = "signals")]
-    signal_hook::flag::register(libc::SIGXFSZ, std::sync::Arc::default())?;
-    Ok(())
+    signal_hook::flag::register(libc::SIGXFSZ, std::sync::Arc::default()).map(drop)
 }

@@ -342,11 +342,9 @@ fn receive(
     received: &mut Vec<Datagram>,
 ) -> Option<Datagram> {
     let slot_bytes = buffer.len();
-    match batches.receive(socket, buffer, slot_bytes, received) {
-        Ok(_) => received.pop(),
-        Err(Unbatched) => {
-            let (bytes, peer) = socket.recv_from(buffer).ok()?;
-            Some(Datagram { bytes: 0..bytes, peer, local: None })
-        }
+    if let Err(Unbatched) = batches.receive(socket, buffer, slot_bytes, received) {
+        let (bytes, peer) = socket.recv_from(buffer).ok()?;
+        return Some(Datagram { bytes: 0..bytes, peer, local: None });
     }
+    received.pop()
 }

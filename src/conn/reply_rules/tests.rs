@@ -59,8 +59,10 @@ fn port_0_and_our_own_answers_are_never_answered() {
     assert!(!server.sessions());
 }
 
+type Talker = Box<dyn Fn(&str) -> String>;
+
 /// Services that answer everything, as their answers to what we send.
-fn talkers() -> Vec<(&'static str, Box<dyn Fn(&str) -> String>)> {
+fn talkers() -> Vec<(&'static str, Talker)> {
     vec![
         ("echo", Box::new(str::to_owned)),
         ("an echo that shouts", Box::new(str::to_uppercase)),

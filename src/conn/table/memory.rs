@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(table.worst_holders(1, 10, None, at(10_000)), [1]);
         // A large frame that has just begun is better than a small one of long ago.
         let mut stored = StoredBytes::new();
-        stored.extend_from_slice(&[b'1'; 60_000]);
+        stored.extend_from_slice(&vec![b'1'; 60_000]);
         table.store_unread(0, stored);
         assert_eq!(table.worst_holders(1, 10, None, at(10_000)), [1]);
     }
