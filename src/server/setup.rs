@@ -80,7 +80,6 @@ impl Setup {
         if let Some(warning) = warning {
             log::warn!("{warning}");
         }
-        memory::fit(&mut limits, options.memory_bytes_max, options.message_bytes_max);
         let settings =
             Settings { message_bytes_max: options.message_bytes_max, time_zone: local_time_zone() };
         let (mut sockets, mut listening) = (Vec::new(), Vec::new());
@@ -109,6 +108,8 @@ impl Setup {
             }
             identity.assume()?;
         }
+        // A server that does not start has logged nothing but why.
+        memory::fit(&mut limits, options.memory_bytes_max, options.message_bytes_max);
         Ok(Self {
             sockets,
             listening,
