@@ -83,13 +83,15 @@ fn one_datagram_of_a_service_that_answers_everything_starts_no_loop() {
         // The rate would end a loop, too.
         let server = Server::start(&format!("{endpoint} --model {model} --udp-replies off"));
         let address = SocketAddr::from(([127, 0, 0, 1], server.address("month").port()));
+        // They stay open: a port that is used again would have the session of its former peer.
+        let mut services = Vec::new();
+        let witness = peer_at("127.0.0.1:0");
         for (name, talker) in TALKERS {
             for first in [&b"hello"[..], b"5", b"0", b"x", &[b' '; 40]] {
                 // As if its address were forged: it sends the first datagram, and then answers.
                 let service = peer_at("127.0.0.1:0");
                 service.send_to(first, address).unwrap();
                 // Another peer is answered after the service was: then nothing more is on its way.
-                let witness = peer_at("127.0.0.1:0");
                 let mut sent = 0;
                 let mut buffer = [0; 2048];
                 loop {
@@ -105,6 +107,7 @@ fn one_datagram_of_a_service_that_answers_everything_starts_no_loop() {
                     service.send_to(&talker(&buffer[..bytes]), from).unwrap();
                 }
                 assert!(sent > 0, "{model}, {endpoint}: {name} is sent nothing after {first:?}");
+                services.push(service);
             }
         }
         server.stop_cleanly();
@@ -116,13 +119,14 @@ fn two_servers_pointed_at_each_other_fall_silent() {
     let servers =
         [Server::start("month=0"), Server::start("month=0.0.0.0:0 --model threads --udp-replies off")];
     let addresses = [0, 1].map(|n| SocketAddr::from(([127, 0, 0, 1], servers[n].address("month").port())));
+    // They stay open: a port that is used again would have the session of its former peer.
+    let (mut used, witness) = (Vec::new(), peer_at("127.0.0.1:0"));
     // Between the servers, as the network that forges the sender of the first datagram, and counts the others.
     for first in [&b"hello"[..], b"5", b"0", b"", b"x", &[b'1'; 1025], &[b' '; 40]] {
         let links = [peer_at("127.0.0.1:0"), peer_at("127.0.0.1:0")];
         links[0].send_to(first, addresses[0]).unwrap();
         let (mut side, mut passed, mut buffer) = (0, 0, [0; 2048]);
         loop {
-            let witness = peer_at("127.0.0.1:0");
             witness.send_to(WITNESS, addresses[side]).unwrap();
             receive(&witness);
             links[side].set_nonblocking(true).unwrap();
@@ -132,6 +136,7 @@ fn two_servers_pointed_at_each_other_fall_silent() {
             side = 1 - side;
             links[side].send_to(&buffer[..bytes], addresses[side]).unwrap();
         }
+        used.push(links);
     }
     servers.into_iter().for_each(|server| drop(server.stop_cleanly()));
 }

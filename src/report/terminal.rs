@@ -46,7 +46,9 @@ impl Terminal {
 
 impl TermLike for Terminal {
     fn width(&self) -> u16 {
-        tcgetwinsize(io::stderr()).map_or(80, |size| size.ws_col.max(1))
+        let columns = tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col);
+        // A terminal without a size, such as that of a program which drives this one, reports 0.
+        if columns == 0 { 80 } else { columns }
     }
 
     fn move_cursor_up(&self, n: usize) -> io::Result<()> {
