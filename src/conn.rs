@@ -69,6 +69,12 @@ impl<S> Conn<S> {
         self.session.is_open() && self.buffers == NO_BUFFERS && !self.flags.contains(Flags::READABLE)
     }
 
+    /// Whether a visit reads whatever the limits are: it is open, has something to read, and holds no bytes.
+    #[inline]
+    pub(crate) fn reads_freely(&self) -> bool {
+        self.flags.are_readable_and_not_held() && self.buffers == NO_BUFFERS && self.session.is_open()
+    }
+
     /// Whether bytes of the peer are wanted now. Backpressure is one comparison: nothing is read from a peer
     /// that does not read its answers.
     pub(crate) fn wants_read(&self, unsent_bytes: usize, unsent_bytes_max: usize) -> bool {
@@ -112,6 +118,10 @@ impl Flags {
     /// Whether any of `flags` is set.
     pub(crate) fn contains(self, flags: u8) -> bool {
         self.0 & flags != 0
+    }
+
+    fn are_readable_and_not_held(self) -> bool {
+        self.0 & (Self::READABLE | Self::HELD) == Self::READABLE
     }
 
     pub(crate) fn insert(&mut self, flag: u8) {

@@ -102,13 +102,28 @@ impl StreamSession {
         Step { journal_lines: out.journal_lines(), frame: FrameDeadline::Keep, refusal: None }
     }
 
-    /// Passes received bytes to the service. Those that it does not consume are kept in `unread`, which has the
-    /// ones that it left before.
+    /// Passes received bytes to the service, if none are unread from before. Returns those that it does not consume;
+    /// they are to be stored.
     #[expect(
         clippy::inline_always,
         reason = "it runs for every message, which costs a tenth more without inlining"
     )]
     #[inline(always)]
+    pub(crate) fn receive_first<'a>(
+        &mut self,
+        service: &dyn StreamService,
+        fresh: &'a [u8],
+        out: &mut Output<'_>,
+    ) -> (Step, &'a [u8]) {
+        let Progress { consumed, action } = service.received(fresh, false, out);
+        let goes_on = matches!(action, Action::Continue);
+        let left = if goes_on { &fresh[consumed..] } else { &[] };
+        let frame = if left.is_empty() { FrameDeadline::Keep } else { FrameDeadline::Start };
+        (self.step(service, action, frame, out), left)
+    }
+
+    /// Passes received bytes to the service, behind those that it left in `unread` before. What it does not consume
+    /// is kept there.
     pub(crate) fn receive(
         &mut self,
         service: &dyn StreamService,
@@ -116,15 +131,29 @@ impl StreamSession {
         fresh: &[u8],
         out: &mut Output<'_>,
     ) -> Step {
-        let was_in_frame = !unread.is_empty();
-        let Progress { consumed, action } =
-            consume(unread, fresh, |unread| service.received(unread, false, out));
-        let frame = match (was_in_frame, !unread.is_empty()) {
-            (false, true) => FrameDeadline::Start,
+        if unread.is_empty() {
+            // While frames come complete, nothing is copied: `unread` stays empty and without memory.
+            let (step, left) = self.receive_first(service, fresh, out);
+            if !left.is_empty() {
+                unread.extend_from_slice(left);
+            }
+            return step;
+        }
+        unread.extend_from_slice(fresh);
+        let Progress { consumed, action } = service.received(unread, false, out);
+        if !matches!(action, Action::Continue) {
+            *unread = StoredBytes::new();
+        } else if consumed > 0 {
+            // Copied, not moved down: a long frame must not leave its memory to the beginning of the next.
+            unread.drop_front(consumed);
+        }
+        let frame = if unread.is_empty() {
+            FrameDeadline::Stop
+        } else if consumed > 0 {
             // The frame that had begun is complete, and another has begun.
-            (true, true) if consumed > 0 => FrameDeadline::Start,
-            (true, false) => FrameDeadline::Stop,
-            (true, true) | (false, false) => FrameDeadline::Keep,
+            FrameDeadline::Start
+        } else {
+            FrameDeadline::Keep
         };
         self.step(service, action, frame, out)
     }
@@ -200,36 +229,6 @@ impl StreamSession {
         self.reason = CloseReason::BadInput;
         Some(reason)
     }
-}
-
-/// Passes `fresh` to `receive`, behind what it left in `unread` before, and keeps there what it leaves now.
-///
-/// While frames come complete, nothing is copied: `unread` stays empty and without memory.
-#[expect(
-    clippy::inline_always,
-    reason = "it runs for every message, which costs a tenth more without inlining"
-)]
-#[inline(always)]
-fn consume(unread: &mut StoredBytes, fresh: &[u8], receive: impl FnOnce(&[u8]) -> Progress) -> Progress {
-    let progress = if unread.is_empty() {
-        let progress = receive(fresh);
-        if progress.consumed < fresh.len() {
-            unread.extend_from_slice(&fresh[progress.consumed..]);
-        }
-        progress
-    } else {
-        unread.extend_from_slice(fresh);
-        let progress = receive(unread);
-        if progress.consumed > 0 {
-            // Copied, not moved down: a long frame must not leave its memory to the beginning of the next.
-            unread.drop_front(progress.consumed);
-        }
-        progress
-    };
-    if !matches!(progress.action, Action::Continue) {
-        *unread = StoredBytes::new();
-    }
-    progress
 }
 
 #[cfg(test)]

@@ -153,6 +153,7 @@ impl<S> ConnTable<S> {
         }
     }
 
+    #[inline]
     pub(crate) fn unsent(&self, key: u32) -> &[u8] {
         match self.conn(key).buffers {
             NO_BUFFERS => &[],
@@ -181,9 +182,13 @@ impl<S> ConnTable<S> {
     }
 
     /// Stores the beginning of a frame; does nothing if it is empty.
-    pub(crate) fn store_unread(&mut self, key: u32, unread: StoredBytes) {
+    #[inline(never)]
+    pub(crate) fn store_unread(&mut self, key: u32, unread: &[u8]) {
         if !unread.is_empty() {
-            self.with_buffers(key, |buffers| *buffers.unread() = unread);
+            self.with_buffers(key, |buffers| {
+                *buffers.unread() = StoredBytes::new();
+                buffers.unread().extend_from_slice(unread);
+            });
         }
     }
 
@@ -277,12 +282,6 @@ mod tests {
         ConnTable::new(&Limits { idle_timeout: Some(Duration::from_secs(1)), ..Limits::default() })
     }
 
-    fn stored(bytes: &[u8]) -> StoredBytes {
-        let mut stored = StoredBytes::new();
-        stored.extend_from_slice(bytes);
-        stored
-    }
-
     fn insert(table: &mut ConnTable<u32>, stream: u32) -> ConnId {
         table.insert(stream, SocketAddr::from(([127, 0, 0, 1], 4000)), 0)
     }
@@ -320,7 +319,7 @@ mod tests {
         let ids: Vec<ConnId> = (0..4).map(|stream| insert(&mut table, stream)).collect();
         for id in &ids {
             table.renew_idle(id.key, Tick::default());
-            table.store_unread(id.key, stored(&[1]));
+            table.store_unread(id.key, &[1]);
             table.start_frame(id.key, Tick::default());
             table.push_unsent(id.key, b"answer");
             table.renew_write(id.key, false, Tick::default());
@@ -350,7 +349,7 @@ mod tests {
     fn buffers_exist_only_while_they_hold_bytes() {
         let mut table = table();
         let key = insert(&mut table, 1).key;
-        table.store_unread(key, StoredBytes::new());
+        table.store_unread(key, &[]);
         table.push_unsent(key, b"");
         assert!(table.conn(key).is_idle());
         table.push_unsent(key, b"answer");

@@ -3,7 +3,6 @@
 use std::io;
 
 use crate::conn::log_throttle::LogKind;
-use crate::conn::stored_bytes::StoredBytes;
 use crate::conn::stream_session::{FrameDeadline, Step};
 use crate::conn::table::SessionParts;
 use crate::conn::{CloseReason, Flags};
@@ -28,12 +27,21 @@ impl<N: Net> EventLoop<N> {
         if self.journal_is_behind() {
             self.hold_if_it_uses_journal(key);
         }
-        let reads = self.can_read(self.table.conn(key));
+        let conn = self.table.conn(key);
+        let bytes_max = if conn.reads_freely() { bytes_max } else { self.readable_bytes(key, bytes_max) };
         let start = self.outbox.bytes.len();
-        match if reads { self.read(key, bytes_max) } else { ReadOutcome::Open { journal_lines: 0 } } {
-            ReadOutcome::Closed => {}
-            ReadOutcome::Open { journal_lines } => self.queue_answer(key, start, journal_lines),
+        let outcome =
+            if bytes_max > 0 { self.read(key, bytes_max) } else { ReadOutcome::Open { journal_lines: 0 } };
+        if let ReadOutcome::Open { journal_lines } = outcome {
+            self.queue_answer(key, start, journal_lines);
         }
+    }
+
+    /// How many of `bytes_max` bytes a connection may read that the limits may keep from it.
+    #[inline(never)]
+    fn readable_bytes(&self, key: u32, bytes_max: usize) -> usize {
+        let conn = self.table.conn(key);
+        if self.would_read(conn) { bytes_max.min(self.room_of(conn)) } else { 0 }
     }
 
     /// While the journal has no room, reading for a service that writes to it is of no use.
@@ -59,6 +67,8 @@ impl<N: Net> EventLoop<N> {
 
     /// Queues the bytes of the outbox from `start` on as the connection's answer. If there is nothing to send,
     /// the visit ends here.
+    #[expect(clippy::inline_always, reason = "it runs for every message")]
+    #[inline(always)]
     pub(super) fn queue_answer(&mut self, key: u32, start: usize, journal_lines: u64) {
         self.counters.messages += journal_lines;
         let needs_commit = journal_lines > 0;
@@ -76,7 +86,6 @@ impl<N: Net> EventLoop<N> {
     }
 
     fn read(&mut self, key: u32, bytes_max: usize) -> ReadOutcome {
-        let bytes_max = bytes_max.min(self.room_of(self.table.conn(key)));
         let buffer = &mut self.read_buffer[..bytes_max];
         let conn = self.table.conn_mut(key);
         match self.net.read(&conn.stream, buffer) {
@@ -110,36 +119,37 @@ impl<N: Net> EventLoop<N> {
 
     /// Handles the first `bytes` bytes of the read buffer, which have just been read.
     fn on_bytes(&mut self, key: u32, bytes: usize) -> ReadOutcome {
-        let has_buffers = self.table.conn(key).has_buffers();
-        if has_buffers {
-            self.table.reserve_unread(key, bytes, self.memory_room());
-        }
         let SessionParts { session, unread, peer, endpoint } = self.table.session_parts(key);
-        if session.is_lingering() {
-            return self.discard(key, bytes);
+        if unread.is_some() || session.is_lingering() {
+            return self.on_more_bytes(key, bytes);
         }
         let service = self.listeners[usize::from(endpoint)].service.as_ref();
         let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
-        // Commonly nothing is unread from before, and nothing is left.
-        let mut left = StoredBytes::new();
-        let unread = unread.unwrap_or(&mut left);
-        let step = session.receive(service, unread, &self.read_buffer[..bytes], &mut out);
+        let (step, left) = session.receive_first(service, &self.read_buffer[..bytes], &mut out);
         self.table.renew_idle(key, self.now);
-        if has_buffers || !left.is_empty() {
-            self.store_unread(key, left);
+        // Commonly nothing is left.
+        if !left.is_empty() {
+            self.table.store_unread(key, left);
+            self.shed_over_high_mark(Some(key));
         }
         ReadOutcome::Open { journal_lines: self.apply_step(key, step) }
     }
 
-    /// Stores the beginning of a frame. `left` is empty if it is appended already to what was unread.
+    /// Handles the bytes that have been read from a connection that holds bytes, or lingers.
     #[inline(never)]
-    fn store_unread(&mut self, key: u32, left: StoredBytes) {
-        if left.is_empty() {
-            self.table.recount_unread(key);
-        } else {
-            self.table.store_unread(key, left);
-        }
+    fn on_more_bytes(&mut self, key: u32, bytes: usize) -> ReadOutcome {
+        self.table.reserve_unread(key, bytes, self.memory_room());
+        let SessionParts { session, unread, peer, endpoint } = self.table.session_parts(key);
+        let Some(unread) = unread.filter(|_| !session.is_lingering()) else {
+            return self.discard(key, bytes);
+        };
+        let service = self.listeners[usize::from(endpoint)].service.as_ref();
+        let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
+        let step = session.receive(service, unread, &self.read_buffer[..bytes], &mut out);
+        self.table.renew_idle(key, self.now);
+        self.table.recount_unread(key);
         self.shed_over_high_mark(Some(key));
+        ReadOutcome::Open { journal_lines: self.apply_step(key, step) }
     }
 
     /// Discards bytes of a peer whose stream has ended.

@@ -38,6 +38,17 @@ impl<N: Net> EventLoop<N> {
         let Some(key) = self.table.find(id) else { return };
         let conn = self.table.conn_mut(key);
         conn.flags.note(event.readable, event.writable, event.ended);
+        if conn.reads_freely() {
+            self.enqueue(key);
+        } else {
+            self.mark_other_ready(key, event);
+        }
+    }
+
+    /// Does the same for a connection that the limits may keep from reading.
+    #[inline(never)]
+    fn mark_other_ready(&mut self, key: u32, event: Event) {
+        let conn = self.table.conn(key);
         let is_starved = conn.flags.contains(Flags::STARVED);
         let is_waiting = conn.flags.contains(Flags::HELD | Flags::STARVED);
         if self.can_continue(key) {
@@ -63,14 +74,11 @@ impl<N: Net> EventLoop<N> {
     }
 
     /// Whether a visit would read.
-    #[expect(clippy::inline_always, reason = "it runs twice for every message")]
-    #[inline(always)]
     pub(super) fn can_read(&self, conn: &Conn<N::Stream>) -> bool {
         self.would_read(conn) && self.room_of(conn) > 0
     }
 
     /// Whether a visit would read, if memory allows it.
-    #[inline]
     pub(super) fn would_read(&self, conn: &Conn<N::Stream>) -> bool {
         conn.flags.contains(Flags::READABLE)
             && conn.wants_read(self.table.unsent_bytes_of(conn), self.limits.unsent_bytes_max)

@@ -26,7 +26,8 @@ impl<N: Net> EventLoop<N> {
             self.hold(key);
         }
         let fresh = &self.outbox.bytes[answer.bytes.clone()];
-        let flags = self.table.conn(key).flags;
+        let conn = self.table.conn(key);
+        let flags = conn.flags;
         if flags.contains(Flags::HELD) {
             self.table.push_unsent(key, fresh);
             return self.shed_over_high_mark(None);
@@ -34,14 +35,29 @@ impl<N: Net> EventLoop<N> {
         let outcome = if !flags.contains(Flags::WRITABLE) {
             self.table.push_unsent(key, fresh);
             Ok(0)
-        } else if self.table.unsent(key).is_empty() {
-            write_fresh(&mut self.net, &mut self.table, key, fresh)
-        } else {
+        } else if self.table.unsent_bytes_of(conn) > 0 {
             self.table.push_unsent(key, fresh);
             write_unsent(&mut self.net, &mut self.table, key)
+        } else if fresh.is_empty() {
+            Ok(0)
+        } else {
+            let outcome = block_as_zero(self.net.write(&conn.stream, fresh));
+            let taken = *outcome.as_ref().unwrap_or(&0);
+            if taken == fresh.len() && self.phase == Phase::Serving && conn.is_idle() {
+                // Commonly everything is sent, and there is nothing else to do.
+                return;
+            }
+            // Only what the kernel does not take is copied.
+            self.table.push_unsent(key, &fresh[taken..]);
+            outcome
         };
+        self.after_write(key, outcome);
+    }
+
+    /// Does what a write requires that has taken the bytes of `outcome`, or failed.
+    #[inline(never)]
+    fn after_write(&mut self, key: u32, outcome: io::Result<usize>) {
         match outcome {
-            // Commonly everything is sent, and there is nothing else to do.
             Ok(_) if self.phase == Phase::Serving && self.table.conn(key).is_idle() => {}
             Ok(taken) if !self.table.unsent(key).is_empty() => {
                 // Short: the kernel's buffer is full, and an event will report when it is not.
@@ -79,24 +95,6 @@ impl<N: Net> EventLoop<N> {
             self.apply(key, effect);
         }
     }
-}
-
-/// Writes an answer from the outbox; only what the kernel does not take is copied.
-fn write_fresh<N: Net>(
-    net: &mut N,
-    table: &mut ConnTable<N::Stream>,
-    key: u32,
-    fresh: &[u8],
-) -> io::Result<usize> {
-    if fresh.is_empty() {
-        return Ok(0);
-    }
-    let outcome = block_as_zero(net.write(&table.conn(key).stream, fresh));
-    let taken = *outcome.as_ref().unwrap_or(&0);
-    if taken < fresh.len() {
-        table.push_unsent(key, &fresh[taken..]);
-    }
-    outcome
 }
 
 /// Writes what earlier turns left.

@@ -167,26 +167,28 @@ fn frames_that_come_byte_by_byte_are_each_acknowledged_once() {
 
 #[test]
 fn whole_frames_leave_no_memory_behind_and_a_long_one_none_to_the_next() {
-    let keep = |unread: &mut StoredBytes, fresh: &[u8], consumed| {
-        consume(unread, fresh, |_| Progress { consumed, action: Action::Continue });
-    };
-    let mut unread = StoredBytes::new();
-    keep(&mut unread, &[1; 100], 100);
-    assert_eq!(unread.capacity(), 0);
-    keep(&mut unread, &[1; 9000], 0);
-    keep(&mut unread, &[2; 10], 9000);
-    assert_eq!(*unread, [2; 10]);
-    assert!(unread.capacity() < 100);
-    keep(&mut unread, &[2; 10], 20);
-    assert_eq!(unread.capacity(), 0);
+    let mut driven = Driven::new();
+    let _ = driven.receive(&wire(&["one", "two"]));
+    assert_eq!(driven.unread.capacity(), 0);
+    let (long, next) = (wire(&[&"x".repeat(900)]), wire(&["next"]));
+    let _ = driven.receive(&long[..900]);
+    let _ = driven.receive(&[&long[900..], &next[..2]].concat());
+    assert_eq!(*driven.unread, next[..2]);
+    assert!(driven.unread.capacity() < 100);
+    let _ = driven.receive(&next[2..]);
+    assert_eq!(driven.unread.capacity(), 0);
 }
 
 #[test]
 fn what_follows_the_end_of_the_stream_is_not_kept() {
-    for action in [Action::End, Action::Refuse(String::new())] {
-        let mut unread = StoredBytes::new();
-        unread.extend_from_slice(&[1]);
-        consume(&mut unread, &[2, 3], |_| Progress { consumed: 1, action });
-        assert!(unread.is_empty());
+    for last in [wire(&[DISCONNECT]), b"1x".to_vec()] {
+        for split in 0..last.len() {
+            let mut driven = Driven::new();
+            if split > 0 {
+                let _ = driven.receive(&last[..split]);
+            }
+            let _ = driven.receive(&[&last[split..], b"more"].concat());
+            assert!(!driven.session.is_open() && driven.unread.is_empty(), "split at {split}");
+        }
     }
 }

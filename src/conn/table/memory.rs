@@ -118,7 +118,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::conn::stored_bytes::StoredBytes;
     use crate::limits::Limits;
 
     fn at(ms: u64) -> Tick {
@@ -130,9 +129,7 @@ mod tests {
         let mut table = ConnTable::new(&Limits::default());
         for bytes in unread {
             let key = table.insert((), SocketAddr::from(([127, 0, 0, 1], 4000)), 0).key;
-            let mut stored = StoredBytes::new();
-            stored.extend_from_slice(&vec![b'1'; *bytes]);
-            table.store_unread(key, stored);
+            table.store_unread(key, &vec![b'1'; *bytes]);
             table.start_frame(key, at(0));
         }
         table
@@ -176,9 +173,7 @@ mod tests {
         table.start_frame(0, at(9000));
         assert_eq!(table.worst_holders(1, 10, None, at(10_000)), [1]);
         // A large frame that has just begun is better than a small one of long ago.
-        let mut stored = StoredBytes::new();
-        stored.extend_from_slice(&vec![b'1'; 60_000]);
-        table.store_unread(0, stored);
+        table.store_unread(0, "1".repeat(60_000).as_bytes());
         assert_eq!(table.worst_holders(1, 10, None, at(10_000)), [1]);
     }
 
