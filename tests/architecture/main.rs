@@ -205,3 +205,17 @@ fn the_map_names_each_file_and_no_other() {
     let map = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
     assert_none(&checks::map(&map, &sources("src"), |name| root.join(name).exists()));
 }
+
+#[test]
+fn each_test_that_the_security_page_names_exists() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("SECURITY.md")).unwrap();
+    let tests: String = ["src", "tests"].iter().flat_map(|it| sources(it)).map(|it| it.text).collect();
+    let is_test =
+        |name: &&str| name.len() > 20 && name.chars().all(|it| it.is_ascii_lowercase() || it == '_');
+    let names: Vec<&str> = page.split('`').skip(1).step_by(2).map(|it| it.trim_end_matches('…')).collect();
+    let missing = names.iter().copied().filter(is_test).filter(|name| !tests.contains(&format!("fn {name}")));
+    assert_none(
+        &missing.map(|name| format!("SECURITY.md names {name}, which is no test")).collect::<Vec<_>>(),
+    );
+    assert!(names.iter().filter(|name| is_test(name)).count() >= 15, "its promises have tests");
+}
