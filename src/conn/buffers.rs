@@ -55,10 +55,14 @@ impl ConnBuffers {
         self.counted_bytes
     }
 
-    /// For how long the bytes have waited: unread ones since their frame began, unsent ones since the peer accepted
-    /// some. 0 if neither is timed.
-    pub(super) fn waiting_ms(&self, now: Tick) -> u32 {
-        self.frame_link.age_ms(now).max(self.write_link.age_ms(now)).unwrap_or(0)
+    /// The memory of the unsent bytes.
+    pub(super) fn unsent_memory(&self) -> usize {
+        self.unsent.capacity()
+    }
+
+    /// For how long the peer has accepted none of the unsent bytes, in milliseconds; 0 if that is not timed.
+    pub(super) fn unsent_ms(&self, now: Tick) -> u32 {
+        self.write_link.age_ms(now).unwrap_or(0)
     }
 
     /// For how long a frame has been incomplete, if it is timed.

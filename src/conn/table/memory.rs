@@ -101,14 +101,28 @@ struct Class {
     count: usize,
 }
 
-/// The power of two of bytes times milliseconds. For a short time, the time does not count: a long message on its way
-/// is better than the little that each of many attackers holds.
+/// The power of two of bytes times milliseconds: those of the frame that is incomplete, and those that are unsent.
+///
+/// Of a young frame, few bytes count: a long message on its way is better than the little that each of many
+/// attackers holds for longer. What a peer does not read has no such excuse.
 fn class_of(buffers: &ConnBuffers, now: Tick) -> usize {
-    let waiting_ms = buffers.waiting_ms(now);
-    let weight = if waiting_ms < YOUNG_MS { 1 } else { u64::from(waiting_ms) };
-    let byte_ms = (buffers.counted_bytes() as u64).saturating_mul(weight);
+    let unsent_bytes = buffers.unsent_memory();
+    let frame_bytes = buffers.counted_bytes() - unsent_bytes;
+    let (frame_bytes, frame_ms) = match buffers.frame_ms(now) {
+        Some(age_ms) if age_ms < YOUNG_MS => (frame_bytes.min(YOUNG_BYTES_MAX), age_ms),
+        age_ms => (frame_bytes, age_ms.unwrap_or(YOUNG_MS)),
+    };
+    let unsent_ms = buffers.unsent_ms(now).max(UNSENT_MS_MIN);
+    let weigh = |bytes: usize, ms: u32| (bytes as u64).saturating_mul(ms.into());
+    let byte_ms = weigh(frame_bytes, frame_ms.max(1)).saturating_add(weigh(unsent_bytes, unsent_ms));
     byte_ms.checked_ilog2().unwrap_or(0) as usize
 }
+
+/// Of a young frame, no more bytes count.
+const YOUNG_BYTES_MAX: usize = 16 * 1024;
+
+/// Unsent bytes count as if they had waited for this time, in milliseconds.
+const UNSENT_MS_MIN: u32 = 1000;
 
 const CLASSES: usize = u64::BITS as usize;
 
@@ -160,11 +174,12 @@ mod tests {
     #[test]
     fn the_largest_holders_are_the_worst() {
         let table = table(&[10, 50_000, 200, 500_000, 100_000, 0]);
-        assert_eq!(table.worst_holders(1, 10, None, at(5)), [3]);
-        assert_eq!(table.worst_holders(500_000, 10, None, at(5)), [3]);
-        assert_eq!(table.worst_holders(550_000, 10, None, at(5)), [3, 4]);
-        assert_eq!(table.worst_holders(550_000, 10, Some(3), at(5)), [0, 1, 2, 4], "there are no more");
-        assert_eq!(table.worst_holders(usize::MAX, 2, None, at(5)), [3, 4], "no more at once");
+        let now = at(6000);
+        assert_eq!(table.worst_holders(1, 10, None, now), [3]);
+        assert_eq!(table.worst_holders(500_000, 10, None, now), [3]);
+        assert_eq!(table.worst_holders(550_000, 10, None, now), [3, 4]);
+        assert_eq!(table.worst_holders(550_000, 10, Some(3), now), [0, 1, 2, 4], "there are no more");
+        assert_eq!(table.worst_holders(usize::MAX, 2, None, now), [3, 4], "no more at once");
     }
 
     #[test]
@@ -175,6 +190,22 @@ mod tests {
         // A large frame that has just begun is better than a small one of long ago.
         table.store_unread(0, "1".repeat(60_000).as_bytes());
         assert_eq!(table.worst_holders(1, 10, None, at(10_000)), [1]);
+    }
+
+    #[test]
+    fn a_long_message_on_its_way_is_better_than_shorter_frames_that_began_earlier() {
+        let mut table = table(&[20_000, 1_000_000]);
+        table.start_frame(1, at(4000));
+        assert_eq!(table.worst_holders(1, 10, None, at(4500)), [0]);
+        assert_eq!(table.worst_holders(1, 10, None, at(9500)), [1], "it is not on its way for so long");
+    }
+
+    #[test]
+    fn what_a_peer_does_not_read_is_worse_than_a_long_message_on_its_way() {
+        let mut table = table(&[1_000_000, 10]);
+        table.push_unsent(1, &[0; 50_000]);
+        table.renew_write(1, true, at(1000));
+        assert_eq!(table.worst_holders(1, 10, None, at(1000)), [1]);
     }
 
     #[test]
