@@ -20,6 +20,10 @@ impl MemoryBudget {
         Self { bytes_max }
     }
 
+    pub(crate) fn bytes_max(self) -> usize {
+        self.bytes_max
+    }
+
     /// With more than this in use, connections are closed.
     pub(crate) fn high_mark(self) -> usize {
         self.bytes_max - self.bytes_max / 8

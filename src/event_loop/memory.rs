@@ -12,6 +12,13 @@ use crate::net::Net;
 pub(super) struct Starved {
     /// Those that began to wait last are at the end. Each has [`Flags::STARVED`].
     pub(super) ids: Vec<ConnId>,
+    /// Those of them whose peers have ended their side. They are closed, some in each turn: they need memory to
+    /// finish, and most of their peers have left.
+    ended: Vec<ConnId>,
+    /// Connections closed for memory in this turn.
+    closed_in_turn: usize,
+    /// Connections are to be closed in the next turn.
+    is_over: bool,
     /// When the worst holders were last closed for them, or when the first of them began to wait.
     relieved_at: Tick,
     /// The least room since all of them were found to hold too much. With hardly more, they still do.
@@ -54,6 +61,9 @@ impl<N: Net> EventLoop<N> {
     /// The connection is not read until memory is free.
     pub(super) fn starve(&mut self, key: u32) {
         let conn = self.table.conn_mut(key);
+        if conn.flags.contains(Flags::END_SEEN) {
+            self.starved.ended.push(conn.id(key));
+        }
         if conn.flags.contains(Flags::STARVED) {
             return;
         }
@@ -71,13 +81,40 @@ impl<N: Net> EventLoop<N> {
         if over > 0 {
             self.shed(over + self.memory.step(), except);
         }
+        self.starved.is_over = over > 0 && self.memory_used() > self.memory.high_mark();
     }
 
-    /// Closes connections that hold `bytes`.
+    /// Closes connections that hold `bytes`, or as many as may be closed in this turn. Only to keep within the
+    /// whole budget, there is no limit.
     fn shed(&mut self, bytes: usize, except: Option<u32>) {
-        for key in self.table.worst_holders(bytes, SHED_MAX, except, self.now) {
-            self.close(key, CloseReason::OutOfMemory);
+        let is_urgent = self.memory_used() > self.memory.bytes_max();
+        let count_max = if is_urgent { CLOSED_PER_TURN_MAX } else { self.closes_left() };
+        if count_max == 0 {
+            return;
         }
+        for key in self.table.worst_holders(bytes, count_max, except, self.now) {
+            self.close_for_memory(key);
+        }
+    }
+
+    /// Closes starved connections whose peers have ended their side.
+    fn close_ended(&mut self) {
+        while self.closes_left() > 0 {
+            let Some(id) = self.starved.ended.pop() else { break };
+            let key = self.table.find(id);
+            if let Some(key) = key.filter(|key| self.table.conn(*key).flags.contains(Flags::STARVED)) {
+                self.close_for_memory(key);
+            }
+        }
+    }
+
+    fn close_for_memory(&mut self, key: u32) {
+        self.starved.closed_in_turn += 1;
+        self.close(key, CloseReason::OutOfMemory);
+    }
+
+    fn closes_left(&self) -> usize {
+        CLOSED_PER_TURN_MAX.saturating_sub(self.starved.closed_in_turn)
     }
 
     /// At the end of a turn: buffers that connections share may have grown since bytes were last stored.
@@ -89,6 +126,7 @@ impl<N: Net> EventLoop<N> {
         } else if !self.starved.ids.is_empty() {
             self.resume_starved();
         }
+        self.starved.closed_in_turn = 0;
     }
 
     /// Connections that waited for memory continue as far as there is room. While some wait, the
@@ -97,7 +135,8 @@ impl<N: Net> EventLoop<N> {
         if self.starved.ids.is_empty() {
             return;
         }
-        if self.relief_wait_ms() == Some(0) {
+        self.close_ended();
+        if self.relief_due_ms() == Some(0) {
             self.starved.relieved_at = self.now;
             self.starved.room_seen = 0;
             let wanted = self.memory.step() * 4;
@@ -121,7 +160,7 @@ impl<N: Net> EventLoop<N> {
             let Some(key) = self.table.find(id) else { continue };
             let conn = self.table.conn(key);
             let conn_room = self.room_of(conn);
-            if conn_room == 0 {
+            if conn_room == 0 || conn.flags.contains(Flags::END_SEEN) {
                 waiting.push(id);
                 continue;
             }
@@ -136,18 +175,31 @@ impl<N: Net> EventLoop<N> {
         }
         waiting.reverse();
         waiting.append(&mut ids);
+        if waiting.is_empty() {
+            self.starved.ended.clear();
+        }
         self.starved.ids = waiting;
     }
 
-    /// Milliseconds until the worst holders are closed for the connections that wait.
+    /// Milliseconds until connections are closed for those that wait.
     pub(super) fn relief_wait_ms(&self) -> Option<u32> {
+        let can_free = self.starved.is_over && self.table.stored_bytes() > 0;
+        if can_free || !self.starved.ended.is_empty() {
+            return Some(0);
+        }
+        self.relief_due_ms()
+    }
+
+    /// Milliseconds until the worst holders are closed for the connections that wait.
+    fn relief_due_ms(&self) -> Option<u32> {
         let waited_ms = self.now.ms_since(self.starved.relieved_at);
         (!self.starved.ids.is_empty()).then(|| RELIEF_MS.saturating_sub(waited_ms))
     }
 }
 
-/// Connections closed at once. Each takes about ten microseconds.
-const SHED_MAX: usize = 64;
+/// Connections closed for memory in a turn. One with many bytes, stored and in the kernel, takes up to a tenth of a
+/// millisecond.
+const CLOSED_PER_TURN_MAX: usize = 32;
 
 /// From one relief to the next, in milliseconds.
 const RELIEF_MS: u32 = 500;

@@ -59,8 +59,7 @@ impl<N: Net> EventLoop<N> {
             if let Some(error) = self.net.take_error(&self.table.conn(key).stream) {
                 self.close(key, CloseReason::of(&error));
             } else if is_starved {
-                // Its peer sends nothing more and may have left, and what it has sent would stay.
-                self.close(key, CloseReason::OutOfMemory);
+                self.starve(key);
             }
         } else if self.waits_for_memory(self.table.conn(key)) {
             self.starve(key);

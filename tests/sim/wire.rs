@@ -144,7 +144,7 @@ impl Wire {
                 || self.read_bytes - read_before > limits.linger_bytes_max;
         }
         // Which connection holds most is not known here.
-        if limits.memory_bytes_max < 1 << 20 {
+        if limits.memory_bytes_max < 16 << 20 {
             return true;
         }
         // Any byte counts as activity. A frame, or bytes that are not taken, begin with it at the latest.

@@ -18,6 +18,7 @@ mod connections;
 mod fairness;
 mod header_and_body;
 mod journal;
+mod memory;
 mod power_loss;
 mod seeds;
 mod strict;
