@@ -10,6 +10,8 @@
 //! Bytes in, bytes out, for the client and the server alike. "Not enough bytes yet" is a value (`Ok(None)`),
 //! and so is bad input: [`BadFrame`] has the position and the reason, for an error message to the peer.
 
+#![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
+
 use std::fmt;
 use std::str;
 
@@ -35,6 +37,7 @@ impl<'a> Frame<'a> {
 
     /// Size of the frame in bytes, header included.
     #[must_use]
+    #[expect(clippy::arithmetic_side_effects, reason = "the body is in memory")]
     pub fn wire_bytes(&self) -> usize {
         HEADER_BYTES + self.body.len()
     }
@@ -84,6 +87,11 @@ fn check_utf8(body: &[u8]) -> Result<(), BadFrame> {
 
 /// The header of a body of `body_bytes` bytes.
 #[must_use]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "a number has at most DIGITS_MAX digits"
+)]
 pub fn header(body_bytes: usize) -> [u8; HEADER_BYTES] {
     let mut header = SPACES;
     let mut digits = [0; DIGITS_MAX];
@@ -105,6 +113,7 @@ pub fn header(body_bytes: usize) -> [u8; HEADER_BYTES] {
 }
 
 /// Appends the frame of `body` to `out`.
+#[expect(clippy::arithmetic_side_effects, reason = "the body is in memory")]
 pub fn append(body: &str, out: &mut Vec<u8>) {
     out.reserve(HEADER_BYTES + body.len());
     out.extend_from_slice(&header(body.len()));
@@ -178,6 +187,7 @@ impl std::error::Error for BadFrame {}
 /// The number in a header of one to seven digits and spaces, as almost every header is; `None` for any other,
 /// which [`scan_header`] checks. It compares words of eight bytes instead of bytes.
 #[inline(always)]
+#[expect(clippy::arithmetic_side_effects, reason = "eight digits fit")]
 fn scan_plain(header: &[u8; HEADER_BYTES]) -> Option<u64> {
     const FIRST_BYTES: usize = size_of::<u64>();
     const WORD_OF_SPACES: u64 = u64::from_le_bytes([b' '; FIRST_BYTES]);
@@ -207,6 +217,7 @@ fn scan_plain(header: &[u8; HEADER_BYTES]) -> Option<u64> {
 /// The digits are read once and the padding is compared as a block; only a bad header is searched for the
 /// first wrong byte.
 #[cold]
+#[expect(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "positions are in the header")]
 fn scan_header(header: &[u8]) -> Result<u64, BadFrame> {
     let digits = match header {
         [] => return Ok(0),
@@ -231,6 +242,7 @@ const SPACES: [u8; HEADER_BYTES] = [b' '; HEADER_BYTES];
 const DIGITS_MAX: usize = 20;
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
 mod tests {
     use super::*;
 

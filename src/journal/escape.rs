@@ -12,6 +12,8 @@
 //!
 //! Everything else is unchanged. [`unescape`] is the exact inverse.
 
+#![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
+
 use std::fmt::Write;
 
 /// Appends the escaped form of `bytes` to `line`.
@@ -99,6 +101,7 @@ fn misleads(character: char) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -1,5 +1,7 @@
 //! `message`: the server records each framed message and acknowledges it with a frame.
 
+#![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
+
 use std::ops::RangeInclusive;
 
 use super::client_side::{ExpectedReply, Reply, StreamClient};
@@ -42,6 +44,11 @@ impl Message {
         Self { message_bytes_max, acknowledgements: acknowledgement.repeat(SENT_AT_ONCE) }
     }
 
+    #[expect(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        reason = "at most SENT_AT_ONCE at once"
+    )]
     fn acknowledge(&self, mut messages: usize, out: &mut Output<'_>) {
         let one_bytes = self.acknowledgements.len() / SENT_AT_ONCE;
         while messages > 0 {
@@ -56,6 +63,11 @@ impl Message {
 const SENT_AT_ONCE: usize = 16;
 
 impl StreamService for Message {
+    #[expect(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        reason = "a frame is in the unread bytes"
+    )]
     fn received(&self, unread: &[u8], _ended: bool, out: &mut Output<'_>) -> Progress {
         let (mut consumed, mut messages) = (0, 0);
         let action = loop {
@@ -131,6 +143,7 @@ impl StreamClient for MessageClient {
 const REPLY_BYTES_MAX: usize = 1 << 20;
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
 mod tests {
     use super::super::fixtures::{Outcome, run};
     use super::*;

@@ -1,5 +1,7 @@
 //! `month`: the server introduces itself to a new peer, then answers numbers with names of months.
 
+#![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
+
 use std::str;
 
 use super::client_side::{Answer, DatagramClient, ExpectedAnswer};
@@ -53,6 +55,11 @@ pub(crate) const DEFINITION: Definition =
 pub struct Month;
 
 impl DatagramService for Month {
+    #[expect(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        reason = "the pattern has the months"
+    )]
     fn received(&self, session: Session, datagram: &[u8], out: &mut Output<'_>) -> Session {
         let too_long = datagram.len() > REQUEST_BYTES_MAX;
         match (session, number(datagram)) {
@@ -139,6 +146,7 @@ fn number(datagram: &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
 mod tests {
     use super::super::fixtures::{Outcome, run};
     use super::*;

@@ -1,5 +1,7 @@
 //! `reply`: the server records one request, answers it, and ends the stream.
 
+#![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
+
 use std::ops::RangeInclusive;
 
 use super::client_side::{ExpectedReply, Reply as ParsedReply, StreamClient};
@@ -24,7 +26,7 @@ impl StreamService for Reply {
     fn received(&self, unread: &[u8], _ended: bool, out: &mut Output<'_>) -> Progress {
         // A peer that ends its side without a request is answered, but there is nothing to record.
         if !unread.is_empty() {
-            out.record(&unread[..unread.len().min(REQUEST_BYTES_MAX)]);
+            out.record(unread.get(..REQUEST_BYTES_MAX).unwrap_or(unread));
         }
         out.send(REPLY.as_bytes());
         Progress { consumed: unread.len(), action: Action::End }
@@ -54,6 +56,7 @@ impl StreamClient for Reply {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
 mod tests {
     use super::super::fixtures::run;
     use super::*;
