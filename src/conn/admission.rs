@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::conn::CloseReason;
+use crate::conn::source_network::SourceNetwork;
 use crate::limits::Limits;
 
 /// The connections that are served, by their source. It has an entry only for a source with a connection, and none
@@ -13,7 +14,7 @@ use crate::limits::Limits;
 pub(crate) struct Admissions {
     connections_max: usize,
     per_source_max: Option<usize>,
-    by_source: HashMap<PeerSource, u32>,
+    by_source: HashMap<SourceNetwork, u32>,
 }
 
 /// Why a new connection is refused, as its peer reads it.
@@ -28,14 +29,6 @@ pub(crate) enum Refusal {
     NoThread,
 }
 
-/// What a limit per source counts as one: an IPv4 address, or the /64 of an IPv6 address, within which a peer
-/// chooses its addresses as it likes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum PeerSource {
-    V4(Ipv4Addr),
-    V6([u16; 4]),
-}
-
 impl Admissions {
     pub(crate) fn new(limits: &Limits) -> Self {
         let Limits { connections_max, connections_per_source_max: per_source_max, .. } = *limits;
@@ -48,14 +41,14 @@ impl Admissions {
             return Some(Refusal::Full(self.connections_max));
         }
         let max = self.per_source_max?;
-        let served = self.by_source.get(&PeerSource::of(peer)).copied().unwrap_or(0);
+        let served = self.by_source.get(&SourceNetwork::of_connection(peer.ip())).copied().unwrap_or(0);
         (served as usize >= max).then_some(Refusal::SourceFull(max))
     }
 
     /// A connection of `peer` is served.
     pub(crate) fn add(&mut self, peer: SocketAddr) {
         if self.per_source_max.is_some() {
-            *self.by_source.entry(PeerSource::of(peer)).or_default() += 1;
+            *self.by_source.entry(SourceNetwork::of_connection(peer.ip())).or_default() += 1;
         }
     }
 
@@ -64,7 +57,7 @@ impl Admissions {
         if self.per_source_max.is_none() {
             return;
         }
-        let source = PeerSource::of(peer);
+        let source = SourceNetwork::of_connection(peer.ip());
         let Some(served) = self.by_source.get_mut(&source) else {
             debug_assert!(false, "{peer} was not added");
             return;
@@ -82,18 +75,6 @@ impl Admissions {
     #[cfg(debug_assertions)]
     pub(crate) fn counted(&self) -> Option<usize> {
         self.per_source_max.map(|_| self.by_source.values().map(|served| *served as usize).sum())
-    }
-}
-
-impl PeerSource {
-    fn of(peer: SocketAddr) -> Self {
-        match peer.ip().to_canonical() {
-            IpAddr::V4(ip) => Self::V4(ip),
-            IpAddr::V6(ip) => {
-                let [a, b, c, d, ..] = ip.segments();
-                Self::V6([a, b, c, d])
-            }
-        }
     }
 }
 
@@ -124,6 +105,8 @@ const SPARE_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn admissions(per_source_max: usize) -> Admissions {
