@@ -1,13 +1,15 @@
 //! Drops the privileges of root once they are no longer needed: ports are bound, the journal is open.
 
 use std::ffi::CString;
+use std::path::Path;
 
 use nix::errno::Errno;
+use nix::sys::stat::{fstat, lstat};
 use nix::unistd::{
-    Gid, Group, Uid, User, chown, initgroups, setgid, setgroups, setresgid, setresuid, setuid,
+    Gid, Group, Uid, User, fchown, initgroups, setgid, setgroups, setresgid, setresuid, setuid,
 };
 
-use crate::journal::target::JournalTarget;
+use crate::journal::target::JournalSink;
 use crate::server::ServeError;
 
 /// A user and a group of this machine.
@@ -58,15 +60,20 @@ impl Identity {
         Ok(Self { text: text.into(), name, user, group })
     }
 
-    /// Gives the new file of `journal` to this user, who must be able to open it again.
+    /// Gives the new file at `path`, opened as `journal`, to this user, who must be able to open it again.
     ///
     /// # Errors
-    /// The file system cannot change its owner.
-    pub(super) fn own(&self, journal: &JournalTarget) -> Result<(), ServeError> {
-        let JournalTarget::File(path) = journal else { return Ok(()) };
-        chown(path, Some(self.user), Some(self.group)).map_err(|error| {
-            ServeError::Start(format!("{journal}: cannot change its owner: {}", error.desc()))
-        })
+    /// The file system cannot change its owner; or the path has become a link meanwhile: the user may write to the
+    /// directory, and must not be given a file elsewhere.
+    pub(super) fn own(&self, path: &Path, journal: &JournalSink) -> Result<(), ServeError> {
+        let failed =
+            |why: &str| ServeError::Start(format!("{}: cannot change its owner: {why}", path.display()));
+        let opened = fstat(journal).map_err(|error| failed(error.desc()))?;
+        let named = lstat(path).map_err(|error| failed(error.desc()))?;
+        if (opened.st_dev, opened.st_ino) != (named.st_dev, named.st_ino) || opened.st_nlink != 1 {
+            return Err(failed("it was replaced by a link"));
+        }
+        fchown(journal, Some(self.user), Some(self.group)).map_err(|error| failed(error.desc()))
     }
 
     /// Becomes this user, for good. No thread may run yet.

@@ -14,7 +14,6 @@ use seccompiler::{
     TargetArch,
 };
 
-use crate::journal::target::JournalTarget;
 use crate::server::ServeError;
 use crate::server::options::{Model, Sandbox};
 
@@ -22,8 +21,8 @@ use crate::server::options::{Model, Sandbox};
 #[derive(Debug, Clone)]
 pub(crate) struct Confinement {
     pub(super) sandbox: Sandbox,
-    /// It is opened again by its name.
-    pub(super) journal: JournalTarget,
+    /// The journal, if it is opened again by its name.
+    pub(super) journal: Option<PathBuf>,
 }
 
 impl Confinement {
@@ -32,16 +31,16 @@ impl Confinement {
     /// # Errors
     /// It must be confined, and this kernel cannot do that.
     pub(super) fn enter(&self, model: Model) -> Result<(), ServeError> {
-        enter(self.sandbox, model, &self.journal)
+        enter(self.sandbox, model, self.journal.as_deref())
     }
 }
 
-fn enter(sandbox: Sandbox, model: Model, journal: &JournalTarget) -> Result<(), ServeError> {
+fn enter(sandbox: Sandbox, model: Model, journal: Option<&Path>) -> Result<(), ServeError> {
     if sandbox == Sandbox::Off {
         return Ok(());
     }
     // The filter comes last: it allows no further restriction.
-    let files = confine_files(&journal_directories(journal));
+    let files = confine_files(&journal.map(journal_directories).unwrap_or_default());
     let calls = confine_calls(model);
     let missing: Vec<&str> = [&files, &calls]
         .into_iter()
@@ -63,15 +62,14 @@ fn enter(sandbox: Sandbox, model: Model, journal: &JournalTarget) -> Result<(), 
 }
 
 /// The directories of the journal, which is opened again by its name. It may be a link to a file elsewhere.
-fn journal_directories(journal: &JournalTarget) -> Vec<PathBuf> {
-    let JournalTarget::File(path) = journal else { return Vec::new() };
+fn journal_directories(path: &Path) -> Vec<PathBuf> {
     let directory = |path: &Path| match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Some(PathBuf::from(".")),
         parent => parent.map(Path::to_owned),
     };
     let target = path.canonicalize().ok();
     let mut directories: Vec<PathBuf> =
-        [Some(path.as_path()), target.as_deref()].into_iter().flatten().filter_map(directory).collect();
+        [Some(path), target.as_deref()].into_iter().flatten().filter_map(directory).collect();
     directories.dedup();
     directories
 }
@@ -194,12 +192,8 @@ const CALLS: &[i64] = &[
     libc::SYS_restart_syscall,
     libc::SYS_sched_yield,
     // The journal and the log.
-    libc::SYS_fallocate,
-    libc::SYS_fchmod,
-    libc::SYS_fchown,
     libc::SYS_fcntl,
     libc::SYS_fdatasync,
-    libc::SYS_flock,
     libc::SYS_fstat,
     libc::SYS_fstatfs,
     libc::SYS_fsync,

@@ -71,7 +71,8 @@ impl Setup {
             return Err(ServeError::Start(reason));
         }
         #[cfg(feature = "signals")]
-        let starting = EndedBySignals::new(&[SIGINT, SIGTERM])
+        let starting = catch_file_size_signal()
+            .and_then(|()| EndedBySignals::new(&[SIGINT, SIGTERM]))
             .map_err(|error| ServeError::Start(format!("cannot install signal handlers: {error}")))?;
         #[cfg(feature = "cli")]
         let identity = options.user.as_deref().map(Identity::parse).transpose()?;
@@ -89,7 +90,10 @@ impl Setup {
             listening.push(Listening { service: endpoint.service, address });
         }
         #[cfg(feature = "cli")]
-        let makes_journal = matches!(&options.journal, JournalTarget::File(path) if !path.exists());
+        let new_journal = match &options.journal {
+            JournalTarget::File(path) => path.symlink_metadata().is_err().then_some(path),
+            JournalTarget::Stdout | JournalTarget::None => None,
+        };
         // The journal is opened last: until the ports are ours, it may be that of another server.
         let journal = target::open(&options.journal, options.ack).map_err(|error| {
             ServeError::Start(format!("{}: cannot open the journal: {error}", options.journal))
@@ -103,11 +107,18 @@ impl Setup {
         }
         #[cfg(feature = "cli")]
         if let Some(identity) = identity {
-            if makes_journal {
-                identity.own(&options.journal)?;
+            if let (Some(path), Some(journal)) = (new_journal, &journal) {
+                identity.own(path, journal)?;
             }
             identity.assume()?;
         }
+        #[cfg(feature = "cli")]
+        let reopened = match &options.journal {
+            JournalTarget::File(path) if journal.as_ref().is_some_and(JournalSink::is_reopened) => {
+                Some(path.clone())
+            }
+            JournalTarget::File(_) | JournalTarget::Stdout | JournalTarget::None => None,
+        };
         // A server that does not start has logged nothing but why.
         memory::fit(&mut limits, options.memory_bytes_max, options.message_bytes_max);
         Ok(Self {
@@ -120,9 +131,16 @@ impl Setup {
             #[cfg(feature = "signals")]
             starting: Some(starting),
             #[cfg(feature = "cli")]
-            confinement: Confinement { sandbox: options.sandbox, journal: options.journal.clone() },
+            confinement: Confinement { sandbox: options.sandbox, journal: reopened },
         })
     }
+}
+
+/// A write beyond the limit on the size of files (`ulimit -f`), to the journal or to the log, then fails, instead of ending
+/// the process by SIGXFSZ.
+#[cfg(feature = "signals")]
+fn catch_file_size_signal() -> io::Result<()> {
+    signal_hook::flag::register(libc::SIGXFSZ, std::sync::Arc::default()).map(drop)
 }
 
 /// Logs one line for each endpoint, then `ready`. Scripts wait for these and read the ports from them.

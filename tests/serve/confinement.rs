@@ -73,6 +73,18 @@ fn a_user_that_cannot_be_assumed_is_reported_before_anything_is_opened() {
 }
 
 #[test]
+fn a_link_in_place_of_the_journal_gives_the_user_no_file() {
+    if !is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, elsewhere) = (directory.path().join("journal"), directory.path().join("elsewhere"));
+    std::os::unix::fs::symlink(&elsewhere, &journal).unwrap();
+    Serve::new("message=0 --user nobody --journal").arg(&journal).start().stop_cleanly();
+    assert_eq!(fs::metadata(&elsewhere).unwrap().uid(), 0);
+}
+
+#[test]
 fn only_root_changes_the_user() {
     if !is_root() {
         return;

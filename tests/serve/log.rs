@@ -55,6 +55,22 @@ fn a_log_that_is_closed_before_the_start_does_not_affect_peers() {
 }
 
 #[test]
+fn a_log_file_that_has_reached_its_limit_does_not_affect_peers() {
+    for model in MODELS {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let reserved = ReservedPort::new();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -f 4; log=$1; shift; exec \"$@\" 2>\"$log\"", "sh"]);
+        shell.arg(log.path()).arg(PROGRAM);
+        let child = reserved.serve(&mut shell, model);
+        reserved.peer().exchange("served");
+        exchange_many(reserved.address);
+        assert!((1024..=4096).contains(&log.path().metadata().unwrap().len()));
+        drop(child);
+    }
+}
+
+#[test]
 fn a_terminal_that_does_not_take_a_whole_line_does_not_affect_peers() {
     for model in MODELS {
         let terminal = Terminal::open();

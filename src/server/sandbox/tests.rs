@@ -39,7 +39,7 @@ fn confined_process() {
     let address = listener.local_addr().unwrap();
     let mut accepted = TcpStream::connect(address).unwrap();
 
-    enter(Sandbox::On, model, &JournalTarget::File(journal.clone())).unwrap();
+    enter(Sandbox::On, model, Some(&journal)).unwrap();
 
     let denied = |what: &str, outcome: io::Result<()>| {
         let error = outcome.expect_err(what);
