@@ -127,6 +127,8 @@ fn print(mut journal: impl BufRead, output: impl Write, form: Form) -> Result<()
         line.truncate(line.len() - usize::from(is_whole));
         let entry = match read {
             Ok(0) => break,
+            // A server writes one if it cannot read the end of its standard output.
+            Ok(_) if is_whole && line.is_empty() => continue,
             Ok(_) if is_whole => Entry::parse(&line).map_err(|error| failed(&error)),
             Ok(_) => Err(failed(&"it is incomplete: it has no line break")),
             Err(error) => Err(failed(&format_args!("cannot be read: {error}"))),
@@ -193,6 +195,7 @@ mod tests {
             (&b"hello\n[1.2.3.4:5] after\n"[..], "line 2: it does not begin with the address of a sender"),
             (b"[1.2.3.4:5] \\q\n", "line 2: a backslash in it does not begin an escape"),
             (b"[1.2.3.4:5] torn", "line 2: it is incomplete: it has no line break"),
+            (b"\nhello\n", "line 3: it does not begin"),
             (b"\0\0\0", "line 2: it is incomplete"),
         ] {
             let (output, outcome) =

@@ -2,7 +2,7 @@
 //! before the first message is.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -24,14 +24,43 @@ pub fn open_file(path: &Path, ack: Ack) -> io::Result<File> {
         if !file.metadata()?.is_file() {
             return Ok(file);
         }
-        let mut opened = DiskFile { file, directory: directory(path) };
-        prepare(&mut opened, ack)?;
+        prepare(&mut DiskFile { file: &file, reader: &file, directory: Some(directory(path)) }, ack)?;
         // Another process may have renamed it between opening and locking.
-        if is_at(&opened.file, path) {
-            return Ok(opened.file);
+        if is_at(&file, path) {
+            return Ok(file);
         }
     }
 }
+
+/// Makes `stdout`, a regular file, ready for the first line at its end, as [`open_file`] does with a path. Returns a
+/// second descriptor of the file, if there is one: closing it would release the lock.
+///
+/// # Errors
+/// See [`open_file`].
+pub(super) fn adopt_stdout(mut stdout: &File, ack: Ack) -> io::Result<Option<File>> {
+    // Shells open it for writing only.
+    let reader = File::open(STDOUT);
+    let path = fs::read_link(STDOUT).ok().filter(|path| is_at(stdout, path));
+    match &reader {
+        Ok(reader) => {
+            let directory = path.as_deref().map(directory);
+            prepare(&mut DiskFile { file: stdout, reader, directory }, ack)?;
+            stdout.seek(SeekFrom::End(0))?;
+        }
+        Err(error) => {
+            lock::lock(stdout)?;
+            if stdout.seek(SeekFrom::End(0))? > 0 {
+                log::warn!(
+                    "standard output cannot be read ({error}): its last line may be incomplete, an empty line follows it"
+                );
+                stdout.write_all(b"\n")?;
+            }
+        }
+    }
+    Ok(reader.ok())
+}
+
+const STDOUT: &str = "/proc/self/fd/1";
 
 /// Whether `file` is what `path` names.
 pub(super) fn is_at(file: &File, path: &Path) -> bool {
@@ -70,14 +99,17 @@ pub fn prepare(file: &mut impl JournalFile, ack: Ack) -> io::Result<()> {
     Ok(())
 }
 
-struct DiskFile {
-    file: File,
-    directory: PathBuf,
+struct DiskFile<'a> {
+    file: &'a File,
+    /// The same file, open for reading.
+    reader: &'a File,
+    /// `None` if it is not known.
+    directory: Option<PathBuf>,
 }
 
-impl JournalFile for DiskFile {
+impl JournalFile for DiskFile<'_> {
     fn lock(&mut self) -> io::Result<()> {
-        lock::lock(&self.file)
+        lock::lock(self.file)
     }
 
     fn bytes(&mut self) -> io::Result<u64> {
@@ -85,7 +117,7 @@ impl JournalFile for DiskFile {
     }
 
     fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset)
+        self.reader.read_exact_at(buffer, offset)
     }
 
     fn truncate(&mut self, bytes: u64) -> io::Result<()> {
@@ -97,7 +129,7 @@ impl JournalFile for DiskFile {
     }
 
     fn sync_directory(&mut self) -> io::Result<()> {
-        File::open(&self.directory)?.sync_all()
+        self.directory.as_ref().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use crate::journal::ack::Ack;
-use crate::journal::file::{is_at, open_file};
+use crate::journal::file::{adopt_stdout, is_at, open_file};
 use crate::journal::lock;
 use crate::journal::sink::Sink;
 
@@ -15,6 +15,8 @@ pub(crate) struct RegularFile {
     file: File,
     /// Where it was opened. Standard output has no path, and cannot be opened again.
     path: Option<PathBuf>,
+    /// Another descriptor of standard output. Closing it would release the lock.
+    _reader: Option<File>,
     ack: Ack,
     /// The length of the file if no other program has changed it, which the lock cannot prevent.
     bytes: u64,
@@ -23,23 +25,17 @@ pub(crate) struct RegularFile {
 impl RegularFile {
     /// Opens the file at `path`, see [`open_file`].
     pub(super) fn open(path: PathBuf, ack: Ack) -> io::Result<Self> {
-        #[cfg(feature = "signals")]
-        catch_file_size_signal()?;
         let file = open_file(&path, ack)?;
-        Self::new(file, Some(path), ack)
-    }
-
-    /// A file that is open as standard output. It is not opened again: writing would begin at its start.
-    pub(super) fn stdout(file: File, ack: Ack) -> io::Result<Self> {
-        #[cfg(feature = "signals")]
-        catch_file_size_signal()?;
-        lock::lock(&file)?;
-        Self::new(file, None, ack)
-    }
-
-    fn new(file: File, path: Option<PathBuf>, ack: Ack) -> io::Result<Self> {
         let bytes = file.metadata()?.len();
-        Ok(Self { file, path, ack, bytes })
+        Ok(Self { file, path: Some(path), _reader: None, ack, bytes })
+    }
+
+    /// A file that is open as standard output, see [`adopt_stdout`]. It is written to by this descriptor: the process
+    /// that has opened it may write behind the journal, from where this one ends.
+    pub(super) fn stdout(file: File, ack: Ack) -> io::Result<Self> {
+        let reader = adopt_stdout(&file, ack)?;
+        let bytes = file.metadata()?.len();
+        Ok(Self { file, path: None, _reader: reader, ack, bytes })
     }
 
     /// Whether it was opened by a path, and can be again.
@@ -73,7 +69,7 @@ impl Sink for RegularFile {
         if is_at(&self.file, path) {
             return Ok(());
         }
-        match open_file(path, self.ack).and_then(|file| Self::new(file, self.path.clone(), self.ack)) {
+        match Self::open(path.clone(), self.ack) {
             Ok(opened) => {
                 log::info!("the journal was reopened: {}", path.display());
                 *self = opened;
@@ -91,10 +87,4 @@ impl Sink for RegularFile {
             let _ = self.file.set_len(self.bytes - torn_bytes as u64);
         }
     }
-}
-
-/// A write beyond the limit on the size of files (`ulimit -f`) then fails, instead of ending the process by SIGXFSZ.
-#[cfg(feature = "signals")]
-fn catch_file_size_signal() -> io::Result<()> {
-    signal_hook::flag::register(libc::SIGXFSZ, std::sync::Arc::default()).map(drop)
 }

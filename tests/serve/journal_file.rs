@@ -1,7 +1,8 @@
 //! The journal as a file: one writer, and what is promised about its place on disk.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::thread;
 
@@ -38,6 +39,61 @@ fn a_second_server_on_the_same_journal_is_refused_and_changes_nothing() {
             let after = fs::read_to_string(&path).unwrap();
             assert!(after.ends_with("] first\n"), "only then the unfinished line is removed: {after}");
         }
+    }
+}
+
+#[test]
+fn standard_output_that_ends_in_an_incomplete_line_goes_on_after_the_last_whole_one() {
+    for model in MODELS {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        // Without the flag to append, the position is after what is removed, or at the beginning.
+        for (opened, at_end) in [("append", true), ("write", true), ("write", false)] {
+            fs::write(&path, "[1.2.3.4:5] old\n[1.2.3.4:5] to").unwrap();
+            let mut stdout = OpenOptions::new().append(opened == "append").write(true).open(&path).unwrap();
+            if at_end {
+                stdout.seek(SeekFrom::End(0)).unwrap();
+            }
+            let server = Serve::new("message=0 --ack synced --model").arg(model).stdout(stdout).start();
+            server.connect("message").exchange("new");
+            // The lock is kept.
+            assert_eq!(serve_again(&path), Some(1), "{model} {opened}");
+            let ended = server.stop_cleanly();
+            assert!(ended.log.contains("the last line of the journal was incomplete"), "{}", ended.log);
+            assert_eq!(messages(&path), ["old", "new"], "{model} {opened} {at_end}");
+        }
+        fs::write(&path, "not a journal").unwrap();
+        let append = || OpenOptions::new().append(true).open(&path).unwrap();
+        let refused = Serve::new("message=0 --model").arg(model).stdout(append()).fail();
+        assert_eq!(refused.status.code(), Some(1), "{}", refused.log);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "not a journal");
+    }
+}
+
+#[test]
+fn standard_output_that_cannot_be_read_begins_with_an_empty_line() {
+    if !rustix::process::geteuid().is_root() {
+        assert!(std::env::var_os("LOOPLINE_NO_SKIP").is_none(), "only root can be another user");
+        eprintln!("SKIPPED: only root can be another user");
+        return;
+    }
+    for model in MODELS {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        fs::write(&path, "[1.2.3.4:5] old\n[1.2.3.4:5] to").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let stdout = OpenOptions::new().append(true).open(&path).unwrap();
+        let server = Serve::new("message=0 --model").arg(model).by_user(65534).stdout(stdout).start();
+        server.connect("message").exchange("new");
+        let ended = server.stop_cleanly();
+        assert!(ended.log.contains("standard output cannot be read"), "{}", ended.log);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(
+            text.starts_with("[1.2.3.4:5] old\n[1.2.3.4:5] to\n[") && text.ends_with("] new\n"),
+            "{text}"
+        );
+        let cat = output(loopline().args(["journal", "cat"]).arg(&path));
+        assert_eq!(cat.stdout, b"old\nto\nnew\n", "{model}");
     }
 }
 
