@@ -214,7 +214,7 @@ impl<N: Net> EventLoop<N> {
         // A datagram over the limit is recognized by the one byte more that is read of it.
         let read_bytes = self.read_buffer.len().max(service.datagram_bytes_max() + 1);
         self.read_buffer = vec![0; read_bytes].into_boxed_slice();
-        let rules = ReplyRules::new(address, &self.limits);
+        let rules = ReplyRules::new(address, &self.limits, self.net.hash_key());
         self.sockets.push(DatagramEndpoint { socket, address, service, rules, ready: false });
         Ok(address)
     }

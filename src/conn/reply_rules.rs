@@ -17,6 +17,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::conn::deadlines::Tick;
+use crate::conn::hash_key::HashKey;
 use crate::conn::reply_rate::ReplyRate;
 use crate::conn::source_network::SourceNetwork;
 use crate::conn::udp_sessions::UdpSessions;
@@ -56,7 +57,7 @@ pub(crate) enum DatagramOutcome {
 
 impl ReplyRules {
     /// The rules of an endpoint that is bound to `own`.
-    pub(crate) fn new(own: SocketAddr, limits: &Limits) -> Self {
+    pub(crate) fn new(own: SocketAddr, limits: &Limits, hash_key: HashKey) -> Self {
         let own = canonical(own);
         let is_beyond_loopback = !own.ip().is_loopback();
         let per_second = match limits.udp_replies {
@@ -67,8 +68,8 @@ impl ReplyRules {
         Self {
             own,
             is_beyond_loopback,
-            sessions: UdpSessions::new(limits),
-            rate: per_second.map(ReplyRate::new),
+            sessions: UdpSessions::new(limits, hash_key),
+            rate: per_second.map(|per_second| ReplyRate::new(per_second, hash_key)),
         }
     }
 

@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use slab::Slab;
 
 use crate::conn::deadlines::{DeadlineQueue, Link, Tick};
+use crate::conn::hash_key::HashKey;
 use crate::conn::source_network::SourceNetwork;
 use crate::limits::Limits;
 
@@ -27,7 +28,7 @@ use crate::limits::Limits;
 #[derive(Debug)]
 pub(crate) struct UdpSessions {
     entries_max: usize,
-    by_peer: HashMap<SocketAddr, u32>,
+    by_peer: HashMap<SocketAddr, u32, HashKey>,
     entries: Slab<Entry>,
     /// By [`Standing`].
     queues: [DeadlineQueue<Entry>; 3],
@@ -54,11 +55,11 @@ enum Standing {
 }
 
 impl UdpSessions {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, hash_key: HashKey) -> Self {
         let timeout = Some(limits.session_timeout);
         Self {
             entries_max: limits.sessions_max,
-            by_peer: HashMap::new(),
+            by_peer: HashMap::with_hasher(hash_key),
             entries: Slab::new(),
             queues: [(); 3].map(|()| DeadlineQueue::renewed(timeout, |entry: &mut Entry| &mut entry.link)),
             established: 0,
@@ -219,7 +220,8 @@ mod tests {
 
     fn sessions(sessions_max: usize) -> UdpSessions {
         let session_timeout = Duration::from_millis(100);
-        UdpSessions::new(&Limits { sessions_max, session_timeout, ..Limits::default() })
+        let limits = Limits { sessions_max, session_timeout, ..Limits::default() };
+        UdpSessions::new(&limits, HashKey([1, 2]))
     }
 
     fn peer(number: u8) -> SocketAddr {
@@ -283,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_million_forged_sources_end_no_session_that_is_in_use_and_cost_a_bounded_table() {
-        let mut sessions = UdpSessions::new(&Limits::default());
+        let mut sessions = UdpSessions::new(&Limits::default(), HashKey([1, 2]));
         let real: Vec<_> = (0..500).map(|n| SocketAddr::from(([192, 0, 2, 1], 10_000 + n))).collect();
         for _ in 0..2 {
             real.iter().for_each(|peer| ask(&mut sessions, *peer, at(0)));

@@ -24,7 +24,7 @@ use mio::{Events, Interest, Poll, Waker};
 
 #[cfg(feature = "batches")]
 use super::Datagram;
-use super::{Clock, DatagramIo, Event, Listen, Poller, StopRequests, StreamIo, Tick, Token};
+use super::{Clock, DatagramIo, Event, Listen, Poller, Secrets, StopRequests, StreamIo, Tick, Token};
 #[cfg(feature = "signals")]
 use crate::net::signals::Signals;
 use crate::net::sockets::{self, SocketOptions};
@@ -338,6 +338,8 @@ impl Clock for KernelNet {
         i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
     }
 }
+
+impl Secrets for KernelNet {}
 
 impl std::fmt::Debug for KernelNet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

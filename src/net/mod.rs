@@ -7,6 +7,7 @@
 //! | [`Poller`] | waiting for events |
 //! | [`StopRequests`] | signals and other requests to stop |
 //! | [`Clock`] | the monotonic clock and the wall clock |
+//! | [`Secrets`] | random keys |
 //!
 //! [`Net`] is all of them, which is what a server needs. The real one is [`kernel::KernelNet`], on `mio`; the
 //! loop is compiled for it without indirection. Tests use a simulated network, which has a simulated clock.
@@ -27,6 +28,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use crate::conn::deadlines::Tick;
+pub use crate::conn::hash_key::HashKey;
 pub use crate::conn::token::Token;
 #[cfg(feature = "cli")]
 pub(crate) use connect::{ClientNet, Connect, PreciseTime};
@@ -37,9 +39,9 @@ pub use datagram_io::{Datagram, DatagramIo, receive_unbatched, send_unbatched};
 /// Every source is registered once, for reading and writing, edge-triggered: an event reports that something
 /// has changed, and none follows until an operation has returned [`io::ErrorKind::WouldBlock`] or has moved
 /// fewer bytes than requested. Nothing blocks but [`poll`](Poller::poll).
-pub trait Net: Listen + Poller + StopRequests + Clock {}
+pub trait Net: Listen + Poller + StopRequests + Clock + Secrets {}
 
-impl<N: Listen + Poller + StopRequests + Clock> Net for N {}
+impl<N: Listen + Poller + StopRequests + Clock + Secrets> Net for N {}
 
 /// Reads and writes streams of bytes.
 pub trait StreamIo {
@@ -134,6 +136,14 @@ pub trait Clock {
 
     /// The wall clock: seconds since the epoch.
     fn unix_seconds(&mut self) -> i64;
+}
+
+/// The random numbers of a server.
+pub trait Secrets {
+    /// The key of a table whose entries peers choose; random unless a simulation draws it.
+    fn hash_key(&mut self) -> HashKey {
+        HashKey::random()
+    }
 }
 
 /// What the poller reports of a source. All of it is a hint: the outcome of reading and writing decides.

@@ -26,6 +26,7 @@ use socket2::SockRef;
 
 use crate::conn::admission::Refusal;
 use crate::conn::deadlines::Tick;
+use crate::conn::hash_key::HashKey;
 use crate::conn::log_throttle::LogKind;
 use crate::conn::reply_rules::{DatagramOutcome, Received, ReplyRules};
 use crate::event_loop::LoopError;
@@ -307,7 +308,7 @@ fn answer_datagrams(
     shared: &Shared,
 ) {
     let started = Instant::now();
-    let mut rules = ReplyRules::new(address, &shared.limits);
+    let mut rules = ReplyRules::new(address, &shared.limits, HashKey::random());
     let mut buffer = vec![0; service.datagram_bytes_max() + 1];
     let (mut received, mut answer, mut lines) = (Vec::new(), Vec::new(), Vec::new());
     loop {

@@ -19,7 +19,16 @@ use tree::Tree;
 /// module, with the modules in it that no other entry names.
 const LAYERS: [Layer; 6] = [
     // Bytes and numbers: no I/O, no clock, no log.
-    &["limits", "frame", "units", "journal/escape", "conn/token", "conn/deadlines", "conn/peer_addr"],
+    &[
+        "limits",
+        "frame",
+        "units",
+        "journal/escape",
+        "conn/token",
+        "conn/deadlines",
+        "conn/peer_addr",
+        "conn/hash_key",
+    ],
     // Services.
     &["service"],
     // The session, the network, the journal.

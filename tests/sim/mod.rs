@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use loopline::journal::Ack;
 use loopline::limits::Limits;
-use loopline::net::{Clock, Event, Poller, StopRequests, Tick, Token};
+use loopline::net::{Clock, Event, HashKey, Poller, Secrets, StopRequests, Tick, Token};
 
 use bounds::Bounds;
 use datagrams::SimSocket;
@@ -337,5 +337,11 @@ impl Clock for SimNet {
 
     fn unix_seconds(&mut self) -> i64 {
         0
+    }
+}
+
+impl Secrets for SimNet {
+    fn hash_key(&mut self) -> HashKey {
+        HashKey([self.random.clone().next(), 0])
     }
 }

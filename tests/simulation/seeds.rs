@@ -1,8 +1,9 @@
 //! Which seeds a test runs, and what is reported of one that fails.
 
+use std::cell::Cell;
 use std::env;
 use std::ops::Range;
-use std::panic;
+use std::panic::{self, AssertUnwindSafe};
 
 use crate::sim::plan::Plan;
 use crate::sim::whole;
@@ -46,7 +47,7 @@ fn a_whole_server_keeps_its_promises_and_serves_all_when_the_faults_end() {
     let (mut served, mut answered, mut turns, mut runs) = (0, 0, 0, 0);
     for seed in seeds {
         let plan = whole::plan(seed).limited_by_environment();
-        let Some(outcome) = run_twice(&plan) else { report(&plan) };
+        let outcome = run_twice(&plan, whole::run).unwrap_or_else(|failure| report(&plan, failure));
         served += outcome.served;
         answered += outcome.answered;
         turns += outcome.turns;
@@ -61,23 +62,47 @@ fn a_whole_server_keeps_its_promises_and_serves_all_when_the_faults_end() {
     assert!(runs < 100 || (served >= runs * 5 && answered >= runs as u64 * 20), "too few are served");
 }
 
-fn run_twice(plan: &Plan) -> Option<whole::Outcome> {
-    let run = || panic::catch_unwind(|| whole::run(plan)).ok();
-    let (first, second) = (run()?, run()?);
-    (first == second).then_some(first)
+/// What is wrong with two runs of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    BothPanic,
+    /// One of them panics, or they do different things: something is random that the seed does not draw.
+    Differ,
 }
 
+fn run_twice<T: PartialEq>(plan: &Plan, run: impl Fn(&Plan) -> T) -> Result<T, Failure> {
+    let run = || panic::catch_unwind(AssertUnwindSafe(|| run(plan))).ok();
+    match (run(), run()) {
+        (Some(first), Some(second)) if first == second => Ok(first),
+        (None, None) => Err(Failure::BothPanic),
+        _ => Err(Failure::Differ),
+    }
+}
+
+/// The smallest plan that fails as well.
+fn shrink<T: PartialEq>(plan: &Plan, failure: Failure, run: impl Fn(&Plan) -> T) -> Plan {
+    let tries = if failure == Failure::Differ { DIFFERENCE_TRIES } else { 1 };
+    plan.shrink(|fewer| (0..tries).any(|_| run_twice(fewer, &run).is_err()))
+}
+
+/// Pairs of runs in which a difference that depends on chance is looked for.
+const DIFFERENCE_TRIES: usize = 50;
+
 /// Runs the smallest plan that fails once more, so that its panic is what the test ends with.
-fn report(plan: &Plan) -> ! {
-    eprintln!("seed {} fails; looking for the fewest peers and faults with which it does", plan.seed);
+fn report(plan: &Plan, failure: Failure) -> ! {
+    let seed = plan.seed;
+    match failure {
+        Failure::BothPanic => eprintln!("seed {seed} fails"),
+        Failure::Differ => eprintln!("two runs of seed {seed} differ"),
+    }
+    eprintln!("looking for the fewest peers and faults that it takes");
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
-    let least = plan.shrink(|fewer| run_twice(fewer).is_none());
+    let least = shrink(plan, failure, whole::run);
     panic::set_hook(hook);
     eprintln!("to replay it:\n  {least}");
-    let (first, second) = (whole::run(&least), whole::run(&least));
-    assert_eq!(first, second, "two runs of a seed differ");
-    unreachable!("it has failed before");
+    let _ = whole::run(&least);
+    panic!("two runs of seed {seed} differ: this one did not fail");
 }
 
 #[test]
@@ -89,6 +114,20 @@ fn a_plan_that_fails_shrinks_to_the_peers_and_faults_that_it_needs() {
     assert_eq!(least, Plan { seed: 17, peers: [3, 22].into(), faults: names(&["b"]) });
     let command = "LOOPLINE_SEED=17 LOOPLINE_PEERS=3,22 LOOPLINE_FAULTS=b cargo test --test simulation whole";
     assert_eq!(least.to_string(), command);
+}
+
+#[test]
+fn a_plan_whose_runs_differ_shrinks_too() {
+    let plan = Plan { seed: 17, peers: (0..30).collect(), faults: ["a".to_owned()].into() };
+    // One run in seven differs from the others, if this peer comes.
+    let runs = Cell::new(0);
+    let run = |plan: &Plan| {
+        runs.set(runs.get() + 1);
+        plan.has_peer(3) && runs.get() % 7 == 0
+    };
+    let failures = (0..7).filter_map(|_| run_twice(&plan, run).err());
+    assert_eq!(failures.collect::<Vec<_>>(), [Failure::Differ; 2]);
+    assert_eq!(shrink(&plan, Failure::Differ, run), Plan { peers: [3].into(), faults: [].into(), ..plan });
 }
 
 #[test]

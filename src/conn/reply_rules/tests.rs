@@ -16,7 +16,7 @@ impl Server {
     }
 
     fn with(own: &str, limits: &Limits) -> Self {
-        Self { rules: ReplyRules::new(own.parse().unwrap(), limits), ms: 5000 }
+        Self { rules: ReplyRules::new(own.parse().unwrap(), limits, HashKey([1, 2])), ms: 5000 }
     }
 
     /// The answer to `text` of `peer`.
