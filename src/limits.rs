@@ -18,8 +18,8 @@ pub struct Limits {
     /// Events of one poll. With more, the state of the first connection has left the processor's cache before the
     /// last is visited; with fewer, a busy loop polls more often than necessary.
     pub events_per_poll_max: usize,
-    /// Connections visited per turn, and likewise of those that move bulk; the others come first in the next. Between two turns the loop handles new
-    /// connections, datagrams, signals and deadlines.
+    /// Connections visited per turn, and as many of those that move bulk. The rest is visited first in the next turn.
+    /// Between two turns the loop handles new connections, datagrams, signals and deadlines.
     pub visits_per_turn_max: usize,
     /// Bytes read from a connection per visit, unless its last read had more: then it moves bulk, and is visited
     /// after all others. So a peer with a message or a few waits for the messages of others, and not for their
