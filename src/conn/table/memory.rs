@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn what_a_peer_does_not_read_is_worse_than_a_long_message_on_its_way() {
         let mut table = table(&[1_000_000, 10]);
-        table.push_unsent(1, &[0; 50_000]);
+        table.push_unsent(1, &vec![0; 50_000]);
         table.renew_write(1, true, at(1000));
         assert_eq!(table.worst_holders(1, 10, None, at(1000)), [1]);
     }
