@@ -113,6 +113,13 @@ fn accepting_that_does_nothing_but_fail_does_not_spin() {
     }
 }
 
+/// Whether a thread of the process is in the system call `accept4`.
+fn waits_in_accept(server: &Server) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let calls = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("syscall")).ok());
+    calls.into_iter().any(|call| call.starts_with(&format!("{} ", libc::SYS_accept4)))
+}
+
 /// Leaves the process no descriptor to open.
 fn take_free_descriptors(server: &Server) {
     let pid = Pid::from_raw(server.pid().try_into().unwrap());
@@ -127,6 +134,9 @@ fn a_freed_descriptor_serves_the_next_waiting_peer() {
         let server = Server::start(&format!("message=0 --model {model}"));
         let mut inside = server.connect("message");
         inside.exchange("inside");
+        if model == "threads" {
+            eventually("a thread waits in accept", || waits_in_accept(&server).then_some(()));
+        }
         take_free_descriptors(&server);
         // A thread that waits in accept has a descriptor for the next connection already.
         let reserved = (model == "threads").then(|| {
