@@ -55,6 +55,17 @@ impl Peer {
         self.stream.write_all(bytes.as_ref()).expect("the server accepts what is sent");
     }
 
+    /// Waits until what was sent is in the receive buffer of the server: a busy machine delivers it later.
+    #[cfg(feature = "cli")] // and `procfs` with it
+    pub(crate) fn wait_for_delivery(&self) {
+        let local = self.stream.local_addr().unwrap();
+        let is_delivered = || {
+            let sockets = procfs::net::tcp().unwrap();
+            sockets.iter().any(|it| it.local_address == local && it.tx_queue == 0)
+        };
+        super::eventually("the bytes are delivered", || is_delivered().then_some(()));
+    }
+
     /// Sends, unless the server has closed the connection.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)

@@ -63,6 +63,7 @@ fn a_frame_that_has_begun_is_finished_and_acknowledged_while_new_peers_are_refus
         let frames = [frame("during"), frame("and the next")].concat();
         let (first, rest) = frames.split_at(40);
         begun.iter_mut().for_each(|peer| peer.send(first));
+        begun.iter().for_each(Peer::wait_for_delivery);
         server.signal(Signal::TERM);
         server.wait_for_log("stopping");
         eventually("new peers are refused", || {

@@ -4,6 +4,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::shared::{Admission, Connection, Shared};
@@ -19,6 +20,9 @@ const READ_BYTES: usize = 1024;
 
 /// The size of the read buffer for a peer that has filled smaller ones.
 const READ_BYTES_MAX: usize = 64 * 1024;
+
+/// Between two reads of a frame whose read side is shut.
+const ENDED_PAUSE: Duration = Duration::from_millis(5);
 
 /// Bytes of buffers that do not count: no more than a peer with short messages needs.
 const HELD_FREE_BYTES: usize = 8 * READ_BYTES;
@@ -74,8 +78,14 @@ impl Driver<'_> {
         while self.session.is_open() {
             let bytes = self.read_next(&mut buffer, !unread.is_empty())?;
             if bytes == 0 && self.connection.is_ended() {
-                self.stop();
-                break;
+                if unread.is_empty() {
+                    self.stop();
+                    break;
+                }
+                // Draining has shut the read side after a frame had begun and before that was known. The kernel still
+                // takes the rest of it, but a read no longer waits.
+                thread::sleep(ENDED_PAUSE);
+                continue;
             }
             let mut out = output(self.connection, self.shared, &mut self.answer, &mut self.lines);
             let step = if bytes == 0 {
