@@ -59,7 +59,11 @@ pub(crate) static ROWS: &[Row] = &[
         cpu::compare(bench, section, 50, 16)
     }),
     row("growth", "processor time per message: 10,000 connections against 50", cpu::growth),
-    row("tail", "latency of 100 normal connections beside ones that pipeline, send much or never read", tail::measure),
+    row(
+        "tail",
+        "latency of 100 normal connections beside ones that pipeline, send much or never read",
+        tail::measure,
+    ),
     row("udp", "datagrams answered per second", udp::measure),
     row("storm", "19,000 connections opened at the same time", storm::measure),
     row("generator-rate", "messages per second of `load`", generator::rate),
