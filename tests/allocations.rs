@@ -167,7 +167,7 @@ fn what_connections_bring_goes_with_them() {
         server.counted();
         let mut peers = server.connect(500);
         server.exchange(&mut peers, 2, 2);
-        // Half a frame of each, and then somebody whose answer tells that all of them have been read.
+        // Half a frame of each, and then a peer whose answer shows that all of them were read.
         peers.iter_mut().for_each(|peer| peer.0.write_all(&[b'1'; frame::HEADER_BYTES / 2]).unwrap());
         peers.extend(server.connect(1));
         server.exchange(&mut peers[500..], 1, 1);

@@ -16,7 +16,7 @@ const CONNECTIONS: u64 = 300;
 /// Visits of connections per second: each reads once, and sends a few messages.
 const VISITS: u64 = 1000;
 
-/// Visits take place every so many milliseconds.
+/// Milliseconds between two visits.
 const TICK_MS: u64 = 10;
 
 /// Rotations of a run, the last of them near its end.

@@ -14,6 +14,23 @@ fn limits() -> Limits {
     Limits { frame_timeout: Some(10 * SECOND), ..Limits::default() }
 }
 
+/// A server with a peer that has stopped reading, in front of which the network takes 300 bytes: three answers.
+fn with_slow_reader(limits: &Limits) -> (Scene, usize) {
+    let mut scene = Scene::new(limits);
+    let peer = scene.connect_with(0, 300);
+    scene.turns(2);
+    scene.stop_reading(peer);
+    (scene, peer)
+}
+
+/// Sends four messages of a slow reader, one after the other: three of the answers fit into the network.
+fn send_one_too_many(scene: &mut Scene, peer: usize) {
+    for _ in 0..4 {
+        scene.send(peer, &framed("text"));
+        scene.turns(2);
+    }
+}
+
 #[test]
 fn bytes_that_wait_to_be_read_are_not_the_peers_delay() {
     let mut scene = Scene::new(&Limits { visits_per_turn_max: 1, ..limits() });
@@ -73,10 +90,7 @@ fn a_frame_timeout_ends_with_the_frame() {
 #[test]
 fn a_frame_timeout_does_not_hit_a_slow_reader_whose_frame_is_whole() {
     let limits = Limits { frame_timeout: Some(SECOND), write_timeout: Some(60 * SECOND), ..limits() };
-    let mut scene = Scene::new(&limits);
-    let peer = scene.connect_with(0, 300);
-    scene.turns(2);
-    scene.stop_reading(peer);
+    let (mut scene, peer) = with_slow_reader(&limits);
     // Four answers, of which three fit into the network: the last frame leaves an answer and no byte unread.
     scene.send(peer, &framed("text").repeat(3));
     scene.turns(2);
@@ -91,15 +105,8 @@ fn a_frame_timeout_does_not_hit_a_slow_reader_whose_frame_is_whole() {
 #[test]
 fn a_frame_timeout_does_not_hit_a_slow_reader_whose_last_frame_was_cut_off() {
     let limits = Limits { frame_timeout: Some(SECOND), write_timeout: Some(60 * SECOND), ..limits() };
-    let mut scene = Scene::new(&limits);
-    let peer = scene.connect_with(0, 300);
-    scene.turns(2);
-    scene.stop_reading(peer);
-    // Four answers, of which three fit into the network.
-    for _ in 0..4 {
-        scene.send(peer, &framed("text"));
-        scene.turns(2);
-    }
+    let (mut scene, peer) = with_slow_reader(&limits);
+    send_one_too_many(&mut scene, peer);
     scene.send(peer, &frame::header(10)[..20]);
     scene.turns(2);
     scene.wire(peer).end();
@@ -138,14 +145,8 @@ fn an_idle_timeout_does_not_hit_a_connection_with_half_a_frame() {
 #[test]
 fn an_idle_timeout_does_not_hit_a_slow_reader() {
     let limits = Limits { idle_timeout: Some(SECOND), write_timeout: Some(20 * SECOND), ..limits() };
-    let mut scene = Scene::new(&limits);
-    let peer = scene.connect_with(0, 300);
-    scene.turns(2);
-    scene.stop_reading(peer);
-    for _ in 0..4 {
-        scene.send(peer, &framed("text"));
-        scene.turns(2);
-    }
+    let (mut scene, peer) = with_slow_reader(&limits);
+    send_one_too_many(&mut scene, peer);
     scene.pass(5 * SECOND);
     assert!(!scene.is_closed(peer), "it has answers to read");
     scene.pass(20 * SECOND);
@@ -155,14 +156,8 @@ fn an_idle_timeout_does_not_hit_a_slow_reader() {
 #[test]
 fn a_write_timeout_does_not_run_while_the_journal_holds_the_connection() {
     let limits = Limits { write_timeout: Some(10 * SECOND), ..limits() };
-    let mut scene = Scene::new(&limits);
-    let peer = scene.connect_with(0, 300);
-    scene.turns(2);
-    scene.stop_reading(peer);
-    for _ in 0..4 {
-        scene.send(peer, &framed("text"));
-        scene.turns(2);
-    }
+    let (mut scene, peer) = with_slow_reader(&limits);
+    send_one_too_many(&mut scene, peer);
     // The peer is timed by now. The journal stops before it has taken anything.
     scene.pass(5 * SECOND);
     scene.block_journal();
