@@ -95,6 +95,9 @@ fn report(plan: &Plan, failure: Failure) -> ! {
         Failure::BothPanic => eprintln!("seed {seed} fails"),
         Failure::Differ => eprintln!("two runs of seed {seed} differ"),
     }
+    if env::var_os("LOOPLINE_NO_SHRINK").is_some() {
+        panic!("seed {seed} fails");
+    }
     eprintln!("looking for the fewest peers and faults that it takes");
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
