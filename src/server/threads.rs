@@ -325,9 +325,12 @@ fn answer_datagrams(
         }
         if shared.commit(&mut lines) && !answer.is_empty() {
             let reply = Datagram { bytes: 0..answer.len(), peer, local };
+            let by_batch = batches.send(socket, &[reply], &answer);
+            let sent = by_batch.unwrap_or_else(|Unbatched| socket.send_to(&answer, peer));
             // A datagram that is not sent is lost, as datagrams may be.
-            if batches.send(socket, &[reply], &answer).is_err() {
-                let _ = socket.send_to(&answer, peer);
+            if let Err(error) = sent {
+                shared
+                    .warn(LogKind::DatagramUnsent, format_args!("{address}: cannot answer {peer}: {error}"));
             }
         }
         answer.clear();
