@@ -8,6 +8,7 @@
 )]
 #![allow(dead_code, unused_imports, reason = "each of the tests uses a part of it")]
 
+mod namespace;
 mod output;
 mod peer;
 mod server;
@@ -22,6 +23,7 @@ use rustix::process::{Pid, kill_process};
 
 pub(crate) use rustix::process::Signal;
 
+pub(crate) use namespace::{Network, in_namespace, program_behind_link};
 pub(crate) use peer::{DatagramPeer, End, Peer, is_reset};
 pub(crate) use server::{Exit, Serve, Server};
 pub(crate) use strace::has_no_strace;

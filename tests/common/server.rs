@@ -43,7 +43,8 @@ impl Serve {
         Self::by(traced(trace, options), arguments)
     }
 
-    fn by(mut command: Command, arguments: &str) -> Self {
+    /// The program, started by `command`.
+    pub(crate) fn by(mut command: Command, arguments: &str) -> Self {
         command.arg("serve").args(arguments.split_whitespace());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { command, after_ready: LogReader::Reads }

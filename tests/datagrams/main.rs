@@ -1,9 +1,14 @@
-//! Datagrams through the kernel: the source address of answers, segmentation offload, and batches, which do
-//! not change the answers.
+//! Datagrams through the kernel: the source address of answers, segmentation offload, batches, which do not change
+//! the answers, and errors of sending.
 
 #![allow(clippy::incompatible_msrv, reason = "tests may need a newer compiler")]
 
+#[path = "../common/mod.rs"]
 mod common;
+
+mod beyond_loopback;
+mod errors;
+mod forged;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 

@@ -1,0 +1,96 @@
+//! Errors of sending, injected into the program with strace: each costs the answer that was to be sent.
+
+use std::fs;
+use std::path::Path;
+
+use crate::common::{DatagramPeer, INTRODUCTION, MODELS, Serve, eventually, has_no_strace};
+use crate::{peer_at, receive};
+
+/// The errors, each with its text in the log.
+const ERRORS: [(&str, &str); 6] = [
+    ("EINVAL", "Invalid argument"),
+    ("EACCES", "Permission denied"),
+    ("EMSGSIZE", "Message too long"),
+    ("EPERM", "Operation not permitted"),
+    ("ENOBUFS", "No buffer space available"),
+    ("EAGAIN", "Resource temporarily unavailable"),
+];
+
+/// How many calls of `sendto` there are until the first answer is sent, by the same thread: the handler of signals
+/// has some at the start.
+fn calls_until_an_answer(trace: &Path, arguments: &str) -> usize {
+    let server = Serve::traced(trace, &["-e", "trace=sendto"], arguments).start();
+    DatagramPeer::connect(server.address("month")).request("hello");
+    server.stop_cleanly();
+    let text = fs::read_to_string(trace).unwrap();
+    let answer = text.lines().position(|line| line.contains("sin_port")).expect("an answer is sent");
+    let (thread, _) = text.lines().nth(answer).unwrap().split_once(' ').unwrap();
+    text.lines().take(answer + 1).filter(|line| line.starts_with(thread)).count()
+}
+
+fn injected(trace: &Path) -> usize {
+    fs::read_to_string(trace).unwrap().matches("(INJECTED)").count()
+}
+
+#[test]
+fn an_answer_that_cannot_be_sent_is_dropped_and_reported_and_the_next_is_sent() {
+    if has_no_strace() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("trace");
+    for model in MODELS {
+        let arguments = format!("month=0 --model {model}");
+        let first = calls_until_an_answer(&trace, &arguments);
+        for (error, text) in ERRORS {
+            let inject = format!("inject=sendto:error={error}:when={first}");
+            let server = Serve::traced(&trace, &["-e", "trace=sendto", "-e", &inject], &arguments).start();
+            let address = server.address("month");
+            let unlucky = peer_at("127.0.0.1:0");
+            unlucky.send_to(b"hello", address).unwrap();
+            server.wait_for_log("cannot answer");
+            assert_eq!(DatagramPeer::connect(address).request("hello"), INTRODUCTION, "{model}, {error}");
+            unlucky.set_nonblocking(true).unwrap();
+            assert!(unlucky.recv(&mut [0; 2048]).is_err(), "{model}, {error}: the answer is dropped");
+            unlucky.set_nonblocking(false).unwrap();
+            unlucky.send_to(b"5", address).unwrap();
+            assert_eq!(receive(&unlucky).0, "May", "{model}, {error}");
+            let log = server.stop_cleanly().log;
+            let line = format!("{address}: cannot answer {}: {text}", unlucky.local_addr().unwrap());
+            assert_eq!(log.matches("cannot answer").count(), 1, "{model}, {error}: {log}");
+            assert!(log.contains(&line), "{model}, {error}: {log}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_whose_first_answer_cannot_be_sent_loses_only_that_one() {
+    const PEERS: usize = 40;
+    if has_no_strace() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("trace");
+    for (error, _) in ERRORS {
+        let calls = "trace=sendmmsg";
+        let inject = format!("inject=sendmmsg:error={error}:when=1");
+        let server = Serve::traced(&trace, &["-e", calls, "-e", &inject], "month=0").start();
+        let address = server.address("month");
+        let peers: Vec<_> = (0..PEERS).map(|_| peer_at("127.0.0.1:0")).collect();
+        // Whether datagrams arrive together depends on the machine.
+        eventually("a batch is sent", || {
+            for peer in &peers {
+                peer.send_to(b"5 ", address).unwrap();
+            }
+            DatagramPeer::connect(address).request("hello");
+            let answered = peers.iter().filter(|peer| {
+                peer.set_nonblocking(true).unwrap();
+                peer.recv(&mut [0; 2048]).is_ok()
+            });
+            let (answered, injected) = (answered.count(), injected(&trace));
+            assert_eq!(answered, PEERS - injected, "{error}");
+            (injected == 1).then_some(())
+        });
+        server.stop_cleanly();
+    }
+}
