@@ -119,6 +119,10 @@ struct DatagramEndpoint<N: Net> {
     rules: ReplyRules,
     /// Datagrams may wait.
     ready: bool,
+    /// Receives in a row that have failed.
+    failed_receives: usize,
+    /// Receiving does nothing but fail: it pauses for a short time.
+    paused_since: Option<Tick>,
 }
 
 impl<N: Net> EventLoop<N> {
@@ -215,7 +219,15 @@ impl<N: Net> EventLoop<N> {
         let read_bytes = self.read_buffer.len().max(service.datagram_bytes_max() + 1);
         self.read_buffer = vec![0; read_bytes].into_boxed_slice();
         let rules = ReplyRules::new(address, &self.limits, self.net.hash_key());
-        self.sockets.push(DatagramEndpoint { socket, address, service, rules, ready: false });
+        self.sockets.push(DatagramEndpoint {
+            socket,
+            address,
+            service,
+            rules,
+            ready: false,
+            failed_receives: 0,
+            paused_since: None,
+        });
         Ok(address)
     }
 
@@ -288,7 +300,7 @@ impl<N: Net> EventLoop<N> {
     fn poll_timeout(&mut self) -> Option<Duration> {
         let accepts =
             self.accepting == Accepting::Running && self.listeners.iter().any(|listener| listener.ready);
-        if !self.run_queue.is_empty() || accepts || self.sockets.iter().any(|socket| socket.ready) {
+        if !self.run_queue.is_empty() || accepts || self.sockets.iter().any(DatagramEndpoint::receives) {
             return Some(Duration::ZERO);
         }
         let now = self.now;
@@ -297,6 +309,7 @@ impl<N: Net> EventLoop<N> {
             self.table.wait_ms(now),
             sessions,
             self.accept_wait_ms(),
+            self.receive_wait_ms(),
             self.relief_wait_ms(),
             self.drain_wait_ms(),
         ];

@@ -71,7 +71,8 @@ pub struct Limits {
     pub write_timeout: Option<Duration>,
     /// Maximum time from a request to stop to the end, for frames that have begun.
     pub drain_timeout: Duration,
-    /// How long accepting pauses when the system is out of descriptors or memory. No event reports that some were
+    /// How long accepting pauses when the system is out of descriptors or memory, and receiving datagrams when it does
+    /// nothing but fail. No event reports that some were
     /// freed elsewhere, so a waiting peer waits that much longer at most.
     pub accept_pause: Duration,
 }

@@ -10,12 +10,13 @@ use crate::conn::deadlines::Tick;
 pub(crate) enum LogKind {
     Closed(CloseReason),
     AcceptPaused,
+    ReceivePaused,
     DatagramUnsent,
     RepliesLimited,
 }
 
 impl LogKind {
-    const COUNT: usize = CloseReason::ALL.len() + 3;
+    const COUNT: usize = CloseReason::ALL.len() + 4;
 
     fn index(self) -> usize {
         match self {
@@ -23,6 +24,7 @@ impl LogKind {
             Self::AcceptPaused => CloseReason::ALL.len(),
             Self::DatagramUnsent => CloseReason::ALL.len() + 1,
             Self::RepliesLimited => CloseReason::ALL.len() + 2,
+            Self::ReceivePaused => CloseReason::ALL.len() + 3,
         }
     }
 }

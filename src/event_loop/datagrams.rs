@@ -2,18 +2,38 @@
 
 use std::io;
 
+use crate::conn::deadlines::milliseconds;
 use crate::conn::log_throttle::LogKind;
 use crate::conn::reply_rules::{DatagramOutcome, Received};
 use crate::event_loop::{DatagramEndpoint, EventLoop};
 use crate::journal::Committed;
 use crate::net::{Datagram, Net};
 
+impl<N: Net> DatagramEndpoint<N> {
+    /// Whether a turn receives from it.
+    pub(super) fn receives(&self) -> bool {
+        self.ready && self.paused_since.is_none()
+    }
+}
+
 impl<N: Net> EventLoop<N> {
+    /// Milliseconds until a pause is over.
+    pub(super) fn receive_wait_ms(&self) -> Option<u32> {
+        let pause_ms = milliseconds(self.limits.accept_pause);
+        let paused = self.sockets.iter().filter_map(|socket| socket.paused_since);
+        paused.map(|since| pause_ms.saturating_sub(self.now.ms_since(since))).min()
+    }
+
     /// Receives up to the limit of datagrams on each socket, and lets the services answer.
     pub(super) fn receive_datagrams(&mut self) {
+        let pause_ms = milliseconds(self.limits.accept_pause);
         for index in 0..self.sockets.len() {
+            let socket = &mut self.sockets[index];
+            if socket.paused_since.is_some_and(|since| self.now.ms_since(since) >= pause_ms) {
+                socket.paused_since = None;
+            }
             let mut left = self.limits.datagrams_per_turn_max;
-            while left > 0 && self.sockets[index].ready {
+            while left > 0 && self.sockets[index].receives() {
                 left -= self.receive_batch(index, left);
             }
         }
@@ -22,12 +42,22 @@ impl<N: Net> EventLoop<N> {
     /// Receives up to `datagrams_max` datagrams, and returns how many have arrived, at least one: an empty batch
     /// counts too, so that endless errors are not read for ever.
     fn receive_batch(&mut self, index: usize, datagrams_max: usize) -> usize {
-        let DatagramEndpoint { socket, service, ready, .. } = &mut self.sockets[index];
+        let DatagramEndpoint { socket, service, ready, failed_receives, .. } = &mut self.sockets[index];
         // A datagram over the limit is recognized by the one byte more that is read of it.
         let slot_bytes = service.datagram_bytes_max() + 1;
         let slots = datagrams_max.min(self.read_buffer.len() / slot_bytes);
         let buffer = &mut self.read_buffer[..slots * slot_bytes];
-        *ready = self.net.receive_batch(socket, buffer, slot_bytes, &mut self.received);
+        match self.net.receive_batch(socket, buffer, slot_bytes, &mut self.received) {
+            Ok(more) => (*ready, *failed_receives) = (more, 0),
+            // It concerns a datagram that was sent earlier: the next may be fine. An error that stays would be
+            // read for ever.
+            Err(error) => {
+                *failed_receives += 1;
+                if *failed_receives >= self.limits.datagrams_per_turn_max {
+                    self.pause_receiving(index, &error);
+                }
+            }
+        }
         let mut received = std::mem::take(&mut self.received);
         let count = received.len();
         for datagram in received.drain(..) {
@@ -35,6 +65,13 @@ impl<N: Net> EventLoop<N> {
         }
         self.received = received;
         count.max(1)
+    }
+
+    fn pause_receiving(&mut self, index: usize, why: &io::Error) {
+        let socket = &mut self.sockets[index];
+        socket.paused_since = Some(self.now);
+        let address = socket.address;
+        self.warn(LogKind::ReceivePaused, &format_args!("{address}: receiving is paused: {why}"));
     }
 
     fn on_datagram(&mut self, index: usize, datagram: Datagram) {

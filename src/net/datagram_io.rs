@@ -23,14 +23,17 @@ pub trait DatagramIo {
 
     /// Receives datagrams, each into `slot_bytes` of `buffer` of its own and cut to that, and appends a
     /// description of each to `received`, which is empty. Returns whether more may wait: if not, an event
-    /// will report the next. An error concerns a datagram that was sent earlier, and is not reported.
+    /// will report the next.
+    ///
+    /// # Errors
+    /// Nothing was received. It concerns a datagram that was sent earlier, unless it comes again and again.
     fn receive_batch(
         &mut self,
         socket: &Self::Socket,
         buffer: &mut [u8],
         slot_bytes: usize,
         received: &mut Vec<Datagram>,
-    ) -> bool {
+    ) -> io::Result<bool> {
         receive_unbatched(self, socket, buffer, slot_bytes, received)
     }
 
@@ -68,17 +71,19 @@ pub fn receive_unbatched<N: DatagramIo + ?Sized>(
     buffer: &mut [u8],
     slot_bytes: usize,
     received: &mut Vec<Datagram>,
-) -> bool {
+) -> io::Result<bool> {
     for (index, slot) in buffer.chunks_exact_mut(slot_bytes).enumerate() {
         match net.receive(socket, slot) {
             Ok((bytes, peer)) => {
                 let start = index * slot_bytes;
                 received.push(Datagram { bytes: start..start + bytes, peer, local: None });
             }
-            Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if received.is_empty() => return Err(error),
+            Err(_) => break,
         }
     }
-    true
+    Ok(true)
 }
 
 /// [`DatagramIo::send_batch`] for a network without batches: one datagram a call.

@@ -237,7 +237,7 @@ impl DatagramIo for KernelNet {
         buffer: &mut [u8],
         slot_bytes: usize,
         received: &mut Vec<Datagram>,
-    ) -> bool {
+    ) -> io::Result<bool> {
         if let Ok(more) = socket.batches.receive(&socket.io, buffer, slot_bytes, received) {
             return more;
         }

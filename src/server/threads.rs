@@ -311,12 +311,25 @@ fn answer_datagrams(
     let mut rules = ReplyRules::new(address, &shared.limits, HashKey::random());
     let mut buffer = vec![0; service.datagram_bytes_max() + 1];
     let (mut received, mut answer, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+    let mut failures_in_a_row = 0;
     loop {
-        // An error concerns a datagram that was sent earlier: the next may be fine.
-        let Some(Datagram { bytes, peer, local }) = receive(batches, socket, &mut buffer, &mut received)
-        else {
-            continue;
+        let Datagram { bytes, peer, local } = match receive(batches, socket, &mut buffer, &mut received) {
+            Ok(datagram) => datagram,
+            // It concerns a datagram that was sent earlier: the next may be fine. An error that stays would be
+            // read for ever.
+            Err(error) => {
+                failures_in_a_row += 1;
+                if failures_in_a_row >= shared.limits.datagrams_per_turn_max {
+                    shared.warn(
+                        LogKind::ReceivePaused,
+                        format_args!("{address}: receiving is paused: {error}"),
+                    );
+                    pause(shared.limits.accept_pause);
+                }
+                continue;
+            }
         };
+        failures_in_a_row = 0;
         let now = Tick::after(started.elapsed());
         let datagram = Received { bytes: &buffer[bytes], peer, local };
         let journal = shared.has_journal.then_some(&mut lines);
@@ -344,11 +357,16 @@ fn receive(
     socket: &UdpSocket,
     buffer: &mut [u8],
     received: &mut Vec<Datagram>,
-) -> Option<Datagram> {
+) -> io::Result<Datagram> {
     let slot_bytes = buffer.len();
-    if let Err(Unbatched) = batches.receive(socket, buffer, slot_bytes, received) {
-        let (bytes, peer) = socket.recv_from(buffer).ok()?;
-        return Some(Datagram { bytes: 0..bytes, peer, local: None });
+    match batches.receive(socket, buffer, slot_bytes, received) {
+        Ok(outcome) => {
+            outcome?;
+            received.pop().ok_or_else(|| io::ErrorKind::WouldBlock.into())
+        }
+        Err(Unbatched) => {
+            let (bytes, peer) = socket.recv_from(buffer)?;
+            Ok(Datagram { bytes: 0..bytes, peer, local: None })
+        }
     }
-    received.pop()
 }

@@ -7,24 +7,42 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::common::{MODELS, Peer, Serve, Server, eventually, frame, has_no_strace};
 
-/// The system calls around one that waits for a connection or pauses.
-const CALLS: &str = "trace=accept4,epoll_wait,clock_nanosleep";
-
 /// Starts a server whose first `failures` accepts fail with `error`, and exchanges a message with a peer that has
-/// connected before them. Returns the names of the system calls between the first failure and the last, by the
-/// thread that accepts; those that wait have a `+`.
+/// connected before them. See [`calls_during_failures`].
 fn calls_while_accept_fails(trace: &Path, model: &str, error: &str, failures: usize) -> Vec<String> {
-    let inject = format!("inject=accept4:error={error}:when=1..{failures}");
-    let options = ["-e", CALLS, "-e", &inject];
-    let server = Serve::traced(trace, &options, &format!("message=0 --model {model}")).start();
-    let mut peer = server.connect("message");
-    peer.exchange("accepted in the end");
+    let inject = Injection { call: "accept4", error, failures };
+    calls_during_failures(trace, model, "message=0", &inject, |server| {
+        server.connect("message").exchange("accepted in the end");
+    })
+}
+
+/// A system call whose first calls fail.
+pub(crate) struct Injection<'a> {
+    pub(crate) call: &'a str,
+    pub(crate) error: &'a str,
+    pub(crate) failures: usize,
+}
+
+/// Starts a server under `inject` and runs `exchange`, which ends after the last failure. Returns the names of the
+/// system calls between the first failure and the last, by the thread of the failures; those that wait have a `+`.
+pub(crate) fn calls_during_failures(
+    trace: &Path,
+    model: &str,
+    endpoint: &str,
+    inject: &Injection<'_>,
+    exchange: impl FnOnce(&Server),
+) -> Vec<String> {
+    let Injection { call, error, failures } = *inject;
+    let calls = format!("trace={call},epoll_wait,clock_nanosleep");
+    let inject = format!("inject={call}:error={error}:when=1..{failures}");
+    let options = ["-e", &calls, "-e", &inject];
+    let server = Serve::traced(trace, &options, &format!("{endpoint} --model {model}")).start();
+    exchange(&server);
     server.stop_cleanly();
     let text = fs::read_to_string(trace).unwrap();
-    let failed: Vec<&str> = text.lines().filter(|line| line.contains("(INJECTED)")).collect();
-    assert_eq!(failed.len(), failures, "{error}, {model}:\n{text}");
-    assert!(failed.iter().all(|line| line.contains(error)), "{text}");
-    let (thread, _) = failed[0].split_once(' ').unwrap();
+    let mut failed = text.lines().filter(|line| line.contains("(INJECTED)"));
+    let (thread, _) = failed.clone().next().and_then(|line| line.split_once(' ')).expect("a call has failed");
+    assert!(failed.all(|line| line.contains(error)), "{text}");
     let mut calls: Vec<String> = text
         .lines()
         .filter_map(|line| line.strip_prefix(thread)?.trim_start().split_once('('))
@@ -40,10 +58,12 @@ fn calls_while_accept_fails(trace: &Path, model: &str, error: &str, failures: us
         .collect();
     calls.drain(..calls.iter().position(|call| call == "failure").unwrap());
     calls.truncate(calls.iter().rposition(|call| call == "failure").unwrap() + 1);
+    let failed = calls.iter().filter(|call| *call == "failure").count();
+    assert_eq!(failed, failures, "{error}, {model}:\n{text}");
     calls
 }
 
-fn waits(call: &str) -> bool {
+pub(crate) fn waits(call: &str) -> bool {
     call.starts_with('+')
 }
 

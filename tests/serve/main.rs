@@ -22,6 +22,7 @@ mod journal_of_another_user;
 mod limits;
 mod log;
 mod memory;
+mod receiving;
 mod services;
 mod stopping;
 mod storms;

@@ -160,7 +160,7 @@ impl DatagramIo for SimNet {
         buffer: &mut [u8],
         slot_bytes: usize,
         received: &mut Vec<Datagram>,
-    ) -> bool {
+    ) -> io::Result<bool> {
         assert!(received.is_empty() && buffer.len() >= slot_bytes, "a batch has room");
         if !self.batches {
             return receive_unbatched(self, socket, buffer, slot_bytes, received);
@@ -171,10 +171,12 @@ impl DatagramIo for SimNet {
                     let start = index * slot_bytes;
                     received.push(Datagram { bytes: start..start + datagram.bytes.len(), ..datagram });
                 }
-                Err(error) => return error.kind() != ErrorKind::WouldBlock,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if received.is_empty() => return Err(error),
+                Err(_) => break,
             }
         }
-        true
+        Ok(true)
     }
 
     fn send_batch(&mut self, socket: &usize, datagrams: &[Datagram], bytes: &[u8]) -> io::Result<usize> {

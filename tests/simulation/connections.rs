@@ -171,7 +171,9 @@ fn a_drain_reads_all_that_has_arrived_although_a_poll_reports_only_a_part() {
 
 #[test]
 fn a_storm_of_errors_on_a_datagram_socket_ends_with_the_turn() {
-    let mut scene = Scene::new(&Limits { datagrams_per_turn_max: 8, ..Limits::default() });
+    let pause = Duration::from_secs(20);
+    let limits = Limits { datagrams_per_turn_max: 8, accept_pause: pause, ..Limits::default() };
+    let mut scene = Scene::new(&limits);
     let peer = scene.connect();
     scene.net().faults.failed_receives = 1;
     scene.month().send_text(1, "hello");
@@ -179,8 +181,15 @@ fn a_storm_of_errors_on_a_datagram_socket_ends_with_the_turn() {
         scene.send(peer, &framed("text"));
         scene.turns(2);
         assert_eq!(scene.acknowledged(peer), round, "connections are served every turn");
+        assert_eq!(scene.month().failed_this_turn, 0, "receiving pauses");
     }
+    scene.net().now_ms += 20_000;
+    scene.turns(1);
+    assert_eq!(scene.month().failed_this_turn, 1, "after the pause it is tried once");
     scene.net().faults.failed_receives = 0;
+    scene.turns(2);
+    assert_eq!(scene.month().month.replies, 0);
+    scene.pass(pause);
     scene.turns(2);
     assert_eq!(scene.month().month.replies, 1);
 }

@@ -77,7 +77,7 @@ impl Batches {
         buffer: &mut [u8],
         slot_bytes: usize,
         received: &mut Vec<Datagram>,
-    ) -> Result<bool, Unbatched> {
+    ) -> Result<io::Result<bool>, Unbatched> {
         let state = self.state()?;
         if !self.expects_many.get() && !self.at_all_addresses {
             return Err(Unbatched);
@@ -95,15 +95,15 @@ impl Batches {
                     peer: meta.addr,
                     local: meta.dst_ip,
                 }));
-                Ok(true)
+                Ok(Ok(true))
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Ok(false)),
             // A sandbox without the call, or one that forbids it.
             Err(error) if matches!(error.raw_os_error(), Some(ENOSYS | EOPNOTSUPP | EPERM)) => {
                 self.give_up();
                 Err(Unbatched)
             }
-            Err(_) => Ok(true),
+            Err(error) => Ok(Err(error)),
         }
     }
 

@@ -62,7 +62,8 @@ impl Server {
         let mut buffer = vec![0; slots * SLOT_BYTES];
         loop {
             let mut received = Vec::new();
-            let more = self.net.receive_batch(&self.socket, &mut buffer, SLOT_BYTES, &mut received);
+            let more =
+                self.net.receive_batch(&self.socket, &mut buffer, SLOT_BYTES, &mut received).unwrap_or(true);
             assert!(received.len() <= slots);
             all.extend(received.into_iter().map(|one| (buffer[one.bytes.clone()].to_vec(), one)));
             if !more && all.len() >= count {
