@@ -9,6 +9,7 @@ pub(crate) mod buffers;
 pub(crate) mod close_reason;
 pub(crate) mod counters;
 pub(crate) mod deadlines;
+pub(crate) mod established;
 pub(crate) mod hash_key;
 pub(crate) mod log_throttle;
 pub(crate) mod memory;

@@ -14,14 +14,13 @@
 //! chosen to collide.
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
 use slab::Slab;
 
 use crate::conn::deadlines::{DeadlineQueue, Link, Tick};
+use crate::conn::established::Established;
 use crate::conn::hash_key::HashKey;
-use crate::conn::source_network::SourceNetwork;
 use crate::limits::Limits;
 
 /// The peers of one endpoint that have a session. An IPv4 peer is never in its IPv4-mapped IPv6 form.
@@ -32,9 +31,7 @@ pub(crate) struct UdpSessions {
     entries: Slab<Entry>,
     /// By [`Standing`].
     queues: [DeadlineQueue<Entry>; 3],
-    established: usize,
-    /// Established sessions by a hash of the network.
-    established_by_network: Box<[u32]>,
+    established: Established,
 }
 
 #[derive(Debug)]
@@ -62,8 +59,8 @@ impl UdpSessions {
             by_peer: HashMap::with_hasher(hash_key),
             entries: Slab::new(),
             queues: [(); 3].map(|()| DeadlineQueue::renewed(timeout, |entry: &mut Entry| &mut entry.link)),
-            established: 0,
-            established_by_network: vec![0; NETWORK_COUNTERS].into(),
+            // Half of the table, so that a new peer always finds a place.
+            established: Established::new(limits.sessions_max / 2, hash_key),
         }
     }
 
@@ -125,8 +122,7 @@ impl UdpSessions {
         let entry = &self.entries[key as usize];
         let (peer, standing) = (entry.peer, entry.standing);
         if standing == Standing::Established {
-            self.established -= 1;
-            *self.of_network(peer) -= 1;
+            self.established.remove(peer.ip());
         }
         self.queues[standing as usize].cancel(&mut self.entries, key);
         self.entries.remove(key as usize);
@@ -153,10 +149,8 @@ impl UdpSessions {
         let queued = [0, 1, 2].map(|queue| self.queues[queue].check(&mut self.entries));
         let all = self.entries.len();
         assert_eq!((queued.iter().sum::<usize>(), self.by_peer.len()), (all, all), "sessions");
-        let of_networks: u32 = self.established_by_network.iter().sum();
-        let established = queued[Standing::Established as usize];
-        assert_eq!((self.established, of_networks as usize), (established, established), "established");
-        assert!(all <= self.entries_max && established <= self.established_max(), "sessions are bounded");
+        self.established.check(queued[Standing::Established as usize]);
+        assert!(all <= self.entries_max, "sessions are bounded");
     }
 
     fn queue(&self, standing: Standing) -> &DeadlineQueue<Entry> {
@@ -172,29 +166,11 @@ impl UdpSessions {
     /// the standing is another.
     fn raise(&mut self, key: u32) {
         let (peer, before) = (self.entries[key as usize].peer, self.entries[key as usize].standing);
-        let of_network_max = (self.established_max() / NETWORK_SHARE).max(1);
-        let has_room =
-            self.established < self.established_max() && (*self.of_network(peer) as usize) < of_network_max;
-        let standing = if has_room { Standing::Established } else { Standing::Active };
-        if has_room {
-            self.established += 1;
-            *self.of_network(peer) += 1;
-        }
+        let standing = if self.established.add(peer.ip()) { Standing::Established } else { Standing::Active };
         if standing != before {
             self.queues[before as usize].cancel(&mut self.entries, key);
             self.entries[key as usize].standing = standing;
         }
-    }
-
-    /// Half of the table, so that a new peer always finds a place.
-    fn established_max(&self) -> usize {
-        self.entries_max / 2
-    }
-
-    fn of_network(&mut self, peer: SocketAddr) -> &mut u32 {
-        let hash = self.by_peer.hasher().hash_one(SourceNetwork::of(peer.ip()));
-        #[expect(clippy::cast_possible_truncation, reason = "the low bits are as random as the others")]
-        &mut self.established_by_network[hash as usize % NETWORK_COUNTERS]
     }
 }
 
@@ -206,12 +182,6 @@ const ERRORS_IN_A_ROW_MAX: u8 = 16;
 
 /// From one of the other errors to the next, in milliseconds.
 const ERROR_INTERVAL_MS: u32 = 1000;
-
-/// The part of the established sessions that one network may have: an eighth.
-const NETWORK_SHARE: usize = 8;
-
-/// Networks that share a counter can establish fewer sessions; with this many, that is rare.
-const NETWORK_COUNTERS: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -315,7 +285,7 @@ mod tests {
         for _ in 0..3 {
             greedy.iter().for_each(|peer| ask(&mut sessions, *peer, at(0)));
         }
-        assert_eq!(sessions.established, 64 / 2 / NETWORK_SHARE);
+        assert_eq!(sessions.queues[Standing::Established as usize].check(&mut sessions.entries), 4);
         let later = SocketAddr::from(([10, 0, 1, 1], 1));
         [(); 2].iter().for_each(|()| ask(&mut sessions, later, at(1)));
         (0..200).for_each(|n| ask(&mut sessions, SocketAddr::from(([10, 0, 0, n], 2)), at(2)));
