@@ -8,6 +8,7 @@
 )]
 #![allow(dead_code, unused_imports, reason = "each of the tests uses a part of it")]
 
+mod months;
 mod namespace;
 mod output;
 mod peer;
@@ -23,6 +24,7 @@ use rustix::process::{Pid, kill_process};
 
 pub(crate) use rustix::process::Signal;
 
+pub(crate) use months::MONTHS;
 pub(crate) use namespace::{Network, in_namespace, program_behind_link};
 pub(crate) use peer::{DatagramPeer, End, Peer, is_reset};
 pub(crate) use server::{Exit, Serve, Server};
@@ -35,7 +37,7 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_loopline");
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// How long a process may take that ends by itself. A comparison takes a minute, and longer on a busy machine.
-const PROCESS_MAX: Duration = Duration::from_secs(600);
+pub(crate) const PROCESS_MAX: Duration = Duration::from_secs(600);
 
 /// The two server models.
 pub(crate) const MODELS: [&str; 2] = ["loop", "threads"];
@@ -52,22 +54,6 @@ pub(crate) const REPLY: &str = "Thanks for connecting";
 /// What `month` replies to a new peer.
 pub(crate) const INTRODUCTION: &str =
     "\nHey there I am going to provide you the month, if you Provide me an integer from 1-12\n";
-
-/// What `month` replies to 1 to 12.
-pub(crate) const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
 
 /// The program, without arguments yet. Proofs may be run against another one.
 pub(crate) fn loopline() -> Command {

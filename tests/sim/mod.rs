@@ -15,6 +15,8 @@ pub mod faults;
 mod io;
 pub mod lossy_file;
 pub mod month;
+#[path = "../common/months.rs"]
+mod months;
 pub mod peer;
 pub mod plan;
 pub mod run;

@@ -7,6 +7,7 @@ use loopline::service::month::INTRODUCTION;
 
 use super::datagrams::datagram_peer;
 use super::faults::Random;
+use super::months::MONTHS;
 
 #[derive(Default)]
 pub struct MonthPeers {
@@ -72,18 +73,3 @@ fn answers(request: &[u8], reply: &str) -> bool {
         Ok(_) | Err(_) => is_error,
     }
 }
-
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
