@@ -31,55 +31,80 @@ impl Confinement {
     /// # Errors
     /// It must be confined, and this kernel cannot do that.
     pub(super) fn enter(&self, model: Model) -> Result<(), ServeError> {
-        enter(self.sandbox, model, self.journal.as_deref())
+        if self.sandbox == Sandbox::Off {
+            return Ok(());
+        }
+        let journal = self.journal.as_deref().map(journal_paths).unwrap_or_default();
+        enter(self.sandbox == Sandbox::On, model, journal)
     }
 }
 
-fn enter(sandbox: Sandbox, model: Model, journal: Option<&Path>) -> Result<(), ServeError> {
-    if sandbox == Sandbox::Off {
-        return Ok(());
+fn enter(is_required: bool, model: Model, journal: Vec<JournalPath>) -> Result<(), ServeError> {
+    let (mut parts, mut missing) = (Vec::new(), Vec::new());
+    match confine_files(journal, &mut missing) {
+        Ok(part) => parts.push(part),
+        Err(why) => missing.push(why),
     }
     // The filter comes last: it allows no further restriction.
-    let files = confine_files(&journal.map(journal_directories).unwrap_or_default());
-    let calls = confine_calls(model);
-    let missing: Vec<&str> = [&files, &calls]
-        .into_iter()
-        .filter_map(|outcome| outcome.as_ref().err())
-        .map(String::as_str)
-        .collect();
-    if !missing.is_empty() && sandbox == Sandbox::On {
-        return Err(ServeError::Start(format!("--sandbox on: {}", missing.join(", "))));
+    match confine_calls(model) {
+        Ok(part) => parts.push(part),
+        Err(why) => missing.push(why),
     }
-    let parts: Vec<&str> = [&files, &calls]
-        .into_iter()
-        .map(|outcome| match outcome {
-            Ok(name) => name,
-            Err(missing) => missing.as_str(),
-        })
-        .collect();
-    log::info!("sandbox: {}", parts.join(", "));
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        if is_required {
+            return Err(ServeError::Start(format!("--sandbox on: {missing}")));
+        }
+        log::warn!("sandbox: incomplete: {missing}");
+    }
+    log::info!("sandbox: {}", if parts.is_empty() { "none".into() } else { parts.join(", ") });
     Ok(())
 }
 
-/// The directories of the journal, which is opened again by its name. It may be a link to a file elsewhere.
-fn journal_directories(path: &Path) -> Vec<PathBuf> {
-    let directory = |path: &Path| match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Some(PathBuf::from(".")),
-        parent => parent.map(Path::to_owned),
-    };
+/// What a server goes on to open for its journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum JournalPath {
+    /// The directory in which it is opened again by its name.
+    Directory(PathBuf),
+    /// The file alone: it is in `/`, and below that is everything.
+    File(PathBuf),
+}
+
+/// Where the journal is opened again by its name. It may be a link to a file elsewhere.
+fn journal_paths(path: &Path) -> Vec<JournalPath> {
     let target = path.canonicalize().ok();
-    let mut directories: Vec<PathBuf> =
-        [Some(path), target.as_deref()].into_iter().flatten().filter_map(directory).collect();
-    directories.dedup();
-    directories
+    let mut paths: Vec<JournalPath> =
+        [Some(path), target.as_deref()].into_iter().flatten().map(journal_path).collect();
+    paths.dedup();
+    if paths.iter().any(|path| matches!(path, JournalPath::File(_))) {
+        log::warn!(
+            "the sandbox leaves only the journal itself open, since it is in /: it cannot be opened again after a \
+             rotation"
+        );
+    }
+    paths
+}
+
+fn journal_path(path: &Path) -> JournalPath {
+    let directory = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    };
+    if directory.canonicalize().is_ok_and(|directory| directory == Path::new("/")) {
+        JournalPath::File(path.into())
+    } else {
+        JournalPath::Directory(directory.into())
+    }
 }
 
 /// The newest version of Landlock whose rights are used. On older kernels, those that they have.
 const LANDLOCK: ABI = ABI::V6;
 
-/// Allows only files in `directories` to be written, and the files that the kernel has about this process to be read.
-fn confine_files(directories: &[PathBuf]) -> Result<&'static str, String> {
-    match restrict(directories) {
+/// Allows only `journal` to be written, and the files that the kernel has about this process to be read. A path that
+/// cannot be opened is not allowed, and added to `missing`.
+fn confine_files(journal: Vec<JournalPath>, missing: &mut Vec<String>) -> Result<&'static str, String> {
+    match restrict(journal, missing) {
         Ok(status) if status.ruleset == RulesetStatus::NotEnforced => {
             Err("this kernel has no Landlock".into())
         }
@@ -88,18 +113,30 @@ fn confine_files(directories: &[PathBuf]) -> Result<&'static str, String> {
     }
 }
 
-fn restrict(directories: &[PathBuf]) -> Result<RestrictionStatus, Box<dyn std::error::Error>> {
+fn restrict(
+    journal: Vec<JournalPath>,
+    missing: &mut Vec<String>,
+) -> Result<RestrictionStatus, Box<dyn std::error::Error>> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(LANDLOCK))?
         .handle_access(AccessNet::from_all(LANDLOCK))?
         .scope(Scope::from_all(LANDLOCK))?
         .create()?;
+    let in_file = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate;
     // The directory itself is opened to sync the entry of a new file.
-    let journal =
-        AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::Truncate | AccessFs::ReadDir;
-    for directory in directories {
-        rules = rules.add_rule(PathBeneath::new(PathFd::new(directory)?, journal))?;
+    let in_directory = in_file | AccessFs::MakeReg | AccessFs::ReadDir;
+    for path in journal {
+        let (path, rights) = match path {
+            JournalPath::Directory(path) => (path, in_directory),
+            JournalPath::File(path) => (path, in_file),
+        };
+        match PathFd::new(&path) {
+            Ok(opened) => rules = rules.add_rule(PathBeneath::new(opened, rights))?,
+            Err(error) => {
+                missing.push(format!("the journal cannot be opened again after a rotation: {error}"));
+            }
+        }
     }
     // The state of this process, such as its number of threads.
     if let Ok(process) = PathFd::new("/proc/self") {

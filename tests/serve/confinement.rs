@@ -1,12 +1,12 @@
 //! The sandbox and the user of a server that has started.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 
 use rustix::process::geteuid;
 
-use crate::common::{MODELS, Serve, Server, loopline, output};
+use crate::common::{MODELS, Serve, Server, has_no_strace, loopline, output};
 
 #[test]
 fn a_server_is_confined_by_default_and_reports_it() {
@@ -29,6 +29,59 @@ fn a_server_without_sandbox_is_not_confined() {
         let ended = server.stop_cleanly();
         assert!(!ended.log.contains("sandbox"), "{}", ended.log);
     }
+}
+
+#[test]
+fn a_server_that_cannot_be_confined_warns_why_or_does_not_start() {
+    if has_no_strace() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("trace");
+    for model in MODELS {
+        for (call, error, why) in [
+            ("landlock_create_ruleset", "ENOSYS", "this kernel has no Landlock"),
+            ("landlock_restrict_self", "E2BIG", "no Landlock: "),
+        ] {
+            let (traced, inject) = (format!("trace={call}"), format!("inject={call}:error={error}"));
+            let serve = |sandbox: &str| {
+                let arguments = format!("message=0 --model {model} --sandbox {sandbox}");
+                Serve::traced(&trace, &["-e", &traced, "-e", &inject], &arguments)
+            };
+            let server = serve("auto").start();
+            server.connect("message").exchange("served");
+            let ended = server.stop_cleanly();
+            let warning = ended.log.lines().find(|line| line.starts_with("WARN")).expect("it warns");
+            assert!(warning.contains(&format!("sandbox: incomplete: {why}")), "{warning}");
+            let ended = serve("on").fail();
+            assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+            assert!(ended.log.contains(&format!("loopline: --sandbox on: {why}")), "{}", ended.log);
+        }
+    }
+}
+
+#[test]
+fn a_journal_that_the_user_cannot_reach_again_is_warned_of() {
+    if !is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let closed = directory.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let serve = |sandbox| {
+        let serve = Serve::new(&format!("message=0 --user nobody --sandbox {sandbox} --journal"));
+        serve.arg(closed.join("journal"))
+    };
+    let server = serve("auto").start();
+    server.connect("message").exchange("recorded");
+    let ended = server.stop_cleanly();
+    let why = "the journal cannot be opened again after a rotation: ";
+    assert!(ended.log.contains(&format!("sandbox: incomplete: {why}")), "{}", ended.log);
+    assert!(ended.log.contains("sandbox: Landlock, seccomp"), "{}", ended.log);
+    let ended = serve("on").fail();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+    assert!(ended.log.contains(&format!("--sandbox on: {why}")), "{}", ended.log);
 }
 
 #[test]

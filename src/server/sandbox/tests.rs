@@ -15,18 +15,68 @@ const CONFINED: &str = "LOOPLINE_TEST_CONFINED";
 #[test]
 fn a_confined_server_opens_no_file_but_its_journal_starts_no_program_and_connects_nowhere() {
     for model in ["loop", "threads"] {
-        let directory = tempfile::tempdir().unwrap();
-        let test = module_path!().replacen("loopline::", "", 1) + "::confined_process";
-        let mut program = Command::new(std::env::current_exe().unwrap());
-        program.args(["--exact", &test, "--nocapture", "--test-threads", "1"]);
-        program.env(CONFINED, format!("{}:{model}", directory.path().display()));
-        let output = program.output().unwrap();
-        let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && printed.contains("all checked"), "{model}: {printed}");
+        run_confined("confined_process", model);
     }
 }
 
-/// Does nothing unless the test above has started it.
+#[test]
+fn a_journal_in_the_root_directory_opens_no_other_file() {
+    let in_root = Path::new("/journal");
+    assert_eq!(journal_paths(in_root), [JournalPath::File(in_root.into())]);
+    let above_root = Path::new("/proc/../journal");
+    assert_eq!(journal_paths(above_root), [JournalPath::File(above_root.into())]);
+    let below = Path::new("/var/journal");
+    assert_eq!(journal_paths(below), [JournalPath::Directory("/var".into())]);
+    assert_eq!(journal_paths(Path::new("journal")), [JournalPath::Directory(".".into())]);
+    run_confined("process_confined_to_a_file", "loop");
+}
+
+#[test]
+fn a_directory_that_cannot_be_opened_leaves_the_process_confined_but_not_if_that_is_required() {
+    run_confined("process_without_the_directory_of_its_journal", "loop");
+}
+
+/// Runs a test below in a process of its own, with a directory for its journal.
+fn run_confined(test: &str, model: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let test = format!("{}::{test}", module_path!().replacen("loopline::", "", 1));
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    program.args(["--exact", &test, "--nocapture", "--test-threads", "1"]);
+    program.env(CONFINED, format!("{}:{model}", directory.path().display()));
+    let output = program.output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && printed.contains("all checked"), "{test}, {model}: {printed}");
+}
+
+/// Does nothing unless a test above has started it.
+#[test]
+fn process_confined_to_a_file() {
+    let Ok(confined) = std::env::var(CONFINED) else { return };
+    let journal = Path::new(confined.split_once(':').unwrap().0).join("journal");
+    fs::write(&journal, "before\n").unwrap();
+    enter(true, Model::Loop, vec![JournalPath::File(journal.clone())]).unwrap();
+    File::options().append(true).open(&journal).unwrap().write_all(b"after\n").unwrap();
+    assert_eq!(fs::read(&journal).unwrap(), b"before\nafter\n");
+    let sibling = File::create(journal.with_extension("new")).unwrap_err();
+    assert_eq!(sibling.kind(), io::ErrorKind::PermissionDenied);
+    println!("all checked");
+}
+
+/// Does nothing unless a test above has started it.
+#[test]
+fn process_without_the_directory_of_its_journal() {
+    let Ok(confined) = std::env::var(CONFINED) else { return };
+    let directory = Path::new(confined.split_once(':').unwrap().0).join("removed");
+    let journal = vec![JournalPath::Directory(directory.clone())];
+    let error = enter(true, Model::Loop, journal.clone()).unwrap_err().to_string();
+    assert!(error.starts_with("--sandbox on: the journal cannot be opened again"), "{error}");
+    assert!(error.contains(directory.to_str().unwrap()), "{error}");
+    enter(false, Model::Loop, journal).unwrap();
+    assert_eq!(File::open("/etc/passwd").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    println!("all checked");
+}
+
+/// Does nothing unless a test above has started it.
 #[test]
 fn confined_process() {
     let Ok(confined) = std::env::var(CONFINED) else { return };
@@ -39,7 +89,7 @@ fn confined_process() {
     let address = listener.local_addr().unwrap();
     let mut accepted = TcpStream::connect(address).unwrap();
 
-    enter(Sandbox::On, model, Some(&journal)).unwrap();
+    enter(true, model, journal_paths(&journal)).unwrap();
 
     let denied = |what: &str, outcome: io::Result<()>| {
         let error = outcome.expect_err(what);
