@@ -32,13 +32,16 @@ impl Memory {
         Self { budget: MemoryBudget::new(bytes_max), used: AtomicUsize::new(0) }
     }
 
-    /// A connection holds `bytes` now. Returns how many bytes are to be freed.
-    pub(super) fn set(&self, held: &Held, bytes: usize) -> usize {
+    /// A connection holds `bytes` now.
+    pub(super) fn set(&self, held: &Held, bytes: usize) {
         let before = held.0.swap(bytes, Ordering::SeqCst);
         // The difference may be negative: the sum wraps, and is right in the end.
-        let difference = bytes.wrapping_sub(before);
-        let used = self.used.fetch_add(difference, Ordering::SeqCst).wrapping_add(difference);
-        match used.saturating_sub(self.budget.high_mark()) {
+        self.used.fetch_add(bytes.wrapping_sub(before), Ordering::SeqCst);
+    }
+
+    /// How many bytes are to be freed.
+    pub(super) fn to_free(&self) -> usize {
+        match self.used.load(Ordering::SeqCst).saturating_sub(self.budget.high_mark()) {
             0 => 0,
             over => over + self.budget.step(),
         }

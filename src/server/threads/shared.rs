@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "blocking threads read the clock themselves")]
 
+use std::collections::BinaryHeap;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -163,19 +164,30 @@ impl Shared {
 
     /// The connection holds `bytes` now. If that is too much for all together, those that hold most are closed.
     pub(super) fn hold(&self, connection: &Connection, bytes: usize) {
-        let to_free = self.memory.set(&connection.held, bytes);
+        // Its thread ends soon.
+        if connection.is_evicted() {
+            return;
+        }
+        self.memory.set(&connection.held, bytes);
+        if self.memory.to_free() > 0 {
+            self.evict_worst();
+        }
+    }
+
+    /// Closes the connections that hold most, until enough is freed.
+    fn evict_worst(&self) {
+        let open = lock(&self.open);
+        // Many threads can find the budget exceeded at once: the first of them has freed enough for all.
+        let to_free = self.memory.to_free();
         if to_free == 0 {
             return;
         }
-        let open = lock(&self.open);
-        let mut holders: Vec<(usize, &Arc<Connection>)> =
-            open.connections.iter().map(|(_, connection)| (connection.held.bytes(), connection)).collect();
-        holders.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        let held = open.connections.iter().map(|(key, connection)| (connection.held.bytes(), key));
+        let mut holders: BinaryHeap<(usize, usize)> = held.filter(|(bytes, _)| *bytes > 0).collect();
         let mut freed = 0;
-        for (bytes, connection) in holders {
-            if freed >= to_free || bytes == 0 {
-                break;
-            }
+        while freed < to_free {
+            let Some((bytes, key)) = holders.pop() else { break };
+            let connection = &open.connections[key];
             connection.evict();
             self.memory.set(&connection.held, 0);
             freed += bytes;
@@ -195,13 +207,17 @@ impl Shared {
             return true;
         };
         unwritten.append(lines);
-        self.write(&mut shared_journal)
+        let is_written = self.write(&mut shared_journal);
+        drop(shared_journal);
+        self.reopen_if_free();
+        is_written
     }
 
     /// Writes what the journal holds. `None` in place of a journal is one that has failed.
     fn write(&self, shared_journal: &mut Option<Journal>) -> bool {
+        let should_reopen = self.should_reopen.swap(false, Ordering::SeqCst);
         let Some(journal) = shared_journal else { return false };
-        if self.should_reopen.swap(false, Ordering::SeqCst) {
+        if should_reopen {
             journal.reopen();
         }
         match journal.commit() {
@@ -217,10 +233,16 @@ impl Shared {
         }
     }
 
-    /// Opens the journal again: at once, or if a thread is writing to it, before the next write.
+    /// Opens the journal again: at once, or if a thread is writing to it, after that write.
     pub(super) fn reopen_journal(&self) {
         self.should_reopen.store(true, Ordering::SeqCst);
-        if let Ok(mut journal) = self.journal.try_lock() {
+        self.reopen_if_free();
+    }
+
+    /// Opens the journal again, if it should be. A thread that is writing to it does this when it has written.
+    fn reopen_if_free(&self) {
+        while self.should_reopen.load(Ordering::SeqCst) {
+            let Ok(mut journal) = self.journal.try_lock() else { return };
             self.write(&mut journal);
         }
     }

@@ -99,6 +99,63 @@ fn those_that_hold_most_are_closed_when_memory_is_short() {
 }
 
 #[test]
+fn threads_that_find_the_budget_exceeded_at_once_close_no_more_than_one_of_them_would() {
+    let shared = shared(Limits { memory_bytes_max: 1 << 20, ..Limits::default() });
+    let admissions: Vec<Admission> = (0..4).map(|_| admit(&shared).unwrap()).collect();
+    let hold = |index: usize| shared.memory.set(&admissions[index].connection.held, (230 + index) << 10);
+    (0..4).for_each(hold);
+    assert!(shared.memory.to_free() > 0);
+    // The threads of three connections, after they have counted their bytes.
+    (0..3).for_each(|_| shared.evict_worst());
+    let evicted = admissions.iter().map(|one| one.connection.is_evicted()).collect::<Vec<_>>();
+    assert_eq!(evicted, [false, false, false, true]);
+    // The thread of a connection that is closed already ends soon.
+    shared.hold(&admissions[3].connection, 10 << 20);
+    assert!(admissions[..3].iter().all(|one| !one.connection.is_evicted()));
+}
+
+#[test]
+fn a_hangup_during_a_write_reopens_the_journal_when_it_has_been_written() {
+    /// A disk whose writes take until they are let go on.
+    struct Slow {
+        begun: Sender<()>,
+        go_on: mpsc::Receiver<()>,
+        reopened: Arc<AtomicBool>,
+    }
+
+    impl Sink for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.begun.send(()).unwrap();
+            self.go_on.recv().unwrap();
+            Ok(bytes.len())
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn reopen(&mut self) -> io::Result<()> {
+            self.reopened.store(true, Ordering::SeqCst);
+            Ok(())
+        }
+    }
+
+    let ((begun, begins), (go_on, goes_on)) = (mpsc::channel(), mpsc::channel());
+    let reopened = Arc::new(AtomicBool::new(false));
+    let slow = Slow { begun, go_on: goes_on, reopened: reopened.clone() };
+    let journal = Journal::to(Box::new(slow), Ack::Written);
+    let shared = Arc::new(Shared::new(Limits::default(), journal, 0, mpsc::channel().0));
+    let writing = shared.clone();
+    let writer = std::thread::spawn(move || writing.commit(&mut b"line\n".to_vec()));
+    begins.recv().unwrap();
+    shared.reopen_journal();
+    assert!(!reopened.load(Ordering::SeqCst), "a line is being written");
+    go_on.send(()).unwrap();
+    assert!(writer.join().unwrap());
+    assert!(reopened.load(Ordering::SeqCst), "no further message is needed");
+}
+
+#[test]
 fn draining_does_not_end_a_connection_whose_bytes_wait() {
     let shared = shared(Limits::default());
     let (mut peer, stream, address) = connect();
