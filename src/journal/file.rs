@@ -19,8 +19,12 @@ use crate::journal::{lock, torn_line};
 /// The file cannot be opened, read, truncated or synced; another process has the lock; or the file ends in text that
 /// is not the beginning of a journal line: then it is not a journal, and is not changed.
 pub fn open_file(path: &Path, ack: Ack) -> io::Result<File> {
-    loop {
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    open_in_place(path, ack, || OpenOptions::new().read(true).append(true).create(true).open(path))
+}
+
+fn open_in_place(path: &Path, ack: Ack, open: impl Fn() -> io::Result<File>) -> io::Result<File> {
+    for _ in 0..ATTEMPTS_MAX {
+        let file = open()?;
         if !file.metadata()?.is_file() {
             return Ok(file);
         }
@@ -30,7 +34,11 @@ pub fn open_file(path: &Path, ack: Ack) -> io::Result<File> {
             return Ok(file);
         }
     }
+    Err(io::Error::other("another process renames or replaces it again and again"))
 }
+
+/// How often a file is opened that is renamed before it is locked. A rotation renames it once.
+const ATTEMPTS_MAX: usize = 100;
 
 /// Makes `stdout`, a regular file, ready for the first line at its end, as [`open_file`] does with a path. Returns a
 /// second descriptor of the file, if there is one: closing it would release the lock.
@@ -200,6 +208,25 @@ pub(super) mod tests {
         let mut file = Listed { content, is_locked_elsewhere: true, ..Listed::default() };
         assert_eq!(prepare(&mut file, Ack::Synced).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
         assert_eq!(file.calls, ["lock"]);
+    }
+
+    #[test]
+    fn a_file_that_is_renamed_before_it_is_locked_is_opened_again_but_not_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        for (renames, is_opened) in [(0, true), (3, true), (ATTEMPTS_MAX, false)] {
+            let opened = std::cell::Cell::new(0);
+            let open = || {
+                let file = File::options().read(true).append(true).create(true).open(&path)?;
+                opened.set(opened.get() + 1);
+                if opened.get() <= renames {
+                    fs::rename(&path, path.with_extension("old"))?;
+                }
+                Ok(file)
+            };
+            let outcome = open_in_place(&path, Ack::Written, open);
+            assert_eq!(outcome.is_ok_and(|file| is_at(&file, &path)), is_opened, "{renames}");
+        }
     }
 
     #[test]

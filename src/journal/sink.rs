@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::FileTypeExt;
 
 /// Where lines are written.
 pub trait Sink: Send {
@@ -44,11 +45,46 @@ impl Sink for File {
 
     fn sync(&mut self) -> io::Result<()> {
         match self.sync_data() {
-            // A pipe or a terminal has nothing that could be lost. A file has.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput && !self.metadata()?.is_file() => {
-                Ok(())
-            }
+            Err(error) if is_unsupported(&error) && !is_stored(self)? => Ok(()),
             other => other,
         }
+    }
+}
+
+/// Whether a sync that fails like this may be one of a file that has none, as `fsync(2)` says.
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+/// Whether what is written to `file` is stored. A pipe or a terminal has nothing that could be lost.
+fn is_stored(file: &File) -> io::Result<bool> {
+    let kind = file.metadata()?.file_type();
+    Ok(!(kind.is_fifo() || kind.is_char_device() || kind.is_socket()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_synced_and_stores_nothing_is_synced() {
+        let mut null = File::options().write(true).open("/dev/null").unwrap();
+        assert_eq!(null.sync_data().unwrap_err().kind(), ErrorKind::InvalidInput);
+        Sink::sync(&mut null).unwrap();
+        let (_reader, writer) = io::pipe().unwrap();
+        Sink::sync(&mut File::from(std::os::fd::OwnedFd::from(writer))).unwrap();
+    }
+
+    #[test]
+    fn only_the_errors_of_files_without_a_sync_are_excused() {
+        let errors = [libc::EINVAL, libc::EROFS, libc::EIO, libc::ENOSPC, libc::EDQUOT, libc::EBADF];
+        let excused = errors.map(|error| is_unsupported(&io::Error::from_raw_os_error(error)));
+        assert_eq!(excused, [true, true, false, false, false, false]);
+        assert!(
+            is_stored(&tempfile::tempfile().unwrap()).unwrap(),
+            "a regular file is synced, or has failed"
+        );
     }
 }
