@@ -8,7 +8,8 @@ use crate::limits::Limits;
 pub(super) fn fit(limits: &mut Limits, requested: Option<usize>, message_bytes_max: usize) {
     let bytes = requested.unwrap_or_else(|| default_budget(available_bytes()));
     limits.memory_bytes_max = bytes;
-    log::info!("memory budget: {} MiB for bytes that wait", bytes >> 20);
+    let (number, unit) = if bytes < 10 << 20 { (bytes >> 10, "KiB") } else { (bytes >> 20, "MiB") };
+    log::info!("memory budget: {number} {unit} for bytes that wait");
     if bytes < budget_bytes_min(message_bytes_max) {
         log::warn!(
             "the memory budget of {bytes} bytes is too small for a message of {message_bytes_max} bytes, as \
