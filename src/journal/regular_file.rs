@@ -20,22 +20,35 @@ pub(crate) struct RegularFile {
     ack: Ack,
     /// The length of the file if no other program has changed it, which the lock cannot prevent.
     bytes: u64,
+    /// The limit on the size of files (`ulimit -f`) when the file was opened, or last reached it.
+    #[cfg(not(feature = "signals"))]
+    bytes_max: u64,
 }
 
 impl RegularFile {
     /// Opens the file at `path`, see [`open_file`].
     pub(super) fn open(path: PathBuf, ack: Ack) -> io::Result<Self> {
-        let file = open_file(&path, ack)?;
-        let bytes = file.metadata()?.len();
-        Ok(Self { file, path: Some(path), _reader: None, ack, bytes })
+        Self::new(open_file(&path, ack)?, Some(path), None, ack)
     }
 
     /// A file that is open as standard output, see [`adopt_stdout`]. It is written to by this descriptor: the process
     /// that has opened it may write behind the journal, from where this one ends.
     pub(super) fn stdout(file: File, ack: Ack) -> io::Result<Self> {
         let reader = adopt_stdout(&file, ack)?;
+        Self::new(file, None, reader, ack)
+    }
+
+    fn new(file: File, path: Option<PathBuf>, reader: Option<File>, ack: Ack) -> io::Result<Self> {
         let bytes = file.metadata()?.len();
-        Ok(Self { file, path: None, _reader: reader, ack, bytes })
+        Ok(Self {
+            file,
+            path,
+            _reader: reader,
+            ack,
+            bytes,
+            #[cfg(not(feature = "signals"))]
+            bytes_max: file_bytes_max(),
+        })
     }
 
     /// Whether it was opened by a path, and can be again.
@@ -49,8 +62,28 @@ impl RegularFile {
     }
 }
 
+/// Without a handler, the kernel ends a process that writes beyond the limit (SIGXFSZ).
+#[cfg(not(feature = "signals"))]
+impl RegularFile {
+    /// Fails as that write would with a handler.
+    fn check_limit(&mut self) -> io::Result<()> {
+        if self.bytes >= self.bytes_max {
+            self.bytes_max = file_bytes_max();
+        }
+        if self.bytes >= self.bytes_max { Err(io::Error::from_raw_os_error(libc::EFBIG)) } else { Ok(()) }
+    }
+}
+
+#[cfg(not(feature = "signals"))]
+fn file_bytes_max() -> u64 {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX)
+}
+
 impl Sink for RegularFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        #[cfg(not(feature = "signals"))]
+        self.check_limit()?;
         let written = Write::write(&mut self.file, bytes)?;
         self.bytes += written as u64;
         Ok(written)
