@@ -68,13 +68,16 @@ impl<S> Conn<S> {
 
     /// Whether it is open and between two frames: no byte of it is stored, or known to be in the kernel.
     pub(crate) fn is_idle(&self) -> bool {
-        self.session.is_open() && self.buffers == NO_BUFFERS && !self.flags.contains(Flags::READABLE)
+        self.session.is_open() && !self.has_buffers() && !self.flags.contains(Flags::READABLE)
     }
 
     /// Whether a visit reads whatever the limits are: it is open, has something to read, and holds no bytes.
     #[inline]
     pub(crate) fn reads_freely(&self) -> bool {
-        self.flags.are_readable_and_not_held() && self.buffers == NO_BUFFERS && self.session.is_open()
+        self.flags.contains(Flags::READABLE)
+            && !self.flags.contains(Flags::HELD)
+            && !self.has_buffers()
+            && self.session.is_open()
     }
 
     /// Whether bytes of the peer are wanted now. Backpressure is one comparison: nothing is read from a peer
@@ -114,16 +117,13 @@ impl Flags {
     pub(crate) fn note(&mut self, readable: bool, writable: bool, ended: bool) {
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
         self.0 |= flag(readable || ended, Self::READABLE);
-        self.0 |= flag(writable, Self::WRITABLE) | flag(ended, Self::END_SEEN);
+        self.0 |= flag(writable, Self::WRITABLE);
+        self.0 |= flag(ended, Self::END_SEEN);
     }
 
     /// Whether any of `flags` is set.
     pub(crate) fn contains(self, flags: u8) -> bool {
         self.0 & flags != 0
-    }
-
-    fn are_readable_and_not_held(self) -> bool {
-        self.0 & (Self::READABLE | Self::HELD) == Self::READABLE
     }
 
     pub(crate) fn insert(&mut self, flag: u8) {
@@ -143,30 +143,88 @@ mod tests {
     use crate::service::Output;
     use crate::service::message::Message;
 
-    #[test]
-    fn a_peer_that_does_not_read_its_answers_is_not_read_from() {
-        let mut peers = peer_addr::PeerAddrs::default();
-        let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let mut conn = Conn {
+    fn conn(address: SocketAddr) -> Conn<()> {
+        Conn {
             stream: (),
-            peer: peers.intern(address),
+            peer: peer_addr::PeerAddrs::default().intern(address),
             generation: 0,
             endpoint: 0,
             session: StreamSession::new(),
             flags: Flags::new(),
             buffers: NO_BUFFERS,
             link: Link::UNLINKED,
-        };
+        }
+    }
+
+    fn v4_peer() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 1))
+    }
+
+    /// Its peer has sent what is refused.
+    fn end(conn: &mut Conn<()>) {
+        let mut answer = Vec::new();
+        let mut out = Output::new(v4_peer(), &mut answer, None);
+        let unread = &mut stored_bytes::StoredBytes::new();
+        let _ = conn.session.receive(&Message::new(10), unread, b"x", &mut out);
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_its_answers_is_not_read_from() {
+        let mut conn = conn(v4_peer());
         assert!(conn.wants_read(10, 10) && !conn.wants_read(11, 10));
         conn.flags.insert(Flags::HELD);
         assert!(!conn.wants_read(0, 10));
         conn.flags.remove(Flags::HELD);
-        let mut answer = Vec::new();
-        let mut out = Output::new(address, &mut answer, None);
-        let _ =
-            conn.session.receive(&Message::new(10), &mut stored_bytes::StoredBytes::new(), b"x", &mut out);
+        end(&mut conn);
         assert!(!conn.wants_read(0, 10), "nothing is read behind the last answer");
         let _ = conn.session.flushed();
         assert!(conn.wants_read(0, 10), "what still comes is discarded");
+    }
+
+    #[test]
+    fn a_connection_reads_freely_while_it_is_readable_open_and_neither_held_nor_storing_bytes() {
+        let mut conn = conn(v4_peer());
+        assert!(!conn.reads_freely(), "no event has reported bytes");
+        conn.flags.note(true, false, false);
+        assert!(conn.reads_freely());
+        conn.flags.insert(Flags::HELD);
+        assert!(!conn.reads_freely());
+        conn.flags.remove(Flags::HELD);
+        conn.buffers = 0;
+        assert!(!conn.reads_freely() && conn.has_buffers());
+        conn.buffers = NO_BUFFERS;
+        assert!(conn.reads_freely() && !conn.has_buffers());
+        end(&mut conn);
+        assert!(!conn.reads_freely());
+    }
+
+    #[test]
+    fn a_connection_is_idle_while_no_byte_of_it_is_known() {
+        let mut conn = conn(v4_peer());
+        assert!(conn.is_idle());
+        conn.flags.insert(Flags::READABLE);
+        assert!(!conn.is_idle());
+        conn.flags.remove(Flags::READABLE);
+        conn.buffers = 0;
+        assert!(!conn.is_idle());
+        conn.buffers = NO_BUFFERS;
+        end(&mut conn);
+        assert!(!conn.is_idle());
+    }
+
+    #[test]
+    fn each_report_of_the_poller_adds_its_flags_and_removes_none() {
+        for (report, flags) in [
+            ((false, false, false), 0),
+            ((true, false, false), Flags::READABLE),
+            ((false, true, false), Flags::WRITABLE),
+            ((false, false, true), Flags::READABLE | Flags::END_SEEN),
+        ] {
+            for before in [0, Flags::READABLE, Flags::WRITABLE, Flags::END_SEEN, Flags::HELD] {
+                let mut noted = Flags(before);
+                noted.note(report.0, report.1, report.2);
+                assert_eq!(noted, Flags(before | flags), "{report:?} in addition to {before}");
+            }
+        }
     }
 }

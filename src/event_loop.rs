@@ -365,3 +365,17 @@ const _: () = {
     }
     assert!(size_of::<Conn>() <= 32 && size_of::<SlabEntry>() <= 32);
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_at_most_255_endpoints_of_a_kind() {
+        assert_eq!((endpoint_index(0).unwrap(), endpoint_index(254).unwrap()), (0, 254));
+        for too_many in [255, 256, 1000] {
+            let error = endpoint_index(too_many).unwrap_err();
+            assert_eq!(error.to_string(), "a server has at most 255 endpoints");
+        }
+    }
+}

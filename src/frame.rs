@@ -113,9 +113,7 @@ pub fn header(body_bytes: usize) -> [u8; HEADER_BYTES] {
 }
 
 /// Appends the frame of `body` to `out`.
-#[expect(clippy::arithmetic_side_effects, reason = "the body is in memory")]
 pub fn append(body: &str, out: &mut Vec<u8>) {
-    out.reserve(HEADER_BYTES + body.len());
     out.extend_from_slice(&header(body.len()));
     out.extend_from_slice(body.as_bytes());
 }
@@ -304,6 +302,17 @@ mod tests {
         assert_eq!(refusal(b"5\t"), "header byte 1 is 0x09, expected a digit or a space");
         assert_eq!(refusal(b"GET / HTTP/1.1"), "header byte 0 is 'G', expected a digit");
         assert_eq!(refusal("５".as_bytes()), "header byte 0 is 0xef, expected a digit");
+    }
+
+    #[test]
+    fn bytes_between_the_spaces_are_refused_also_where_they_are_alike() {
+        for positions in [&[8][..], &[63], &[8, 16], &[1, 9, 17], &[7, 15, 23, 31]] {
+            let mut header = header(5);
+            positions.iter().for_each(|position| header[*position] = b'x');
+            let expected = if positions[0] == 1 { Expected::DigitOrSpace } else { Expected::Space };
+            let refusal = BadFrame::Header { position: positions[0], byte: b'x', expected };
+            assert_eq!(parse(&header, 100), Err(refusal), "{positions:?}");
+        }
     }
 
     #[test]

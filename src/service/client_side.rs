@@ -210,7 +210,8 @@ mod tests {
         assert!(reply.allows(3, b':') && !reply.allows(3, b';') && !reply.allows(4, b':'));
         let described: Vec<String> = (0..5).map(|position| reply.describe(position)).collect();
         assert_eq!(described, ["a letter", "a digit or a space", "a digit", "':'", "the end of the stream"]);
-        assert_eq!(ExpectedReply::Exact(b"A\r".to_vec()).describe(0), "'A'");
-        assert_eq!(ExpectedReply::Exact(b"A\r".to_vec()).describe(1), "0x0d");
+        for (position, described) in ["'A'", "0x0d", "'0'", "'_'", "' '"].into_iter().enumerate() {
+            assert_eq!(ExpectedReply::Exact(b"A\r0_ ".to_vec()).describe(position), described);
+        }
     }
 }

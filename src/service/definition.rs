@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-#[cfg(feature = "cli")]
+#[cfg(any(test, feature = "cli"))]
 use super::client_side::ClientSide;
 use super::client_side::{DatagramClient, StreamClient};
 use super::server_side::{DatagramService, StreamService};
@@ -16,9 +16,9 @@ pub struct Definition {
     /// Makes the server side. Which variant it is decides the transport.
     pub make: Make,
     // The minimal build has no use for these two.
-    #[cfg(feature = "cli")]
+    #[cfg(any(test, feature = "cli"))]
     summary: &'static str,
-    #[cfg(feature = "cli")]
+    #[cfg(any(test, feature = "cli"))]
     client_side: ClientSide,
 }
 
@@ -54,9 +54,9 @@ impl Definition {
             name,
             default_port,
             make: Make::Stream(make),
-            #[cfg(feature = "cli")]
+            #[cfg(any(test, feature = "cli"))]
             summary,
-            #[cfg(feature = "cli")]
+            #[cfg(any(test, feature = "cli"))]
             client_side: ClientSide::Stream(client),
         }
     }
@@ -75,9 +75,9 @@ impl Definition {
             name,
             default_port,
             make: Make::Datagram(make),
-            #[cfg(feature = "cli")]
+            #[cfg(any(test, feature = "cli"))]
             summary,
-            #[cfg(feature = "cli")]
+            #[cfg(any(test, feature = "cli"))]
             client_side: ClientSide::Datagram(client),
         }
     }
@@ -92,14 +92,14 @@ impl Definition {
     }
 
     /// What it does, as the help shows it: a phrase without a full stop.
-    #[cfg(feature = "cli")]
+    #[cfg(any(test, feature = "cli"))]
     #[must_use]
     pub fn summary(&self) -> &'static str {
         self.summary
     }
 
     /// Requests and correct replies.
-    #[cfg(feature = "cli")]
+    #[cfg(any(test, feature = "cli"))]
     #[must_use]
     pub fn client_side(&self) -> ClientSide {
         self.client_side

@@ -187,6 +187,11 @@ mod tests {
     }
 
     #[test]
+    fn the_farewell_of_a_client_is_disconnect() {
+        assert_eq!(MessageClient.farewell(), Some(DISCONNECT));
+    }
+
+    #[test]
     fn messages_before_a_bad_one_are_acknowledged() {
         let mut input = wire(&["one"]);
         input.extend_from_slice(b"12x");

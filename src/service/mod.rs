@@ -48,7 +48,7 @@ pub mod month;
 mod output;
 pub mod reply;
 mod server_side;
-#[cfg(all(test, feature = "cli"))]
+#[cfg(test)]
 mod tests;
 
 #[doc(hidden)]

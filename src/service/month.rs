@@ -193,6 +193,22 @@ mod tests {
     }
 
     #[test]
+    fn only_what_says_so_is_an_error() {
+        assert!(Month.is_error(receive(Session::Open, b"x").answer.as_bytes()));
+        for (session, datagram) in [(Session::Open, b"3"), (Session::Open, b"0"), (Session::None, b"3")] {
+            assert!(!Month.is_error(receive(session, datagram).answer.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_datagram_of_the_limit_is_a_request() {
+        let mut datagram = [b' '; REQUEST_BYTES_MAX];
+        datagram[500] = b'3';
+        assert_eq!(receive(Session::Open, &datagram).answer, "March");
+        assert_eq!(Month.datagram_bytes_max(), datagram.len());
+    }
+
+    #[test]
     fn a_datagram_over_the_limit_is_an_error_and_opens_nothing() {
         let long = [b' '; REQUEST_BYTES_MAX + 1];
         let known = receive(Session::Open, &long);

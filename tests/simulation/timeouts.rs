@@ -194,6 +194,23 @@ fn expiry_waits_for_a_storm_of_events_but_not_for_ever() {
 }
 
 #[test]
+fn expiry_waits_until_a_storm_of_events_is_over_and_all_that_has_arrived_is_read() {
+    let mut scene = Scene::new(&Limits { events_per_poll_max: 2, ..limits() });
+    let peers: Vec<usize> = (0..9).map(|_| scene.connect()).collect();
+    let message = framed("text");
+    for peer in &peers {
+        scene.send(*peer, &message[..66]);
+    }
+    scene.turns(10);
+    // The rest of all arrives in time. Each poll reports two, and the deadline passes before the last is reported.
+    peers.iter().for_each(|peer| scene.send(*peer, &message[66..]));
+    scene.pass(11 * SECOND);
+    scene.turns(10);
+    assert!(peers.iter().all(|peer| scene.acknowledged(*peer) == 1));
+    assert_eq!(scene.closed(CloseReason::FrameTimeout), 0);
+}
+
+#[test]
 fn a_datagram_that_waits_renews_its_session_before_it_expires() {
     let limits = Limits { session_timeout: 10 * SECOND, datagrams_per_turn_max: 1, ..limits() };
     let mut scene = Scene::new(&limits);
