@@ -22,6 +22,8 @@ pub struct Disk {
     pub trace: Trace,
     limits: Limits,
     pub has_failed: bool,
+    /// Its file was renamed.
+    pub is_renamed: bool,
     /// Times that another file was opened.
     pub reopened: usize,
     written: Vec<u8>,
@@ -46,6 +48,7 @@ impl Disk {
             trace: Trace::new(),
             limits: limits.clone(),
             has_failed: false,
+            is_renamed: false,
             reopened: 0,
             written: Vec::new(),
             recorded_bytes: 0,
@@ -162,6 +165,10 @@ impl Sink for SimSink {
         let outcome = disk.sync();
         disk.trace.call("journal sync", 0, &Ok(usize::from(outcome.is_ok())));
         outcome
+    }
+
+    fn is_in_place(&self) -> bool {
+        !self.0.lock().unwrap().is_renamed
     }
 
     fn reopen(&mut self) -> io::Result<()> {

@@ -226,7 +226,8 @@ impl Listen for SimNet {
     fn listen(&mut self, address: SocketAddr, token: Token) -> io::Result<(Rc<usize>, SocketAddr)> {
         let handle = Rc::new(self.listeners.len());
         let server = Rc::downgrade(&handle);
-        self.listeners.push(SimListener { token, backlog: VecDeque::new(), edge: false, server });
+        let backlog = VecDeque::new();
+        self.listeners.push(SimListener { token, backlog, edge: false, awaits_event: true, server });
         Ok((handle, address))
     }
 
@@ -258,6 +259,14 @@ impl Listen for SimNet {
 
 impl SimNet {
     fn accept_from(&mut self, listener: usize) -> io::Result<usize> {
+        self.accepts += 1;
+        assert!(
+            !self.listeners[listener].awaits_event,
+            "accepting from {listener}, and no event has followed"
+        );
+        if let Some(error) = self.accept_errors.pop_front() {
+            return Err(io::Error::from_raw_os_error(error));
+        }
         let Self { random, faults, .. } = self;
         if random.fails(faults.interrupted_calls) {
             return Err(ErrorKind::Interrupted.into());
@@ -270,7 +279,10 @@ impl SimNet {
         if !backlog.is_empty() && self.descriptors.are_exhausted() {
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
-        let index = backlog.pop_front().ok_or(ErrorKind::WouldBlock)?;
+        let Some(index) = backlog.pop_front() else {
+            self.listeners[listener].awaits_event = true;
+            return Err(ErrorKind::WouldBlock.into());
+        };
         self.wires[index].last_read_ms = self.now_ms;
         self.wires[index].last_sent_ms = self.now_ms;
         Ok(index)

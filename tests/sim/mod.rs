@@ -52,6 +52,8 @@ struct SimListener {
     backlog: VecDeque<usize>,
     /// An event for those that wait is due.
     edge: bool,
+    /// Accepting cannot bring any before the next event. Trying is a wasted system call.
+    awaits_event: bool,
     server: Weak<usize>,
 }
 
@@ -85,6 +87,10 @@ pub struct SimNet {
     /// Nothing can happen any more, neither in the network nor at the peers.
     pub is_still: bool,
     listeners: Vec<SimListener>,
+    /// How the next accepts fail, by number.
+    pub accept_errors: VecDeque<i32>,
+    /// Number of accepts so far.
+    pub accepts: usize,
     pub sockets: Vec<SimSocket>,
     dialect: Dialect,
     /// Whether the network supports batches.
@@ -118,6 +124,8 @@ impl SimNet {
             clock_stands: false,
             is_still: false,
             listeners: Vec::new(),
+            accept_errors: VecDeque::new(),
+            accepts: 0,
             sockets: Vec::new(),
             bounds: Bounds::new(limits),
             closed_tokens: Vec::new(),
@@ -227,7 +235,7 @@ impl SimNet {
         for listener in &mut self.listeners {
             let is_spurious = random.fails(faults.spurious_events) && listener.server.strong_count() > 0;
             if (listener.has_edge() || is_spurious) && events.len() < events_max {
-                listener.edge = false;
+                (listener.edge, listener.awaits_event) = (false, false);
                 events.push(readable(listener.token));
             }
         }

@@ -7,11 +7,12 @@ use loopline::CloseReason;
 use loopline::frame;
 use loopline::journal::Ack;
 use loopline::limits::Limits;
+use loopline::service::message::ACKNOWLEDGEMENT;
 
 use super::SimNet;
 use super::datagrams::SimSocket;
 use super::faults::{Faults, Random};
-use super::peer::{ACKNOWLEDGEMENT_BYTES, Peer};
+use super::peer::Peer;
 use super::run::Run;
 use super::wire::Wire;
 
@@ -100,9 +101,11 @@ impl Scene {
         self.run.server.counters().closed(reason)
     }
 
-    /// The number of acknowledgements that the server has sent to a peer.
+    /// The number of acknowledgements that the server has sent to a peer, before anything else.
     pub fn acknowledged(&mut self, peer: usize) -> usize {
-        self.wire(peer).sent.len() / ACKNOWLEDGEMENT_BYTES
+        let acknowledgement = framed(ACKNOWLEDGEMENT);
+        let answers = self.wire(peer).sent.chunks_exact(acknowledgement.len());
+        answers.take_while(|answer| *answer == acknowledgement).count()
     }
 }
 

@@ -195,6 +195,22 @@ fn a_storm_of_errors_on_a_datagram_socket_ends_with_the_turn() {
 }
 
 #[test]
+fn a_datagram_of_the_limit_is_answered_and_a_longer_one_is_an_error() {
+    let mut scene = Scene::new(&Limits::default());
+    let expected = [
+        ("hello".to_owned(), "\nHey there"),
+        (format!("{:1024}", 3), "March"),
+        (format!("{:1025}", 3), "Error: "),
+    ];
+    for (text, reply) in expected {
+        scene.month().send_text(1, &text);
+        scene.turns(2);
+        let last = scene.month().month.last_reply(1).to_owned();
+        assert!(last.starts_with(reply), "{} bytes: {last}", text.len());
+    }
+}
+
+#[test]
 fn a_flood_of_datagrams_leaves_time_for_connections_in_every_turn() {
     let mut scene = Scene::new(&Limits { datagrams_per_turn_max: 8, ..Limits::default() });
     let peer = scene.connect();

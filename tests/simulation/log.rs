@@ -7,7 +7,7 @@ use std::time::Duration;
 use loopline::limits::{Limits, ReplyLimit};
 
 use crate::sim::descriptors::Descriptors;
-use crate::sim::scene::Scene;
+use crate::sim::scene::{Scene, framed};
 
 thread_local! {
     /// The lines of this thread, while a test collects them.
@@ -57,7 +57,8 @@ fn bad_input_is_logged_with_its_reason_once_and_again_after_half_a_minute_with_a
         scene.pass(Duration::from_secs(31));
         send_bad(&mut scene);
     });
-    let line = |peer: &str| format!("WARN 127.0.0.1:1: {peer} refused: header byte 0 is '?', expected a digit");
+    let line =
+        |peer: &str| format!("WARN 127.0.0.1:1: {peer} refused: header byte 0 is '?', expected a digit");
     let again = line("[2001:db8::3]:4000") + " (2 similar messages suppressed)";
     assert_eq!(lines, [line("10.0.0.0:4000"), again]);
 }
@@ -147,4 +148,20 @@ fn a_stop_that_cuts_off_no_connection_logs_none() {
         scene.turns(5);
     });
     assert_eq!(lines, ["INFO stopping: 0 open connections, 0 busy"]);
+}
+
+#[test]
+fn a_journal_that_was_renamed_is_logged_once_when_the_next_line_is_written() {
+    let mut scene = Scene::new(&Limits::default());
+    let peer = scene.connect();
+    scene.net().disk.lock().unwrap().is_renamed = true;
+    let idle = logged(|| scene.pass(Duration::from_secs(2)));
+    let busy = logged(|| {
+        for _ in 0..3 {
+            scene.send(peer, &framed("text"));
+            scene.pass(Duration::from_secs(2));
+        }
+    });
+    let line = "WARN the journal file was renamed, deleted or replaced: messages go to the file that is open until SIGHUP";
+    assert_eq!((idle, busy), (vec![], vec![line.to_owned()]));
 }

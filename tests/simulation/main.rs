@@ -15,6 +15,7 @@
 #[path = "../sim/mod.rs"]
 mod sim;
 
+mod accepting;
 mod connections;
 mod fairness;
 mod header_and_body;
