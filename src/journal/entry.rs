@@ -84,4 +84,12 @@ mod tests {
             assert_eq!(Entry::parse(line), Err(error));
         }
     }
+
+    #[test]
+    fn each_error_names_what_is_wrong_with_the_line() {
+        let texts = [BadEntry::NotUtf8, BadEntry::NoPeer, BadEntry::BadEscape].map(|error| error.to_string());
+        for (text, part) in texts.iter().zip(["UTF-8", "address of a sender", "backslash"]) {
+            assert!(text.contains(part), "{text}");
+        }
+    }
 }

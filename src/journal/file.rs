@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -47,8 +48,9 @@ const ATTEMPTS_MAX: usize = 100;
 /// See [`open_file`].
 pub(super) fn adopt_stdout(mut stdout: &File, ack: Ack) -> io::Result<Option<File>> {
     // Shells open it for writing only.
-    let reader = File::open(STDOUT);
-    let path = fs::read_link(STDOUT).ok().filter(|path| is_at(stdout, path));
+    let link = link_of(stdout);
+    let reader = File::open(&link);
+    let path = fs::read_link(link).ok().filter(|path| is_at(stdout, path));
     match &reader {
         Ok(reader) => {
             let directory = path.as_deref().map(directory);
@@ -57,18 +59,29 @@ pub(super) fn adopt_stdout(mut stdout: &File, ack: Ack) -> io::Result<Option<Fil
         }
         Err(error) => {
             lock::lock(stdout)?;
-            if stdout.seek(SeekFrom::End(0))? > 0 {
+            if end_last_line(stdout)? {
                 log::warn!(
                     "standard output cannot be read ({error}): its last line may be incomplete, an empty line follows it"
                 );
-                stdout.write_all(b"\n")?;
             }
         }
     }
     Ok(reader.ok())
 }
 
-const STDOUT: &str = "/proc/self/fd/1";
+/// Appends a line break to what is in the file, and returns whether there is anything.
+fn end_last_line(mut file: &File) -> io::Result<bool> {
+    let has_lines = file.seek(SeekFrom::End(0))? > 0;
+    if has_lines {
+        file.write_all(b"\n")?;
+    }
+    Ok(has_lines)
+}
+
+/// The path by which the kernel opens what `file` is a second time.
+pub(super) fn link_of(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
 
 /// Whether `file` is what `path` names.
 pub(super) fn is_at(file: &File, path: &Path) -> bool {
@@ -236,5 +249,64 @@ pub(super) mod tests {
         {
             assert_eq!(directory(Path::new(path)), Path::new(expected), "{path}");
         }
+    }
+
+    /// Whether this process has a lock on `file`, as the kernel lists it.
+    #[cfg(target_os = "linux")]
+    fn is_locked(file: &File) -> bool {
+        let (pid, inode) = (std::process::id(), file.metadata().unwrap().ino());
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|lock| lock.contains(&format!(" {pid} ")) && lock.contains(&format!(":{inode} ")))
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_is_created_or_cut_to_whole_lines_and_locked() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        for (before, after) in [("", "new\n"), ("[1.2.3.4:5] old\n[1.2.", "[1.2.3.4:5] old\nnew\n")] {
+            if !before.is_empty() {
+                fs::write(&path, before).unwrap();
+            }
+            let mut file = open_file(&path, Ack::Synced).unwrap();
+            assert!(is_locked(&file));
+            file.write_all(b"new\n").unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), after);
+        }
+        assert!(!is_locked(&open_file(Path::new("/dev/null"), Ack::Synced).unwrap()));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn standard_output_is_cut_to_whole_lines_locked_and_written_behind_them() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&file, "[1.2.3.4:5] old\n[1.2.").unwrap();
+        // As a shell opens it.
+        let mut stdout = OpenOptions::new().write(true).open(file.path()).unwrap();
+        let reader = adopt_stdout(&stdout, Ack::Synced).unwrap();
+        assert!(is_locked(&stdout));
+        assert!(reader.is_some_and(|reader| is_at(&reader, file.path())), "it stays open");
+        stdout.write_all(b"new\n").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "[1.2.3.4:5] old\nnew\n");
+    }
+
+    #[test]
+    fn an_empty_line_follows_what_cannot_be_read() {
+        for (before, after) in [("", ""), ("old", "old\n"), ("old\n", "old\n\n")] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            fs::write(&file, before).unwrap();
+            let stdout = OpenOptions::new().write(true).open(file.path()).unwrap();
+            assert_eq!(end_last_line(&stdout).unwrap(), after != before);
+            assert_eq!(fs::read_to_string(&file).unwrap(), after);
+        }
+    }
+
+    #[test]
+    fn the_errors_of_syncing_are_those_of_the_kernel() {
+        let (_reader, writer) = io::pipe().unwrap();
+        let pipe = File::from(std::os::fd::OwnedFd::from(writer));
+        let mut file = DiskFile { file: &pipe, reader: &pipe, directory: Some("/no/directory".into()) };
+        assert_eq!(file.sync().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(file.sync_directory().unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -21,8 +21,7 @@ use rustix::process::{Flock, FlockType, fcntl_getlk};
 /// # Errors
 /// Another process has it, or the file system has no locks.
 pub(super) fn lock(file: &File) -> io::Result<()> {
-    let mut attempts_left = ATTEMPTS_MAX;
-    loop {
+    for _ in 0..ATTEMPTS_MAX {
         match fcntl_lock(file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(()),
             Err(Errno::ACCESS | Errno::AGAIN) => {}
@@ -33,15 +32,12 @@ pub(super) fn lock(file: &File) -> io::Result<()> {
                 ));
             }
         }
-        attempts_left -= 1;
-        let holder = fcntl_getlk(file, &Flock::from(FlockType::WriteLock))?;
         // It may have been released meanwhile.
-        if holder.is_some() || attempts_left == 0 {
-            return Err(held_by(
-                holder.and_then(|lock| lock.pid).map_or(0, |pid| pid.as_raw_nonzero().get()),
-            ));
+        if let Some(holder) = fcntl_getlk(file, &Flock::from(FlockType::WriteLock))? {
+            return Err(held_by(holder.pid.map_or(0, |pid| pid.as_raw_nonzero().get())));
         }
     }
+    Err(held_by(0))
 }
 
 /// The error if the process `pid` has the lock. The kernel reports 0 for a process of another container, and a number

@@ -94,18 +94,22 @@ impl Journal {
 
     /// Logs, at most once a second, that the file was renamed, deleted or replaced since the last call.
     pub fn check_place(&mut self, now: Tick) {
-        let Some(sink) = &self.sink else { return };
-        if now.ms_since(self.checked_at) < CHECK_INTERVAL_MS {
-            return;
-        }
-        self.checked_at = now;
-        let is_in_place = sink.is_in_place();
-        if self.was_in_place && !is_in_place {
+        if self.has_left_its_place(now) {
             log::warn!(
                 "the journal file was renamed, deleted or replaced: messages go to the file that is open until SIGHUP"
             );
         }
-        self.was_in_place = is_in_place;
+    }
+
+    fn has_left_its_place(&mut self, now: Tick) -> bool {
+        let Some(sink) = &self.sink else { return false };
+        if now.ms_since(self.checked_at) < CHECK_INTERVAL_MS {
+            return false;
+        }
+        self.checked_at = now;
+        let is_in_place = sink.is_in_place();
+        let was_in_place = std::mem::replace(&mut self.was_in_place, is_in_place);
+        was_in_place && !is_in_place
     }
 
     /// Writes the lines of the buffer. Without any, it costs two comparisons.
@@ -196,7 +200,9 @@ const CAPACITY_KEPT_BYTES: usize = 64 * 1024;
 mod tests {
     use super::*;
     use std::collections::VecDeque;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     type Taken = Arc<Mutex<Vec<u8>>>;
     type Synced = Arc<Mutex<usize>>;
@@ -207,6 +213,7 @@ mod tests {
         script: VecDeque<io::Result<usize>>,
         taken: Taken,
         synced: Synced,
+        is_moved: Arc<AtomicBool>,
     }
 
     impl Sink for Scripted {
@@ -219,6 +226,10 @@ mod tests {
         fn sync(&mut self) -> io::Result<()> {
             *self.synced.lock().unwrap() += 1;
             Ok(())
+        }
+
+        fn is_in_place(&self) -> bool {
+            !self.is_moved.load(Ordering::Relaxed)
         }
     }
 
@@ -269,8 +280,48 @@ mod tests {
     fn the_buffer_of_lines_is_let_go_of_after_a_long_turn() {
         let (mut journal, _, _) = journal(Ack::Written, vec![]);
         journal.lines().unwrap().resize(1 << 20, b'\n');
+        assert!(journal.buffer_bytes() >= 1 << 20);
         journal.commit().unwrap();
-        assert!(journal.lines().unwrap().capacity() <= CAPACITY_KEPT_BYTES);
+        assert_eq!(journal.buffer_bytes(), 65_536);
+    }
+
+    #[test]
+    fn written_lines_leave_the_buffer_once_they_are_half_of_it() {
+        for (written, left) in [(9, 36), (17, 36), (18, 18), (26, 18), (27, 9)] {
+            let (mut journal, _, _) =
+                journal(Ack::Written, vec![Ok(written), Err(io::ErrorKind::WouldBlock.into())]);
+            journal.lines().unwrap().extend_from_slice(b"line 333\nline 444\n");
+            assert_eq!(journal.commit().unwrap(), Committed::Waiting);
+            assert_eq!((journal.unwritten_bytes(), journal.lines.len()), (36 - written, left));
+        }
+    }
+
+    #[test]
+    fn a_file_that_leaves_its_place_is_noticed_within_a_second_and_once() {
+        let sink = Scripted::default();
+        let is_moved = sink.is_moved.clone();
+        let mut journal = Journal::to(Box::new(sink), Ack::Written);
+        let mut has_left = |ms, moved| {
+            is_moved.store(moved, Ordering::Relaxed);
+            journal.has_left_its_place(Tick::after(Duration::from_millis(ms)))
+        };
+        let expected = [
+            (999, true, false),
+            (1000, true, true),
+            (2000, true, false),
+            (3000, false, false),
+            (3999, true, false),
+            (4000, true, true),
+        ];
+        for (ms, moved, has_just_left) in expected {
+            assert_eq!(has_left(ms, moved), has_just_left, "{ms}");
+        }
+        let later = |ms| Tick::after(Duration::from_millis(ms));
+        is_moved.store(false, Ordering::Relaxed);
+        journal.check_place(later(5000));
+        is_moved.store(true, Ordering::Relaxed);
+        journal.check_place(later(6000));
+        assert!(!journal.has_left_its_place(later(7000)), "it was logged before");
     }
 
     #[test]

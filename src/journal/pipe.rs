@@ -14,6 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 use rustix::termios::{isatty, tcgetsid};
 
+use crate::journal::file::link_of;
+
 /// A pipe that other processes may have open too, in blocking mode.
 #[derive(Debug)]
 pub(crate) struct SharedPipe {
@@ -44,7 +46,7 @@ impl SharedPipe {
         let mut asked = [PollFd::new(&self.pipe, PollFlags::OUT)];
         poll(&mut asked, Some(&Timespec::default()))?;
         // An error, such as that of a pipe without a reader, is returned by the write.
-        if !asked[0].revents().intersects(PollFlags::OUT | PollFlags::ERR | PollFlags::HUP) {
+        if !asked[0].revents().intersects(PollFlags::OUT | PollFlags::ERR) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         self.pipe.write(&bytes[..bytes.len().min(libc::PIPE_BUF)])
@@ -70,7 +72,7 @@ pub(super) enum Reopened {
 /// # Errors
 /// There is no way: it is a terminal that cannot be opened again.
 pub(super) fn reopen(stdout: File) -> io::Result<Reopened> {
-    let denied = match open_nonblocking(Path::new("/proc/self/fd/1")) {
+    let denied = match open_nonblocking(&link_of(&stdout)) {
         Ok(file) => return Ok(Reopened::File(file)),
         Err(error) => error,
     };
@@ -114,7 +116,8 @@ mod tests {
         for is_flag_unknown in [false, true] {
             let (mut reader, writer) = io::pipe().unwrap();
             let mut pipe = SharedPipe { pipe: File::from(OwnedFd::from(writer)), is_flag_unknown };
-            let mut written = Vec::new();
+            let mut written = vec![7; if is_flag_unknown { libc::PIPE_BUF } else { 10_000 }];
+            assert_eq!(pipe.write(&[7; 10_000]).unwrap(), written.len());
             let message = |round: usize| vec![u8::try_from(round % 251).unwrap(); 1000 + round * 700];
             for round in 0..200 {
                 let message = message(round);
@@ -132,5 +135,22 @@ mod tests {
             drop(reader);
             assert_eq!(pipe.write(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         }
+    }
+
+    #[test]
+    fn a_full_pipe_without_a_reader_is_broken_and_not_full() {
+        for is_flag_unknown in [false, true] {
+            let (reader, writer) = io::pipe().unwrap();
+            let mut pipe = SharedPipe { pipe: File::from(OwnedFd::from(writer)), is_flag_unknown };
+            while pipe.write(&[7; 4096]).is_ok() {}
+            drop(reader);
+            assert_eq!(pipe.write(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_opened_again_and_is_no_terminal_is_used_as_it_is() {
+        let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(matches!(reopen(File::from(OwnedFd::from(socket))), Ok(Reopened::File(_))));
     }
 }

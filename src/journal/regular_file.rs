@@ -114,10 +114,69 @@ impl Sink for RegularFile {
     }
 
     fn remove_torn_line(&mut self, torn_bytes: usize) {
-        let is_unchanged = self.file.metadata().is_ok_and(|metadata| metadata.len() == self.bytes);
-        if is_unchanged && torn_bytes > 0 {
+        if self.file.metadata().is_ok_and(|metadata| metadata.len() == self.bytes) {
             // If it fails, the next start does it.
             let _ = self.file.set_len(self.bytes - torn_bytes as u64);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+
+    #[test]
+    fn a_renamed_file_is_written_to_until_it_is_reopened() {
+        let directory = tempfile::tempdir().unwrap();
+        let [path, renamed] = ["journal", "journal.1"].map(|name| directory.path().join(name));
+        let mut journal = RegularFile::open(path.clone(), Ack::Written).unwrap();
+        assert!(journal.is_in_place());
+        fs::rename(&path, &renamed).unwrap();
+        assert!(!journal.is_in_place());
+        journal.write(b"old\n").unwrap();
+        journal.reopen().unwrap();
+        assert!(journal.is_in_place());
+        journal.write(b"new\n").unwrap();
+        assert_eq!([&renamed, &path].map(|path| fs::read_to_string(path).unwrap()), ["old\n", "new\n"]);
+    }
+
+    #[test]
+    fn a_torn_line_is_removed_unless_another_program_has_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        for (other, after) in [("", "old\nwhole\n"), ("x", "old\nwhole\n[1.x")] {
+            fs::write(&path, "old\n").unwrap();
+            let mut journal = RegularFile::open(path.clone(), Ack::Written).unwrap();
+            for part in [&b"whole\n"[..], b"[1."] {
+                assert_eq!(journal.write(part).unwrap(), part.len());
+            }
+            File::options().append(true).open(&path).unwrap().write_all(other.as_bytes()).unwrap();
+            journal.remove_torn_line(3);
+            assert_eq!(fs::read_to_string(&path).unwrap(), after);
+        }
+    }
+
+    #[test]
+    fn standard_output_has_no_path_and_stays_in_place() {
+        let mut journal = RegularFile::stdout(tempfile::tempfile().unwrap(), Ack::Written).unwrap();
+        assert!(journal.is_in_place());
+        journal.reopen().unwrap();
+        #[cfg(feature = "signals")]
+        {
+            assert!(!journal.has_path());
+            let path = tempfile::NamedTempFile::new().unwrap().into_temp_path().to_path_buf();
+            assert!(RegularFile::open(path, Ack::Written).unwrap().has_path());
+        }
+    }
+
+    #[test]
+    fn a_failed_sync_is_an_error() {
+        let (_reader, writer) = io::pipe().unwrap();
+        let file = File::from(OwnedFd::from(writer));
+        let mut journal = RegularFile::new(file, None, None, Ack::Synced).unwrap();
+        assert_eq!(journal.sync().unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }

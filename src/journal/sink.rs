@@ -65,6 +65,8 @@ fn is_stored(file: &File) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use std::io::ErrorKind;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
 
     use super::*;
 
@@ -74,7 +76,19 @@ mod tests {
         assert_eq!(null.sync_data().unwrap_err().kind(), ErrorKind::InvalidInput);
         Sink::sync(&mut null).unwrap();
         let (_reader, writer) = io::pipe().unwrap();
-        Sink::sync(&mut File::from(std::os::fd::OwnedFd::from(writer))).unwrap();
+        Sink::sync(&mut File::from(OwnedFd::from(writer))).unwrap();
+        let (socket, _peer) = UnixStream::pair().unwrap();
+        Sink::sync(&mut File::from(OwnedFd::from(socket))).unwrap();
+    }
+
+    #[test]
+    fn what_is_written_to_a_pipe_is_read_from_it() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut sink = File::from(OwnedFd::from(writer));
+        assert_eq!(Sink::write(&mut sink, b"line").unwrap(), 4);
+        assert!(sink.is_in_place());
+        drop(sink);
+        assert_eq!(io::read_to_string(&mut reader).unwrap(), "line");
     }
 
     #[test]
@@ -86,5 +100,15 @@ mod tests {
             is_stored(&tempfile::tempfile().unwrap()).unwrap(),
             "a regular file is synced, or has failed"
         );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn another_error_of_sync_is_returned() {
+        use std::os::unix::fs::OpenOptionsExt;
+
+        // The kernel syncs no file that is open as a path only.
+        let mut sink = File::options().read(true).custom_flags(libc::O_PATH).open("/dev/null").unwrap();
+        assert_eq!(sink.sync().unwrap_err().raw_os_error(), Some(libc::EBADF));
     }
 }

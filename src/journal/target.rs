@@ -14,7 +14,6 @@ use std::path::PathBuf;
 use socket2::SockRef;
 
 use crate::journal::ack::Ack;
-use crate::journal::file::open_file;
 use crate::journal::pipe::{self, Reopened, SharedPipe, open_nonblocking};
 use crate::journal::regular_file::RegularFile;
 use crate::journal::sink::Sink;
@@ -87,14 +86,16 @@ impl JournalSink {
 pub(crate) fn open(target: &JournalTarget, ack: Ack) -> io::Result<Option<JournalSink>> {
     match target {
         JournalTarget::None => Ok(None),
-        JournalTarget::Stdout => open_stdout(ack).map(Some),
+        JournalTarget::Stdout => {
+            let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+            adopt(stdout, ack).map(Some)
+        }
         JournalTarget::File(path) => {
             let kind = fs::metadata(path).map(|metadata| metadata.file_type());
             let sink = match kind {
                 Ok(kind) if kind.is_fifo() || kind.is_char_device() => {
                     JournalSink::File(open_nonblocking(path)?)
                 }
-                Ok(kind) if !kind.is_file() => JournalSink::File(open_file(path, ack)?),
                 Ok(_) | Err(_) => JournalSink::Regular(RegularFile::open(path.clone(), ack)?),
             };
             Ok(Some(sink))
@@ -102,8 +103,8 @@ pub(crate) fn open(target: &JournalTarget, ack: Ack) -> io::Result<Option<Journa
     }
 }
 
-fn open_stdout(ack: Ack) -> io::Result<JournalSink> {
-    let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+/// The journal that is written to `stdout`, which the process has been given open.
+fn adopt(stdout: File, ack: Ack) -> io::Result<JournalSink> {
     let kind = stdout.metadata()?.file_type();
     if kind.is_socket() {
         return Ok(JournalSink::Socket(stdout));
@@ -181,5 +182,112 @@ impl AsFd for JournalSink {
             Self::File(file) | Self::Socket(file) => file.as_fd(),
             Self::Pipe(pipe) => pipe.as_fd(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::path::Path;
+
+    use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, mknodat};
+
+    use super::*;
+
+    fn opened(path: &Path) -> JournalSink {
+        open(&JournalTarget::File(path.into()), Ack::Written).unwrap().unwrap()
+    }
+
+    fn file_of(fd: impl Into<OwnedFd>) -> File {
+        File::from(fd.into())
+    }
+
+    fn is_nonblocking(sink: &JournalSink) -> bool {
+        fcntl_getfl(sink).unwrap().contains(OFlags::NONBLOCK)
+    }
+
+    #[test]
+    fn a_target_is_shown_as_what_it_is() {
+        for (text, shown) in [("-", "standard output"), ("none", "none"), ("a/b", "a/b")] {
+            assert_eq!(JournalTarget::from(text).to_string(), shown);
+        }
+        assert!(open(&JournalTarget::None, Ack::Written).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_path_is_opened_as_what_it_names_and_never_makes_the_writer_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("journal");
+        for _ in 0..2 {
+            let sink = opened(&file);
+            assert!(matches!(sink, JournalSink::Regular(_)) && sink.survives());
+            #[cfg(feature = "signals")]
+            assert!(sink.is_reopened());
+        }
+        let device = opened(Path::new("/dev/null"));
+        assert!(matches!(device, JournalSink::File(_)) && is_nonblocking(&device) && !device.survives());
+        #[cfg(feature = "signals")]
+        assert!(!device.is_reopened());
+        let fifo = directory.path().join("fifo");
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let target = JournalTarget::File(fifo.clone());
+        let error = open(&target, Ack::Written).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENXIO), "it has no reader");
+        let _reader = File::options().read(true).write(true).open(&fifo).unwrap();
+        assert!(is_nonblocking(&opened(&fifo)));
+    }
+
+    #[test]
+    fn standard_output_of_each_kind_never_makes_the_writer_wait() {
+        let (_reader, writer) = io::pipe().unwrap();
+        let pipe = adopt(file_of(writer), Ack::Written).unwrap();
+        assert!(matches!(pipe, JournalSink::File(_)) && is_nonblocking(&pipe));
+        let device = adopt(File::options().write(true).open("/dev/null").unwrap(), Ack::Written).unwrap();
+        assert!(matches!(device, JournalSink::File(_)) && is_nonblocking(&device));
+        let file = adopt(tempfile::tempfile().unwrap(), Ack::Written).unwrap();
+        assert!(matches!(file, JournalSink::Regular(_)));
+
+        let (mut peer, socket) = UnixStream::pair().unwrap();
+        let mut socket = adopt(file_of(socket), Ack::Written).unwrap();
+        assert!(matches!(socket, JournalSink::Socket(_)));
+        let mut written = 0;
+        let error = loop {
+            match socket.write(b"line\n") {
+                Ok(bytes) => written += bytes,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        peer.read_exact(&mut vec![0; written]).unwrap();
+    }
+
+    #[test]
+    fn only_the_null_device_is_the_null_device() {
+        for (path, is_null) in [("/dev/null", true), ("/dev/zero", false), ("/", false)] {
+            assert_eq!(is_null_device(&File::open(path).unwrap()), is_null, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_regular_file_is_asked_for_its_place_reopened_and_rid_of_a_torn_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let [path, renamed] = ["journal", "journal.1"].map(|name| directory.path().join(name));
+        let mut sink = opened(&path);
+        assert!(sink.is_in_place());
+        fs::rename(&path, renamed).unwrap();
+        assert!(!sink.is_in_place());
+        sink.reopen().unwrap();
+        assert!(sink.is_in_place());
+        sink.write(b"whole\n[1.").unwrap();
+        sink.remove_torn_line(3);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "whole\n");
+    }
+
+    #[test]
+    fn a_failed_sync_is_an_error() {
+        let device = RegularFile::open("/dev/null".into(), Ack::Synced).unwrap();
+        assert_eq!(JournalSink::Regular(device).sync().unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }
