@@ -85,21 +85,19 @@ impl ConnBuffers {
 
     /// Appends `answer` to what is unsent.
     pub(super) fn push_unsent(&mut self, answer: &[u8]) {
-        // Sent bytes are dropped before the buffer would grow, so that its size stays in proportion to what
-        // is unsent.
-        if self.sent > 0 && self.unsent.len() + answer.len() > self.unsent.capacity() {
-            self.unsent.drop_front(self.sent);
+        // Sent bytes are dropped where the buffer grows, so that its size stays in proportion to what is unsent.
+        if self.unsent.len() + answer.len() > self.unsent.capacity() {
+            let spare = answer.len() + self.unsent().len() / 2;
+            self.unsent.drop_front(self.sent, spare);
             self.sent = 0;
         }
-        self.unsent.reserve(answer.len(), self.unsent.len() / 2);
         self.unsent.extend_from_slice(answer);
-        self.check();
     }
 
     /// `bytes` more are sent.
     pub(super) fn advance(&mut self, bytes: usize) {
         self.sent += bytes;
-        self.check();
+        assert!(self.sent <= self.unsent.len(), "more was sent than there was");
         if self.sent == self.unsent.len() {
             self.unsent = StoredBytes::new();
             self.sent = 0;
@@ -120,10 +118,6 @@ impl ConnBuffers {
     /// Whether there is nothing left to keep.
     pub(super) fn is_empty(&self) -> bool {
         self.unread.is_empty() && self.unsent().is_empty() && self.discarded_bytes == 0
-    }
-
-    fn check(&self) {
-        assert!(self.sent <= self.unsent.len(), "more was sent than there was");
     }
 }
 
@@ -160,5 +154,47 @@ mod tests {
             buffers.advance(buffers.unsent().len().saturating_sub(500));
         }
         assert!(buffers.unsent.capacity() < 5000, "{}", buffers.unsent.capacity());
+    }
+
+    #[test]
+    fn a_buffer_that_grows_drops_what_is_sent_and_has_space_for_half_as_much_again() {
+        let mut buffers = ConnBuffers::new(0);
+        let mut push = |sent: usize, bytes: usize| {
+            buffers.advance(sent);
+            buffers.push_unsent(&vec![0; bytes]);
+            (buffers.sent, buffers.unsent.capacity())
+        };
+        assert_eq!(push(0, 4000), (0, 4096));
+        assert_eq!(push(100, 96), (100, 4096), "there is space for them");
+        assert_eq!(push(0, 96), (0, 8192), "3996 and 96 are left, and 1998 may follow");
+        assert_eq!(push(0, 4100), (0, 8192), "it is full");
+        assert_eq!(push(0, 4000), (0, 16_384), "12,192 are left, and 4096 may follow");
+        assert_eq!(push(8096, 4192), (8096, 16_384), "it is full");
+        assert_eq!(push(96, 4000), (0, 16_384), "8192 of 16,384 were sent");
+    }
+
+    #[test]
+    fn a_frame_has_space_for_as_much_again_where_there_is_room() {
+        for (room, capacity) in [(usize::MAX, 16_384), (0, 12_288), (800, 12_288), (32_000, 16_384)] {
+            let mut buffers = ConnBuffers::new(0);
+            buffers.unread().extend_from_slice(&[b'1'; 5000]);
+            buffers.reserve_unread(4000, room);
+            assert_eq!(buffers.unread.capacity(), capacity, "{room}");
+        }
+    }
+
+    #[test]
+    fn a_buffer_is_empty_without_unread_unsent_and_discarded_bytes() {
+        let mut buffers = ConnBuffers::new(0);
+        assert!(buffers.is_empty());
+        buffers.push_unsent(b"answer");
+        assert!(!buffers.is_empty() && !buffers.is_in_frame());
+        buffers.advance(6);
+        assert!(buffers.is_empty());
+        buffers.unread().extend_from_slice(b"1");
+        assert!(!buffers.is_empty() && buffers.is_in_frame());
+        *buffers.unread() = StoredBytes::new();
+        assert_eq!([5, 7].map(|bytes| buffers.add_discarded(bytes)), [5, 12]);
+        assert!(!buffers.is_empty());
     }
 }

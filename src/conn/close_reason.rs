@@ -110,3 +110,30 @@ impl fmt::Display for CloseReason {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn those_that(has: impl Fn(CloseReason) -> bool) -> Vec<CloseReason> {
+        CloseReason::ALL.into_iter().filter(|reason| has(*reason)).collect()
+    }
+
+    #[test]
+    fn limits_and_failures_are_logged_and_what_peers_do_every_day_is_not() {
+        use CloseReason::{Failed, FrameTimeout, Full, OutOfMemory, SourceFull, Unregistered, WriteTimeout};
+        assert_eq!(
+            those_that(CloseReason::is_logged),
+            [Full, SourceFull, FrameTimeout, WriteTimeout, OutOfMemory, Failed, Unregistered]
+        );
+        assert_eq!(those_that(CloseReason::is_refusal), [Full, SourceFull]);
+    }
+
+    #[test]
+    fn every_reason_has_words_of_its_own() {
+        let texts: BTreeSet<String> = CloseReason::ALL.iter().map(ToString::to_string).collect();
+        assert_eq!(texts.len(), CloseReason::ALL.len());
+    }
+}

@@ -32,3 +32,15 @@ impl Counters {
         self.closed[reason as usize]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closed_connections_are_counted_by_their_reason() {
+        let mut counters = Counters::default();
+        counters.closed[CloseReason::Reset as usize] = 7;
+        assert_eq!([CloseReason::Reset, CloseReason::Served].map(|reason| counters.closed(reason)), [7, 0]);
+    }
+}

@@ -284,4 +284,47 @@ mod tests {
         assert_eq!(queue.wait_ms(&mut items, at(u64::from(u32::MAX) + 1)), Some(50));
         assert_eq!(expire(&mut queue, &mut items, at(u64::from(u32::MAX) + 51)), [0]);
     }
+
+    #[test]
+    fn a_moment_is_after_another_for_half_of_all_ticks() {
+        let is_by = |ms: u64| at(7).is_by(at(7 + ms));
+        assert_eq!(
+            [0, 1, (1 << 31) - 1, 1 << 31, (1 << 32) - 1].map(is_by),
+            [true, true, true, false, false]
+        );
+    }
+
+    #[test]
+    fn a_timeout_is_between_a_millisecond_and_24_days() {
+        for (timeout, ms) in [(Duration::ZERO, 1), (Duration::MAX, 2_073_600_000)] {
+            let mut queue = DeadlineQueue::absolute(Some(timeout), |link: &mut Link| link);
+            let mut items = items(1);
+            queue.arm(&mut items, 0, at(0));
+            assert_eq!(queue.wait_ms(&mut items, at(0)), Some(ms));
+        }
+    }
+
+    #[test]
+    fn an_item_in_a_queue_has_an_age() {
+        let (mut queue, mut items) = (absolute(100), items(1));
+        assert_eq!(items[0].age_ms(at(70)), None);
+        queue.arm(&mut items, 0, at(50));
+        assert_eq!([40, 50, 70].map(|ms| items[0].age_ms(at(ms))), [Some(0), Some(0), Some(20)]);
+        assert_eq!(queue.first(), Some(0));
+        queue.cancel(&mut items, 0);
+        assert_eq!((items[0].age_ms(at(70)), queue.first()), (None, None));
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    fn a_check_returns_the_length_of_the_queue() {
+        let (mut queue, mut items) = (absolute(100), items(3));
+        for key in 0..3 {
+            assert_eq!(queue.check(&mut items), key as usize);
+            queue.arm(&mut items, key, at(key.into()));
+        }
+        assert_eq!(queue.check(&mut items), 3);
+        assert!(queue.is_on());
+        assert!(!DeadlineQueue::absolute(None, |link: &mut Link| link).is_on());
+    }
 }

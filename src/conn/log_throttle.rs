@@ -16,9 +16,9 @@ pub(crate) enum LogKind {
 }
 
 impl LogKind {
-    const COUNT: usize = CloseReason::ALL.len() + 4;
+    const COUNT: usize = Self::ReceivePaused.index() + 1;
 
-    fn index(self) -> usize {
+    const fn index(self) -> usize {
         match self {
             Self::Closed(reason) => reason as usize,
             Self::AcceptPaused => CloseReason::ALL.len(),
@@ -97,6 +97,17 @@ mod tests {
     fn every_reason_has_its_index() {
         for (index, reason) in CloseReason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, index);
+        }
+    }
+
+    #[test]
+    fn no_kind_suppresses_another() {
+        let mut throttle = LogThrottle::new();
+        let others =
+            [LogKind::AcceptPaused, LogKind::ReceivePaused, LogKind::DatagramUnsent, LogKind::RepliesLimited];
+        for kind in CloseReason::ALL.map(LogKind::Closed).into_iter().chain(others) {
+            assert_eq!(throttle.admit(kind, Tick::default()), Some(Suppressed(0)), "{kind:?}");
+            assert_eq!(throttle.admit(kind, Tick::default()), None, "{kind:?}");
         }
     }
 }

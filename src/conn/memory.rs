@@ -96,4 +96,15 @@ mod tests {
         }
         assert_eq!(budget_bytes_min(usize::MAX), usize::MAX);
     }
+
+    #[test]
+    fn the_parts_of_a_budget_are_in_proportion_to_it() {
+        let budget = MemoryBudget::new(8000);
+        assert_eq!((budget.bytes_max(), budget.high_mark()), (8000, 7000));
+        assert_eq!([0, 6999, 7000, 9000].map(|used| budget.room(used)), [7000, 1, 0, 0]);
+        assert_eq!(budget.step(), 500);
+        assert_eq!([499, 500, 501].map(|bytes| budget.fit(bytes)), [499, 500, 500]);
+        assert_eq!(MemoryBudget::new(1 << 30).step(), 262_144);
+        assert_eq!(budget_bytes_min(1000), 8000 + 1_048_576);
+    }
 }

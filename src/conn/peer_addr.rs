@@ -86,6 +86,8 @@ mod tests {
             let address: SocketAddr = text.parse().unwrap();
             let key = addrs.intern(address);
             let back = addrs.address(key);
+            #[cfg(debug_assertions)]
+            assert_eq!(key.is_long(), address.is_ipv6() || address.port() == 0);
             assert_eq!((back.ip().to_canonical(), back.port()), (address.ip(), address.port()));
             addrs.release(key);
         }
@@ -97,5 +99,17 @@ mod tests {
         let mut addrs = PeerAddrs::default();
         let key = addrs.intern("[::ffff:10.1.2.3]:80".parse().unwrap());
         assert_eq!(addrs.address(key).to_string(), "10.1.2.3:80");
+    }
+
+    #[test]
+    fn addresses_beyond_65536_are_kept_apart() {
+        let mut addrs = PeerAddrs::default();
+        let address =
+            |n: u32| SocketAddr::new(std::net::Ipv6Addr::from(u128::from(n) + (1 << 64)).into(), 4000);
+        let keys: Vec<PeerKey> = (0..70_000).map(|n| addrs.intern(address(n))).collect();
+        assert_eq!(addrs.long_len(), 70_000);
+        for n in [0, 1, 65_535, 65_536, 69_999] {
+            assert_eq!(addrs.address(keys[n as usize]), address(n));
+        }
     }
 }

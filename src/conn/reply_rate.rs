@@ -152,7 +152,6 @@ mod tests {
         let mut rate = ReplyRate::new(200, HashKey([1, 2]));
         assert_eq!(granted(&mut rate, "192.0.2.1", 1000, 0), 100);
         assert_eq!(granted(&mut rate, "192.0.2.2", 1000, 0), 100);
-        let buckets = rate.buckets.len();
         // Ten seconds, in which 100,000 networks send each second.
         for number in 0..1_000_000_u32 {
             let forged = Ipv4Addr::from_bits(0x0b00_0000 + (number << 8));
@@ -161,8 +160,18 @@ mod tests {
                 assert!(granted(&mut rate, "192.0.2.1", 1000, 10) <= 2, "the flood has refilled its buckets");
             }
         }
-        assert_eq!(rate.buckets.len(), buckets);
+        assert_eq!(rate.buckets.len(), 16_384);
         let served = (0..100).filter(|host| rate.take(Ipv4Addr::new(198, 51, *host, 1).into(), at(10_000)));
         assert_eq!(served.count(), 100, "networks that send little are served");
+    }
+
+    #[test]
+    fn an_address_shares_one_bucket_with_another_but_hardly_ever_both() {
+        let rate = ReplyRate::new(200, HashKey([1, 2]));
+        let pairs = (0..1000_u32).map(|number| rate.pair(number)).collect::<Vec<_>>();
+        for half in 0..2 {
+            let distinct: std::collections::BTreeSet<usize> = pairs.iter().map(|pair| pair[half]).collect();
+            assert!(distinct.len() > 900, "{}", distinct.len());
+        }
     }
 }

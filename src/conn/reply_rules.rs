@@ -91,6 +91,10 @@ impl ReplyRules {
             return DatagramOutcome::Limited;
         }
         let session = self.sessions.find(peer);
+        if self.is_beyond_loopback && session.is_none() && bytes.is_empty() {
+            // The answer would be cut to nothing.
+            return DatagramOutcome::Dropped;
+        }
         let start = answers.len();
         let mut out = Output::new(datagram.peer, answers, journal);
         let before = if session.is_some() { Session::Open } else { Session::None };
@@ -99,12 +103,8 @@ impl ReplyRules {
         let received = DatagramOutcome::Received { journal_lines };
         match (session, after) {
             (None, after) => {
-                let answer_bytes = answers.len() - start;
-                if self.is_beyond_loopback && answer_bytes > 3 * bytes.len() {
+                if self.is_beyond_loopback {
                     answers.truncate(start + 3 * bytes.len());
-                    if bytes.is_empty() {
-                        return DatagramOutcome::Dropped;
-                    }
                 }
                 if after == Session::Open {
                     self.sessions.open(peer, now);

@@ -51,9 +51,9 @@ impl StoredBytes {
         self.len += bytes.len();
     }
 
-    /// Drops the first `bytes` bytes and the memory of the others that is more than they need.
-    pub(crate) fn drop_front(&mut self, bytes: usize) {
-        *self = Self::copied(&self[bytes..], 0);
+    /// Drops the first `bytes` bytes, and the memory of the others that is more than they and `spare` more need.
+    pub(crate) fn drop_front(&mut self, bytes: usize, spare: usize) {
+        *self = Self::copied(&self[bytes..], spare);
     }
 
     /// A copy, with space for `spare` more bytes.
@@ -109,7 +109,7 @@ mod tests {
                 stored.extend_from_slice(bytes);
             }
             assert!(*stored == *all, "{portion}");
-            stored.drop_front(19_990);
+            stored.drop_front(19_990, 0);
             assert_eq!((&*stored, stored.capacity()), (&all[19_990..], 10));
         }
     }
@@ -124,5 +124,19 @@ mod tests {
         assert_eq!((stored.len(), stored.capacity()), (8192, 8192));
         stored.extend_from_slice(&[3]);
         assert_eq!((stored.len(), stored.capacity()), (8193, 12_288));
+    }
+
+    #[test]
+    fn what_fits_is_not_moved() {
+        for bytes in [1024, 8192] {
+            let mut stored = StoredBytes::new();
+            stored.extend_from_slice(&vec![1; bytes - 100]);
+            stored.reserve(100, 0);
+            assert_eq!(stored.capacity(), bytes);
+            stored.reserve(100, 10_000);
+            assert_eq!(stored.capacity(), bytes, "there is space for them");
+            stored.reserve(101, 10_000);
+            assert!(stored.capacity() > bytes + 10_000);
+        }
     }
 }

@@ -145,7 +145,7 @@ impl StreamSession {
             *unread = StoredBytes::new();
         } else if consumed > 0 {
             // Copied, not moved down: a long frame must not leave its memory to the beginning of the next.
-            unread.drop_front(consumed);
+            unread.drop_front(consumed, 0);
         }
         let frame = if unread.is_empty() {
             FrameDeadline::Stop

@@ -113,4 +113,20 @@ mod tests {
             assert_eq!(Source::from(Token::from(source)), source);
         }
     }
+
+    #[cfg(target_pointer_width = "64")]
+    #[test]
+    fn a_token_has_32_bits_of_key_and_16_of_generation() {
+        assert_eq!((GENERATION_MASK, CONNECTIONS_MAX), (u16::MAX, 0xffff_fffe));
+        for (source, token) in [
+            (Source::Conn(ConnId { key: 5, generation: 3 }), 0x0003_0000_0005),
+            (Source::Listener(7), 0x4000_0000_0000_0007),
+            (Source::Socket(7), 0x8000_0000_0000_0007),
+            (Source::Journal, 0xc000_0000_0000_0000),
+            (Source::Stop, 0xc000_0000_0000_0001),
+            (Source::Timer, 0xc000_0000_0000_0002),
+        ] {
+            assert_eq!(Token::from(source), Token(token));
+        }
+    }
 }

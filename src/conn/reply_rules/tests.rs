@@ -188,7 +188,7 @@ fn beyond_loopback_no_answer_goes_to_a_port_below_1024_or_to_what_is_no_single_h
         for peer in silent {
             assert_eq!(Server::at(own).ask("hello", peer), None, "{own} answers {peer}");
         }
-        for peer in [PEER, "198.51.100.7:1024", "192.0.2.1:8092", "[2001:db8::7]:4000"] {
+        for peer in [PEER, "198.51.100.7:1024", "198.51.100.7:8091", "192.0.2.1:8092", "[2001:db8::7]:4000"] {
             assert!(Server::at(own).ask("hello", peer).is_some(), "{own} does not answer {peer}");
         }
     }

@@ -66,6 +66,18 @@ fn a_frame_that_begins_behind_a_complete_one_has_a_deadline_of_its_own() {
 }
 
 #[test]
+fn the_space_that_a_frame_has_reserved_stays_until_the_frame_is_complete() {
+    let wire = wire(&["one", "two"]);
+    let mut driven = Driven::new();
+    let _ = driven.receive(&wire[..10]);
+    driven.unread.reserve(5000, 0);
+    let _ = driven.receive(&wire[10..20]);
+    assert_eq!(driven.unread.capacity(), 8192);
+    let _ = driven.receive(&wire[20..70]);
+    assert_eq!((driven.unread.len(), driven.unread.capacity()), (3, 3));
+}
+
+#[test]
 fn a_peer_that_ends_inside_a_frame_is_truncated_and_not_answered() {
     let mut driven = Driven::new();
     let _ = driven.receive(b"12");
@@ -80,6 +92,7 @@ fn a_peer_that_ends_inside_a_frame_is_truncated_and_not_answered() {
 fn a_peer_that_ends_between_frames_is_closed_once_everything_is_sent() {
     let mut driven = Driven::new();
     assert_eq!(driven.receive(&wire(&["one"])).journal_lines, 1);
+    assert!(!driven.session.is_ending());
     let _ = driven.peer_ended();
     assert!(driven.session.is_ending());
     assert_eq!(driven.session.flushed(), Effect::Close);

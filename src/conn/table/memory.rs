@@ -214,4 +214,22 @@ mod tests {
         (0..1000).for_each(|key| table.remove(key));
         assert_eq!(table.buffers.capacity(), 0);
     }
+
+    #[test]
+    fn of_two_peers_that_read_nothing_the_one_that_has_done_so_for_longer_is_worse() {
+        let mut table = table(&[0, 0]);
+        for (key, ms) in [(0, 9000), (1, 0)] {
+            table.push_unsent(key, &[0; 10_000]);
+            table.renew_write(key, false, at(ms));
+        }
+        assert_eq!(table.worst_holders(1, 10, None, at(10_000)), [1]);
+    }
+
+    #[test]
+    fn of_a_frame_on_its_way_16_kib_count() {
+        let mut table = table(&[2000, 1_000_000]);
+        table.start_frame(0, at(500));
+        table.start_frame(1, at(2000));
+        assert_eq!(table.worst_holders(1, 10, None, at(6000)), [1]);
+    }
 }
