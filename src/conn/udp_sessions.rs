@@ -311,4 +311,14 @@ mod tests {
         sessions.on_request(key, at(200_000));
         assert_eq!(errors(&mut sessions, 1, 200_000), 1);
     }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    #[should_panic(expected = "established")]
+    fn a_wrong_count_of_established_sessions_is_found() {
+        let mut sessions = sessions(9);
+        ask(&mut sessions, peer(1), at(0));
+        sessions.established += 1;
+        sessions.check();
+    }
 }

@@ -232,4 +232,39 @@ mod tests {
         table.start_frame(1, at(2000));
         assert_eq!(table.worst_holders(1, 10, None, at(6000)), [1]);
     }
+
+    #[test]
+    fn of_equal_holders_no_more_are_named_than_are_asked_for() {
+        let table = table(&[10_000; 5]);
+        let one = table.held_bytes(table.conn(0));
+        assert_eq!(table.worst_holders(2 * one, 10, None, at(10)), [0, 1]);
+        assert_eq!(table.worst_holders(2 * one + 1, 10, None, at(10)), [0, 1, 2]);
+        assert_eq!(table.worst_holders(usize::MAX, 2, None, at(10)), [0, 1]);
+    }
+
+    #[test]
+    fn a_frame_is_on_its_way_for_less_than_five_seconds() {
+        let mut table = table(&[100_000, 1_000_000]);
+        table.start_frame(1, at(1000));
+        assert_eq!(table.worst_holders(1, 10, None, at(5999)), [0]);
+        assert_eq!(table.worst_holders(1, 10, None, at(6000)), [1]);
+    }
+
+    #[test]
+    fn unsent_bytes_are_not_counted_as_those_of_a_frame_too() {
+        let mut table = table(&[4096, 0]);
+        table.push_unsent(1, &[0; 8192]);
+        table.renew_write(1, false, at(6000));
+        assert_eq!(table.worst_holders(1, 10, None, at(6000)), [0]);
+    }
+
+    #[test]
+    fn space_that_is_reserved_for_a_frame_is_counted() {
+        let mut table = table(&[2000]);
+        let before = table.stored_bytes();
+        table.reserve_unread(0, 5000, usize::MAX);
+        table.recount_unread(0);
+        assert_eq!(table.stored_bytes(), before - 4096 + 12_288);
+        table.check();
+    }
 }
