@@ -318,7 +318,7 @@ mod tests {
     fn a_wrong_count_of_established_sessions_is_found() {
         let mut sessions = sessions(9);
         ask(&mut sessions, peer(1), at(0));
-        sessions.established += 1;
+        assert!(sessions.established.add(peer(2).ip()));
         sessions.check();
     }
 }

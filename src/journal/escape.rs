@@ -105,12 +105,6 @@ fn misleads(character: char) -> bool {
 mod tests {
     use super::*;
 
-    fn escaped(bytes: &[u8]) -> String {
-        let mut line = Vec::new();
-        escape(bytes, &mut line);
-        String::from_utf8(line).unwrap()
-    }
-
     #[test]
     fn printable_text_stands_as_it_is() {
         assert_eq!(escaped(b"hello ~ world"), "hello ~ world");

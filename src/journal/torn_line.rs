@@ -127,6 +127,7 @@ mod tests {
             ("one\ntwo\n".into(), "one\ntwo\n".into()),
             ("one\n[127.0.".into(), "one\n".into()),
             ("[".into(), String::new()),
+            ("[[::1]".into(), String::new()),
             ("[127.0.0.1:80]".into(), String::new()),
             ("[[::1]:80] to".into(), String::new()),
             (format!("{long}[10.0.0.1:80] {}", "ä".repeat(9000)), long.clone()),
