@@ -31,8 +31,9 @@ use socket2::{Domain, Socket, Type};
 
 use common::{End, MODELS, Peer, Server, acknowledgement, frame};
 use sim::SimNet;
-use sim::faults::{Faults, Random};
+use sim::faults::Faults;
 use sim::peer::Peer as SimPeer;
+use sim::random::Random;
 
 /// Scripts without `LOOPLINE_SCRIPTS`.
 const SCRIPTS: u64 = 500;
@@ -96,7 +97,7 @@ impl fmt::Display for Observed {
 fn scripts_have_the_same_result_in_the_simulated_network_and_on_loopback_with_both_models() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let seed = number("LOOPLINE_SEED").unwrap_or(1);
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let scripts: Vec<Script> =
         (0..number("LOOPLINE_SCRIPTS").unwrap_or(SCRIPTS)).map(|_| Script::draw(&mut random)).collect();
 
@@ -241,7 +242,7 @@ impl Simulation {
         let linger_timeout = Duration::from_secs(3600);
         let limits = Limits { frame_timeout: None, write_timeout: None, linger_timeout, ..Limits::default() };
         let faults = Faults::draw(random);
-        let mut net = SimNet::new(random.next(), &limits, faults, Ack::Written);
+        let mut net = SimNet::new(random.fork(0), &limits, faults, Ack::Written);
         net.clock_stands = true;
         let journal = Journal::to(Box::new(net.sink()), Ack::Written);
         let mut server = EventLoop::new(net, limits);

@@ -9,8 +9,9 @@ use loopline::net::{Datagram, Token};
 
 use super::disk::Disk;
 use super::echo::EchoPeers;
-use super::faults::{Faults, Random};
+use super::faults::Faults;
 use super::month::MonthPeers;
+use super::random::Random;
 
 /// A datagram on its way to the server.
 struct Request {

@@ -4,7 +4,7 @@
 
 use loopline::net::Event;
 
-use super::faults::Random;
+use super::random::Random;
 use super::wire::Wire;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use loopline::limits::Limits;
 
 use super::bounds::Bounds;
 use super::datagrams::is_datagram_peer;
-use super::faults::{Faults, Random};
+use super::faults::Faults;
+use super::random::Random;
 use super::trace::Trace;
 
 /// What is written, and what of it is recorded: with [`Ack::Synced`] only what was synced is.

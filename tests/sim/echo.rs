@@ -8,7 +8,7 @@ use loopline::net::Datagram;
 use loopline::service::{DatagramService, Output, Session};
 
 use super::disk::Disk;
-use super::faults::Random;
+use super::random::Random;
 
 pub struct Echo;
 

@@ -1,34 +1,8 @@
-//! The seeded generator, and which faults a run has.
+//! Which faults a run has.
 
 use std::collections::BTreeSet;
 
-/// `SplitMix64` (Steele, Lea, Flood 2014).
-#[derive(Clone)]
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number from 0 to `end`, without `end`.
-    pub fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end.max(1) as u64).unwrap()
-    }
-
-    pub fn one_in(&mut self, times: usize) -> bool {
-        self.below(times) == 0
-    }
-
-    /// Whether a fault occurs that does so once in `times` calls, or never for 0.
-    pub fn fails(&mut self, times: usize) -> bool {
-        times > 0 && self.one_in(times)
-    }
-}
+use super::random::Random;
 
 /// How often each fault occurs: once in this many calls on average; 0 is never.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

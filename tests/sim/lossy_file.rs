@@ -12,7 +12,7 @@ use std::io::{self, ErrorKind};
 
 use loopline::journal::JournalFile;
 
-use super::faults::Random;
+use super::random::Random;
 
 pub struct LossyFile {
     block_bytes: usize,
@@ -33,7 +33,7 @@ impl LossyFile {
             versions: vec![Vec::new()],
             has_entry: false,
             calls_left: usize::MAX,
-            random: Random(random.next()),
+            random: random.fork(0),
         }
     }
 

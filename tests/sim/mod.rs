@@ -1,5 +1,5 @@
 //! A simulated network: connections that are queues, a poller that reports as little as a real one may, a
-//! clock that moves when nothing else does, a journal, and peers that follow scripts. One seed draws all.
+//! clock that moves when nothing else does, a journal, and peers that follow scripts. One seed, or a file of bytes, draws all.
 //!
 //! What a real network guarantees is kept: no edge is lost, and a short read without a further edge has
 //! drained the socket. All else fails as often as `faults.rs` draws: reads and writes are short or
@@ -19,6 +19,7 @@ pub mod month;
 mod months;
 pub mod peer;
 pub mod plan;
+pub mod random;
 pub mod run;
 pub mod scene;
 pub mod trace;
@@ -40,8 +41,9 @@ use datagrams::SimSocket;
 use descriptors::Descriptors;
 use dialect::Dialect;
 use disk::{Disk, SimSink};
-use faults::{Faults, Random};
+use faults::Faults;
 use peer::Peer;
+use random::Random;
 use trace::Trace;
 use wire::Wire;
 
@@ -102,9 +104,9 @@ pub struct SimNet {
 }
 
 impl SimNet {
-    pub fn new(seed: u64, limits: &Limits, faults: Faults, ack: Ack) -> Self {
-        let mut random = Random(seed);
-        let disk = Disk::new(ack, limits, &faults, Random(random.next()));
+    pub fn new(mut random: Random, limits: &Limits, faults: Faults, ack: Ack) -> Self {
+        let journal_bytes = random.script_bytes() / 6;
+        let disk = Disk::new(ack, limits, &faults, random.fork(journal_bytes));
         Self {
             batches: random.one_in(2),
             dialect: Dialect::draw(&mut random),
@@ -156,7 +158,7 @@ impl SimNet {
         let listener = self.random.below(self.listeners.len());
         // From less than a header to more than all that is ever sent.
         let capacity = 20 + self.random.below([50, 500, 5000][self.random.clone().below(3)]);
-        let mut random = Random(self.random.next());
+        let mut random = self.random.fork(0);
         let unread_bytes_max = capacity + self.limits.unsent_bytes_max;
         let peer = Peer::of_service(self.wires.len(), listener, unread_bytes_max, &mut random);
         self.connect(peer, listener, capacity);
@@ -255,7 +257,7 @@ impl SimNet {
         let mut disk = self.disk.lock().unwrap();
         if disk.is_blocked {
             let longest_ms = if random.one_in(20) { 5000 } else { 50 };
-            let drawn_ms = self.now_ms + random.next() % longest_ms;
+            let drawn_ms = self.now_ms + random.below_u64(longest_ms);
             if *disk.blocked_until_ms.get_or_insert(drawn_ms) <= self.now_ms {
                 disk.is_blocked = false;
                 events.push(Event { token: Token::JOURNAL, readable: false, writable: true, ended: false });
@@ -309,7 +311,7 @@ impl Poller for SimNet {
             || self.move_peers(true)
         {
             // A turn takes time too.
-            self.now_ms += if self.clock_stands { 0 } else { self.random.next() % 2 };
+            self.now_ms += if self.clock_stands { 0 } else { self.random.below_u64(2) };
             return Ok(());
         }
         if self.clock_stands {

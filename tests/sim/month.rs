@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use loopline::service::month::INTRODUCTION;
 
 use super::datagrams::datagram_peer;
-use super::faults::Random;
 use super::months::MONTHS;
+use super::random::Random;
 
 #[derive(Default)]
 pub struct MonthPeers {

@@ -9,7 +9,7 @@ use loopline::service::message::{ACKNOWLEDGEMENT, DISCONNECT};
 use loopline::service::reply::REPLY;
 
 use super::SimNet;
-use super::faults::Random;
+use super::random::Random;
 use super::wire::Wire;
 
 /// The next action of a peer.
@@ -108,7 +108,7 @@ impl Peer {
                 frame::append("drop by drop", &mut bytes);
                 peer.expect_answer("drop by drop");
                 for byte in bytes {
-                    peer.script.extend([Step::Send(vec![byte]), Step::Pause(random.next() % 100)]);
+                    peer.script.extend([Step::Send(vec![byte]), Step::Pause(random.below_u64(100))]);
                 }
             }
             3 => {
@@ -256,7 +256,7 @@ impl Peer {
                 self.script.push_back(Step::AwaitBytes(self.expected.len()));
             }
             if random.one_in(5) {
-                self.script.push_back(Step::Pause(random.next() % 900));
+                self.script.push_back(Step::Pause(random.below_u64(900)));
             }
         }
         self.script.push_back(Step::Read);

@@ -1,13 +1,46 @@
-//! What is left of a seed's run: all of it, or fewer peers and faults, so that a failure is easier to follow.
+//! What is left of a run: all of it, or fewer peers and faults, so that a failure is easier to follow.
 
 use std::collections::BTreeSet;
 use std::env;
 use std::fmt;
+use std::path::PathBuf;
 
-/// A run: the seed that draws it, without the peers and faults that it does not need.
+use super::random::Random;
+
+/// What draws a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    Seed(u64),
+    /// The bytes of a file, as a fuzzer finds them.
+    Script {
+        file: PathBuf,
+        bytes: Vec<u8>,
+    },
+}
+
+impl Source {
+    pub fn random(&self) -> Random {
+        match self {
+            Self::Seed(seed) => Random::new(*seed),
+            Self::Script { bytes, .. } => Random::of_script(bytes),
+        }
+    }
+}
+
+/// The variable of the environment, and its value.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seed(seed) => write!(f, "LOOPLINE_SEED={seed}"),
+            Self::Script { file, .. } => write!(f, "LOOPLINE_SCRIPT={}", file.display()),
+        }
+    }
+}
+
+/// A run: what draws it, without the peers and faults that it does not need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    pub seed: u64,
+    pub source: Source,
     /// The peers that come, by number.
     pub peers: BTreeSet<usize>,
     /// The faults that occur, by name.
@@ -66,7 +99,7 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let peers: Vec<String> = self.peers.iter().map(ToString::to_string).collect();
         let faults: Vec<&str> = self.faults.iter().map(String::as_str).collect();
-        write!(f, "LOOPLINE_SEED={} LOOPLINE_PEERS={} ", self.seed, peers.join(","))?;
+        write!(f, "{} LOOPLINE_PEERS={} ", self.source, peers.join(","))?;
         write!(f, "LOOPLINE_FAULTS={} cargo test --test simulation whole", faults.join(","))
     }
 }

@@ -12,8 +12,9 @@ use super::SimNet;
 use super::datagrams::MONTH_PORT;
 use super::disk::SimSink;
 use super::echo::Echo;
-use super::faults::{Faults, Random};
+use super::faults::Faults;
 use super::peer::{MESSAGE_BYTES_MAX, Peer};
+use super::random::Random;
 use super::wire::Wire;
 
 pub struct Run {
@@ -37,7 +38,9 @@ impl Run {
         ack: Ack,
         sink: impl FnOnce(SimSink) -> Box<dyn Sink>,
     ) -> Self {
-        let net = SimNet::new(random.next(), limits, faults, ack);
+        // Most of what a script has left is about calls.
+        let net_bytes = random.script_bytes() / 4 * 3;
+        let net = SimNet::new(random.fork(net_bytes), limits, faults, ack);
         let journal = Journal::to(sink(net.sink()), ack);
         let mut server = EventLoop::new(net, limits.clone());
         server.set_journal(journal);

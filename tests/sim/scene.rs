@@ -11,8 +11,9 @@ use loopline::service::message::ACKNOWLEDGEMENT;
 
 use super::SimNet;
 use super::datagrams::SimSocket;
-use super::faults::{Faults, Random};
+use super::faults::Faults;
 use super::peer::Peer;
+use super::random::Random;
 use super::run::Run;
 use super::wire::Wire;
 
@@ -29,7 +30,7 @@ impl Scene {
     }
 
     pub fn with_ack(limits: &Limits, ack: Ack) -> Self {
-        let mut run = Run::new(&mut Random(1), limits, Faults::default(), ack);
+        let mut run = Run::new(&mut Random::new(1), limits, Faults::default(), ack);
         run.server.net().clock_stands = true;
         Self { run }
     }

@@ -1,4 +1,4 @@
-//! One whole server under one seed: connections and datagrams of both families, peers of all kinds, timers,
+//! One whole server drawn by one seed or script: connections and datagrams of both families, peers of all kinds, timers,
 //! signals, and a journal that blocks and fails. First with faults, when only what is promised to every peer is
 //! checked; then without, when every peer that does its part must be served.
 
@@ -10,9 +10,10 @@ use loopline::journal::Ack;
 use loopline::limits::Limits;
 
 use super::descriptors::Descriptors;
-use super::faults::{Faults, Random};
+use super::faults::Faults;
 use super::peer::Peer;
-use super::plan::Plan;
+use super::plan::{Plan, Source};
+use super::random::Random;
 use super::run::Run;
 use super::scene::framed;
 
@@ -28,10 +29,10 @@ pub struct Outcome {
     pub trace: u64,
 }
 
-/// The whole run of a seed.
-pub fn plan(seed: u64) -> Plan {
-    let draw = Draw::of(seed);
-    Plan { seed, peers: (0..draw.peers.len()).collect(), faults: draw.faults.names() }
+/// The whole run that `source` draws.
+pub fn plan(source: Source) -> Plan {
+    let draw = Draw::from(source.random());
+    Plan { source, peers: (0..draw.peers.len()).collect(), faults: draw.faults.names() }
 }
 
 /// Runs `plan`, and panics if anything is wrong.
@@ -47,7 +48,7 @@ pub fn run(plan: &Plan) -> Outcome {
         stop_at,
         stops,
         calm_at,
-    } = Draw::of(plan.seed);
+    } = Draw::from(plan.source.random());
     faults.keep_only(&plan.faults);
     let mut run = Run::new(&mut random, &limits, faults, ack);
     run.server.net().descriptors = Descriptors::new(descriptors_max);
@@ -80,7 +81,7 @@ pub fn run(plan: &Plan) -> Outcome {
     Outcome { served, answered, turns: run.turns, trace: run.trace() }
 }
 
-/// All that a seed draws, but for what is drawn with each call.
+/// All that is drawn, but for what is drawn with each call.
 struct Draw {
     random: Random,
     limits: Limits,
@@ -98,8 +99,7 @@ struct Draw {
 }
 
 impl Draw {
-    fn of(seed: u64) -> Self {
-        let mut random = Random(seed);
+    fn from(mut random: Random) -> Self {
         let limits = limits(&mut random);
         let faults = Faults::draw_any(&mut random);
         let calm_at = 50 + random.below(300);
@@ -119,13 +119,13 @@ impl Draw {
     }
 }
 
-/// Each peer has a seed of its own, so that it does the same in a run with fewer peers.
+/// Each peer has a generator of its own, so that it does the same in a run with fewer peers.
 struct PeerDraw {
     comes_at: usize,
     listener: usize,
     capacity: usize,
     is_hostile: bool,
-    seed: u64,
+    random: Random,
 }
 
 impl PeerDraw {
@@ -136,13 +136,13 @@ impl PeerDraw {
             listener: random.below(super::run::LISTENERS),
             capacity: 20 + random.below(wide),
             is_hostile: random.one_in(4),
-            seed: random.next(),
+            random: random.fork(PEER_SCRIPT_BYTES),
         }
     }
 
     fn connect(&self, run: &mut Run) {
         let net = run.server.net();
-        let mut random = Random(self.seed);
+        let mut random = self.random.clone();
         let index = net.peers.len();
         let (peer, listener) = if self.is_hostile {
             (Peer::hostile(index, &mut random), 0)
@@ -154,12 +154,15 @@ impl PeerDraw {
     }
 }
 
+/// What the steps of a peer take of a script at most.
+const PEER_SCRIPT_BYTES: usize = 24;
+
 /// Small, so that nearly every run reaches some of them. The timeouts are short and long next to each other.
 #[allow(clippy::needless_update, reason = "the other limits keep their default")]
 fn limits(random: &mut Random) -> Limits {
     let timeout = |random: &mut Random| {
         Duration::from_millis(
-            [100 + random.next() % 400, 500 + random.next() % 5000, 60_000][random.below(3)],
+            [100 + random.below_u64(400), 500 + random.below_u64(5000), 60_000][random.below(3)],
         )
     };
     let optional = |random: &mut Random| (!random.one_in(4)).then(|| timeout(random));
@@ -185,7 +188,7 @@ fn limits(random: &mut Random) -> Limits {
         idle_timeout: optional(random),
         write_timeout: optional(random),
         drain_timeout: timeout(random),
-        accept_pause: Duration::from_millis(1 + random.next() % 50),
+        accept_pause: Duration::from_millis(1 + random.below_u64(50)),
         ..Limits::default()
     }
 }

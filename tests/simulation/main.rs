@@ -8,6 +8,7 @@
 //! | `LOOPLINE_SEEDS=N` | runs N seeds |
 //! | `LOOPLINE_STEPS=N` | runs seeds until their servers have turned N times |
 //! | `LOOPLINE_NO_SHRINK=1` | does not look for the fewest peers and faults when a seed fails |
+//! | `LOOPLINE_SCRIPT=FILE` | runs what the fuzz target `simulation` has written to a file |
 //! | `LOOPLINE_SEED=…` | runs one seed, with `LOOPLINE_PEERS` and `LOOPLINE_FAULTS` a part of it |
 //!
 //! The other files are scenes: a few peers that do what the test says, and the outcome of one rule.

@@ -14,9 +14,10 @@ use loopline::journal::{Ack, JournalFile, Sink, prepare};
 use loopline::limits::Limits;
 
 use crate::sim::disk::{SimSink, parse_line};
-use crate::sim::faults::{Faults, Random};
+use crate::sim::faults::Faults;
 use crate::sim::lossy_file::LossyFile;
 use crate::sim::peer::ACKNOWLEDGEMENT_BYTES;
+use crate::sim::random::Random;
 use crate::sim::run::Run;
 
 /// What is promised: after a kill everything that was written, after a loss of power everything that was synced.
@@ -62,7 +63,7 @@ struct Outcome {
 
 /// Some machines stop, one after the other, with the same file.
 fn stop_machines(seed: u64, stop: Stop) -> Outcome {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let file = Arc::new(Mutex::new(LossyFile::new(&mut random)));
     let mut senders = Vec::new();
     let mut outcome = Outcome::default();

@@ -2,10 +2,12 @@
 
 use std::cell::Cell;
 use std::env;
+use std::fs;
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
 
-use crate::sim::plan::Plan;
+use crate::sim::plan::{Plan, Source};
 use crate::sim::whole;
 
 fn number(name: &str) -> Option<u64> {
@@ -42,11 +44,15 @@ pub(crate) fn for_each_seed(default_count: u64, served_min: usize, run: fn(u64) 
 /// that often.
 #[test]
 fn a_whole_server_keeps_its_promises_and_serves_all_when_the_faults_end() {
+    if let Some(file) = env::var_os("LOOPLINE_SCRIPT") {
+        run_script(file.into());
+        return;
+    }
     let steps = number("LOOPLINE_STEPS").map(|steps| usize::try_from(steps).unwrap());
     let seeds = if steps.is_some() { 0..u64::MAX } else { seeds(300) };
     let (mut served, mut answered, mut turns, mut runs) = (0, 0, 0, 0);
     for seed in seeds {
-        let plan = whole::plan(seed).limited_by_environment();
+        let plan = whole::plan(Source::Seed(seed)).limited_by_environment();
         let outcome = run_twice(&plan, whole::run).unwrap_or_else(|failure| report(&plan, failure));
         served += outcome.served;
         answered += outcome.answered;
@@ -60,6 +66,23 @@ fn a_whole_server_keeps_its_promises_and_serves_all_when_the_faults_end() {
         "{runs} runs, each of them twice: {turns} turns, {served} peers and {answered} datagrams served"
     );
     assert!(runs < 100 || (served >= runs * 5 && answered >= runs as u64 * 20), "too few are served");
+}
+
+/// Runs what a fuzzer has found (`fuzz/targets/simulation.rs`).
+fn run_script(file: PathBuf) -> usize {
+    let bytes = fs::read(&file).unwrap();
+    let plan = whole::plan(Source::Script { file, bytes }).limited_by_environment();
+    run_twice(&plan, whole::run).unwrap_or_else(|failure| report(&plan, failure)).served
+}
+
+#[test]
+fn a_whole_server_keeps_its_promises_with_every_script_of_the_fuzz_corpus() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/simulation");
+    let mut scripts: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    scripts.sort();
+    let served: usize = scripts.iter().cloned().map(run_script).sum();
+    assert!(scripts.len() >= 20 && served >= scripts.len(), "{served} served in {} runs", scripts.len());
 }
 
 /// What is wrong with two runs of a plan.
@@ -90,13 +113,13 @@ const DIFFERENCE_TRIES: usize = 50;
 
 /// Runs the smallest plan that fails once more, so that its panic is what the test ends with.
 fn report(plan: &Plan, failure: Failure) -> ! {
-    let seed = plan.seed;
+    let source = &plan.source;
     match failure {
-        Failure::BothPanic => eprintln!("seed {seed} fails"),
-        Failure::Differ => eprintln!("two runs of seed {seed} differ"),
+        Failure::BothPanic => eprintln!("{source} fails"),
+        Failure::Differ => eprintln!("two runs of {source} differ"),
     }
     if env::var_os("LOOPLINE_NO_SHRINK").is_some() {
-        panic!("seed {seed} fails");
+        panic!("{source} fails");
     }
     eprintln!("looking for the fewest peers and faults that it takes");
     let hook = panic::take_hook();
@@ -105,23 +128,23 @@ fn report(plan: &Plan, failure: Failure) -> ! {
     panic::set_hook(hook);
     eprintln!("to replay it:\n  {least}");
     let _ = whole::run(&least);
-    panic!("two runs of seed {seed} differ: this one did not fail");
+    panic!("two runs of {source} differ: this one did not fail");
 }
 
 #[test]
 fn a_plan_that_fails_shrinks_to_the_peers_and_faults_that_it_needs() {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    let plan = Plan { seed: 17, peers: (0..30).collect(), faults: names(&["a", "b", "c"]) };
+    let plan = Plan { source: Source::Seed(17), peers: (0..30).collect(), faults: names(&["a", "b", "c"]) };
     let needs = |plan: &Plan| plan.has_peer(3) && plan.has_peer(22) && plan.faults.contains("b");
     let least = plan.shrink(needs);
-    assert_eq!(least, Plan { seed: 17, peers: [3, 22].into(), faults: names(&["b"]) });
+    assert_eq!(least, Plan { source: Source::Seed(17), peers: [3, 22].into(), faults: names(&["b"]) });
     let command = "LOOPLINE_SEED=17 LOOPLINE_PEERS=3,22 LOOPLINE_FAULTS=b cargo test --test simulation whole";
     assert_eq!(least.to_string(), command);
 }
 
 #[test]
 fn a_plan_whose_runs_differ_shrinks_too() {
-    let plan = Plan { seed: 17, peers: (0..30).collect(), faults: ["a".to_owned()].into() };
+    let plan = Plan { source: Source::Seed(17), peers: (0..30).collect(), faults: ["a".to_owned()].into() };
     // One run in seven differs from the others, if this peer comes.
     let runs = Cell::new(0);
     let run = |plan: &Plan| {
@@ -135,7 +158,7 @@ fn a_plan_whose_runs_differ_shrinks_too() {
 
 #[test]
 fn two_seeds_have_different_traces() {
-    let trace = |seed| whole::run(&whole::plan(seed)).trace;
+    let trace = |seed| whole::run(&whole::plan(Source::Seed(seed))).trace;
     assert_ne!(trace(0), trace(1));
     assert_eq!(trace(0), trace(0));
 }

@@ -10,8 +10,9 @@ use loopline::journal::Ack;
 use loopline::limits::Limits;
 
 use crate::seeds::for_each_seed;
-use crate::sim::faults::{Faults, Random};
+use crate::sim::faults::Faults;
 use crate::sim::peer::ACKNOWLEDGEMENT_BYTES;
+use crate::sim::random::Random;
 use crate::sim::run::Run;
 
 /// Small, so that nearly every run reaches each of them; only the timeouts are long.
@@ -58,7 +59,7 @@ fn timeout(random: &mut Random) -> Duration {
 
 /// Peers connect, follow their scripts and leave. Each receives all that is its own, and nothing is left.
 fn serve_every_peer(seed: u64) -> usize {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (limits, faults) = (limits(&mut random), Faults::draw(&mut random));
     let ack = [Ack::Written, Ack::Synced][random.below(2)];
     let mut run = Run::new(&mut random, &limits, faults, ack);
@@ -84,7 +85,7 @@ fn serve_every_peer(seed: u64) -> usize {
 /// Some peers are refused, time out, or fail. The others are served, and no peer receives what is not its
 /// own.
 fn serve_within_narrow_limits(seed: u64) -> usize {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let limits = narrow_limits(&mut random);
     let mut faults = Faults::draw(&mut random);
     faults.failed_registrations = [0, 20][random.below(2)];
@@ -132,7 +133,7 @@ fn serve_within_narrow_limits(seed: u64) -> usize {
 
 /// A stop is requested while peers are served. Each frame that has begun is finished.
 fn stop_in_order(seed: u64) -> usize {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (limits, faults) = (limits(&mut random), Faults::draw(&mut random));
     let ack = [Ack::Written, Ack::Synced][random.below(2)];
     let mut run = Run::new(&mut random, &limits, faults, ack);
@@ -179,7 +180,7 @@ fn stop_in_order(seed: u64) -> usize {
 
 /// Writing or syncing the journal fails. Nothing after it is acknowledged, and the loop ends with the error.
 fn end_when_the_journal_fails(seed: u64) -> usize {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (limits, mut faults) = (limits(&mut random), Faults::draw(&mut random));
     let ack = [Ack::Written, Ack::Synced][random.below(2)];
     let syncs_fail = ack == Ack::Synced && random.one_in(2);
@@ -205,7 +206,7 @@ fn end_when_the_journal_fails(seed: u64) -> usize {
 /// Datagrams are received in batches while connections are served. Each is answered once, from the address
 /// it was sent to and after it is recorded, or its reply is counted as unsent.
 fn answer_every_datagram(seed: u64) -> usize {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (limits, faults) = (limits(&mut random), Faults::draw(&mut random));
     let journal_blocks = faults.blocked_journal_writes > 0;
     let mut run = Run::new(&mut random, &limits, faults, Ack::Written);
