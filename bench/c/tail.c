@@ -1,11 +1,13 @@
 // The latency of normal peers beside peers that are not.
 //
-//     tail PORT SECONDS none|pipeline|megabyte|silent COUNT
+//     tail PORT SECONDS none|pipeline|megabyte|silent|unfinished|header|announced COUNT
 //
 // 100 normal connections send a frame each 10 ms, unless the reply to the last is not there yet, and the time to each
 // reply is measured. COUNT others are driven by a process of the lowest priority: `pipeline` sends frames as fast as
-// they are taken, and reads the replies; `megabyte` sends messages of 1 MiB; `silent` sends frames and reads nothing,
-// and connects again when it is closed. The output is the number of replies, and percentiles in microseconds.
+// they are taken, and reads the replies; `megabyte` sends messages of 1 MiB; `silent` sends frames and reads nothing.
+// Others send once, and then nothing: `unfinished` most of a message of 1 MiB, `header` a part of its header,
+// `announced` the header. Those that are closed connect again. The output is the number of replies, and percentiles
+// in microseconds.
 #include "driver.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -24,10 +26,20 @@ static int connect_one(int poller, int port, int number, unsigned interest) {
     return fd;
 }
 
-static void disturb(int port, const char *kind, int count, int ready) {
-    int poller = epoll_create1(0), reads = *kind != 's';
-    const char *stream = *kind == 'm' ? message : frames;
-    size_t length = *kind == 'm' ? sizeof message : sizeof frames;
+static const struct kind { const char *name, *stream; size_t length; int repeats, reads; } kinds[] = {
+    {"none", NULL, 0, 0, 0},
+    {"pipeline", frames, sizeof frames, 1, 1},
+    {"megabyte", message, sizeof message, 1, 1},
+    {"silent", frames, sizeof frames, 1, 0},
+    {"unfinished", message, 900000, 0, 0},
+    {"header", message, 10, 0, 0},
+    {"announced", message, 64, 0, 0},
+};
+
+static void disturb(int port, const struct kind *kind, int count, int ready) {
+    int poller = epoll_create1(0), reads = kind->reads;
+    const char *stream = kind->stream;
+    size_t length = kind->length;
     struct { int fd; size_t sent; } *all = many(count, sizeof *all);
     for (int i = 0; i < count; i++) all[i].fd = connect_one(poller, port, NORMAL + i, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
     if (write(ready, "r", 1) != 1) exit(1);
@@ -40,7 +52,7 @@ static void disturb(int port, const char *kind, int count, int ready) {
             if (events[i].events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) ended = 1;
             for (ssize_t got; reads && !ended && (got = recv(fd, in, sizeof in, 0)) != -1;) ended = got == 0;
             for (ssize_t took; !ended && (took = send(fd, stream + *sent, length - *sent, MSG_NOSIGNAL)) > 0;)
-                *sent = (*sent + took) % length;
+                if ((*sent += took) == length && kind->repeats) *sent = 0;
             if (ended) close(fd), *sent = 0, all[number - NORMAL].fd = connect_one(poller, port, number, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
         }
     }
@@ -52,7 +64,9 @@ static int ascending(const void *one, const void *other) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5) return fprintf(stderr, "usage: tail PORT SECONDS none|pipeline|megabyte|silent COUNT\n"), 2;
+    const struct kind *kind = NULL;
+    for (size_t i = 0; argc == 5 && i < sizeof kinds / sizeof *kinds; i++) if (!strcmp(argv[3], kinds[i].name)) kind = &kinds[i];
+    if (!kind) return fprintf(stderr, "usage: tail PORT SECONDS KIND COUNT\n"), 2;
     int port = atoi(argv[1]), count = atoi(argv[4]), ready[2];
     double seconds = atof(argv[2]);
     lift_descriptor_limit();
@@ -67,12 +81,12 @@ int main(int argc, char **argv) {
     int received[NORMAL] = {0};
     for (int i = 0; i < NORMAL; i++) fds[i] = connect_one(poller, port, i, EPOLLIN);
     pid_t child = 0;
-    if (*argv[3] != 'n') {
+    if (kind->stream) {
         if (pipe(ready)) return perror("pipe"), 1;
         if ((child = fork()) == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);
             if (nice(19) == -1) perror("nice");
-            disturb(port, argv[3], count, ready[1]);
+            disturb(port, kind, count, ready[1]);
         }
         if (read(ready[0], in, 1) != 1) return fprintf(stderr, "the others could not connect\n"), 1;
     }

@@ -16,6 +16,11 @@ pub(crate) fn resident_bytes(pid: u32) -> Result<f64> {
     kib_field(&read(&format!("/proc/{pid}/status"))?, "VmRSS")
 }
 
+/// The most resident memory that the process has had, in bytes.
+pub(crate) fn resident_bytes_max(pid: u32) -> Result<f64> {
+    kib_field(&read(&format!("/proc/{pid}/status"))?, "VmHWM")
+}
+
 /// Whether a tracer is attached to the process.
 pub(crate) fn is_traced(pid: u32) -> bool {
     read(&format!("/proc/{pid}/status"))
@@ -100,7 +105,11 @@ mod tests {
     #[test]
     fn the_statistics_of_this_process_can_be_read() {
         let own = std::process::id();
-        assert!(own_bytes(own).unwrap() > 0.0 && resident_bytes(own).unwrap() > 0.0);
+        assert!(
+            own_bytes(own).unwrap() > 0.0
+                && resident_bytes(own).unwrap() > 0.0
+                && resident_bytes_max(own).unwrap() > 0.0
+        );
         assert!(descriptors(own).unwrap() >= 3 && !processors().unwrap().is_empty());
         assert!(!is_traced(own));
         listen_overflows().unwrap();

@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::bench::Bench;
 use crate::report::Section;
 
+mod attack;
 mod counts;
 mod cpu;
 mod generator;
@@ -63,6 +64,11 @@ pub(crate) static ROWS: &[Row] = &[
         "tail",
         "latency of 100 normal connections beside ones that pipeline, send much or never read",
         tail::measure,
+    ),
+    row(
+        "attack",
+        "latency of 100 normal connections, and memory, beside thousands of hostile ones",
+        attack::measure,
     ),
     row("udp", "datagrams answered per second", udp::measure),
     row("storm", "19,000 connections opened at the same time", storm::measure),

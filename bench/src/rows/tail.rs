@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::bench::Bench;
-use crate::process::output;
+use crate::process::{Server, output};
 use crate::programs::{OURS, Program};
 use crate::report::{Cell, Section, Table, Target, count};
 use crate::turns::{alternate, column};
@@ -13,7 +13,7 @@ const DISTURBANCES: [(&str, usize); 5] =
     [("none", 0), ("pipeline", 50), ("pipeline", 1000), ("megabyte", 4000), ("silent", 200)];
 
 /// The 99th percentile of normal peers, in microseconds.
-const P99_MAX: f64 = 10_000.0;
+pub(super) const P99_MAX: f64 = 10_000.0;
 
 pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
     let programs = [bench.programs.bare_c(), bench.programs.ours()];
@@ -47,9 +47,18 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
 /// Runs of a second or more.
 const RUNS_MAX: usize = 5;
 
-/// p50, p99, the longest latency, and the number of replies.
 fn run(bench: &Bench, program: &Program, seconds: f64, kind: &str, others: usize) -> Result<[f64; 4]> {
-    let server = bench.start(program)?;
+    drive(bench, &bench.start(program)?, seconds, kind, others)
+}
+
+/// p50, p99, the longest latency, and the number of replies.
+pub(super) fn drive(
+    bench: &Bench,
+    server: &Server,
+    seconds: f64,
+    kind: &str,
+    others: usize,
+) -> Result<[f64; 4]> {
     let arguments = [server.port.to_string(), seconds.to_string(), kind.into(), others.to_string()];
     let text = output(bench.programs.driver("tail").as_os_str(), &arguments, &bench.cores.driver)?;
     parse(&text).with_context(|| format!("unexpected output of the driver: {text:?}"))
