@@ -73,6 +73,9 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
         .zip(&setup.listening)
         .filter_map(|(socket, listening)| match socket {
             OpenSocket::Datagram(socket, _) => {
+                // Sessions expire while no datagram comes, too.
+                let timeout = (shared.limits.session_timeout / 4).max(Duration::from_millis(1));
+                let _ = socket.set_read_timeout(Some(timeout));
                 Some(Batches::of(socket, listening.address, SocketOptions::default()))
             }
             OpenSocket::Stream(..) => None,
@@ -315,6 +318,12 @@ fn answer_datagrams(
     loop {
         let Datagram { bytes, peer, local } = match receive(batches, socket, &mut buffer, &mut received) {
             Ok(datagram) => datagram,
+            // No datagram has come for a while.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                rules.sessions.expire(Tick::after(started.elapsed()));
+                failures_in_a_row = 0;
+                continue;
+            }
             // It concerns a datagram that was sent earlier: the next may be fine. An error that stays would be
             // read for ever.
             Err(error) => {
