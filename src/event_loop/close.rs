@@ -28,10 +28,13 @@ impl<N: Net> EventLoop<N> {
 
     /// Closes a connection. No other place does.
     pub(super) fn close(&mut self, key: u32, reason: CloseReason) {
-        self.counters.closed[reason as usize] += 1;
         let peer = self.table.peer(key);
         let conn = self.table.conn(key);
-        if conn.session().reason().is_refusal() {
+        // However a refused connection ends, the operator should know that it was refused.
+        let refusal = Some(conn.session().reason()).filter(|reason| reason.is_refusal());
+        let reason = refusal.unwrap_or(reason);
+        self.counters.closed[reason as usize] += 1;
+        if refusal.is_some() {
             self.refusals -= 1;
         } else {
             self.admissions.remove(peer);
