@@ -8,7 +8,8 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 
 use common::{
-    ACKNOWLEDGEMENT, DatagramPeer, GREETING, INTRODUCTION, REPLY, Serve, Server, eventually, frame, loopline,
+    ACKNOWLEDGEMENT, DatagramPeer, GREETING, INTRODUCTION, Network, REPLY, Serve, Server, eventually, frame,
+    in_namespace, loopline,
 };
 
 /// The outcome of a run that ends by itself.
@@ -526,4 +527,26 @@ impl Typist {
         let status = format!("{:?}", self.0.process().wait().unwrap());
         assert!(status.starts_with("Exited(") && status.ends_with(", 0)"), "{status}");
     }
+}
+
+#[test]
+fn a_client_that_is_connected_to_its_own_port_reports_that_nothing_listens_there() {
+    in_namespace(
+        a_client_that_is_connected_to_its_own_port_reports_that_nothing_listens_there,
+        Network::Loopback,
+        || {
+            // The only port that the system can assign is the one that is asked for.
+            std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40000").unwrap();
+            for service in ["message", "month"] {
+                let endpoint = format!("{service}=127.0.0.1:40000");
+                let run_of_client = run(loopline().args(["client", &endpoint, "5"]));
+                let reason = "connection refused: nothing listens there, the connection had reached itself";
+                assert_eq!(run_of_client.failure(), format!("loopline: {endpoint}: {reason}"));
+                let load = run(loopline().args(["load", &endpoint, "-c", "1", "-d", "100ms"])).failure();
+                // It may choose a source port by itself, which is another one.
+                let reasons = ["nothing listens there", "Connection refused"];
+                assert!(reasons.iter().any(|reason| load.contains(reason)), "{load}");
+            }
+        },
+    );
 }

@@ -34,6 +34,10 @@ impl DatagramSocket {
         };
         let connected = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(address).map(|()| socket));
         let socket = connected.map_err(|error| Failure::of_network("connecting", error))?;
+        // It would take its own requests for answers.
+        if socket.local_addr().is_ok_and(|local| local == address) {
+            return Err(Failure::ReachedItself);
+        }
         Ok(Self { socket, buffer: vec![0; DATAGRAM_BYTES_MAX] })
     }
 

@@ -103,7 +103,7 @@ pub(crate) fn connect(source: Option<SocketAddr>, peer: SocketAddr) -> io::Resul
 /// A socket, non-blocking, for datagrams to and from `peer` only.
 ///
 /// # Errors
-/// No port, descriptor or memory is left, or the peer is unreachable.
+/// No port, descriptor or memory is left, or the peer is unreachable. `AddrInUse`: it is connected to itself.
 #[cfg(feature = "cli")]
 pub(crate) fn connect_datagrams(source: Option<SocketAddr>, peer: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(peer), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
@@ -111,6 +111,9 @@ pub(crate) fn connect_datagrams(source: Option<SocketAddr>, peer: SocketAddr) ->
         bind_to(&socket, source)?;
     }
     socket.connect(&peer.into())?;
+    if socket.local_addr()?.as_socket() == Some(peer) {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "nothing listens there"));
+    }
     Ok(socket.into())
 }
 
