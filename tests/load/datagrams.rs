@@ -170,3 +170,28 @@ fn a_target_that_does_not_answer_datagrams_is_one_error_line_and_a_result() {
     assert!(run.line(1).ends_with(": socket 1: Connection refused (os error 111)"), "{run:?}");
     assert_eq!(run.result(1)["connections"]["limited_by"], "refused");
 }
+
+#[test]
+fn datagrams_that_the_kernel_drops_because_the_server_is_slow_are_in_the_result() {
+    const SOCKETS: usize = 20;
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    let socket = server.try_clone().unwrap();
+    // It answers the first datagram of each socket, and then reads nothing more.
+    std::thread::spawn(move || {
+        let mut peers = std::collections::HashSet::new();
+        while peers.len() < SOCKETS {
+            let (_, peer) = socket.recv_from(&mut [0; 64]).unwrap();
+            peers.insert(peer);
+            socket.send_to(crate::common::INTRODUCTION.as_bytes(), peer).unwrap();
+        }
+        socket2::SockRef::from(&socket).set_recv_buffer_size(0).unwrap();
+    });
+    let result = failed_result(&format!("month={address} -c {SOCKETS} -d 1s --timeout 100ms"));
+    let [sent, dropped] =
+        ["sent", "kernel/server_receive_buffer"].map(|of| count(&result, &format!("datagrams/{of}")));
+    // The last ones may be retries of the first.
+    assert!(dropped > 0 && dropped <= sent + SOCKETS as u64, "{result:#}");
+    assert_counts(&result, &[("datagrams/kernel/own_receive_buffer", 0)]);
+    drop(server);
+}

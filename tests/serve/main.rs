@@ -14,7 +14,9 @@ mod accepting;
 #[path = "../common/schema.rs"]
 mod schema;
 
+mod clock;
 mod confinement;
+mod crowds;
 mod journal;
 mod journal_failures;
 mod journal_file;
@@ -27,6 +29,7 @@ mod services;
 mod stopping;
 mod storms;
 mod timeouts;
+mod vanished;
 
 use std::fs;
 use std::net::TcpListener;

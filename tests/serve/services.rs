@@ -81,12 +81,12 @@ fn the_time_is_that_of_the_zone() {
     }
 }
 
-fn unix_seconds() -> u64 {
+pub(crate) fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// The output of the program `date`.
-fn date(unix_seconds: u64, zone: &str) -> String {
+pub(crate) fn date(unix_seconds: u64, zone: &str) -> String {
     let mut command = Command::new("date");
     command.env("TZ", zone).env("LC_ALL", "C").arg(format!("-d@{unix_seconds}"));
     let output = command.arg("+%a %b %e %H:%M:%S %Y\r").output().unwrap().stdout;

@@ -1,12 +1,15 @@
 //! SIGTERM and SIGINT: what is finished before the server exits, and how long that may take.
 
-use std::io::ErrorKind;
+use std::fs;
+use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use rustix::process::{Pid, kill_process};
+
 use crate::common::{
-    Clock, DatagramPeer, GREETING, INTRODUCTION, MODELS, Peer, Server, Signal, acknowledgement, eventually,
-    frame,
+    Clock, DatagramPeer, GREETING, INTRODUCTION, MODELS, PROGRAM, Peer, Serve, Server, Signal,
+    acknowledgement, eventually, frame, without_options,
 };
 use crate::{begin_a_frame, open_descriptors};
 
@@ -129,6 +132,63 @@ fn connections_in_the_backlog_are_served_after_a_stop_request() {
     drop(peers);
     let ended = server.wait();
     assert!(ended.status.success(), "{:?}: {}", ended.status, ended.log);
+}
+
+#[test]
+fn a_journal_that_is_stuck_delays_the_exit_until_the_drain_timeout_or_the_second_signal() {
+    for model in MODELS {
+        for (timeout, signals) in [("300ms", 1), ("5m", 2)] {
+            let (_reader, writer) = std::io::pipe().unwrap();
+            let options = format!("message=0 --model {model} --drain-timeout {timeout}");
+            let server = Serve::new(&options).stdout(writer).start();
+            let mut peer = server.connect("message");
+            peer.exchange("recorded");
+            // More than a pipe takes.
+            peer.send(frame("x".repeat(100 << 10)));
+            peer.wait_for_delivery();
+            server.signal(Signal::TERM);
+            server.wait_for_log("stopping");
+            if signals == 2 {
+                peer.assert_silent();
+                server.signal(Signal::TERM);
+            }
+            let ended = server.wait();
+            assert_eq!(ended.status.code(), Some(74), "{model}, {signals} signals: {}", ended.log);
+            assert_eq!(peer.receive_all().0, b"", "{model}: it is not acknowledged");
+        }
+    }
+}
+
+#[test]
+fn sigterm_stops_a_server_that_is_process_1() {
+    let options = ["--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    let unshare = || {
+        let mut command = without_options("unshare");
+        command.args(options);
+        command
+    };
+    let allowed = unshare().arg("true").output();
+    if !allowed.as_ref().is_ok_and(|output| output.status.success()) {
+        assert!(std::env::var_os("LOOPLINE_NO_SKIP").is_none(), "no process namespace: {allowed:?}");
+        let _ = std::io::stderr().write_all(b"SKIPPED: a process namespace is not available\n");
+        return;
+    }
+    for (model, signal) in MODELS.into_iter().flat_map(|model| [(model, Signal::TERM), (model, Signal::INT)])
+    {
+        let mut command = unshare();
+        command.arg(PROGRAM);
+        let server = Serve::by(command, &format!("message=0 --model {model}")).start();
+        server.connect("message").exchange("before");
+        let parent = server.pid();
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+        let child: i32 = children.trim().parse().unwrap();
+        let status = fs::read_to_string(format!("/proc/{child}/status")).unwrap();
+        assert!(status.contains(&format!("NSpid:\t{child}\t1\n")), "{status}");
+        kill_process(Pid::from_raw(child).unwrap(), signal).unwrap();
+        let ended = server.wait();
+        assert!(ended.status.success(), "{model}, {signal:?}: {:?}: {}", ended.status, ended.log);
+        assert_eq!(ended.messages(), ["before"]);
+    }
 }
 
 /// Longer than a test waits: a server that exits nevertheless does not wait for them.
