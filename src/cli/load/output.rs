@@ -56,9 +56,9 @@ impl Output<'_> {
         let mut progress = Progress::new(options, self.histogram, &info)?;
         let outcome = load::run(options, &mut progress)?;
         let unwritten = progress.finish();
-        let drawn = page.map_or(Ok(()), |page| page.write(&page::page(&outcome, &info)));
-        // The result is printed even if a file cannot be written, and the other way round.
         let judgments = self.judge(|threshold| threshold.judge(&outcome.summary));
+        // The result is printed even if a file cannot be written, and the other way round.
+        let drawn = page.map_or(Ok(()), |page| page.write(&page::page(&outcome, &judgments, &info)));
         let result = LoadResult::of(&outcome, &judgments);
         let record = Record::new(Command::Load, &info, options, result);
         json.write(&record, || table::summary(&outcome.summary, width(), has_colors()))?;
@@ -95,7 +95,7 @@ impl Output<'_> {
         // Logs are read before files are created, so that an error leaves no files.
         let json = Json::open(self.json)?;
         let page = self.report.map(OutputFile::open).transpose()?;
-        merged.warnings.iter().for_each(|warning| print_error(warning));
+        merged.ignored.iter().for_each(|line| print_error(line));
         // The result is printed even if a file cannot be written, and the other way round.
         let judgments = self.judge(|threshold| threshold.judge_merged(&merged));
         let record = Record::new(
@@ -104,7 +104,7 @@ impl Output<'_> {
             MergeOptions::of(paths),
             MergedSummary::of(&merged, &judgments),
         );
-        let drawn = page.map_or(Ok(()), |page| page.write(&page::merged(&merged, &info)));
+        let drawn = page.map_or(Ok(()), |page| page.write(&page::merged(&merged, &judgments, &info)));
         let shown = json.write(&record, || table::merged(&merged, width(), has_colors()));
         if let Some(path) = self.histogram {
             let written = File::create(path).and_then(|file| merged.write(file));

@@ -4,22 +4,25 @@ mod histogram;
 mod merged;
 mod plots;
 mod tables;
+mod thresholds;
 
 pub(crate) use merged::merged;
 
 use crate::load::output::{ending, wording};
 use crate::load::stats::summary::{Connections, LoadModel, Outcome, Summary};
+use crate::load::stats::threshold::Judgment;
 use crate::report::format::{count, optional, rate, share, time_us};
 use crate::report::page::{Card, Page, Tone};
 use crate::report::record::VERSION;
 use crate::report::run_info::RunInfo;
 
-/// The page about `outcome`, as HTML.
-pub(crate) fn page(outcome: &Outcome, run: &RunInfo) -> String {
+/// The page about `outcome` and its thresholds, as HTML.
+pub(crate) fn page(outcome: &Outcome, judgments: &[Judgment], run: &RunInfo) -> String {
     let summary = &outcome.summary;
     let mut page = Page::new(&format!("loopline load {}", summary.endpoint), &subtitle(summary));
     page.run(run);
     notes(outcome, &mut page);
+    thresholds::add(judgments, &mut page);
     if summary.load_model == LoadModel::Hold {
         page.cards(&held_cards(summary));
         page.section("Connections over time", "");

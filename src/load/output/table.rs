@@ -60,7 +60,8 @@ pub(crate) fn merged(merged: &Merged, width: Option<u16>, colors: bool) -> Strin
         let some = some.map_or_else(String::new, |(_, logs)| format!(" ({logs} of {} logs)", merged.files));
         Some(times_row(&(escaped(tag.as_bytes()) + &some), &Latency::of(histogram)))
     });
-    format!("{}\n\n{}\n", style.bold(&title), style.times(rows.collect()))
+    let ignored: Vec<String> = merged.ignored.iter().map(|line| format!("incomplete: {line}\n")).collect();
+    format!("{}{}\n\n{}\n", ignored.concat(), style.bold(&title), style.times(rows.collect()))
 }
 
 fn title(summary: &Summary) -> String {

@@ -29,6 +29,8 @@ pub(crate) struct MergedSummary<'a> {
     pub other_us: BTreeMap<&'a str, Latency>,
     /// Tags that only some of the logs have, with the number of these logs: their sums are not those of all.
     pub incomplete: BTreeMap<&'a str, usize>,
+    /// Last lines of logs that were cut off, and ignored: each with its log, its number and why.
+    pub ignored: &'a [String],
     /// The result of each `--fail-if`.
     pub thresholds: &'a [Judgment],
 }
@@ -78,6 +80,7 @@ impl<'a> MergedSummary<'a> {
             schedule_lag_us: merged.histograms.get(LAG).map(Lag::of).unwrap_or_default(),
             other_us: others.map(|(tag, histogram)| (tag.as_str(), Latency::of(histogram))).collect(),
             incomplete: merged.incomplete().collect(),
+            ignored: &merged.ignored,
             thresholds,
         }
     }

@@ -2,16 +2,17 @@
 
 use super::histogram::histogram;
 use super::plots::{by_percentile, percentiles};
-use super::tables;
+use super::{tables, thresholds};
 use crate::load::stats::histogram_log::{CONNECT, LAG, Merged, RESPONSE, SERVICE};
 use crate::load::stats::latency::Latency;
+use crate::load::stats::threshold::Judgment;
 use crate::report::format::{count, time_us};
 use crate::report::page::{Page, Tone};
 use crate::report::record::VERSION;
 use crate::report::run_info::RunInfo;
 
-/// The page about `merged`, as HTML.
-pub(crate) fn merged(merged: &Merged, run: &RunInfo) -> String {
+/// The page about `merged` and its thresholds, as HTML.
+pub(crate) fn merged(merged: &Merged, judgments: &[Judgment], run: &RunInfo) -> String {
     let counted = |n: u64, what: &str| format!("{} {what}{}", count(n), if n == 1 { "" } else { "s" });
     let subtitle = format!(
         "{} of {} over {}",
@@ -26,6 +27,10 @@ pub(crate) fn merged(merged: &Merged, run: &RunInfo) -> String {
             format!("Only {logs} of {} logs have {tag} times: their sum is not that of all.", merged.files);
         page.note(Tone::Warning, "Incomplete.", &why);
     }
+    for ignored in &merged.ignored {
+        page.note(Tone::Warning, "Incomplete.", &format!("{ignored}."));
+    }
+    thresholds::add(judgments, &mut page);
     let known = [RESPONSE, SERVICE, LAG, CONNECT];
     let others = merged.histograms.keys().map(String::as_str).filter(|tag| !known.contains(tag));
     let found = known.into_iter().chain(others).filter_map(|tag| Some((tag, merged.histograms.get(tag)?)));

@@ -16,7 +16,7 @@ use crate::report::html::mismatched_tag;
 use crate::report::page::write_sample;
 
 fn page(outcome: &Outcome) -> String {
-    super::page(outcome, &RunInfo::sample())
+    super::page(outcome, &[], &RunInfo::sample())
 }
 
 /// A run without a result.
@@ -371,8 +371,9 @@ fn a_failure_is_shown_before_the_numbers() {
 
 #[test]
 fn merged_logs_have_a_page() {
-    let merged = Merged::sample(&[(RESPONSE, 2, 2_000_000), (SERVICE, 2, 1_000_000), ("<disk>", 1, 500)]);
-    let page = merged::merged(&merged, &RunInfo::sample());
+    let mut merged = Merged::sample(&[(RESPONSE, 2, 2_000_000), (SERVICE, 2, 1_000_000), ("<disk>", 1, 500)]);
+    merged.ignored = vec!["a.hlog: line 9: the line was cut off".into()];
+    let page = merged::merged(&merged, &[], &RunInfo::sample());
     assert_eq!(mismatched_tag(&page), None);
     for part in [
         "7 intervals of 2 logs",
@@ -384,6 +385,7 @@ fn merged_logs_have_a_page() {
     }
     let some = "Only 1 of 2 logs have &lt;disk&gt; times: their sum is not that of all.";
     assert!(page.contains(some) && !page.contains("have response times"), "{page}");
+    assert!(page.contains("a.hlog: line 9: the line was cut off."), "{page}");
     write_sample("merged.html", &page);
 }
 

@@ -204,7 +204,10 @@ latency    p50   p90   p99  p99.9  p99.99   max  mean  samples
 response  2 ms  2 ms  2 ms      –       –  2 ms  2 ms    1,000
 a\\u{1b}z  2 ms  2 ms  2 ms      –       –  2 ms  2 ms    1,000
 ";
-    assert_eq!(merged(&read(&path).unwrap(), None, false), expected);
+    let mut log = read(&path).unwrap();
+    assert_eq!(merged(&log, None, false), expected);
+    log.ignored = vec!["a.hlog: line 9: cut".into()];
+    assert_eq!(merged(&log, None, false), format!("incomplete: a.hlog: line 9: cut\n{expected}"));
 }
 
 #[test]

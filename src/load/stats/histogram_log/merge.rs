@@ -1,6 +1,6 @@
 //! Reads histogram logs and merges them: sums all counts of all intervals of all files, by tag.
 //!
-//! A generator that was killed leaves an incomplete last line, which is ignored with a warning. Any other
+//! A generator that was killed leaves an incomplete last line, which is ignored, and named in the result. Any other
 //! fault is an error, and then nothing is merged.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,8 +28,8 @@ pub(crate) struct Merged {
     pub histograms: BTreeMap<String, Histogram<u64>>,
     /// Number of logs that have a tag.
     logs_with: BTreeMap<String, usize>,
-    /// What was ignored, in lines to be shown.
-    pub warnings: Vec<String>,
+    /// Lines that were cut off and ignored, as text to be shown.
+    pub ignored: Vec<String>,
     /// Start of the first interval and end of the last, since the epoch.
     span: Option<(Duration, Duration)>,
 }
@@ -124,7 +124,7 @@ impl Merged {
                 Ok(()) => {}
                 // The first line is never written alone, so the file is not a log.
                 Err(what) if is_incomplete && number > 1 => {
-                    self.warnings.push(error(&format!("the line is incomplete and was ignored ({what})")));
+                    self.ignored.push(error(&format!("the line is incomplete and was ignored ({what})")));
                 }
                 Err(what) => return Err(error(&what)),
             }

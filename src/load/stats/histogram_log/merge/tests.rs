@@ -95,14 +95,14 @@ fn an_incomplete_last_line_is_ignored_with_a_warning() {
     let read = merged([&whole[..whole.len() - 9]]).unwrap();
     assert_eq!((read.intervals, read.histograms.get(SERVICE)), (1, None));
     let warning = "0.hlog: line 7: the line is incomplete and was ignored (the histogram does not have the length it states)";
-    assert_eq!(read.warnings, [warning]);
+    assert_eq!(read.ignored, [warning]);
 }
 
 #[test]
 fn a_log_without_its_last_line_break_is_complete() {
     let whole = log_of(&[vec![1_000_000]]);
     let read = merged([&whole[..whole.len() - 1]]).unwrap();
-    assert_eq!((read.intervals, read.warnings.len()), (2, 0));
+    assert_eq!((read.intervals, read.ignored.len()), (2, 0));
 }
 
 #[test]
