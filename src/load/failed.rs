@@ -23,12 +23,16 @@ pub(crate) fn why_failed(summary: &Summary, silence: &Silence) -> Option<Failed>
     if summary.ended_early == Some(EndedEarly::WrongReplies) {
         return Some(Failed::WrongReplies);
     }
-    // A datagram that is lost is no failure of the server.
-    let sent_min = if summary.datagrams.is_some() { DATAGRAMS_IN_SILENCE_MIN } else { 1 };
+    // A datagram that is lost is no failure of the server. In a closed loop, few are sent after the last reply.
+    let (unanswered, unanswered_min) = if summary.datagrams.is_some() {
+        (silence.sent + silence.in_flight, DATAGRAMS_IN_SILENCE_MIN)
+    } else {
+        (silence.sent, 1)
+    };
     // A slow server is given more time than it has needed for any other reply.
     let longest_us = summary.latency_us.service.max.unwrap_or_default();
     let silence_min_us = (longest_us * 2.0).max(SILENCE_MIN_US);
-    let is_silent = silence.sent >= sent_min && seconds(silence.ns) * 1e6 >= silence_min_us;
+    let is_silent = unanswered >= unanswered_min && seconds(silence.ns) * 1e6 >= silence_min_us;
     is_silent.then_some(Failed::StoppedReplying)
 }
 
@@ -115,5 +119,17 @@ mod tests {
             })
         };
         assert_eq!((lost(2), lost(3)), (None, Some(Failed::StoppedReplying)));
+    }
+
+    #[test]
+    fn a_datagram_server_that_dies_late_in_a_closed_loop_has_stopped_replying() {
+        let died = |in_flight, is_udp: bool| {
+            failed_with(|of, silence| {
+                of.datagrams = is_udp.then(Datagrams::default);
+                (silence.ns, silence.sent, silence.in_flight) = (1_000_000_000, u64::from(is_udp), in_flight);
+            })
+        };
+        assert_eq!((died(49, true), died(1, true)), (Some(Failed::StoppedReplying), None));
+        assert_eq!(died(49, false), None, "nothing was sent after the last reply");
     }
 }

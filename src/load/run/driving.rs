@@ -182,7 +182,9 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
     pub(super) fn silence(&mut self) -> Silence {
         let now_ns = self.context.net.now_ns();
         let last = self.context.tally.last_reply();
+        let sending_ended_ns = self.drive_began_ns + self.measurements.drive_ns;
         Silence {
+            in_flight: if last.at_ns < sending_ended_ns { last.in_flight } else { 0 },
             began_ns: last.at_ns.saturating_sub(self.drive_began_ns),
             ns: now_ns.saturating_sub(last.at_ns),
             sent: self.context.tally.counts().sent - last.sent,

@@ -74,6 +74,9 @@ pub(crate) struct Silence {
     pub(crate) ns: u64,
     /// Messages sent in it.
     pub(crate) sent: u64,
+    /// Messages in flight when it began, if messages were still sent then: none of them was answered. When sending
+    /// has ended, those in flight are answered one after the other, and the last may be lost.
+    pub(crate) in_flight: u64,
     /// The server refused or reset connections in it, and nothing succeeded.
     pub(crate) is_refused: bool,
 }

@@ -39,12 +39,13 @@ pub(crate) struct Tally {
     measured_from_ns: u64,
 }
 
-/// The last reply, and how many messages were sent and had failed before it.
+/// The last reply, and how many messages were sent, had failed and were in flight, not overdue, when it came.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct LastReply {
     pub(crate) at_ns: u64,
     pub(crate) sent: u64,
     pub(crate) failed: u64,
+    pub(crate) in_flight: u64,
 }
 
 impl Tally {
@@ -157,7 +158,9 @@ impl Tally {
     /// The messages of `batch` are answered.
     pub(crate) fn answered(&mut self, batch: Batch, now_ns: u64) {
         self.counts.answered += u64::from(batch.count);
-        self.last_reply = LastReply { at_ns: now_ns, sent: self.counts.sent, failed: self.counts.failed };
+        let Counts { sent, failed, overdue, .. } = self.counts;
+        let in_flight = self.counts.in_flight() - overdue;
+        self.last_reply = LastReply { at_ns: now_ns, sent, failed, in_flight };
         self.latest_error = None;
         if self.is_backlog(&batch) {
             self.counts.answered_backlog += u64::from(batch.count);

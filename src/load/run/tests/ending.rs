@@ -51,6 +51,19 @@ fn a_server_that_stops_replying_leaves_a_silence() {
 }
 
 #[test]
+fn what_is_in_flight_at_the_last_reply_belongs_to_the_silence_while_messages_are_sent() {
+    let options = options(|_| {});
+    let (tally, measurements) = measurements(&options, FakeNet { answers_max: Some(1), ..net() });
+    assert_eq!((tally.counts().sent, tally.counts().answered), (5, 1));
+    assert_eq!((measurements.silence.sent, measurements.silence.in_flight), (1, 3));
+    // Two are answered after the end of sending, and the others are lost.
+    let stalled = FakeNet { answers_max: Some(2), stall_ns: (0, 2500 * MS), ..net() };
+    let (tally, measurements) = super::measurements(&options, stalled);
+    assert_eq!((tally.counts().sent, tally.counts().answered), (4, 2));
+    assert_eq!((measurements.silence.sent, measurements.silence.in_flight), (0, 0));
+}
+
+#[test]
 fn a_limit_of_descriptors_ends_the_opening_early() {
     let options = options(|it| it.rate = Some(1000));
     let (_, measurements) = Run::new(&options, net(), traffic(&options), 3).run(&mut ()).unwrap();
