@@ -12,7 +12,8 @@ use log::LevelFilter;
 use crate::cli::lines::print_error;
 use crate::cli::serve::{ServeArguments, endpoint_help};
 use crate::cli::{
-    UNITS, at_least_one, compare, environment, journal, load, logger, warn_of_former_variable, whole,
+    UNITS, USAGE_STATUS, at_least_one, compare, environment, journal, load, logger, warn_of_former_variable,
+    whole,
 };
 use crate::client;
 use crate::doctor;
@@ -112,7 +113,7 @@ pub fn run() -> ExitCode {
         unreachable!("clap requires a subcommand");
     };
     environment::variables(subcommand).for_each(warn_of_former_variable);
-    let status = run_command(command);
+    let status = run_command(command, matches);
     if status == ExitCode::from(USAGE_STATUS) {
         let used = environment::used_variables(subcommand, matches);
         if !used.is_empty() {
@@ -131,10 +132,8 @@ fn chosen<'a>(
     Some((program.find_subcommand(name)?, matches))
 }
 
-/// Exit status of a usage error.
-const USAGE_STATUS: u8 = 2;
-
-fn run_command(command: Command) -> ExitCode {
+/// Runs `command`, whose arguments are also `matches`.
+fn run_command(command: Command, matches: &ArgMatches) -> ExitCode {
     let (error, status) = match command {
         Command::Serve(arguments) => {
             let options = ServeOptions::from(arguments);
@@ -152,7 +151,7 @@ fn run_command(command: Command) -> ExitCode {
                 Err(error) => (error.to_string(), if error.is_usage() { USAGE_STATUS } else { 1 }),
             }
         }
-        Command::Load(arguments) => return load::run(&arguments),
+        Command::Load(arguments) => return load::run(&arguments, matches),
         Command::Journal(arguments) => return journal::run(&arguments),
         Command::Compare(arguments) => match compare::run(*arguments) {
             Ok(status) => return ExitCode::from(status),

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, ValueEnum};
 use ipnet::IpNet;
 
 use self::output::Output;
-use crate::cli::{UNITS, whole};
+use crate::cli::lines::print_error;
+use crate::cli::{UNITS, USAGE_STATUS, whole};
 use crate::load::options::{LoadOptions, parse_sources};
 use crate::load::schedule::Arrivals;
 use crate::load::stats::threshold::{Threshold, metrics_help};
@@ -156,8 +158,8 @@ enum SpinArgument {
     Off,
 }
 
-/// Runs `load`.
-pub(super) fn run(arguments: &LoadArguments) -> ExitCode {
+/// Runs `load` with `arguments`, which are also `matches`.
+pub(super) fn run(arguments: &LoadArguments, matches: &ArgMatches) -> ExitCode {
     let output = Output {
         json: arguments.json.as_deref(),
         report: arguments.report.as_deref(),
@@ -166,8 +168,22 @@ pub(super) fn run(arguments: &LoadArguments) -> ExitCode {
     };
     match arguments.target.clone() {
         Some(target) => output.run(&options(arguments, target)),
-        None => output.merge(&arguments.merge),
+        None => match option_of_a_run(matches) {
+            Some(option) => {
+                print_error(&format_args!("--{option} does not apply to --merge"));
+                ExitCode::from(USAGE_STATUS)
+            }
+            None => output.merge(&arguments.merge),
+        },
     }
+}
+
+/// An option of the command line that only a run has. Those of the environment are for the runs.
+fn option_of_a_run(matches: &ArgMatches) -> Option<String> {
+    let command = LoadArguments::augment_args(Command::new("load"));
+    let mut options = command.get_arguments().filter(|option| option.get_help_heading() != Some(RESULT));
+    let is_given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    options.find(|option| is_given(option.get_id().as_str()))?.get_long().map(str::to_owned)
 }
 
 fn options(arguments: &LoadArguments, target: Target) -> LoadOptions {

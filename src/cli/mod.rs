@@ -47,6 +47,10 @@ const MODELS: [(&str, Model); 2] = [("loop", Model::Loop), ("threads", Model::Th
 const ACKS: [(&str, Ack); 3] =
     [("received", Ack::Received), ("written", Ack::Written), ("synced", Ack::Synced)];
 
+/// Exit status of a usage error.
+#[cfg(feature = "cli")]
+const USAGE_STATUS: u8 = 2;
+
 /// The values of `--sandbox`.
 const SANDBOXES: [(&str, Sandbox); 3] = [("auto", Sandbox::Auto), ("on", Sandbox::On), ("off", Sandbox::Off)];
 

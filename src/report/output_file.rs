@@ -37,7 +37,7 @@ impl OutputFile {
 }
 
 /// Checks that the files of `outputs`, each with its option, differ from each other and from `inputs`, also through
-/// links: each would overwrite the other. Devices and pipes are not overwritten.
+/// links: each would overwrite the other. Devices and pipes are not overwritten. A file `-` is taken for a mistake.
 ///
 /// # Errors
 /// The line about the first that does not.
@@ -50,6 +50,9 @@ pub(crate) fn check_distinct(outputs: &[(&str, Option<&Path>)], inputs: &[PathBu
     let files: Vec<(&str, &Path)> =
         outputs.iter().filter_map(|(option, path)| Some((*option, (*path)?))).collect();
     for (index, (option, path)) in files.iter().enumerate() {
+        if *path == Path::new("-") {
+            return Err(format!("{option} -: it is written to a file; only --json can be standard output"));
+        }
         if let Some(input) = inputs.iter().find(|input| is_same(path, input)) {
             return Err(format!("{option} {}: would overwrite {}, which is read", name(path), name(input)));
         }

@@ -294,6 +294,12 @@ fn a_usage_error_exits_with_2_and_names_the_option() {
         ("message --fail-if p99>1", "expected a time such as 800us"),
         ("--merge", "a value is required for '--merge"),
         ("message --merge a.hlog", "cannot be used with"),
+        ("--merge a.hlog --rate 5", "--rate does not apply to --merge"),
+        ("--merge a.hlog -c 50", "--connections does not apply to --merge"),
+        ("--one-shot --merge a.hlog", "--one-shot does not apply to --merge"),
+        ("--merge a.hlog --drain-timeout 5s", "--drain-timeout does not apply to --merge"),
+        ("message --report -", "--report -: it is written to a file; only --json can be standard output"),
+        ("--merge a.hlog --histogram -", "--histogram -: it is written to a file"),
     ] {
         let run = run_with(arguments);
         assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""), "{arguments}: {}", run.stderr);
