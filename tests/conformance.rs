@@ -5,6 +5,7 @@
 //! A script is drawn so that its result does not depend on time. `LOOPLINE_SCRIPTS=N` draws more of them, and
 //! `LOOPLINE_SEED=N` others.
 
+#![allow(clippy::duplicate_mod, reason = "both parts of the tests have the list of the months")]
 #![allow(
     clippy::disallowed_methods,
     clippy::incompatible_msrv,

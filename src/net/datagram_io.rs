@@ -65,6 +65,9 @@ pub struct Datagram {
 }
 
 /// [`DatagramIo::receive_batch`] for a network without batches: one datagram a call.
+///
+/// # Errors
+/// Those of [`DatagramIo::receive_batch`].
 pub fn receive_unbatched<N: DatagramIo + ?Sized>(
     net: &mut N,
     socket: &N::Socket,

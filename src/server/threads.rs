@@ -368,14 +368,10 @@ fn receive(
     received: &mut Vec<Datagram>,
 ) -> io::Result<Datagram> {
     let slot_bytes = buffer.len();
-    match batches.receive(socket, buffer, slot_bytes, received) {
-        Ok(outcome) => {
-            outcome?;
-            received.pop().ok_or_else(|| io::ErrorKind::WouldBlock.into())
-        }
-        Err(Unbatched) => {
-            let (bytes, peer) = socket.recv_from(buffer)?;
-            Ok(Datagram { bytes: 0..bytes, peer, local: None })
-        }
-    }
+    let Ok(outcome) = batches.receive(socket, buffer, slot_bytes, received) else {
+        let (bytes, peer) = socket.recv_from(buffer)?;
+        return Ok(Datagram { bytes: 0..bytes, peer, local: None });
+    };
+    outcome?;
+    received.pop().ok_or_else(|| io::ErrorKind::WouldBlock.into())
 }
