@@ -192,7 +192,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::path::Path;
 
-    use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, mknodat};
+    use rustix::fs::{OFlags, fcntl_getfl};
 
     use super::*;
 
@@ -230,6 +230,14 @@ mod tests {
         assert!(matches!(device, JournalSink::File(_)) && is_nonblocking(&device) && !device.survives());
         #[cfg(feature = "signals")]
         assert!(!device.is_reopened());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_named_pipe_needs_a_reader() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+        let directory = tempfile::tempdir().unwrap();
         let fifo = directory.path().join("fifo");
         mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         let target = JournalTarget::File(fifo.clone());
