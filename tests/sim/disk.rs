@@ -16,6 +16,7 @@ use super::random::Random;
 use super::trace::Trace;
 
 /// What is written, and what of it is recorded: with [`Ack::Synced`] only what was synced is.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Disk {
     pub ack: Ack,
     pub random: Random,
