@@ -47,13 +47,13 @@ fn peers_that_hold_a_zero_window_or_vanish_are_closed_at_their_deadline_with_bou
                     let mut begun = connect();
                     begun.iter_mut().for_each(|peer| peer.send(&frame("begun")[..66]));
                     // They never read: the window is zero once their buffers are full.
-                    let mut full = connect();
-                    fill(&mut full);
+                    let mut stuck = connect();
+                    fill(&mut stuck);
                     if vanish {
                         set_link("down");
                     }
                     eventually("all are closed", || {
-                        fill(&mut full);
+                        fill(&mut stuck);
                         (open_descriptors(&server) <= before).then_some(())
                     });
                     assert!(clock.elapsed() >= TIMEOUT, "{model}: {:?}", clock.elapsed());
