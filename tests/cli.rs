@@ -8,8 +8,8 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 
 use common::{
-    ACKNOWLEDGEMENT, DatagramPeer, GREETING, INTRODUCTION, Network, REPLY, Serve, Server, eventually, frame,
-    in_namespace, loopline,
+    ACKNOWLEDGEMENT, DatagramPeer, Exit, GREETING, INTRODUCTION, Network, REPLY, Serve, Server, eventually,
+    frame, in_namespace, loopline,
 };
 
 /// The outcome of a run that ends by itself.
@@ -186,6 +186,36 @@ fn a_failure_to_listen_is_one_line_and_ends_the_server() {
             assert!(run.stderr.starts_with(&format!("loopline: {endpoint}: {why}")), "{}", run.stderr);
         }
     }
+}
+
+#[test]
+fn a_port_of_the_system_and_a_missing_ipv6_are_one_line_that_names_the_endpoint() {
+    let check = |exit: Exit, why: &str| {
+        assert_eq!((exit.status.code(), exit.log.lines().count()), (Some(1), 1), "{}", exit.log);
+        assert!(exit.log.starts_with(&format!("loopline: {why}")), "{}", exit.log);
+    };
+    in_namespace(
+        a_port_of_the_system_and_a_missing_ipv6_are_one_line_that_names_the_endpoint,
+        Network::Loopback,
+        || {
+            std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1").unwrap();
+            for endpoint in ["message=[::1]:4000", "month=[::1]:4000"] {
+                let why = "cannot listen: Cannot assign requested address (os error 99)";
+                check(Serve::new(endpoint).fail(), &format!("{endpoint}: {why}"));
+            }
+            // Without the capability, root is as any user.
+            for endpoint in ["message=127.0.0.1:1", "month=127.0.0.1:1"] {
+                let mut command = common::without_options("setpriv");
+                command.args([
+                    "--bounding-set=-net_bind_service",
+                    "--inh-caps=-net_bind_service",
+                    common::PROGRAM,
+                ]);
+                let why = "cannot listen: Permission denied (os error 13)";
+                check(Serve::by(command, endpoint).fail(), &format!("{endpoint}: {why}"));
+            }
+        },
+    );
 }
 
 #[test]

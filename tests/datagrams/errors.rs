@@ -1,6 +1,8 @@
-//! Errors of sending, injected into the program with strace: each costs the answer that was to be sent.
+//! Errors of sending and receiving, injected into the program with strace: an error of sending costs the answer that was
+//! to be sent, and one of receiving nothing.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::common::{DatagramPeer, INTRODUCTION, MODELS, Serve, eventually, has_no_strace};
@@ -92,5 +94,27 @@ fn a_batch_whose_first_answer_cannot_be_sent_loses_only_that_one() {
             (injected == 1).then_some(())
         });
         server.stop_cleanly();
+    }
+}
+
+#[test]
+fn an_error_that_an_earlier_datagram_has_brought_does_not_keep_the_next_from_being_answered() {
+    if has_no_strace() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("trace");
+    let calls = [("month=0", "recvfrom"), ("month=0.0.0.0:0", "recvmmsg")];
+    for (model, (endpoint, call)) in MODELS.into_iter().flat_map(|model| calls.map(|call| (model, call))) {
+        for error in ["ECONNREFUSED", "EHOSTUNREACH"] {
+            let inject = format!("inject={call}:error={error}:when=1..3");
+            let traced = format!("trace={call}");
+            let options = ["-e", &traced, "-e", &inject];
+            let server = Serve::traced(&trace, &options, &format!("{endpoint} --model {model}")).start();
+            let address = SocketAddr::from(([127, 0, 0, 1], server.address("month").port()));
+            DatagramPeer::connect(address).request(crate::WITNESS);
+            assert!(injected(&trace) > 0, "{model}, {endpoint}, {error}");
+            server.stop_cleanly();
+        }
     }
 }
