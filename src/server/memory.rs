@@ -8,7 +8,7 @@ use crate::limits::Limits;
 pub(super) fn fit(limits: &mut Limits, requested: Option<usize>, message_bytes_max: usize) {
     let bytes = requested.unwrap_or_else(|| default_budget(available_bytes()));
     limits.memory_bytes_max = bytes;
-    let (number, unit) = if bytes < 10 << 20 { (bytes >> 10, "KiB") } else { (bytes >> 20, "MiB") };
+    let (number, unit) = in_unit(bytes);
     log::info!("memory budget: {number} {unit} for bytes that wait");
     if bytes < budget_bytes_min(message_bytes_max) {
         log::warn!(
@@ -16,6 +16,11 @@ pub(super) fn fit(limits: &mut Limits, requested: Option<usize>, message_bytes_m
              --max-message allows"
         );
     }
+}
+
+/// A size in the unit in which it has at least two digits: a budget is never less than some KiB.
+fn in_unit(bytes: usize) -> (usize, &'static str) {
+    if bytes < 10 << 20 { (bytes >> 10, "KiB") } else { (bytes >> 20, "MiB") }
 }
 
 fn default_budget(available_bytes: Option<u64>) -> usize {
@@ -49,6 +54,12 @@ mod tests {
         assert_eq!(default_budget(Some(4000)), 1000);
         assert_eq!(default_budget(None), BYTES_IF_UNKNOWN);
         assert!(available_bytes().is_some_and(|bytes| bytes > 1 << 20));
+    }
+
+    #[test]
+    fn a_small_budget_is_not_shown_as_none() {
+        let shown = [300_000, 10 << 20, 5 << 30].map(in_unit);
+        assert_eq!(shown, [(292, "KiB"), (10, "MiB"), (5120, "MiB")]);
     }
 
     #[test]
