@@ -89,8 +89,10 @@ impl<N: Net> EventLoop<N> {
     /// nothing to do are closed.
     fn close_listeners_then_idle(&mut self, since: Tick) {
         if !self.endpoints_are_closed() {
-            let is_backlog_pending =
-                self.accepting == Accepting::Running && self.listeners.iter().any(|listener| listener.ready);
+            // A poll that returned as many events as it could may have left those of listeners behind.
+            let is_backlog_pending = self.events.len() >= self.limits.events_per_poll_max
+                || (self.accepting == Accepting::Running
+                    && self.listeners.iter().any(|listener| listener.ready));
             if !is_backlog_pending || self.now.ms_since(since) >= DRAIN_ACCEPT_MS_MAX {
                 self.close_endpoints();
             }

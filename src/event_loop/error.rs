@@ -28,3 +28,19 @@ impl std::error::Error for LoopError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn an_error_names_what_failed_and_has_its_cause() {
+        let error = LoopError::Journal(io::ErrorKind::StorageFull.into());
+        assert_eq!(error.to_string(), "cannot write to the journal: no storage space");
+        assert_eq!(error.source().unwrap().to_string(), "no storage space");
+        let error = LoopError::Poll(io::ErrorKind::Unsupported.into());
+        assert_eq!(error.to_string(), "cannot poll: unsupported");
+    }
+}

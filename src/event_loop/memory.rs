@@ -78,10 +78,11 @@ impl<N: Net> EventLoop<N> {
     /// Closes the worst holders, but not `except`, if more is in use than may be.
     pub(super) fn shed_over_high_mark(&mut self, except: Option<u32>) {
         let over = self.memory_used().saturating_sub(self.memory.high_mark());
+        self.starved.is_over = false;
         if over > 0 {
             self.shed(over + self.memory.step(), except);
+            self.starved.is_over = self.memory_room() == 0;
         }
-        self.starved.is_over = over > 0 && self.memory_used() > self.memory.high_mark();
     }
 
     /// Closes connections that hold `bytes`, or as many as may be closed in this turn. Only to keep within the
@@ -122,8 +123,8 @@ impl<N: Net> EventLoop<N> {
     pub(super) fn keep_within_memory(&mut self) {
         if self.table.stored_bytes() > 0 {
             self.shed_over_high_mark(None);
-            self.resume_starved();
-        } else if !self.starved.ids.is_empty() {
+        }
+        if !self.starved.ids.is_empty() {
             self.resume_starved();
         }
         self.starved.closed_in_turn = 0;
@@ -132,9 +133,6 @@ impl<N: Net> EventLoop<N> {
     /// Connections that waited for memory continue as far as there is room. While some wait, the
     /// worst holders are closed from time to time, because all could wait for each other.
     fn resume_starved(&mut self) {
-        if self.starved.ids.is_empty() {
-            return;
-        }
         self.close_ended();
         if self.relief_due_ms() == Some(0) {
             self.starved.relieved_at = self.now;

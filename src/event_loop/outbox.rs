@@ -77,6 +77,36 @@ const CAPACITY_KEPT_BYTES: usize = 512 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
+
+    #[test]
+    fn a_run_is_of_one_socket_and_waits_for_the_commit_or_does_not() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.is_empty());
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        for (socket, needs_commit) in [(0, false), (0, false), (0, true), (1, true), (1, true), (1, false)] {
+            outbox.push_datagram(socket, needs_commit, Datagram { bytes: 0..0, peer, local: None });
+        }
+        let runs: Vec<_> = outbox.runs.iter().map(|run| (run.socket, run.needs_commit, run.end)).collect();
+        assert_eq!(runs, [(0, false, 2), (0, true, 3), (1, true, 5), (1, false, 6)]);
+    }
+
+    #[test]
+    fn an_outbox_is_empty_without_bytes_answers_and_datagrams() {
+        let mut outbox = Outbox::default();
+        outbox.bytes.push(0);
+        assert!(!outbox.is_empty());
+        assert!(outbox.buffer_bytes() > 1);
+        outbox.clear();
+        let to = ConnId { key: 0, generation: 0 };
+        outbox.answers.push(Answer { to, bytes: 0..0, needs_commit: false });
+        assert!(!outbox.is_empty());
+        outbox.clear();
+        assert!(outbox.is_empty());
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        outbox.push_datagram(0, false, Datagram { bytes: 0..0, peer, local: None });
+        assert!(!outbox.is_empty());
+    }
 
     #[test]
     fn the_buffer_of_answers_is_let_go_of_after_a_long_turn() {

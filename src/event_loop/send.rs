@@ -58,7 +58,6 @@ impl<N: Net> EventLoop<N> {
     #[inline(never)]
     fn after_write(&mut self, key: u32, outcome: io::Result<usize>) {
         match outcome {
-            Ok(_) if self.phase == Phase::Serving && self.table.conn(key).is_idle() => {}
             Ok(taken) if !self.table.unsent(key).is_empty() => {
                 // Short: the kernel's buffer is full, and an event will report when it is not.
                 let conn = self.table.conn_mut(key);

@@ -162,6 +162,7 @@ impl DatagramIo for SimNet {
         received: &mut Vec<Datagram>,
     ) -> io::Result<bool> {
         assert!(received.is_empty() && buffer.len() >= slot_bytes, "a batch has room");
+        assert_eq!(buffer.len() % slot_bytes, 0, "a batch has room for whole datagrams");
         if !self.batches {
             return receive_unbatched(self, socket, buffer, slot_bytes, received);
         }

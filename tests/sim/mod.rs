@@ -99,6 +99,8 @@ pub struct SimNet {
     batches: bool,
     bounds: Bounds,
     closed_tokens: Vec<Token>,
+    /// How long the last poll might have waited.
+    pub timeout: Option<Duration>,
     /// Polls in a row that did not wait, and after which no byte was moved.
     pub fruitless_polls: usize,
 }
@@ -131,6 +133,7 @@ impl SimNet {
             sockets: Vec::new(),
             bounds: Bounds::new(limits),
             closed_tokens: Vec::new(),
+            timeout: None,
             fruitless_polls: 0,
         }
     }
@@ -298,6 +301,7 @@ impl Poller for SimNet {
         events_max: usize,
         timeout: Option<Duration>,
     ) -> std::io::Result<()> {
+        self.timeout = timeout;
         self.check_spinning(timeout);
         self.sockets.iter_mut().for_each(|socket| socket.end_turn(self.limits.datagrams_per_turn_max));
         let moved = self.move_peers(false);

@@ -7,16 +7,21 @@ use std::io;
 pub struct Trace {
     hash: u64,
     pub calls: u64,
+    /// The calls by name, and what each was made for, if they are to be listed.
+    pub list: Option<Vec<(String, usize)>>,
 }
 
 impl Trace {
     pub fn new() -> Self {
-        Self { hash: 0xcbf2_9ce4_8422_2325, calls: 0 }
+        Self { hash: 0xcbf2_9ce4_8422_2325, calls: 0, list: None }
     }
 
     /// A call, what it was made for, and its outcome: bytes, or the kind of the error.
     pub fn call(&mut self, name: &str, of: usize, outcome: &io::Result<usize>) {
         self.calls += 1;
+        if let Some(list) = &mut self.list {
+            list.push((name.to_owned(), of));
+        }
         self.bytes(name.as_bytes());
         self.word(of as u64);
         self.word(match outcome {

@@ -17,7 +17,9 @@
 mod sim;
 
 mod accepting;
+mod calls;
 mod connections;
+mod datagrams;
 mod fairness;
 mod header_and_body;
 mod journal;

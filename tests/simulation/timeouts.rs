@@ -190,7 +190,8 @@ fn expiry_waits_for_a_storm_of_events_but_not_for_ever() {
         turns += 1;
         assert!(turns < 10, "expiring is put off for ever");
     }
-    assert_eq!(scene.closed(CloseReason::FrameTimeout), 1);
+    // Three polls report all nine connections, four at a time; the next turn closes what is late all the same.
+    assert_eq!((turns, scene.closed(CloseReason::FrameTimeout)), (4, 1));
 }
 
 #[test]

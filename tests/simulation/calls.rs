@@ -1,0 +1,174 @@
+//! System calls that are interrupted, that would block or that fail, and the order of reads and writes in a turn.
+
+use std::time::Duration;
+
+use loopline::CloseReason;
+use loopline::limits::Limits;
+
+use crate::sim::scene::{MESSAGE, Scene, framed};
+
+const REPLY: usize = 2;
+
+/// The calls of a turn.
+fn calls_of_turn(scene: &mut Scene) -> Vec<(String, usize)> {
+    scene.net().trace.list = Some(Vec::new());
+    scene.turns(1);
+    scene.net().trace.list.take().expect("calls are listed")
+}
+
+fn position(calls: &[(String, usize)], name: &str, peer: usize) -> usize {
+    let is_it = |call: &(String, usize)| (call.0.as_str(), call.1) == (name, peer);
+    calls.iter().position(is_it).unwrap_or_else(|| panic!("no {name} of {peer}: {calls:?}"))
+}
+
+#[test]
+fn interrupted_calls_are_repeated() {
+    let mut scene = Scene::new(&Limits::default());
+    let peers: Vec<usize> = (0..20).map(|_| scene.connect()).collect();
+    scene.net().faults.interrupted_calls = 2;
+    for _ in 0..10 {
+        peers.iter().for_each(|peer| scene.send(*peer, &framed("text")));
+        scene.turns(1);
+    }
+    scene.turns(40);
+    assert!(peers.iter().all(|peer| scene.acknowledged(*peer) == 10 && !scene.is_closed(*peer)));
+    assert_eq!(scene.run.server.counters().messages, 200);
+}
+
+#[test]
+fn a_write_that_would_block_is_no_progress_and_breaks_nothing() {
+    let limits = Limits { write_timeout: Some(Duration::from_secs(10)), ..Limits::default() };
+    let mut scene = Scene::new(&limits);
+    let peer = scene.connect_with(MESSAGE, 97);
+    scene.turns(2);
+    scene.stop_reading(peer);
+    for _ in 0..2 {
+        scene.send(peer, &framed(""));
+        scene.turns(2);
+    }
+    // An event reports room, and there is none.
+    for _ in 0..2 {
+        scene.wire(peer).writable = true;
+        scene.pass(Duration::from_secs(4));
+        assert!(!scene.is_closed(peer));
+    }
+    scene.wire(peer).writable = true;
+    scene.pass(Duration::from_secs(4));
+    assert_eq!((scene.is_closed(peer), scene.closed(CloseReason::WriteTimeout)), (true, 1));
+}
+
+#[test]
+fn a_write_that_fails_closes_the_connection() {
+    let limits = Limits { unsent_bytes_max: 0, ..Limits::default() };
+    let mut scene = Scene::new(&limits);
+    let peer = scene.connect_with(MESSAGE, 97);
+    scene.turns(2);
+    scene.stop_reading(peer);
+    for _ in 0..2 {
+        scene.send(peer, &framed(""));
+        scene.turns(2);
+    }
+    // It has unsent bytes, so it is written and not read.
+    scene.wire(peer).reset();
+    let calls = calls_of_turn(&mut scene);
+    assert!(position(&calls, "write", peer) < position(&calls, "close", peer));
+    assert_eq!(scene.closed(CloseReason::Reset), 1);
+}
+
+#[test]
+fn answers_to_short_messages_are_sent_before_bulk_is_read_and_bulk_ends_with_a_short_read() {
+    let mut scene = Scene::new(&Limits::default());
+    let (bulk, alternating, normal) = (scene.connect(), scene.connect(), scene.connect());
+    let many = framed("x").repeat(1000);
+    for peer in [bulk, alternating] {
+        scene.send(peer, &many);
+    }
+    scene.turns(10);
+    // A read of what is left of it shows that its bulk is over.
+    assert_eq!(scene.acknowledged(alternating), 1000);
+    scene.send(alternating, &framed("x"));
+    scene.turns(1);
+    scene.send(bulk, &many);
+    scene.turns(1);
+    for peer in [bulk, alternating, normal] {
+        scene.send(peer, &framed("x"));
+    }
+    let calls = calls_of_turn(&mut scene);
+    for short in [alternating, normal] {
+        assert!(position(&calls, "write", short) < position(&calls, "read", bulk), "{calls:?}");
+    }
+}
+
+#[test]
+fn bulk_is_visited_once_in_a_turn() {
+    let limits = Limits { read_bytes_max: 4096, bulk_bytes_per_turn_max: 1 << 20, ..Limits::default() };
+    let mut scene = Scene::new(&limits);
+    let peer = scene.connect();
+    scene.send(peer, &framed("x").repeat(1000));
+    scene.turns(1);
+    for _ in 0..5 {
+        let before = scene.wire(peer).read_bytes;
+        scene.turns(1);
+        assert_eq!(scene.wire(peer).read_bytes - before, 4096);
+        assert_eq!(scene.net().timeout, Some(Duration::ZERO), "more is left");
+    }
+}
+
+#[test]
+fn unsent_bytes_count_as_bulk_of_the_turn() {
+    let limits = Limits { bulk_bytes_per_turn_max: 10_000, ..Limits::default() };
+    let mut scene = Scene::new(&limits);
+    let peers: Vec<usize> = (0..10).map(|_| scene.connect_with(MESSAGE, 1000)).collect();
+    scene.turns(2);
+    for peer in &peers {
+        scene.stop_reading(*peer);
+        for _ in 0..60 {
+            scene.send(*peer, &framed("x"));
+            scene.turns(1);
+        }
+    }
+    scene.turns(100);
+    // Each has nearly five thousand unsent bytes. All that was sent is read at once.
+    for peer in &peers {
+        scene.wire(*peer).capacity = 10_000;
+        scene.wire(*peer).receive(usize::MAX);
+    }
+    let calls = calls_of_turn(&mut scene);
+    let writes = calls.iter().filter(|call| call.0 == "write").count();
+    assert_eq!(writes, 3);
+    assert!(scene.net().timeout > Some(Duration::from_secs(1)), "before they could be written");
+    scene.turns(1);
+    assert_eq!(scene.net().timeout, Some(Duration::ZERO), "the others are to be written");
+}
+
+#[test]
+fn short_messages_that_a_turn_leaves_are_read_without_waiting() {
+    let mut scene = Scene::new(&Limits { visits_per_turn_max: 1, ..Limits::default() });
+    let peers: Vec<usize> = (0..3).map(|_| scene.connect()).collect();
+    peers.iter().for_each(|peer| scene.send(*peer, &framed("x")));
+    for acknowledged in 1..=3 {
+        scene.turns(1);
+        assert_eq!(peers.iter().filter(|peer| scene.acknowledged(**peer) == 1).count(), acknowledged);
+    }
+    assert_eq!(scene.net().timeout, Some(Duration::ZERO));
+    scene.turns(1);
+    assert!(scene.net().timeout.is_none());
+}
+
+#[test]
+fn the_first_message_of_a_service_is_read_while_the_journal_is_behind() {
+    let mut scene = Scene::new(&Limits { journal_bytes_max: 0, ..Limits::default() });
+    let (first, message) = (scene.connect_with(REPLY, 1000), scene.connect());
+    scene.block_journal();
+    scene.send(first, b"a request");
+    scene.turns(2);
+    scene.send(message, &framed("text"));
+    scene.turns(2);
+    assert_eq!(scene.wire(message).read_bytes, 68, "that it writes to the journal is not known before");
+    scene.send(message, &framed("text"));
+    scene.turns(2);
+    assert_eq!(scene.wire(message).read_bytes, 68);
+    scene.release_journal();
+    scene.turns(4);
+    assert_eq!(scene.acknowledged(message), 2);
+}
