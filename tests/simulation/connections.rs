@@ -199,8 +199,8 @@ fn a_datagram_of_the_limit_is_answered_and_a_longer_one_is_an_error() {
     let mut scene = Scene::new(&Limits::default());
     let expected = [
         ("hello".to_owned(), "\nHey there"),
-        (format!("{:1024}", 3), "March"),
-        (format!("{:1025}", 3), "Error: "),
+        (format!("{:<1024}", 3), "March"),
+        (format!("{:<1025}", 3), "Error: "),
     ];
     for (text, reply) in expected {
         scene.month().send_text(1, &text);

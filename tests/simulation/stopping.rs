@@ -13,6 +13,7 @@ use loopline::service::message::Message;
 use crate::sim::SimNet;
 use crate::sim::faults::Faults;
 use crate::sim::peer::Peer;
+use crate::sim::random::Random;
 use crate::sim::scene::{MESSAGE, Scene, framed};
 
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -119,7 +120,7 @@ fn connections_that_go_on_arriving_delay_a_stop_for_a_tenth_of_a_second() {
 #[test]
 fn a_server_without_datagram_sockets_serves_those_that_wait_at_a_stop() {
     let limits = Limits { accepts_per_turn_max: 1, ..Limits::default() };
-    let mut net = SimNet::new(1, &limits, Faults::default(), Ack::Received);
+    let mut net = SimNet::new(Random::new(1), &limits, Faults::default(), Ack::Received);
     net.clock_stands = true;
     let mut server = EventLoop::new(net, limits);
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
