@@ -114,5 +114,9 @@ mod tests {
         outbox.bytes.resize(4 * CAPACITY_KEPT_BYTES, 0);
         outbox.clear();
         assert!(outbox.buffer_bytes() <= CAPACITY_KEPT_BYTES);
+        // That of a usual turn is not.
+        outbox.bytes.resize(256 * 1024, 0);
+        outbox.clear();
+        assert!(outbox.buffer_bytes() >= 256 * 1024);
     }
 }

@@ -204,3 +204,31 @@ fn connections_that_wait_and_end_their_side_are_closed_some_in_each_turn() {
     }
     assert!(left.windows(2).all(|pair| pair[0] - pair[1] <= 32), "{left:?}");
 }
+
+#[test]
+fn connections_that_all_leave_while_some_are_to_be_closed_leave_nothing_to_wait_for() {
+    let limits = Limits {
+        memory_bytes_max: 8 << 20,
+        events_per_poll_max: 5000,
+        visits_per_turn_max: 5000,
+        accepts_per_turn_max: 5000,
+        ..Limits::default()
+    };
+    let mut scene = Scene::new(&limits);
+    for _ in 0..2200 {
+        let peer = scene.connect_with(MESSAGE, 1 << 16);
+        scene.send(peer, &part_of_frame(2000));
+    }
+    while scene.closed(CloseReason::OutOfMemory) == 0 {
+        scene.turns(1);
+    }
+    scene.turns(1);
+    assert_eq!(scene.net().timeout, Some(Duration::ZERO), "more are to be closed");
+    for peer in 0..2200 {
+        if !scene.is_closed(peer) {
+            scene.wire(peer).reset();
+        }
+    }
+    scene.turns(2);
+    assert_eq!((scene.run.server.connections(), scene.net().timeout), (0, None));
+}
