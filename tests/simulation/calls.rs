@@ -100,18 +100,33 @@ fn answers_to_short_messages_are_sent_before_bulk_is_read_and_bulk_ends_with_a_s
 }
 
 #[test]
+fn a_read_as_long_as_a_light_one_may_be_does_not_end_bulk() {
+    let limits = Limits::default();
+    let mut scene = Scene::new(&limits);
+    let (bulk, normal) = (scene.connect(), scene.connect());
+    scene.send(bulk, &framed("x").repeat(1000));
+    scene.turns(10);
+    let frames = limits.light_read_bytes_max / framed("").len();
+    for empty in [frames, 1] {
+        scene.send(bulk, &framed("").repeat(empty));
+        scene.send(normal, &framed("x"));
+        let calls = calls_of_turn(&mut scene);
+        assert!(position(&calls, "write", normal) < position(&calls, "read", bulk), "{calls:?}");
+    }
+}
+
+#[test]
 fn bulk_is_visited_once_in_a_turn() {
-    let limits = Limits { read_bytes_max: 4096, bulk_bytes_per_turn_max: 1 << 20, ..Limits::default() };
+    let limits = Limits { read_bytes_max: 400, light_read_bytes_max: 100, ..Limits::default() };
     let mut scene = Scene::new(&limits);
     let peer = scene.connect();
-    scene.send(peer, &framed("x").repeat(1000));
-    scene.turns(1);
-    for _ in 0..5 {
-        let before = scene.wire(peer).read_bytes;
+    // There is nothing to send before the end of the frame, so it is to be visited again at once.
+    scene.send(peer, &framed(&"x".repeat(4000)));
+    for read_bytes in [100, 500, 900, 1300] {
         scene.turns(1);
-        assert_eq!(scene.wire(peer).read_bytes - before, 4096);
-        assert_eq!(scene.net().timeout, Some(Duration::ZERO), "more is left");
+        assert_eq!(scene.wire(peer).read_bytes, read_bytes);
     }
+    assert_eq!(scene.net().timeout, Some(Duration::ZERO), "more is left");
 }
 
 #[test]
