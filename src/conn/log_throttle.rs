@@ -16,15 +16,15 @@ pub(crate) enum LogKind {
 }
 
 impl LogKind {
-    const COUNT: usize = Self::ReceivePaused.index() + 1;
+    const COUNT: usize = Self::Closed(CloseReason::Stopped).index() + 1;
 
     const fn index(self) -> usize {
         match self {
-            Self::Closed(reason) => reason as usize,
-            Self::AcceptPaused => CloseReason::ALL.len(),
-            Self::DatagramUnsent => CloseReason::ALL.len() + 1,
-            Self::RepliesLimited => CloseReason::ALL.len() + 2,
-            Self::ReceivePaused => CloseReason::ALL.len() + 3,
+            Self::AcceptPaused => 0,
+            Self::ReceivePaused => 1,
+            Self::DatagramUnsent => 2,
+            Self::RepliesLimited => 3,
+            Self::Closed(reason) => 4 + reason as usize,
         }
     }
 }
