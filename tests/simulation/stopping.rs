@@ -101,6 +101,17 @@ fn a_connection_that_waits_behind_a_full_poll_at_a_stop_is_served() {
 }
 
 #[test]
+fn bytes_that_wait_behind_a_full_poll_are_served_before_idle_connections_are_closed() {
+    let mut scene = Scene::new(&Limits { events_per_poll_max: 2, ..Limits::default() });
+    let peers: Vec<usize> = (0..5).map(|_| scene.connect()).collect();
+    scene.net().request_stop();
+    scene.turns(1);
+    peers.iter().for_each(|peer| scene.send(*peer, &framed("text")));
+    scene.turns(4);
+    assert!(peers.iter().all(|peer| scene.acknowledged(*peer) == 1));
+}
+
+#[test]
 fn connections_that_go_on_arriving_delay_a_stop_for_a_tenth_of_a_second() {
     let mut scene = Scene::new(&Limits { accepts_per_turn_max: 1, ..Limits::default() });
     let arrive = |scene: &mut Scene| {
