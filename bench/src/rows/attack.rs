@@ -48,6 +48,9 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
         section.tables.push(measure_program(bench, program, attackers, resident_kib_max)?);
     }
     section.note("the driver's processor is shared with the others, which have the lowest priority");
+    section.note(
+        "where the buffers of all exceed net.ipv4.tcp_mem, the kernel drops packets of all connections",
+    );
     section.note(format!("p99 has no target if it is over {QUIET_P99_MAX} µs without others"));
     Ok(())
 }
