@@ -35,10 +35,9 @@ fn interrupted_calls_are_repeated() {
     assert_eq!(scene.run.server.counters().messages, 200);
 }
 
-#[test]
-fn a_write_that_would_block_is_no_progress_and_breaks_nothing() {
-    let limits = Limits { write_timeout: Some(Duration::from_secs(10)), ..Limits::default() };
-    let mut scene = Scene::new(&limits);
+/// A connection whose peer does not read, and has taken a part of two answers.
+fn scene_with_unsent_bytes(limits: &Limits) -> (Scene, usize) {
+    let mut scene = Scene::new(limits);
     let peer = scene.connect_with(MESSAGE, 97);
     scene.turns(2);
     scene.stop_reading(peer);
@@ -46,6 +45,13 @@ fn a_write_that_would_block_is_no_progress_and_breaks_nothing() {
         scene.send(peer, &framed(""));
         scene.turns(2);
     }
+    (scene, peer)
+}
+
+#[test]
+fn a_write_that_would_block_is_no_progress_and_breaks_nothing() {
+    let limits = Limits { write_timeout: Some(Duration::from_secs(10)), ..Limits::default() };
+    let (mut scene, peer) = scene_with_unsent_bytes(&limits);
     // An event reports room, and there is none.
     for _ in 0..2 {
         scene.wire(peer).writable = true;
@@ -60,14 +66,7 @@ fn a_write_that_would_block_is_no_progress_and_breaks_nothing() {
 #[test]
 fn a_write_that_fails_closes_the_connection() {
     let limits = Limits { unsent_bytes_max: 0, ..Limits::default() };
-    let mut scene = Scene::new(&limits);
-    let peer = scene.connect_with(MESSAGE, 97);
-    scene.turns(2);
-    scene.stop_reading(peer);
-    for _ in 0..2 {
-        scene.send(peer, &framed(""));
-        scene.turns(2);
-    }
+    let (mut scene, peer) = scene_with_unsent_bytes(&limits);
     // It has unsent bytes, so it is written and not read.
     scene.wire(peer).reset();
     let calls = calls_of_turn(&mut scene);
