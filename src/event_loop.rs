@@ -23,6 +23,7 @@ mod close;
 mod commit;
 mod datagrams;
 mod drain;
+mod endpoints;
 mod error;
 mod expire;
 #[cfg(debug_assertions)]
@@ -35,8 +36,6 @@ mod run_queue;
 mod send;
 
 use std::fmt;
-use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::conn::admission::Admissions;
@@ -44,16 +43,16 @@ use crate::conn::counters::Counters;
 use crate::conn::deadlines::Tick;
 use crate::conn::log_throttle::{LogKind, LogThrottle};
 use crate::conn::memory::MemoryBudget;
-use crate::conn::reply_rules::ReplyRules;
 use crate::conn::table::ConnTable;
-use crate::conn::token::{CONNECTIONS_MAX, ConnId, Source};
+use crate::conn::token::{CONNECTIONS_MAX, ConnId};
 use crate::journal::Journal;
 use crate::limits::Limits;
-use crate::net::{Datagram, Event, Net, Token};
-use crate::service::{DatagramService, StreamService};
+use crate::net::{Datagram, Event, Net};
 
 use accept::Accepting;
 use drain::Phase;
+pub(crate) use endpoints::ENDPOINTS_MAX;
+use endpoints::{DatagramEndpoint, StreamEndpoint};
 pub use error::LoopError;
 use memory::Starved;
 use outbox::Outbox;
@@ -97,34 +96,6 @@ pub struct EventLoop<N: Net> {
     turns_to_check: usize,
 }
 
-/// A stream endpoint.
-struct StreamEndpoint<N: Net> {
-    /// `None` once the server is stopping.
-    socket: Option<N::Listener>,
-    address: SocketAddr,
-    service: Box<dyn StreamService>,
-    /// Connections may wait to be accepted.
-    ready: bool,
-    /// Accepts in a row that have failed.
-    failed_accepts: usize,
-    /// Its service has written to the journal: while that has no room, reading for it is of no use.
-    uses_journal: bool,
-}
-
-/// A datagram endpoint.
-struct DatagramEndpoint<N: Net> {
-    socket: N::Socket,
-    address: SocketAddr,
-    service: Box<dyn DatagramService>,
-    rules: ReplyRules,
-    /// Datagrams may wait.
-    ready: bool,
-    /// Receives in a row that have failed.
-    failed_receives: usize,
-    /// Receiving does nothing but fail: it pauses for a short time.
-    paused_since: Option<Tick>,
-}
-
 impl<N: Net> EventLoop<N> {
     /// A server without endpoints and without a journal.
     #[must_use]
@@ -163,72 +134,6 @@ impl<N: Net> EventLoop<N> {
             turns_to_check: 0,
             limits,
         }
-    }
-
-    /// Serves `service` on connections to `address`; returns the address with the port that was taken.
-    ///
-    /// # Errors
-    /// The address cannot be listened at, or there are 255 endpoints already.
-    pub fn listen(&mut self, address: SocketAddr, service: Box<dyn StreamService>) -> io::Result<SocketAddr> {
-        self.listen_with(service, |net, token| net.listen(address, token))
-    }
-
-    /// Serves `service` on a listener that `open` makes, for example from a socket that the process has
-    /// inherited; returns its address.
-    ///
-    /// # Errors
-    /// That of `open`, or there are 255 endpoints already.
-    pub fn listen_with(
-        &mut self,
-        service: Box<dyn StreamService>,
-        open: impl FnOnce(&mut N, Token) -> io::Result<(N::Listener, SocketAddr)>,
-    ) -> io::Result<SocketAddr> {
-        let index = endpoint_index(self.listeners.len())?;
-        let (listener, address) = open(&mut self.net, Source::Listener(index).into())?;
-        self.listeners.push(StreamEndpoint {
-            socket: Some(listener),
-            address,
-            service,
-            ready: false,
-            failed_accepts: 0,
-            uses_journal: false,
-        });
-        Ok(address)
-    }
-
-    /// Serves `service` on datagrams to `address`; returns the address with the port that was taken.
-    ///
-    /// # Errors
-    /// The address cannot be bound, or there are 255 endpoints already.
-    pub fn bind(&mut self, address: SocketAddr, service: Box<dyn DatagramService>) -> io::Result<SocketAddr> {
-        self.bind_with(service, |net, token| net.bind(address, token))
-    }
-
-    /// Serves `service` on a socket that `open` makes; returns its address.
-    ///
-    /// # Errors
-    /// That of `open`, or there are 255 endpoints already.
-    pub fn bind_with(
-        &mut self,
-        service: Box<dyn DatagramService>,
-        open: impl FnOnce(&mut N, Token) -> io::Result<(N::Socket, SocketAddr)>,
-    ) -> io::Result<SocketAddr> {
-        let index = endpoint_index(self.sockets.len())?;
-        let (socket, address) = open(&mut self.net, Source::Socket(index).into())?;
-        // A datagram over the limit is recognized by the one byte more that is read of it.
-        let read_bytes = self.read_buffer.len().max(service.datagram_bytes_max() + 1);
-        self.read_buffer = vec![0; read_bytes].into_boxed_slice();
-        let rules = ReplyRules::new(address, &self.limits, self.net.hash_key());
-        self.sockets.push(DatagramEndpoint {
-            socket,
-            address,
-            service,
-            rules,
-            ready: false,
-            failed_receives: 0,
-            paused_since: None,
-        });
-        Ok(address)
     }
 
     /// Writes messages to `journal` from now on.
@@ -331,17 +236,6 @@ impl<N: Net> EventLoop<N> {
 /// A larger reserve would only take descriptors from connections that are served.
 const REFUSALS_MAX: usize = 1024;
 
-/// Endpoints of a server for streams, and likewise for datagrams: as many as fit into a token.
-pub(crate) const ENDPOINTS_MAX: usize = 255;
-
-/// The index of the next endpoint.
-fn endpoint_index(endpoints: usize) -> io::Result<u8> {
-    match u8::try_from(endpoints) {
-        Ok(index) if endpoints < ENDPOINTS_MAX => Ok(index),
-        _ => Err(io::Error::other(format!("a server has at most {ENDPOINTS_MAX} endpoints"))),
-    }
-}
-
 impl<N: Net> fmt::Debug for EventLoop<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventLoop")
@@ -365,17 +259,3 @@ const _: () = {
     }
     assert!(size_of::<Conn>() <= 32 && size_of::<SlabEntry>() <= 32);
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_has_at_most_255_endpoints_of_a_kind() {
-        assert_eq!((endpoint_index(0).unwrap(), endpoint_index(254).unwrap()), (0, 254));
-        for too_many in [255, 256, 1000] {
-            let error = endpoint_index(too_many).unwrap_err();
-            assert_eq!(error.to_string(), "a server has at most 255 endpoints");
-        }
-    }
-}

@@ -45,6 +45,7 @@ const LAYERS: [Layer; 6] = [
 const UNITS: &[Unit] = &[
     &[
         "event_loop.rs",
+        "event_loop/endpoints.rs",
         "event_loop/accept.rs",
         "event_loop/readiness.rs",
         "event_loop/read.rs",

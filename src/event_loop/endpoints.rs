@@ -1,0 +1,132 @@
+//! The endpoints of a server: what it listens to, and with which service.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::conn::deadlines::Tick;
+use crate::conn::reply_rules::ReplyRules;
+use crate::conn::token::Source;
+use crate::event_loop::EventLoop;
+use crate::net::{Net, Token};
+use crate::service::{DatagramService, StreamService};
+
+/// A stream endpoint.
+pub(super) struct StreamEndpoint<N: Net> {
+    /// `None` once the server is stopping.
+    pub(super) socket: Option<N::Listener>,
+    pub(super) address: SocketAddr,
+    pub(super) service: Box<dyn StreamService>,
+    /// Connections may wait to be accepted.
+    pub(super) ready: bool,
+    /// Accepts in a row that have failed.
+    pub(super) failed_accepts: usize,
+    /// Its service has written to the journal: while that has no room, reading for it is of no use.
+    pub(super) uses_journal: bool,
+}
+
+/// A datagram endpoint.
+pub(super) struct DatagramEndpoint<N: Net> {
+    pub(super) socket: N::Socket,
+    pub(super) address: SocketAddr,
+    pub(super) service: Box<dyn DatagramService>,
+    pub(super) rules: ReplyRules,
+    /// Datagrams may wait.
+    pub(super) ready: bool,
+    /// Receives in a row that have failed.
+    pub(super) failed_receives: usize,
+    /// Receiving does nothing but fail: it pauses for a short time.
+    pub(super) paused_since: Option<Tick>,
+}
+
+impl<N: Net> EventLoop<N> {
+    /// Serves `service` on connections to `address`; returns the address with the port that was taken.
+    ///
+    /// # Errors
+    /// The address cannot be listened at, or there are 255 endpoints already.
+    pub fn listen(&mut self, address: SocketAddr, service: Box<dyn StreamService>) -> io::Result<SocketAddr> {
+        self.listen_with(service, |net, token| net.listen(address, token))
+    }
+
+    /// Serves `service` on a listener that `open` makes, for example from a socket that the process has
+    /// inherited; returns its address.
+    ///
+    /// # Errors
+    /// That of `open`, or there are 255 endpoints already.
+    pub fn listen_with(
+        &mut self,
+        service: Box<dyn StreamService>,
+        open: impl FnOnce(&mut N, Token) -> io::Result<(N::Listener, SocketAddr)>,
+    ) -> io::Result<SocketAddr> {
+        let index = endpoint_index(self.listeners.len())?;
+        let (listener, address) = open(&mut self.net, Source::Listener(index).into())?;
+        self.listeners.push(StreamEndpoint {
+            socket: Some(listener),
+            address,
+            service,
+            ready: false,
+            failed_accepts: 0,
+            uses_journal: false,
+        });
+        Ok(address)
+    }
+
+    /// Serves `service` on datagrams to `address`; returns the address with the port that was taken.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or there are 255 endpoints already.
+    pub fn bind(&mut self, address: SocketAddr, service: Box<dyn DatagramService>) -> io::Result<SocketAddr> {
+        self.bind_with(service, |net, token| net.bind(address, token))
+    }
+
+    /// Serves `service` on a socket that `open` makes; returns its address.
+    ///
+    /// # Errors
+    /// That of `open`, or there are 255 endpoints already.
+    pub fn bind_with(
+        &mut self,
+        service: Box<dyn DatagramService>,
+        open: impl FnOnce(&mut N, Token) -> io::Result<(N::Socket, SocketAddr)>,
+    ) -> io::Result<SocketAddr> {
+        let index = endpoint_index(self.sockets.len())?;
+        let (socket, address) = open(&mut self.net, Source::Socket(index).into())?;
+        // A datagram over the limit is recognized by the one byte more that is read of it.
+        let read_bytes = self.read_buffer.len().max(service.datagram_bytes_max() + 1);
+        self.read_buffer = vec![0; read_bytes].into_boxed_slice();
+        let rules = ReplyRules::new(address, &self.limits, self.net.hash_key());
+        self.sockets.push(DatagramEndpoint {
+            socket,
+            address,
+            service,
+            rules,
+            ready: false,
+            failed_receives: 0,
+            paused_since: None,
+        });
+        Ok(address)
+    }
+}
+
+/// Endpoints of a server for streams, and likewise for datagrams: as many as fit into a token.
+pub(crate) const ENDPOINTS_MAX: usize = 255;
+
+/// The index of the next endpoint.
+fn endpoint_index(endpoints: usize) -> io::Result<u8> {
+    match u8::try_from(endpoints) {
+        Ok(index) if endpoints < ENDPOINTS_MAX => Ok(index),
+        _ => Err(io::Error::other(format!("a server has at most {ENDPOINTS_MAX} endpoints"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_at_most_255_endpoints_of_a_kind() {
+        assert_eq!((endpoint_index(0).unwrap(), endpoint_index(254).unwrap()), (0, 254));
+        for too_many in [255, 256, 1000] {
+            let error = endpoint_index(too_many).unwrap_err();
+            assert_eq!(error.to_string(), "a server has at most 255 endpoints");
+        }
+    }
+}
