@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -12,8 +13,8 @@ use log::LevelFilter;
 use crate::cli::lines::print_error;
 use crate::cli::serve::{ServeArguments, endpoint_help};
 use crate::cli::{
-    UNITS, USAGE_STATUS, at_least_one, compare, environment, journal, load, logger, warn_of_former_variable,
-    whole,
+    ServiceNames, UNITS, USAGE_STATUS, at_least_one, compare, environment, generate, journal, load, logger,
+    warn_of_former_variable, whole,
 };
 use crate::client;
 use crate::doctor;
@@ -24,7 +25,13 @@ use crate::units::parse_duration;
 
 /// A single-threaded TCP and UDP server, with a client, a load generator and diagnostics
 #[derive(Debug, Parser)]
-#[command(name = "loopline", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "loopline",
+    version,
+    arg_required_else_help = true,
+    subcommand_value_name = "COMMAND",
+    max_term_width = 100
+)]
 #[command(after_help = endpoint_help())]
 struct Arguments {
     #[command(subcommand)]
@@ -55,6 +62,9 @@ enum Command {
     Doctor(DoctorArguments),
     /// Read a journal
     Journal(journal::JournalArguments),
+    /// Write manual pages, or print completions for a shell
+    #[command(hide = true)]
+    Generate(generate::GenerateArguments),
 }
 
 const CLIENT_STATUS: &str = "\n
@@ -66,7 +76,7 @@ Exit status: 0 every text was sent and every reply received; 1 it failed; 2 usag
 #[command(after_help = format!("{}\n\n{UNITS}{CLIENT_STATUS}", endpoint_help()))]
 struct ClientArguments {
     /// Endpoint to connect to
-    #[arg(value_name = "ENDPOINT")]
+    #[arg(value_name = "ENDPOINT", value_parser = ServiceNames(Endpoint::from_str), hide_possible_values = true)]
     endpoint: Endpoint,
 
     /// Messages to send; greeting and daytime take none [default: lines of standard input]
@@ -153,6 +163,11 @@ fn run_command(command: Command, matches: &ArgMatches) -> ExitCode {
         }
         Command::Load(arguments) => return load::run(&arguments, matches),
         Command::Journal(arguments) => return journal::run(&arguments),
+        Command::Generate(arguments) => match generate::run(&arguments, program()) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(error) if error.is_reader_gone() => return ExitCode::FAILURE,
+            Err(error) => (error.to_string(), 1),
+        },
         Command::Compare(arguments) => match compare::run(*arguments) {
             Ok(status) => return ExitCode::from(status),
             Err(failed) => failed,

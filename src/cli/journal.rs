@@ -13,6 +13,7 @@ use crate::cli::lines::print_error;
 use crate::journal::Entry;
 
 #[derive(Debug, Args)]
+#[command(subcommand_value_name = "COMMAND")]
 pub(super) struct JournalArguments {
     #[command(subcommand)]
     command: JournalCommand,

@@ -4,6 +4,7 @@ mod output;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
@@ -12,7 +13,7 @@ use ipnet::IpNet;
 
 use self::output::Output;
 use crate::cli::lines::print_error;
-use crate::cli::{UNITS, USAGE_STATUS, whole};
+use crate::cli::{ServiceNames, UNITS, USAGE_STATUS, whole};
 use crate::load::options::{LoadOptions, parse_sources};
 use crate::load::schedule::Arrivals;
 use crate::load::stats::threshold::{Threshold, metrics_help};
@@ -24,6 +25,7 @@ use crate::units::{parse_duration, parse_size};
 pub(super) struct LoadArguments {
     /// Service to connect to; hold=[HOST:]PORT only opens and holds connections to any TCP server
     #[arg(value_name = "ENDPOINT|hold=[HOST:]PORT", required_unless_present = "merge")]
+    #[arg(value_parser = ServiceNames(Target::from_str), hide_possible_values = true)]
     target: Option<Target>,
 
     /// Number of connections

@@ -7,6 +7,8 @@ mod environment;
 #[cfg(feature = "cli")]
 mod full;
 #[cfg(feature = "cli")]
+mod generate;
+#[cfg(feature = "cli")]
 mod journal;
 mod lines;
 #[cfg(feature = "cli")]
@@ -53,6 +55,29 @@ const USAGE_STATUS: u8 = 2;
 
 /// The values of `--sandbox`.
 const SANDBOXES: [(&str, Sandbox); 3] = [("auto", Sandbox::Auto), ("on", Sandbox::On), ("off", Sandbox::Off)];
+
+/// Makes completions of the parser `P` suggest the names of services. An endpoint can be more than a name.
+#[cfg(feature = "cli")]
+#[derive(Clone)]
+struct ServiceNames<P>(P);
+
+#[cfg(feature = "cli")]
+impl<P: clap::builder::TypedValueParser> clap::builder::TypedValueParser for ServiceNames<P> {
+    type Value = P::Value;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<P::Value, clap::Error> {
+        self.0.parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = clap::builder::PossibleValue> + '_>> {
+        Some(Box::new(crate::service::ALL.iter().map(|service| service.name.into())))
+    }
+}
 
 /// Parses a positive number, for options such as `--max-connections`.
 fn at_least_one(text: &str) -> Result<usize, String> {

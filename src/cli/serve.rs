@@ -1,12 +1,13 @@
 //! The arguments of `serve`.
 
 use std::fmt::Write;
+use std::str::FromStr;
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueHint};
 
-use crate::cli::{ACKS, BACKLOGS, MODELS, SANDBOXES, UNITS, at_least_one, whole};
+use crate::cli::{ACKS, BACKLOGS, MODELS, SANDBOXES, ServiceNames, UNITS, at_least_one, whole};
 use crate::journal::Ack;
 use crate::journal::target::JournalTarget;
 use crate::limits::{Limits, ReplyLimit};
@@ -22,7 +23,7 @@ use crate::units::{Timeout, parse_duration, parse_size};
 #[command(after_help = format!("{}\n\n{UNITS}{SERVE_STATUS}", endpoint_help()))]
 pub(super) struct ServeArguments {
     /// Endpoints to serve [default: all services on their default ports, on loopback]
-    #[arg(value_name = "ENDPOINT")]
+    #[arg(value_name = "ENDPOINT", value_parser = ServiceNames(Endpoint::from_str), hide_possible_values = true)]
     endpoints: Vec<Endpoint>,
 
     /// Use one event loop for all connections, or a thread per connection
@@ -31,7 +32,7 @@ pub(super) struct ServeArguments {
 
     /// Journal messages to standard output ('-'), to a file (appended to), or not at all ('none')
     #[arg(long, value_name = "-|FILE|none", default_value = "-", env = "LOOPLINE_SERVE_JOURNAL")]
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_hint = ValueHint::FilePath)]
     journal: String,
 
     /// Acknowledge a message on receipt, after it is written to the journal, or after it is synced

@@ -1,0 +1,19 @@
+//! What operating the program needs, with the programs of the system that are part of it. A test that lacks one is
+//! skipped, unless `LOOPLINE_NO_SKIP=1`.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod generated;
+
+use std::process::{Command, Stdio};
+
+/// Whether `tool` is not installed, so that the test must be skipped.
+fn is_missing(tool: &str) -> bool {
+    let found = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if found.is_ok() {
+        return false;
+    }
+    assert!(std::env::var_os("LOOPLINE_NO_SKIP").is_none(), "{tool} is not installed");
+    eprintln!("SKIPPED: {tool} is not installed");
+    true
+}
