@@ -163,6 +163,7 @@ impl<N: Net> EventLoop<N> {
         let polled_at = self.now;
         self.net.poll(&mut self.events, self.limits.events_per_poll_max, timeout).map_err(LoopError::Poll)?;
         self.now = self.net.now();
+        self.journal.set_time(|| self.net.unix_ms());
         self.mark_ready();
 
         self.accept();

@@ -56,9 +56,10 @@
 //!
 //! ```
 //! use loopline::frame;
+//! use loopline::journal::Lines;
 //! use loopline::service::{Action, Output, Progress, StreamService, message::Message};
 //!
-//! let (mut reply, mut lines) = (Vec::new(), Vec::new());
+//! let (mut reply, mut lines) = (Vec::new(), Lines::default());
 //! let peer = "192.0.2.1:4000".parse().unwrap();
 //! let mut out = Output::new(peer, &mut reply, Some(&mut lines));
 //!
@@ -69,7 +70,7 @@
 //!
 //! let progress = Message::new(1024).received(&unread, false, &mut out);
 //! assert_eq!(progress, Progress { consumed: 64 + 5, action: Action::Continue });
-//! assert_eq!(lines, b"[192.0.2.1:4000] hello\n");
+//! assert_eq!(lines.as_bytes(), b"[192.0.2.1:4000] hello\n");
 //! let reply = frame::parse(&reply, 1024).unwrap().unwrap();
 //! assert_eq!(reply.text(), "Message received successfully....");
 //! ```

@@ -11,7 +11,7 @@ use allocation_counter::{AllocationInfo, measure};
 use common::{WAIT_MAX, Watchdog};
 use loopline::event_loop::EventLoop;
 use loopline::frame;
-use loopline::journal::{Ack, Journal, open_file};
+use loopline::journal::{Ack, Format, Journal, open_file};
 use loopline::limits::Limits;
 use loopline::net::kernel::KernelNet;
 use loopline::net::sockets::SocketOptions;
@@ -35,15 +35,17 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::with_journal(Format::Text)
+    }
+
+    fn with_journal(format: Format) -> Self {
         let net = KernelNet::new(SocketOptions::default()).unwrap();
         let mut server = EventLoop::new(net, Limits::default());
         let record = NamedTempFile::new().unwrap();
         let stream = server.listen(anywhere(), Box::new(Message::new(1024))).unwrap();
         let datagram = server.bind(anywhere(), Box::new(Month)).unwrap();
-        server.set_journal(Journal::to(
-            Box::new(open_file(record.path(), Ack::Written).unwrap()),
-            Ack::Written,
-        ));
+        let file = open_file(record.path(), Ack::Written).unwrap();
+        server.set_journal(Journal::to(Box::new(file), Ack::Written).in_format(format));
         let watchdog = Watchdog::start("the server does not get what the peers send");
         Self { turned: server, stream, datagram, allocated: AllocationInfo::default(), record, watchdog }
     }
@@ -105,6 +107,19 @@ impl Peer {
 
 fn anywhere() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn messages_that_are_journaled_as_json_allocate_nothing() {
+    let mut server = Server::with_journal(Format::Json);
+    let mut peers = server.connect(10);
+    server.exchange(&mut peers, 3, 100);
+    server.counted();
+    server.exchange(&mut peers, 3, MESSAGES / 30);
+    assert_eq!(server.counted(), AllocationInfo::default());
+    let journal = std::fs::read_to_string(server.record.path()).unwrap();
+    assert!(journal.starts_with("{\"time\":\""), "{}", &journal[..100]);
 }
 
 #[test]

@@ -91,6 +91,6 @@ proptest! {
         prop_assert_eq!(unescape(&line), Some(bytes.clone()));
         let peer = std::net::SocketAddr::new(address, port);
         let entry = Entry::parse(format!("[{peer}] {line}").as_bytes()).unwrap();
-        prop_assert_eq!(entry, Entry { peer, message: bytes });
+        prop_assert_eq!(entry, Entry { time: None, peer, service: None, message: bytes });
     }
 }

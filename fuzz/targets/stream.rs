@@ -5,6 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use loopline::journal::Lines;
 use loopline::service::message::Message;
 use loopline::service::{Action, Output, StreamService};
 
@@ -15,7 +16,7 @@ type Outcome = (Vec<u8>, Vec<u8>, bool);
 fn run<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
     let peer = "192.0.2.1:4000".parse().expect("an address");
     let service = Message::new(100);
-    let (mut replies, mut lines, mut unread) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut replies, mut lines, mut unread) = (Vec::new(), Lines::default(), Vec::new());
     for piece in pieces {
         unread.extend_from_slice(piece);
         let mut out = Output::new(peer, &mut replies, Some(&mut lines));
@@ -23,11 +24,11 @@ fn run<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
         assert!(progress.consumed <= unread.len(), "more is consumed than there is");
         unread.drain(..progress.consumed);
         if progress.action != Action::Continue {
-            return (replies, lines, true);
+            return (replies, lines.as_bytes().to_vec(), true);
         }
         assert!(unread.len() < 64 + 100, "a whole frame, or more than a header over the limit, is kept");
     }
-    (replies, lines, false)
+    (replies, lines.as_bytes().to_vec(), false)
 }
 
 fuzz_target!(|input: &[u8]| {

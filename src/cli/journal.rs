@@ -5,8 +5,6 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 
 use crate::cli::lines::print_error;
@@ -26,7 +24,7 @@ enum JournalCommand {
 }
 
 const CAT_HELP: &str = "\
-Each message is printed as the bytes that were received, followed by a line feed. A message can contain line feeds: \
+Each message is printed as the bytes that were received, followed by a line feed. Journals of both formats are read. A message can contain line feeds: \
 --null and --json keep such messages apart.\n
 Exit status: 0 every line was printed; 1 a line is not one of a journal, or reading or writing failed; 2 usage error.";
 
@@ -44,28 +42,6 @@ struct CatArguments {
     /// Print each message as a JSON object in one line
     #[arg(long, env = "LOOPLINE_JOURNAL_JSON")]
     json: bool,
-}
-
-/// A message of a journal: a line of `journal cat --json`.
-#[derive(Debug, serde::Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct JournalMessage<'a> {
-    /// Address and port of the sender.
-    peer: String,
-    /// The message. Absent if it is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
-    /// The bytes of a message that is not UTF-8, in Base64. Absent otherwise.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    base64: Option<String>,
-}
-
-impl<'a> From<&'a Entry> for JournalMessage<'a> {
-    fn from(entry: &'a Entry) -> Self {
-        let text = std::str::from_utf8(&entry.message).ok();
-        let base64 = text.is_none().then(|| STANDARD.encode(&entry.message));
-        Self { peer: entry.peer.to_string(), text, base64 }
-    }
 }
 
 /// How a message is printed.
@@ -152,7 +128,7 @@ fn write(entry: &Entry, output: &mut impl Write, form: Form) -> io::Result<()> {
             output.write_all(&[separator])
         }
         Form::Json => {
-            serde_json::to_writer(&mut *output, &JournalMessage::from(entry))?;
+            serde_json::to_writer(&mut *output, &entry.to_json())?;
             output.write_all(b"\n")
         }
     }
@@ -161,6 +137,13 @@ fn write(entry: &Entry, output: &mut impl Write, form: Form) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const JSON: &str = concat!(
+        r#"{"time":"2026-11-22T06:04:30.123Z","peer":"1.2.3.4:5","service":"message","text":"one\ntwo"}"#,
+        "\n",
+        r#"{"time":"2026-11-22T06:04:30.124Z","peer":"[::1]:5","service":"reply","base64":"/wA="}"#,
+        "\n",
+    );
 
     const JOURNAL: &[u8] = b"[1.2.3.4:5] one\\ntwo\n[[::1]:5] \n[1.2.3.4:5] \\xff\\u{0}\n";
 
@@ -191,10 +174,32 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_in_json_is_printed_as_it_is_or_as_messages() {
+        let (output, outcome) = printed(JSON.as_bytes(), Form::Json);
+        assert!(outcome.is_ok());
+        assert_eq!(String::from_utf8(output).unwrap(), JSON);
+        assert_eq!(printed(JSON.as_bytes(), Form::Raw { separator: 0 }).0, b"one\ntwo\0\xff\0\0");
+    }
+
+    #[test]
+    fn each_line_of_a_file_has_its_own_format() {
+        let mixed = [JOURNAL, JSON.as_bytes(), JOURNAL].concat();
+        let (output, outcome) = printed(&mixed, Form::Raw { separator: b'|' });
+        assert!(outcome.is_ok());
+        assert_eq!(output, b"one\ntwo||\xff\0|one\ntwo|\xff\0|one\ntwo||\xff\0|");
+        // A message of a text journal that looks like a line of JSON, and the other way round.
+        for line in [&b"[1.2.3.4:5] {\"time\":0}\n"[..], b"[1.2.3.4:5] [1.2.3.4:5] x\n"] {
+            let (output, _) = printed(line, Form::Raw { separator: b'\n' });
+            assert_eq!(output, line[12..]);
+        }
+    }
+
+    #[test]
     fn an_error_names_the_line_and_follows_the_messages_before_it() {
         for (last, error) in [
             (&b"hello\n[1.2.3.4:5] after\n"[..], "line 2: it does not begin with the address of a sender"),
             (b"[1.2.3.4:5] \\q\n", "line 2: a backslash in it does not begin an escape"),
+            (b"{\"peer\":\"1.2.3.4:5\"}\n", "line 2: it is not an object of JSON with 'time'"),
             (b"[1.2.3.4:5] torn", "line 2: it is incomplete: it has no line break"),
             (b"\nhello\n", "line 3: it does not begin"),
             (b"\0\0\0", "line 2: it is incomplete"),

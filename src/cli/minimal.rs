@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use crate::cli::lines::print_error;
 use crate::cli::{
-    ACKS, BACKLOGS, MODELS, SANDBOXES, at_least_one, plain_logger, warn_of_former_variable, whole,
+    ACKS, BACKLOGS, FORMATS, MODELS, SANDBOXES, at_least_one, plain_logger, warn_of_former_variable, whole,
 };
 use crate::journal::target::JournalTarget;
 use crate::server;
@@ -25,6 +25,7 @@ loopback.
 
       --model loop              use one event loop; this build has no other model
       --journal -|FILE|none     journal to standard output, to a file, or not at all [default: -]
+      --journal-format text     write lines of text; this build has no other format
       --ack WHEN                acknowledge when received, written or synced [default: written]
       --max-connections N       maximum number of open connections
       --max-per-source N        maximum number of open connections of an IPv4 address or IPv6 /64
@@ -158,6 +159,7 @@ fn set_option(
     match option {
         "model" => options.model = one_of(value, &MODELS)?,
         "journal" => options.journal = JournalTarget::from(value),
+        "journal-format" => options.journal_format = one_of(value, &FORMATS)?,
         "ack" => options.ack = one_of(value, &ACKS)?,
         "max-connections" => options.connections_max = Some(at_least_one(value)?),
         "max-per-source" => limits.connections_per_source_max = Some(at_least_one(value)?),

@@ -32,7 +32,7 @@ mod tests;
 
 use std::ops::RangeInclusive;
 
-use crate::journal::Ack;
+use crate::journal::{Ack, Format};
 use crate::server::options::{Model, Sandbox};
 
 #[cfg(all(fuzzing, feature = "cli"))]
@@ -44,6 +44,9 @@ pub use minimal::run;
 
 /// The values of `--model`.
 const MODELS: [(&str, Model); 2] = [("loop", Model::Loop), ("threads", Model::Threads)];
+
+/// The values of `--journal-format`.
+const FORMATS: [(&str, Format); 2] = [("text", Format::Text), ("json", Format::Json)];
 
 /// The values of `--ack`.
 const ACKS: [(&str, Ack); 3] =

@@ -11,10 +11,10 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::cli::journal::JournalMessage;
 use crate::compare::options::CompareOptions;
 use crate::compare::result::Comparison;
 use crate::doctor::{Diagnosis, DoctorOptions};
+use crate::journal::JournalMessage;
 use crate::load::options::LoadOptions;
 use crate::load::stats::merged_summary::{MergeOptions, MergedSummary};
 use crate::load::stats::result::LoadResult;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueHint};
 
-use crate::cli::{ACKS, BACKLOGS, MODELS, SANDBOXES, ServiceNames, UNITS, at_least_one, whole};
-use crate::journal::Ack;
+use crate::cli::{ACKS, BACKLOGS, FORMATS, MODELS, SANDBOXES, ServiceNames, UNITS, at_least_one, whole};
 use crate::journal::target::JournalTarget;
+use crate::journal::{Ack, Format};
 use crate::limits::{Limits, ReplyLimit};
 use crate::net::sockets::SocketOptions;
 use crate::server::options::{
@@ -34,6 +34,10 @@ pub(super) struct ServeArguments {
     #[arg(long, value_name = "-|FILE|none", default_value = "-", env = "LOOPLINE_SERVE_JOURNAL")]
     #[arg(allow_hyphen_values = true, value_hint = ValueHint::FilePath)]
     journal: String,
+
+    /// Journal a message as '[PEER] TEXT', or as a JSON object with time, peer, service and text
+    #[arg(long, default_value = "text", env = "LOOPLINE_SERVE_JOURNAL_FORMAT", value_parser = one_of(FORMATS))]
+    journal_format: Format,
 
     /// Acknowledge a message on receipt, after it is written to the journal, or after it is synced
     /// to disk
@@ -123,6 +127,7 @@ impl From<ServeArguments> for ServeOptions {
             endpoints: if arguments.endpoints.is_empty() { defaults.endpoints } else { arguments.endpoints },
             model: arguments.model,
             journal: JournalTarget::from(arguments.journal.as_str()),
+            journal_format: arguments.journal_format,
             ack: arguments.ack,
             connections_max: arguments.max_connections,
             message_bytes_max: arguments.max_message,

@@ -21,6 +21,7 @@ use crate::conn::hash_key::HashKey;
 use crate::conn::reply_rate::ReplyRate;
 use crate::conn::source_network::SourceNetwork;
 use crate::conn::udp_sessions::UdpSessions;
+use crate::journal::Lines;
 use crate::limits::{Limits, ReplyLimit};
 use crate::service::{DatagramService, Output, Session};
 
@@ -79,7 +80,7 @@ impl ReplyRules {
         service: &dyn DatagramService,
         datagram: Received<'_>,
         answers: &mut Vec<u8>,
-        journal: Option<&mut Vec<u8>>,
+        journal: Option<&mut Lines>,
         now: Tick,
     ) -> DatagramOutcome {
         let Received { bytes, .. } = datagram;

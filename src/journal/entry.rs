@@ -4,28 +4,46 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::journal::escape::unescape;
+#[cfg(feature = "cli")]
+use crate::journal::json_line::JournalMessage;
 
-/// A message of a journal, the inverse of [`Output::record`](crate::service::Output::record).
+/// A message of a journal, the inverse of [`Lines::add`](crate::journal::Lines::add).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
+    /// When it was received, as in `2026-11-22T06:04:30.123Z`. A line of text does not have it.
+    pub time: Option<String>,
     /// The sender.
     pub peer: SocketAddr,
+    /// The service that has received it. A line of text does not have it.
+    pub service: Option<String>,
     /// Its bytes, as they were received.
     pub message: Vec<u8>,
 }
 
 impl Entry {
-    /// Reads a line, without its line break.
+    /// Reads a line in either [`Format`](crate::journal::Format), without its line break. A line of text begins with `[`,
+    /// one of JSON, which the minimal build does not read, with `{`.
     ///
     /// # Errors
     /// It is not a line of a journal.
     pub fn parse(line: &[u8]) -> Result<Self, BadEntry> {
         let line = std::str::from_utf8(line).map_err(|_| BadEntry::NotUtf8)?;
+        #[cfg(feature = "cli")]
+        if line.starts_with('{') {
+            let (time, peer, service, message) = JournalMessage::parse(line).ok_or(BadEntry::BadJson)?;
+            return Ok(Self { time: Some(time), peer, service: Some(service), message });
+        }
         let (peer, text) =
             line.strip_prefix('[').and_then(|line| line.split_once("] ")).ok_or(BadEntry::NoPeer)?;
         let peer = peer.parse().map_err(|_| BadEntry::NoPeer)?;
         let message = unescape(text).ok_or(BadEntry::BadEscape)?;
-        Ok(Self { peer, message })
+        Ok(Self { time: None, peer, service: None, message })
+    }
+
+    /// The message as `journal cat --json` prints it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn to_json(&self) -> JournalMessage<'_> {
+        JournalMessage::new(self.time.as_deref(), self.peer, self.service.as_deref(), &self.message)
     }
 }
 
@@ -38,6 +56,8 @@ pub enum BadEntry {
     NoPeer,
     /// A backslash in it does not begin an escape.
     BadEscape,
+    /// It begins as an object, but is not one of a journal in JSON.
+    BadJson,
 }
 
 impl fmt::Display for BadEntry {
@@ -46,6 +66,9 @@ impl fmt::Display for BadEntry {
             Self::NotUtf8 => "it is not UTF-8",
             Self::NoPeer => "it does not begin with the address of a sender, as in '[192.0.2.1:4000] '",
             Self::BadEscape => "a backslash in it does not begin an escape",
+            Self::BadJson => {
+                "it is not an object of JSON with 'time', 'peer', 'service', and either 'text' or 'base64'"
+            }
         })
     }
 }
@@ -87,8 +110,9 @@ mod tests {
 
     #[test]
     fn each_error_names_what_is_wrong_with_the_line() {
-        let texts = [BadEntry::NotUtf8, BadEntry::NoPeer, BadEntry::BadEscape].map(|error| error.to_string());
-        for (text, part) in texts.iter().zip(["UTF-8", "address of a sender", "backslash"]) {
+        let texts = [BadEntry::NotUtf8, BadEntry::NoPeer, BadEntry::BadEscape, BadEntry::BadJson]
+            .map(|error| error.to_string());
+        for (text, part) in texts.iter().zip(["UTF-8", "address of a sender", "backslash", "'service'"]) {
             assert!(text.contains(part), "{text}");
         }
     }

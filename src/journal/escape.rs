@@ -35,6 +35,31 @@ pub fn escape(bytes: &[u8], line: &mut Vec<u8>) {
     line.extend_from_slice(text.as_bytes());
 }
 
+/// Appends `text` to `line` as the inside of a JSON string. What [`escape`] escapes is escaped here too.
+#[cfg(feature = "cli")]
+pub(crate) fn escape_json(text: &str, line: &mut Vec<u8>) {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'\\' | b'"')) {
+        line.extend_from_slice(text.as_bytes());
+        return;
+    }
+    for character in text.chars() {
+        match character {
+            '\\' => line.extend_from_slice(b"\\\\"),
+            '"' => line.extend_from_slice(b"\\\""),
+            '\t' => line.extend_from_slice(b"\\t"),
+            '\n' => line.extend_from_slice(b"\\n"),
+            '\r' => line.extend_from_slice(b"\\r"),
+            _ if character.is_control() || misleads(character) => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    std::io::Write::write_fmt(line, format_args!("\\u{unit:04x}"))
+                        .expect("writing to a Vec cannot fail");
+                }
+            }
+            _ => line.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+}
+
 /// The escaped form of `bytes`.
 #[must_use]
 pub fn escaped(bytes: &[u8]) -> String {

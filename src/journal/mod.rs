@@ -2,18 +2,23 @@
 //!
 //! Services append lines during a turn; [`Journal::commit`] writes them all; only then do the answers of the turn
 //! leave. So a message that is not written cannot be acknowledged, whatever the order of events. The format of a
-//! line is defined by [`Output::record`](crate::service::Output::record), where lines go by a [`Sink`].
+//! line is defined by [`Lines`], where lines go by a [`Sink`].
 
 mod ack;
 mod entry;
 pub mod escape;
 mod file;
 mod file_access;
+#[cfg(feature = "cli")]
+mod json_line;
+mod lines;
 mod lock;
 mod pipe;
 mod regular_file;
 mod sink;
 pub(crate) mod target;
+#[cfg(feature = "cli")]
+mod time_stamp;
 mod torn_line;
 
 use std::io;
@@ -24,6 +29,9 @@ pub use ack::Ack;
 pub use entry::{BadEntry, Entry};
 pub use file::{open_file, prepare};
 pub use file_access::JournalFile;
+#[cfg(all(test, feature = "cli"))]
+pub(crate) use json_line::JournalMessage;
+pub use lines::{Format, Lines};
 pub use sink::Sink;
 
 /// The outcome of a commit.
@@ -39,7 +47,7 @@ pub enum Committed {
 pub struct Journal {
     sink: Option<Box<dyn Sink>>,
     ack: Ack,
-    lines: Vec<u8>,
+    lines: Lines,
     /// Of `lines`, how many bytes are written.
     written: usize,
     should_reopen: bool,
@@ -55,13 +63,19 @@ impl Journal {
         Self { sink: Some(sink), ack, ..Self::none() }
     }
 
+    /// The same journal, with lines in `format`.
+    #[must_use]
+    pub fn in_format(self, format: Format) -> Self {
+        Self { lines: Lines::new(format), ..self }
+    }
+
     /// No journal: nothing is written.
     #[must_use]
     pub fn none() -> Self {
         Self {
             sink: None,
             ack: Ack::Received,
-            lines: Vec::new(),
+            lines: Lines::default(),
             written: 0,
             should_reopen: false,
             checked_at: Tick::default(),
@@ -69,15 +83,22 @@ impl Journal {
         }
     }
 
-    /// The buffer that lines are appended to; `None` without a journal.
-    pub fn lines(&mut self) -> Option<&mut Vec<u8>> {
+    /// The lines that others are added to; `None` without a journal.
+    pub fn lines(&mut self) -> Option<&mut Lines> {
         self.sink.is_some().then_some(&mut self.lines)
+    }
+
+    /// The lines of the turn that begins have this time, if lines have one; `unix_ms` reads the clock.
+    pub fn set_time(&mut self, unix_ms: impl FnOnce() -> i64) {
+        if self.lines.have_time() {
+            self.lines.set_time(unix_ms());
+        }
     }
 
     /// Bytes that are not written yet.
     #[must_use]
     pub fn unwritten_bytes(&self) -> usize {
-        self.lines.len() - self.written
+        self.lines.as_bytes().len() - self.written
     }
 
     /// The memory of the lines that are not written yet, in bytes.
@@ -117,19 +138,19 @@ impl Journal {
     /// # Errors
     /// The lines cannot be written or synced. It is final: the journal must not be used again.
     pub fn commit(&mut self) -> io::Result<Committed> {
-        if self.lines.is_empty() && !self.should_reopen {
+        if self.lines.as_bytes().is_empty() && !self.should_reopen {
             return Ok(Committed::All);
         }
         let committed = self.reopen_between_lines().and_then(|()| self.write_lines());
         if let (Err(_), Some(sink)) = (&committed, &mut self.sink) {
-            sink.remove_torn_line(torn_bytes(&self.lines[..self.written]));
+            sink.remove_torn_line(torn_bytes(&self.lines.as_bytes()[..self.written]));
         }
         committed
     }
 
     fn reopen_between_lines(&mut self) -> io::Result<()> {
         let Some(sink) = &mut self.sink else { return Ok(()) };
-        if !self.should_reopen || torn_bytes(&self.lines[..self.written]) > 0 {
+        if !self.should_reopen || torn_bytes(&self.lines.as_bytes()[..self.written]) > 0 {
             return Ok(());
         }
         // Lines that are written may be dropped from the buffer by now, and not be synced.
@@ -142,8 +163,9 @@ impl Journal {
 
     fn write_lines(&mut self) -> io::Result<Committed> {
         let Some(sink) = &mut self.sink else { return Ok(Committed::All) };
-        while self.written < self.lines.len() {
-            match sink.write(&self.lines[self.written..]) {
+        let lines = self.lines.bytes_mut();
+        while self.written < lines.len() {
+            match sink.write(&lines[self.written..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(bytes) => self.written += bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -151,9 +173,9 @@ impl Journal {
                     // Written lines are dropped now and then, or the buffer would grow without end in front
                     // of a sink that always takes less than there is.
                     // The beginning of a line stays: how much of it is written must be known.
-                    if self.written >= self.lines.len() / 2 {
-                        let torn_bytes = torn_bytes(&self.lines[..self.written]);
-                        self.lines.drain(..self.written - torn_bytes);
+                    if self.written >= lines.len() / 2 {
+                        let torn_bytes = torn_bytes(&lines[..self.written]);
+                        lines.drain(..self.written - torn_bytes);
                         self.written = torn_bytes;
                     }
                     return Ok(if self.ack == Ack::Received { Committed::All } else { Committed::Waiting });
@@ -161,11 +183,11 @@ impl Journal {
                 Err(error) => return Err(error),
             }
         }
-        if self.ack == Ack::Synced && !self.lines.is_empty() {
+        if self.ack == Ack::Synced && !lines.is_empty() {
             sink.sync()?;
         }
-        self.lines.clear();
-        self.lines.shrink_to(CAPACITY_KEPT_BYTES);
+        lines.clear();
+        lines.shrink_to(CAPACITY_KEPT_BYTES);
         self.written = 0;
         Ok(Committed::All)
     }
@@ -237,7 +259,7 @@ mod tests {
         let sink = Scripted { script: script.into(), ..Scripted::default() };
         let (taken, synced) = (sink.taken.clone(), sink.synced.clone());
         let mut journal = Journal::to(Box::new(sink), ack);
-        journal.lines().unwrap().extend_from_slice(b"line one\nline two\n");
+        journal.lines().unwrap().bytes_mut().extend_from_slice(b"line one\nline two\n");
         (journal, taken, synced)
     }
 
@@ -279,7 +301,7 @@ mod tests {
     #[test]
     fn the_buffer_of_lines_is_let_go_of_after_a_long_turn() {
         let (mut journal, _, _) = journal(Ack::Written, vec![]);
-        journal.lines().unwrap().resize(1 << 20, b'\n');
+        journal.lines().unwrap().bytes_mut().resize(1 << 20, b'\n');
         assert!(journal.buffer_bytes() >= 1 << 20);
         journal.commit().unwrap();
         assert_eq!(journal.buffer_bytes(), 65_536);
@@ -290,9 +312,9 @@ mod tests {
         for (written, left) in [(9, 36), (17, 36), (18, 18), (26, 18), (27, 9)] {
             let (mut journal, _, _) =
                 journal(Ack::Written, vec![Ok(written), Err(io::ErrorKind::WouldBlock.into())]);
-            journal.lines().unwrap().extend_from_slice(b"line 333\nline 444\n");
+            journal.lines().unwrap().bytes_mut().extend_from_slice(b"line 333\nline 444\n");
             assert_eq!(journal.commit().unwrap(), Committed::Waiting);
-            assert_eq!((journal.unwritten_bytes(), journal.lines.len()), (36 - written, left));
+            assert_eq!((journal.unwritten_bytes(), journal.lines.as_bytes().len()), (36 - written, left));
         }
     }
 

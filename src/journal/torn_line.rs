@@ -8,6 +8,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::journal::file_access::JournalFile;
+#[cfg(feature = "cli")]
+use crate::journal::time_stamp::{TIME_FORM, begins_a_time};
 
 /// Removes an incomplete last line, and returns whether there was one.
 ///
@@ -55,9 +57,9 @@ fn after_last_line_break(file: &mut impl JournalFile, bytes: u64) -> io::Result<
     Ok(0)
 }
 
-/// The first bytes between `start` and `end`, enough for the address of a peer.
+/// The first bytes between `start` and `end`, enough for what is before the message of a line.
 fn read_beginning(file: &mut impl JournalFile, start: u64, end: u64) -> io::Result<Vec<u8>> {
-    let mut beginning = vec![0; block_bytes(start, end).min(PEER_BYTES_MAX)];
+    let mut beginning = vec![0; block_bytes(start, end).min(HEAD_BYTES_MAX)];
     file.read_at(start, &mut beginning)?;
     Ok(beginning)
 }
@@ -67,6 +69,10 @@ fn follows_a_line(file: &mut impl JournalFile, end: u64) -> io::Result<bool> {
     let Some(line_end) = end.checked_sub(1) else { return Ok(false) };
     let start = after_last_line_break(file, line_end)?;
     let beginning = read_beginning(file, start, line_end)?;
+    #[cfg(feature = "cli")]
+    if beginning.starts_with(b"{") {
+        return Ok(begins_a_json_line(&beginning) && beginning.windows(SERVICE.len()).any(|it| it == SERVICE));
+    }
     Ok(beginning.contains(&b' ') && begins_a_line(&beginning))
 }
 
@@ -83,8 +89,13 @@ fn is_all_nul(file: &mut impl JournalFile, mut start: u64, end: u64) -> io::Resu
     Ok(true)
 }
 
-/// Whether `beginning` can be that of a journal line, `[peer-address:port] `.
+/// Whether `beginning` can be that of a journal line, `[peer-address:port] ` or its form in JSON. A build without JSON
+/// journals does not change one that ends in an incomplete line.
 fn begins_a_line(beginning: &[u8]) -> bool {
+    #[cfg(feature = "cli")]
+    if beginning.starts_with(b"{") {
+        return begins_a_json_line(beginning);
+    }
     let beginning = String::from_utf8_lossy(beginning);
     let Some(text) = beginning.strip_prefix('[') else { return false };
     if let Some((peer, _)) = text.split_once("] ") {
@@ -92,8 +103,35 @@ fn begins_a_line(beginning: &[u8]) -> bool {
     }
     match text.strip_suffix(']') {
         Some(peer) if !peer.starts_with('[') => peer.parse::<SocketAddr>().is_ok(),
-        _ => text.chars().all(|it| it.is_ascii_hexdigit() || ".:%[]".contains(it)),
+        _ => begins_a_peer(text.as_bytes()),
     }
+}
+
+/// Whether `beginning` can be that of `{"time":"…","peer":"…","service":"`, or goes on after it.
+#[cfg(feature = "cli")]
+fn begins_a_json_line(beginning: &[u8]) -> bool {
+    let Some(text) = rest_after(beginning, b"{\"time\":\"") else { return false };
+    let (time, text) = text.split_at(text.len().min(TIME_FORM.len()));
+    let Some(text) = rest_after(text, b"\",\"peer\":\"").filter(|_| begins_a_time(time)) else {
+        return false;
+    };
+    let peer = text.split(|byte| *byte == b'"').next().unwrap_or_default();
+    if peer.len() == text.len() {
+        return begins_a_peer(peer);
+    }
+    let is_peer = std::str::from_utf8(peer).is_ok_and(|peer| peer.parse::<SocketAddr>().is_ok());
+    is_peer && rest_after(&text[peer.len()..], SERVICE).is_some()
+}
+
+/// What follows `part` in `text`: nothing if it ends within it. `None` if it does not begin with it.
+#[cfg(feature = "cli")]
+fn rest_after<'a>(text: &'a [u8], part: &[u8]) -> Option<&'a [u8]> {
+    if part.starts_with(text) { Some(&[]) } else { text.strip_prefix(part) }
+}
+
+/// Whether `text` can be the beginning of a peer's address.
+fn begins_a_peer(text: &[u8]) -> bool {
+    text.iter().all(|it| it.is_ascii_hexdigit() || b".:%[]".contains(it))
 }
 
 /// The bytes from `start` to `end`, at most a block of them.
@@ -103,8 +141,12 @@ fn block_bytes(start: u64, end: u64) -> usize {
 
 const BLOCK_BYTES: usize = 4096;
 
-/// An upper bound on the bytes of a peer address with its brackets.
-const PEER_BYTES_MAX: usize = 80;
+/// What follows the peer in a line of JSON.
+#[cfg(feature = "cli")]
+const SERVICE: &[u8] = b"\",\"service\":\"";
+
+/// An upper bound on the bytes of a peer's address with its brackets, and in a line of JSON also with its time.
+const HEAD_BYTES_MAX: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -147,6 +189,51 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[cfg(feature = "cli")]
+    const JSON: [&str; 2] = [
+        r#"{"time":"2026-11-22T06:04:30.123Z","peer":"10.0.0.1:80","service":"message","text":"new"}"#,
+        r#"{"time":"2026-11-22T06:04:30.123Z","peer":"[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%4294967295]:65535","service":"reply","base64":"/wA="}"#,
+    ];
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn a_line_of_json_that_is_cut_anywhere_is_removed_after_lines_of_either_format() {
+        for line in JSON {
+            for whole in [String::new(), "[10.0.0.1:80] old\n".into(), format!("{line}\n")] {
+                for end in 1..=line.len() {
+                    let before = format!("{whole}{}", &line[..end]);
+                    assert_eq!(removed(before.as_bytes()).unwrap(), whole.as_bytes(), "{before}");
+                }
+                for torn in [&b""[..], b"{\"time\":\"20", line.as_bytes(), b"[10.0"] {
+                    if whole.is_empty() && torn.is_empty() {
+                        continue;
+                    }
+                    let before = [whole.as_bytes(), torn, &[0; 5000]].concat();
+                    assert_eq!(removed(&before).unwrap(), whole.as_bytes());
+                }
+            }
+        }
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn a_file_of_other_objects_is_not_changed() {
+        for (part, other) in [
+            ("time", "date"),
+            ("2026-11", "2026/11"),
+            ("Z", "+"),
+            ("peer", "from"),
+            ("10.0.0.1:80", "10.0.0.1"),
+            ("10.0.0.1:80\",\"service\":\"message\",\"text\":\"new\"}", "a host"),
+            ("service", "level"),
+        ] {
+            let torn = JSON[0].replacen(part, other, 1);
+            removed(torn.as_bytes()).unwrap_err();
+            removed(format!("{torn}\n\0\0").as_bytes()).unwrap_err();
+        }
+        removed(b"{\"time\":\"2026-11-22T06:04:30.123Z\",\"peer\":\"10.0.0.1:80\n\0").unwrap_err();
     }
 
     #[test]

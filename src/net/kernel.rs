@@ -333,9 +333,9 @@ impl Clock for KernelNet {
         Tick::after(self.started.elapsed())
     }
 
-    fn unix_seconds(&mut self) -> i64 {
+    fn unix_ms(&mut self) -> i64 {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
+        i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
     }
 }
 

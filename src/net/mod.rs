@@ -134,8 +134,13 @@ pub trait Clock {
     /// The monotonic clock.
     fn now(&mut self) -> Tick;
 
-    /// The wall clock: seconds since the epoch.
-    fn unix_seconds(&mut self) -> i64;
+    /// The wall clock: milliseconds since the epoch.
+    fn unix_ms(&mut self) -> i64;
+
+    /// The same in seconds.
+    fn unix_seconds(&mut self) -> i64 {
+        self.unix_ms().div_euclid(1000)
+    }
 }
 
 /// The random numbers of a server.

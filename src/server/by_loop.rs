@@ -52,7 +52,7 @@ pub(crate) fn event_loop(setup: Setup) -> Result<EventLoop<KernelNet>, ServeErro
     }
     if let Some(sink) = setup.journal {
         watch(&sink, server.net()).map_err(failed("poll the journal"))?;
-        server.set_journal(Journal::to(Box::new(sink), setup.ack));
+        server.set_journal(Journal::to(Box::new(sink), setup.ack).in_format(setup.journal_format));
     }
     Ok(server)
 }

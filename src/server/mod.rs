@@ -14,6 +14,9 @@ mod threads;
 
 pub(crate) use error::ServeError;
 
+#[cfg(not(feature = "cli"))]
+use crate::journal::Format;
+
 use options::{Model, ServeOptions};
 use setup::Setup;
 
@@ -25,6 +28,10 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     #[cfg(not(feature = "cli"))]
     if options.sandbox == options::Sandbox::On || options.user.is_some() {
         return Err(ServeError::Start("this build has no sandbox and cannot change its user".into()));
+    }
+    #[cfg(not(feature = "cli"))]
+    if options.journal_format == Format::Json {
+        return Err(ServeError::Start("this build has no JSON journal".into()));
     }
     match options.model {
         Model::Loop => by_loop::serve(Setup::open(options)?),

@@ -2,8 +2,8 @@
 
 use crate::conn::memory::budget_bytes_min;
 use crate::conn::reply_rate::REPLIES_PER_SECOND_MAX;
-use crate::journal::Ack;
 use crate::journal::target::JournalTarget;
+use crate::journal::{Ack, Format};
 use crate::limits::{Limits, ReplyLimit};
 use crate::net::sockets::SocketOptions;
 use crate::service::ALL;
@@ -30,6 +30,8 @@ pub(crate) struct ServeOptions {
     pub model: Model,
     /// Where messages are recorded.
     pub journal: JournalTarget,
+    /// The format of their lines.
+    pub journal_format: Format,
     /// When they are acknowledged.
     pub ack: Ack,
     /// Connections served at once; `None`: as many as there are descriptors for.
@@ -56,6 +58,7 @@ impl Default for ServeOptions {
             endpoints: ALL.iter().map(Endpoint::of).collect(),
             model: Model::Loop,
             journal: JournalTarget::Stdout,
+            journal_format: Format::default(),
             ack: Ack::default(),
             connections_max: None,
             message_bytes_max: MESSAGE_BYTES_MAX,

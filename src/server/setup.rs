@@ -8,10 +8,10 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::event_loop::ENDPOINTS_MAX;
-use crate::journal::Ack;
 #[cfg(feature = "cli")]
 use crate::journal::target::JournalTarget;
 use crate::journal::target::{self, JournalSink};
+use crate::journal::{Ack, Format};
 use crate::limits::Limits;
 use crate::net::fd_limit;
 #[cfg(feature = "signals")]
@@ -37,6 +37,7 @@ pub(crate) struct Setup {
     /// `None`: messages are not recorded.
     pub(crate) journal: Option<JournalSink>,
     pub(crate) ack: Ack,
+    pub(crate) journal_format: Format,
     /// Fitted to what this process may have.
     pub(crate) limits: Limits,
     pub(crate) socket_options: SocketOptions,
@@ -126,6 +127,7 @@ impl Setup {
             listening,
             journal,
             ack: options.ack,
+            journal_format: options.journal_format,
             limits,
             socket_options: options.sockets,
             #[cfg(feature = "signals")]

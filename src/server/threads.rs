@@ -51,7 +51,7 @@ use shared::{Admission, MainEvent, Shared};
 pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> {
     let is_reopened = setup.journal.as_ref().is_some_and(JournalSink::is_reopened);
     let journal = match setup.journal {
-        Some(sink) => Journal::to(Box::new(BlockingSink(sink)), setup.ack),
+        Some(sink) => Journal::to(Box::new(BlockingSink(sink)), setup.ack).in_format(setup.journal_format),
         None => Journal::none(),
     };
     let (events, received) = mpsc::channel();
@@ -313,7 +313,7 @@ fn answer_datagrams(
     let started = Instant::now();
     let mut rules = ReplyRules::new(address, &shared.limits, HashKey::random());
     let mut buffer = vec![0; service.datagram_bytes_max() + 1];
-    let (mut received, mut answer, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut received, mut answer, mut lines) = (Vec::new(), Vec::new(), shared.new_lines());
     let mut failures_in_a_row = 0;
     loop {
         let Datagram { bytes, peer, local } = match receive(batches, socket, &mut buffer, &mut received) {
@@ -341,6 +341,7 @@ fn answer_datagrams(
         failures_in_a_row = 0;
         let now = Tick::after(started.elapsed());
         let datagram = Received { bytes: &buffer[bytes], peer, local };
+        connection::set_time(&mut lines);
         let journal = shared.has_journal.then_some(&mut lines);
         if rules.answer(service, datagram, &mut answer, journal, now) == DatagramOutcome::Limited {
             shared.warn(LogKind::RepliesLimited, format_args!("{}", rules.limited(peer)));

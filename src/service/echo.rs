@@ -30,7 +30,7 @@ impl StreamService for Echo {
             }
             let Some(text) = line.strip_suffix(b"\n") else { break };
             consumed += line.len();
-            out.record(text);
+            out.record("echo", text);
             out.send(line);
             if text == FAREWELL.as_bytes() {
                 return Progress { consumed, action: Action::End };

@@ -19,8 +19,10 @@ pub const DISCONNECT: &str = "Disconnect !";
 /// The beginning of the body of a refusal; the reason follows.
 pub(crate) const REFUSAL_PREFIX: &str = "Error: ";
 
+const NAME: &str = "message";
+
 pub(crate) const DEFINITION: Definition = Definition::stream(
-    "message",
+    NAME,
     9999,
     "framed messages, each journaled and acknowledged",
     |settings| Box::new(Message::new(settings.message_bytes_max)),
@@ -78,7 +80,7 @@ impl StreamService for Message {
                 Ok(Some(frame)) => {
                     consumed += frame.wire_bytes();
                     messages += 1;
-                    out.record(frame.body);
+                    out.record(NAME, frame.body);
                     if frame.body == DISCONNECT.as_bytes() {
                         break Action::End;
                     }

@@ -1,23 +1,22 @@
 //! Where a service puts its answers and its lines for the journal.
 
-use std::io::Write;
 use std::net::SocketAddr;
 
-use crate::journal::escape::escape;
+use crate::journal::Lines;
 
 /// What a service has to send to its peer, and to record in the journal.
 #[derive(Debug)]
 pub struct Output<'a> {
     peer: SocketAddr,
     answer: &'a mut Vec<u8>,
-    journal: Option<&'a mut Vec<u8>>,
+    journal: Option<&'a mut Lines>,
     journal_lines: u64,
 }
 
 impl<'a> Output<'a> {
     /// Appends answers to `peer` to `answer`, and journal lines to `journal`; with `None` the lines are
     /// counted and dropped.
-    pub fn new(peer: SocketAddr, answer: &'a mut Vec<u8>, journal: Option<&'a mut Vec<u8>>) -> Self {
+    pub fn new(peer: SocketAddr, answer: &'a mut Vec<u8>, journal: Option<&'a mut Lines>) -> Self {
         Self { peer, answer, journal, journal_lines: 0 }
     }
 
@@ -33,21 +32,11 @@ impl<'a> Output<'a> {
         self.answer
     }
 
-    /// Records `text` in the journal as one line, `[peer-address:port] text`,
-    /// [escaped](crate::journal::escape).
-    pub fn record(&mut self, text: &[u8]) {
+    /// Records `text`, which was sent to `service`, in the journal as one [line](Lines).
+    pub fn record(&mut self, service: &'static str, text: &[u8]) {
         self.journal_lines += 1;
-        if self.journal.is_some() {
-            self.write_line(text);
-        }
-    }
-
-    #[inline(never)]
-    fn write_line(&mut self, text: &[u8]) {
         if let Some(journal) = &mut self.journal {
-            write!(journal, "[{}] ", self.peer).expect("writing to a Vec cannot fail");
-            escape(text, journal);
-            journal.push(b'\n');
+            journal.add(self.peer, service, text);
         }
     }
 
@@ -66,8 +55,8 @@ mod tests {
     #[test]
     fn a_recorded_text_is_one_line_that_names_the_peer() {
         let outcome = run(|out| {
-            out.record(b"one\ntwo");
-            out.record(b"");
+            out.record("message", b"one\ntwo");
+            out.record("message", b"");
             out.journal_lines()
         });
         assert_eq!(outcome.returned, 2);
@@ -78,7 +67,7 @@ mod tests {
     fn lines_are_counted_without_a_journal() {
         let mut answer = Vec::new();
         let mut out = Output::new(SocketAddr::from(([127, 0, 0, 1], 1)), &mut answer, None);
-        out.record(b"text");
+        out.record("message", b"text");
         assert_eq!(out.journal_lines(), 1);
     }
 }

@@ -15,8 +15,10 @@ pub const REPLY: &str = "Thanks for connecting";
 /// Maximum size of a request in bytes; what a peer sends beyond it is not recorded.
 const REQUEST_BYTES_MAX: usize = 1024;
 
+const NAME: &str = "reply";
+
 pub(crate) const DEFINITION: Definition =
-    Definition::stream("reply", 8080, "one request, one reply", |_| Box::new(Reply), &Reply);
+    Definition::stream(NAME, 8080, "one request, one reply", |_| Box::new(Reply), &Reply);
 
 /// Both sides of the service `reply`.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ impl StreamService for Reply {
     fn received(&self, unread: &[u8], _ended: bool, out: &mut Output<'_>) -> Progress {
         // A peer that ends its side without a request is answered, but there is nothing to record.
         if !unread.is_empty() {
-            out.record(unread.get(..REQUEST_BYTES_MAX).unwrap_or(unread));
+            out.record(NAME, unread.get(..REQUEST_BYTES_MAX).unwrap_or(unread));
         }
         out.send(REPLY.as_bytes());
         Progress { consumed: unread.len(), action: Action::End }

@@ -24,6 +24,8 @@ const LAYERS: [Layer; 6] = [
         "frame",
         "units",
         "journal/escape",
+        "journal/time_stamp",
+        "journal/lines",
         "conn/token",
         "conn/deadlines",
         "conn/peer_addr",

@@ -1,9 +1,10 @@
 //! What is in a journal file, by connection.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::Path;
 
-use loopline::journal::escape::unescape;
+use loopline::journal::Entry;
 
 use crate::crowd::{Tally, Texts, text};
 
@@ -11,7 +12,7 @@ use crate::crowd::{Tally, Texts, text};
 #[derive(Default)]
 pub(crate) struct Records {
     /// Of each connection: its sender, and the number of its messages.
-    connections: HashMap<u64, (String, u64)>,
+    connections: HashMap<u64, (SocketAddr, u64)>,
 }
 
 impl Records {
@@ -28,14 +29,13 @@ impl Records {
         let file = std::fs::read(path).unwrap();
         for line in whole_lines(&file).split_inclusive(|byte| *byte == b'\n') {
             let line = str::from_utf8(line).expect("a journal is text").trim_end_matches('\n');
-            let (sender, message) =
-                line.split_once("] ").unwrap_or_else(|| panic!("not a journal line: {line}"));
-            let message = String::from_utf8(unescape(message).expect("an escaped line")).unwrap();
+            let entry = Entry::parse(line.as_bytes());
+            let entry = entry.unwrap_or_else(|error| panic!("not a journal line: {error}: {line}"));
+            let (sender, message) = (entry.peer, String::from_utf8(entry.message).unwrap());
             let connection =
                 message.split('/').next().unwrap().parse().expect("a message begins with its connection");
-            let (first_sender, messages) =
-                self.connections.entry(connection).or_insert_with(|| (sender.into(), 0));
-            assert_eq!(first_sender, sender, "the sender of connection {connection}");
+            let (first_sender, messages) = self.connections.entry(connection).or_insert((sender, 0));
+            assert_eq!(*first_sender, sender, "the sender of connection {connection}");
             assert!(
                 message == text(texts, connection, *messages),
                 "not message {messages} of {connection}: {line}"

@@ -20,6 +20,7 @@ mod crowds;
 mod journal;
 mod journal_failures;
 mod journal_file;
+mod journal_format;
 mod journal_of_another_user;
 mod limits;
 mod log;

@@ -15,7 +15,7 @@ pub struct Echo;
 impl DatagramService for Echo {
     fn received(&self, _: Session, datagram: &[u8], out: &mut Output<'_>) -> Session {
         if std::str::from_utf8(datagram).unwrap().contains(RECORDED) {
-            out.record(datagram);
+            out.record("echo", datagram);
         }
         out.send(PREFIX.as_bytes());
         out.send(datagram);

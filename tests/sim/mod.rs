@@ -351,7 +351,7 @@ impl Clock for SimNet {
         Tick::after(Duration::from_millis(u64::from(u32::MAX) - 3000 + self.now_ms))
     }
 
-    fn unix_seconds(&mut self) -> i64 {
+    fn unix_ms(&mut self) -> i64 {
         0
     }
 }

@@ -171,7 +171,7 @@ const INTRODUCTION: &str = "\
 # Results as JSON
 
 `--json FILE` of `loopline load`, `compare` and `doctor` writes the result as one JSON object, and `--json -` prints it.
-Each line that `loopline journal cat --json` prints is a [JournalMessage](#journalmessage). [schema.json](schema.json) is their JSON Schema. Both documents are generated from the types of the program.
+Each line that `loopline journal cat --json` prints, and each line of a journal that `serve --journal-format json` writes, is a [JournalMessage](#journalmessage). [schema.json](schema.json) is their JSON Schema. Both documents are generated from the types of the program.
 
 `schema` is the version of the format. It changes if a key is removed or changes its meaning, not if one is added.
 Times are in microseconds where the key ends in `_us` or is inside such a key, otherwise in seconds. Rates are per

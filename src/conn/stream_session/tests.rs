@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::*;
 use crate::conn::admission::Refusal;
 use crate::frame;
+use crate::journal::Lines;
 use crate::service::message::{ACKNOWLEDGEMENT, DISCONNECT, Message};
 
 fn peer() -> SocketAddr {
@@ -16,7 +17,7 @@ struct Driven {
     session: StreamSession,
     unread: StoredBytes,
     answer: Vec<u8>,
-    lines: Vec<u8>,
+    lines: Lines,
 }
 
 impl Driven {
@@ -25,7 +26,7 @@ impl Driven {
             session: StreamSession::new(),
             unread: StoredBytes::new(),
             answer: Vec::new(),
-            lines: Vec::new(),
+            lines: Lines::default(),
         }
     }
 
@@ -84,7 +85,7 @@ fn a_peer_that_ends_inside_a_frame_is_truncated_and_not_answered() {
     let step = driven.peer_ended();
     assert_eq!((step.journal_lines, step.frame), (0, FrameDeadline::Stop));
     assert_eq!(driven.session.reason(), CloseReason::Truncated);
-    assert!(driven.answer.is_empty() && driven.lines.is_empty());
+    assert!(driven.answer.is_empty() && driven.lines.as_bytes().is_empty());
     assert_eq!(driven.session.flushed(), Effect::Close);
 }
 

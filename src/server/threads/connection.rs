@@ -13,6 +13,7 @@ use crate::conn::admission::Refusal;
 use crate::conn::log_throttle::LogKind;
 use crate::conn::stored_bytes::StoredBytes;
 use crate::conn::stream_session::{Effect, FrameDeadline, Step, StreamSession};
+use crate::journal::Lines;
 use crate::service::{Output, StreamService};
 
 /// The first size of the read buffer, in bytes: most of what an idle connection costs, apart from its stack.
@@ -36,7 +37,7 @@ pub(super) fn serve(admission: &Admission, service: &dyn StreamService) -> Close
         session: StreamSession::new(),
         frame_deadline: None,
         answer: Vec::new(),
-        lines: Vec::new(),
+        lines: shared.new_lines(),
         read_timeout: None,
         held_bytes: 0,
     };
@@ -57,7 +58,7 @@ struct Driver<'a> {
     /// The deadline of the frame that has begun; `None` between frames, and without a frame timeout.
     frame_deadline: Option<Instant>,
     answer: Vec<u8>,
-    lines: Vec<u8>,
+    lines: Lines,
     /// The read timeout that the socket has, so that it is set only when it changes.
     read_timeout: Option<Duration>,
     /// The bytes that count for the memory budget.
@@ -69,7 +70,7 @@ impl Driver<'_> {
         let mut out = output(self.connection, self.shared, &mut self.answer, &mut self.lines);
         let step = match refusal {
             Some(refusal) => self.session.refuse(service, refusal, &mut out),
-            None => self.session.open(service, unix_seconds(), &mut out),
+            None => self.session.open(service, unix_ms().div_euclid(1000), &mut out),
         };
         self.apply_step(step)?;
 
@@ -246,8 +247,9 @@ fn output<'a>(
     connection: &Connection,
     shared: &Shared,
     answer: &'a mut Vec<u8>,
-    lines: &'a mut Vec<u8>,
+    lines: &'a mut Lines,
 ) -> Output<'a> {
+    set_time(lines);
     Output::new(connection.peer, answer, shared.has_journal.then_some(lines))
 }
 
@@ -259,7 +261,14 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-fn unix_seconds() -> i64 {
+/// Lines that are added from now on have the time of the clock, if lines have one.
+pub(super) fn set_time(lines: &mut Lines) {
+    if lines.have_time() {
+        lines.set_time(unix_ms());
+    }
+}
+
+fn unix_ms() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }

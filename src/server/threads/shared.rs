@@ -17,7 +17,7 @@ use socket2::SockRef;
 use crate::conn::admission::{Admissions, Refusal};
 use crate::conn::deadlines::Tick;
 use crate::conn::log_throttle::{LogKind, LogThrottle};
-use crate::journal::{Journal, unwritten_at_end};
+use crate::journal::{Format, Journal, Lines, unwritten_at_end};
 use crate::limits::Limits;
 use crate::server::threads::memory::{Held, Memory};
 
@@ -108,6 +108,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     /// Whether messages are written to a journal.
     pub(super) has_journal: bool,
+    journal_format: Format,
     /// `None` once it has failed: the result of a second try cannot be trusted.
     journal: Mutex<Option<Journal>>,
     /// Threads that serve no connection.
@@ -134,6 +135,7 @@ impl Shared {
         Self {
             limits,
             has_journal: journal.lines().is_some(),
+            journal_format: journal.lines().map_or(Format::Text, |lines| lines.format()),
             journal: Mutex::new(Some(journal)),
             own_threads,
             memory,
@@ -194,16 +196,21 @@ impl Shared {
         }
     }
 
+    /// No lines yet, for a thread to add to.
+    pub(super) fn new_lines(&self) -> Lines {
+        Lines::new(self.journal_format)
+    }
+
     /// Writes `lines` to the journal and clears them. Returns false once the journal has failed: then nothing may
     /// be acknowledged any more.
-    pub(super) fn commit(&self, lines: &mut Vec<u8>) -> bool {
-        if lines.is_empty() {
+    pub(super) fn commit(&self, lines: &mut Lines) -> bool {
+        if lines.as_bytes().is_empty() {
             return true;
         }
         let mut shared_journal = lock(&self.journal);
         let Some(journal) = shared_journal.as_mut() else { return false };
         let Some(unwritten) = journal.lines() else {
-            lines.clear();
+            lines.bytes_mut().clear();
             return true;
         };
         unwritten.append(lines);

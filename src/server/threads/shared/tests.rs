@@ -7,6 +7,13 @@ use std::sync::mpsc;
 use super::*;
 use crate::journal::{Ack, Sink};
 
+/// The line of a message.
+fn lines(message: &[u8]) -> Lines {
+    let mut lines = Lines::default();
+    lines.add(([127, 0, 0, 1], 4000).into(), "message", message);
+    lines
+}
+
 /// A disk that fails to sync once and reports success after that.
 struct Forgetful {
     syncs: usize,
@@ -28,8 +35,8 @@ fn a_journal_that_has_failed_is_not_tried_again() {
     let (events, received) = mpsc::channel();
     let journal = Journal::to(Box::new(Forgetful { syncs: 0 }), Ack::Synced);
     let shared = Shared::new(Limits::default(), journal, 0, events);
-    assert!(!shared.commit(&mut b"lost\n".to_vec()));
-    assert!(!shared.commit(&mut b"after it\n".to_vec()));
+    assert!(!shared.commit(&mut lines(b"lost")));
+    assert!(!shared.commit(&mut lines(b"after it")));
     assert!(matches!(received.try_recv(), Ok(MainEvent::JournalFailed(_))));
     assert!(received.try_recv().is_err(), "the failure is reported once");
 }
@@ -146,7 +153,7 @@ fn a_hangup_during_a_write_reopens_the_journal_when_it_has_been_written() {
     let journal = Journal::to(Box::new(slow), Ack::Written);
     let shared = Arc::new(Shared::new(Limits::default(), journal, 0, mpsc::channel().0));
     let writing = shared.clone();
-    let writer = std::thread::spawn(move || writing.commit(&mut b"line\n".to_vec()));
+    let writer = std::thread::spawn(move || writing.commit(&mut lines(b"line")));
     begins.recv().unwrap();
     shared.reopen_journal();
     assert!(!reopened.load(Ordering::SeqCst), "a line is being written");
