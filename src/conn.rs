@@ -44,7 +44,7 @@ pub(crate) struct Conn<S> {
     pub(crate) flags: Flags,
     /// Index of its buffers; [`NO_BUFFERS`] when it has none.
     buffers: u32,
-    /// In the queue of idle deadlines while `Open`, in that of linger deadlines while `Lingering`.
+    /// In a queue of idle deadlines while `Open`, in that of linger deadlines while `Lingering`.
     link: Link,
 }
 
@@ -59,6 +59,12 @@ impl<S> Conn<S> {
 
     pub(crate) fn session(&self) -> StreamSession {
         self.session
+    }
+
+    /// Whether it was accepted at the administrative endpoint.
+    #[inline]
+    pub(crate) fn is_admin(&self) -> bool {
+        cfg!(feature = "cli") && self.flags.contains(Flags::ADMIN)
     }
 
     /// Whether bytes of it are stored.
@@ -107,6 +113,8 @@ impl Flags {
     pub(crate) const BULK: u8 = 32;
     /// In the list of connections that are not read until memory is free.
     pub(crate) const STARVED: u8 = 64;
+    /// It was accepted at the administrative endpoint.
+    pub(crate) const ADMIN: u8 = 128;
 
     /// A new socket takes writes. The first event reports whether there is something to read.
     pub(crate) fn new() -> Self {

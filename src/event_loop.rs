@@ -19,6 +19,8 @@
 // connection are in `conn/stream_session.rs`.
 
 mod accept;
+#[cfg(feature = "cli")]
+mod admin;
 mod close;
 mod commit;
 mod datagrams;
@@ -29,6 +31,8 @@ mod expire;
 #[cfg(debug_assertions)]
 mod invariants;
 mod memory;
+#[cfg(feature = "cli")]
+pub(crate) mod meter;
 mod outbox;
 mod read;
 mod readiness;
@@ -50,11 +54,15 @@ use crate::limits::Limits;
 use crate::net::{Datagram, Event, Net};
 
 use accept::Accepting;
+#[cfg(feature = "cli")]
+use admin::AdminConns;
 use drain::Phase;
 pub(crate) use endpoints::ENDPOINTS_MAX;
 use endpoints::{DatagramEndpoint, StreamEndpoint};
 pub use error::LoopError;
 use memory::Starved;
+#[cfg(feature = "cli")]
+use meter::Meter;
 use outbox::Outbox;
 use run_queue::RunQueue;
 
@@ -91,6 +99,11 @@ pub struct EventLoop<N: Net> {
     expiries_deferred: usize,
     counters: Counters,
     log_throttle: LogThrottle,
+    #[cfg(feature = "cli")]
+    admin: AdminConns,
+    /// `None`: nothing is measured.
+    #[cfg(feature = "cli")]
+    meter: Option<Box<Meter>>,
     /// Turns until the invariants are checked again.
     #[cfg(debug_assertions)]
     turns_to_check: usize,
@@ -130,6 +143,10 @@ impl<N: Net> EventLoop<N> {
             expiries_deferred: 0,
             counters: Counters::default(),
             log_throttle: LogThrottle::new(),
+            #[cfg(feature = "cli")]
+            admin: AdminConns::default(),
+            #[cfg(feature = "cli")]
+            meter: None,
             #[cfg(debug_assertions)]
             turns_to_check: 0,
             limits,
@@ -163,6 +180,8 @@ impl<N: Net> EventLoop<N> {
         let polled_at = self.now;
         self.net.poll(&mut self.events, self.limits.events_per_poll_max, timeout).map_err(LoopError::Poll)?;
         self.now = self.net.now();
+        #[cfg(feature = "cli")]
+        self.begin_measuring();
         self.journal.set_time(|| self.net.unix_ms());
         self.mark_ready();
 
@@ -174,6 +193,8 @@ impl<N: Net> EventLoop<N> {
         self.expire(polled_at);
         self.keep_within_memory();
         let outcome = self.continue_draining();
+        #[cfg(feature = "cli")]
+        self.measure_turn();
         #[cfg(debug_assertions)]
         self.check_invariants();
         outcome

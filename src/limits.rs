@@ -69,8 +69,16 @@ pub struct Limits {
     pub idle_timeout: Option<Duration>,
     /// Maximum time for which a peer accepts no bytes of a reply.
     pub write_timeout: Option<Duration>,
-    /// Maximum time from a request to stop to the end, for frames that have begun.
+    /// How long everything is served after a request to stop, before connections are drained: a load balancer notices
+    /// meanwhile that the server is stopping.
+    pub drain_delay: Duration,
+    /// Maximum time from the end of that delay to the end of the server, for frames that have begun.
     pub drain_timeout: Duration,
+    /// Connections of the administrative endpoint, beside all others. One more takes the place of that which has been
+    /// idle for the longest time, so that connections that are left open do not keep a monitoring system out.
+    pub admin_connections_max: usize,
+    /// Maximum time between requests of an administrative connection: longer than the usual minute between two scrapes.
+    pub admin_idle_timeout: Duration,
     /// How long accepting pauses when the system is out of descriptors or memory, and receiving datagrams when it does
     /// nothing but fail. No event reports that some were
     /// freed elsewhere, so a waiting peer waits that much longer at most.
@@ -103,7 +111,10 @@ impl Default for Limits {
             frame_timeout: Some(Duration::from_secs(30)),
             idle_timeout: None,
             write_timeout: Some(Duration::from_secs(30)),
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
+            admin_connections_max: 16,
+            admin_idle_timeout: Duration::from_secs(75),
             accept_pause: Duration::from_millis(20),
         }
     }

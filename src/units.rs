@@ -28,6 +28,17 @@ impl FromStr for Timeout {
 /// # Errors
 /// The reason, to be printed after `invalid value '…': `.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    match parse_delay(text)? {
+        Duration::ZERO => Err("it must be at least 1ms".into()),
+        duration => Ok(duration),
+    }
+}
+
+/// Parses a duration that can be zero.
+///
+/// # Errors
+/// As for [`parse_duration`].
+pub(crate) fn parse_delay(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str =
         "expected a whole number of seconds, or one with a unit (ms, s, m, h, d), for example 30 or 250ms";
     let (number, unit) = split_unit(text).ok_or(EXPECTED)?;
@@ -40,7 +51,6 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         _ => return Err(EXPECTED.into()),
     };
     match number.checked_mul(unit_ms).map(Duration::from_millis) {
-        Some(Duration::ZERO) => Err("it must be at least 1ms".into()),
         Some(duration) if duration <= DURATION_MAX => Ok(duration),
         _ => Err("it must be at most 24d".into()),
     }

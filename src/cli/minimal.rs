@@ -15,7 +15,7 @@ use crate::server;
 use crate::server::options::{ServeOptions, parse_message_limit, parse_reply_limit, parse_thread_stack};
 use crate::service;
 use crate::service::endpoint::Endpoint;
-use crate::units::{Timeout, parse_duration, parse_size};
+use crate::units::{Timeout, parse_delay, parse_duration, parse_size};
 
 const HELP: &str = "\
 Usage: loopline serve [OPTIONS] [ENDPOINT]...
@@ -35,6 +35,8 @@ loopback.
       --idle-timeout DUR        maximum time between frames [default: off]
       --write-timeout DUR       maximum time a peer accepts no reply bytes [default: 30s]
       --drain-timeout DUR       maximum time to finish frames when stopping [default: 10s]
+      --drain-delay DUR         keep serving for this time before that [default: 0s]
+      --metrics [HOST:]PORT     this build has no metrics
       --thread-stack SIZE       accepted for compatibility with the full build [default: 64KiB]
       --backlog N               maximum number of connections waiting to be accepted [default: 4096]
       --reuse-port              allow several processes to listen on the same ports
@@ -169,6 +171,8 @@ fn set_option(
         "idle-timeout" => limits.idle_timeout = value.parse::<Timeout>()?.0,
         "write-timeout" => limits.write_timeout = value.parse::<Timeout>()?.0,
         "drain-timeout" => limits.drain_timeout = parse_duration(value)?,
+        "drain-delay" => limits.drain_delay = parse_delay(value)?,
+        "metrics" => options.metrics = Some(value.parse()?),
         "thread-stack" => options.thread_stack_bytes = parse_thread_stack(value)?,
         "backlog" => {
             options.sockets.backlog = whole(BACKLOGS)(value)?;

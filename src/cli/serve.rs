@@ -16,8 +16,8 @@ use crate::server::options::{
     Model, Sandbox, ServeOptions, parse_message_limit, parse_reply_limit, parse_thread_stack,
 };
 use crate::service::ALL;
-use crate::service::endpoint::Endpoint;
-use crate::units::{Timeout, parse_duration, parse_size};
+use crate::service::endpoint::{Endpoint, HostPort};
+use crate::units::{Timeout, parse_delay, parse_duration, parse_size};
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("{}\n\n{UNITS}{SERVE_STATUS}", endpoint_help()))]
@@ -81,6 +81,16 @@ pub(super) struct ServeArguments {
     #[arg(value_parser = parse_duration)]
     drain_timeout: Duration,
 
+    /// Keep serving for this time at SIGTERM or SIGINT, before connections are drained: the health check of
+    /// --metrics fails from the signal on
+    #[arg(long, value_name = "DUR", default_value = "0s", env = "LOOPLINE_SERVE_DRAIN_DELAY")]
+    #[arg(value_parser = parse_delay)]
+    drain_delay: Duration,
+
+    /// Serve metrics, a health check and a live page over HTTP; the host defaults to 127.0.0.1
+    #[arg(long, value_name = "[HOST:]PORT", env = "LOOPLINE_SERVE_METRICS")]
+    metrics: Option<HostPort>,
+
     /// Stack size of each thread with --model threads, 64KiB to 1GiB
     #[arg(long, value_name = "SIZE", default_value = "64KiB", env = "LOOPLINE_SERVE_THREAD_STACK")]
     #[arg(value_parser = parse_thread_stack)]
@@ -138,6 +148,7 @@ impl From<ServeArguments> for ServeOptions {
                 frame_timeout: arguments.frame_timeout.0,
                 idle_timeout: arguments.idle_timeout.0,
                 write_timeout: arguments.write_timeout.0,
+                drain_delay: arguments.drain_delay,
                 drain_timeout: arguments.drain_timeout,
                 sessions_max: arguments.max_sessions,
                 session_timeout: arguments.session_timeout,
@@ -149,6 +160,7 @@ impl From<ServeArguments> for ServeOptions {
                 reuse_port: arguments.reuse_port,
                 ..SocketOptions::default()
             },
+            metrics: arguments.metrics,
             sandbox: arguments.sandbox,
             user: arguments.user,
         }

@@ -70,6 +70,26 @@ impl CloseReason {
         matches!(self, Self::Full | Self::SourceFull)
     }
 
+    /// Its name in metrics.
+    #[cfg(feature = "cli")]
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Served => "served",
+            Self::Truncated => "truncated",
+            Self::BadInput => "bad_input",
+            Self::Full => "full",
+            Self::SourceFull => "source_full",
+            Self::FrameTimeout => "frame_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::OutOfMemory => "out_of_memory",
+            Self::Reset => "reset",
+            Self::Failed => "failed",
+            Self::Unregistered => "unregistered",
+            Self::Stopped => "stopped",
+        }
+    }
+
     /// Whether the operator should know: it points at a peer that misbehaves, or at a limit. Bad input is
     /// logged with its reason when it is refused.
     pub(crate) fn is_logged(self) -> bool {
@@ -135,5 +155,10 @@ mod tests {
     fn every_reason_has_words_of_its_own() {
         let texts: BTreeSet<String> = CloseReason::ALL.iter().map(ToString::to_string).collect();
         assert_eq!(texts.len(), CloseReason::ALL.len());
+        #[cfg(feature = "cli")]
+        {
+            let labels: BTreeSet<&str> = CloseReason::ALL.iter().map(|reason| reason.label()).collect();
+            assert_eq!(labels.len(), CloseReason::ALL.len());
+        }
     }
 }

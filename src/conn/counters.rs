@@ -11,6 +11,8 @@ pub struct Counters {
     pub closed: [u64; CloseReason::ALL.len()],
     /// Bytes read from connections.
     pub read_bytes: u64,
+    /// Bytes written to connections.
+    pub sent_bytes: u64,
     /// Messages and requests written to the journal, or discarded where there is none.
     pub messages: u64,
     /// Datagrams received.
@@ -19,6 +21,8 @@ pub struct Counters {
     pub datagrams_dropped: u64,
     /// Datagrams that were not answered because their network or peer was over its rate.
     pub datagrams_limited: u64,
+    /// Answers to datagrams that were sent.
+    pub datagrams_sent: u64,
     /// Answers to datagrams that could not be sent.
     pub datagrams_unsent: u64,
     /// Connections that failed before they could be accepted.
@@ -30,6 +34,16 @@ impl Counters {
     #[must_use]
     pub fn closed(&self, reason: CloseReason) -> u64 {
         self.closed[reason as usize]
+    }
+
+    /// How many connections were refused and are closed.
+    #[cfg(feature = "cli")]
+    pub(crate) fn refused(&self) -> u64 {
+        CloseReason::ALL
+            .into_iter()
+            .filter(|reason| reason.is_refusal())
+            .map(|reason| self.closed(reason))
+            .sum()
     }
 }
 

@@ -150,7 +150,7 @@ impl<T> DeadlineQueue<T> {
     }
 
     /// Whether there is a timeout.
-    #[cfg(debug_assertions)]
+    #[inline]
     pub(crate) fn is_on(&self) -> bool {
         self.timeout_ms.is_some()
     }

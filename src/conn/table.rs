@@ -32,6 +32,8 @@ pub(crate) struct ConnTable<S> {
     stored_bytes: usize,
     peers: PeerAddrs,
     idle: DeadlineQueue<Conn<S>>,
+    /// Idle connections of the administrative endpoint.
+    admin_idle: DeadlineQueue<Conn<S>>,
     lingering: DeadlineQueue<Conn<S>>,
     frames: DeadlineQueue<ConnBuffers>,
     writes: DeadlineQueue<ConnBuffers>,
@@ -58,6 +60,9 @@ impl<S> ConnTable<S> {
             stored_bytes: 0,
             peers: PeerAddrs::default(),
             idle: DeadlineQueue::renewed(limits.idle_timeout, |conn: &mut Conn<S>| &mut conn.link),
+            admin_idle: DeadlineQueue::absolute(Some(limits.admin_idle_timeout), |conn: &mut Conn<S>| {
+                &mut conn.link
+            }),
             lingering: DeadlineQueue::absolute(Some(limits.linger_timeout), |conn: &mut Conn<S>| {
                 &mut conn.link
             }),
@@ -108,7 +113,7 @@ impl<S> ConnTable<S> {
         if self.conn(key).session.is_lingering() {
             self.lingering.cancel(&mut self.conns, key);
         } else {
-            self.idle.cancel(&mut self.conns, key);
+            self.cancel_idle(key);
         }
         let conn = self.conns.remove(key as usize);
         self.peers.release(conn.peer);
@@ -235,7 +240,7 @@ impl<S> ConnTable<S> {
     /// A connection is in the queue of lingering ones exactly while its state is `Lingering`.
     fn follow(&mut self, key: u32, effect: Effect, now: Tick) -> Effect {
         if effect == Effect::HalfClose {
-            self.idle.cancel(&mut self.conns, key);
+            self.cancel_idle(key);
             self.lingering.arm(&mut self.conns, key, now);
         }
         effect

@@ -64,6 +64,12 @@ impl UdpSessions {
         }
     }
 
+    /// The number of sessions.
+    #[cfg(feature = "cli")]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The session of `peer`.
     pub(crate) fn find(&self, peer: SocketAddr) -> Option<u32> {
         self.by_peer.get(&peer).copied()

@@ -10,7 +10,7 @@ use crate::conn::admission::Refusal;
 use crate::conn::deadlines::{Tick, milliseconds};
 use crate::conn::log_throttle::LogKind;
 use crate::conn::table::SessionParts;
-use crate::conn::token::Source;
+use crate::conn::token::{ConnId, Source};
 use crate::event_loop::EventLoop;
 use crate::net::{AcceptFailure, Net};
 use crate::service::Output;
@@ -45,7 +45,8 @@ impl<N: Net> EventLoop<N> {
         if self.accept_wait_ms() == Some(0) {
             self.accepting = Accepting::Running;
         }
-        for index in 0..self.listeners.len() {
+        // The administrative endpoint is the last one, and comes first: it must not wait for descriptors behind others.
+        for index in (0..self.listeners.len()).rev() {
             if self.accepting == Accepting::Running && self.listeners[index].ready {
                 self.accept_from(index);
             }
@@ -88,6 +89,10 @@ impl<N: Net> EventLoop<N> {
     }
 
     fn open(&mut self, endpoint: usize, stream: N::Stream, peer: SocketAddr, unix_seconds: i64) {
+        #[cfg(feature = "cli")]
+        if self.is_admin_endpoint(endpoint) {
+            return self.open_admin(endpoint, stream, peer, unix_seconds);
+        }
         self.counters.opened += 1;
         let refusal = self.admissions.refusal(peer, self.table.len() - self.refusals);
         if let Some(refusal) = refusal.filter(|_| self.refusals >= self.limits.refusals_max) {
@@ -96,12 +101,9 @@ impl<N: Net> EventLoop<N> {
         #[expect(clippy::cast_possible_truncation, reason = "the index of a listener has eight bits")]
         let id = self.table.insert(stream, peer, endpoint as u8);
         self.admissions.add(peer);
-        let stream = &mut self.table.conn_mut(id.key).stream;
-        if let Err(error) = self.net.register(stream, Source::Conn(id).into()) {
-            log::debug!("{peer}: {error}");
-            return self.close(id.key, CloseReason::Unregistered);
+        if !self.register(id) {
+            return;
         }
-
         let start = self.outbox.bytes.len();
         let service = self.listeners[endpoint].service.as_ref();
         let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
@@ -116,6 +118,15 @@ impl<N: Net> EventLoop<N> {
         let journal_lines = self.apply_step(id.key, step);
         self.table.renew_idle(id.key, self.now);
         self.queue_answer(id.key, start, journal_lines);
+    }
+
+    /// Makes the poller report events of a new connection, or closes it. Returns whether it is open.
+    pub(super) fn register(&mut self, id: ConnId) -> bool {
+        let stream = &mut self.table.conn_mut(id.key).stream;
+        let Err(error) = self.net.register(stream, Source::Conn(id).into()) else { return true };
+        log::debug!("{}: {error}", self.table.peer(id.key));
+        self.close(id.key, CloseReason::Unregistered);
+        false
     }
 
     /// Sends the reason, which the empty buffer of a new connection takes, and closes the connection.

@@ -30,6 +30,10 @@ impl<N: Net> EventLoop<N> {
     pub(super) fn close(&mut self, key: u32, reason: CloseReason) {
         let peer = self.table.peer(key);
         let conn = self.table.conn(key);
+        #[cfg(feature = "cli")]
+        if conn.is_admin() {
+            return self.close_admin(key, reason);
+        }
         // However a refused connection ends, the operator should know that it was refused.
         let refusal = Some(conn.session().reason()).filter(|reason| reason.is_refusal());
         let reason = refusal.unwrap_or(reason);
@@ -44,6 +48,11 @@ impl<N: Net> EventLoop<N> {
         if reason.is_logged() {
             self.warn(LogKind::Closed(reason), &format_args!("{address}: {peer}: {reason}"));
         }
+        self.remove(key);
+    }
+
+    /// Removes a connection from the table, and closes its socket.
+    pub(super) fn remove(&mut self, key: u32) {
         let stream = self.table.remove(key);
         self.net.close(stream);
         self.accepting = Accepting::Running;

@@ -1,5 +1,7 @@
 //! Committing: write the messages of the turn to the journal, then let the answers leave.
 
+use std::io;
+
 use crate::conn::Flags;
 use crate::event_loop::drain::Phase;
 use crate::event_loop::{EventLoop, LoopError};
@@ -11,7 +13,7 @@ impl<N: Net> EventLoop<N> {
     /// message is in the journal; nothing else sends answers.
     pub(super) fn commit_and_send(&mut self) -> Result<(), LoopError> {
         let has_lines = self.journal.unwritten_bytes() > 0;
-        let committed = match self.journal.commit() {
+        let committed = match self.commit() {
             Ok(committed) => committed,
             Err(error) => {
                 self.phase = Phase::Stopped;
@@ -29,6 +31,19 @@ impl<N: Net> EventLoop<N> {
         self.send_datagrams(committed);
         self.outbox.clear();
         Ok(())
+    }
+
+    #[cfg(feature = "cli")]
+    fn commit(&mut self) -> io::Result<Committed> {
+        match &mut self.meter {
+            Some(meter) => meter.commit(&mut self.net, &mut self.journal),
+            None => self.journal.commit(),
+        }
+    }
+
+    #[cfg(not(feature = "cli"))]
+    fn commit(&mut self) -> io::Result<Committed> {
+        self.journal.commit()
     }
 
     /// The journal has caught up: connections that waited for it continue.

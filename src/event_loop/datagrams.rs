@@ -120,7 +120,10 @@ impl<N: Net> EventLoop<N> {
     fn send_run(&mut self, index: usize, mut answers: &[Datagram]) {
         while let Some(first) = answers.first() {
             match self.net.send_batch(&self.sockets[index].socket, answers, &self.outbox.bytes) {
-                Ok(sent) => answers = &answers[sent..],
+                Ok(sent) => {
+                    self.counters.datagrams_sent += sent as u64;
+                    answers = &answers[sent..];
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // It concerns that datagram alone.
                 Err(error) => {

@@ -38,6 +38,8 @@ impl<N: Net> EventLoop<N> {
     /// Handles requests to stop: the first drains, the second stops at once.
     pub(super) fn stop(&mut self) {
         for _ in 0..self.net.stop_requests() {
+            #[cfg(feature = "cli")]
+            self.show_stopping();
             self.phase = match self.phase {
                 Phase::Serving => {
                     let (connections, busy) = (self.table.len(), self.table.busy_len());

@@ -56,7 +56,7 @@ impl<N: Net> EventLoop<N> {
 
     fn check_counts(&self) {
         let (mut refused, mut open) = (0, 0);
-        for conn in self.table.iter() {
+        for conn in self.table.iter().filter(|conn| !conn.is_admin()) {
             refused += usize::from(conn.session().reason().is_refusal());
             open += 1;
         }
@@ -64,6 +64,8 @@ impl<N: Net> EventLoop<N> {
         assert!(refused <= self.limits.refusals_max, "{refused} connections are refused at once");
         assert!(open - refused <= self.limits.connections_max, "{open} connections are served at once");
         assert!(self.admissions.counted().is_none_or(|counted| counted == open - refused), "counted sources");
+        #[cfg(feature = "cli")]
+        assert_eq!(self.admin.len(), self.table.len() - open, "administrative connections");
         let closed: u64 = self.counters.closed.iter().sum();
         assert_eq!(self.counters.opened - closed, open as u64, "opened, less closed");
     }

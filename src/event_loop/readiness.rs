@@ -95,7 +95,7 @@ impl<N: Net> EventLoop<N> {
         let conn = self.table.conn_mut(key);
         if !conn.flags.contains(Flags::QUEUED) {
             conn.flags.insert(Flags::QUEUED);
-            self.run_queue.push(conn.id(key), conn.flags.contains(Flags::BULK));
+            self.run_queue.push(conn.id(key), conn.flags);
         }
     }
 }

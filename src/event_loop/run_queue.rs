@@ -1,4 +1,5 @@
 //! The connections to visit, and their order: those that move bulk come last, and for a limited number of bytes.
+//! Administrative connections come between: messages do not wait for them, and they do not wait for bulk.
 //!
 //! A peer that sends a short message does not wait for the bulk of others, however many they are, and they are
 //! visited in every turn. A connection begins as a light one; a read that fills the short buffer of light ones,
@@ -7,6 +8,7 @@
 use std::collections::VecDeque;
 
 use crate::conn::Flags;
+use crate::conn::counters::Counters;
 use crate::conn::token::ConnId;
 use crate::event_loop::{EventLoop, LoopError};
 use crate::net::Net;
@@ -15,36 +17,51 @@ use crate::net::Net;
 #[derive(Debug, Default)]
 pub(super) struct RunQueue {
     light: Vec<ConnId>,
+    admin: VecDeque<ConnId>,
     bulk: VecDeque<ConnId>,
 }
 
 impl RunQueue {
     pub(super) fn is_empty(&self) -> bool {
-        self.light.is_empty() && self.bulk.is_empty()
+        self.light.is_empty() && self.bulk.is_empty() && self.admin.is_empty()
     }
 
     #[inline]
-    pub(super) fn push(&mut self, id: ConnId, is_bulk: bool) {
-        if is_bulk { self.push_bulk(id) } else { self.light.push(id) }
+    pub(super) fn push(&mut self, id: ConnId, flags: Flags) {
+        if flags.contains(Flags::BULK | Flags::ADMIN) {
+            self.push_later(id, flags)
+        } else {
+            self.light.push(id)
+        }
     }
 
     #[inline(never)]
-    fn push_bulk(&mut self, id: ConnId) {
-        self.bulk.push_back(id);
+    fn push_later(&mut self, id: ConnId, flags: Flags) {
+        let queue = if flags.contains(Flags::ADMIN) { &mut self.admin } else { &mut self.bulk };
+        queue.push_back(id);
     }
 
     #[cfg(debug_assertions)]
     pub(super) fn iter(&self) -> impl Iterator<Item = ConnId> {
-        self.light.iter().chain(&self.bulk).copied()
+        self.light.iter().chain(&self.admin).chain(&self.bulk).copied()
     }
 }
 
-/// What a turn has done with the connections that move bulk.
-struct BulkOfTurn {
-    visits_left: usize,
+/// What a turn has done with the connections that are visited after the light ones.
+struct LaterVisits {
+    admin_left: usize,
+    bulk_left: usize,
+    /// Bytes moved by those that move bulk.
     moved_bytes: usize,
-    /// The connection that is visited, and the bytes that the server had read before.
-    visited: Option<(ConnId, u64)>,
+    visited: Option<Visited>,
+}
+
+/// The connection that is visited, and what the server had read and sent before.
+struct Visited {
+    id: ConnId,
+    is_admin: bool,
+    read_bytes: u64,
+    sent_bytes: u64,
 }
 
 impl<N: Net> EventLoop<N> {
@@ -52,15 +69,19 @@ impl<N: Net> EventLoop<N> {
     pub(super) fn visit_ready(&mut self) -> Result<(), LoopError> {
         let visits_max = self.limits.visits_per_turn_max;
         let visits = self.run_queue.light.len().min(visits_max);
-        let visits_left = self.run_queue.bulk.len().min(visits_max);
-        let mut bulk = BulkOfTurn { visits_left, moved_bytes: 0, visited: None };
-        // One loop for both, so that the visit is compiled into it.
+        let mut later = LaterVisits {
+            admin_left: self.run_queue.admin.len(),
+            bulk_left: self.run_queue.bulk.len().min(visits_max),
+            moved_bytes: 0,
+            visited: None,
+        };
+        // One loop for all, so that the visit is compiled into it.
         for index in 0.. {
             let (id, bytes_max) = if index < visits {
                 (self.run_queue.light[index], self.limits.light_read_bytes_max)
             } else {
-                let Some(id) = self.next_bulk(&mut bulk)? else { break };
-                (id, self.limits.read_bytes_max)
+                let Some(next) = self.next_later(&mut later)? else { break };
+                next
             };
             if let Some(key) = self.table.find(id) {
                 self.visit(key, bytes_max);
@@ -74,28 +95,59 @@ impl<N: Net> EventLoop<N> {
         Ok(())
     }
 
-    /// The next connection that moves bulk, after what the last has moved is counted.
+    /// The next connection after the light ones, and how many bytes of it are read at most.
     #[inline(never)]
-    fn next_bulk(&mut self, bulk: &mut BulkOfTurn) -> Result<Option<ConnId>, LoopError> {
-        if let Some((id, read_before)) = bulk.visited.take() {
-            let read_bytes = usize::try_from(self.counters.read_bytes - read_before).unwrap_or(usize::MAX);
-            bulk.moved_bytes += read_bytes;
-            if let Some(key) = self.table.find(id).filter(|_| read_bytes < self.limits.light_read_bytes_max) {
-                self.table.conn_mut(key).flags.remove(Flags::BULK);
-            }
-        } else if bulk.visits_left > 0 && !self.outbox.answers.is_empty() {
-            // The answers to short messages do not wait for the bulk.
+    fn next_later(&mut self, later: &mut LaterVisits) -> Result<Option<(ConnId, usize)>, LoopError> {
+        let is_first = later.visited.is_none();
+        if let Some(visited) = later.visited.take() {
+            self.after_later(later, &visited)?;
+        }
+        if is_first && later.admin_left + later.bulk_left > 0 && !self.outbox.answers.is_empty() {
+            // The answers to short messages do not wait for the others.
             self.commit_and_send()?;
         }
-        if bulk.visits_left == 0 || bulk.moved_bytes >= self.limits.bulk_bytes_per_turn_max {
+        let (id, is_admin) = if later.admin_left > 0 {
+            later.admin_left -= 1;
+            (self.run_queue.admin.pop_front(), true)
+        } else if later.bulk_left > 0 && later.moved_bytes < self.limits.bulk_bytes_per_turn_max {
+            later.bulk_left -= 1;
+            (self.run_queue.bulk.pop_front(), false)
+        } else {
             return Ok(None);
+        };
+        let Some(id) = id else { return Ok(None) };
+        let key = self.table.find(id).filter(|_| !is_admin);
+        if let Some(key) = key.filter(|key| self.can_write(self.table.conn(*key))) {
+            later.moved_bytes += self.table.unsent(key).len();
         }
-        bulk.visits_left -= 1;
-        let Some(id) = self.run_queue.bulk.pop_front() else { return Ok(None) };
-        if let Some(key) = self.table.find(id).filter(|key| self.can_write(self.table.conn(*key))) {
-            bulk.moved_bytes += self.table.unsent(key).len();
+        let Counters { read_bytes, sent_bytes, .. } = self.counters;
+        later.visited = Some(Visited { id, is_admin, read_bytes, sent_bytes });
+        let bytes_max = if is_admin { ADMIN_READ_BYTES_MAX } else { self.limits.read_bytes_max };
+        Ok(Some((id, bytes_max)))
+    }
+
+    /// Counts what the last of them has moved.
+    fn after_later(&mut self, later: &mut LaterVisits, visited: &Visited) -> Result<(), LoopError> {
+        let key = self.table.find(visited.id);
+        if visited.is_admin {
+            // What it is sent leaves now, alone, so that it can be left out of what is counted.
+            self.commit_and_send()?;
+            let has_sent = self.counters.read_bytes > visited.read_bytes;
+            (self.counters.read_bytes, self.counters.sent_bytes) = (visited.read_bytes, visited.sent_bytes);
+            if let Some(key) = self.table.find(visited.id).filter(|_| has_sent) {
+                self.table.renew_admin(key, self.now);
+            }
+            return Ok(());
         }
-        bulk.visited = Some((id, self.counters.read_bytes));
-        Ok(Some(id))
+        let read_bytes = usize::try_from(self.counters.read_bytes - visited.read_bytes).unwrap_or(usize::MAX);
+        later.moved_bytes += read_bytes;
+        if let Some(key) = key.filter(|_| read_bytes < self.limits.light_read_bytes_max) {
+            self.table.conn_mut(key).flags.remove(Flags::BULK);
+        }
+        Ok(())
     }
 }
+
+/// Bytes read from an administrative connection per visit. A short request is answered with many bytes, so the
+/// requests of a visit must be few.
+const ADMIN_READ_BYTES_MAX: usize = 512;

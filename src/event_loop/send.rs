@@ -37,12 +37,15 @@ impl<N: Net> EventLoop<N> {
             Ok(0)
         } else if self.table.unsent_bytes_of(conn) > 0 {
             self.table.push_unsent(key, fresh);
-            write_unsent(&mut self.net, &mut self.table, key)
+            let outcome = write_unsent(&mut self.net, &mut self.table, key);
+            self.counters.sent_bytes += *outcome.as_ref().unwrap_or(&0) as u64;
+            outcome
         } else if fresh.is_empty() {
             Ok(0)
         } else {
             let outcome = block_as_zero(self.net.write(&conn.stream, fresh));
             let taken = *outcome.as_ref().unwrap_or(&0);
+            self.counters.sent_bytes += taken as u64;
             if taken == fresh.len() && self.phase == Phase::Serving && conn.is_idle() {
                 // Commonly everything is sent, and there is nothing else to do.
                 return;

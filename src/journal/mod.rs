@@ -138,10 +138,18 @@ impl Journal {
     /// # Errors
     /// The lines cannot be written or synced. It is final: the journal must not be used again.
     pub fn commit(&mut self) -> io::Result<Committed> {
+        self.commit_observed(&mut || {})
+    }
+
+    /// Does the same, and calls `on_sync` between writing and syncing, if the lines are synced.
+    ///
+    /// # Errors
+    /// As for [`commit`](Self::commit).
+    pub(crate) fn commit_observed(&mut self, on_sync: &mut impl FnMut()) -> io::Result<Committed> {
         if self.lines.as_bytes().is_empty() && !self.should_reopen {
             return Ok(Committed::All);
         }
-        let committed = self.reopen_between_lines().and_then(|()| self.write_lines());
+        let committed = self.reopen_between_lines().and_then(|()| self.write_lines(on_sync));
         if let (Err(_), Some(sink)) = (&committed, &mut self.sink) {
             sink.remove_torn_line(torn_bytes(&self.lines.as_bytes()[..self.written]));
         }
@@ -161,7 +169,7 @@ impl Journal {
         sink.reopen()
     }
 
-    fn write_lines(&mut self) -> io::Result<Committed> {
+    fn write_lines(&mut self, on_sync: &mut impl FnMut()) -> io::Result<Committed> {
         let Some(sink) = &mut self.sink else { return Ok(Committed::All) };
         let lines = self.lines.bytes_mut();
         while self.written < lines.len() {
@@ -184,6 +192,7 @@ impl Journal {
             }
         }
         if self.ack == Ack::Synced && !lines.is_empty() {
+            on_sync();
             sink.sync()?;
         }
         lines.clear();

@@ -333,6 +333,10 @@ impl Clock for KernelNet {
         Tick::after(self.started.elapsed())
     }
 
+    fn monotonic_ns(&mut self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
     fn unix_ms(&mut self) -> i64 {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)

@@ -134,6 +134,9 @@ pub trait Clock {
     /// The monotonic clock.
     fn now(&mut self) -> Tick;
 
+    /// The monotonic clock in nanoseconds, for measuring how long something takes.
+    fn monotonic_ns(&mut self) -> u64;
+
     /// The wall clock: milliseconds since the epoch.
     fn unix_ms(&mut self) -> i64;
 

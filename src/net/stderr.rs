@@ -23,6 +23,9 @@ pub(crate) struct Stderr {
     /// The end of a line of which the beginning is written.
     unwritten: Vec<u8>,
     dropped: u64,
+    /// All that were dropped before these.
+    #[cfg(feature = "cli")]
+    dropped_before: u64,
 }
 
 /// A line that must not be dropped waits for a reader this many times [`WAIT`].
@@ -31,7 +34,13 @@ const WAIT: Duration = Duration::from_millis(50);
 
 impl Stderr {
     fn new(output: Option<Output>) -> Self {
-        Self { output, unwritten: Vec::new(), dropped: 0 }
+        Self {
+            output,
+            unwritten: Vec::new(),
+            dropped: 0,
+            #[cfg(feature = "cli")]
+            dropped_before: 0,
+        }
     }
 
     /// Writes the line that `compose` returns, if there is room for its beginning; its end is then written before
@@ -39,10 +48,20 @@ impl Stderr {
     /// dropped before this one.
     pub(crate) fn write_with(&mut self, compose: impl FnOnce(u64) -> String) {
         if self.is_ready() && self.try_write(compose(self.dropped).as_bytes()) {
+            #[cfg(feature = "cli")]
+            {
+                self.dropped_before += self.dropped;
+            }
             self.dropped = 0;
         } else {
             self.dropped += 1;
         }
+    }
+
+    /// The number of lines that were dropped since the start.
+    #[cfg(feature = "cli")]
+    pub(crate) fn dropped_total(&self) -> u64 {
+        self.dropped_before + self.dropped
     }
 
     /// Writes `line` if there is room for its beginning, as `write_with` does. Whether it is dropped is not counted.
@@ -116,6 +135,8 @@ mod tests {
         text.truncate(bytes);
         let number = numbers.next().unwrap();
         stderr.write_with(|dropped| line(number, dropped));
+        #[cfg(feature = "cli")]
+        assert_eq!((stderr.dropped, stderr.dropped_total()), (0, 3));
         drop((stderr, writer));
         reader.read_to_end(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();

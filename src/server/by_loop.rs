@@ -9,11 +9,15 @@ use crate::journal::target::JournalSink;
 use crate::net::kernel::KernelNet;
 use crate::server::error::ServeError;
 #[cfg(feature = "cli")]
+use crate::server::metrics::Metrics;
+#[cfg(feature = "cli")]
 use crate::server::options::Model;
 use crate::server::setup::{OpenSocket, Setup, announce};
 
 pub(super) fn serve(mut setup: Setup) -> Result<(), ServeError> {
     let listening = std::mem::take(&mut setup.listening);
+    #[cfg(feature = "cli")]
+    let metrics = setup.metrics.as_ref().map(|(_, address)| *address);
     #[cfg(feature = "signals")]
     let is_reopened = setup.journal.as_ref().is_some_and(JournalSink::is_reopened);
     #[cfg(feature = "cli")]
@@ -31,7 +35,11 @@ pub(super) fn serve(mut setup: Setup) -> Result<(), ServeError> {
     }
     #[cfg(feature = "cli")]
     confinement.enter(Model::Loop)?;
-    announce(&listening);
+    announce(
+        &listening,
+        #[cfg(feature = "cli")]
+        metrics,
+    );
     server.run().map_err(ServeError::Run)
 }
 
@@ -49,6 +57,13 @@ pub(crate) fn event_loop(setup: Setup) -> Result<EventLoop<KernelNet>, ServeErro
             }
         }
         .map_err(failed("poll an endpoint"))?;
+    }
+    #[cfg(feature = "cli")]
+    if let Some((listener, _)) = setup.metrics {
+        let service = Metrics::new(server.measure(), Model::Loop);
+        server
+            .listen_admin_with(Box::new(service), |net, token| net.adopt_listener(listener, token))
+            .map_err(failed("poll an endpoint"))?;
     }
     if let Some(sink) = setup.journal {
         watch(&sink, server.net()).map_err(failed("poll the journal"))?;

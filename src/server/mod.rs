@@ -3,6 +3,8 @@
 pub(crate) mod by_loop;
 mod error;
 mod memory;
+#[cfg(feature = "cli")]
+mod metrics;
 pub(crate) mod options;
 #[cfg(feature = "cli")]
 mod privileges;
@@ -32,6 +34,10 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     #[cfg(not(feature = "cli"))]
     if options.journal_format == Format::Json {
         return Err(ServeError::Start("this build has no JSON journal".into()));
+    }
+    #[cfg(not(feature = "cli"))]
+    if options.metrics.is_some() {
+        return Err(ServeError::Start("this build has no metrics".into()));
     }
     match options.model {
         Model::Loop => by_loop::serve(Setup::open(options)?),

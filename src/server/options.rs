@@ -7,7 +7,7 @@ use crate::journal::{Ack, Format};
 use crate::limits::{Limits, ReplyLimit};
 use crate::net::sockets::SocketOptions;
 use crate::service::ALL;
-use crate::service::endpoint::Endpoint;
+use crate::service::endpoint::{Endpoint, HostPort};
 use crate::service::message::DISCONNECT;
 use crate::units::parse_size;
 
@@ -46,6 +46,8 @@ pub(crate) struct ServeOptions {
     pub limits: Limits,
     /// How listening sockets are made.
     pub sockets: SocketOptions,
+    /// Where the administrative endpoint is served.
+    pub metrics: Option<HostPort>,
     /// Whether the process is confined once it has started.
     pub sandbox: Sandbox,
     /// `USER[:GROUP]`, as which the process runs once its ports are bound.
@@ -66,6 +68,7 @@ impl Default for ServeOptions {
             thread_stack_bytes: THREAD_STACK_BYTES,
             limits: Limits::default(),
             sockets: SocketOptions::default(),
+            metrics: None,
             sandbox: Sandbox::Auto,
             user: None,
         }

@@ -27,6 +27,8 @@ use crate::server::privileges::Identity;
 #[cfg(feature = "cli")]
 use crate::server::sandbox::Confinement;
 use crate::service::endpoint::Endpoint;
+#[cfg(feature = "cli")]
+use crate::service::endpoint::HostPort;
 use crate::service::{DatagramService, Definition, Make, Settings, StreamService};
 
 /// Everything that a server needs to run.
@@ -34,6 +36,9 @@ pub(crate) struct Setup {
     pub(crate) sockets: Vec<OpenSocket>,
     /// What listens where, in the same order.
     pub(crate) listening: Vec<Listening>,
+    /// The administrative endpoint, and its address with the port that was taken.
+    #[cfg(feature = "cli")]
+    pub(super) metrics: Option<(TcpListener, SocketAddr)>,
     /// `None`: messages are not recorded.
     pub(crate) journal: Option<JournalSink>,
     pub(crate) ack: Ack,
@@ -78,7 +83,9 @@ impl Setup {
         #[cfg(feature = "cli")]
         let identity = options.user.as_deref().map(Identity::parse).transpose()?;
         let mut limits = options.limits.clone();
-        let warning = fd_limit::fit(&mut limits, options.connections_max, options.endpoints.len());
+        let admin_descriptors = options.metrics.as_ref().map_or(0, |_| limits.admin_connections_max + 1);
+        let others = options.endpoints.len() + admin_descriptors;
+        let warning = fd_limit::fit(&mut limits, options.connections_max, others);
         if let Some(warning) = warning {
             log::warn!("{warning}");
         }
@@ -90,6 +97,9 @@ impl Setup {
             sockets.push(socket);
             listening.push(Listening { service: endpoint.service, address });
         }
+        #[cfg(feature = "cli")]
+        let metrics =
+            options.metrics.as_ref().map(|at| listen_for_metrics(at, options.sockets)).transpose()?;
         #[cfg(feature = "cli")]
         let new_journal = match &options.journal {
             JournalTarget::File(path) => path.symlink_metadata().is_err().then_some(path),
@@ -125,6 +135,8 @@ impl Setup {
         Ok(Self {
             sockets,
             listening,
+            #[cfg(feature = "cli")]
+            metrics,
             journal,
             ack: options.ack,
             journal_format: options.journal_format,
@@ -146,9 +158,13 @@ fn catch_file_size_signal() -> io::Result<()> {
 }
 
 /// Logs one line for each endpoint, then `ready`. Scripts wait for these and read the ports from them.
-pub(super) fn announce(listening: &[Listening]) {
+pub(super) fn announce(listening: &[Listening], #[cfg(feature = "cli")] metrics: Option<SocketAddr>) {
     for Listening { service, address } in listening {
         log::info!("listening: {} {} {address}", service.name, service.transport());
+    }
+    #[cfg(feature = "cli")]
+    if let Some(address) = metrics {
+        log::info!("listening: metrics tcp {address}");
     }
     log::info!("ready");
 }
@@ -166,7 +182,7 @@ fn bind(
     settings: &Settings,
     options: SocketOptions,
 ) -> Result<(OpenSocket, SocketAddr), ServeError> {
-    let address = resolve(endpoint)?;
+    let address = resolve(endpoint, &endpoint.host, endpoint.port)?;
     let open = || match endpoint.service.make {
         Make::Stream(make) => {
             let listener = sockets::listen(address, options)?;
@@ -182,16 +198,33 @@ fn bind(
     open().map_err(|error| cannot_listen(endpoint, &error))
 }
 
-/// The first address of the endpoint's host.
-fn resolve(endpoint: &Endpoint) -> Result<SocketAddr, ServeError> {
+/// Opens the administrative endpoint.
+#[cfg(feature = "cli")]
+fn listen_for_metrics(
+    at: &HostPort,
+    options: SocketOptions,
+) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let name = format_args!("--metrics {at}");
+    let address = resolve(&name, &at.host, at.port)?;
+    // Each process of several that share the other ports has metrics of its own.
+    let options = SocketOptions { reuse_port: false, ..options };
+    let open = || {
+        let listener = sockets::listen(address, options)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    open().map_err(|error| cannot_listen(&name, &error))
+}
+
+/// The first address of the host of `endpoint`.
+fn resolve(endpoint: &dyn fmt::Display, host: &str, port: u16) -> Result<SocketAddr, ServeError> {
     let unresolved =
         |why: &dyn fmt::Display| ServeError::Start(format!("{endpoint}: cannot resolve the host: {why}"));
-    let mut addresses =
-        (endpoint.host.as_str(), endpoint.port).to_socket_addrs().map_err(|error| unresolved(&error))?;
+    let mut addresses = (host, port).to_socket_addrs().map_err(|error| unresolved(&error))?;
     addresses.next().ok_or_else(|| unresolved(&"it has no address"))
 }
 
-fn cannot_listen(endpoint: &Endpoint, error: &io::Error) -> ServeError {
+fn cannot_listen(endpoint: &dyn fmt::Display, error: &io::Error) -> ServeError {
     let hints = [
         (io::ErrorKind::AddrInUse, ": another process has this port, or it is given twice"),
         (io::ErrorKind::PermissionDenied, ": ports below 1024 need privileges"),

@@ -107,7 +107,7 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
             }
         }
     }
-    announce(&setup.listening);
+    announce(&setup.listening, None);
     wait_for_end(&received, &listeners, &shared).map_err(ServeError::Run)
 }
 

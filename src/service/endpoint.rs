@@ -35,8 +35,14 @@ impl fmt::Display for Endpoint {
 
 /// Writes `NAME=HOST:PORT`.
 pub(crate) fn write_endpoint(f: &mut fmt::Formatter<'_>, name: &str, host: &str, port: u16) -> fmt::Result {
+    write!(f, "{name}=")?;
+    write_address(f, host, port)
+}
+
+/// Writes `HOST:PORT`.
+fn write_address(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Result {
     let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
-    write!(f, "{name}={open}{host}{close}:{port}")
+    write!(f, "{open}{host}{close}:{port}")
 }
 
 /// The error for a `name` that is no service, with the one probably meant or all; `others` are also possible.
@@ -78,6 +84,30 @@ impl FromStr for Endpoint {
         let Some(address) = address else { return Ok(Self::of(service)) };
         let (host, port) = parse_address(address)?;
         Ok(Self { service, host, port })
+    }
+}
+
+/// A host and a port, as users write them: `[HOST:]PORT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort {
+    /// A name or an address; an IPv6 address has no brackets.
+    pub host: String,
+    /// The port; with 0 the system assigns a free one.
+    pub port: u16,
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_address(f, &self.host, self.port)
+    }
+}
+
+impl FromStr for HostPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (host, port) = parse_address(text)?;
+        Ok(Self { host, port })
     }
 }
 

@@ -351,6 +351,10 @@ impl Clock for SimNet {
         Tick::after(Duration::from_millis(u64::from(u32::MAX) - 3000 + self.now_ms))
     }
 
+    fn monotonic_ns(&mut self) -> u64 {
+        self.now_ms * 1_000_000
+    }
+
     fn unix_ms(&mut self) -> i64 {
         0
     }

@@ -12,11 +12,12 @@ impl<S> ConnTable<S> {
     /// which its state has no place.
     pub(crate) fn check(&mut self) {
         let (mut with_buffers, mut lingering) = (0, 0);
-        let (mut in_frame, mut write_timed) = (0, 0);
+        let (mut in_frame, mut write_timed, mut admin_idle) = (0, 0, 0);
         let (mut stored_bytes, mut long_addresses) = (0, 0);
         for (key, conn) in &self.conns {
             long_addresses += usize::from(conn.peer.is_long());
             lingering += usize::from(conn.session.is_lingering());
+            admin_idle += usize::from(conn.is_admin() && !conn.session.is_lingering());
             if conn.buffers == NO_BUFFERS {
                 continue;
             }
@@ -36,7 +37,9 @@ impl<S> ConnTable<S> {
         assert_eq!(with_buffers, self.buffers.len(), "each buffer has one connection");
         assert_eq!(stored_bytes, self.stored_bytes, "the sum of all buffers");
         assert_eq!(self.lingering.check(&mut self.conns), lingering, "lingering connections");
-        assert!(self.idle.check(&mut self.conns) + lingering <= self.conns.len(), "idle connections");
+        assert_eq!(self.admin_idle.check(&mut self.conns), admin_idle, "administrative connections");
+        let timed = lingering + admin_idle;
+        assert!(self.idle.check(&mut self.conns) + timed <= self.conns.len(), "idle connections");
         if self.frames.is_on() {
             assert_eq!(self.frames.check(&mut self.buffers), in_frame, "connections inside a frame");
         }

@@ -18,10 +18,13 @@ pub(crate) enum TimeoutKind {
 }
 
 impl<S> ConnTable<S> {
-    /// Renews the idle deadline, after activity.
+    /// Renews the idle deadline, after activity. That of an administrative connection is renewed by
+    /// [`restart_idle`](Self::restart_idle) alone.
     #[inline]
     pub(crate) fn renew_idle(&mut self, key: u32, now: Tick) {
-        self.idle.renew(&mut self.conns, key, now);
+        if self.idle.is_on() && !self.conn(key).is_admin() {
+            self.idle.renew(&mut self.conns, key, now);
+        }
     }
 
     /// Starts the deadline of a frame.
@@ -69,18 +72,40 @@ impl<S> ConnTable<S> {
         if let Some(index) = self.writes.due(&mut self.buffers, now) {
             return Some((self.buffers[index as usize].conn, TimeoutKind::Write));
         }
-        self.idle.due(&mut self.conns, now).map(|key| (key, TimeoutKind::Idle))
+        let idle = self.idle.due(&mut self.conns, now);
+        idle.or_else(|| self.admin_idle.due(&mut self.conns, now)).map(|key| (key, TimeoutKind::Idle))
     }
 
     /// Starts the idle deadline anew.
     pub(crate) fn restart_idle(&mut self, key: u32, now: Tick) {
-        self.idle.arm(&mut self.conns, key, now);
+        let queue = if self.conn(key).is_admin() { &mut self.admin_idle } else { &mut self.idle };
+        queue.arm(&mut self.conns, key, now);
+    }
+
+    /// Renews the idle deadline of an administrative connection, unless it lingers.
+    pub(crate) fn renew_admin(&mut self, key: u32, now: Tick) {
+        if !self.conn(key).session().is_lingering() {
+            self.restart_idle(key, now);
+        }
+    }
+
+    /// Ends the idle deadline.
+    pub(super) fn cancel_idle(&mut self, key: u32) {
+        let queue = if self.conn(key).is_admin() { &mut self.admin_idle } else { &mut self.idle };
+        queue.cancel(&mut self.conns, key);
+    }
+
+    /// The administrative connection that has been idle for the longest time.
+    #[cfg(feature = "cli")]
+    pub(crate) fn longest_idle_admin(&self) -> Option<u32> {
+        self.admin_idle.first()
     }
 
     /// Milliseconds until the first deadline of any kind.
     pub(crate) fn wait_ms(&mut self, now: Tick) -> Option<u32> {
         [
             self.idle.wait_ms(&mut self.conns, now),
+            self.admin_idle.wait_ms(&mut self.conns, now),
             self.lingering.wait_ms(&mut self.conns, now),
             self.frames.wait_ms(&mut self.buffers, now),
             self.writes.wait_ms(&mut self.buffers, now),

@@ -1,0 +1,98 @@
+//! The administrative endpoint: a few connections of their own, for those who operate the server.
+//!
+//! They are served while the server is full and are in no counter, so that looking at a server does not change what is
+//! seen.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::conn::table::SessionParts;
+use crate::conn::token::ConnId;
+use crate::conn::{CloseReason, Flags};
+use crate::event_loop::{EventLoop, endpoint_index};
+use crate::net::{Net, Token};
+use crate::service::{Output, StreamService};
+
+/// The connections of the administrative endpoint.
+#[derive(Debug, Default)]
+pub(super) struct AdminConns {
+    /// The index of the endpoint, if there is one.
+    endpoint: Option<usize>,
+    ids: Vec<ConnId>,
+}
+
+impl AdminConns {
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+}
+
+impl<N: Net> EventLoop<N> {
+    /// Serves `service` on a listener that `open` makes, as the administrative endpoint: its connections have limits
+    /// of their own. It is the last endpoint of streams.
+    ///
+    /// # Errors
+    /// That of `open`, or there are 255 endpoints already, or one of this kind.
+    #[doc(hidden)]
+    pub fn listen_admin_with(
+        &mut self,
+        service: Box<dyn StreamService>,
+        open: impl FnOnce(&mut N, Token) -> io::Result<(N::Listener, SocketAddr)>,
+    ) -> io::Result<SocketAddr> {
+        let index = endpoint_index(self.listeners.len())?;
+        let address = self.listen_with(service, open)?;
+        self.admin.endpoint = Some(index.into());
+        Ok(address)
+    }
+
+    pub(super) fn is_admin_endpoint(&self, endpoint: usize) -> bool {
+        self.admin.endpoint == Some(endpoint)
+    }
+
+    /// Opens an administrative connection. If there are as many as there may be, another is closed: the peer of a
+    /// new one has just asked for something.
+    pub(super) fn open_admin(
+        &mut self,
+        endpoint: usize,
+        stream: N::Stream,
+        peer: SocketAddr,
+        unix_seconds: i64,
+    ) {
+        if self.admin.len() >= self.limits.admin_connections_max {
+            self.evict_admin();
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "the index of a listener has eight bits")]
+        let id = self.table.insert(stream, peer, endpoint as u8);
+        self.table.conn_mut(id.key).flags.insert(Flags::ADMIN);
+        self.admin.ids.push(id);
+        self.table.restart_idle(id.key, self.now);
+        if !self.register(id) {
+            return;
+        }
+        let start = self.outbox.bytes.len();
+        let service = self.listeners[endpoint].service.as_ref();
+        let mut out = Output::new(peer, &mut self.outbox.bytes, None);
+        let SessionParts { session, .. } = self.table.session_parts(id.key);
+        let step = session.open(service, unix_seconds, &mut out);
+        let journal_lines = self.apply_step(id.key, step);
+        self.queue_answer(id.key, start, journal_lines);
+    }
+
+    /// Closes the administrative connection that is needed least: one that has had its last answer, or else that
+    /// which has been idle for the longest time.
+    fn evict_admin(&mut self) {
+        let keys = self.admin.ids.iter().filter_map(|id| self.table.find(*id));
+        let lingering = keys.into_iter().find(|key| self.table.conn(*key).session().is_lingering());
+        if let Some(key) = lingering.or_else(|| self.table.longest_idle_admin()) {
+            self.close_admin(key, CloseReason::IdleTimeout);
+        }
+    }
+
+    /// Closes an administrative connection, which is not counted and not worth a warning.
+    pub(super) fn close_admin(&mut self, key: u32, reason: CloseReason) {
+        log::debug!("{}: administrative connection closed: {reason}", self.table.peer(key));
+        let id = self.table.conn(key).id(key);
+        self.admin.ids.retain(|other| *other != id);
+        self.remove(key);
+    }
+}

@@ -1,0 +1,118 @@
+//! The administrative endpoint: `/metrics` for Prometheus, `/healthz` for load balancers, `/samples` for people.
+//!
+//! It is a service as the others are, a function of bytes, and shows what the server has measured.
+
+mod exposition;
+mod http;
+mod process;
+mod samples;
+
+use crate::event_loop::meter::SharedMeasurements;
+use crate::server::options::Model;
+use crate::service::{Action, Output, Progress, StreamService};
+
+use http::{POLICY_OF_DATA, Refusal, Request, Response, TEXT};
+use process::ProcessStats;
+
+/// Serves what is measured.
+pub(super) struct Metrics {
+    measured: SharedMeasurements,
+    model: Model,
+}
+
+/// The content of a response.
+struct Content {
+    status: &'static str,
+    content_type: &'static str,
+    policy: &'static str,
+    body: Vec<u8>,
+}
+
+impl Metrics {
+    /// Shows `measured`, of a server of this model.
+    pub(super) fn new(measured: SharedMeasurements, model: Model) -> Self {
+        Self { measured, model }
+    }
+
+    /// The content that `request` asks for.
+    fn content(&self, request: &Request<'_>) -> Result<Content, Refusal> {
+        let content: fn(&Self, &Request<'_>) -> Result<Content, Refusal> = match request.path {
+            "/metrics" => Self::metrics,
+            "/healthz" => Self::health,
+            "/samples" => Self::samples,
+            _ => return Err(Refusal::NotFound),
+        };
+        if !["GET", "HEAD"].contains(&request.method) {
+            return Err(Refusal::MethodNotAllowed);
+        }
+        if request.has_body {
+            return Err(Refusal::ContentTooLarge);
+        }
+        content(self, request)
+    }
+
+    fn metrics(&self, _: &Request<'_>) -> Result<Content, Refusal> {
+        let mut body = Vec::new();
+        exposition::write(&self.measured.lock(), &ProcessStats::read(), self.model, &mut body);
+        Ok(Content::data(exposition::CONTENT_TYPE, body))
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as the others")]
+    fn health(&self, _: &Request<'_>) -> Result<Content, Refusal> {
+        Ok(if self.measured.lock().is_stopping {
+            Content { status: "503 Service Unavailable", ..Content::data(TEXT, b"stopping\n".into()) }
+        } else {
+            Content::data(TEXT, b"ok\n".into())
+        })
+    }
+
+    fn samples(&self, request: &Request<'_>) -> Result<Content, Refusal> {
+        let first = samples::first(request.query).ok_or(Refusal::BadRequest)?;
+        let mut body = Vec::new();
+        samples::write(&self.measured.lock().samples, first, &mut body);
+        Ok(Content::data(samples::CONTENT_TYPE, body))
+    }
+}
+
+impl Content {
+    /// What was asked for, and is not a page.
+    fn data(content_type: &'static str, body: Vec<u8>) -> Self {
+        Self { status: "200 OK", content_type, policy: POLICY_OF_DATA, body }
+    }
+}
+
+impl StreamService for Metrics {
+    fn received(&self, unread: &[u8], ended: bool, out: &mut Output<'_>) -> Progress {
+        let answer = out.answer();
+        let mut consumed = 0;
+        loop {
+            let request = match http::parse(&unread[consumed..]) {
+                Ok(Some(request)) => request,
+                Ok(None) => {
+                    let action = if ended { Action::End } else { Action::Continue };
+                    return Progress { consumed, action };
+                }
+                // Where the next request begins is not known.
+                Err(refusal) => {
+                    refusal.append(false, true, answer);
+                    return Progress { consumed, action: Action::End };
+                }
+            };
+            consumed += request.bytes;
+            let (is_head, is_last) = (request.method == "HEAD", request.is_last);
+            match self.content(&request) {
+                Ok(Content { status, content_type, policy, body }) => {
+                    let response = Response { status, content_type, policy, body: &body };
+                    response.append(is_head, is_last, answer);
+                }
+                Err(refusal) => refusal.append(is_head, is_last, answer),
+            }
+            if is_last {
+                return Progress { consumed, action: Action::End };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

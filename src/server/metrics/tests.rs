@@ -1,0 +1,170 @@
+//! The endpoint, without a socket.
+
+use std::net::SocketAddr;
+
+use super::*;
+use http::HEAD_BYTES_MAX;
+
+fn service() -> Metrics {
+    Metrics::new(SharedMeasurements::new(0, 0), Model::Loop)
+}
+
+/// What a connection sends back when `parts` arrive one after the other, and whether it ends.
+fn serve(service: &Metrics, parts: &[&[u8]]) -> (String, bool) {
+    let (mut unread, mut answer) = (Vec::new(), Vec::new());
+    let mut has_ended = false;
+    for part in parts {
+        unread.extend_from_slice(part);
+        let mut out = Output::new(SocketAddr::from(([127, 0, 0, 1], 4000)), &mut answer, None);
+        let Progress { consumed, action } = service.received(&unread, false, &mut out);
+        unread.drain(..consumed);
+        has_ended = action == Action::End;
+        if has_ended {
+            break;
+        }
+    }
+    (String::from_utf8(answer).unwrap(), has_ended)
+}
+
+/// The status codes of the responses to `bytes`, and whether the connection ends.
+fn statuses(bytes: impl AsRef<[u8]>) -> (Vec<u16>, bool) {
+    let (answer, has_ended) = serve(&service(), &[bytes.as_ref()]);
+    let starts = answer.split("HTTP/1.1 ").skip(1);
+    (starts.map(|response| response[..3].parse().unwrap()).collect(), has_ended)
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+#[test]
+fn a_response_has_a_length_and_the_header_fields_that_keep_it_from_other_sites() {
+    let (answer, has_ended) = serve(&service(), &[get("/healthz").as_bytes()]);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert_eq!(
+        head.lines().collect::<Vec<_>>(),
+        [
+            "HTTP/1.1 200 OK",
+            "Content-Type: text/plain; charset=utf-8",
+            "Content-Length: 3",
+            "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'",
+            "Cache-Control: no-store",
+            "X-Content-Type-Options: nosniff",
+            "Cross-Origin-Resource-Policy: same-origin",
+            "Referrer-Policy: no-referrer",
+        ]
+    );
+    assert_eq!((body, has_ended), ("ok\n", false));
+}
+
+#[test]
+fn the_response_to_head_is_that_to_get_without_the_body() {
+    for path in ["/metrics", "/healthz", "/samples", "/nothing"] {
+        let (whole, _) = serve(&service(), &[get(path).as_bytes()]);
+        let (head, _) = serve(&service(), &[get(path).replace("GET", "HEAD").as_bytes()]);
+        let end = whole.find("\r\n\r\n").unwrap() + 4;
+        let without_length = |head: &str| -> Vec<String> {
+            head.lines().filter(|line| !line.starts_with("Content-Length")).map(str::to_owned).collect()
+        };
+        assert_eq!(without_length(&head), without_length(&whole[..end]), "{path}");
+        assert!(head.contains("Content-Length: ") && head.ends_with("\r\n\r\n"), "{head}");
+    }
+}
+
+#[test]
+fn a_connection_stays_open_until_the_peer_asks_for_its_end() {
+    assert_eq!(statuses(get("/healthz").repeat(3)), (vec![200; 3], false));
+    let last = get("/healthz").replace("\r\n\r\n", "\r\nConnection: keep-alive, CLOSE\r\n\r\n");
+    assert_eq!(statuses(last.repeat(2)), (vec![200], true));
+    assert_eq!(statuses("GET /healthz HTTP/1.0\r\n\r\n"), (vec![200], true));
+    let (answer, _) = serve(&service(), &[last.as_bytes()]);
+    assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+}
+
+#[test]
+fn each_wrong_request_has_its_status_and_ends_the_connection_where_the_next_cannot_be_found() {
+    let host = "Host: a\r\n";
+    for (request, status, ends) in [
+        (get("/"), 404, false),
+        (get("/metrics/"), 404, false),
+        (format!("POST /nothing HTTP/1.1\r\n{host}\r\n"), 404, false),
+        (format!("POST /metrics HTTP/1.1\r\n{host}\r\n"), 405, false),
+        (format!("POST /metrics HTTP/1.1\r\n{host}Content-Length: 5\r\n\r\nabcde"), 405, true),
+        (format!("GET /metrics HTTP/1.1\r\n{host}Content-Length: 5\r\n\r\nabcde"), 413, true),
+        (format!("GET /metrics HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 413, true),
+        (format!("GET /metrics HTTP/1.1\r\n{host}Content-Length: -1\r\n\r\n"), 400, true),
+        (format!("GET /metrics HTTP/1.1\r\n{host}Content-Length: \r\n\r\n"), 400, true),
+        ("GET /metrics HTTP/1.1\r\n\r\n".into(), 400, true),
+        (format!("GET /metrics HTTP/1.1\r\n{host}{host}\r\n"), 400, true),
+        (format!("GET metrics HTTP/1.1\r\n{host}\r\n"), 400, true),
+        (format!("GET ftp://a/metrics HTTP/1.1\r\n{host}\r\n"), 400, true),
+        (format!("GET /metrics HTTP/2.0\r\n{host}\r\n"), 400, true),
+        ("nonsense\r\n\r\n".into(), 400, true),
+        ("\x16\x03\x01\x02\0\x01\0".into(), 400, true),
+        (get("/samples?after=x"), 400, false),
+        (get("/samples?before=1"), 400, false),
+        (format!("GET /metrics HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(65)), 431, true),
+        (format!("GET /{}", "x".repeat(HEAD_BYTES_MAX)), 431, true),
+    ] {
+        assert_eq!(statuses(&request), (vec![status], ends), "{request}");
+    }
+}
+
+#[test]
+fn every_other_form_of_a_good_request_is_answered() {
+    for request in [
+        "GET http://a:9/healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /healthz?x=y HTTP/1.1\r\nhost:\r\n\r\n",
+        "\r\nGET /healthz HTTP/1.1\r\nHOST: a\r\nContent-Length: 00\r\n\r\n",
+        "GET /healthz HTTP/1.1\nHost: a\n\n",
+    ] {
+        assert_eq!(statuses(request), (vec![200], false), "{request:?}");
+    }
+    let (answer, _) = serve(&service(), &[b"PUT /metrics HTTP/1.1\r\nHost: a\r\n\r\n"]);
+    assert!(answer.contains("\r\nAllow: GET, HEAD\r\n"), "{answer}");
+}
+
+#[test]
+fn the_head_of_a_request_may_have_8_kib_and_no_more() {
+    let request = |bytes: usize| {
+        let (start, end) = ("GET /healthz HTTP/1.1\r\nHost: a\r\nX: ", "\r\n\r\n");
+        format!("{start}{}{end}", "x".repeat(bytes - start.len() - end.len()))
+    };
+    assert_eq!(statuses(request(HEAD_BYTES_MAX)), (vec![200], false));
+    assert_eq!(statuses(request(HEAD_BYTES_MAX + 1)), (vec![431], true));
+    let unfinished = &request(HEAD_BYTES_MAX + 1)[..HEAD_BYTES_MAX - 1];
+    assert_eq!(statuses(unfinished), (vec![], false), "the rest is awaited");
+}
+
+#[test]
+fn the_responses_are_the_same_wherever_the_bytes_are_divided() {
+    let long = format!("GET /healthz HTTP/1.1\r\nX: {}", "x".repeat(HEAD_BYTES_MAX));
+    let streams = [
+        get("/healthz").repeat(2) + "HEAD /samples HTTP/1.0\r\n\r\n",
+        get("/healthz") + "POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nGET",
+        get("/nothing") + "bad\0request\r\n\r\n" + &get("/healthz"),
+        get("/healthz") + &long,
+    ];
+    let service = service();
+    for stream in streams {
+        let bytes = stream.as_bytes();
+        let whole = serve(&service, &[bytes]);
+        for index in 1..bytes.len() {
+            assert_eq!(serve(&service, &[&bytes[..index], &bytes[index..]]), whole, "{index} of {stream}");
+        }
+        let each: Vec<&[u8]> = bytes.chunks(1).collect();
+        if bytes.len() < 1000 {
+            assert_eq!(serve(&service, &each), whole, "byte by byte: {stream}");
+        }
+    }
+}
+
+#[test]
+fn the_health_check_fails_from_the_request_to_stop_on() {
+    let service = service();
+    service.measured.lock().is_stopping = true;
+    let (answer, _) = serve(&service, &[get("/healthz").as_bytes()]);
+    assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nstopping\n"), "{answer}");
+    assert_eq!(serve(&service, &[get("/metrics").as_bytes()]).0[..12], *"HTTP/1.1 200");
+}
