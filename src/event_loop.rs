@@ -30,9 +30,11 @@ mod error;
 mod expire;
 #[cfg(debug_assertions)]
 mod invariants;
+#[cfg(feature = "cli")]
+pub(crate) mod measurements;
 mod memory;
 #[cfg(feature = "cli")]
-pub(crate) mod meter;
+mod meter;
 mod outbox;
 mod read;
 mod readiness;

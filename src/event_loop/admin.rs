@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use crate::conn::table::SessionParts;
 use crate::conn::token::ConnId;
 use crate::conn::{CloseReason, Flags};
-use crate::event_loop::{EventLoop, endpoint_index};
+use crate::event_loop::EventLoop;
 use crate::net::{Net, Token};
 use crate::service::{Output, StreamService};
 
@@ -32,16 +32,15 @@ impl<N: Net> EventLoop<N> {
     /// of their own. It is the last endpoint of streams.
     ///
     /// # Errors
-    /// That of `open`, or there are 255 endpoints already, or one of this kind.
+    /// That of `open`, or there are 255 endpoints already.
     #[doc(hidden)]
     pub fn listen_admin_with(
         &mut self,
         service: Box<dyn StreamService>,
         open: impl FnOnce(&mut N, Token) -> io::Result<(N::Listener, SocketAddr)>,
     ) -> io::Result<SocketAddr> {
-        let index = endpoint_index(self.listeners.len())?;
         let address = self.listen_with(service, open)?;
-        self.admin.endpoint = Some(index.into());
+        self.admin.endpoint = Some(self.listeners.len() - 1);
         Ok(address)
     }
 

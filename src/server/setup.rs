@@ -71,9 +71,10 @@ impl Setup {
     /// # Errors
     /// The first that cannot be opened. Nothing stays open.
     pub(crate) fn open(options: &ServeOptions) -> Result<Self, ServeError> {
-        if options.endpoints.len() > ENDPOINTS_MAX {
+        let endpoints_max = ENDPOINTS_MAX - usize::from(options.metrics.is_some());
+        if options.endpoints.len() > endpoints_max {
             let reason =
-                format!("{} endpoints, at most {ENDPOINTS_MAX} can be served", options.endpoints.len());
+                format!("{} endpoints, at most {endpoints_max} can be served", options.endpoints.len());
             return Err(ServeError::Start(reason));
         }
         #[cfg(feature = "signals")]

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod generated;
+mod metrics;
 
 use std::process::{Command, Stdio};
 

@@ -5,7 +5,7 @@ use prometheus::{Encoder, TextEncoder};
 
 use super::process::ProcessStats;
 use crate::conn::CloseReason;
-use crate::event_loop::meter::{Histogram, Measurements};
+use crate::event_loop::measurements::{Histogram, Measurements};
 use crate::server::options::Model;
 use crate::units::float;
 

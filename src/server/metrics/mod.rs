@@ -7,7 +7,7 @@ mod http;
 mod process;
 mod samples;
 
-use crate::event_loop::meter::SharedMeasurements;
+use crate::event_loop::measurements::SharedMeasurements;
 use crate::server::options::Model;
 use crate::service::{Action, Output, Progress, StreamService};
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::event_loop::meter::{Sample, Samples};
+use crate::event_loop::measurements::{Sample, Samples};
 
 pub(super) const CONTENT_TYPE: &str = "application/json";
 

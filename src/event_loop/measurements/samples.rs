@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 
 use hdrhistogram::Histogram;
 
-use super::Measurements;
-
 /// The state of a server at the end of a second. Counts are since the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Sample {
@@ -67,7 +65,7 @@ impl Samples {
     }
 
     /// Records the time of a turn.
-    pub(super) fn record_turn(&mut self, turn_ns: u64) {
+    pub(crate) fn record_turn(&mut self, turn_ns: u64) {
         self.turn_us.saturating_record(turn_ns / 1000);
     }
 
@@ -115,29 +113,6 @@ impl Samples {
         let oldest = self.next - self.kept.len() as u64;
         let skipped = usize::try_from(first.saturating_sub(oldest)).unwrap_or(usize::MAX);
         self.kept.iter().skip(skipped)
-    }
-}
-
-impl Sample {
-    /// The present state of a server.
-    pub(super) fn of(measured: &Measurements) -> Self {
-        let counters = &measured.counters;
-        Self {
-            open: measured.connections_open as u64,
-            accepted: counters.opened,
-            refused: counters.refused(),
-            closed: counters.closed.iter().sum::<u64>() - counters.refused(),
-            messages: counters.messages,
-            received_bytes: counters.read_bytes,
-            datagrams: counters.datagrams,
-            datagrams_dropped: counters.datagrams_dropped
-                + counters.datagrams_limited
-                + counters.datagrams_unsent,
-            memory_used: measured.memory_used as u64,
-            memory_budget: measured.memory_budget as u64,
-            turns: measured.turn_ns.count(),
-            ..Self::default()
-        }
     }
 }
 
