@@ -144,9 +144,7 @@ pub(super) fn parse<'a>(
         }
         None => return Err("a subcommand is required: serve".into()),
     }
-    if !endpoints.is_empty() {
-        options.endpoints = endpoints;
-    }
+    options.endpoints = endpoints;
     options.check()?;
     Ok(Command::Serve(Box::new(options), level))
 }

@@ -22,7 +22,8 @@ use crate::units::{Timeout, parse_delay, parse_duration, parse_size};
 #[derive(Debug, Args)]
 #[command(after_help = format!("{}\n\n{UNITS}{SERVE_STATUS}", endpoint_help()))]
 pub(super) struct ServeArguments {
-    /// Endpoints to serve [default: all services on their default ports, on loopback]
+    /// Endpoints to serve, besides inherited sockets (LISTEN_FDS) [default: without inherited sockets, all
+    /// services on their default ports, on loopback]
     #[arg(value_name = "ENDPOINT", value_parser = ServiceNames(Endpoint::from_str), hide_possible_values = true)]
     endpoints: Vec<Endpoint>,
 
@@ -134,7 +135,7 @@ impl From<ServeArguments> for ServeOptions {
     fn from(arguments: ServeArguments) -> Self {
         let defaults = Self::default();
         Self {
-            endpoints: if arguments.endpoints.is_empty() { defaults.endpoints } else { arguments.endpoints },
+            endpoints: arguments.endpoints,
             model: arguments.model,
             journal: JournalTarget::from(arguments.journal.as_str()),
             journal_format: arguments.journal_format,

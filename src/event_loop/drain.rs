@@ -44,6 +44,7 @@ impl<N: Net> EventLoop<N> {
                 Phase::Serving => {
                     let (connections, busy) = (self.table.len(), self.table.busy_len());
                     log::info!("stopping: {connections} open connections, {busy} busy");
+                    self.close_inherited_listeners();
                     Phase::Draining { since: self.now, idle_closed: false }
                 }
                 Phase::Draining { .. } | Phase::Stopped => Phase::Stopped,
@@ -108,12 +109,29 @@ impl<N: Net> EventLoop<N> {
         }
     }
 
-    /// From now on the kernel refuses new connections.
+    /// From now on the kernel refuses new connections, but where another process has the listener too.
     fn close_endpoints(&mut self) {
-        self.sockets.clear();
-        for listener in &mut self.listeners {
-            listener.ready = false;
-            listener.socket = None;
+        for socket in self.sockets.drain(..) {
+            self.net.close_socket(socket.socket);
+        }
+        for index in 0..self.listeners.len() {
+            self.close_listener(index);
+        }
+    }
+
+    fn close_listener(&mut self, index: usize) {
+        self.listeners[index].ready = false;
+        if let Some(listener) = self.listeners[index].socket.take() {
+            self.net.close_listener(listener);
+        }
+    }
+
+    /// Leaves connections that wait to be accepted to the next process.
+    fn close_inherited_listeners(&mut self) {
+        for index in 0..self.listeners.len() {
+            if self.listeners[index].is_inherited {
+                self.close_listener(index);
+            }
         }
     }
 

@@ -14,6 +14,8 @@ use crate::service::{DatagramService, StreamService};
 pub(super) struct StreamEndpoint<N: Net> {
     /// `None` once the server is stopping.
     pub(super) socket: Option<N::Listener>,
+    /// Another process has the socket too.
+    pub(super) is_inherited: bool,
     pub(super) address: SocketAddr,
     pub(super) service: Box<dyn StreamService>,
     /// Connections may wait to be accepted.
@@ -47,8 +49,7 @@ impl<N: Net> EventLoop<N> {
         self.listen_with(service, |net, token| net.listen(address, token))
     }
 
-    /// Serves `service` on a listener that `open` makes, for example from a socket that the process has
-    /// inherited; returns its address.
+    /// Serves `service` on a listener that `open` makes; returns its address.
     ///
     /// # Errors
     /// That of `open`, or there are 255 endpoints already.
@@ -57,10 +58,33 @@ impl<N: Net> EventLoop<N> {
         service: Box<dyn StreamService>,
         open: impl FnOnce(&mut N, Token) -> io::Result<(N::Listener, SocketAddr)>,
     ) -> io::Result<SocketAddr> {
+        self.add_listener(service, open, false)
+    }
+
+    /// Serves `service` on a listener that another process has too, as after socket activation; returns its address.
+    /// When this server stops, connections that wait to be accepted are left to the next one.
+    ///
+    /// # Errors
+    /// See [`listen_with`](Self::listen_with).
+    pub fn listen_inherited(
+        &mut self,
+        service: Box<dyn StreamService>,
+        open: impl FnOnce(&mut N, Token) -> io::Result<(N::Listener, SocketAddr)>,
+    ) -> io::Result<SocketAddr> {
+        self.add_listener(service, open, true)
+    }
+
+    fn add_listener(
+        &mut self,
+        service: Box<dyn StreamService>,
+        open: impl FnOnce(&mut N, Token) -> io::Result<(N::Listener, SocketAddr)>,
+        is_inherited: bool,
+    ) -> io::Result<SocketAddr> {
         let index = endpoint_index(self.listeners.len())?;
         let (listener, address) = open(&mut self.net, Source::Listener(index).into())?;
         self.listeners.push(StreamEndpoint {
             socket: Some(listener),
+            is_inherited,
             address,
             service,
             ready: false,

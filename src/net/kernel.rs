@@ -280,6 +280,15 @@ impl Listen for KernelNet {
         let all = all | Interest::PRIORITY;
         self.poll.registry().register(stream, mio::Token(token.0), all)
     }
+
+    // While another process has the socket too, closing it does not remove it from the poller.
+    fn close_listener(&mut self, mut listener: TcpListener) {
+        let _ = self.poll.registry().deregister(&mut listener);
+    }
+
+    fn close_socket(&mut self, mut socket: DatagramSocket) {
+        let _ = self.poll.registry().deregister(&mut socket.io);
+    }
 }
 
 impl Poller for KernelNet {

@@ -101,6 +101,16 @@ pub trait Listen: StreamIo + DatagramIo {
     /// # Errors
     /// The poller has no room.
     fn register(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;
+
+    /// Closes a listener. No later poll returns an event of it, even if another process has it too.
+    fn close_listener(&mut self, listener: Self::Listener) {
+        drop(listener);
+    }
+
+    /// Closes a socket for datagrams; the same holds for it.
+    fn close_socket(&mut self, socket: Self::Socket) {
+        drop(socket);
+    }
 }
 
 /// Waits for events.

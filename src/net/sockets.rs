@@ -6,6 +6,8 @@ use std::net::TcpStream;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
 
+#[cfg(feature = "cli")]
+use socket2::SockRef;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 /// Options of the sockets of a server.
@@ -35,7 +37,15 @@ pub(crate) fn listen(address: SocketAddr, options: SocketOptions) -> io::Result<
     // A restarted server can bind its port at once, although old connections are still in TIME_WAIT.
     socket.set_reuse_address(true)?;
     set_reuse_port(&socket, options)?;
-    // Accepted sockets inherit it: an answer never waits for the acknowledgement of earlier bytes.
+    set_stream_options(&socket)?;
+    socket.bind(&address.into())?;
+    socket.listen(options.backlog.into())?;
+    Ok(socket.into())
+}
+
+/// Sets the options of accepted connections, which inherit them from the listener.
+fn set_stream_options(socket: &Socket) -> io::Result<()> {
+    // An answer never waits for the acknowledgement of earlier bytes.
     socket.set_tcp_nodelay(true)?;
     // So that a peer that has vanished does not keep its connection: without a timeout for idle connections, the
     // kernel alone finds out.
@@ -43,9 +53,21 @@ pub(crate) fn listen(address: SocketAddr, options: SocketOptions) -> io::Result<
     socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_RETRIES))?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_notsent_lowat(UNSENT_BYTES_LOW)?;
-    socket.bind(&address.into())?;
-    socket.listen(options.backlog.into())?;
-    Ok(socket.into())
+    Ok(())
+}
+
+/// Prepares a listener that another process has opened, and returns its address. The backlog stays as it is.
+///
+/// # Errors
+/// The socket does not listen.
+#[cfg(feature = "cli")]
+pub(crate) fn adopt(listener: &TcpListener) -> io::Result<SocketAddr> {
+    let socket = SockRef::from(listener);
+    if !socket.is_listener()? {
+        return Err(io::Error::other("the socket does not listen"));
+    }
+    set_stream_options(&socket)?;
+    listener.local_addr()
 }
 
 /// Idle time after which the kernel asks whether the peer is still there. Routers commonly forget a connection after

@@ -14,16 +14,18 @@ use crate::server::metrics::Metrics;
 use crate::server::options::Model;
 use crate::server::setup::{OpenSocket, Setup, announce};
 
-pub(super) fn serve(mut setup: Setup) -> Result<(), ServeError> {
-    let listening = std::mem::take(&mut setup.listening);
+pub(super) fn serve(setup: Setup) -> Result<(), ServeError> {
     #[cfg(feature = "cli")]
     let metrics = setup.metrics.as_ref().map(|(_, address)| *address);
+    #[cfg(feature = "signals")]
+    let mut setup = setup;
     #[cfg(feature = "signals")]
     let is_reopened = setup.journal.as_ref().is_some_and(JournalSink::is_reopened);
     #[cfg(feature = "cli")]
     let confinement = setup.confinement.clone();
     #[cfg(feature = "signals")]
     let starting = setup.starting.take();
+    let listening = setup.listening.clone();
     let mut server = event_loop(setup)?;
     #[cfg(feature = "signals")]
     {
@@ -47,8 +49,11 @@ pub(super) fn serve(mut setup: Setup) -> Result<(), ServeError> {
 pub(crate) fn event_loop(setup: Setup) -> Result<EventLoop<KernelNet>, ServeError> {
     let net = KernelNet::new(setup.socket_options).map_err(failed("open the poller"))?;
     let mut server = EventLoop::new(net, setup.limits);
-    for socket in setup.sockets {
+    for (socket, listening) in setup.sockets.into_iter().zip(&setup.listening) {
         match socket {
+            OpenSocket::Stream(listener, service) if listening.is_inherited => {
+                server.listen_inherited(service, |net, token| net.adopt_listener(listener, token))
+            }
             OpenSocket::Stream(listener, service) => {
                 server.listen_with(service, |net, token| net.adopt_listener(listener, token))
             }

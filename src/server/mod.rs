@@ -1,5 +1,7 @@
 //! `serve`: opens what the options name, once, and runs the chosen model with it.
 
+#[cfg(feature = "cli")]
+mod activation;
 pub(crate) mod by_loop;
 mod error;
 mod memory;

@@ -6,7 +6,6 @@ use crate::journal::target::JournalTarget;
 use crate::journal::{Ack, Format};
 use crate::limits::{Limits, ReplyLimit};
 use crate::net::sockets::SocketOptions;
-use crate::service::ALL;
 use crate::service::endpoint::{Endpoint, HostPort};
 use crate::service::message::DISCONNECT;
 use crate::units::parse_size;
@@ -24,7 +23,7 @@ const THREAD_STACK_BYTES_MAX: usize = 1 << 30;
 /// The options of `serve`.
 #[derive(Debug, Clone)]
 pub(crate) struct ServeOptions {
-    /// The endpoints to serve; never empty.
+    /// The endpoints to serve. Without any, those of inherited sockets, and without these, all services on loopback.
     pub endpoints: Vec<Endpoint>,
     /// The model.
     pub model: Model,
@@ -57,7 +56,7 @@ pub(crate) struct ServeOptions {
 impl Default for ServeOptions {
     fn default() -> Self {
         Self {
-            endpoints: ALL.iter().map(Endpoint::of).collect(),
+            endpoints: Vec::new(),
             model: Model::Loop,
             journal: JournalTarget::Stdout,
             journal_format: Format::default(),

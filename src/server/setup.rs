@@ -17,6 +17,8 @@ use crate::net::fd_limit;
 #[cfg(feature = "signals")]
 use crate::net::signals::EndedBySignals;
 use crate::net::sockets::{self, SocketOptions};
+#[cfg(feature = "cli")]
+use crate::server::activation::{self, Inherited, InheritedSocket};
 use crate::server::error::ServeError;
 use crate::server::memory;
 #[cfg(feature = "cli")]
@@ -29,7 +31,7 @@ use crate::server::sandbox::Confinement;
 use crate::service::endpoint::Endpoint;
 #[cfg(feature = "cli")]
 use crate::service::endpoint::HostPort;
-use crate::service::{DatagramService, Definition, Make, Settings, StreamService};
+use crate::service::{ALL, DatagramService, Definition, Make, Settings, StreamService};
 
 /// Everything that a server needs to run.
 pub(crate) struct Setup {
@@ -54,9 +56,12 @@ pub(crate) struct Setup {
 }
 
 /// A service, and the address with the port that was taken for it.
+#[derive(Clone, Copy)]
 pub(crate) struct Listening {
     pub(crate) service: &'static Definition,
     pub(crate) address: SocketAddr,
+    /// Another process has the socket too, and goes on to have it when this server ends.
+    pub(super) is_inherited: bool,
 }
 
 /// The socket of an endpoint, and its service.
@@ -71,10 +76,21 @@ impl Setup {
     /// # Errors
     /// The first that cannot be opened. Nothing stays open.
     pub(crate) fn open(options: &ServeOptions) -> Result<Self, ServeError> {
+        #[cfg(feature = "cli")]
+        let inherited = activation::inherited()?;
+        #[cfg(not(feature = "cli"))]
+        let inherited: [(); 0] = [];
+        let defaults: Vec<Endpoint>;
+        let endpoints = if options.endpoints.is_empty() && inherited.is_empty() {
+            defaults = ALL.iter().map(Endpoint::of).collect();
+            &defaults
+        } else {
+            &options.endpoints
+        };
+        let endpoint_count = inherited.len() + endpoints.len();
         let endpoints_max = ENDPOINTS_MAX - usize::from(options.metrics.is_some());
-        if options.endpoints.len() > endpoints_max {
-            let reason =
-                format!("{} endpoints, at most {endpoints_max} can be served", options.endpoints.len());
+        if endpoint_count > endpoints_max {
+            let reason = format!("{endpoint_count} endpoints, at most {endpoints_max} can be served");
             return Err(ServeError::Start(reason));
         }
         #[cfg(feature = "signals")]
@@ -85,7 +101,7 @@ impl Setup {
         let identity = options.user.as_deref().map(Identity::parse).transpose()?;
         let mut limits = options.limits.clone();
         let admin_descriptors = options.metrics.as_ref().map_or(0, |_| limits.admin_connections_max + 1);
-        let others = options.endpoints.len() + admin_descriptors;
+        let others = endpoint_count + admin_descriptors;
         let warning = fd_limit::fit(&mut limits, options.connections_max, others);
         if let Some(warning) = warning {
             log::warn!("{warning}");
@@ -93,10 +109,22 @@ impl Setup {
         let settings =
             Settings { message_bytes_max: options.message_bytes_max, time_zone: local_time_zone() };
         let (mut sockets, mut listening) = (Vec::new(), Vec::new());
-        for endpoint in &options.endpoints {
+        #[cfg(feature = "cli")]
+        for Inherited { service, socket, address } in inherited {
+            sockets.push(match socket {
+                InheritedSocket::Stream(listener, make) => {
+                    OpenSocket::Stream(listener, make(settings.clone()))
+                }
+                InheritedSocket::Datagram(socket, make) => {
+                    OpenSocket::Datagram(socket, make(settings.clone()))
+                }
+            });
+            listening.push(Listening { service, address, is_inherited: true });
+        }
+        for endpoint in endpoints {
             let (socket, address) = bind(endpoint, &settings, options.sockets)?;
             sockets.push(socket);
-            listening.push(Listening { service: endpoint.service, address });
+            listening.push(Listening { service: endpoint.service, address, is_inherited: false });
         }
         #[cfg(feature = "cli")]
         let metrics =
@@ -160,7 +188,7 @@ fn catch_file_size_signal() -> io::Result<()> {
 
 /// Logs one line for each endpoint, then `ready`. Scripts wait for these and read the ports from them.
 pub(super) fn announce(listening: &[Listening], #[cfg(feature = "cli")] metrics: Option<SocketAddr>) {
-    for Listening { service, address } in listening {
+    for Listening { service, address, .. } in listening {
         log::info!("listening: {} {} {address}", service.name, service.transport());
     }
     #[cfg(feature = "cli")]

@@ -7,12 +7,14 @@
 #![expect(clippy::disallowed_methods, reason = "blocking threads read the clock themselves")]
 
 mod connection;
+mod datagrams;
+mod inherited;
 mod memory;
 mod shared;
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -25,23 +27,22 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use socket2::SockRef;
 
 use crate::conn::admission::Refusal;
-use crate::conn::deadlines::Tick;
-use crate::conn::hash_key::HashKey;
 use crate::conn::log_throttle::LogKind;
-use crate::conn::reply_rules::{DatagramOutcome, Received, ReplyRules};
 use crate::event_loop::LoopError;
 use crate::journal::target::JournalSink;
 use crate::journal::{Journal, Sink};
 use crate::limits::Limits;
-use crate::net::kernel::batch::{Batches, Unbatched};
+use crate::net::AcceptFailure;
+use crate::net::kernel::batch::Batches;
 use crate::net::signals::Signals;
 use crate::net::sockets::SocketOptions;
-use crate::net::{AcceptFailure, Datagram};
 use crate::server::error::ServeError;
 use crate::server::options::{Model, THREAD_STACK_BYTES};
 use crate::server::setup::{OpenSocket, Setup, announce};
-use crate::service::{DatagramService, Output, StreamService};
+use crate::service::{Output, StreamService};
 
+use datagrams::ReceivingSocket;
+use inherited::{EndOfWaits, Wait};
 use shared::{Admission, MainEvent, Shared};
 
 /// Serves until a signal asks to stop. Each connection's thread has a stack of `stack_bytes`.
@@ -66,16 +67,17 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
     let stops = signals(&[SIGINT, SIGTERM])?;
     let hangups = signals(if is_reopened { &[SIGHUP] } else { &[] })?;
     drop(setup.starting);
-    // The sandbox forbids what this does.
+    // Sessions expire while no datagram comes, too.
+    let receive_timeout = (shared.limits.session_timeout / 4).max(Duration::from_millis(1));
+    // The sandbox forbids what these do.
+    let (wait, end_of_waits) = Wait::new().map_err(failed)?;
     let batches: Vec<_> = setup
         .sockets
         .iter()
         .zip(&setup.listening)
         .filter_map(|(socket, listening)| match socket {
             OpenSocket::Datagram(socket, _) => {
-                // Sessions expire while no datagram comes, too.
-                let timeout = (shared.limits.session_timeout / 4).max(Duration::from_millis(1));
-                let _ = socket.set_read_timeout(Some(timeout));
+                let _ = socket.set_read_timeout(Some(receive_timeout));
                 Some(Batches::of(socket, listening.address, SocketOptions::default()))
             }
             OpenSocket::Stream(..) => None,
@@ -88,6 +90,7 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
     let mut listeners = Vec::new();
     for (socket, address) in setup.sockets.into_iter().zip(&setup.listening) {
         let shared = shared.clone();
+        let wait = address.is_inherited.then(|| wait.clone());
         match socket {
             OpenSocket::Stream(listener, service) => {
                 // Accepted sockets inherit it.
@@ -95,20 +98,23 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
                     |error: io::Error| ServeError::Start(format!("cannot set the write timeout: {error}"));
                 SockRef::from(&listener).set_write_timeout(shared.limits.write_timeout).map_err(unset)?;
                 let (listener, service) = (Arc::new(listener), Arc::from(service));
-                listeners.push(listener.clone());
-                let accept = move || accept(&listener, &service, &shared, stack_bytes);
+                if wait.is_none() {
+                    listeners.push(listener.clone());
+                }
+                let accept = move || accept(&listener, wait.as_ref(), &service, &shared, stack_bytes);
                 spawn("accept", THREAD_STACK_BYTES, accept).map_err(failed)?;
             }
             OpenSocket::Datagram(socket, service) => {
                 let batches = batches.next().unwrap_or_else(Batches::none);
                 let address = address.address;
-                let answer = move || answer_datagrams(&socket, &batches, address, service.as_ref(), &shared);
+                let socket = ReceivingSocket { socket, batches, wait, timeout: receive_timeout };
+                let answer = move || datagrams::answer(&socket, address, service.as_ref(), &shared);
                 spawn("datagrams", THREAD_STACK_BYTES, answer).map_err(failed)?;
             }
         }
     }
     announce(&setup.listening, None);
-    wait_for_end(&received, &listeners, &shared).map_err(ServeError::Run)
+    wait_for_end(&received, &listeners, end_of_waits, &shared).map_err(ServeError::Run)
 }
 
 /// A sink whose writer waits until it is writable. Threads that record then wait too, and so do their
@@ -148,6 +154,7 @@ impl Sink for BlockingSink {
 fn wait_for_end(
     events: &Receiver<MainEvent>,
     listeners: &[Arc<TcpListener>],
+    end_of_waits: EndOfWaits,
     shared: &Shared,
 ) -> Result<(), LoopError> {
     loop {
@@ -162,6 +169,7 @@ fn wait_for_end(
     let deadline = Instant::now() + shared.limits.drain_timeout;
     log::info!("stopping: {} open connections", shared.connections());
     shared.drain();
+    drop(end_of_waits);
     for listener in listeners {
         // Wakes the thread that waits in accept. From now on the kernel refuses new connections.
         let _ = SockRef::from(&**listener).shutdown(std::net::Shutdown::Both);
@@ -201,12 +209,20 @@ fn spawn(name: &str, stack_bytes: usize, run: impl FnOnce() + Send + 'static) ->
 
 fn accept(
     listener: &TcpListener,
+    wait: Option<&Wait>,
     service: &Arc<dyn StreamService>,
     shared: &Arc<Shared>,
     stack_bytes: usize,
 ) {
     let mut failures_in_a_row = 0;
     loop {
+        if let Some(wait) = wait {
+            wait.until_readable(listener, None);
+            if shared.is_draining() {
+                // Connections that wait are the next server's.
+                return;
+            }
+        }
         match listener.accept() {
             Ok((stream, peer)) => {
                 failures_in_a_row = 0;
@@ -216,6 +232,8 @@ fn accept(
                 }
             }
             Err(_) if shared.is_draining() => return,
+            // Another process was faster.
+            Err(error) if wait.is_some() && error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
                 failures_in_a_row += 1;
                 let concerns_one = AcceptFailure::of(&error) == AcceptFailure::ThisConnection;
@@ -302,77 +320,3 @@ fn refuse_at_once(
 
 /// How long to wait for threads of connections that are closed to end.
 const THREAD_END_PAUSE: Duration = Duration::from_millis(1);
-
-fn answer_datagrams(
-    socket: &UdpSocket,
-    batches: &Batches,
-    address: SocketAddr,
-    service: &dyn DatagramService,
-    shared: &Shared,
-) {
-    let started = Instant::now();
-    let mut rules = ReplyRules::new(address, &shared.limits, HashKey::random());
-    let mut buffer = vec![0; service.datagram_bytes_max() + 1];
-    let (mut received, mut answer, mut lines) = (Vec::new(), Vec::new(), shared.new_lines());
-    let mut failures_in_a_row = 0;
-    loop {
-        let Datagram { bytes, peer, local } = match receive(batches, socket, &mut buffer, &mut received) {
-            Ok(datagram) => datagram,
-            // No datagram has come for a while.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                rules.sessions.expire(Tick::after(started.elapsed()));
-                failures_in_a_row = 0;
-                continue;
-            }
-            // It concerns a datagram that was sent earlier: the next may be fine. An error that stays would be
-            // read for ever.
-            Err(error) => {
-                failures_in_a_row += 1;
-                if failures_in_a_row >= shared.limits.datagrams_per_turn_max {
-                    shared.warn(
-                        LogKind::ReceivePaused,
-                        format_args!("{address}: receiving is paused: {error}"),
-                    );
-                    pause(shared.limits.accept_pause);
-                }
-                continue;
-            }
-        };
-        failures_in_a_row = 0;
-        let now = Tick::after(started.elapsed());
-        let datagram = Received { bytes: &buffer[bytes], peer, local };
-        connection::set_time(&mut lines);
-        let journal = shared.has_journal.then_some(&mut lines);
-        if rules.answer(service, datagram, &mut answer, journal, now) == DatagramOutcome::Limited {
-            shared.warn(LogKind::RepliesLimited, format_args!("{}", rules.limited(peer)));
-        }
-        if shared.commit(&mut lines) && !answer.is_empty() {
-            let reply = Datagram { bytes: 0..answer.len(), peer, local };
-            let by_batch = batches.send(socket, &[reply], &answer);
-            let sent = by_batch.unwrap_or_else(|Unbatched| socket.send_to(&answer, peer));
-            // A datagram that is not sent is lost, as datagrams may be.
-            if let Err(error) = sent {
-                shared
-                    .warn(LogKind::DatagramUnsent, format_args!("{address}: cannot answer {peer}: {error}"));
-            }
-        }
-        answer.clear();
-        rules.sessions.expire(now);
-    }
-}
-
-/// The next datagram, with the address that it was sent to if the socket is bound to all of them.
-fn receive(
-    batches: &Batches,
-    socket: &UdpSocket,
-    buffer: &mut [u8],
-    received: &mut Vec<Datagram>,
-) -> io::Result<Datagram> {
-    let slot_bytes = buffer.len();
-    let Ok(outcome) = batches.receive(socket, buffer, slot_bytes, received) else {
-        let (bytes, peer) = socket.recv_from(buffer)?;
-        return Ok(Datagram { bytes: 0..bytes, peer, local: None });
-    };
-    outcome?;
-    received.pop().ok_or_else(|| io::ErrorKind::WouldBlock.into())
-}

@@ -83,7 +83,15 @@ const FACILITIES: &[Facility] = &[
             "nix::sys::socket",
             "rustix::net",
         ],
-        users: &["net", "journal/target", "server/setup", "server/threads", "client", "load/conn"],
+        users: &[
+            "net",
+            "journal/target",
+            "server/activation",
+            "server/setup",
+            "server/threads",
+            "client",
+            "load/conn",
+        ],
     },
     Facility {
         paths: &[

@@ -1,0 +1,147 @@
+//! Socket activation: listening sockets that the process inherits, each with the name of its service.
+//!
+//! A service manager such as systemd opens the sockets, and keeps them while the server restarts: the kernel goes on
+//! to accept connections for it (`sd_listen_fds(3)`, `FileDescriptorName=` in `systemd.socket(5)`).
+
+use std::env;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+
+use listenfd::ListenFd;
+
+use crate::event_loop::ENDPOINTS_MAX;
+use crate::net::sockets;
+use crate::server::error::ServeError;
+use crate::service::endpoint::unknown_service;
+use crate::service::{self, DatagramService, Definition, Make, Settings, StreamService};
+
+/// A socket of another process, which this one serves.
+pub(super) struct Inherited {
+    pub(super) service: &'static Definition,
+    pub(super) socket: InheritedSocket,
+    pub(super) address: SocketAddr,
+}
+
+/// The socket, and what makes its service.
+pub(super) enum InheritedSocket {
+    Stream(TcpListener, fn(Settings) -> Box<dyn StreamService>),
+    Datagram(UdpSocket, fn(Settings) -> Box<dyn DatagramService>),
+}
+
+/// The sockets that this process has inherited. The caller has opened nothing yet, since a descriptor may be missing
+/// and its number would be given to another file.
+///
+/// # Errors
+/// The first that cannot be served.
+pub(super) fn inherited() -> Result<Vec<Inherited>, ServeError> {
+    let variable = |name| env::var(name).ok();
+    let pid = std::process::id();
+    let names = names(pid, variable("LISTEN_PID"), variable("LISTEN_FDS"), variable("LISTEN_FDNAMES"));
+    let names = names.map_err(ServeError::Start)?;
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut descriptors = ListenFd::from_env();
+    let sockets = names.iter().enumerate().map(|(index, name)| {
+        adopt(&mut descriptors, index, name)
+            .map_err(|why| ServeError::Start(format!("inherited socket '{name}': {why}")))
+    });
+    sockets.collect()
+}
+
+/// The names of the sockets that are meant for the process `pid`.
+fn names(
+    pid: u32,
+    listen_pid: Option<String>,
+    count: Option<String>,
+    names: Option<String>,
+) -> Result<Vec<String>, String> {
+    // Without this variable, or for another process, the others are left over from a parent.
+    if listen_pid.is_none_or(|listen_pid| listen_pid != pid.to_string()) {
+        return Ok(Vec::new());
+    }
+    let Some(count) = count else { return Ok(Vec::new()) };
+    let number: usize = count.parse().ok().filter(|number| *number <= ENDPOINTS_MAX).ok_or_else(|| {
+        format!("LISTEN_FDS={count}: expected a number of sockets, at most {ENDPOINTS_MAX}")
+    })?;
+    let names: Vec<String> = match &names {
+        Some(names) => names.split(':').map(Into::into).collect(),
+        None => Vec::new(),
+    };
+    if names.len() == number {
+        Ok(names)
+    } else {
+        let named = names.len();
+        Err(format!(
+            "{number} inherited sockets, {named} of them named: LISTEN_FDNAMES must have the service of each \
+             (FileDescriptorName= in the socket unit)"
+        ))
+    }
+}
+
+/// Takes the inherited socket at `index`, which `name` says how to serve.
+fn adopt(descriptors: &mut ListenFd, index: usize, name: &str) -> Result<Inherited, String> {
+    let service = service::named(name).ok_or_else(|| {
+        format!("{}: set FileDescriptorName= in the socket unit", unknown_service(name, ""))
+    })?;
+    // Non-blocking is a property that all processes of a socket share, so it is the same in both models.
+    let failed = |error: std::io::Error| error.to_string();
+    let gone = || "it was taken before".to_owned();
+    let (socket, address) = match service.make {
+        Make::Stream(make) => {
+            let listener = descriptors.take_tcp_listener(index).map_err(failed)?.ok_or_else(gone)?;
+            let address = sockets::adopt(&listener).map_err(failed)?;
+            listener.set_nonblocking(true).map_err(failed)?;
+            (InheritedSocket::Stream(listener, make), address)
+        }
+        Make::Datagram(make) => {
+            let socket = descriptors.take_udp_socket(index).map_err(failed)?.ok_or_else(gone)?;
+            let address = socket.local_addr().map_err(failed)?;
+            socket.set_nonblocking(true).map_err(failed)?;
+            (InheritedSocket::Datagram(socket, make), address)
+        }
+    };
+    if address.port() == 0 {
+        return Err("it is not bound to a port".into());
+    }
+    Ok(Inherited { service, socket, address })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_process_7(
+        listen_pid: &str,
+        count: &str,
+        listen_names: Option<&str>,
+    ) -> Result<Vec<String>, String> {
+        names(7, Some(listen_pid.into()), Some(count.into()), listen_names.map(Into::into))
+    }
+
+    #[test]
+    fn sockets_for_another_process_are_not_taken() {
+        assert_eq!(of_process_7("7", "2", Some("message:month")).unwrap(), ["message", "month"]);
+        assert_eq!(of_process_7("8", "2", Some("message:month")).unwrap(), [""; 0]);
+        assert_eq!(of_process_7("", "2", Some("message:month")).unwrap(), [""; 0]);
+        assert_eq!(names(7, None, Some("1".into()), Some("message".into())).unwrap(), [""; 0]);
+        assert_eq!(names(7, Some("7".into()), None, None).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn each_inherited_socket_has_a_name() {
+        let unnamed = of_process_7("7", "2", None).unwrap_err();
+        assert!(unnamed.starts_with("2 inherited sockets, 0 of them named"), "{unnamed}");
+        let unnamed = of_process_7("7", "2", Some("message")).unwrap_err();
+        assert!(unnamed.starts_with("2 inherited sockets, 1 of them named"), "{unnamed}");
+        let excessive = of_process_7("7", "1", Some("message:month")).unwrap_err();
+        assert!(excessive.starts_with("1 inherited sockets, 2 of them named"), "{excessive}");
+    }
+
+    #[test]
+    fn the_number_of_inherited_sockets_is_limited() {
+        for count in ["256", "-1", "x", "18446744073709551615"] {
+            let error = of_process_7("7", count, None).unwrap_err();
+            assert_eq!(error, format!("LISTEN_FDS={count}: expected a number of sockets, at most 255"));
+        }
+    }
+}
