@@ -72,8 +72,8 @@ fn names(
     } else {
         let named = names.len();
         Err(format!(
-            "{number} inherited sockets, {named} of them named: LISTEN_FDNAMES must have the service of each \
-             (FileDescriptorName= in the socket unit)"
+            "LISTEN_FDS={number}, with {named} names in LISTEN_FDNAMES: each inherited socket must have the name of its \
+             service (FileDescriptorName= in the socket unit)"
         ))
     }
 }
@@ -130,11 +130,11 @@ mod tests {
     #[test]
     fn each_inherited_socket_has_a_name() {
         let unnamed = of_process_7("7", "2", None).unwrap_err();
-        assert!(unnamed.starts_with("2 inherited sockets, 0 of them named"), "{unnamed}");
+        assert!(unnamed.starts_with("LISTEN_FDS=2, with 0 names in LISTEN_FDNAMES"), "{unnamed}");
         let unnamed = of_process_7("7", "2", Some("message")).unwrap_err();
-        assert!(unnamed.starts_with("2 inherited sockets, 1 of them named"), "{unnamed}");
+        assert!(unnamed.starts_with("LISTEN_FDS=2, with 1 names in LISTEN_FDNAMES"), "{unnamed}");
         let excessive = of_process_7("7", "1", Some("message:month")).unwrap_err();
-        assert!(excessive.starts_with("1 inherited sockets, 2 of them named"), "{excessive}");
+        assert!(excessive.starts_with("LISTEN_FDS=1, with 2 names in LISTEN_FDNAMES"), "{excessive}");
     }
 
     #[test]

@@ -107,6 +107,11 @@ impl Serve {
         if server.log.waits_until(|log| log.contains(READY)) { Ok(server) } else { Err(server.wait()) }
     }
 
+    /// Starts it, and does not wait until it is ready.
+    pub(crate) fn begin(self) -> Server {
+        self.spawn()
+    }
+
     fn spawn(mut self) -> Server {
         let mut child = self.command.spawn().expect("the program can be started");
         let (log, journal) = (Arc::new(Output::default()), Arc::new(Output::default()));

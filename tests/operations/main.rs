@@ -1,15 +1,24 @@
 //! What operating the program needs, with the programs of the system that are part of it. A test that lacks one is
 //! skipped, unless `LOOPLINE_NO_SKIP=1`.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::incompatible_msrv,
+    reason = "the tests wait for a real process; they may need a newer compiler"
+)]
+
 #[path = "../common/mod.rs"]
 mod common;
+
+mod activator;
 mod generated;
 mod metrics;
+mod systemd;
 
 use std::process::{Command, Stdio};
 
 /// Whether `tool` is not installed, so that the test must be skipped.
-fn is_missing(tool: &str) -> bool {
+pub(crate) fn is_missing(tool: &str) -> bool {
     let found = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if found.is_ok() {
         return false;

@@ -1,0 +1,168 @@
+//! The server under systemd: inherited sockets.
+
+use std::fs::File;
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+
+use rustix::fs::{OFlags, fcntl_getfl};
+use socket2::{Domain, SockRef, Socket, Type};
+
+use crate::activator::Activator;
+use crate::common::{
+    DatagramPeer, GREETING, INTRODUCTION, MODELS, Network, PROGRAM, Peer, REPLY, Serve, in_namespace,
+    loopline,
+};
+use crate::is_missing;
+
+fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+#[test]
+fn inherited_sockets_are_served_by_the_service_they_are_named_after_and_nothing_else_is() {
+    for model in MODELS {
+        let activator = Activator::default()
+            .with("message", listener())
+            .with("month", UdpSocket::bind("127.0.0.1:0").unwrap())
+            .with("greeting", listener())
+            .with("message", listener())
+            .with("daytime", listener())
+            .with("reply", listener());
+        let server = activator.serve(&format!("--model {model}")).start();
+        assert_eq!(server.log().matches("listening: ").count(), 6, "{}", server.log());
+        for (index, address) in server.addresses("message").into_iter().enumerate() {
+            Peer::connect(address).exchange(&format!("at {index}"));
+        }
+        assert_eq!(server.connect("greeting").receive_text(), GREETING);
+        assert_ne!(server.connect("daytime").receive_text(), "");
+        let mut reply = server.connect("reply");
+        reply.send("text");
+        assert_eq!(reply.receive_text(), REPLY);
+        assert_eq!(DatagramPeer::connect(server.address("month")).request("hello"), INTRODUCTION);
+        let ended = server.stop_cleanly();
+        assert_eq!(ended.messages(), ["at 0", "at 1", "text"], "{model}");
+    }
+}
+
+#[test]
+fn endpoints_that_are_named_are_served_besides_inherited_sockets() {
+    for model in MODELS {
+        let activator = Activator::default().with("message", listener());
+        let server = activator.serve(&format!("greeting=0 --model {model}")).start();
+        assert_eq!(server.log().matches("listening: ").count(), 2, "{}", server.log());
+        server.connect("message").exchange("inherited");
+        assert_eq!(server.connect("greeting").receive_text(), GREETING);
+        server.stop_cleanly();
+    }
+}
+
+#[test]
+fn sockets_that_are_meant_for_another_process_are_not_served() {
+    let serve = Serve::by(loopline(), "greeting=0");
+    let serve = serve.env("LISTEN_PID", "1").env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "message");
+    let server = serve.start();
+    assert_eq!(server.log().matches("listening: ").count(), 1, "{}", server.log());
+    server.stop_cleanly();
+}
+
+#[test]
+fn an_inherited_listener_gets_the_options_of_our_own_and_is_non_blocking_in_both_models() {
+    for model in MODELS {
+        let listener = listener();
+        let activator = Activator::default().with("message", listener.try_clone().unwrap());
+        let server = activator.serve(&format!("--model {model}")).start();
+        let socket = SockRef::from(&listener);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert!(socket.tcp_notsent_lowat().unwrap() < u32::MAX);
+        // All processes share this flag: a server of the other model may be next.
+        assert!(fcntl_getfl(&listener).unwrap().contains(OFlags::NONBLOCK));
+        for _ in 0..3 {
+            server.connect("message").exchange("text");
+        }
+        server.stop_cleanly();
+    }
+}
+
+#[test]
+fn an_inherited_socket_that_cannot_be_served_is_one_clear_error() {
+    let unbound = |kind| Socket::new(Domain::IPV4, kind, None).unwrap();
+    let bound = || {
+        let socket = unbound(Type::STREAM);
+        socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+        socket
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let local = UnixListener::bind(directory.path().join("socket")).unwrap();
+    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let cases: [(&str, OwnedFd, &str); 8] = [
+        (
+            "loopline.socket",
+            listener().into(),
+            "unknown service 'loopline.socket', expected one of message, greeting, daytime, reply, month: set \
+             FileDescriptorName= in the socket unit",
+        ),
+        (
+            "mesage",
+            listener().into(),
+            "unknown service 'mesage', did you mean 'message'?: set FileDescriptorName= \
+             in the socket unit",
+        ),
+        ("message", datagrams.into(), "fd 3 is not a valid tcp socket"),
+        ("month", listener().into(), "fd 3 is not a valid udp socket"),
+        ("message", local.into(), "fd 3 is not a valid tcp socket"),
+        ("message", File::open("/dev/null").unwrap().into(), "fd 3 is not a socket"),
+        ("message", bound().into(), "the socket does not listen"),
+        ("month", unbound(Type::DGRAM).into(), "it is not bound to a port"),
+    ];
+    for (name, socket, why) in cases {
+        let activator = Activator::default().with(name, socket);
+        for model in MODELS {
+            let ended = activator.serve(&format!("--model {model}")).fail();
+            assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+            assert_eq!(ended.log, format!("loopline: inherited socket '{name}': {why}\n"));
+        }
+    }
+}
+
+#[test]
+fn a_socket_that_was_announced_and_not_passed_is_an_error() {
+    let activator = Activator::default().with("message", listener());
+    let ended = activator.serve_as("2", Some("message:greeting"), "").fail();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+    assert_eq!(ended.log, "loopline: inherited socket 'greeting': fd 4 is not a socket\n");
+    for names in [None, Some("message:greeting")] {
+        let ended = activator.serve_as("1", names, "").fail();
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+        assert!(ended.log.starts_with("loopline: LISTEN_FDS=1, with "), "{}", ended.log);
+        assert_eq!(ended.log.lines().count(), 1, "{}", ended.log);
+    }
+}
+
+#[test]
+fn the_socket_activator_of_systemd_starts_the_server_with_its_sockets() {
+    if is_missing("systemd-socket-activate") {
+        return;
+    }
+    in_namespace(
+        the_socket_activator_of_systemd_starts_the_server_with_its_sockets,
+        Network::Loopback,
+        || {
+            for model in MODELS {
+                let mut command = Command::new("systemd-socket-activate");
+                command.args(["--listen=127.0.0.1:9000", "--listen=[::1]:9001", "--fdname=message:greeting"]);
+                command.arg(PROGRAM);
+                // It starts the server when the first connection arrives.
+                let started = Serve::by(command, &format!("--model {model}")).begin();
+                started.wait_for_log("Listening on [::1]:9001");
+                let mut first = Peer::connect("127.0.0.1:9000".parse().unwrap());
+                first.exchange("started by this connection");
+                assert_eq!(Peer::connect("[::1]:9001".parse().unwrap()).receive_text(), GREETING);
+                drop(first);
+                let ended = started.stop_cleanly();
+                assert_eq!(ended.messages(), ["started by this connection"], "{model}");
+            }
+        },
+    );
+}
