@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::connection;
@@ -60,7 +61,7 @@ pub(super) fn answer(
                         LogKind::ReceivePaused,
                         format_args!("{address}: receiving is paused: {error}"),
                     );
-                    super::pause(shared.limits.accept_pause);
+                    thread::sleep(shared.limits.accept_pause);
                 }
                 continue;
             }
