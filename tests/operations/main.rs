@@ -13,6 +13,7 @@ mod common;
 mod activator;
 mod generated;
 mod metrics;
+mod shipper;
 mod systemd;
 
 use std::process::{Command, Stdio};
