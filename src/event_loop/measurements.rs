@@ -13,6 +13,8 @@ pub(crate) use samples::{Sample, Samples};
 /// What is known of a server, for any model.
 #[derive(Debug)]
 pub(crate) struct Measurements {
+    /// When the server was started, in seconds since the epoch.
+    pub(crate) started: i64,
     pub(crate) counters: Counters,
     pub(crate) connections_open: usize,
     pub(crate) datagram_sessions: usize,
@@ -40,6 +42,7 @@ impl SharedMeasurements {
     pub(crate) fn new(now_ns: u64, unix_seconds: i64) -> Self {
         let times = || Histogram::new(histogram::TIME_BOUNDS);
         Self(Arc::new(Mutex::new(Measurements {
+            started: unix_seconds,
             counters: Counters::default(),
             connections_open: 0,
             datagram_sessions: 0,

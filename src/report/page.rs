@@ -10,6 +10,7 @@ mod style;
 mod table;
 
 pub(crate) use picture::picture;
+pub(crate) use style::CSS as STYLE;
 pub(crate) use table::{Column, Table};
 
 use crate::report::html::{element, of_text, text};

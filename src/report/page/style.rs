@@ -3,7 +3,7 @@
 //! The colors of series are those of Okabe and Ito, which are distinguishable with any kind of color vision; the
 //! dark theme has lighter variants.
 
-pub(super) const CSS: &str = "
+pub(crate) const CSS: &str = "
 :root {
   color-scheme: light dark;
   --ground: #f6f7f9; --surface: #ffffff; --line: #dfe3e8;

@@ -1,9 +1,11 @@
-//! The administrative endpoint: `/metrics` for Prometheus, `/healthz` for load balancers, `/samples` for people.
+//! The administrative endpoint: `/metrics` for Prometheus, `/healthz` for load balancers, a page for people and
+//! its `/samples`.
 //!
 //! It is a service as the others are, a function of bytes, and shows what the server has measured.
 
 mod exposition;
 mod http;
+mod page;
 mod process;
 mod samples;
 
@@ -37,6 +39,7 @@ impl Metrics {
     /// The content that `request` asks for.
     fn content(&self, request: &Request<'_>) -> Result<Content, Refusal> {
         let content: fn(&Self, &Request<'_>) -> Result<Content, Refusal> = match request.path {
+            "/" => Self::page,
             "/metrics" => Self::metrics,
             "/healthz" => Self::health,
             "/samples" => Self::samples,
@@ -49,6 +52,15 @@ impl Metrics {
             return Err(Refusal::ContentTooLarge);
         }
         content(self, request)
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as the others")]
+    #[expect(clippy::unused_self, reason = "as the others")]
+    fn page(&self, _: &Request<'_>) -> Result<Content, Refusal> {
+        Ok(Content {
+            policy: page::POLICY,
+            ..Content::data(page::CONTENT_TYPE, page::PAGE.as_bytes().into())
+        })
     }
 
     fn metrics(&self, _: &Request<'_>) -> Result<Content, Refusal> {
@@ -69,7 +81,7 @@ impl Metrics {
     fn samples(&self, request: &Request<'_>) -> Result<Content, Refusal> {
         let first = samples::first(request.query).ok_or(Refusal::BadRequest)?;
         let mut body = Vec::new();
-        samples::write(&self.measured.lock().samples, first, &mut body);
+        samples::write(&self.measured.lock(), self.model, first, &mut body);
         Ok(Content::data(samples::CONTENT_TYPE, body))
     }
 }

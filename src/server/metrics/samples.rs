@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::event_loop::measurements::{Sample, Samples};
+use crate::event_loop::measurements::{Measurements, Sample};
+use crate::server::options::Model;
 
 pub(super) const CONTENT_TYPE: &str = "application/json";
 
@@ -11,6 +12,11 @@ struct Document<'a> {
     interval_seconds: u32,
     /// The value of `after` in the next request.
     next: u64,
+    version: &'static str,
+    model: Model,
+    /// Seconds since the epoch.
+    started: i64,
+    stopping: bool,
     samples: Vec<&'a Sample>,
 }
 
@@ -19,9 +25,16 @@ pub(super) fn first(query: Option<&str>) -> Option<u64> {
     query.map_or(Some(0), |query| query.strip_prefix("after=")?.parse().ok())
 }
 
-/// Appends the samples from number `first` on to `body`.
-pub(super) fn write(samples: &Samples, first: u64, body: &mut Vec<u8>) {
-    let document =
-        Document { interval_seconds: 1, next: samples.next(), samples: samples.since(first).collect() };
+/// Appends the samples from number `first` on, and what a page shows of their server, to `body`.
+pub(super) fn write(measured: &Measurements, model: Model, first: u64, body: &mut Vec<u8>) {
+    let document = Document {
+        interval_seconds: 1,
+        next: measured.samples.next(),
+        version: env!("CARGO_PKG_VERSION"),
+        model,
+        started: measured.started,
+        stopping: measured.is_stopping,
+        samples: measured.samples.since(first).collect(),
+    };
     serde_json::to_writer(body, &document).expect("writing to a Vec cannot fail");
 }

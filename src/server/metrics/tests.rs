@@ -85,7 +85,7 @@ fn a_connection_stays_open_until_the_peer_asks_for_its_end() {
 fn each_wrong_request_has_its_status_and_ends_the_connection_where_the_next_cannot_be_found() {
     let host = "Host: a\r\n";
     for (request, status, ends) in [
-        (get("/"), 404, false),
+        (get("/page"), 404, false),
         (get("/metrics/"), 404, false),
         (format!("POST /nothing HTTP/1.1\r\n{host}\r\n"), 404, false),
         (format!("POST /metrics HTTP/1.1\r\n{host}\r\n"), 405, false),
