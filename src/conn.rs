@@ -14,6 +14,8 @@ pub(crate) mod hash_key;
 pub(crate) mod log_throttle;
 pub(crate) mod memory;
 pub(crate) mod peer_addr;
+#[cfg(feature = "cli")]
+pub(crate) mod proxy_header;
 pub(crate) mod reply_rate;
 pub(crate) mod reply_rules;
 pub(crate) mod source_network;
@@ -44,7 +46,8 @@ pub(crate) struct Conn<S> {
     pub(crate) flags: Flags,
     /// Index of its buffers; [`NO_BUFFERS`] when it has none.
     buffers: u32,
-    /// In a queue of idle deadlines while `Open`, in that of linger deadlines while `Lingering`.
+    /// In the queue of header deadlines while `Awaiting`, a queue of idle deadlines while `Open`, that of linger deadlines
+    /// while `Lingering`.
     link: Link,
 }
 
@@ -72,9 +75,9 @@ impl<S> Conn<S> {
         self.buffers != NO_BUFFERS
     }
 
-    /// Whether it is open and between two frames: no byte of it is stored, or known to be in the kernel.
+    /// Whether it is between two frames, or before a header: no byte of it is stored, or known to be in the kernel.
     pub(crate) fn is_idle(&self) -> bool {
-        self.session.is_open() && !self.has_buffers() && !self.flags.contains(Flags::READABLE)
+        self.session.is_receiving() && !self.has_buffers() && !self.flags.contains(Flags::READABLE)
     }
 
     /// Whether a visit reads whatever the limits are: it is open, has something to read, and holds no bytes.
@@ -90,7 +93,7 @@ impl<S> Conn<S> {
     /// that does not read its answers.
     pub(crate) fn wants_read(&self, unsent_bytes: usize, unsent_bytes_max: usize) -> bool {
         let has_room = unsent_bytes <= unsent_bytes_max && !self.flags.contains(Flags::HELD);
-        (self.session.is_open() && has_room) || self.session.is_lingering()
+        (self.session.is_receiving() && has_room) || self.session.is_lingering()
     }
 }
 

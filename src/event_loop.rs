@@ -36,6 +36,8 @@ mod memory;
 #[cfg(feature = "cli")]
 mod meter;
 mod outbox;
+#[cfg(feature = "cli")]
+mod proxied;
 mod read;
 mod readiness;
 mod run_queue;

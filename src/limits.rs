@@ -67,6 +67,12 @@ pub struct Limits {
     pub frame_timeout: Option<Duration>,
     /// Maximum time between frames. Off by default, since idle connections cost little.
     pub idle_timeout: Option<Duration>,
+    /// Maximum time from accepting a connection of a proxy to the end of its PROXY header. A proxy sends it at once:
+    /// this is for a lost packet, and a busy proxy.
+    pub proxy_header_timeout: Duration,
+    /// Bytes of a PROXY header of version 2 (version 1 has at most 107). All TLVs of the specification fit at their
+    /// usual sizes, and what has arrived of a header is stored without a memory map of its own.
+    pub proxy_header_bytes_max: usize,
     /// Maximum time for which a peer accepts no bytes of a reply.
     pub write_timeout: Option<Duration>,
     /// How long everything is served after a request to stop, before connections are drained: a load balancer notices
@@ -110,6 +116,8 @@ impl Default for Limits {
             udp_replies: ReplyLimit::BeyondLoopback(UDP_REPLIES_PER_SECOND),
             frame_timeout: Some(Duration::from_secs(30)),
             idle_timeout: None,
+            proxy_header_timeout: Duration::from_secs(5),
+            proxy_header_bytes_max: 1024,
             write_timeout: Some(Duration::from_secs(30)),
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -76,7 +75,7 @@ Exit status: 0 every text was sent and every reply received; 1 it failed; 2 usag
 #[command(after_help = format!("{}\n\n{UNITS}{CLIENT_STATUS}", endpoint_help()))]
 struct ClientArguments {
     /// Endpoint to connect to
-    #[arg(value_name = "ENDPOINT", value_parser = ServiceNames(Endpoint::from_str), hide_possible_values = true)]
+    #[arg(value_name = "ENDPOINT", value_parser = ServiceNames(Endpoint::parse_target), hide_possible_values = true)]
     endpoint: Endpoint,
 
     /// Messages to send; greeting and daytime take none [default: lines of standard input]

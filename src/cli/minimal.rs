@@ -40,6 +40,7 @@ loopback.
       --thread-stack SIZE       accepted for compatibility with the full build [default: 64KiB]
       --backlog N               maximum number of connections waiting to be accepted [default: 4096]
       --reuse-port              allow several processes to listen on the same ports
+      --proxy-protocol          this build has no PROXY protocol
       --max-sessions N          maximum number of sessions of each UDP endpoint [default: 65536]
       --session-timeout DUR     forget a UDP peer after this idle time [default: 5m]
       --udp-replies N|off       replies per second to the UDP peers of one network [default: 200, on loopback off]
@@ -120,6 +121,7 @@ pub(super) fn parse<'a>(
                 return Ok(Command::Print(concat!("loopline ", env!("CARGO_PKG_VERSION"), "\n").into()));
             }
             Arg::Long("reuse-port") => options.sockets.reuse_port = true,
+            Arg::Long("proxy-protocol") => options.proxy_protocol = true,
             Arg::Long(name) => {
                 let Some(option) = option_names().find(|option| *option == name) else {
                     return Err(argument.unexpected());
@@ -175,7 +177,8 @@ fn set_option(
         "backlog" => {
             options.sockets.backlog = whole(BACKLOGS)(value)?;
         }
-        "reuse-port" => options.sockets.reuse_port = one_of(value, &[("true", true), ("false", false)])?,
+        "reuse-port" => options.sockets.reuse_port = one_of(value, &BOOLEANS)?,
+        "proxy-protocol" => options.proxy_protocol = one_of(value, &BOOLEANS)?,
         "max-sessions" => limits.sessions_max = at_least_one(value)?,
         "udp-replies" => limits.udp_replies = parse_reply_limit(value)?,
         "session-timeout" => limits.session_timeout = parse_duration(value)?,
@@ -191,6 +194,8 @@ fn set_option(
 fn invalid(value: &str, argument: &str, error: &str) -> String {
     format!("invalid value '{value}' for '{argument}': {error}")
 }
+
+const BOOLEANS: [(&str, bool); 2] = [("true", true), ("false", false)];
 
 fn one_of<T: Copy>(value: &str, values: &[(&str, T)]) -> Result<T, String> {
     let found = values.iter().find(|(name, _)| *name == value);

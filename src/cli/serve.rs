@@ -106,6 +106,10 @@ pub(super) struct ServeArguments {
     #[arg(long, env = "LOOPLINE_SERVE_REUSE_PORT")]
     reuse_port: bool,
 
+    /// Expect a header of the PROXY protocol, version 1 or 2, at the beginning of each TCP connection
+    #[arg(long, env = "LOOPLINE_SERVE_PROXY_PROTOCOL")]
+    proxy_protocol: bool,
+
     /// Maximum number of sessions of each UDP endpoint
     #[arg(long, value_name = "N", default_value = "65536", env = "LOOPLINE_SERVE_MAX_SESSIONS")]
     #[arg(value_parser = at_least_one)]
@@ -136,6 +140,7 @@ impl From<ServeArguments> for ServeOptions {
         let defaults = Self::default();
         Self {
             endpoints: arguments.endpoints,
+            proxy_protocol: arguments.proxy_protocol,
             model: arguments.model,
             journal: JournalTarget::from(arguments.journal.as_str()),
             journal_format: arguments.journal_format,
@@ -172,7 +177,8 @@ impl From<ServeArguments> for ServeOptions {
 pub(super) fn endpoint_help() -> String {
     let mut help = String::from(
         "An endpoint is SERVICE[=[HOST:]PORT], for example message, message=9999, message=0.0.0.0:9999, \
-         month=[::1]:8091. HOST defaults to 127.0.0.1; port 0 selects a free port. Services and default ports:",
+         month=[::1]:8091. HOST defaults to 127.0.0.1; port 0 selects a free port. serve has SERVICE+proxy for \
+         connections that begin with a header of the PROXY protocol. Services and default ports:",
     );
     for service in ALL {
         let (name, transport, port) = (service.name, service.transport(), service.default_port);

@@ -41,6 +41,8 @@ const GOOD: &[&[&str]] = &[
     &["--model", "threads", "--thread-stack=2MiB"],
     &["--backlog", "65535"],
     &["--reuse-port"],
+    &["message+proxy", "daytime+proxy=[::1]:0", "month"],
+    &["--proxy-protocol"],
     &["--max-sessions", "9", "--session-timeout", "1d"],
     &["--udp-replies", "1"],
     &["--udp-replies", "1000000"],
@@ -56,6 +58,9 @@ const GOOD: &[&[&str]] = &[
 const BAD: &[&[&str]] = &[
     &["echo"],
     &["message=65536"],
+    &["message+prxy"],
+    &["month+proxy"],
+    &["--proxy-protocol=maybe"],
     &["message=::1:1"],
     &["--model", "processes"],
     &["--ack", "never"],

@@ -37,9 +37,16 @@ impl Admissions {
 
     /// Why a connection of `peer` is refused while `served` connections are served; `None` if it is served.
     pub(crate) fn refusal(&self, peer: SocketAddr, served: usize) -> Option<Refusal> {
-        if served >= self.connections_max {
-            return Some(Refusal::Full(self.connections_max));
-        }
+        self.server_refusal(served).or_else(|| self.source_refusal(peer))
+    }
+
+    /// Why any connection is refused while `served` connections are served.
+    pub(crate) fn server_refusal(&self, served: usize) -> Option<Refusal> {
+        (served >= self.connections_max).then_some(Refusal::Full(self.connections_max))
+    }
+
+    /// Why a connection of the source of `peer` is refused.
+    pub(crate) fn source_refusal(&self, peer: SocketAddr) -> Option<Refusal> {
         let max = self.per_source_max?;
         let served = self.by_source.get(&SourceNetwork::of_connection(peer.ip())).copied().unwrap_or(0);
         (served as usize >= max).then_some(Refusal::SourceFull(max))

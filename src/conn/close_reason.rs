@@ -32,11 +32,18 @@ pub enum CloseReason {
     Unregistered,
     /// The server stopped.
     Stopped,
+    /// A proxy's connection ended before the first byte of a header, as those do that only check whether the server
+    /// accepts.
+    NoProxyHeader,
+    /// The PROXY header was refused, or there was none before other bytes.
+    BadProxyHeader,
+    /// The PROXY header was not complete at its timeout.
+    ProxyHeaderTimeout,
 }
 
 impl CloseReason {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Served,
         Self::Truncated,
         Self::BadInput,
@@ -50,6 +57,9 @@ impl CloseReason {
         Self::Failed,
         Self::Unregistered,
         Self::Stopped,
+        Self::NoProxyHeader,
+        Self::BadProxyHeader,
+        Self::ProxyHeaderTimeout,
     ];
 
     /// The reason for an error of reading or writing.
@@ -65,7 +75,7 @@ impl CloseReason {
 }
 
 impl CloseReason {
-    /// Whether the connection was never served.
+    /// Whether the connection was refused by a limit.
     pub(crate) fn is_refusal(self) -> bool {
         matches!(self, Self::Full | Self::SourceFull)
     }
@@ -87,11 +97,20 @@ impl CloseReason {
             Self::Failed => "failed",
             Self::Unregistered => "unregistered",
             Self::Stopped => "stopped",
+            Self::NoProxyHeader => "no_proxy_header",
+            Self::BadProxyHeader => "bad_proxy_header",
+            Self::ProxyHeaderTimeout => "proxy_header_timeout",
         }
     }
 
-    /// Whether the operator should know: it points at a peer that misbehaves, or at a limit. Bad input is
-    /// logged with its reason when it is refused.
+    /// Whether the connection ended before it counted as one of its source.
+    pub(crate) fn precedes_admission(self) -> bool {
+        self.is_refusal()
+            || matches!(self, Self::NoProxyHeader | Self::BadProxyHeader | Self::ProxyHeaderTimeout)
+    }
+
+    /// Whether the operator should know: it points at a peer that misbehaves, or at a limit. Bad input and
+    /// bad headers are logged with their reason when they are refused.
     pub(crate) fn is_logged(self) -> bool {
         match self {
             Self::Full
@@ -100,13 +119,16 @@ impl CloseReason {
             | Self::WriteTimeout
             | Self::OutOfMemory
             | Self::Failed
-            | Self::Unregistered => true,
+            | Self::Unregistered
+            | Self::ProxyHeaderTimeout => true,
             Self::Served
             | Self::Truncated
             | Self::BadInput
             | Self::IdleTimeout
             | Self::Reset
-            | Self::Stopped => false,
+            | Self::Stopped
+            | Self::NoProxyHeader
+            | Self::BadProxyHeader => false,
         }
     }
 }
@@ -127,6 +149,9 @@ impl fmt::Display for CloseReason {
             Self::Failed => "the network failed",
             Self::Unregistered => "it could not be registered with the poller",
             Self::Stopped => "the server stopped",
+            Self::NoProxyHeader => "ended before a PROXY header",
+            Self::BadProxyHeader => "bad PROXY header",
+            Self::ProxyHeaderTimeout => "no complete PROXY header at its timeout",
         })
     }
 }
@@ -143,12 +168,26 @@ mod tests {
 
     #[test]
     fn limits_and_failures_are_logged_and_what_peers_do_every_day_is_not() {
-        use CloseReason::{Failed, FrameTimeout, Full, OutOfMemory, SourceFull, Unregistered, WriteTimeout};
+        use CloseReason::{
+            BadProxyHeader, Failed, FrameTimeout, Full, NoProxyHeader, OutOfMemory, ProxyHeaderTimeout,
+            SourceFull, Unregistered, WriteTimeout,
+        };
         assert_eq!(
             those_that(CloseReason::is_logged),
-            [Full, SourceFull, FrameTimeout, WriteTimeout, OutOfMemory, Failed, Unregistered]
+            [
+                Full,
+                SourceFull,
+                FrameTimeout,
+                WriteTimeout,
+                OutOfMemory,
+                Failed,
+                Unregistered,
+                ProxyHeaderTimeout
+            ]
         );
         assert_eq!(those_that(CloseReason::is_refusal), [Full, SourceFull]);
+        let early = [Full, SourceFull, NoProxyHeader, BadProxyHeader, ProxyHeaderTimeout];
+        assert_eq!(those_that(CloseReason::precedes_admission), early);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(crate) enum LogKind {
 }
 
 impl LogKind {
-    const COUNT: usize = Self::Closed(CloseReason::Stopped).index() + 1;
+    const COUNT: usize = Self::Closed(CloseReason::ProxyHeaderTimeout).index() + 1;
 
     const fn index(self) -> usize {
         match self {

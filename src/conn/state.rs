@@ -3,6 +3,8 @@
 /// What is true of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
+    /// A proxy has connected, and its header, which names the peer, is not complete. The service knows nothing of it.
+    Awaiting,
     /// The bytes of the peer go to the service, and the answers of the service go to the peer.
     Open,
     /// The service has given its last answer, which is not sent yet. Nothing more is read.
@@ -19,6 +21,9 @@ pub(crate) enum State {
 /// What can happen to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnEvent {
+    /// The header of the proxy is complete: the peer is known.
+    #[cfg_attr(not(any(test, feature = "cli")), expect(dead_code, reason = "this build parses no headers"))]
+    Identified,
     /// The peer has ended its side, and everything it sent is read.
     PeerEnded,
     /// The service has given its last answer.
@@ -32,17 +37,22 @@ impl State {
     /// connection in any state.
     pub(crate) fn after(self, event: ConnEvent) -> Self {
         match (self, event) {
-            (Self::Open, ConnEvent::Flushed) => Self::Open,
-            (Self::Open | Self::Ending, ConnEvent::ServiceEnded) => Self::Ending,
-            (Self::Open | Self::Ending | Self::Finishing, ConnEvent::PeerEnded)
-            | (Self::Finishing, ConnEvent::ServiceEnded) => Self::Finishing,
+            (Self::Awaiting, ConnEvent::Flushed) => Self::Awaiting,
+            (Self::Awaiting | Self::Open, ConnEvent::Identified) | (Self::Open, ConnEvent::Flushed) => {
+                Self::Open
+            }
+            (Self::Awaiting | Self::Open | Self::Ending, ConnEvent::ServiceEnded)
+            | (Self::Ending, ConnEvent::Identified) => Self::Ending,
+            (Self::Awaiting | Self::Open | Self::Ending | Self::Finishing, ConnEvent::PeerEnded)
+            | (Self::Finishing, ConnEvent::ServiceEnded | ConnEvent::Identified) => Self::Finishing,
             (Self::Ending | Self::Lingering, ConnEvent::Flushed)
-            | (Self::Lingering, ConnEvent::ServiceEnded) => Self::Lingering,
+            | (Self::Lingering, ConnEvent::ServiceEnded | ConnEvent::Identified) => Self::Lingering,
             (Self::Finishing, ConnEvent::Flushed)
             | (Self::Lingering, ConnEvent::PeerEnded)
-            | (Self::Closed, ConnEvent::PeerEnded | ConnEvent::ServiceEnded | ConnEvent::Flushed) => {
-                Self::Closed
-            }
+            | (
+                Self::Closed,
+                ConnEvent::Identified | ConnEvent::PeerEnded | ConnEvent::ServiceEnded | ConnEvent::Flushed,
+            ) => Self::Closed,
         }
     }
 }
@@ -53,9 +63,10 @@ mod tests {
 
     use super::*;
 
-    const STATES: [State; 5] =
-        [State::Open, State::Ending, State::Finishing, State::Lingering, State::Closed];
-    const EVENTS: [ConnEvent; 3] = [ConnEvent::PeerEnded, ConnEvent::ServiceEnded, ConnEvent::Flushed];
+    const STATES: [State; 6] =
+        [State::Awaiting, State::Open, State::Ending, State::Finishing, State::Lingering, State::Closed];
+    const EVENTS: [ConnEvent; 4] =
+        [ConnEvent::Identified, ConnEvent::PeerEnded, ConnEvent::ServiceEnded, ConnEvent::Flushed];
 
     #[test]
     fn the_state_diagram_of_the_documentation_has_every_transition() {

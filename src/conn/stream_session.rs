@@ -4,8 +4,12 @@
 //! drives it: the driver reads, passes the bytes in, commits the journal, sends the answer, and does what the
 //! returned [`Step`] or [`Effect`] requires.
 
+use std::io;
+
 use crate::conn::CloseReason;
 use crate::conn::admission::Refusal;
+#[cfg(feature = "cli")]
+use crate::conn::proxy_header::{self, ProxyHeader};
 use crate::conn::state::{ConnEvent, State};
 use crate::conn::stored_bytes::StoredBytes;
 use crate::service::{Action, Output, Progress, StreamService};
@@ -14,7 +18,7 @@ use crate::service::{Action, Output, Progress, StreamService};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StreamSession {
     state: State,
-    /// Why the connection will be closed, once `state` has left `Open`.
+    /// Why the connection will be closed, once `state` is behind `Open`.
     reason: CloseReason,
 }
 
@@ -28,6 +32,18 @@ pub(crate) struct Step {
     pub(crate) frame: FrameDeadline,
     /// Why the input was refused, if it was.
     pub(crate) refusal: Option<String>,
+}
+
+/// The outcome of the bytes of a header.
+#[cfg(feature = "cli")]
+#[derive(Debug)]
+pub(crate) enum HeaderStep {
+    /// More bytes are needed.
+    Incomplete,
+    /// Bytes of the peer may follow it.
+    Complete(ProxyHeader),
+    /// It is refused.
+    Refused(Step),
 }
 
 /// What the driver must do after a change of state.
@@ -59,8 +75,29 @@ impl StreamSession {
         Self { state: State::Open, reason: CloseReason::Served }
     }
 
+    /// A connection that a proxy has just opened: it begins with a header, which names the peer.
+    #[cfg(feature = "cli")]
+    pub(crate) fn behind_proxy() -> Self {
+        Self { state: State::Awaiting, reason: CloseReason::Served }
+    }
+
     pub(crate) fn is_open(self) -> bool {
         self.state == State::Open
+    }
+
+    /// Whether the header of the proxy is not complete yet.
+    pub(crate) fn is_awaiting(self) -> bool {
+        self.state == State::Awaiting
+    }
+
+    /// Whether bytes of the peer are wanted: the header of its proxy, or requests.
+    pub(crate) fn is_receiving(self) -> bool {
+        matches!(self.state, State::Awaiting | State::Open)
+    }
+
+    /// Whether it counts as a connection of its source.
+    pub(crate) fn is_admitted(self) -> bool {
+        !self.is_awaiting() && !self.reason.precedes_admission()
     }
 
     /// Whether our side has ended, and what still comes is discarded.
@@ -100,6 +137,57 @@ impl StreamSession {
         let _ = self.transition(ConnEvent::ServiceEnded);
         self.reason = refusal.close_reason();
         Step { journal_lines: out.journal_lines(), frame: FrameDeadline::Keep, refusal: None }
+    }
+
+    /// Examines the header at the beginning of `received`, which is all that has arrived.
+    #[cfg(feature = "cli")]
+    pub(crate) fn receive_header(
+        &mut self,
+        service: &dyn StreamService,
+        received: &[u8],
+        bytes_max: usize,
+        out: &mut Output<'_>,
+    ) -> HeaderStep {
+        match proxy_header::parse(received, bytes_max) {
+            Ok(None) => HeaderStep::Incomplete,
+            Ok(Some(header)) => HeaderStep::Complete(header),
+            Err(reason) => {
+                service.refused(&reason, out);
+                let _ = self.transition(ConnEvent::ServiceEnded);
+                HeaderStep::Refused(self.without_header(CloseReason::BadProxyHeader, Some(reason)))
+            }
+        }
+    }
+
+    /// Goes on after the header, with the peer that it names: serves the connection from `unix_seconds` on, or refuses
+    /// it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn identified(
+        &mut self,
+        service: &dyn StreamService,
+        refusal: Option<Refusal>,
+        unix_seconds: i64,
+        out: &mut Output<'_>,
+    ) -> Step {
+        if let Some(refusal) = refusal {
+            return self.refuse(service, refusal, out);
+        }
+        let _ = self.transition(ConnEvent::Identified);
+        self.open(service, unix_seconds, out)
+    }
+
+    fn without_header(&mut self, reason: CloseReason, refusal: Option<String>) -> Step {
+        self.reason = reason;
+        Step { journal_lines: 0, frame: FrameDeadline::Keep, refusal }
+    }
+
+    /// Why a connection is closed that `error` has ended.
+    pub(crate) fn reason_of(self, error: &io::Error) -> CloseReason {
+        match CloseReason::of(error) {
+            // So do proxies that only check whether the server accepts.
+            CloseReason::Reset if self.is_awaiting() => CloseReason::NoProxyHeader,
+            reason => reason,
+        }
     }
 
     /// Passes received bytes to the service, if none are unread from before. Returns those that it does not consume;
@@ -158,14 +246,21 @@ impl StreamSession {
         self.step(service, action, frame, out)
     }
 
-    /// Handles the end of the peer's side. `is_in_frame`: the beginning of a frame is unread, and is lost.
+    /// Handles the end of the peer's side. `is_in_frame`: the beginning of a frame, or of a header, is unread, and is
+    /// lost.
     pub(crate) fn peer_ended(
         &mut self,
         service: &dyn StreamService,
         is_in_frame: bool,
         out: &mut Output<'_>,
     ) -> Step {
+        let was_awaiting = self.is_awaiting();
         let _ = self.transition(ConnEvent::PeerEnded);
+        if was_awaiting {
+            let cut_off = is_in_frame.then(|| "its PROXY header is cut off".to_owned());
+            let reason = if is_in_frame { CloseReason::BadProxyHeader } else { CloseReason::NoProxyHeader };
+            return self.without_header(reason, cut_off);
+        }
         if is_in_frame {
             self.reason = CloseReason::Truncated;
             return Step { journal_lines: 0, frame: FrameDeadline::Stop, refusal: None };
@@ -183,6 +278,10 @@ impl StreamSession {
     /// Ends a connection that is between two frames, because the server stops.
     pub(crate) fn stop(&mut self) -> Effect {
         self.reason = CloseReason::Stopped;
+        if self.is_awaiting() {
+            // Nothing was sent that closing could destroy.
+            return Effect::Close;
+        }
         let _ = self.transition(ConnEvent::ServiceEnded);
         self.flushed()
     }
@@ -196,7 +295,7 @@ impl StreamSession {
             _ if next == before => Effect::Nothing,
             State::Lingering => Effect::HalfClose,
             State::Closed => Effect::Close,
-            State::Open | State::Ending | State::Finishing => Effect::Nothing,
+            State::Awaiting | State::Open | State::Ending | State::Finishing => Effect::Nothing,
         }
     }
 

@@ -3,6 +3,8 @@
 //! It keeps these together so that a connection that is removed is gone from all of them. It knows neither the
 //! network nor the services.
 
+#[cfg(feature = "cli")]
+mod headers;
 #[cfg(debug_assertions)]
 mod invariants;
 mod memory;
@@ -31,6 +33,7 @@ pub(crate) struct ConnTable<S> {
     /// The memory of all buffers, in bytes.
     stored_bytes: usize,
     peers: PeerAddrs,
+    headers: DeadlineQueue<Conn<S>>,
     idle: DeadlineQueue<Conn<S>>,
     /// Idle connections of the administrative endpoint.
     admin_idle: DeadlineQueue<Conn<S>>,
@@ -59,6 +62,9 @@ impl<S> ConnTable<S> {
             buffers: Slab::new(),
             stored_bytes: 0,
             peers: PeerAddrs::default(),
+            headers: DeadlineQueue::absolute(Some(limits.proxy_header_timeout), |conn: &mut Conn<S>| {
+                &mut conn.link
+            }),
             idle: DeadlineQueue::renewed(limits.idle_timeout, |conn: &mut Conn<S>| &mut conn.link),
             admin_idle: DeadlineQueue::absolute(Some(limits.admin_idle_timeout), |conn: &mut Conn<S>| {
                 &mut conn.link
@@ -109,9 +115,12 @@ impl<S> ConnTable<S> {
     /// Removes the connection from the table and from every queue, and returns its stream.
     pub(crate) fn remove(&mut self, key: u32) -> S {
         self.drop_buffers(key);
+        let session = self.conn(key).session;
         // It entered the queue of lingering connections with the state.
-        if self.conn(key).session.is_lingering() {
+        if session.is_lingering() {
             self.lingering.cancel(&mut self.conns, key);
+        } else if session.is_awaiting() {
+            self.headers.cancel(&mut self.conns, key);
         } else {
             self.cancel_idle(key);
         }

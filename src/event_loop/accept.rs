@@ -94,6 +94,10 @@ impl<N: Net> EventLoop<N> {
             return self.open_admin(endpoint, stream, peer, unix_seconds);
         }
         self.counters.opened += 1;
+        #[cfg(feature = "cli")]
+        if self.listeners[endpoint].behind_proxy {
+            return self.open_behind_proxy(endpoint, stream, peer);
+        }
         let refusal = self.admissions.refusal(peer, self.table.len() - self.refusals);
         if let Some(refusal) = refusal.filter(|_| self.refusals >= self.limits.refusals_max) {
             return self.refuse_at_once(endpoint, stream, peer, refusal);
@@ -130,7 +134,13 @@ impl<N: Net> EventLoop<N> {
     }
 
     /// Sends the reason, which the empty buffer of a new connection takes, and closes the connection.
-    fn refuse_at_once(&mut self, endpoint: usize, stream: N::Stream, peer: SocketAddr, refusal: Refusal) {
+    pub(super) fn refuse_at_once(
+        &mut self,
+        endpoint: usize,
+        stream: N::Stream,
+        peer: SocketAddr,
+        refusal: Refusal,
+    ) {
         let start = self.outbox.bytes.len();
         let mut out = Output::new(peer, &mut self.outbox.bytes, None);
         self.listeners[endpoint].service.refused(&refusal.to_string(), &mut out);

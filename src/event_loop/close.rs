@@ -40,7 +40,7 @@ impl<N: Net> EventLoop<N> {
         self.counters.closed[reason as usize] += 1;
         if refusal.is_some() {
             self.refusals -= 1;
-        } else {
+        } else if conn.session().is_admitted() {
             self.admissions.remove(peer);
         }
         let address = self.listeners[usize::from(conn.endpoint)].address;

@@ -18,6 +18,9 @@ pub(super) struct StreamEndpoint<N: Net> {
     pub(super) is_inherited: bool,
     pub(super) address: SocketAddr,
     pub(super) service: Box<dyn StreamService>,
+    /// Its connections begin with a PROXY header.
+    #[cfg(feature = "cli")]
+    pub(super) behind_proxy: bool,
     /// Connections may wait to be accepted.
     pub(super) ready: bool,
     /// Accepts in a row that have failed.
@@ -87,11 +90,23 @@ impl<N: Net> EventLoop<N> {
             is_inherited,
             address,
             service,
+            #[cfg(feature = "cli")]
+            behind_proxy: false,
             ready: false,
             failed_accepts: 0,
             uses_journal: false,
         });
         Ok(address)
+    }
+
+    /// Connections to the endpoint that was added last by [`listen`](Self::listen) or
+    /// [`listen_with`](Self::listen_with) begin with a header of the PROXY protocol, version 1 or 2: their peer is the
+    /// one that it names. A connection that begins with anything else is refused.
+    #[cfg(feature = "cli")]
+    pub fn expect_proxy_header(&mut self) {
+        if let Some(listener) = self.listeners.last_mut() {
+            listener.behind_proxy = true;
+        }
     }
 
     /// Serves `service` on datagrams to `address`; returns the address with the port that was taken.

@@ -38,6 +38,13 @@ impl<N: Net> EventLoop<N> {
                 }
                 TimeoutKind::Frame => self.close(key, CloseReason::FrameTimeout),
                 TimeoutKind::Write => self.close(key, CloseReason::WriteTimeout),
+                TimeoutKind::Header if conn.flags.contains(Flags::STARVED) => {
+                    self.close(key, CloseReason::OutOfMemory);
+                }
+                TimeoutKind::Header if conn.flags.contains(Flags::READABLE | Flags::HELD) => {
+                    self.table.restart_header(key, now);
+                }
+                TimeoutKind::Header => self.close(key, CloseReason::ProxyHeaderTimeout),
                 TimeoutKind::Idle if conn.is_idle() => self.close(key, CloseReason::IdleTimeout),
                 TimeoutKind::Idle => self.table.restart_idle(key, now),
             }

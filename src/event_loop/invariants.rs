@@ -55,15 +55,16 @@ impl<N: Net> EventLoop<N> {
     }
 
     fn check_counts(&self) {
-        let (mut refused, mut open) = (0, 0);
+        let (mut refused, mut admitted, mut open) = (0, 0, 0);
         for conn in self.table.iter().filter(|conn| !conn.is_admin()) {
             refused += usize::from(conn.session().reason().is_refusal());
+            admitted += usize::from(conn.session().is_admitted());
             open += 1;
         }
         assert_eq!(self.refusals, refused, "refused connections");
         assert!(refused <= self.limits.refusals_max, "{refused} connections are refused at once");
         assert!(open - refused <= self.limits.connections_max, "{open} connections are served at once");
-        assert!(self.admissions.counted().is_none_or(|counted| counted == open - refused), "counted sources");
+        assert!(self.admissions.counted().is_none_or(|counted| counted == admitted), "counted sources");
         #[cfg(feature = "cli")]
         assert_eq!(self.admin.len(), self.table.len() - open, "administrative connections");
         let closed: u64 = self.counters.closed.iter().sum();

@@ -2,17 +2,17 @@
 
 use std::io;
 
+use crate::conn::Flags;
 use crate::conn::log_throttle::LogKind;
 use crate::conn::stream_session::{FrameDeadline, Step};
 use crate::conn::table::SessionParts;
-use crate::conn::{CloseReason, Flags};
 use crate::event_loop::EventLoop;
 use crate::event_loop::outbox::Answer;
 use crate::net::Net;
 use crate::service::Output;
 
 /// The outcome of a read.
-enum ReadOutcome {
+pub(super) enum ReadOutcome {
     /// The connection is closed.
     Closed,
     /// It is still open, and this many lines were appended to the journal.
@@ -49,7 +49,7 @@ impl<N: Net> EventLoop<N> {
     fn hold_if_it_uses_journal(&mut self, key: u32) {
         let conn = self.table.conn(key);
         let uses_journal = self.listeners[usize::from(conn.endpoint)].uses_journal;
-        if uses_journal && conn.session().is_open() && conn.flags.contains(Flags::READABLE) {
+        if uses_journal && conn.session().is_receiving() && conn.flags.contains(Flags::READABLE) {
             self.hold(key);
         }
     }
@@ -111,7 +111,8 @@ impl<N: Net> EventLoop<N> {
                 ReadOutcome::Open { journal_lines: 0 }
             }
             Err(error) => {
-                self.close(key, CloseReason::of(&error));
+                let reason = conn.session().reason_of(&error);
+                self.close(key, reason);
                 ReadOutcome::Closed
             }
         }
@@ -120,7 +121,7 @@ impl<N: Net> EventLoop<N> {
     /// Handles the first `bytes` bytes of the read buffer, which have just been read.
     fn on_bytes(&mut self, key: u32, bytes: usize) -> ReadOutcome {
         let SessionParts { session, unread, peer, endpoint } = self.table.session_parts(key);
-        if unread.is_some() || session.is_lingering() {
+        if unread.is_some() || !session.is_open() {
             return self.on_more_bytes(key, bytes);
         }
         let service = self.listeners[usize::from(endpoint)].service.as_ref();
@@ -138,6 +139,10 @@ impl<N: Net> EventLoop<N> {
     /// Handles the bytes that have been read from a connection that holds bytes, or lingers.
     #[inline(never)]
     fn on_more_bytes(&mut self, key: u32, bytes: usize) -> ReadOutcome {
+        #[cfg(feature = "cli")]
+        if self.table.conn(key).session().is_awaiting() {
+            return self.on_header_bytes(key, bytes);
+        }
         self.table.reserve_unread(key, bytes, self.memory_room());
         let SessionParts { session, unread, peer, endpoint } = self.table.session_parts(key);
         let Some(unread) = unread.filter(|_| !session.is_lingering()) else {
@@ -165,6 +170,10 @@ impl<N: Net> EventLoop<N> {
     fn on_end_of_stream(&mut self, key: u32) -> ReadOutcome {
         self.table.conn_mut(key).flags.remove(Flags::READABLE);
         let is_in_frame = self.table.discard_unread(key);
+        #[cfg(feature = "cli")]
+        if self.table.conn(key).session().is_awaiting() {
+            self.table.end_header(key, self.table.peer(key));
+        }
         let SessionParts { session, peer, endpoint, .. } = self.table.session_parts(key);
         if session.is_lingering() {
             self.close(key, self.table.conn(key).session().reason());
@@ -201,7 +210,7 @@ impl<N: Net> EventLoop<N> {
     fn log_refusal(&mut self, key: u32, reason: &str) {
         let peer = self.table.peer(key);
         let address = self.listeners[usize::from(self.table.conn(key).endpoint)].address;
-        let kind = LogKind::Closed(CloseReason::BadInput);
+        let kind = LogKind::Closed(self.table.conn(key).session().reason());
         self.warn(kind, &format_args!("{address}: {peer} refused: {reason}"));
     }
 }

@@ -44,7 +44,7 @@ impl Target {
 }
 
 impl From<Endpoint> for Target {
-    fn from(Endpoint { service, host, port }: Endpoint) -> Self {
+    fn from(Endpoint { service, host, port, .. }: Endpoint) -> Self {
         Self { service: Some(service), host, port }
     }
 }
@@ -64,8 +64,8 @@ impl FromStr for Target {
             let address = address.ok_or("hold needs a port: hold=[HOST:]PORT")?;
             let (host, port) = parse_address(address)?;
             Self { service: None, host, port }
-        } else if service::named(name).is_some() {
-            text.parse::<Endpoint>()?.into()
+        } else if service::named(name.split('+').next().unwrap_or(name)).is_some() {
+            Endpoint::parse_target(text)?.into()
         } else {
             return Err(unknown_service(name, "hold or "));
         };
@@ -106,6 +106,8 @@ mod tests {
         assert_eq!(target("hold").unwrap_err(), "hold needs a port: hold=[HOST:]PORT");
         assert_eq!(target("hold=0").unwrap_err(), "cannot connect to port 0");
         assert_eq!(target("hold=x:y").unwrap_err(), "'y' is not a port, expected a number from 0 to 65535");
+        let error = "only serve has '+proxy': this command sends no PROXY header";
+        assert_eq!(target("message+proxy=80").unwrap_err(), error);
         assert!(target("hold=::1:80").unwrap_err().ends_with("as in [::1]:8091"));
         assert_eq!(target("message=0").unwrap_err(), "cannot connect to port 0");
     }

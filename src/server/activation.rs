@@ -11,12 +11,14 @@ use listenfd::ListenFd;
 use crate::event_loop::ENDPOINTS_MAX;
 use crate::net::sockets;
 use crate::server::error::ServeError;
-use crate::service::endpoint::unknown_service;
-use crate::service::{self, DatagramService, Definition, Make, Settings, StreamService};
+use crate::service::endpoint::parse_service;
+use crate::service::{DatagramService, Definition, Make, Settings, StreamService};
 
 /// A socket of another process, which this one serves.
 pub(super) struct Inherited {
     pub(super) service: &'static Definition,
+    /// Its connections begin with a PROXY header.
+    pub(super) behind_proxy: bool,
     pub(super) socket: InheritedSocket,
     pub(super) address: SocketAddr,
 }
@@ -80,9 +82,8 @@ fn names(
 
 /// Takes the inherited socket at `index`, which `name` says how to serve.
 fn adopt(descriptors: &mut ListenFd, index: usize, name: &str) -> Result<Inherited, String> {
-    let service = service::named(name).ok_or_else(|| {
-        format!("{}: set FileDescriptorName= in the socket unit", unknown_service(name, ""))
-    })?;
+    let (service, behind_proxy) =
+        parse_service(name).map_err(|why| format!("{why}: set FileDescriptorName= in the socket unit"))?;
     // Non-blocking is a property that all processes of a socket share, so it is the same in both models.
     let failed = |error: std::io::Error| error.to_string();
     let gone = || "it was taken before".to_owned();
@@ -103,7 +104,7 @@ fn adopt(descriptors: &mut ListenFd, index: usize, name: &str) -> Result<Inherit
     if address.port() == 0 {
         return Err("it is not bound to a port".into());
     }
-    Ok(Inherited { service, socket, address })
+    Ok(Inherited { service, behind_proxy, socket, address })
 }
 
 #[cfg(test)]

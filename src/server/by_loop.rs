@@ -62,6 +62,12 @@ pub(crate) fn event_loop(setup: Setup) -> Result<EventLoop<KernelNet>, ServeErro
             }
         }
         .map_err(failed("poll an endpoint"))?;
+        #[cfg(feature = "cli")]
+        if listening.behind_proxy {
+            server.expect_proxy_header();
+        }
+        #[cfg(not(feature = "cli"))]
+        debug_assert!(!listening.behind_proxy);
     }
     #[cfg(feature = "cli")]
     if let Some((listener, _)) = setup.metrics {

@@ -30,8 +30,13 @@ use setup::Setup;
 /// See [`ServeError`]. Nothing is left running.
 pub(crate) fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     #[cfg(not(feature = "cli"))]
-    if options.sandbox == options::Sandbox::On || options.user.is_some() {
-        return Err(ServeError::Start("this build has no sandbox and cannot change its user".into()));
+    if options.sandbox == options::Sandbox::On
+        || options.user.is_some()
+        || options.proxy_protocol
+        || options.endpoints.iter().any(|endpoint| endpoint.behind_proxy)
+    {
+        let reason = "this build has no sandbox and no PROXY protocol, and cannot change its user";
+        return Err(ServeError::Start(reason.into()));
     }
     #[cfg(not(feature = "cli"))]
     if options.journal_format == Format::Json {

@@ -25,6 +25,8 @@ const THREAD_STACK_BYTES_MAX: usize = 1 << 30;
 pub(crate) struct ServeOptions {
     /// The endpoints to serve. Without any, those of inherited sockets, and without these, all services on loopback.
     pub endpoints: Vec<Endpoint>,
+    /// Connections to all endpoints on TCP begin with a PROXY header, not only those to endpoints that say so.
+    pub proxy_protocol: bool,
     /// The model.
     pub model: Model,
     /// Where messages are recorded.
@@ -57,6 +59,7 @@ impl Default for ServeOptions {
     fn default() -> Self {
         Self {
             endpoints: Vec::new(),
+            proxy_protocol: false,
             model: Model::Loop,
             journal: JournalTarget::Stdout,
             journal_format: Format::default(),

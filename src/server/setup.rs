@@ -62,6 +62,8 @@ pub(crate) struct Listening {
     pub(crate) address: SocketAddr,
     /// Another process has the socket too, and goes on to have it when this server ends.
     pub(super) is_inherited: bool,
+    /// Its connections begin with a PROXY header.
+    pub(crate) behind_proxy: bool,
 }
 
 /// The socket of an endpoint, and its service.
@@ -110,7 +112,7 @@ impl Setup {
             Settings { message_bytes_max: options.message_bytes_max, time_zone: local_time_zone() };
         let (mut sockets, mut listening) = (Vec::new(), Vec::new());
         #[cfg(feature = "cli")]
-        for Inherited { service, socket, address } in inherited {
+        for Inherited { service, behind_proxy, socket, address } in inherited {
             sockets.push(match socket {
                 InheritedSocket::Stream(listener, make) => {
                     OpenSocket::Stream(listener, make(settings.clone()))
@@ -119,12 +121,20 @@ impl Setup {
                     OpenSocket::Datagram(socket, make(settings.clone()))
                 }
             });
-            listening.push(Listening { service, address, is_inherited: true });
+            let behind_proxy = behind_proxy || options.proxy_protocol && service.is_stream();
+            listening.push(Listening { service, address, is_inherited: true, behind_proxy });
         }
         for endpoint in endpoints {
             let (socket, address) = bind(endpoint, &settings, options.sockets)?;
             sockets.push(socket);
-            listening.push(Listening { service: endpoint.service, address, is_inherited: false });
+            let behind_proxy =
+                endpoint.behind_proxy || options.proxy_protocol && endpoint.service.is_stream();
+            listening.push(Listening {
+                service: endpoint.service,
+                address,
+                is_inherited: false,
+                behind_proxy,
+            });
         }
         #[cfg(feature = "cli")]
         let metrics =
@@ -188,8 +198,9 @@ fn catch_file_size_signal() -> io::Result<()> {
 
 /// Logs one line for each endpoint, then `ready`. Scripts wait for these and read the ports from them.
 pub(super) fn announce(listening: &[Listening], #[cfg(feature = "cli")] metrics: Option<SocketAddr>) {
-    for Listening { service, address, .. } in listening {
-        log::info!("listening: {} {} {address}", service.name, service.transport());
+    for Listening { service, address, behind_proxy, .. } in listening {
+        let note = if *behind_proxy { " (behind a proxy)" } else { "" };
+        log::info!("listening: {} {} {address}{note}", service.name, service.transport());
     }
     #[cfg(feature = "cli")]
     if let Some(address) = metrics {

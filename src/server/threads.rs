@@ -93,6 +93,7 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
         let wait = address.is_inherited.then(|| wait.clone());
         match socket {
             OpenSocket::Stream(listener, service) => {
+                let behind_proxy = address.behind_proxy;
                 // Accepted sockets inherit it.
                 let unset =
                     |error: io::Error| ServeError::Start(format!("cannot set the write timeout: {error}"));
@@ -101,7 +102,8 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
                 if wait.is_none() {
                     listeners.push(listener.clone());
                 }
-                let accept = move || accept(&listener, wait.as_ref(), &service, &shared, stack_bytes);
+                let accept =
+                    move || accept(&listener, wait.as_ref(), &service, behind_proxy, &shared, stack_bytes);
                 spawn("accept", THREAD_STACK_BYTES, accept).map_err(failed)?;
             }
             OpenSocket::Datagram(socket, service) => {
@@ -211,6 +213,7 @@ fn accept(
     listener: &TcpListener,
     wait: Option<&Wait>,
     service: &Arc<dyn StreamService>,
+    behind_proxy: bool,
     shared: &Arc<Shared>,
     stack_bytes: usize,
 ) {
@@ -226,7 +229,9 @@ fn accept(
         match listener.accept() {
             Ok((stream, peer)) => {
                 failures_in_a_row = 0;
-                if let Err(error) = open(stream, peer, service, shared, stack_bytes) {
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                let admission = Admission::new(shared, stream, peer, behind_proxy);
+                if let Err(error) = open(admission, peer, service, shared, stack_bytes) {
                     log::debug!("{peer}: cannot start a thread: {error}");
                     pause(shared.limits.accept_pause);
                 }
@@ -262,14 +267,13 @@ fn pause(duration: Duration) {
 }
 
 fn open(
-    stream: TcpStream,
+    admission: Result<Admission, (TcpStream, Refusal)>,
     peer: SocketAddr,
     service: &Arc<dyn StreamService>,
     shared: &Arc<Shared>,
     stack_bytes: usize,
 ) -> io::Result<()> {
-    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let admission = match Admission::new(shared, stream, peer) {
+    let admission = match admission {
         Ok(admission) => admission,
         Err((stream, refusal)) => {
             refuse_at_once(&stream, peer, service.as_ref(), shared, refusal);
@@ -288,7 +292,7 @@ fn open(
     let served = service.clone();
     let spawned = spawn("connection", stack_bytes, move || {
         let reason = connection::serve(&admission, served.as_ref());
-        let peer = admission.connection.peer;
+        let peer = admission.peer.get();
         log::debug!("{peer} closed: {reason}");
         if reason.is_logged() {
             admission.shared.warn(LogKind::Closed(reason), format_args!("{peer}: {reason}"));

@@ -91,6 +91,12 @@ impl Definition {
         }
     }
 
+    /// Whether it is served on TCP.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        matches!(self.make, Make::Stream(_))
+    }
+
     /// What it does, as the help shows it: a phrase without a full stop.
     #[cfg(any(test, feature = "cli"))]
     #[must_use]

@@ -1,4 +1,4 @@
-//! An endpoint as users write it: `SERVICE[=[HOST:]PORT]`.
+//! An endpoint as users write it: `SERVICE[+proxy][=[HOST:]PORT]`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,6 +7,9 @@ use crate::service::{self, Definition};
 
 /// The host of an endpoint that names none.
 const DEFAULT_HOST: &str = "127.0.0.1";
+
+/// Behind the name of a service that is reached through a proxy.
+const PROXY_SUFFIX: &str = "+proxy";
 
 /// A service, and the host and port where it is served.
 #[derive(Debug, Clone)]
@@ -17,24 +20,45 @@ pub struct Endpoint {
     pub host: String,
     /// The port; with 0 the system assigns a free one.
     pub port: u16,
+    /// Connections to it begin with a header of the PROXY protocol.
+    pub behind_proxy: bool,
 }
 
 impl Endpoint {
     /// `service` at its default port on loopback.
     #[must_use]
     pub fn of(service: &'static Definition) -> Self {
-        Self { service, host: DEFAULT_HOST.into(), port: service.default_port }
+        Self { service, host: DEFAULT_HOST.into(), port: service.default_port, behind_proxy: false }
+    }
+
+    /// Parses an endpoint to connect to.
+    ///
+    /// # Errors
+    /// Names the part that is invalid.
+    #[cfg(feature = "cli")]
+    pub(crate) fn parse_target(text: &str) -> Result<Self, String> {
+        let endpoint: Self = text.parse()?;
+        if endpoint.behind_proxy {
+            return Err(format!("only serve has '{PROXY_SUFFIX}': this command sends no PROXY header"));
+        }
+        Ok(endpoint)
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_endpoint(f, self.service.name, &self.host, self.port)
+        let suffix = if self.behind_proxy { PROXY_SUFFIX } else { "" };
+        write_endpoint(f, format_args!("{}{suffix}", self.service.name), &self.host, self.port)
     }
 }
 
 /// Writes `NAME=HOST:PORT`.
-pub(crate) fn write_endpoint(f: &mut fmt::Formatter<'_>, name: &str, host: &str, port: u16) -> fmt::Result {
+pub(crate) fn write_endpoint(
+    f: &mut fmt::Formatter<'_>,
+    name: impl fmt::Display,
+    host: &str,
+    port: u16,
+) -> fmt::Result {
     write!(f, "{name}=")?;
     write_address(f, host, port)
 }
@@ -80,10 +104,11 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, address) = text.split_once('=').map_or((text, None), |(name, it)| (name, Some(it)));
-        let service = service::named(name).ok_or_else(|| unknown_service(name, ""))?;
-        let Some(address) = address else { return Ok(Self::of(service)) };
+        let (service, behind_proxy) = parse_service(name)?;
+        let endpoint = Self { behind_proxy, ..Self::of(service) };
+        let Some(address) = address else { return Ok(endpoint) };
         let (host, port) = parse_address(address)?;
-        Ok(Self { service, host, port })
+        Ok(Self { host, port, ..endpoint })
     }
 }
 
@@ -108,6 +133,23 @@ impl FromStr for HostPort {
     fn from_str(text: &str) -> Result<Self, String> {
         let (host, port) = parse_address(text)?;
         Ok(Self { host, port })
+    }
+}
+
+/// Parses `SERVICE` or `SERVICE+proxy`: which service, and whether it is behind a proxy.
+///
+/// # Errors
+/// Names the part that is invalid.
+pub(crate) fn parse_service(text: &str) -> Result<(&'static Definition, bool), String> {
+    let (name, suffix) = text.find('+').map_or((text, ""), |at| text.split_at(at));
+    let service = service::named(name).ok_or_else(|| unknown_service(name, ""))?;
+    match suffix {
+        "" => Ok((service, false)),
+        PROXY_SUFFIX if service.is_stream() => Ok((service, true)),
+        PROXY_SUFFIX => {
+            Err(format!("{name} is served on UDP, where the PROXY protocol has no connection to name"))
+        }
+        _ => Err(format!("'{suffix}' is unknown, expected {PROXY_SUFFIX}")),
     }
 }
 
@@ -156,6 +198,29 @@ mod tests {
         assert_eq!(read("month=[::1]:8091"), "month=[::1]:8091");
         assert_eq!(read("month=[fe80::1%lo]:8091"), "month=[fe80::1%lo]:8091");
         assert_eq!(read("reply=localhost:80"), "reply=localhost:80");
+    }
+
+    #[test]
+    fn a_service_behind_a_proxy_is_marked_and_only_one_on_tcp() {
+        assert_eq!(read("message+proxy"), "message+proxy=127.0.0.1:9999");
+        assert_eq!(read("daytime+proxy=[::1]:13"), "daytime+proxy=[::1]:13");
+        assert_eq!(
+            read("month+proxy=1"),
+            "month is served on UDP, where the PROXY protocol has no connection to name"
+        );
+        assert_eq!(read("message+tls"), "'+tls' is unknown, expected +proxy");
+        assert_eq!(read("message+=1"), "'+' is unknown, expected +proxy");
+        assert_eq!(read("mesage+proxy"), "unknown service 'mesage', did you mean 'message'?");
+    }
+
+    #[test]
+    #[cfg(feature = "cli")]
+    fn an_endpoint_to_connect_to_is_not_behind_a_proxy() {
+        assert_eq!(Endpoint::parse_target("message").unwrap().to_string(), "message=127.0.0.1:9999");
+        assert_eq!(
+            Endpoint::parse_target("message+proxy=1").unwrap_err(),
+            "only serve has '+proxy': this command sends no PROXY header"
+        );
     }
 
     #[test]

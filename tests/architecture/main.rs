@@ -29,6 +29,7 @@ const LAYERS: [Layer; 6] = [
         "conn/token",
         "conn/deadlines",
         "conn/peer_addr",
+        "conn/proxy_header",
         "conn/hash_key",
     ],
     // Services.
@@ -50,6 +51,7 @@ const UNITS: &[Unit] = &[
         "event_loop/endpoints.rs",
         "event_loop/accept.rs",
         "event_loop/admin.rs",
+        "event_loop/proxied.rs",
         "event_loop/readiness.rs",
         "event_loop/read.rs",
         "event_loop/run_queue.rs",
@@ -65,7 +67,7 @@ const UNITS: &[Unit] = &[
     ],
     &["load/run.rs", "load/run/opening.rs", "load/run/driving.rs"],
     &["load/tcp.rs", "load/tcp/opening.rs", "load/tcp/replies.rs"],
-    &["conn/table.rs", "conn/table/timeouts.rs", "conn/table/invariants.rs"],
+    &["conn/table.rs", "conn/table/timeouts.rs", "conn/table/headers.rs", "conn/table/invariants.rs"],
     &["net/kernel.rs", "net/kernel/connector.rs"],
 ];
 

@@ -13,6 +13,7 @@ mod common;
 mod activator;
 mod generated;
 mod metrics;
+mod proxy;
 mod shipper;
 mod systemd;
 

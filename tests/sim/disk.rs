@@ -28,7 +28,7 @@ pub struct Disk {
     pub is_renamed: bool,
     /// Times that another file was opened.
     pub reopened: usize,
-    written: Vec<u8>,
+    pub written: Vec<u8>,
     recorded_bytes: usize,
     /// The recorded messages of each peer.
     records: HashMap<SocketAddr, Vec<String>>,

@@ -11,6 +11,8 @@ use loopline::net::Token;
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and the checks want them all")]
 pub struct Wire {
     pub listener: usize,
+    /// It begins with a PROXY header.
+    pub is_proxied: bool,
     pub address: SocketAddr,
     /// Bytes that fit between server and peer, in each direction.
     pub capacity: usize,
@@ -52,6 +54,7 @@ impl Wire {
     pub fn new(listener: usize, address: SocketAddr, capacity: usize, connected_ms: u64) -> Self {
         Self {
             listener,
+            is_proxied: false,
             address,
             capacity,
             connected_ms,
@@ -145,6 +148,11 @@ impl Wire {
         }
         // Which connection holds most is not known here.
         if limits.memory_bytes_max < 16 << 20 {
+            return true;
+        }
+        // It may be refused by the client that its header names.
+        let is_refused = limits.connections_per_source_max.is_some();
+        if self.is_proxied && (is_refused || passed(self.connected_ms, Some(limits.proxy_header_timeout))) {
             return true;
         }
         // Any byte counts as activity. A frame, or bytes that are not taken, begin with it at the latest.

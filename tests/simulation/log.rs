@@ -33,7 +33,7 @@ impl log::Log for Collector {
 }
 
 /// What the server logs while `scene` goes on.
-fn logged(scene: impl FnOnce()) -> Vec<String> {
+pub(crate) fn logged(scene: impl FnOnce()) -> Vec<String> {
     static START: Once = Once::new();
     START.call_once(|| {
         log::set_logger(&Collector).expect("no other logger");

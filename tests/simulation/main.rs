@@ -26,6 +26,8 @@ mod journal;
 mod log;
 mod memory;
 mod power_loss;
+#[cfg(feature = "cli")]
+mod proxied;
 mod seeds;
 mod stopping;
 mod strict;

@@ -43,6 +43,33 @@ impl Driven {
 }
 
 #[test]
+#[cfg(feature = "cli")]
+fn a_connection_before_its_header_is_no_connection_of_a_source_and_ends_without_a_word() {
+    let mut out = Vec::new();
+    let mut out = Output::new(peer(), &mut out, None);
+    let mut ended = StreamSession::behind_proxy();
+    assert!(ended.is_receiving() && !ended.is_open() && !ended.is_admitted());
+    let step = ended.peer_ended(&Message::new(10), false, &mut out);
+    assert_eq!(
+        (step.refusal, ended.reason(), ended.flushed()),
+        (None, CloseReason::NoProxyHeader, Effect::Close)
+    );
+    assert!(!ended.is_admitted());
+
+    let mut stopped = StreamSession::behind_proxy();
+    assert_eq!((stopped.flushed(), stopped.stop()), (Effect::Nothing, Effect::Close));
+    assert_eq!((stopped.reason(), stopped.is_admitted()), (CloseReason::Stopped, false));
+
+    let reset = io::ErrorKind::ConnectionReset.into();
+    assert_eq!(StreamSession::behind_proxy().reason_of(&reset), CloseReason::NoProxyHeader);
+    assert_eq!(StreamSession::new().reason_of(&reset), CloseReason::Reset);
+    let mut served = StreamSession::behind_proxy();
+    let _ = served.identified(&Message::new(10), None, 0, &mut out);
+    assert!(served.is_open() && served.is_admitted());
+    assert!(out.answer().is_empty());
+}
+
+#[test]
 fn the_deadline_of_a_frame_runs_from_its_first_byte_to_its_last() {
     let wire = wire(&["one", "two"]);
     let mut driven = Driven::new();

@@ -11,13 +11,14 @@ impl<S> ConnTable<S> {
     /// Panics if buffers have no owner, or two, if a queue is not sorted, or if a connection waits in a queue in
     /// which its state has no place.
     pub(crate) fn check(&mut self) {
-        let (mut with_buffers, mut lingering) = (0, 0);
+        let (mut with_buffers, mut lingering, mut awaiting) = (0, 0, 0);
         let (mut in_frame, mut write_timed, mut admin_idle) = (0, 0, 0);
         let (mut stored_bytes, mut long_addresses) = (0, 0);
         for (key, conn) in &self.conns {
             long_addresses += usize::from(conn.peer.is_long());
             lingering += usize::from(conn.session.is_lingering());
             admin_idle += usize::from(conn.is_admin() && !conn.session.is_lingering());
+            awaiting += usize::from(conn.session.is_awaiting());
             if conn.buffers == NO_BUFFERS {
                 continue;
             }
@@ -26,7 +27,7 @@ impl<S> ConnTable<S> {
             assert_eq!(buffers.conn as usize, key, "buffers belong to the connection that refers to them");
             assert_eq!(buffers.counted_bytes(), buffers.bytes(), "connection {key} is counted");
             stored_bytes += buffers.bytes();
-            in_frame += usize::from(buffers.is_in_frame());
+            in_frame += usize::from(buffers.is_in_frame() && !conn.session.is_awaiting());
             if buffers.write_link.is_linked() {
                 write_timed += 1;
                 assert!(!buffers.unsent().is_empty(), "connection {key} is timed, and everything is sent");
@@ -38,7 +39,8 @@ impl<S> ConnTable<S> {
         assert_eq!(stored_bytes, self.stored_bytes, "the sum of all buffers");
         assert_eq!(self.lingering.check(&mut self.conns), lingering, "lingering connections");
         assert_eq!(self.admin_idle.check(&mut self.conns), admin_idle, "administrative connections");
-        let timed = lingering + admin_idle;
+        assert_eq!(self.headers.check(&mut self.conns), awaiting, "connections that await a header");
+        let timed = lingering + admin_idle + awaiting;
         assert!(self.idle.check(&mut self.conns) + timed <= self.conns.len(), "idle connections");
         if self.frames.is_on() {
             assert_eq!(self.frames.check(&mut self.buffers), in_frame, "connections inside a frame");

@@ -15,6 +15,8 @@ pub(crate) enum TimeoutKind {
     Write,
     /// No frame began.
     Idle,
+    /// The header of a proxy was not complete.
+    Header,
 }
 
 impl<S> ConnTable<S> {
@@ -72,6 +74,9 @@ impl<S> ConnTable<S> {
         if let Some(index) = self.writes.due(&mut self.buffers, now) {
             return Some((self.buffers[index as usize].conn, TimeoutKind::Write));
         }
+        if let Some(key) = self.headers.due(&mut self.conns, now) {
+            return Some((key, TimeoutKind::Header));
+        }
         let idle = self.idle.due(&mut self.conns, now);
         idle.or_else(|| self.admin_idle.due(&mut self.conns, now)).map(|key| (key, TimeoutKind::Idle))
     }
@@ -101,9 +106,15 @@ impl<S> ConnTable<S> {
         self.admin_idle.first()
     }
 
+    /// Starts the deadline of a proxy's header anew.
+    pub(crate) fn restart_header(&mut self, key: u32, now: Tick) {
+        self.headers.arm(&mut self.conns, key, now);
+    }
+
     /// Milliseconds until the first deadline of any kind.
     pub(crate) fn wait_ms(&mut self, now: Tick) -> Option<u32> {
         [
+            self.headers.wait_ms(&mut self.conns, now),
             self.idle.wait_ms(&mut self.conns, now),
             self.admin_idle.wait_ms(&mut self.conns, now),
             self.lingering.wait_ms(&mut self.conns, now),

@@ -12,7 +12,7 @@ use crate::conn::CloseReason;
 use crate::conn::admission::Refusal;
 use crate::conn::log_throttle::LogKind;
 use crate::conn::stored_bytes::StoredBytes;
-use crate::conn::stream_session::{Effect, FrameDeadline, Step, StreamSession};
+use crate::conn::stream_session::{Effect, FrameDeadline, HeaderStep, Step, StreamSession};
 use crate::journal::Lines;
 use crate::service::{Output, StreamService};
 
@@ -30,18 +30,19 @@ const HELD_FREE_BYTES: usize = 8 * READ_BYTES;
 
 /// Serves a connection to its end and returns why it ended.
 pub(super) fn serve(admission: &Admission, service: &dyn StreamService) -> CloseReason {
-    let Admission { connection, shared, refusal, .. } = admission;
+    let Admission { connection, shared, .. } = admission;
     let mut driver = Driver {
+        admission,
         connection,
         shared,
-        session: StreamSession::new(),
+        session: if admission.behind_proxy { StreamSession::behind_proxy() } else { StreamSession::new() },
         frame_deadline: None,
         answer: Vec::new(),
         lines: shared.new_lines(),
         read_timeout: None,
         held_bytes: 0,
     };
-    let outcome = driver.serve(service, *refusal);
+    let outcome = driver.serve(service);
     if connection.is_evicted() {
         return CloseReason::OutOfMemory;
     }
@@ -52,6 +53,7 @@ pub(super) fn serve(admission: &Admission, service: &dyn StreamService) -> Close
 }
 
 struct Driver<'a> {
+    admission: &'a Admission,
     connection: &'a Connection,
     shared: &'a Shared,
     session: StreamSession,
@@ -66,16 +68,19 @@ struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    fn serve(&mut self, service: &dyn StreamService, refusal: Option<Refusal>) -> Result<(), CloseReason> {
-        let mut out = output(self.connection, self.shared, &mut self.answer, &mut self.lines);
-        let step = match refusal {
-            Some(refusal) => self.session.refuse(service, refusal, &mut out),
-            None => self.session.open(service, unix_ms().div_euclid(1000), &mut out),
+    fn serve(&mut self, service: &dyn StreamService) -> Result<(), CloseReason> {
+        let mut unread = StoredBytes::new();
+        let step = match self.admission.refusal.get() {
+            Some(refusal) => self.refuse(service, refusal),
+            None if self.session.is_awaiting() => self.receive_header(service, &mut unread)?,
+            None => {
+                let mut out = output(self.admission, &mut self.answer, &mut self.lines);
+                self.session.open(service, unix_seconds(), &mut out)
+            }
         };
-        self.apply_step(step)?;
+        self.finish_step(step, &unread, 0)?;
 
         let mut buffer = vec![0; READ_BYTES];
-        let mut unread = StoredBytes::new();
         while self.session.is_open() {
             let bytes = self.read_next(&mut buffer, !unread.is_empty())?;
             if bytes == 0 && self.connection.is_ended() {
@@ -88,26 +93,94 @@ impl Driver<'_> {
                 thread::sleep(ENDED_PAUSE);
                 continue;
             }
-            let mut out = output(self.connection, self.shared, &mut self.answer, &mut self.lines);
+            let mut out = output(self.admission, &mut self.answer, &mut self.lines);
             let step = if bytes == 0 {
                 self.session.peer_ended(service, !unread.is_empty(), &mut out)
             } else {
                 self.connection.mark_busy();
                 self.session.receive(service, &mut unread, &buffer[..bytes], &mut out)
             };
-            // The journal and the peer may let it wait with all of this.
-            self.hold(buffer.len() + unread.capacity() + self.answer.capacity() + self.lines.capacity());
-            self.apply_step(step)?;
-            self.hold(buffer.len() + unread.capacity());
-            if self.session.is_open() && unread.is_empty() {
-                self.connection.mark_idle();
-                // Bytes behind the frame have begun another.
-                if self.shared.is_draining() && !self.connection.has_bytes_waiting() {
-                    self.stop();
-                }
-            }
+            self.finish_step(step, &unread, buffer.len())?;
             if bytes == buffer.len() && bytes < READ_BYTES_MAX {
                 buffer = vec![0; bytes * 4];
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, service: &dyn StreamService, refusal: Refusal) -> Step {
+        let mut out = output(self.admission, &mut self.answer, &mut self.lines);
+        self.session.refuse(service, refusal, &mut out)
+    }
+
+    /// Reads the header of a proxy, and serves or refuses the peer that it names.
+    fn receive_header(
+        &mut self,
+        service: &dyn StreamService,
+        unread: &mut StoredBytes,
+    ) -> Result<Step, CloseReason> {
+        let limits = &self.shared.limits;
+        let deadline = deadline_after(Some(limits.proxy_header_timeout));
+        let (mut received, mut buffer) = (Vec::new(), [0; READ_BYTES]);
+        let header = loop {
+            let bytes = self.read(&mut buffer, deadline).map_err(|error| {
+                if is_timeout(&error) {
+                    CloseReason::ProxyHeaderTimeout
+                } else {
+                    self.session.reason_of(&error)
+                }
+            })?;
+            if bytes == 0 && self.connection.is_ended() {
+                return Err(CloseReason::Stopped);
+            }
+            let mut out = output(self.admission, &mut self.answer, &mut self.lines);
+            if bytes == 0 {
+                return Ok(self.session.peer_ended(service, !received.is_empty(), &mut out));
+            }
+            self.connection.mark_busy();
+            received.extend_from_slice(&buffer[..bytes]);
+            match self.session.receive_header(service, &received, limits.proxy_header_bytes_max, &mut out) {
+                HeaderStep::Incomplete => {}
+                HeaderStep::Refused(step) => return Ok(step),
+                HeaderStep::Complete(header) => break header,
+            }
+        };
+        let proxy = self.admission.peer.get();
+        let peer = header.source.unwrap_or(proxy);
+        log::debug!("{peer} connects through {proxy}");
+        if let Err(refusal) = self.admission.identify(peer) {
+            let _ = self.refuse(service, refusal);
+            self.write()?;
+            // Bytes that are unread when it is closed would make the kernel send a reset, which may overtake the reason.
+            let _ = self.read_without_waiting(&mut buffer);
+            return Err(refusal.close_reason());
+        }
+        let mut out = output(self.admission, &mut self.answer, &mut self.lines);
+        let step = self.session.identified(service, self.admission.refusal.get(), unix_seconds(), &mut out);
+        let fresh = &received[header.bytes..];
+        if fresh.is_empty() || !self.session.is_open() {
+            return Ok(step);
+        }
+        // It counts the lines of both steps.
+        Ok(self.session.receive(service, unread, fresh, &mut out))
+    }
+
+    /// Does what a step requires, and ends a connection that is idle while the server drains.
+    fn finish_step(
+        &mut self,
+        step: Step,
+        unread: &StoredBytes,
+        buffer_bytes: usize,
+    ) -> Result<(), CloseReason> {
+        // The journal and the peer may let it wait with all of this.
+        self.hold(buffer_bytes + unread.capacity() + self.answer.capacity() + self.lines.capacity());
+        self.apply_step(step)?;
+        self.hold(buffer_bytes + unread.capacity());
+        if self.session.is_open() && unread.is_empty() {
+            self.connection.mark_idle();
+            // Bytes behind the frame have begun another.
+            if self.shared.is_draining() && !self.connection.has_bytes_waiting() {
+                self.stop();
             }
         }
         Ok(())
@@ -142,8 +215,8 @@ impl Driver<'_> {
     /// Does what a step requires: the messages are committed before the answer leaves.
     fn apply_step(&mut self, step: Step) -> Result<(), CloseReason> {
         if let Some(reason) = step.refusal {
-            let peer = self.connection.peer;
-            let kind = LogKind::Closed(CloseReason::BadInput);
+            let peer = self.admission.peer.get();
+            let kind = LogKind::Closed(self.session.reason());
             self.shared.warn(kind, format_args!("{peer} refused: {reason}"));
         }
         if !self.shared.commit(&mut self.lines) {
@@ -243,14 +316,9 @@ impl Driver<'_> {
     }
 }
 
-fn output<'a>(
-    connection: &Connection,
-    shared: &Shared,
-    answer: &'a mut Vec<u8>,
-    lines: &'a mut Lines,
-) -> Output<'a> {
+fn output<'a>(admission: &Admission, answer: &'a mut Vec<u8>, lines: &'a mut Lines) -> Output<'a> {
     set_time(lines);
-    Output::new(connection.peer, answer, shared.has_journal.then_some(lines))
+    Output::new(admission.peer.get(), answer, admission.shared.has_journal.then_some(lines))
 }
 
 fn deadline_after(timeout: Option<Duration>) -> Option<Instant> {
@@ -266,6 +334,10 @@ pub(super) fn set_time(lines: &mut Lines) {
     if lines.have_time() {
         lines.set_time(unix_ms());
     }
+}
+
+fn unix_seconds() -> i64 {
+    unix_ms().div_euclid(1000)
 }
 
 fn unix_ms() -> i64 {

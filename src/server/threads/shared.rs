@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "blocking threads read the clock themselves")]
 
+use std::cell::Cell;
 use std::collections::BinaryHeap;
 use std::io;
 use std::mem::MaybeUninit;
@@ -24,7 +25,6 @@ use crate::server::threads::memory::{Held, Memory};
 /// The part of a connection that other threads see.
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
-    pub(super) peer: SocketAddr,
     phase: AtomicU8,
     held: Held,
 }
@@ -274,8 +274,14 @@ impl Shared {
 pub(super) struct Admission {
     pub(super) connection: Arc<Connection>,
     pub(super) shared: Arc<Shared>,
+    /// The client, or until its header is complete, the proxy.
+    pub(super) peer: Cell<SocketAddr>,
     /// Why it is refused, if it is not served.
-    pub(super) refusal: Option<Refusal>,
+    pub(super) refusal: Cell<Option<Refusal>>,
+    /// It begins with a PROXY header.
+    pub(super) behind_proxy: bool,
+    /// It counts as a connection of its source.
+    is_counted: Cell<bool>,
     index: usize,
 }
 
@@ -285,23 +291,57 @@ impl Admission {
         shared: &Arc<Shared>,
         stream: TcpStream,
         peer: SocketAddr,
+        behind_proxy: bool,
     ) -> Result<Self, (TcpStream, Refusal)> {
         let mut open = lock(&shared.open);
-        let refusal = open.admissions.refusal(peer, open.connections.len() - open.refusals);
+        let served = open.connections.len() - open.refusals;
+        let refusal = if behind_proxy {
+            // The limit of its source is that of the peer, who is not known yet.
+            open.admissions.server_refusal(served)
+        } else {
+            open.admissions.refusal(peer, served)
+        };
+        let is_counted = refusal.is_none() && !behind_proxy;
         match refusal {
             Some(refusal) if open.refusals >= shared.limits.refusals_max => return Err((stream, refusal)),
             Some(_) => open.refusals += 1,
+            None if behind_proxy => {}
             None => open.admissions.add(peer),
         }
-        let connection =
-            Arc::new(Connection { stream, peer, phase: AtomicU8::new(IDLE), held: Held::default() });
+        let connection = Arc::new(Connection { stream, phase: AtomicU8::new(IDLE), held: Held::default() });
         let index = open.connections.insert(connection.clone());
         drop(open);
         // Either `drain` has seen it in the list, or this sees that the server drains.
         if shared.is_draining() {
             connection.end_if_idle();
         }
-        Ok(Self { connection, shared: shared.clone(), refusal, index })
+        Ok(Self {
+            connection,
+            shared: shared.clone(),
+            peer: Cell::new(peer),
+            refusal: Cell::new(refusal),
+            behind_proxy,
+            is_counted: Cell::new(is_counted),
+            index,
+        })
+    }
+
+    /// Admits or refuses a connection whose PROXY header names `peer`.
+    ///
+    /// # Errors
+    /// Why it is to be refused and closed at once: as many others as may be are refused already.
+    pub(super) fn identify(&self, peer: SocketAddr) -> Result<(), Refusal> {
+        self.peer.set(peer);
+        let mut open = lock(&self.shared.open);
+        let refusal = open.admissions.source_refusal(peer);
+        match refusal {
+            Some(refusal) if open.refusals >= self.shared.limits.refusals_max => return Err(refusal),
+            Some(_) => open.refusals += 1,
+            None => open.admissions.add(peer),
+        }
+        self.is_counted.set(refusal.is_none());
+        self.refusal.set(refusal);
+        Ok(())
     }
 }
 
@@ -310,9 +350,10 @@ impl Drop for Admission {
         self.shared.memory.set(&self.connection.held, 0);
         let mut open = lock(&self.shared.open);
         open.connections.try_remove(self.index);
-        match self.refusal {
-            Some(_) => open.refusals -= 1,
-            None => open.admissions.remove(self.connection.peer),
+        if self.refusal.get().is_some() {
+            open.refusals -= 1;
+        } else if self.is_counted.get() {
+            open.admissions.remove(self.peer.get());
         }
         if open.connections.is_empty() && self.shared.is_draining() {
             // The receiver is gone only when the process is about to be.

@@ -55,20 +55,20 @@ fn connect() -> (TcpStream, TcpStream, SocketAddr) {
 
 fn admit(shared: &Arc<Shared>) -> Result<Admission, Refusal> {
     let (_, stream, address) = connect();
-    Admission::new(shared, stream, address).map_err(|(_, refusal)| refusal)
+    Admission::new(shared, stream, address, false).map_err(|(_, refusal)| refusal)
 }
 
 #[test]
 fn refused_connections_take_no_place_of_served_ones() {
     let shared = shared(Limits { connections_max: 2, refusals_max: 2, ..Limits::default() });
     let served: Vec<Admission> = (0..2).map(|_| admit(&shared).unwrap()).collect();
-    assert!(served.iter().all(|admission| admission.refusal.is_none()));
+    assert!(served.iter().all(|admission| admission.refusal.get().is_none()));
     let refused: Vec<Admission> = (0..2).map(|_| admit(&shared).unwrap()).collect();
-    assert!(refused.iter().all(|admission| admission.refusal == Some(Refusal::Full(2))));
+    assert!(refused.iter().all(|admission| admission.refusal.get() == Some(Refusal::Full(2))));
     assert_eq!(admit(&shared).err(), Some(Refusal::Full(2)), "it is refused without a thread");
     drop(served);
     let next: Vec<Admission> = (0..2).map(|_| admit(&shared).unwrap()).collect();
-    assert!(next.iter().all(|admission| admission.refusal.is_none()));
+    assert!(next.iter().all(|admission| admission.refusal.get().is_none()));
     drop(next);
     drop(refused);
     assert_eq!(shared.connections(), 0);
@@ -80,12 +80,12 @@ fn a_source_has_as_many_connections_as_it_may() {
     let shared = shared(limits);
     let served = admit(&shared).unwrap();
     let refused = admit(&shared).unwrap();
-    assert_eq!((served.refusal, refused.refusal), (None, Some(Refusal::SourceFull(1))));
+    assert_eq!((served.refusal.get(), refused.refusal.get()), (None, Some(Refusal::SourceFull(1))));
     assert_eq!(admit(&shared).err(), Some(Refusal::SourceFull(1)));
     drop(refused);
-    assert!(admit(&shared).unwrap().refusal.is_some());
+    assert!(admit(&shared).unwrap().refusal.get().is_some());
     drop(served);
-    assert!(admit(&shared).unwrap().refusal.is_none());
+    assert!(admit(&shared).unwrap().refusal.get().is_none());
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_hangup_during_a_write_reopens_the_journal_when_it_has_been_written() {
 fn draining_does_not_end_a_connection_whose_bytes_wait() {
     let shared = shared(Limits::default());
     let (mut peer, stream, address) = connect();
-    let Ok(admission) = Admission::new(&shared, stream, address) else { panic!("it is refused") };
+    let Ok(admission) = Admission::new(&shared, stream, address, false) else { panic!("it is refused") };
     peer.write_all(b"x").unwrap();
     // The byte has arrived.
     assert_eq!(admission.connection.stream.peek(&mut [0]).unwrap(), 1);

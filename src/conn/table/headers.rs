@@ -1,0 +1,37 @@
+//! Connections of proxies, which begin with a header that names the peer.
+
+use std::net::SocketAddr;
+
+use super::ConnTable;
+use crate::conn::NO_BUFFERS;
+use crate::conn::deadlines::Tick;
+use crate::conn::stored_bytes::StoredBytes;
+use crate::conn::stream_session::StreamSession;
+
+impl<S> ConnTable<S> {
+    /// A connection that was just inserted begins with a header. Its deadline starts now.
+    pub(crate) fn await_header(&mut self, key: u32, now: Tick) {
+        self.conn_mut(key).session = StreamSession::behind_proxy();
+        self.headers.arm(&mut self.conns, key, now);
+    }
+
+    /// The header is complete, or refused: it has no deadline any more. The connection is one of `peer`.
+    pub(crate) fn end_header(&mut self, key: u32, peer: SocketAddr) {
+        self.headers.cancel(&mut self.conns, key);
+        let peer = self.peers.intern(peer);
+        let former = std::mem::replace(&mut self.conn_mut(key).peer, peer);
+        self.peers.release(former);
+    }
+
+    /// Takes the stored beginning of a header.
+    pub(crate) fn take_unread(&mut self, key: u32) -> Vec<u8> {
+        match self.conn(key).buffers {
+            NO_BUFFERS => Vec::new(),
+            index => {
+                let unread = std::mem::replace(self.buffers[index as usize].unread(), StoredBytes::new());
+                self.recount(index);
+                unread.to_vec()
+            }
+        }
+    }
+}
