@@ -85,7 +85,7 @@
 //! | [`net`] | what the loop needs of a network, and the kernel's |
 //! | [`journal`] | the messages, written before they are acknowledged |
 //! | [`limits`] | every limit of the loop |
-//! | `client` | a blocking client of the services of the program (feature `cli`) |
+//! | [`client`] | a blocking client of the services of the program |
 //!
 //! # Features
 //!
@@ -99,7 +99,6 @@
 // Public for the program alone.
 #[doc(hidden)]
 pub mod cli;
-#[cfg(feature = "cli")]
 pub mod client;
 #[cfg(feature = "cli")]
 mod compare;

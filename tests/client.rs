@@ -49,6 +49,7 @@ fn options(service: &str, address: SocketAddr, texts: &[&str], timeout: Duration
         texts: texts.iter().map(ToString::to_string).collect(),
         timeout,
         retries: 0,
+        retry: None,
     }
 }
 
@@ -728,4 +729,134 @@ fn a_udp_port_without_a_listener_refuses() {
 
 fn no_texts() -> Options {
     options("message", SocketAddr::from(([127, 0, 0, 1], 1)), &[], PLENTY)
+}
+
+/// Where a server closes a connection: after it has read so many bytes of a request, and written so many of the reply.
+const FAULTS: [(usize, usize); 7] =
+    [(0, 0), (1, 0), (HEADER_BYTES, 0), (ANY, 0), (ANY, 1), (ANY, HEADER_BYTES), (ANY, HEADER_BYTES + 1)];
+
+/// The whole request.
+const ANY: usize = usize::MAX;
+
+/// A server that closes its first connections as `FAULTS` say: each is the fault of one message, which the next
+/// connection acknowledges. Returns the messages that it has read whole.
+fn serve_with_faults() -> (SocketAddr, JoinHandle<Vec<Vec<String>>>) {
+    let mut faults = FAULTS.into_iter();
+    serve(FAULTS.len() + 1, move |mut stream| {
+        let mut bodies = Vec::new();
+        if faults.len() < FAULTS.len() {
+            bodies.push(read_frame(&mut stream));
+            stream.write_all(&framed(ACKNOWLEDGEMENT)).unwrap();
+        }
+        match faults.next() {
+            None => bodies.extend(acknowledge(stream, |stream, wire| stream.write_all(wire).unwrap())),
+            Some((ANY, written)) => {
+                bodies.push(read_frame(&mut stream));
+                stream.write_all(&framed(ACKNOWLEDGEMENT)[..written]).unwrap();
+            }
+            Some((read, _)) => stream.read_exact(&mut vec![0; read]).unwrap(),
+        }
+        bodies
+    })
+}
+
+#[test]
+fn with_retry_each_text_is_sent_until_it_is_acknowledged_wherever_the_server_closes() {
+    let (address, server) = serve_with_faults();
+    let texts: Vec<String> = (1..=FAULTS.len() + 1).map(|number| number.to_string()).collect();
+    let input = texts.join("\n");
+    let with_retry = Options { retry: Some(PLENTY), ..options("message", address, &[], PLENTY) };
+    let outcome = run_with_input(&with_retry, &input);
+    assert_eq!(outcome.printed(), format!("{ACKNOWLEDGEMENT}\n").repeat(texts.len()));
+    let mut received = server.join().unwrap().concat();
+    assert_eq!(received.pop().as_deref(), Some(DISCONNECT));
+    // Those whose request the server had read whole arrived twice.
+    assert_eq!(received, ["1", "2", "3", "4", "4", "5", "5", "6", "6", "7", "7", "8"]);
+}
+
+#[test]
+fn with_retry_a_refused_connection_is_tried_until_the_server_listens() {
+    // The port is bound, and nothing listens yet.
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let client = thread::spawn(move || {
+        run(&Options { retry: Some(PLENTY), ..options("message", address, &["one"], PLENTY) })
+    });
+    // Long enough for a first attempt on most machines; on others, the test checks less.
+    thread::sleep(Duration::from_millis(50));
+    listener.listen(1).unwrap();
+    let server: TcpListener = listener.into();
+    acknowledge(server.accept().unwrap().0, |stream, wire| stream.write_all(wire).unwrap());
+    assert_eq!(client.join().unwrap().printed(), format!("{ACKNOWLEDGEMENT}\n"));
+}
+
+#[test]
+fn with_retry_a_silent_server_is_left_after_the_timeout() {
+    let mut is_first = true;
+    let (address, server) = serve(2, move |stream| {
+        if std::mem::take(&mut is_first) {
+            wait_for_the_client_to_close(stream);
+        } else {
+            acknowledge(stream, |stream, wire| stream.write_all(wire).unwrap());
+        }
+    });
+    // The second connection must reply within the timeout, also on a busy machine.
+    let timeout = Duration::from_secs(2);
+    let outcome = run(&Options { retry: Some(PLENTY), ..options("message", address, &["one"], timeout) });
+    assert_eq!(outcome.printed(), format!("{ACKNOWLEDGEMENT}\n"));
+    server.join().unwrap();
+}
+
+#[test]
+fn with_retry_a_refusal_is_final() {
+    let (address, server) = serve(1, |mut stream| {
+        read_frame(&mut stream);
+        stream.write_all(&framed("Error: full")).unwrap();
+    });
+    let with_retry = Options { retry: Some(PLENTY), ..options("message", address, &["one", "two"], PLENTY) };
+    let reason = "the server refused: full; 1 later text was not sent: 'two'";
+    assert_eq!(run(&with_retry).failed("message"), (String::new(), reason.into()));
+    server.join().unwrap();
+}
+
+#[test]
+fn with_retry_the_last_failure_is_reported_after_the_limit() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let limited = Options { retry: Some(SHORT), ..options("message", address, &["one", "two"], PLENTY) };
+    let (printed, reason) = run(&limited).failed("message");
+    assert_eq!(printed, "");
+    let (failure, attempts) = reason.rsplit_once(" (").unwrap();
+    assert!(failure.starts_with("connection refused: "), "{reason}");
+    assert!(attempts.ends_with(" attempts, tried again for 500ms)"), "{reason}");
+}
+
+#[test]
+fn with_retry_a_reply_that_was_cut_is_asked_for_again_and_printed_once() {
+    let mut is_first = true;
+    let (address, server) = serve(2, move |mut stream| {
+        stream.read_exact(&mut [0; 3]).unwrap();
+        let sent = if std::mem::take(&mut is_first) { &REPLY[..0] } else { REPLY };
+        stream.write_all(sent.as_bytes()).unwrap();
+    });
+    let outcome = run(&Options { retry: Some(PLENTY), ..options("reply", address, &["one"], PLENTY) });
+    assert_eq!(outcome.printed(), format!("{REPLY}\n"));
+    server.join().unwrap();
+}
+
+#[test]
+fn with_retry_month_opens_another_session_and_prints_one_introduction() {
+    // No answer to the first request: the second hello opens another session.
+    let mut requests = 0;
+    let (address, server) = serve_datagrams(move |datagram| {
+        requests += usize::from(datagram == "5");
+        let is_lost = requests == 1 && datagram == "5";
+        (datagram != "0").then(|| if is_lost { Vec::new() } else { vec![month(datagram)] })
+    });
+    let options = Options { retries: 0, retry: Some(PLENTY), ..month_options(address, &["5", "6"]) };
+    let outcome = run(&Options { timeout: Duration::from_secs(2), ..options });
+    assert_eq!(outcome.printed(), format!("{INTRODUCED}May\nJune\n"));
+    server.join().unwrap();
 }

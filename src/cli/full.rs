@@ -69,6 +69,9 @@ enum Command {
 const CLIENT_STATUS: &str = "\n
 A TEXT that is the farewell of its service ('Disconnect !' for message, the number 0 for month) ends the \
 conversation. Later texts are not sent; they are reported, and the exit status is 1.\n
+With --retry, each text is sent at least once and in order. A server can have recorded a text whose acknowledgement was \
+lost: it then records the text twice. A reply starts DUR anew, and an attempt takes at most --timeout to connect and as \
+long for the reply. What a server refuses is not sent again.\n
 Exit status: 0 every text was sent and every reply received; 1 it failed; 2 usage error.";
 
 #[derive(Debug, Args)]
@@ -91,6 +94,12 @@ struct ClientArguments {
     #[arg(long, value_name = "N", default_value = "3", env = "LOOPLINE_CLIENT_RETRIES")]
     #[arg(value_parser = whole::<u32>(0..=u32::MAX.into()))]
     retries: u32,
+
+    /// After a connection is refused, lost or silent, connect again and send again what has no reply, for up to DUR
+    /// from the first failure [default of DUR: 1m]
+    #[arg(long, value_name = "DUR", num_args = 0..=1, require_equals = true, default_missing_value = "1m")]
+    #[arg(env = "LOOPLINE_CLIENT_RETRY", value_parser = parse_duration)]
+    retry: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -152,8 +161,8 @@ fn run_command(command: Command, matches: &ArgMatches) -> ExitCode {
                 Err(error) => (error, USAGE_STATUS),
             }
         }
-        Command::Client(ClientArguments { endpoint, texts, timeout, retries }) => {
-            match client::run(&client::Options { endpoint, texts, timeout, retries }) {
+        Command::Client(ClientArguments { endpoint, texts, timeout, retries, retry }) => {
+            match client::run(&client::Options { endpoint, texts, timeout, retries, retry }) {
                 Ok(()) => return ExitCode::SUCCESS,
                 // The reader has closed standard output: an error message would be noise.
                 Err(error) if error.is_reader_gone() => return ExitCode::FAILURE,

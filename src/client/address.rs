@@ -1,15 +1,14 @@
-//! Resolves the host of an endpoint, and tries its addresses.
+//! Resolves the host of a server, and tries its addresses.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::error::Failure;
-use crate::service::endpoint::Endpoint;
 
-/// The addresses of `endpoint`, at least one, in the resolver's order.
-pub(super) fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Failure> {
-    let found = (endpoint.host.as_str(), endpoint.port).to_socket_addrs().map_err(Failure::Unresolved)?;
+/// The addresses of `host` with `port`, at least one, in the resolver's order.
+pub(super) fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+    let found = (host, port).to_socket_addrs().map_err(Failure::Unresolved)?;
     let addresses: Vec<SocketAddr> = found.collect();
     if addresses.is_empty() {
         return Err(Failure::Unresolved(io::Error::other("it has no address")));
@@ -62,7 +61,7 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn the_scope_of_an_ipv6_address_is_resolved() {
-        let addresses = resolve(&"message=[fe80::1%lo]:9999".parse().unwrap()).unwrap();
+        let addresses = resolve("fe80::1%lo", 9999).unwrap();
         let [SocketAddr::V6(address)] = addresses[..] else { panic!("{addresses:?}") };
         assert_ne!(address.scope_id(), 0);
     }

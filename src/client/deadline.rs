@@ -1,4 +1,4 @@
-//! The deadline of a step. The only file of the client that reads the clock.
+//! The deadline of a step, and pauses. The only file of the client that reads the clock.
 
 #![expect(clippy::disallowed_methods, reason = "the client blocks, with deadlines")]
 
@@ -26,6 +26,11 @@ impl Deadline {
         };
         Some(instant.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
+}
+
+/// Waits before another attempt.
+pub(super) fn pause(duration: Duration) {
+    std::thread::sleep(duration);
 }
 
 #[cfg(test)]

@@ -6,14 +6,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::journal::escape::escaped;
-use crate::service::endpoint::Endpoint;
 
 /// A failure, the server it concerns, and the texts that were not sent. It prints as one line,
-/// `endpoint: failure`, or `endpoint: failure; unsent`.
+/// `server: failure`, or `server: failure; unsent`.
 #[derive(Debug)]
 pub struct ClientError {
-    /// The server, as the options have it.
-    pub endpoint: Endpoint,
+    /// The server, as an endpoint: `message=127.0.0.1:9999`.
+    pub server: String,
     /// What went wrong.
     pub failure: Failure,
     /// The texts after the one at which the conversation ended, if it had come to one.
@@ -21,6 +20,11 @@ pub struct ClientError {
 }
 
 impl ClientError {
+    /// The arguments are wrong: `reason`.
+    pub(super) fn of_usage(server: &str, reason: String) -> Self {
+        Self { server: server.into(), failure: Failure::Usage(reason), unsent: None }
+    }
+
     /// Whether the options are wrong, so that nothing was tried.
     #[must_use]
     pub fn is_usage(&self) -> bool {
@@ -37,7 +41,7 @@ impl ClientError {
 
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.endpoint, self.failure)?;
+        write!(f, "{}: {}", self.server, self.failure)?;
         self.unsent.as_ref().map_or(Ok(()), |unsent| write!(f, "; {unsent}"))
     }
 }
@@ -55,6 +59,7 @@ pub struct Unsent {
 
 impl Unsent {
     /// Of `texts`; `None` if there are none.
+    #[cfg(any(test, feature = "cli"))]
     pub(super) fn of<'a>(mut texts: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
         let mut first = escaped(texts.next()?);
         if let Some((end, _)) = first.char_indices().nth(SHOWN_CHARACTERS_MAX) {
@@ -75,10 +80,12 @@ impl fmt::Display for Unsent {
 }
 
 /// Maximum length of a text in an error message.
+#[cfg(any(test, feature = "cli"))]
 const SHOWN_CHARACTERS_MAX: usize = 40;
 
 /// What can go wrong.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Failure {
     /// The options are wrong, for this reason.
     Usage(String),
@@ -142,6 +149,15 @@ pub enum Failure {
         /// Its failure.
         failure: Box<Failure>,
     },
+    /// Transient failures did not end before the time limit.
+    GaveUp {
+        /// How many attempts were made.
+        attempts: u32,
+        /// The limit.
+        after: Duration,
+        /// The failure of the last attempt.
+        last: Box<Failure>,
+    },
     /// The input could not be read.
     Input(io::Error),
     /// A line of input is not UTF-8.
@@ -186,6 +202,39 @@ impl Failure {
             Self::Unreachable(error)
         } else {
             Self::Network { step, error }
+        }
+    }
+
+    /// Whether the same request may succeed at another attempt: the server refused the connection at its port, could
+    /// not be reached, closed the connection, or did not answer in time. The rest is final: what the server
+    /// refused with a reason, what is not its protocol, a host without an address, and every other error of the system.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        use io::ErrorKind::{AddrNotAvailable, ConnectionAborted, ConnectionReset, NetworkDown, TimedOut};
+        match self {
+            Self::Refused
+            | Self::ReachedItself
+            | Self::Unreachable(_)
+            | Self::TimedOut { .. }
+            | Self::NoAnswer { .. }
+            | Self::Closed { .. } => true,
+            // There are no free ports for a while, for example.
+            Self::Network { error, .. } => matches!(
+                error.kind(),
+                AddrNotAvailable | ConnectionAborted | ConnectionReset | NetworkDown | TimedOut
+            ),
+            Self::AllAddresses { failure, .. } => failure.is_transient(),
+            Self::Usage(_)
+            | Self::Unresolved(_)
+            | Self::NotTheProtocol { .. }
+            | Self::ReplyTooLong { .. }
+            | Self::EndedByText(_)
+            | Self::Refusal(_)
+            | Self::GaveUp { .. }
+            | Self::Input(_)
+            | Self::LineNotUtf8 { .. }
+            | Self::LineTooLong { .. }
+            | Self::Output(_) => false,
         }
     }
 
@@ -239,6 +288,9 @@ impl fmt::Display for Failure {
             Self::AllAddresses { tried, last, failure } => {
                 write!(f, "{failure} ({tried} addresses tried, the last was {last})")
             }
+            Self::GaveUp { attempts, after, last } => {
+                write!(f, "{last} ({attempts} attempts, tried again for {after:?})")
+            }
             Self::Input(error) => write!(f, "cannot read the input: {error}"),
             Self::LineNotUtf8 { line, position } => {
                 write!(f, "line {line} of the input is not UTF-8: its byte {position} begins no character")
@@ -264,10 +316,10 @@ mod tests {
 
     #[test]
     fn an_error_is_one_line_that_names_the_endpoint() {
-        let endpoint: Endpoint = "message".parse().unwrap();
+        let server = "message=127.0.0.1:9999".into();
         let failure = Failure::Refusal("too\nlong\u{1b}".into());
         assert_eq!(
-            ClientError { endpoint, failure, unsent: None }.to_string(),
+            ClientError { server, failure, unsent: None }.to_string(),
             "message=127.0.0.1:9999: the server refused: too\\nlong\\u{1b}"
         );
     }
@@ -276,7 +328,8 @@ mod tests {
     fn an_error_has_the_number_of_unsent_texts_and_the_first_of_them_shortened() {
         let error = |texts: &[&str]| {
             let unsent = Unsent::of(texts.iter().map(|text| text.as_bytes()));
-            ClientError { endpoint: "month".parse().unwrap(), failure: Failure::Refused, unsent }.to_string()
+            let server = "month=127.0.0.1:8091".into();
+            ClientError { server, failure: Failure::Refused, unsent }.to_string()
         };
         let failed = "month=127.0.0.1:8091: connection refused: is the server running?";
         assert_eq!(error(&[]), failed);

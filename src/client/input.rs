@@ -4,7 +4,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::slice;
 
 use super::error::{Failure, Unsent};
-#[cfg(feature = "cli")]
 use super::prompt::Prompt;
 
 /// Maximum size of a line in bytes, without its end.
@@ -17,7 +16,6 @@ pub(super) enum Texts<'a> {
     /// Each read after the reply to the one before.
     Typed(Lines<'a>),
     /// The same, edited on a terminal.
-    #[cfg(feature = "cli")]
     Edited(Box<Prompt>),
 }
 
@@ -27,7 +25,6 @@ impl Texts<'_> {
         match self {
             Self::Given(texts) => Ok(texts.next().cloned()),
             Self::Typed(lines) => lines.next(),
-            #[cfg(feature = "cli")]
             Self::Edited(prompt) => prompt.next(),
         }
     }
@@ -37,7 +34,6 @@ impl Texts<'_> {
     pub(super) fn unsent(&self) -> Option<Unsent> {
         match self {
             Self::Given(texts) => Unsent::of(texts.as_slice().iter().map(String::as_bytes)),
-            #[cfg(feature = "cli")]
             Self::Edited(_) => None,
             Self::Typed(lines) => {
                 let read = lines.input.buffer().split_inclusive(|byte| *byte == b'\n');

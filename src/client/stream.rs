@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::address;
 use super::deadline::Deadline;
 use super::error::{Awaited, Failure, is_temporary};
+use super::server::Server;
 use crate::service::StreamClient;
-use crate::service::endpoint::Endpoint;
 
 /// A connection, and the received bytes that no reply has consumed.
 pub(super) struct Stream {
@@ -19,15 +19,15 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Connects to the first address of `endpoint` that answers, within `timeout` for all of them.
+    /// Connects to the first address of the host of `to` that answers, within its timeout for all of them.
     pub(super) fn connect(
-        endpoint: &Endpoint,
+        to: &Server,
+        service: &'static str,
         client: &'static dyn StreamClient,
-        timeout: Duration,
     ) -> Result<Self, Failure> {
-        let addresses = address::resolve(endpoint)?;
-        let socket = address::first_to_answer(&addresses, timeout, connect_to)?;
-        Ok(Self { service: endpoint.service.name, client, socket, unread: Vec::new() })
+        let addresses = to.addresses()?;
+        let socket = address::first_to_answer(&addresses, to.timeout, connect_to)?;
+        Ok(Self { service, client, socket, unread: Vec::new() })
     }
 
     /// Sends the request that carries `text`. One of no bytes is sent by ending the sending side; after any

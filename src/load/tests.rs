@@ -107,6 +107,7 @@ fn at_server<T: Send>(
 fn client_prints(definition: &'static Definition, texts: &[&str]) -> (String, Option<String>) {
     at_server(definition, definition, |endpoint| {
         let options = client::Options {
+            retry: None,
             endpoint,
             texts: texts.iter().map(ToString::to_string).collect(),
             timeout: Duration::from_secs(60),

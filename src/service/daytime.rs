@@ -43,7 +43,7 @@ impl StreamService for Daytime {
 }
 
 /// The client side of `daytime`.
-struct DaytimeClient;
+pub(crate) struct DaytimeClient;
 
 impl StreamClient for DaytimeClient {
     fn expected_reply(&self, _text: &str) -> ExpectedReply {

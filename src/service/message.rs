@@ -100,7 +100,7 @@ impl StreamService for Message {
 }
 
 /// The client side of `message`.
-struct MessageClient;
+pub(crate) struct MessageClient;
 
 impl StreamClient for MessageClient {
     fn text_bytes(&self) -> Option<RangeInclusive<usize>> {

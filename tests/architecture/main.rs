@@ -118,7 +118,7 @@ const FACILITIES: &[Facility] = &[
     },
     Facility {
         paths: &["std::thread::spawn", "std::thread::Builder", "std::thread::scope", "std::thread::sleep"],
-        users: &["server/threads"],
+        users: &["server/threads", "client/deadline"],
     },
     Facility { paths: &["std::process::Command"], users: &["compare/child"] },
     Facility {

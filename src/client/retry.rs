@@ -1,0 +1,121 @@
+//! Tries again after transient failures.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
+
+use super::deadline::{Deadline, pause};
+use super::error::Failure;
+
+/// Calls `attempt` until it succeeds or fails for good. With `limit`, a transient failure is final only after
+/// `limit` from the first one.
+pub(super) fn retry<T>(
+    limit: Option<Duration>,
+    mut attempt: impl FnMut() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut deadline = None;
+    for attempts in 1_u32.. {
+        let failure = match attempt() {
+            Ok(done) => return Ok(done),
+            Err(failure) => failure,
+        };
+        let Some(limit) = limit.filter(|_| failure.is_transient()) else { return Err(failure) };
+        let deadline = deadline.get_or_insert_with(|| Deadline::after(limit));
+        let Some(remaining) = deadline.remaining() else {
+            return Err(Failure::GaveUp { attempts, after: limit, last: Box::new(failure) });
+        };
+        // The last attempt is made at the limit.
+        pause(delay(attempts, random()).min(remaining));
+    }
+    unreachable!("the numbers of attempts end after centuries")
+}
+
+/// The pause after the given number of attempts: between half and all of a time that doubles. Clients that lost one
+/// server at the same moment come back at different times.
+fn delay(attempts: u32, random: u64) -> Duration {
+    let doublings = attempts.saturating_sub(1).min(DOUBLINGS_MAX);
+    let longest = FIRST_DELAY.saturating_mul(1 << doublings).min(DELAY_MAX);
+    let half = longest / 2;
+    let half_ms = u64::try_from(half.as_millis()).unwrap_or(u64::MAX);
+    half + Duration::from_millis(random % (half_ms + 1))
+}
+
+/// The longest pause after the first attempt.
+const FIRST_DELAY: Duration = Duration::from_millis(200);
+
+/// The longest pause.
+const DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// With more, the longest pause is reached.
+const DOUBLINGS_MAX: u32 = 8;
+
+/// A number that differs from call to call.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::error::Awaited;
+
+    /// The number of attempts that fail as `failure` says until the outcome, which is a success at the fourth.
+    fn attempts(limit: Option<Duration>, failure: impl Fn() -> Failure) -> (u32, Result<(), Failure>) {
+        let mut attempts = 0;
+        let outcome = retry(limit, || {
+            attempts += 1;
+            if attempts == 4 { Ok(()) } else { Err(failure()) }
+        });
+        (attempts, outcome)
+    }
+
+    const HOUR: Option<Duration> = Some(Duration::from_secs(3600));
+
+    #[test]
+    fn a_transient_failure_is_repeated_until_success() {
+        assert!(matches!(attempts(HOUR, || Failure::Refused), (4, Ok(()))));
+        assert!(matches!(attempts(HOUR, || Failure::Closed { received_bytes: 3 }), (4, Ok(()))));
+    }
+
+    #[test]
+    fn without_a_limit_and_after_a_final_failure_nothing_is_repeated() {
+        assert!(matches!(attempts(None, || Failure::Refused), (1, Err(Failure::Refused))));
+        let refused = || Failure::Refusal("full".into());
+        assert!(matches!(attempts(HOUR, refused), (1, Err(Failure::Refusal(_)))));
+    }
+
+    #[test]
+    fn after_the_limit_the_last_failure_is_reported_with_the_number_of_attempts() {
+        let silent = || Failure::TimedOut {
+            awaited: Awaited::Reply { received_bytes: 0 },
+            after: Duration::from_secs(10),
+        };
+        let (attempts, outcome) = attempts(Some(Duration::from_millis(1)), silent);
+        // The pause is the whole limit, and the second attempt is the last.
+        assert_eq!(attempts, 2);
+        assert_eq!(
+            outcome.unwrap_err().to_string(),
+            "timed out waiting for a reply after 10s (2 attempts, tried again for 1ms)"
+        );
+    }
+
+    #[test]
+    fn pauses_double_up_to_five_seconds_and_half_of_each_is_random() {
+        let milliseconds = |attempts| {
+            [0, u64::MAX].map(|random| {
+                let extremes = [random, random / 2, 1];
+                let delays = extremes.map(|random| delay(attempts, random).as_millis());
+                assert!(delays.iter().all(|delay| *delay <= 5000));
+                delays[0]
+            })[0]
+        };
+        assert_eq!(
+            [1, 2, 3, 4, 5, 6, 7, 1000].map(milliseconds),
+            [100, 200, 400, 800, 1600, 2500, 2500, 2500]
+        );
+        assert_eq!(delay(1, 100), Duration::from_millis(200));
+        assert_eq!(delay(1, 101), Duration::from_millis(100));
+        assert_eq!(delay(1000, 2500), DELAY_MAX);
+        assert_ne!(random(), random());
+    }
+}
