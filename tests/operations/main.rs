@@ -12,6 +12,7 @@ mod common;
 
 mod activator;
 mod generated;
+mod haproxy;
 mod metrics;
 mod proxy;
 mod shipper;
