@@ -122,7 +122,18 @@ mod units;
 #[cfg(all(fuzzing, feature = "cli"))]
 #[doc(hidden)]
 pub mod fuzzing {
+    use std::net::SocketAddr;
+
     pub use crate::cli::parse_arguments;
+
+    /// Parses a PROXY header: its length, and the client that it names. `None`: it is not complete.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse_proxy_header(bytes: &[u8]) -> Result<Option<(usize, Option<SocketAddr>)>, String> {
+        let header = crate::conn::proxy_header::parse(bytes, 1024)?;
+        Ok(header.map(|header| (header.bytes, header.source)))
+    }
 
     /// Reads a histogram log.
     ///

@@ -109,7 +109,8 @@ fn check(sent: &[Sent], journals: &[String; 3]) {
 fn serve(hosts: &Hosts, address: &str, journal: &Path) -> Server {
     let mut command = hosts.command(address, PROGRAM);
     command.stdin(Stdio::null());
-    Serve::by(command, &format!("message+proxy={address}:9999 --metrics {address}:9464 --journal"))
+    let arguments = "--drain-delay 4s --journal";
+    Serve::by(command, &format!("message+proxy={address}:9999 --metrics {address}:9464 {arguments}"))
         .arg(journal)
         .start()
 }
