@@ -11,9 +11,11 @@
 mod common;
 
 mod activator;
+mod browser;
 mod generated;
 mod haproxy;
 mod metrics;
+mod page;
 mod proxy;
 mod shipper;
 mod systemd;

@@ -25,11 +25,11 @@ pub(super) const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 pub(super) const POLICY: &str = concat!(
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; connect-src 'self'; img-src data:; ",
     "style-src 'sha256-",
-    "MEXM6HXXXwrLRiZ6H/G1yI74lnJfE22mXwTIEPoohmE=",
+    "yytAz2Zzg1PRUCq02fC9np2nvRVgz0mtiYqK+z1o3bY=",
     "'; script-src 'sha256-",
     "GcjUxq2Ikpp59K5J1vcWFWbf0Lo9FcxJXpdPeH63jx8=",
     "' 'sha256-",
-    "E8AmYl/Y+YIIpWH53wvFVe1FGpY1VSUe5j1nI8WhZaY=",
+    "EBZCO0pa4Pq5oiMunBwsp8/4gZYFb2mg0vuek7TPIaw=",
     "'"
 );
 

@@ -246,7 +246,7 @@
     drawing.addEventListener('pointerdown', under);
     drawing.addEventListener('pointermove', under);
     drawing.addEventListener('pointerleave', ({pointerType}) => pointerType === 'mouse' && point(NOWHERE));
-    drawing.addEventListener('blur', () => point(NOWHERE));
+    drawing.addEventListener('blur', ({relatedTarget}) => relatedTarget?.closest('.drawing') || point(NOWHERE));
     drawing.addEventListener('keydown', (event) => {
       const next = KEYS[event.key]?.();
       if (next === undefined) return;
@@ -289,7 +289,8 @@
   const fetchSamples = async () => {
     try {
       const response = await fetch(`samples?after=${next}`, {cache: 'no-store', signal: AbortSignal.timeout(TIMEOUT_MS)});
-      return response.ok ? await response.json() : null;
+      const reply = response.ok ? await response.json() : null;
+      return Array.isArray(reply?.samples) ? reply : null;
     } catch {
       return null;
     }
