@@ -200,4 +200,16 @@ mod tests {
             assert_eq!(labels.len(), CloseReason::ALL.len());
         }
     }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn each_reason_is_documented_with_its_label_and_whether_it_is_logged() {
+        let page = include_str!("../../docs/OPERATING.md");
+        for reason in CloseReason::ALL {
+            let label = reason.label();
+            let row = page.lines().find(|line| line.starts_with(&format!("| {reason} | `{label}` | ")));
+            let row = row.unwrap_or_else(|| panic!("no row for '{reason}', {label}"));
+            assert_eq!(row.contains("` | yes | "), reason.is_logged(), "{row}");
+        }
+    }
 }

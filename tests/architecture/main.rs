@@ -3,6 +3,7 @@
 //! (`checks.rs`), which `samples.rs` runs on code that violates it. This file holds the rules.
 
 mod checks;
+mod log_lines;
 mod parse;
 mod samples;
 mod tree;
@@ -242,4 +243,10 @@ fn each_test_that_the_security_page_names_exists() {
         &missing.map(|name| format!("SECURITY.md names {name}, which is no test")).collect::<Vec<_>>(),
     );
     assert!(names.iter().filter(|name| is_test(name)).count() >= 15, "its promises have tests");
+}
+
+#[test]
+fn each_line_of_the_log_is_documented() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/OPERATING.md")).unwrap();
+    assert_none(&log_lines::undocumented(&sources("src"), &page));
 }

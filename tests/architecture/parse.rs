@@ -223,7 +223,7 @@ fn paths_of_tokens(tokens: TokenStream, paths: &mut Vec<Segments>) {
 }
 
 /// Whether a `#[cfg(…)]` among them is true in tests only.
-fn is_for_tests(attributes: &[Attribute]) -> bool {
+pub(crate) fn is_for_tests(attributes: &[Attribute]) -> bool {
     let in_tests = |attribute: &Attribute| {
         attribute.path().is_ident("cfg")
             && attribute.parse_args::<Meta>().is_ok_and(|meta| implies_test(&meta))
@@ -244,7 +244,7 @@ fn implies_test(condition: &Meta) -> bool {
     }
 }
 
-fn attributes_of_item(item: &Item) -> &[Attribute] {
+pub(crate) fn attributes_of_item(item: &Item) -> &[Attribute] {
     match item {
         Item::Const(item) => &item.attrs,
         Item::Enum(item) => &item.attrs,
