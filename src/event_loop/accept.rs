@@ -98,7 +98,7 @@ impl<N: Net> EventLoop<N> {
         if self.listeners[endpoint].behind_proxy {
             return self.open_behind_proxy(endpoint, stream, peer);
         }
-        let refusal = self.admissions.refusal(peer, self.table.len() - self.refusals);
+        let refusal = self.admissions.refusal(peer, self.served() - self.refusals);
         if let Some(refusal) = refusal.filter(|_| self.refusals >= self.limits.refusals_max) {
             return self.refuse_at_once(endpoint, stream, peer, refusal);
         }
@@ -122,6 +122,14 @@ impl<N: Net> EventLoop<N> {
         let journal_lines = self.apply_step(id.key, step);
         self.table.renew_idle(id.key, self.now);
         self.queue_answer(id.key, start, journal_lines);
+    }
+
+    /// Open connections, but for those of the administrative endpoint.
+    pub(super) fn served(&self) -> usize {
+        #[cfg(feature = "cli")]
+        return self.table.len() - self.admin.len();
+        #[cfg(not(feature = "cli"))]
+        self.table.len()
     }
 
     /// Makes the poller report events of a new connection, or closes it. Returns whether it is open.

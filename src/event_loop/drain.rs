@@ -11,6 +11,10 @@ use crate::net::Net;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Serving,
+    /// A request to stop has arrived, and everything is served as before, until the drain delay is over.
+    Delaying {
+        since: Tick,
+    },
     /// A request to stop has arrived: frames that have begun are finished. Connections that wait to be accepted
     /// are accepted, and bytes that have arrived are read, before listeners and idle connections are closed.
     Draining {
@@ -26,7 +30,7 @@ impl Phase {
     pub(super) fn ends_idle(self, was_answered: bool) -> bool {
         match self {
             Self::Draining { idle_closed, .. } => idle_closed || was_answered,
-            Self::Serving | Self::Stopped => false,
+            Self::Serving | Self::Delaying { .. } | Self::Stopped => false,
         }
     }
 }
@@ -41,24 +45,35 @@ impl<N: Net> EventLoop<N> {
             #[cfg(feature = "cli")]
             self.show_stopping();
             self.phase = match self.phase {
+                Phase::Serving if self.limits.drain_delay.is_zero() => self.begin_draining(),
                 Phase::Serving => {
-                    let (connections, busy) = (self.table.len(), self.table.busy_len());
-                    log::info!("stopping: {connections} open connections, {busy} busy");
-                    self.close_inherited_listeners();
-                    Phase::Draining { since: self.now, idle_closed: false }
+                    log::info!("stopping in {:?}: everything is served until then", self.limits.drain_delay);
+                    Phase::Delaying { since: self.now }
                 }
-                Phase::Draining { .. } | Phase::Stopped => Phase::Stopped,
+                Phase::Delaying { .. } | Phase::Draining { .. } | Phase::Stopped => Phase::Stopped,
             };
         }
+    }
+
+    fn begin_draining(&mut self) -> Phase {
+        let (connections, busy) = (self.table.len(), self.table.busy_len());
+        log::info!("stopping: {connections} open connections, {busy} busy");
+        self.close_inherited_listeners();
+        Phase::Draining { since: self.now, idle_closed: false }
     }
 
     /// Milliseconds until draining has something to do.
     pub(super) fn drain_wait_ms(&self) -> Option<u32> {
         match self.phase {
             Phase::Serving => None,
+            Phase::Delaying { since } => Some(self.delay_left_ms(since)),
             Phase::Draining { idle_closed: false, .. } | Phase::Stopped => Some(0),
             Phase::Draining { since, idle_closed: true } => Some(self.drain_left_ms(since)),
         }
+    }
+
+    fn delay_left_ms(&self, since: Tick) -> u32 {
+        milliseconds(self.limits.drain_delay).saturating_sub(self.now.ms_since(since))
     }
 
     fn drain_left_ms(&self, since: Tick) -> u32 {
@@ -67,6 +82,11 @@ impl<N: Net> EventLoop<N> {
 
     /// Takes the next step of stopping, if that was requested.
     pub(super) fn continue_draining(&mut self) -> Result<(), LoopError> {
+        if let Phase::Delaying { since } = self.phase {
+            if self.delay_left_ms(since) == 0 {
+                self.phase = self.begin_draining();
+            }
+        }
         if let Phase::Draining { since, idle_closed: false } = self.phase {
             self.close_listeners_then_idle(since);
         }

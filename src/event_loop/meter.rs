@@ -67,7 +67,7 @@ impl<N: Net> EventLoop<N> {
         measured.turn_events.record(self.events.len() as u64);
         measured.samples.record_turn(turn_ns);
         measured.counters.clone_from(&self.counters);
-        measured.connections_open = self.table.len() - self.admin.len();
+        measured.connections_open = self.served();
         measured.datagram_sessions = self.sockets.iter().map(|socket| socket.rules.sessions.len()).sum();
         measured.memory_used = self.memory_used();
         measured.memory_budget = self.limits.memory_bytes_max;

@@ -15,7 +15,7 @@ use crate::service::Output;
 impl<N: Net> EventLoop<N> {
     /// Accepts a connection of `proxy`. The limit of its source is that of the peer, who is not known yet.
     pub(super) fn open_behind_proxy(&mut self, endpoint: usize, stream: N::Stream, proxy: SocketAddr) {
-        let refusal = self.admissions.server_refusal(self.table.len() - self.refusals);
+        let refusal = self.admissions.server_refusal(self.served() - self.refusals);
         if let Some(refusal) = refusal.filter(|_| self.refusals >= self.limits.refusals_max) {
             return self.refuse_at_once(endpoint, stream, proxy, refusal);
         }

@@ -61,6 +61,28 @@ pub(crate) fn needed_for_driving(connections: u64) -> u64 {
     connections.saturating_add(OTHER_DESCRIPTORS)
 }
 
+/// The number of descriptors that this process may have.
+#[cfg(feature = "cli")]
+pub(crate) fn soft_limit() -> u64 {
+    rlimit::Resource::NOFILE.get_soft().unwrap_or(DESCRIPTORS_IF_UNKNOWN)
+}
+
+/// The number of open descriptors of this process; `None` if there are `counted_max`, or if it cannot be found out.
+#[cfg(feature = "cli")]
+pub(crate) fn open_descriptors(counted_max: usize) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    const DIRECTORY: &str = "/proc/self/fd";
+    match std::fs::metadata(DIRECTORY).ok()?.size() {
+        // Kernels before 6.2 do not count them.
+        0 => {
+            let listed = std::fs::read_dir(DIRECTORY).ok()?.take(counted_max).count();
+            // One is the directory itself.
+            (listed < counted_max).then(|| listed.saturating_sub(1) as u64)
+        }
+        open => Some(open),
+    }
+}
+
 /// Raises the soft limit to the hard one and returns it.
 #[cfg(feature = "cli")]
 fn raise_limit() -> u64 {

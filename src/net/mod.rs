@@ -17,6 +17,8 @@ mod connect;
 mod datagram_io;
 pub(crate) mod fd_limit;
 pub mod kernel;
+#[cfg(feature = "cli")]
+pub(crate) mod kernel_drops;
 pub(crate) mod output;
 #[cfg(feature = "signals")]
 pub(crate) mod signals;

@@ -12,11 +12,13 @@ use crate::server::error::ServeError;
 use crate::server::metrics::Metrics;
 #[cfg(feature = "cli")]
 use crate::server::options::Model;
+#[cfg(feature = "cli")]
+use crate::server::setup::AdminEndpoint;
 use crate::server::setup::{OpenSocket, Setup, announce};
 
 pub(super) fn serve(setup: Setup) -> Result<(), ServeError> {
     #[cfg(feature = "cli")]
-    let metrics = setup.metrics.as_ref().map(|(_, address)| *address);
+    let metrics = setup.metrics.as_ref().map(|metrics| metrics.address);
     #[cfg(feature = "signals")]
     let mut setup = setup;
     #[cfg(feature = "signals")]
@@ -70,8 +72,8 @@ pub(crate) fn event_loop(setup: Setup) -> Result<EventLoop<KernelNet>, ServeErro
         debug_assert!(!listening.behind_proxy);
     }
     #[cfg(feature = "cli")]
-    if let Some((listener, _)) = setup.metrics {
-        let service = Metrics::new(server.measure(), Model::Loop);
+    if let Some(AdminEndpoint { listener, process, .. }) = setup.metrics {
+        let service = Metrics::new(server.measure(), process, Model::Loop);
         server
             .listen_admin_with(Box::new(service), |net, token| net.adopt_listener(listener, token))
             .map_err(failed("poll an endpoint"))?;

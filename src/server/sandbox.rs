@@ -138,9 +138,9 @@ fn restrict(
             }
         }
     }
-    // The state of this process, such as its number of threads.
+    // The state of this process, such as its number of threads and its descriptors, and the counters of its network.
     if let Ok(process) = PathFd::new("/proc/self") {
-        rules = rules.add_rule(PathBeneath::new(process, AccessFs::ReadFile))?;
+        rules = rules.add_rule(PathBeneath::new(process, AccessFs::ReadFile | AccessFs::ReadDir))?;
     }
     Ok(rules.restrict_self()?)
 }
@@ -233,6 +233,7 @@ const CALLS: &[i64] = &[
     libc::SYS_fdatasync,
     libc::SYS_fstat,
     libc::SYS_fstatfs,
+    libc::SYS_getdents64,
     libc::SYS_fsync,
     libc::SYS_ftruncate,
     libc::SYS_lseek,

@@ -22,6 +22,8 @@ use crate::server::activation::{self, Inherited, InheritedSocket};
 use crate::server::error::ServeError;
 use crate::server::memory;
 #[cfg(feature = "cli")]
+use crate::server::metrics::ProcessSource;
+#[cfg(feature = "cli")]
 use crate::server::options::Model;
 use crate::server::options::ServeOptions;
 #[cfg(feature = "cli")]
@@ -38,9 +40,8 @@ pub(crate) struct Setup {
     pub(crate) sockets: Vec<OpenSocket>,
     /// What listens where, in the same order.
     pub(crate) listening: Vec<Listening>,
-    /// The administrative endpoint, and its address with the port that was taken.
     #[cfg(feature = "cli")]
-    pub(super) metrics: Option<(TcpListener, SocketAddr)>,
+    pub(super) metrics: Option<AdminEndpoint>,
     /// `None`: messages are not recorded.
     pub(crate) journal: Option<JournalSink>,
     pub(crate) ack: Ack,
@@ -64,6 +65,15 @@ pub(crate) struct Listening {
     pub(super) is_inherited: bool,
     /// Its connections begin with a PROXY header.
     pub(crate) behind_proxy: bool,
+}
+
+/// The administrative endpoint.
+#[cfg(feature = "cli")]
+pub(super) struct AdminEndpoint {
+    pub(super) listener: TcpListener,
+    /// With the port that was taken.
+    pub(super) address: SocketAddr,
+    pub(super) process: ProcessSource,
 }
 
 /// The socket of an endpoint, and its service.
@@ -138,7 +148,7 @@ impl Setup {
         }
         #[cfg(feature = "cli")]
         let metrics =
-            options.metrics.as_ref().map(|at| listen_for_metrics(at, options.sockets)).transpose()?;
+            options.metrics.as_ref().map(|at| admin_endpoint(at, options.sockets, &sockets)).transpose()?;
         #[cfg(feature = "cli")]
         let new_journal = match &options.journal {
             JournalTarget::File(path) => path.symlink_metadata().is_err().then_some(path),
@@ -240,10 +250,11 @@ fn bind(
 
 /// Opens the administrative endpoint.
 #[cfg(feature = "cli")]
-fn listen_for_metrics(
+fn admin_endpoint(
     at: &HostPort,
     options: SocketOptions,
-) -> Result<(TcpListener, SocketAddr), ServeError> {
+    sockets: &[OpenSocket],
+) -> Result<AdminEndpoint, ServeError> {
     let name = format_args!("--metrics {at}");
     let address = resolve(&name, &at.host, at.port)?;
     // Each process of several that share the other ports has metrics of its own.
@@ -253,7 +264,12 @@ fn listen_for_metrics(
         let address = listener.local_addr()?;
         Ok((listener, address))
     };
-    open().map_err(|error| cannot_listen(&name, &error))
+    let (listener, address) = open().map_err(|error| cannot_listen(&name, &error))?;
+    let datagram_sockets = sockets.iter().filter_map(|socket| match socket {
+        OpenSocket::Datagram(socket, _) => Some(socket),
+        OpenSocket::Stream(..) => None,
+    });
+    Ok(AdminEndpoint { listener, address, process: ProcessSource::new(datagram_sockets) })
 }
 
 /// The first address of the host of `endpoint`.

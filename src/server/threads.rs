@@ -6,17 +6,20 @@
 
 #![expect(clippy::disallowed_methods, reason = "blocking threads read the clock themselves")]
 
+mod admission;
 mod connection;
 mod datagrams;
+mod ending;
 mod inherited;
 mod memory;
+mod meter;
 mod shared;
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,7 +31,6 @@ use socket2::SockRef;
 
 use crate::conn::admission::Refusal;
 use crate::conn::log_throttle::LogKind;
-use crate::event_loop::LoopError;
 use crate::journal::target::JournalSink;
 use crate::journal::{Journal, Sink};
 use crate::limits::Limits;
@@ -37,13 +39,17 @@ use crate::net::kernel::batch::Batches;
 use crate::net::signals::Signals;
 use crate::net::sockets::SocketOptions;
 use crate::server::error::ServeError;
+use crate::server::metrics::Metrics;
 use crate::server::options::{Model, THREAD_STACK_BYTES};
-use crate::server::setup::{OpenSocket, Setup, announce};
+use crate::server::setup::{AdminEndpoint, OpenSocket, Setup, announce};
 use crate::service::{Output, StreamService};
 
+use admission::Admission;
 use datagrams::ReceivingSocket;
-use inherited::{EndOfWaits, Wait};
-use shared::{Admission, MainEvent, Shared};
+use ending::{forward_signals, wait_for_end};
+use inherited::Wait;
+use meter::{ThreadMeter, ThreadMetrics};
+use shared::Shared;
 
 /// Serves until a signal asks to stop. Each connection's thread has a stack of `stack_bytes`.
 ///
@@ -58,7 +64,11 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
     let (events, received) = mpsc::channel();
     // Besides those of connections: this one, that of signals, and one for each endpoint.
     let own_threads = 2 + setup.sockets.len();
-    let shared = Arc::new(Shared::new(setup.limits, journal, own_threads, events.clone()));
+    let mut shared = Shared::new(setup.limits, journal, own_threads, events.clone());
+    if setup.metrics.is_some() {
+        shared.measure(ThreadMeter::new());
+    }
+    let shared = Arc::new(shared);
     let failed = |error: io::Error| ServeError::Start(format!("cannot start a thread: {error}"));
     let signals = |signals: &[i32]| {
         let failed = |error| ServeError::Start(format!("cannot install signal handlers: {error}"));
@@ -98,12 +108,13 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
                 let unset =
                     |error: io::Error| ServeError::Start(format!("cannot set the write timeout: {error}"));
                 SockRef::from(&listener).set_write_timeout(shared.limits.write_timeout).map_err(unset)?;
-                let (listener, service) = (Arc::new(listener), Arc::from(service));
+                let listener = Arc::new(listener);
                 if wait.is_none() {
                     listeners.push(listener.clone());
                 }
-                let accept =
-                    move || accept(&listener, wait.as_ref(), &service, behind_proxy, &shared, stack_bytes);
+                let service = service.into();
+                let endpoint = StreamEndpoint { listener, wait, service, behind_proxy, is_admin: false };
+                let accept = move || accept(&endpoint, &shared, stack_bytes);
                 spawn("accept", THREAD_STACK_BYTES, accept).map_err(failed)?;
             }
             OpenSocket::Datagram(socket, service) => {
@@ -115,7 +126,20 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
             }
         }
     }
-    announce(&setup.listening, None);
+    let metrics_address = setup.metrics.as_ref().map(|metrics| metrics.address);
+    if let (Some(AdminEndpoint { listener, process, .. }), Some(measured)) =
+        (setup.metrics, shared.measured())
+    {
+        let listener = Arc::new(listener);
+        listeners.push(listener.clone());
+        let metrics = Metrics::new(measured, process, Model::Threads);
+        let service = Arc::new(ThreadMetrics { metrics, shared: shared.clone() });
+        let endpoint = StreamEndpoint { listener, wait: None, service, behind_proxy: false, is_admin: true };
+        let shared = shared.clone();
+        let accept = move || accept(&endpoint, &shared, ADMIN_STACK_BYTES);
+        spawn("metrics", THREAD_STACK_BYTES, accept).map_err(failed)?;
+    }
+    announce(&setup.listening, metrics_address);
     wait_for_end(&received, &listeners, end_of_waits, &shared).map_err(ServeError::Run)
 }
 
@@ -152,75 +176,29 @@ impl Sink for BlockingSink {
     }
 }
 
-/// Returns when the process is to end; threads end with it.
-fn wait_for_end(
-    events: &Receiver<MainEvent>,
-    listeners: &[Arc<TcpListener>],
-    end_of_waits: EndOfWaits,
-    shared: &Shared,
-) -> Result<(), LoopError> {
-    loop {
-        match events.recv() {
-            Ok(MainEvent::Signal) => break,
-            Ok(MainEvent::Hangup) => shared.reopen_journal(),
-            Ok(MainEvent::Drained) => {}
-            Ok(MainEvent::JournalFailed(error)) => return Err(LoopError::Journal(error)),
-            Err(_) => return Ok(()),
-        }
-    }
-    let deadline = Instant::now() + shared.limits.drain_timeout;
-    log::info!("stopping: {} open connections", shared.connections());
-    shared.drain();
-    drop(end_of_waits);
-    for listener in listeners {
-        // Wakes the thread that waits in accept. From now on the kernel refuses new connections.
-        let _ = SockRef::from(&**listener).shutdown(std::net::Shutdown::Both);
-    }
-    while shared.connections() > 0 {
-        match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(MainEvent::Drained) => {}
-            Ok(MainEvent::Hangup) => shared.reopen_journal(),
-            Ok(MainEvent::Signal) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                log::warn!("stopped with unfinished connections: {}", shared.connections());
-                break;
-            }
-            Ok(MainEvent::JournalFailed(error)) => return Err(LoopError::Journal(error)),
-        }
-    }
-    shared.check_journal_is_idle().map_err(LoopError::Journal)
-}
-
-fn forward_signals(mut stops: Signals, mut hangups: Signals, events: &Sender<MainEvent>) {
-    loop {
-        let mut waiting = [PollFd::new(&stops, PollFlags::IN), PollFd::new(&hangups, PollFlags::IN)];
-        // Interrupted or not: what has arrived is forwarded.
-        let _ = poll(&mut waiting, None);
-        let hangup = (hangups.take() > 0).then_some(MainEvent::Hangup);
-        let stops = (0..stops.take()).map(|_| MainEvent::Signal);
-        for event in hangup.into_iter().chain(stops) {
-            if events.send(event).is_err() {
-                return;
-            }
-        }
-    }
-}
-
 fn spawn(name: &str, stack_bytes: usize, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name(name.into()).stack_size(stack_bytes).spawn(run).map(drop)
 }
 
-fn accept(
-    listener: &TcpListener,
-    wait: Option<&Wait>,
-    service: &Arc<dyn StreamService>,
+/// What a thread accepts connections with.
+struct StreamEndpoint {
+    listener: Arc<TcpListener>,
+    /// How to wait for them, if the socket does not.
+    wait: Option<Wait>,
+    service: Arc<dyn StreamService>,
     behind_proxy: bool,
-    shared: &Arc<Shared>,
-    stack_bytes: usize,
-) {
+    is_admin: bool,
+}
+
+/// The stack of a thread that serves the administrative endpoint: it parses HTTP, and reads files.
+const ADMIN_STACK_BYTES: usize = 256 * 1024;
+
+fn accept(endpoint: &StreamEndpoint, shared: &Arc<Shared>, stack_bytes: usize) {
+    let StreamEndpoint { listener, wait, .. } = endpoint;
     let mut failures_in_a_row = 0;
     loop {
         if let Some(wait) = wait {
-            wait.until_readable(listener, None);
+            wait.until_readable(&**listener, None);
             if shared.is_draining() {
                 // Connections that wait are the next server's.
                 return;
@@ -230,8 +208,7 @@ fn accept(
             Ok((stream, peer)) => {
                 failures_in_a_row = 0;
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                let admission = Admission::new(shared, stream, peer, behind_proxy);
-                if let Err(error) = open(admission, peer, service, shared, stack_bytes) {
+                if let Err(error) = open(stream, peer, endpoint, shared, stack_bytes) {
                     log::debug!("{peer}: cannot start a thread: {error}");
                     pause(shared.limits.accept_pause);
                 }
@@ -242,6 +219,9 @@ fn accept(
             Err(error) => {
                 failures_in_a_row += 1;
                 let concerns_one = AcceptFailure::of(&error) == AcceptFailure::ThisConnection;
+                if concerns_one {
+                    shared.count(|counts| &counts.accepts_failed, 1);
+                }
                 if !concerns_one || failures_in_a_row >= shared.limits.accepts_per_turn_max {
                     shared.warn(LogKind::AcceptPaused, format_args!("accepting is paused: {error}"));
                     pause(shared.limits.accept_pause);
@@ -267,13 +247,23 @@ fn pause(duration: Duration) {
 }
 
 fn open(
-    admission: Result<Admission, (TcpStream, Refusal)>,
+    stream: TcpStream,
     peer: SocketAddr,
-    service: &Arc<dyn StreamService>,
+    endpoint: &StreamEndpoint,
     shared: &Arc<Shared>,
     stack_bytes: usize,
 ) -> io::Result<()> {
-    let admission = match admission {
+    let service = &endpoint.service;
+    if endpoint.is_admin {
+        let Some(admission) = Admission::of_admin(shared, stream, peer) else { return Ok(()) };
+        let service = service.clone();
+        return spawn("administrative connection", stack_bytes, move || {
+            let reason = connection::serve(&admission, service.as_ref());
+            log::debug!("{peer}: administrative connection closed: {reason}");
+        });
+    }
+    shared.count(|counts| &counts.opened, 1);
+    let admission = match Admission::new(shared, stream, peer, endpoint.behind_proxy) {
         Ok(admission) => admission,
         Err((stream, refusal)) => {
             refuse_at_once(&stream, peer, service.as_ref(), shared, refusal);
@@ -293,6 +283,7 @@ fn open(
     let spawned = spawn("connection", stack_bytes, move || {
         let reason = connection::serve(&admission, served.as_ref());
         let peer = admission.peer.get();
+        admission.shared.count_closed(reason);
         log::debug!("{peer} closed: {reason}");
         if reason.is_logged() {
             admission.shared.warn(LogKind::Closed(reason), format_args!("{peer}: {reason}"));
@@ -319,6 +310,7 @@ fn refuse_at_once(
     let _ = socket.send_with_flags(&answer, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
     let _ = socket.recv_with_flags(&mut [MaybeUninit::uninit(); 4096], libc::MSG_DONTWAIT);
     let reason = refusal.close_reason();
+    shared.count_closed(reason);
     shared.warn(LogKind::Closed(reason), format_args!("{peer}: {reason}"));
 }
 

@@ -70,6 +70,7 @@ const UNITS: &[Unit] = &[
     &["load/tcp.rs", "load/tcp/opening.rs", "load/tcp/replies.rs"],
     &["conn/table.rs", "conn/table/timeouts.rs", "conn/table/headers.rs", "conn/table/invariants.rs"],
     &["net/kernel.rs", "net/kernel/connector.rs"],
+    &["server/threads/shared.rs", "server/threads/meter.rs"],
 ];
 
 /// What only the named modules, and those in them, may use.
@@ -127,6 +128,7 @@ const FACILITIES: &[Facility] = &[
         users: &[
             "journal",
             "net/fd_limit",
+            "net/kernel_drops",
             "net/output",
             "server/memory",
             "client/prompt",

@@ -22,6 +22,7 @@ pub mod plan;
 pub mod random;
 pub mod run;
 pub mod scene;
+pub mod status;
 pub mod trace;
 pub mod whole;
 pub mod wire;
@@ -158,7 +159,7 @@ impl SimNet {
 
     /// A peer with a script of its own connects.
     pub fn connect_peer(&mut self) {
-        let listener = self.random.below(self.listeners.len());
+        let listener = self.random.below(run::LISTENERS);
         // From less than a header to more than all that is ever sent.
         let capacity = 20 + self.random.below([50, 500, 5000][self.random.clone().below(3)]);
         let mut random = self.random.fork(0);

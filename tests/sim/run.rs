@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use loopline::event_loop::{EventLoop, LoopError};
 use loopline::journal::{Ack, Journal, Sink};
 use loopline::limits::Limits;
+use loopline::net::Listen;
 use loopline::service::message::Message;
 use loopline::service::{greeting::Greeting, month::Month, reply::Reply};
 
@@ -15,6 +16,7 @@ use super::echo::Echo;
 use super::faults::Faults;
 use super::peer::{MESSAGE_BYTES_MAX, Peer};
 use super::random::Random;
+use super::status::Status;
 use super::wire::Wire;
 
 pub struct Run {
@@ -22,7 +24,7 @@ pub struct Run {
     pub turns: usize,
 }
 
-/// The services on connections: `message`, `greeting` and `reply`.
+/// The services on connections: `message`, `greeting` and `reply`. The administrative endpoint follows.
 pub const LISTENERS: usize = 3;
 
 impl Run {
@@ -50,6 +52,7 @@ impl Run {
         server.listen(address, Box::new(Reply)).unwrap();
         server.bind(address, Box::new(Echo)).unwrap();
         server.bind(SocketAddr::new(address.ip(), MONTH_PORT), Box::new(Month)).unwrap();
+        server.listen_admin_with(Box::new(Status), |net, token| net.listen(address, token)).unwrap();
         Self { server, turns: 0 }
     }
 
@@ -68,7 +71,9 @@ impl Run {
             "each connection has a descriptor, and no other is open"
         );
         assert!(
-            connections <= net.limits.connections_max.saturating_add(net.limits.refusals_max),
+            connections
+                <= net.limits.connections_max.saturating_add(net.limits.refusals_max)
+                    + net.limits.admin_connections_max,
             "{connections} connections"
         );
         self.turns += 1;

@@ -14,7 +14,7 @@ use super::datagrams::SimSocket;
 use super::faults::Faults;
 use super::peer::Peer;
 use super::random::Random;
-use super::run::Run;
+use super::run::{LISTENERS, Run};
 use super::wire::Wire;
 
 pub struct Scene {
@@ -23,6 +23,7 @@ pub struct Scene {
 
 /// The listeners, in the order in which a server of the simulation has them.
 pub const MESSAGE: usize = 0;
+pub const ADMIN: usize = LISTENERS;
 
 impl Scene {
     pub fn new(limits: &Limits) -> Self {

@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use loopline::limits::Limits;
 use loopline::net::Token;
 
+use super::run::LISTENERS;
+
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and the checks want them all")]
 pub struct Wire {
     pub listener: usize,
@@ -138,6 +140,10 @@ impl Wire {
         let passed = |since_ms: u64, timeout: Option<std::time::Duration>| {
             timeout.is_some_and(|timeout| u128::from(now_ms - since_ms) >= timeout.as_millis())
         };
+        // An administrative one gives its place to a new one, and has a timeout of its own.
+        if self.listener >= LISTENERS {
+            return true;
+        }
         // Without a token it is refused at once.
         if self.reset || self.registration_failed || self.end_read || self.token.is_none() {
             return true;

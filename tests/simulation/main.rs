@@ -17,6 +17,7 @@
 mod sim;
 
 mod accepting;
+mod admin;
 mod calls;
 mod connections;
 mod datagrams;

@@ -220,3 +220,49 @@ fn a_stop_waits_for_the_journal_until_the_drain_timeout() {
         assert!(scene.run.server.is_stopped());
     }
 }
+
+#[test]
+fn everything_is_served_until_the_drain_delay_is_over() {
+    let mut scene = Scene::new(&Limits { drain_delay: Duration::from_secs(5), ..Limits::default() });
+    let early = scene.connect();
+    scene.net().request_stop();
+    scene.turns(2);
+    assert_eq!(scene.net().timeout, Some(Duration::from_secs(5)));
+    scene.pass(Duration::from_millis(4_999));
+    let late = scene.connect();
+    for peer in [early, late] {
+        scene.send(peer, &framed("text"));
+        scene.turns(2);
+        assert_eq!((scene.acknowledged(peer), scene.wire(peer).server_ended), (1, None));
+    }
+    scene.pass(Duration::from_millis(1));
+    assert!([early, late].iter().all(|peer| scene.is_closed(*peer)) && scene.run.server.is_stopped());
+}
+
+#[test]
+fn the_drain_timeout_begins_when_the_drain_delay_is_over() {
+    let limits =
+        Limits { drain_delay: Duration::from_secs(5), drain_timeout: DRAIN_TIMEOUT, ..Limits::default() };
+    let mut scene = Scene::new(&limits);
+    let peer = begin(&mut scene);
+    scene.net().request_stop();
+    scene.turns(1);
+    scene.pass(Duration::from_secs(5));
+    scene.pass(DRAIN_TIMEOUT - Duration::from_millis(1));
+    assert!(!scene.run.server.is_stopped());
+    scene.net().now_ms += 1;
+    scene.turns(1);
+    assert!(scene.run.server.is_stopped() && scene.is_closed(peer));
+}
+
+#[test]
+fn a_second_stop_during_the_drain_delay_stops_at_once() {
+    let mut scene = Scene::new(&Limits { drain_delay: Duration::from_secs(5), ..Limits::default() });
+    begin(&mut scene);
+    scene.net().request_stop();
+    scene.turns(2);
+    assert!(!scene.run.server.is_stopped());
+    scene.net().request_stop();
+    scene.turns(1);
+    assert!(scene.run.server.is_stopped());
+}

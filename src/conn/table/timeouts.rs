@@ -24,7 +24,14 @@ impl<S> ConnTable<S> {
     /// [`restart_idle`](Self::restart_idle) alone.
     #[inline]
     pub(crate) fn renew_idle(&mut self, key: u32, now: Tick) {
-        if self.idle.is_on() && !self.conn(key).is_admin() {
+        if self.idle.is_on() {
+            self.renew_timed(key, now);
+        }
+    }
+
+    #[inline(never)]
+    fn renew_timed(&mut self, key: u32, now: Tick) {
+        if !self.conn(key).is_admin() {
             self.idle.renew(&mut self.conns, key, now);
         }
     }

@@ -6,6 +6,7 @@ use procfs::FromRead;
 use procfs::process::{Schedstat, Status};
 
 use super::summary::DatagramDrops;
+use crate::net::kernel_drops::{UdpSocketDrops, udp_sockets};
 
 /// Times of this process, which has one thread.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,18 +54,13 @@ pub(crate) fn datagram_drops(server_port: u16) -> DatagramDrops {
     drops
 }
 
-/// Drops of the sockets that are connected to `server_port`, and of those that are bound to it. `procfs` leaves
-/// out the column of drops.
+/// Drops of the sockets that are connected to `server_port`, and of those that are bound to it.
 fn socket_drops_in(sockets: &str, server_port: u16) -> (u64, u64) {
-    let port = |address: &str| u16::from_str_radix(address.rsplit(':').next()?, 16).ok();
     let (mut own, mut servers) = (0, 0);
-    for line in sockets.lines().skip(1) {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, local, remote, .., drops] = words[..] else { continue };
-        let drops: u64 = drops.parse().unwrap_or(0);
-        if port(remote) == Some(server_port) {
+    for UdpSocketDrops { local_port, remote_port, drops, .. } in udp_sockets(sockets) {
+        if remote_port == Some(server_port) {
             own += drops;
-        } else if port(local) == Some(server_port) {
+        } else if local_port == Some(server_port) {
             servers += drops;
         }
     }

@@ -141,7 +141,40 @@ fn resources(all: &mut Families, measured: &Measurements, process: &ProcessStats
         "Lines of the log that were dropped, since standard error was not read.",
         process.log_lines_dropped,
     );
-    let _ = process;
+    kernel_and_process(all, process);
+}
+
+fn kernel_and_process(all: &mut Families, process: &ProcessStats) {
+    for (name, help, number) in [
+        (
+            "loopline_kernel_listen_overflows_total",
+            "Connections that the kernel dropped because the backlog was full, of all programs in this network.",
+            process.listen_overflows,
+        ),
+        (
+            "loopline_kernel_datagrams_dropped_total",
+            "Datagrams that the kernel dropped because a socket of this server had no room.",
+            process.datagrams_dropped,
+        ),
+    ] {
+        if let Some(number) = number {
+            all.counter(name, help, number);
+        }
+    }
+    if let Some(seconds) = process.cpu_seconds {
+        let cpu = [metric(&[], Value::Counter(seconds))];
+        all.add("process_cpu_seconds_total", "Processor time.", MetricType::COUNTER, cpu);
+    }
+    for (name, help, value) in [
+        ("process_resident_memory_bytes", "Resident memory.", process.resident_bytes.map(float)),
+        ("process_open_fds", "Open descriptors.", process.open_fds.map(float)),
+        ("process_max_fds", "The limit of open descriptors.", Some(float(process.max_fds))),
+        ("process_start_time_seconds", "When the process was started, since the epoch.", process.start_time),
+    ] {
+        if let Some(value) = value {
+            all.gauge(name, help, value);
+        }
+    }
 }
 
 #[derive(Default)]

@@ -14,11 +14,12 @@ use crate::server::options::Model;
 use crate::service::{Action, Output, Progress, StreamService};
 
 use http::{POLICY_OF_DATA, Refusal, Request, Response, TEXT};
-use process::ProcessStats;
+pub(super) use process::ProcessSource;
 
 /// Serves what is measured.
 pub(super) struct Metrics {
     measured: SharedMeasurements,
+    process: ProcessSource,
     model: Model,
 }
 
@@ -32,8 +33,8 @@ struct Content {
 
 impl Metrics {
     /// Shows `measured`, of a server of this model.
-    pub(super) fn new(measured: SharedMeasurements, model: Model) -> Self {
-        Self { measured, model }
+    pub(super) fn new(measured: SharedMeasurements, process: ProcessSource, model: Model) -> Self {
+        Self { measured, process, model }
     }
 
     /// The content that `request` asks for.
@@ -65,7 +66,8 @@ impl Metrics {
 
     fn metrics(&self, _: &Request<'_>) -> Result<Content, Refusal> {
         let mut body = Vec::new();
-        exposition::write(&self.measured.lock(), &ProcessStats::read(), self.model, &mut body);
+        let process = self.process.read();
+        exposition::write(&self.measured.lock(), &process, self.model, &mut body);
         Ok(Content::data(exposition::CONTENT_TYPE, body))
     }
 

@@ -1,13 +1,85 @@
-//! What is not measured by the server itself: the state of its process, and what the kernel has dropped.
+//! What the server does not measure itself: the state of its process, and what the kernel has dropped.
 
-/// The state of the process.
+use std::net::UdpSocket;
+
+use procfs::FromRead;
+use procfs::process::Stat;
+
+use crate::net::{fd_limit, kernel_drops, stderr};
+use crate::units::float;
+
+/// The state of the process. What cannot be read is `None`, and not shown.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ProcessStats {
+    pub(super) cpu_seconds: Option<f64>,
+    pub(super) resident_bytes: Option<u64>,
+    pub(super) open_fds: Option<u64>,
+    pub(super) max_fds: u64,
+    /// Seconds since the epoch.
+    pub(super) start_time: Option<f64>,
     pub(super) log_lines_dropped: u64,
+    pub(super) listen_overflows: Option<u64>,
+    pub(super) datagrams_dropped: Option<u64>,
 }
 
-impl ProcessStats {
-    pub(super) fn read() -> Self {
-        Self { log_lines_dropped: crate::net::stderr::lock().dropped_total() }
+/// Where the state is read, each time it is asked for. The sandbox allows that, and no more.
+#[derive(Debug)]
+pub(in crate::server) struct ProcessSource {
+    max_fds: u64,
+    start_time: Option<f64>,
+    /// The sockets for datagrams.
+    inodes: Vec<u64>,
+}
+
+impl ProcessSource {
+    /// This process, and its `sockets` for datagrams. It must be made before the sandbox is entered.
+    pub(in crate::server) fn new<'a>(sockets: impl Iterator<Item = &'a UdpSocket>) -> Self {
+        let boot_time = procfs::boot_time_secs().ok();
+        let start_time = stat().zip(boot_time).map(|(stat, boot)| float(boot) + seconds(stat.starttime));
+        let inodes =
+            sockets.filter_map(|socket| rustix::fs::fstat(socket).ok()).map(|it| it.st_ino).collect();
+        Self { max_fds: fd_limit::soft_limit(), start_time, inodes }
+    }
+
+    pub(super) fn read(&self) -> ProcessStats {
+        let stat = stat();
+        ProcessStats {
+            cpu_seconds: stat.as_ref().map(|stat| seconds(stat.utime + stat.stime)),
+            resident_bytes: stat.map(|stat| stat.rss * procfs::page_size()),
+            open_fds: fd_limit::open_descriptors(OPEN_FDS_COUNTED_MAX),
+            max_fds: self.max_fds,
+            start_time: self.start_time,
+            log_lines_dropped: stderr::lock().dropped_total(),
+            listen_overflows: kernel_drops::listen_overflows().ok(),
+            datagrams_dropped: kernel_drops::drops_of(&self.inodes).ok(),
+        }
+    }
+}
+
+fn stat() -> Option<Stat> {
+    Stat::from_file("/proc/self/stat").ok()
+}
+
+fn seconds(ticks: u64) -> f64 {
+    float(ticks) / float(procfs::ticks_per_second())
+}
+
+/// Kernels before 6.2 list the descriptors one by one: with more, they are not counted.
+const OPEN_FDS_COUNTED_MAX: usize = 20_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_of_this_process_can_be_read() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let stats = ProcessSource::new(std::iter::once(&socket)).read();
+        assert!(stats.cpu_seconds.is_some() && stats.resident_bytes.unwrap() > 1 << 20);
+        let open = stats.open_fds.unwrap();
+        assert!((4..=stats.max_fds).contains(&open), "{open} of {}", stats.max_fds);
+        // After this program was written, and within the life of this machine.
+        assert!(stats.start_time.unwrap() > 1.7e9, "{stats:?}");
+        assert_eq!(stats.datagrams_dropped, Some(0));
     }
 }

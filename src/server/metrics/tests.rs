@@ -6,7 +6,7 @@ use super::*;
 use http::HEAD_BYTES_MAX;
 
 fn service() -> Metrics {
-    Metrics::new(SharedMeasurements::new(0, 0), Model::Loop)
+    Metrics::new(SharedMeasurements::new(0, 0), ProcessSource::new(std::iter::empty()), Model::Loop)
 }
 
 /// What a connection sends back when `parts` arrive one after the other, and whether it ends.

@@ -4,16 +4,20 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::shared::{Admission, Connection, Shared};
+use super::admission::Admission;
+use super::meter::Counts;
+use super::shared::{Connection, Shared};
 use crate::conn::CloseReason;
 use crate::conn::admission::Refusal;
 use crate::conn::log_throttle::LogKind;
 use crate::conn::stored_bytes::StoredBytes;
 use crate::conn::stream_session::{Effect, FrameDeadline, HeaderStep, Step, StreamSession};
 use crate::journal::Lines;
+use crate::limits::Limits;
 use crate::service::{Output, StreamService};
 
 /// The first size of the read buffer, in bytes: most of what an idle connection costs, apart from its stack.
@@ -35,6 +39,7 @@ pub(super) fn serve(admission: &Admission, service: &dyn StreamService) -> Close
         admission,
         connection,
         shared,
+        is_admin: admission.is_admin,
         session: if admission.behind_proxy { StreamSession::behind_proxy() } else { StreamSession::new() },
         frame_deadline: None,
         answer: Vec::new(),
@@ -56,6 +61,8 @@ struct Driver<'a> {
     admission: &'a Admission,
     connection: &'a Connection,
     shared: &'a Shared,
+    /// It is of the administrative endpoint, which has a timeout of its own and is not counted.
+    is_admin: bool,
     session: StreamSession,
     /// The deadline of the frame that has begun; `None` between frames, and without a frame timeout.
     frame_deadline: Option<Instant>,
@@ -188,13 +195,23 @@ impl Driver<'_> {
 
     /// Reads until the deadline of the frame, or else of the idle connection; 0 is the end of the stream.
     fn read_next(&mut self, buffer: &mut [u8], is_in_frame: bool) -> Result<usize, CloseReason> {
-        let deadline =
-            if is_in_frame { self.frame_deadline } else { deadline_after(self.shared.limits.idle_timeout) };
+        let deadline = if is_in_frame { self.frame_deadline } else { deadline_after(self.idle_timeout()) };
         self.read(buffer, deadline).map_err(|error| match is_timeout(&error) {
             true if is_in_frame => CloseReason::FrameTimeout,
             true => CloseReason::IdleTimeout,
             false => CloseReason::of(&error),
         })
+    }
+
+    fn idle_timeout(&self) -> Option<Duration> {
+        let Limits { idle_timeout, admin_idle_timeout, .. } = self.shared.limits;
+        if self.is_admin { Some(admin_idle_timeout) } else { idle_timeout }
+    }
+
+    fn count(&self, count: fn(&Counts) -> &AtomicU64, number: u64) {
+        if !self.is_admin {
+            self.shared.count(count, number);
+        }
     }
 
     /// Accounts for the bytes that it holds. What every connection has does not count.
@@ -214,6 +231,7 @@ impl Driver<'_> {
 
     /// Does what a step requires: the messages are committed before the answer leaves.
     fn apply_step(&mut self, step: Step) -> Result<(), CloseReason> {
+        self.count(|counts| &counts.messages, step.journal_lines);
         if let Some(reason) = step.refusal {
             let peer = self.admission.peer.get();
             let kind = LogKind::Closed(self.session.reason());
@@ -260,7 +278,10 @@ impl Driver<'_> {
             match self.stream().read(buffer) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if is_timeout(&error) => self.set_read_timeout(None)?,
-                outcome => return outcome,
+                outcome => {
+                    self.count(|counts| &counts.read_bytes, *outcome.as_ref().unwrap_or(&0) as u64);
+                    return outcome;
+                }
             }
         }
     }
@@ -284,7 +305,10 @@ impl Driver<'_> {
         let mut sent = 0;
         while sent < self.answer.len() {
             match self.stream().write(&self.answer[sent..]) {
-                Ok(bytes) => sent += bytes,
+                Ok(bytes) => {
+                    self.count(|counts| &counts.sent_bytes, bytes as u64);
+                    sent += bytes;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if is_timeout(&error) => return Err(CloseReason::WriteTimeout),
                 Err(error) => return Err(CloseReason::of(&error)),
@@ -336,7 +360,7 @@ pub(super) fn set_time(lines: &mut Lines) {
     }
 }
 
-fn unix_seconds() -> i64 {
+pub(super) fn unix_seconds() -> i64 {
     unix_ms().div_euclid(1000)
 }
 

@@ -39,7 +39,7 @@ pub(super) fn answer(
     let mut rules = ReplyRules::new(address, &shared.limits, HashKey::random());
     let mut buffer = vec![0; service.datagram_bytes_max() + 1];
     let (mut received, mut answer, mut lines) = (Vec::new(), Vec::new(), shared.new_lines());
-    let mut failures_in_a_row = 0;
+    let (mut failures_in_a_row, mut sessions) = (0, 0);
     loop {
         let Datagram { bytes, peer, local } = match receiving.receive(&mut buffer, &mut received) {
             Ok(datagram) => datagram,
@@ -49,6 +49,7 @@ pub(super) fn answer(
                     return;
                 }
                 rules.sessions.expire(Tick::after(started.elapsed()));
+                count_sessions(shared, &mut sessions, rules.sessions.len());
                 failures_in_a_row = 0;
                 continue;
             }
@@ -71,8 +72,16 @@ pub(super) fn answer(
         let datagram = Received { bytes: &buffer[bytes], peer, local };
         connection::set_time(&mut lines);
         let journal = shared.has_journal.then_some(&mut lines);
-        if rules.answer(service, datagram, &mut answer, journal, now) == DatagramOutcome::Limited {
-            shared.warn(LogKind::RepliesLimited, format_args!("{}", rules.limited(peer)));
+        shared.count(|counts| &counts.datagrams, 1);
+        match rules.answer(service, datagram, &mut answer, journal, now) {
+            DatagramOutcome::Received { journal_lines } => {
+                shared.count(|counts| &counts.messages, journal_lines);
+            }
+            DatagramOutcome::Dropped => shared.count(|counts| &counts.datagrams_dropped, 1),
+            DatagramOutcome::Limited => {
+                shared.count(|counts| &counts.datagrams_limited, 1);
+                shared.warn(LogKind::RepliesLimited, format_args!("{}", rules.limited(peer)));
+            }
         }
         if shared.commit(&mut lines) && !answer.is_empty() {
             let reply = Datagram { bytes: 0..answer.len(), peer, local };
@@ -81,13 +90,24 @@ pub(super) fn answer(
             let sent = by_batch.unwrap_or_else(|Unbatched| socket.send_to(&answer, peer));
             // A datagram that is not sent is lost, as datagrams may be.
             if let Err(error) = sent {
+                shared.count(|counts| &counts.datagrams_unsent, 1);
                 shared
                     .warn(LogKind::DatagramUnsent, format_args!("{address}: cannot answer {peer}: {error}"));
+            } else {
+                shared.count(|counts| &counts.datagrams_sent, 1);
             }
         }
         answer.clear();
         rules.sessions.expire(now);
+        count_sessions(shared, &mut sessions, rules.sessions.len());
     }
+}
+
+/// Counts the sessions that were opened or closed since there were `before`.
+fn count_sessions(shared: &Shared, before: &mut usize, now: usize) {
+    shared.count(|counts| &counts.sessions[0], now.saturating_sub(*before) as u64);
+    shared.count(|counts| &counts.sessions[1], before.saturating_sub(now) as u64);
+    *before = now;
 }
 
 impl ReceivingSocket {

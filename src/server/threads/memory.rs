@@ -47,7 +47,7 @@ impl Memory {
         }
     }
 
-    #[cfg(test)]
+    /// The bytes that all hold.
     pub(super) fn used(&self) -> usize {
         self.used.load(Ordering::SeqCst)
     }

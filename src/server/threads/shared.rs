@@ -2,11 +2,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "blocking threads read the clock themselves")]
 
-use std::cell::Cell;
 use std::collections::BinaryHeap;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -15,18 +14,19 @@ use std::time::Instant;
 use slab::Slab;
 use socket2::SockRef;
 
-use crate::conn::admission::{Admissions, Refusal};
+use crate::conn::admission::Admissions;
 use crate::conn::deadlines::Tick;
 use crate::conn::log_throttle::{LogKind, LogThrottle};
 use crate::journal::{Format, Journal, Lines, unwritten_at_end};
 use crate::limits::Limits;
 use crate::server::threads::memory::{Held, Memory};
+use crate::server::threads::meter::ThreadMeter;
 
 /// The part of a connection that other threads see.
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     phase: AtomicU8,
-    held: Held,
+    pub(super) held: Held,
 }
 
 /// Between two frames: draining may end it.
@@ -39,6 +39,10 @@ const ENDED: u8 = 2;
 const EVICTED: u8 = 3;
 
 impl Connection {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, phase: AtomicU8::new(IDLE), held: Held::default() }
+    }
+
     /// Bytes have arrived. A connection that draining has ended meanwhile stays ended.
     pub(super) fn mark_busy(&self) {
         let _ = self.phase.compare_exchange(IDLE, BUSY, Ordering::SeqCst, Ordering::SeqCst);
@@ -64,7 +68,7 @@ impl Connection {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    fn end_if_idle(&self) {
+    pub(super) fn end_if_idle(&self) {
         // Its thread will read what has arrived, and end the connection after that.
         if self.has_bytes_waiting() {
             return;
@@ -96,11 +100,13 @@ pub(super) enum MainEvent {
 }
 
 /// The open connections.
-struct Open {
-    connections: Slab<Arc<Connection>>,
+pub(super) struct Open {
+    pub(super) connections: Slab<Arc<Connection>>,
     /// Of the connections, those that are refused.
-    refusals: usize,
-    admissions: Admissions,
+    pub(super) refusals: usize,
+    /// And those of the administrative endpoint.
+    pub(super) admins: usize,
+    pub(super) admissions: Admissions,
 }
 
 /// What the threads share.
@@ -113,13 +119,15 @@ pub(super) struct Shared {
     journal: Mutex<Option<Journal>>,
     /// Threads that serve no connection.
     pub(super) own_threads: usize,
-    memory: Memory,
-    open: Mutex<Open>,
+    pub(super) memory: Memory,
+    /// `None`: nothing is measured.
+    pub(super) meter: Option<ThreadMeter>,
+    pub(super) open: Mutex<Open>,
     draining: AtomicBool,
     /// The journal is to be opened again.
     should_reopen: AtomicBool,
     log_throttle: Mutex<LogThrottle>,
-    events: Sender<MainEvent>,
+    pub(super) events: Sender<MainEvent>,
     started: Instant,
 }
 
@@ -139,7 +147,8 @@ impl Shared {
             journal: Mutex::new(Some(journal)),
             own_threads,
             memory,
-            open: Mutex::new(Open { connections: Slab::new(), refusals: 0, admissions }),
+            meter: None,
+            open: Mutex::new(Open { connections: Slab::new(), refusals: 0, admins: 0, admissions }),
             draining: AtomicBool::new(false),
             should_reopen: AtomicBool::new(false),
             log_throttle: Mutex::new(LogThrottle::new()),
@@ -150,6 +159,12 @@ impl Shared {
 
     pub(super) fn connections(&self) -> usize {
         lock(&self.open).connections.len()
+    }
+
+    /// Open connections, but for those of the administrative endpoint.
+    pub(super) fn connections_served(&self) -> usize {
+        let open = lock(&self.open);
+        open.connections.len() - open.admins
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -227,7 +242,11 @@ impl Shared {
         if should_reopen {
             journal.reopen();
         }
-        match journal.commit() {
+        let committed = match &self.meter {
+            Some(meter) => meter.commit(journal),
+            None => journal.commit(),
+        };
+        match committed {
             Ok(_) => {
                 journal.check_place(Tick::after(self.started.elapsed()));
                 true
@@ -270,100 +289,8 @@ impl Shared {
     }
 }
 
-/// Keeps a connection in the list of the open ones until it is dropped.
-pub(super) struct Admission {
-    pub(super) connection: Arc<Connection>,
-    pub(super) shared: Arc<Shared>,
-    /// The client, or until its header is complete, the proxy.
-    pub(super) peer: Cell<SocketAddr>,
-    /// Why it is refused, if it is not served.
-    pub(super) refusal: Cell<Option<Refusal>>,
-    /// It begins with a PROXY header.
-    pub(super) behind_proxy: bool,
-    /// It counts as a connection of its source.
-    is_counted: Cell<bool>,
-    index: usize,
-}
-
-impl Admission {
-    /// Admits a connection, or returns why it is to be refused without a thread.
-    pub(super) fn new(
-        shared: &Arc<Shared>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        behind_proxy: bool,
-    ) -> Result<Self, (TcpStream, Refusal)> {
-        let mut open = lock(&shared.open);
-        let served = open.connections.len() - open.refusals;
-        let refusal = if behind_proxy {
-            // The limit of its source is that of the peer, who is not known yet.
-            open.admissions.server_refusal(served)
-        } else {
-            open.admissions.refusal(peer, served)
-        };
-        let is_counted = refusal.is_none() && !behind_proxy;
-        match refusal {
-            Some(refusal) if open.refusals >= shared.limits.refusals_max => return Err((stream, refusal)),
-            Some(_) => open.refusals += 1,
-            None if behind_proxy => {}
-            None => open.admissions.add(peer),
-        }
-        let connection = Arc::new(Connection { stream, phase: AtomicU8::new(IDLE), held: Held::default() });
-        let index = open.connections.insert(connection.clone());
-        drop(open);
-        // Either `drain` has seen it in the list, or this sees that the server drains.
-        if shared.is_draining() {
-            connection.end_if_idle();
-        }
-        Ok(Self {
-            connection,
-            shared: shared.clone(),
-            peer: Cell::new(peer),
-            refusal: Cell::new(refusal),
-            behind_proxy,
-            is_counted: Cell::new(is_counted),
-            index,
-        })
-    }
-
-    /// Admits or refuses a connection whose PROXY header names `peer`.
-    ///
-    /// # Errors
-    /// Why it is to be refused and closed at once: as many others as may be are refused already.
-    pub(super) fn identify(&self, peer: SocketAddr) -> Result<(), Refusal> {
-        self.peer.set(peer);
-        let mut open = lock(&self.shared.open);
-        let refusal = open.admissions.source_refusal(peer);
-        match refusal {
-            Some(refusal) if open.refusals >= self.shared.limits.refusals_max => return Err(refusal),
-            Some(_) => open.refusals += 1,
-            None => open.admissions.add(peer),
-        }
-        self.is_counted.set(refusal.is_none());
-        self.refusal.set(refusal);
-        Ok(())
-    }
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.shared.memory.set(&self.connection.held, 0);
-        let mut open = lock(&self.shared.open);
-        open.connections.try_remove(self.index);
-        if self.refusal.get().is_some() {
-            open.refusals -= 1;
-        } else if self.is_counted.get() {
-            open.admissions.remove(self.peer.get());
-        }
-        if open.connections.is_empty() && self.shared.is_draining() {
-            // The receiver is gone only when the process is about to be.
-            let _ = self.shared.events.send(MainEvent::Drained);
-        }
-    }
-}
-
 /// A thread that panics leaves nothing half-done in what these guard.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,11 +1,13 @@
 //! What the threads share, without threads.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
 
 use super::*;
+use crate::conn::admission::Refusal;
 use crate::journal::{Ack, Sink};
+use crate::server::threads::admission::Admission;
 
 /// The line of a message.
 fn lines(message: &[u8]) -> Lines {

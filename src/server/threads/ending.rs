@@ -1,0 +1,111 @@
+//! What the main thread does while the others serve: it waits for signals, and ends the process.
+
+#![expect(clippy::disallowed_methods, reason = "blocking threads read the clock themselves")]
+
+use std::net::{Shutdown, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use socket2::SockRef;
+
+use super::inherited::EndOfWaits;
+use super::shared::{MainEvent, Shared};
+use crate::event_loop::LoopError;
+use crate::net::signals::Signals;
+
+/// Between two samples.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why a wait has ended.
+enum Waited {
+    Signal,
+    Drained,
+    Timeout,
+}
+
+/// Returns when the process is to end; threads end with it.
+pub(super) fn wait_for_end(
+    events: &Receiver<MainEvent>,
+    listeners: &[Arc<TcpListener>],
+    end_of_waits: EndOfWaits,
+    shared: &Shared,
+) -> Result<(), LoopError> {
+    while !matches!(wait(events, None, shared)?, Waited::Signal) {}
+    shared.show_stopping();
+    let delay = shared.limits.drain_delay;
+    if !delay.is_zero() {
+        log::info!("stopping in {delay:?}: everything is served until then");
+        let until = Instant::now() + delay;
+        loop {
+            match wait(events, Some(until), shared)? {
+                Waited::Signal => return end_with_unfinished(shared),
+                Waited::Drained => {}
+                Waited::Timeout => break,
+            }
+        }
+    }
+    let deadline = Instant::now() + shared.limits.drain_timeout;
+    log::info!("stopping: {} open connections", shared.connections());
+    shared.drain();
+    drop(end_of_waits);
+    for listener in listeners {
+        // Wakes the thread that waits in accept. From now on the kernel refuses new connections.
+        let _ = SockRef::from(&**listener).shutdown(Shutdown::Both);
+    }
+    while shared.connections() > 0 {
+        match wait(events, Some(deadline), shared)? {
+            Waited::Drained => {}
+            Waited::Signal | Waited::Timeout => return end_with_unfinished(shared),
+        }
+    }
+    shared.check_journal_is_idle().map_err(LoopError::Journal)
+}
+
+fn end_with_unfinished(shared: &Shared) -> Result<(), LoopError> {
+    match shared.connections() {
+        0 => {}
+        connections => log::warn!("stopped with unfinished connections: {connections}"),
+    }
+    shared.check_journal_is_idle().map_err(LoopError::Journal)
+}
+
+/// Waits for something that ends a phase, and does meanwhile what does not.
+fn wait(events: &Receiver<MainEvent>, until: Option<Instant>, shared: &Shared) -> Result<Waited, LoopError> {
+    loop {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let timeout = if shared.is_measured() { left.or(Some(SAMPLE_INTERVAL)) } else { left };
+        let event = match timeout {
+            Some(timeout) => events.recv_timeout(timeout.min(SAMPLE_INTERVAL)),
+            None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match event {
+            Ok(MainEvent::Signal) => return Ok(Waited::Signal),
+            Ok(MainEvent::Drained) => return Ok(Waited::Drained),
+            Ok(MainEvent::Hangup) => shared.reopen_journal(),
+            Ok(MainEvent::JournalFailed(error)) => return Err(LoopError::Journal(error)),
+            Err(_) => {}
+        }
+        shared.publish();
+        if until.is_some_and(|until| Instant::now() >= until) {
+            return Ok(Waited::Timeout);
+        }
+    }
+}
+
+/// Forwards signals to the main thread.
+pub(super) fn forward_signals(mut stops: Signals, mut hangups: Signals, events: &Sender<MainEvent>) {
+    loop {
+        let mut waiting = [PollFd::new(&stops, PollFlags::IN), PollFd::new(&hangups, PollFlags::IN)];
+        // Interrupted or not: what has arrived is forwarded.
+        let _ = poll(&mut waiting, None);
+        let hangup = (hangups.take() > 0).then_some(MainEvent::Hangup);
+        let stops = (0..stops.take()).map(|_| MainEvent::Signal);
+        for event in hangup.into_iter().chain(stops) {
+            if events.send(event).is_err() {
+                return;
+            }
+        }
+    }
+}
