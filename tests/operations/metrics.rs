@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::{End, Peer, Serve, Server, eventually};
+use crate::common::{DatagramPeer, End, MODELS, Peer, Serve, Server, Signal, acknowledgement, eventually};
 
 /// A server with metrics, and an endpoint of `message`.
 fn start(arguments: &str) -> Server {
     Server::start(&format!("message=0 --metrics 0 {arguments}"))
+}
+
+fn start_each(arguments: &str) -> impl Iterator<Item = Server> {
+    MODELS.into_iter().map(move |model| start(&format!("--model {model} {arguments}")))
 }
 
 /// The head and the body of the response to `request`.
@@ -46,49 +50,165 @@ fn scrape(server: &Server) -> BTreeMap<String, f64> {
         .collect()
 }
 
+/// A whole number.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts are small")]
+fn value(metrics: &BTreeMap<String, f64>, name: &str) -> u64 {
+    *metrics.get(name).unwrap_or_else(|| panic!("{name} is missing")) as u64
+}
+
 #[test]
 fn the_counters_are_those_of_what_was_sent() {
-    let server = start("month=0 --max-connections 2");
-    let mut peer = server.connect("message");
-    for _ in 0..3 {
-        peer.exchange("text");
+    for server in start_each("month=0 --sandbox on") {
+        let mut peer = server.connect("message");
+        for _ in 0..3 {
+            peer.exchange("text");
+        }
+        let mut bad = server.connect("message");
+        bad.send("x");
+        let refusal = bad.receive_all().0;
+        let month = DatagramPeer::connect(server.address("month"));
+        month.request("hi");
+        month.request("5");
+        let shown = eventually("all is counted", || {
+            let metrics = scrape(&server);
+            (value(&metrics, "loopline_connections_closed_total{reason=\"bad_input\"}") == 1)
+                .then_some(metrics)
+        });
+        let sent = 3 * acknowledgement().len() + refusal.len();
+        for (name, expected) in [
+            ("loopline_connections_open", 1),
+            ("loopline_connections_accepted_total", 2),
+            ("loopline_messages_total", 3),
+            ("loopline_received_bytes_total", 3 * 68 + 1),
+            ("loopline_sent_bytes_total", sent),
+            ("loopline_connections_refused_total{reason=\"full\"}", 0),
+            ("loopline_datagrams_received_total", 2),
+            ("loopline_datagrams_sent_total", 2),
+            ("loopline_datagram_sessions", 1),
+            ("loopline_log_lines_dropped_total", 0),
+            ("loopline_kernel_datagrams_dropped_total", 0),
+            ("loopline_stopping", 0),
+        ] {
+            assert_eq!(value(&shown, name), expected as u64, "{name}");
+        }
+        for name in [
+            "loopline_memory_budget_bytes",
+            "process_cpu_seconds_total",
+            "process_resident_memory_bytes",
+            "process_open_fds",
+            "process_max_fds",
+            "process_start_time_seconds",
+        ] {
+            assert!(shown[name] >= 0.0, "{name}");
+        }
+        assert!(shown.contains_key("loopline_kernel_listen_overflows_total"));
+        let bytes = value(&shown, "loopline_journal_bytes_total");
+        assert!(value(&shown, "loopline_journal_commit_seconds_count") >= 3);
+        assert_eq!(value(&shown, "loopline_journal_sync_seconds_count"), 0);
+        assert_eq!(bytes, server.stop_cleanly().journal.len() as u64);
     }
-    let mut bad = server.connect("message");
-    bad.send("x");
-    bad.receive_all();
-    let before = eventually("both are counted", || {
-        let metrics = scrape(&server);
-        (metrics["loopline_connections_closed_total{reason=\"bad_input\"}"] > 0.0).then_some(metrics)
-    });
-    let expected = [
-        ("loopline_connections_open", 1.0),
-        ("loopline_connections_accepted_total", 2.0),
-        ("loopline_messages_total", 3.0),
-        ("loopline_received_bytes_total", 3.0 * 68.0 + 1.0),
-        ("loopline_connections_refused_total{reason=\"full\"}", 0.0),
-        ("loopline_connections_closed_total{reason=\"bad_input\"}", 1.0),
-    ];
-    for (name, value) in expected {
-        assert_eq!(before.get(name), Some(&value), "{name}");
-    }
-    assert!(before["loopline_turn_seconds_count"] >= 3.0);
-    let journal_bytes = server.stop_cleanly().journal.len();
-    assert_eq!(before["loopline_journal_bytes_total"].to_string(), journal_bytes.to_string());
+}
+
+#[test]
+fn each_turn_and_each_sync_is_timed() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(&format!("--ack synced --journal {}", folder.path().join("journal").display()));
+    server.connect("message").exchange("text");
+    let shown = scrape(&server);
+    assert_eq!(value(&shown, "loopline_journal_sync_seconds_count"), 1);
+    assert_eq!(value(&shown, "loopline_journal_commit_seconds_bucket{le=\"+Inf\"}"), 1);
+    assert!(value(&shown, "loopline_turn_seconds_count") >= 2 && shown["loopline_turn_seconds_sum"] > 0.0);
+    let (turns, events) = ("loopline_turn_seconds_count", "loopline_turn_events_count");
+    assert_eq!(shown[turns].to_string(), shown[events].to_string());
 }
 
 #[test]
 fn metrics_are_served_while_the_server_is_full() {
+    for server in start_each("--max-connections 1") {
+        let mut peer = server.connect("message");
+        peer.exchange("text");
+        let mut refused = server.connect("message");
+        assert!(refused.receive_frame().contains("the server is full"));
+        assert_eq!(fetch(&server, "/healthz"), "ok\n");
+        drop(refused);
+        eventually("the refusal is counted", || {
+            let refused = value(&scrape(&server), "loopline_connections_refused_total{reason=\"full\"}");
+            (refused == 1).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_slow_request_is_ended_at_the_frame_timeout_without_a_line_in_the_log() {
+    for server in start_each("--frame-timeout 50ms") {
+        let mut peer = server.connect("metrics");
+        let address = peer.local_address().to_string();
+        peer.send("GET /healthz HTTP/1.1\r\n");
+        assert!(peer.receive_all().0.is_empty());
+        assert_eq!(fetch(&server, "/healthz"), "ok\n");
+        let log = server.stop_cleanly().log;
+        assert!(!log.contains(&address), "{log}");
+    }
+}
+
+#[test]
+fn a_17th_connection_takes_the_place_of_the_one_that_has_been_idle_for_the_longest_time() {
     let server = start("--max-connections 1");
-    let mut peer = server.connect("message");
-    peer.exchange("text");
-    let mut refused = server.connect("message");
-    assert!(refused.receive_frame().contains("the server is full"));
-    assert_eq!(fetch(&server, "/healthz"), "ok\n");
-    drop(refused);
-    eventually("the refusal is counted", || {
-        let refused = scrape(&server)["loopline_connections_refused_total{reason=\"full\"}"];
-        (refused.to_string() == "1").then_some(())
+    let mut peers: Vec<Peer> = (0..16).map(|_| server.connect("metrics")).collect();
+    for peer in &mut peers {
+        assert_eq!(respond(peer, &get("/healthz")).1, "ok\n");
+    }
+    let mut last = server.connect("metrics");
+    assert_eq!(respond(&mut last, &get("/healthz")).1, "ok\n");
+    assert_eq!(peers[0].receive_all(), (Vec::new(), End::Closed));
+    assert_eq!(respond(&mut peers[1], &get("/healthz")).1, "ok\n");
+}
+
+#[test]
+fn a_17th_connection_is_closed_by_threads() {
+    let server = start("--model threads");
+    let mut peers: Vec<Peer> = (0..16).map(|_| server.connect("metrics")).collect();
+    for peer in &mut peers {
+        assert_eq!(respond(peer, &get("/healthz")).1, "ok\n");
+    }
+    assert!(server.connect("metrics").receive_all().0.is_empty());
+    drop(peers.pop());
+    eventually("another is served", || {
+        let mut peer = server.connect("metrics");
+        let _ = peer.try_send(get("/healthz").replace("Host", "Connection: close\r\nHost").as_bytes());
+        let answer = peer.receive_all().0;
+        answer.starts_with(b"HTTP/1.1 200 ").then_some(())
     });
+}
+
+#[test]
+fn the_health_check_fails_while_everything_is_served_for_the_drain_delay() {
+    for server in start_each("--drain-delay 1s") {
+        let mut peer = server.connect("message");
+        peer.exchange("before");
+        server.signal(Signal::TERM);
+        let mut check = server.connect("metrics");
+        eventually("the health check fails", || {
+            let (head, body) = respond(&mut check, &get("/healthz"));
+            (head.starts_with("HTTP/1.1 503 ") && body == "stopping\n").then_some(())
+        });
+        peer.exchange("meanwhile");
+        server.connect("message").exchange("a new connection");
+        assert_eq!(value(&scrape(&server), "loopline_stopping"), 1);
+        let ended = server.wait();
+        assert!(ended.status.success(), "{}", ended.log);
+        assert_eq!(ended.journal.lines().count(), 3);
+        assert!(ended.log.contains("stopping in 1s: everything is served until then"), "{}", ended.log);
+    }
+}
+
+#[test]
+fn a_second_signal_ends_the_drain_delay() {
+    for server in start_each("--drain-delay 1h") {
+        server.signal(Signal::TERM);
+        server.wait_for_log("stopping in");
+        assert!(server.stop_cleanly().status.success());
+    }
 }
 
 #[test]
@@ -111,10 +231,13 @@ fn a_connection_serves_any_number_of_requests_and_is_closed_after_bad_ones() {
 
 #[test]
 fn samples_are_a_second_apart_and_continue_where_the_last_request_ended() {
-    let server = start("");
+    start_each("").for_each(|server| check_samples(&server));
+}
+
+fn check_samples(server: &Server) {
     server.connect("message").exchange("text");
     let samples = |after: u64| -> serde_json::Value {
-        serde_json::from_str(&fetch(&server, &format!("/samples?after={after}"))).unwrap()
+        serde_json::from_str(&fetch(server, &format!("/samples?after={after}"))).unwrap()
     };
     let first = eventually("there are two samples", || {
         let document = samples(0);
