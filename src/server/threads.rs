@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_methods, reason = "blocking threads read the clock themselves")]
 
 mod admission;
+mod clock;
 mod connection;
 mod datagrams;
 mod ending;

@@ -6,7 +6,11 @@ use super::*;
 use http::HEAD_BYTES_MAX;
 
 fn service() -> Metrics {
-    Metrics::new(SharedMeasurements::new(0, 0), ProcessSource::new(std::iter::empty()), Model::Loop)
+    Metrics::new(
+        SharedMeasurements::new(0, 0),
+        ProcessSource::new(std::iter::empty::<std::io::Stdin>()),
+        Model::Loop,
+    )
 }
 
 /// What a connection sends back when `parts` arrive one after the other, and whether it ends.

@@ -6,9 +6,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::AtomicU64;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::admission::Admission;
+use super::clock::{unix_ms, unix_seconds};
 use super::meter::Counts;
 use super::shared::{Connection, Shared};
 use crate::conn::CloseReason;
@@ -358,13 +359,4 @@ pub(super) fn set_time(lines: &mut Lines) {
     if lines.have_time() {
         lines.set_time(unix_ms());
     }
-}
-
-pub(super) fn unix_seconds() -> i64 {
-    unix_ms().div_euclid(1000)
-}
-
-fn unix_ms() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }

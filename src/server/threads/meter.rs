@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::connection::unix_seconds;
+use super::clock::unix_seconds;
 use super::shared::Shared;
 use crate::conn::CloseReason;
 use crate::conn::counters::Counters;
