@@ -16,6 +16,7 @@ mod generated;
 mod haproxy;
 mod metrics;
 mod page;
+mod prometheus_rules;
 mod proxy;
 mod shipper;
 mod systemd;
