@@ -12,6 +12,7 @@ mod common;
 
 mod activator;
 mod browser;
+mod client_retry;
 mod generated;
 mod haproxy;
 mod metrics;

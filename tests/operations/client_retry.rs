@@ -1,0 +1,47 @@
+//! `client --retry` against a server that is killed and started again.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+
+use super::common::{ACKNOWLEDGEMENT, Serve, Signal, loopline};
+
+#[test]
+fn each_acknowledged_line_is_in_the_journal_in_order_though_the_server_is_killed_under_the_client() {
+    const KILLS: usize = 4;
+    const LINES_PER_KILL: usize = 40;
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal");
+    let start = |endpoint: &str| Serve::new(endpoint).arg("--journal").arg(&journal).start();
+    let mut server = start("message=0");
+    let endpoint = format!("message={}", server.address("message"));
+    let mut command = loopline();
+    command.args(["client", &endpoint, "--retry"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut client = command.spawn().unwrap();
+    let (mut input, output) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
+    let mut replies = BufReader::new(output).lines();
+    let mut expect_replies = |count: usize| {
+        for _ in 0..count {
+            assert_eq!(replies.next().expect("the client is running").unwrap(), ACKNOWLEDGEMENT);
+        }
+    };
+    let lines: Vec<String> = (1..=KILLS * LINES_PER_KILL).map(|number| format!("line {number}")).collect();
+    for chunk in lines.chunks(LINES_PER_KILL) {
+        input.write_all((chunk.join("\n") + "\n").as_bytes()).unwrap();
+        expect_replies(LINES_PER_KILL / 4);
+        server.signal(Signal::KILL);
+        server.wait();
+        server = start(&endpoint);
+        expect_replies(LINES_PER_KILL - LINES_PER_KILL / 4);
+    }
+    drop(input);
+    assert!(client.wait().unwrap().success());
+    server.stop_cleanly();
+
+    let journal = fs::read_to_string(&journal).unwrap();
+    let mut recorded: Vec<&str> = journal.lines().map(|line| line.split_once("] ").unwrap().1).collect();
+    assert_eq!(recorded.pop(), Some("Disconnect !"));
+    // A line whose acknowledgement was lost is there twice, one after the other.
+    recorded.dedup();
+    assert_eq!(recorded, lines);
+}
