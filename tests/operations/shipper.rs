@@ -129,10 +129,13 @@ impl Rsyslog {
         } else {
             "/var/lib/loopline-collector"
         };
-        for (production, inner) in [("/var/log/loopline", "log"), (state, "state")] {
+        for (production, inner) in [(journal, "log"), (state, "state")] {
             assert!(text.contains(&format!("\"{production}")), "{configuration} has {production}");
             let path = folder.join(inner);
-            text = text.replace(&format!("\"{production}"), &format!("\"{}", path.display()));
+            text = text.replace(
+                &format!("\"{production}"),
+                &format!("\"{}{}", path.display(), if inner == "log" { "/" } else { "" }),
+            );
         }
         text = text.replace("collector.example", "127.0.0.1");
         text.insert_str(0, &format!("global(localHostname=\"{name}\")\n"));
