@@ -21,6 +21,7 @@ mod prometheus_rules;
 mod proxy;
 mod shipper;
 mod systemd;
+mod udp;
 
 use std::process::{Command, Stdio};
 

@@ -124,18 +124,14 @@ impl Rsyslog {
         ["log", "state"].iter().for_each(|inner| fs::create_dir_all(folder.join(inner)).unwrap());
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/shipper").join(configuration);
         let mut text = fs::read_to_string(source).unwrap();
-        let state = if configuration == "host.conf" {
-            "/var/lib/loopline-shipper"
-        } else {
-            "/var/lib/loopline-collector"
+        let [journal, state] = match configuration {
+            "host.conf" => ["/var/lib/loopline/", "/var/lib/loopline-shipper"],
+            _ => ["/var/log/loopline/", "/var/lib/loopline-collector"],
         };
-        for (production, inner) in [(journal, "log"), (state, "state")] {
+        for (production, inner) in [(journal, "log/"), (state, "state")] {
             assert!(text.contains(&format!("\"{production}")), "{configuration} has {production}");
             let path = folder.join(inner);
-            text = text.replace(
-                &format!("\"{production}"),
-                &format!("\"{}{}", path.display(), if inner == "log" { "/" } else { "" }),
-            );
+            text = text.replace(&format!("\"{production}"), &format!("\"{}", path.display()));
         }
         text = text.replace("collector.example", "127.0.0.1");
         text.insert_str(0, &format!("global(localHostname=\"{name}\")\n"));
