@@ -1,4 +1,4 @@
-//! A headless Chromium, controlled by the messages of its DevTools protocol through a pair of pipes.
+//! A headless Chromium, controlled by JSON messages through a pair of pipes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -71,7 +71,8 @@ impl Browser {
     /// The result of a method.
     pub(crate) fn call(&mut self, method: &str, parameters: Value) -> Value {
         self.last_call += 1;
-        let mut message = json!({"id": self.last_call, "method": method, "params": parameters});
+        let mut message = json!({"id": self.last_call, "method": method});
+        message["params"] = parameters;
         if let Some(session) = &self.session {
             message["sessionId"] = json!(session);
         }
