@@ -28,7 +28,7 @@ pub(crate) mod udp_sessions;
 
 pub use close_reason::CloseReason;
 
-use deadlines::Link;
+use deadlines::{Link, Tick};
 use peer_addr::PeerKey;
 use stream_session::StreamSession;
 use token::ConnId;
@@ -68,6 +68,11 @@ impl<S> Conn<S> {
     #[inline]
     pub(crate) fn is_admin(&self) -> bool {
         cfg!(feature = "cli") && self.flags.contains(Flags::ADMIN)
+    }
+
+    /// Milliseconds since it was accepted, or, with an idle timeout, since it was last active or a little longer.
+    pub(crate) fn began_ms_ago(&self, now: Tick) -> u32 {
+        now.ms_since(self.link.since())
     }
 
     /// Whether bytes of it are stored.

@@ -99,6 +99,8 @@ pub struct EventLoop<N: Net> {
     events: Vec<Event>,
     now: Tick,
     phase: Phase,
+    /// While draining: connections that were idle, whose peers have not ended their side yet.
+    ended_idle: Vec<ConnId>,
     /// Turns in a row that put off expiring.
     expiries_deferred: usize,
     counters: Counters,
@@ -144,6 +146,7 @@ impl<N: Net> EventLoop<N> {
             events: Vec::with_capacity(limits.events_per_poll_max),
             now: Tick::default(),
             phase: Phase::Serving,
+            ended_idle: Vec::new(),
             expiries_deferred: 0,
             counters: Counters::default(),
             log_throttle: LogThrottle::new(),
@@ -197,6 +200,7 @@ impl<N: Net> EventLoop<N> {
         self.expire(polled_at);
         self.keep_within_memory();
         let outcome = self.continue_draining();
+        self.net.turn_ended(self.now, self.table.len(), self.counters.messages);
         #[cfg(feature = "cli")]
         self.measure_turn();
         #[cfg(debug_assertions)]
@@ -243,6 +247,7 @@ impl<N: Net> EventLoop<N> {
             self.receive_wait_ms(),
             self.relief_wait_ms(),
             self.drain_wait_ms(),
+            self.net.supervision_wait_ms(now),
         ];
         waits.into_iter().flatten().min().map(|ms| Duration::from_millis(ms.into()))
     }

@@ -49,6 +49,16 @@ impl Link {
         self.previous != UNLINKED
     }
 
+    /// In no queue, with the time of something that concerns the item.
+    pub(crate) fn unlinked_at(now: Tick) -> Self {
+        Self { armed_at: now, ..Self::UNLINKED }
+    }
+
+    /// The time that it was armed at, or that of [`unlinked_at`](Self::unlinked_at).
+    pub(crate) fn since(&self) -> Tick {
+        self.armed_at
+    }
+
     /// The time since it was armed, in milliseconds, if it is in a queue.
     pub(crate) fn age_ms(&self, now: Tick) -> Option<u32> {
         self.is_linked().then(|| if self.armed_at.is_by(now) { now.ms_since(self.armed_at) } else { 0 })

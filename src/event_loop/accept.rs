@@ -120,7 +120,7 @@ impl<N: Net> EventLoop<N> {
             session.open(service, unix_seconds, &mut out)
         };
         let journal_lines = self.apply_step(id.key, step);
-        self.table.renew_idle(id.key, self.now);
+        self.table.start_idle(id.key, self.now);
         self.queue_answer(id.key, start, journal_lines);
     }
 

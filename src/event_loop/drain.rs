@@ -1,7 +1,7 @@
 //! Stopping: frames that have begun are finished, then the server ends.
 
-use crate::conn::CloseReason;
 use crate::conn::deadlines::{Tick, milliseconds};
+use crate::conn::{CloseReason, Conn};
 use crate::event_loop::accept::Accepting;
 use crate::event_loop::{EventLoop, LoopError};
 use crate::journal::unwritten_at_end;
@@ -15,24 +15,24 @@ pub(super) enum Phase {
     Delaying {
         since: Tick,
     },
-    /// A request to stop has arrived: frames that have begun are finished. Connections that wait to be accepted
-    /// are accepted, and bytes that have arrived are read, before listeners and idle connections are closed.
+    /// Frames that have begun are finished.
     Draining {
         since: Tick,
-        idle_closed: bool,
+        step: DrainStep,
     },
     Stopped,
 }
 
-impl Phase {
-    /// Whether an idle connection is ended now. Before the idle ones are closed, only one that was just answered
-    /// is.
-    pub(super) fn ends_idle(self, was_answered: bool) -> bool {
-        match self {
-            Self::Draining { idle_closed, .. } => idle_closed || was_answered,
-            Self::Serving | Self::Delaying { .. } | Self::Stopped => false,
-        }
-    }
+/// How far draining has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DrainStep {
+    /// Connections that wait to be accepted are accepted, and bytes that have arrived are read, before listeners are
+    /// closed and idle connections are ended.
+    Accepting,
+    /// Idle connections were ended at this time, but for young ones: the first frame of these may be on its way.
+    Grace { since: Tick },
+    /// What is idle is ended.
+    Finishing,
 }
 
 /// Maximum time that new connections delay closing the listeners, in milliseconds.
@@ -44,6 +44,7 @@ impl<N: Net> EventLoop<N> {
         for _ in 0..self.net.stop_requests() {
             #[cfg(feature = "cli")]
             self.show_stopping();
+            self.net.stop_began();
             self.phase = match self.phase {
                 Phase::Serving if self.limits.drain_delay.is_zero() => self.begin_draining(),
                 Phase::Serving => {
@@ -59,7 +60,7 @@ impl<N: Net> EventLoop<N> {
         let (connections, busy) = (self.table.len(), self.table.busy_len());
         log::info!("stopping: {connections} open connections, {busy} busy");
         self.close_inherited_listeners();
-        Phase::Draining { since: self.now, idle_closed: false }
+        Phase::Draining { since: self.now, step: DrainStep::Accepting }
     }
 
     /// Milliseconds until draining has something to do.
@@ -67,13 +68,37 @@ impl<N: Net> EventLoop<N> {
         match self.phase {
             Phase::Serving => None,
             Phase::Delaying { since } => Some(self.delay_left_ms(since)),
-            Phase::Draining { idle_closed: false, .. } | Phase::Stopped => Some(0),
-            Phase::Draining { since, idle_closed: true } => Some(self.drain_left_ms(since)),
+            Phase::Draining { step: DrainStep::Accepting, .. } | Phase::Stopped => Some(0),
+            Phase::Draining { since, step: DrainStep::Grace { since: ended_at } } => {
+                Some(self.drain_left_ms(since).min(self.grace_left_ms(ended_at)))
+            }
+            Phase::Draining { since, step: DrainStep::Finishing } => Some(self.drain_left_ms(since)),
         }
     }
 
     fn delay_left_ms(&self, since: Tick) -> u32 {
         milliseconds(self.limits.drain_delay).saturating_sub(self.now.ms_since(since))
+    }
+
+    /// Whether a connection is idle and to be ended. In the beginning only one that was just answered is, and then all
+    /// but the young ones.
+    pub(super) fn ends_if_idle(&self, key: u32, was_answered: bool) -> bool {
+        let conn = self.table.conn(key);
+        conn.is_idle()
+            && match self.phase {
+                Phase::Draining { step: DrainStep::Accepting, .. } => was_answered,
+                Phase::Draining { step: DrainStep::Grace { .. }, .. } => was_answered || !self.is_young(conn),
+                Phase::Draining { step: DrainStep::Finishing, .. } => true,
+                Phase::Serving | Phase::Delaying { .. } | Phase::Stopped => false,
+            }
+    }
+
+    fn is_young(&self, conn: &Conn<N::Stream>) -> bool {
+        conn.began_ms_ago(self.now) < milliseconds(self.limits.drain_grace)
+    }
+
+    fn grace_left_ms(&self, ended_at: Tick) -> u32 {
+        milliseconds(self.limits.drain_grace).saturating_sub(self.now.ms_since(ended_at))
     }
 
     fn drain_left_ms(&self, since: Tick) -> u32 {
@@ -87,12 +112,25 @@ impl<N: Net> EventLoop<N> {
                 self.phase = self.begin_draining();
             }
         }
-        if let Phase::Draining { since, idle_closed: false } = self.phase {
-            self.close_listeners_then_idle(since);
+        match self.phase {
+            Phase::Draining { since, step: DrainStep::Accepting } => {
+                self.close_listeners_then_end_idle(since)
+            }
+            Phase::Draining { since, step: DrainStep::Grace { since: ended_at } } => {
+                if self.grace_left_ms(ended_at) == 0 && self.has_seen_all_events() {
+                    self.close_idle_and_ended();
+                    self.phase = Phase::Draining { since, step: DrainStep::Finishing };
+                }
+            }
+            Phase::Draining { step: DrainStep::Finishing, .. }
+            | Phase::Serving
+            | Phase::Delaying { .. }
+            | Phase::Stopped => {}
         }
-        if let Phase::Draining { since, idle_closed } = self.phase {
+        if let Phase::Draining { since, step } = self.phase {
             // The last connection may have been closed just now, and no event would report it.
-            let is_done = idle_closed && self.table.len() == 0 && self.journal.unwritten_bytes() == 0;
+            let is_done =
+                step != DrainStep::Accepting && self.table.len() == 0 && self.journal.unwritten_bytes() == 0;
             if is_done || self.drain_left_ms(since) == 0 {
                 self.phase = Phase::Stopped;
             }
@@ -109,24 +147,54 @@ impl<N: Net> EventLoop<N> {
 
     /// The first step of draining takes a few turns: some to accept the connections that wait, since a frame
     /// may be on its way behind them; one that polls everything that has arrived; and then connections that have
-    /// nothing to do are closed.
-    fn close_listeners_then_idle(&mut self, since: Tick) {
+    /// nothing to do are ended.
+    fn close_listeners_then_end_idle(&mut self, since: Tick) {
         if !self.endpoints_are_closed() {
             // A poll that returned as many events as it could may have left those of listeners behind.
-            let is_backlog_pending = self.events.len() >= self.limits.events_per_poll_max
+            let is_backlog_pending = !self.has_seen_all_events()
                 || (self.accepting == Accepting::Running
                     && self.listeners.iter().any(|listener| listener.ready));
             if !is_backlog_pending || self.now.ms_since(since) >= DRAIN_ACCEPT_MS_MAX {
                 self.close_endpoints();
             }
-        } else if self.events.len() < self.limits.events_per_poll_max {
-            for key in self.table.keys() {
-                if self.table.conn(key).is_idle() {
-                    self.close(key, CloseReason::Stopped);
+        } else if self.has_seen_all_events() {
+            self.end_idle();
+            self.phase = Phase::Draining { since, step: DrainStep::Grace { since: self.now } };
+        }
+    }
+
+    /// Ends the idle connections that are not young. They are closed when their peers have ended too: closing them
+    /// now would reset a peer that is sending.
+    fn end_idle(&mut self) {
+        for key in self.table.keys() {
+            let conn = self.table.conn(key);
+            if conn.is_idle() && !self.is_young(conn) {
+                let id = conn.id(key);
+                let effect = self.table.stop(key, self.now);
+                if self.apply(key, effect) {
+                    self.ended_idle.push(id);
                 }
             }
-            self.phase = Phase::Draining { since, idle_closed: true };
         }
+    }
+
+    /// Closes what is idle, or was when its stream was ended.
+    fn close_idle_and_ended(&mut self) {
+        for id in std::mem::take(&mut self.ended_idle) {
+            if let Some(key) = self.table.find(id) {
+                self.close(key, CloseReason::Stopped);
+            }
+        }
+        for key in self.table.keys() {
+            if self.table.conn(key).is_idle() {
+                self.close(key, CloseReason::Stopped);
+            }
+        }
+    }
+
+    /// Whether the last poll has returned everything that had arrived.
+    fn has_seen_all_events(&self) -> bool {
+        self.events.len() < self.limits.events_per_poll_max
     }
 
     /// From now on the kernel refuses new connections, but where another process has the listener too.
@@ -160,6 +228,7 @@ impl<N: Net> EventLoop<N> {
     }
 
     fn close_all(&mut self) {
+        self.close_idle_and_ended();
         let keys = self.table.keys();
         if !keys.is_empty() {
             log::warn!("stopped with unfinished connections: {}", keys.len());

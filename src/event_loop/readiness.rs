@@ -26,6 +26,7 @@ impl<N: Net> EventLoop<N> {
                     self.stop();
                     if self.net.was_reopen_requested() {
                         self.journal.reopen();
+                        self.net.journal_reopened();
                     }
                 }
                 // The journal is written to once per turn anyway, and a timer has only to end the wait.

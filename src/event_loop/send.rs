@@ -92,7 +92,7 @@ impl<N: Net> EventLoop<N> {
             self.enqueue(key);
         } else if self.waits_for_memory(self.table.conn(key)) {
             self.starve(key);
-        } else if self.phase.ends_idle(was_answered) && self.table.conn(key).is_idle() {
+        } else if self.phase != Phase::Serving && self.ends_if_idle(key, was_answered) {
             let effect = self.table.stop(key, self.now);
             self.apply(key, effect);
         }

@@ -8,6 +8,7 @@ pub(crate) mod batch;
 mod connector;
 #[cfg(feature = "cli")]
 mod spin;
+mod supervision;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -25,6 +26,8 @@ use mio::{Events, Interest, Poll, Waker};
 #[cfg(feature = "batches")]
 use super::Datagram;
 use super::{Clock, DatagramIo, Event, Listen, Poller, Secrets, StopRequests, StreamIo, Tick, Token};
+#[cfg(feature = "cli")]
+use crate::net::notify::Notifier;
 #[cfg(feature = "signals")]
 use crate::net::signals::Signals;
 use crate::net::sockets::{self, SocketOptions};
@@ -51,6 +54,8 @@ pub struct KernelNet {
     timer: Option<connector::Timer>,
     #[cfg(feature = "cli")]
     spin_time: spin::SpinTime,
+    #[cfg(feature = "cli")]
+    notifier: Option<Box<Notifier>>,
 }
 
 /// A socket for datagrams.
@@ -105,6 +110,8 @@ impl KernelNet {
             timer: None,
             #[cfg(feature = "cli")]
             spin_time: spin::SpinTime::new(),
+            #[cfg(feature = "cli")]
+            notifier: None,
         })
     }
 

@@ -6,6 +6,7 @@
 //! | [`Listen`] | accepting connections, receiving from any peer |
 //! | [`Poller`] | waiting for events |
 //! | [`StopRequests`] | signals and other requests to stop |
+//! | [`Supervision`] | reports to a service manager |
 //! | [`Clock`] | the monotonic clock and the wall clock |
 //! | [`Secrets`] | random keys |
 //!
@@ -19,6 +20,8 @@ pub(crate) mod fd_limit;
 pub mod kernel;
 #[cfg(feature = "cli")]
 pub(crate) mod kernel_drops;
+#[cfg(feature = "cli")]
+pub(crate) mod notify;
 pub(crate) mod output;
 #[cfg(feature = "signals")]
 pub(crate) mod signals;
@@ -41,9 +44,9 @@ pub use datagram_io::{Datagram, DatagramIo, receive_unbatched, send_unbatched};
 /// Every source is registered once, for reading and writing, edge-triggered: an event reports that something
 /// has changed, and none follows until an operation has returned [`io::ErrorKind::WouldBlock`] or has moved
 /// fewer bytes than requested. Nothing blocks but [`poll`](Poller::poll).
-pub trait Net: Listen + Poller + StopRequests + Clock + Secrets {}
+pub trait Net: Listen + Poller + StopRequests + Supervision + Clock + Secrets {}
 
-impl<N: Listen + Poller + StopRequests + Clock + Secrets> Net for N {}
+impl<N: Listen + Poller + StopRequests + Supervision + Clock + Secrets> Net for N {}
 
 /// Reads and writes streams of bytes.
 pub trait StreamIo {
@@ -139,6 +142,23 @@ pub trait StopRequests {
     fn was_reopen_requested(&mut self) -> bool {
         false
     }
+}
+
+/// Reports to what supervises the server, such as a service manager; by default nothing does.
+pub trait Supervision {
+    /// Milliseconds until the end of a turn is to be reported, even if nothing happens.
+    fn supervision_wait_ms(&self, _now: Tick) -> Option<u32> {
+        None
+    }
+
+    /// A turn has ended, with this many connections, and messages since the start.
+    fn turn_ended(&mut self, _now: Tick, _connections: usize, _messages: u64) {}
+
+    /// The server has been asked to stop.
+    fn stop_began(&mut self) {}
+
+    /// The journal was opened again, by request.
+    fn journal_reopened(&mut self) {}
 }
 
 /// The clocks of a server.

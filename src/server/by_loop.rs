@@ -7,6 +7,8 @@ use crate::event_loop::EventLoop;
 use crate::journal::Journal;
 use crate::journal::target::JournalSink;
 use crate::net::kernel::KernelNet;
+#[cfg(feature = "cli")]
+use crate::net::notify::Notifier;
 use crate::server::error::ServeError;
 #[cfg(feature = "cli")]
 use crate::server::metrics::Metrics;
@@ -38,12 +40,18 @@ pub(super) fn serve(setup: Setup) -> Result<(), ServeError> {
         drop(starting);
     }
     #[cfg(feature = "cli")]
+    let notifier = Notifier::from_environment().map_err(failed("connect to NOTIFY_SOCKET"))?;
+    #[cfg(feature = "cli")]
     confinement.enter(Model::Loop)?;
     announce(
         &listening,
         #[cfg(feature = "cli")]
         metrics,
     );
+    #[cfg(feature = "cli")]
+    if let Some(notifier) = notifier {
+        server.net().report_ready(notifier);
+    }
     server.run().map_err(ServeError::Run)
 }
 

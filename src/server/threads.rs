@@ -37,6 +37,7 @@ use crate::journal::{Journal, Sink};
 use crate::limits::Limits;
 use crate::net::AcceptFailure;
 use crate::net::kernel::batch::Batches;
+use crate::net::notify::Notifier;
 use crate::net::signals::Signals;
 use crate::net::sockets::SocketOptions;
 use crate::server::error::ServeError;
@@ -47,7 +48,7 @@ use crate::service::{Output, StreamService};
 
 use admission::Admission;
 use datagrams::ReceivingSocket;
-use ending::{forward_signals, wait_for_end};
+use ending::{Reports, forward_signals, wait_for_end};
 use inherited::Wait;
 use meter::{ThreadMeter, ThreadMetrics};
 use shared::Shared;
@@ -95,6 +96,9 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
         })
         .collect();
     let mut batches = batches.into_iter();
+    let notifier = Notifier::from_environment();
+    let unconnected = |error| ServeError::Start(format!("cannot connect to NOTIFY_SOCKET: {error}"));
+    let notifier = notifier.map_err(unconnected)?;
     // Threads that are started later are confined too.
     setup.confinement.enter(Model::Threads)?;
     spawn("signals", THREAD_STACK_BYTES, move || forward_signals(stops, hangups, &events)).map_err(failed)?;
@@ -140,8 +144,10 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
         let accept = move || accept(&endpoint, &shared, ADMIN_STACK_BYTES);
         spawn("metrics", THREAD_STACK_BYTES, accept).map_err(failed)?;
     }
+    drop(wait);
     announce(&setup.listening, metrics_address);
-    wait_for_end(&received, &listeners, end_of_waits, &shared).map_err(ServeError::Run)
+    let reports = Reports::to(notifier);
+    wait_for_end((&received, reports), &listeners, end_of_waits, &shared).map_err(ServeError::Run)
 }
 
 /// A sink whose writer waits until it is writable. Threads that record then wait too, and so do their

@@ -69,7 +69,7 @@ const UNITS: &[Unit] = &[
     &["load/run.rs", "load/run/opening.rs", "load/run/driving.rs"],
     &["load/tcp.rs", "load/tcp/opening.rs", "load/tcp/replies.rs"],
     &["conn/table.rs", "conn/table/timeouts.rs", "conn/table/headers.rs", "conn/table/invariants.rs"],
-    &["net/kernel.rs", "net/kernel/connector.rs"],
+    &["net/kernel.rs", "net/kernel/connector.rs", "net/kernel/supervision.rs"],
     &["server/threads/shared.rs", "server/threads/meter.rs"],
 ];
 
@@ -107,6 +107,7 @@ const FACILITIES: &[Facility] = &[
         ],
         users: &[
             "net/kernel",
+            "net/notify",
             "server/threads",
             "client/deadline",
             "load/stats/histogram_log",

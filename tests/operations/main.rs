@@ -19,6 +19,7 @@ mod metrics;
 mod page;
 mod prometheus_rules;
 mod proxy;
+mod restart;
 mod shipper;
 mod systemd;
 mod udp;

@@ -1,18 +1,19 @@
-//! The server under systemd: inherited sockets.
+//! The server under systemd: inherited sockets, reports to the manager, and the unit.
 
 use std::fs::File;
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_getfl};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::activator::Activator;
 use crate::common::{
-    DatagramPeer, GREETING, INTRODUCTION, MODELS, Network, PROGRAM, Peer, REPLY, Serve, in_namespace,
-    loopline,
+    DatagramPeer, GREETING, INTRODUCTION, MODELS, Network, PROGRAM, Peer, REPLY, Serve, Signal, WAIT_MAX,
+    eventually, in_namespace, loopline, output, stall, without_options,
 };
 use crate::is_missing;
 
@@ -165,4 +166,100 @@ fn the_socket_activator_of_systemd_starts_the_server_with_its_sockets() {
             }
         },
     );
+}
+
+/// What a service manager receives, in the order in which it is sent.
+struct Manager {
+    socket: UnixDatagram,
+    path: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify").to_str().unwrap().to_owned();
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(WAIT_MAX)).unwrap();
+        Self { socket, path, _directory: directory }
+    }
+
+    fn next(&self) -> String {
+        let mut bytes = [0; 1000];
+        let length = self.socket.recv(&mut bytes).expect("the server reports to its manager");
+        String::from_utf8(bytes[..length].to_vec()).unwrap()
+    }
+
+    /// Discards what has been sent, and returns how many reports that were.
+    fn forget(&self) -> usize {
+        self.socket.set_nonblocking(true).unwrap();
+        let reports = std::iter::from_fn(|| self.socket.recv(&mut [0; 1000]).ok()).count();
+        self.socket.set_nonblocking(false).unwrap();
+        reports
+    }
+}
+
+#[test]
+fn a_service_manager_learns_that_the_server_is_ready_and_that_it_stops() {
+    for model in MODELS {
+        let manager = Manager::new();
+        let serve = Serve::new(&format!("message=0 --model {model}")).env("NOTIFY_SOCKET", &manager.path);
+        let server = serve.start();
+        assert_eq!(manager.next(), "READY=1\nSTATUS=0 connections\n");
+        server.signal(Signal::TERM);
+        assert_eq!(manager.next(), "STOPPING=1\nSTATUS=stopping\n");
+        let ended = server.wait();
+        assert!(ended.status.success(), "{model}: {}", ended.log);
+    }
+}
+
+#[test]
+fn a_server_that_does_not_run_does_not_feed_its_watchdog_and_an_idle_one_does() {
+    for model in MODELS {
+        let manager = Manager::new();
+        let serve = Serve::new(&format!("message=0 --model {model}")).env("NOTIFY_SOCKET", &manager.path);
+        let server = serve.env("WATCHDOG_USEC", "100000").start();
+        assert!(manager.next().starts_with("READY=1\n"));
+        for _ in 0..5 {
+            assert_eq!(manager.next(), "WATCHDOG=1\n", "{model}");
+        }
+        server.signal(Signal::STOP);
+        eventually("the process has stopped", || server.is_stopped().then_some(()));
+        manager.forget();
+        stall(Duration::from_millis(300));
+        assert_eq!(manager.forget(), 0, "{model}: it is stopped");
+        server.signal(Signal::CONT);
+        assert!(manager.next().starts_with("WATCHDOG=1\n"), "{model}");
+        server.stop_cleanly();
+    }
+}
+
+#[test]
+fn a_manager_that_cannot_be_reached_is_an_error() {
+    for model in MODELS {
+        let serve = Serve::new(&format!("message=0 --model {model}")).env("NOTIFY_SOCKET", "/nowhere");
+        let ended = serve.fail();
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+        assert!(ended.log.contains("cannot connect to NOTIFY_SOCKET: "), "{}", ended.log);
+    }
+}
+
+#[test]
+fn the_unit_is_valid_and_exposes_little() {
+    if is_missing("systemd-analyze") {
+        return;
+    }
+    let unit = format!("{}/deploy/systemd/loopline.service", env!("CARGO_MANIFEST_DIR"));
+    let mut analyze = without_options("systemd-analyze");
+    // In tenths: 1.5.
+    let security = output(analyze.args(["security", "--offline=true", "--threshold=15", &unit]));
+    assert!(security.status.success(), "{}", String::from_utf8_lossy(&security.stdout));
+    let directory = tempfile::tempdir().unwrap();
+    let installed = directory.path().join("loopline.service");
+    let text = std::fs::read_to_string(unit).unwrap().replace("/usr/bin/loopline", PROGRAM);
+    std::fs::write(&installed, text).unwrap();
+    let mut analyze = without_options("systemd-analyze");
+    let verified = output(analyze.args(["verify", "--man=no"]).arg(installed));
+    let errors = String::from_utf8_lossy(&verified.stderr);
+    assert!(verified.status.success() && errors.is_empty(), "{errors}");
 }

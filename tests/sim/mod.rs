@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use loopline::journal::Ack;
 use loopline::limits::Limits;
-use loopline::net::{Clock, Event, HashKey, Poller, Secrets, StopRequests, Tick, Token};
+use loopline::net::{Clock, Event, HashKey, Poller, Secrets, StopRequests, Supervision, Tick, Token};
 
 use bounds::Bounds;
 use datagrams::SimSocket;
@@ -335,6 +335,8 @@ impl Poller for SimNet {
         Ok(())
     }
 }
+
+impl Supervision for SimNet {}
 
 impl StopRequests for SimNet {
     fn stop_requests(&mut self) -> u32 {

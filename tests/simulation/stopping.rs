@@ -8,6 +8,7 @@ use loopline::CloseReason;
 use loopline::event_loop::{EventLoop, LoopError};
 use loopline::journal::Ack;
 use loopline::limits::Limits;
+use loopline::net::Listen;
 use loopline::service::message::Message;
 
 use crate::sim::SimNet;
@@ -17,6 +18,9 @@ use crate::sim::random::Random;
 use crate::sim::scene::{MESSAGE, Scene, framed};
 
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the peer of an idle connection has, in which something may be on its way.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Half a message of a peer that will finish it.
 fn begin(scene: &mut Scene) -> usize {
@@ -46,6 +50,7 @@ fn its_debug_text_shows_how_many_connections_it_serves_and_that_it_has_stopped()
     assert!(text.starts_with("EventLoop { connections: 1, phase: Serving"), "{text}");
     scene.net().request_stop();
     scene.turns(5);
+    scene.pass(GRACE);
     let text = format!("{:?}", scene.run.server);
     assert!(text.starts_with("EventLoop { connections: 0, phase: Stopped"), "{text}");
 }
@@ -151,20 +156,96 @@ fn at_a_stop_idle_connections_are_closed_and_frames_that_have_begun_have_the_dra
     let limits = Limits { drain_timeout: DRAIN_TIMEOUT, ..Limits::default() };
     let mut scene = Scene::new(&limits);
     let (idle, finished, unfinished) = (scene.connect(), begin(&mut scene), begin(&mut scene));
+    scene.pass(GRACE);
     scene.net().request_stop();
     scene.turns(3);
+    assert!(scene.wire(idle).server_ended.is_some() && !scene.is_closed(idle));
+    scene.wire(idle).end();
+    scene.turns(1);
     assert!(scene.is_closed(idle));
     assert_eq!((scene.run.server.connections(), scene.closed(CloseReason::Stopped)), (2, 1));
-    assert_eq!(scene.net().timeout, Some(DRAIN_TIMEOUT));
+    assert_eq!(scene.net().timeout, Some(GRACE));
     scene.send(finished, &framed("text")[66..]);
     scene.turns(2);
     assert!(scene.acknowledged(finished) == 1 && scene.wire(finished).server_ended.is_some());
     scene.wire(finished).end();
-    scene.pass(Duration::from_millis(9_999));
+    scene.pass(GRACE);
+    assert_eq!(scene.net().timeout, Some(DRAIN_TIMEOUT - GRACE));
+    scene.pass(Duration::from_millis(9_499));
     assert!(scene.is_closed(finished) && !scene.is_closed(unfinished) && !scene.run.server.is_stopped());
     scene.pass(Duration::from_millis(1));
     assert!(scene.is_closed(unfinished) && scene.run.server.is_stopped());
     assert_eq!(scene.closed(CloseReason::Stopped), 3);
+}
+
+#[test]
+fn a_connection_that_has_just_begun_at_a_stop_has_time_for_its_first_frame() {
+    let mut scene = Scene::new(&Limits::default());
+    let peers: Vec<usize> = (0..3).map(|_| scene.connect()).collect();
+    let [in_time, silent, begun] = peers[..] else { unreachable!() };
+    scene.net().request_stop();
+    scene.turns(3);
+    assert_eq!(scene.net().timeout, Some(GRACE));
+    scene.pass(Duration::from_millis(499));
+    scene.send(in_time, &framed("text"));
+    scene.send(begun, &framed("text")[..66]);
+    // An event without bytes is no reason to end it.
+    scene.wire(silent).readable = true;
+    scene.turns(2);
+    assert!(scene.acknowledged(in_time) == 1 && scene.wire(in_time).server_ended.is_some());
+    assert!(scene.wire(silent).server_ended.is_none());
+    scene.wire(in_time).end();
+    scene.pass(Duration::from_millis(1));
+    assert!(scene.is_closed(in_time) && scene.is_closed(silent) && !scene.is_closed(begun));
+    scene.send(begun, &framed("text")[66..]);
+    scene.turns(2);
+    assert_eq!(scene.acknowledged(begun), 1);
+    scene.wire(begun).end();
+    scene.turns(2);
+    assert!(scene.run.server.is_stopped());
+}
+
+#[test]
+fn what_the_peer_of_an_idle_connection_sends_as_the_server_stops_does_not_reset_it() {
+    let mut scene = Scene::new(&Limits::default());
+    let (sends, silent) = (scene.connect(), scene.connect());
+    scene.pass(GRACE);
+    scene.net().request_stop();
+    scene.turns(3);
+    // It was on its way.
+    scene.send(sends, &framed("text"));
+    scene.turns(2);
+    assert!(!scene.is_closed(sends), "its bytes are read, and it is not closed with some of them unread");
+    assert_eq!(scene.wire(sends).sent.len(), 0, "it is not acknowledged");
+    scene.wire(sends).end();
+    scene.pass(Duration::from_millis(499));
+    assert!(scene.is_closed(sends) && !scene.is_closed(silent));
+    scene.pass(Duration::from_millis(1));
+    assert!(scene.is_closed(silent) && scene.run.server.is_stopped());
+}
+
+#[test]
+fn connections_that_wait_at_an_inherited_listener_at_a_stop_are_left_to_the_next_server() {
+    let limits = Limits { accepts_per_turn_max: 1, ..Limits::default() };
+    let mut net = SimNet::new(Random::new(1), &limits, Faults::default(), Ack::Received);
+    net.clock_stands = true;
+    let mut server = EventLoop::new(net, limits);
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    server.listen_inherited(Box::new(Message::new(100)), |net, token| net.listen(address, token)).unwrap();
+    for index in 0..3 {
+        server.net().connect(Peer::new(index), MESSAGE, 1000);
+    }
+    server.turn().unwrap();
+    assert_eq!(server.counters().opened, 1);
+    server.net().request_stop();
+    for _ in 0..3 {
+        server.turn().unwrap();
+        assert_eq!(server.counters().opened, 1, "the others wait for the next server");
+    }
+    server.net().wires[0].send(&framed("text"));
+    server.net().wires[0].end();
+    server.run().unwrap();
+    assert_eq!(server.counters().closed(CloseReason::Served), 1);
 }
 
 #[test]
@@ -182,6 +263,7 @@ fn a_connection_that_is_answered_in_the_turn_of_the_stop_is_not_cut_off() {
 fn a_connection_that_turns_out_to_be_idle_after_the_stop_is_ended() {
     let mut scene = Scene::new(&Limits { visits_per_turn_max: 1, ..Limits::default() });
     let peers: Vec<usize> = (0..3).map(|_| scene.connect()).collect();
+    scene.pass(GRACE);
     // Events report bytes, and there are none.
     peers.iter().for_each(|peer| scene.wire(*peer).readable = true);
     scene.net().request_stop();

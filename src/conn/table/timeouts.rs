@@ -2,7 +2,7 @@
 
 use super::ConnTable;
 use crate::conn::NO_BUFFERS;
-use crate::conn::deadlines::Tick;
+use crate::conn::deadlines::{Link, Tick};
 
 /// The kinds of deadlines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,12 @@ pub(crate) enum TimeoutKind {
 }
 
 impl<S> ConnTable<S> {
+    /// Starts the idle deadline of a connection that has just been accepted.
+    pub(crate) fn start_idle(&mut self, key: u32, now: Tick) {
+        self.conns[key as usize].link = Link::unlinked_at(now);
+        self.idle.arm(&mut self.conns, key, now);
+    }
+
     /// Renews the idle deadline, after activity. That of an administrative connection is renewed by
     /// [`restart_idle`](Self::restart_idle) alone.
     #[inline]

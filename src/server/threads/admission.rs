@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 
 use crate::conn::admission::Refusal;
@@ -76,8 +77,8 @@ impl Admission {
         let connection = Arc::new(Connection::new(stream));
         let index = open.connections.insert(connection.clone());
         drop(open);
-        // Either `drain` has seen it in the list, or this sees that the server drains.
-        if shared.is_draining() {
+        // Either `finish` has seen it in the list, or this sees that no time of grace is left.
+        if shared.finishing.load(Ordering::SeqCst) {
             connection.end_if_idle();
         }
         Self {

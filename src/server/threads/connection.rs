@@ -30,6 +30,9 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 /// Between two reads of a frame whose read side is shut.
 const ENDED_PAUSE: Duration = Duration::from_millis(5);
 
+/// The longest such pause, and between two looks whether the peer has ended too.
+const ENDED_PAUSE_MAX: Duration = Duration::from_millis(40);
+
 /// Bytes of buffers that do not count: no more than a peer with short messages needs.
 const HELD_FREE_BYTES: usize = 8 * READ_BYTES;
 
@@ -325,6 +328,9 @@ impl Driver<'_> {
         if self.stream().shutdown(Shutdown::Write).is_err() {
             return;
         }
+        if self.connection.is_ended() {
+            return self.linger_after_end();
+        }
         let deadline = Instant::now() + self.shared.limits.linger_timeout;
         let mut buffer = [0; READ_BYTES];
         let mut discarded_bytes = 0;
@@ -333,6 +339,19 @@ impl Driver<'_> {
                 Ok(0) | Err(_) => return,
                 Ok(bytes) => discarded_bytes += bytes,
             }
+        }
+    }
+
+    /// The same after draining has shut the read side: a read no longer waits, nor returns the end of the peer's side.
+    /// When both sides have ended, the socket has no peer any more.
+    fn linger_after_end(&mut self) {
+        let deadline = Instant::now() + self.shared.limits.drain_grace;
+        let mut buffer = [0; READ_BYTES];
+        let mut pause = ENDED_PAUSE;
+        while self.stream().peer_addr().is_ok() && Instant::now() < deadline {
+            while self.stream().read(&mut buffer).is_ok_and(|bytes| bytes > 0) {}
+            thread::sleep(pause);
+            pause = (2 * pause).min(ENDED_PAUSE_MAX);
         }
     }
 

@@ -12,7 +12,9 @@ use socket2::SockRef;
 
 use super::inherited::EndOfWaits;
 use super::shared::{MainEvent, Shared};
+use crate::conn::deadlines::Tick;
 use crate::event_loop::LoopError;
+use crate::net::notify::Notifier;
 use crate::net::signals::Signals;
 
 /// Between two samples.
@@ -25,15 +27,47 @@ enum Waited {
     Timeout,
 }
 
+/// Reports to a service manager, if there is one.
+pub(super) struct Reports {
+    notifier: Option<Notifier>,
+    started: Instant,
+}
+
+impl Reports {
+    pub(super) fn to(notifier: Option<Notifier>) -> Self {
+        Self { notifier, started: Instant::now() }
+    }
+
+    /// Reports what is due. Returns how long it may take until the next report.
+    fn alive(&mut self, shared: &Shared) -> Option<Duration> {
+        let notifier = self.notifier.as_mut()?;
+        let now = Tick::after(self.started.elapsed());
+        notifier.alive(now, shared.connections(), None);
+        let wait = notifier.wait_ms(now).map(|ms| Duration::from_millis(ms.into()));
+        // Connections come and go meanwhile.
+        Some(wait.unwrap_or(SAMPLE_INTERVAL))
+    }
+}
+
+/// What the main thread waits for, and what it reports.
+pub(super) type Events<'a> = (&'a Receiver<MainEvent>, Reports);
+
 /// Returns when the process is to end; threads end with it.
 pub(super) fn wait_for_end(
-    events: &Receiver<MainEvent>,
+    mut events: Events<'_>,
     listeners: &[Arc<TcpListener>],
     end_of_waits: EndOfWaits,
     shared: &Shared,
 ) -> Result<(), LoopError> {
+    let events = &mut events;
+    if let Some(notifier) = &mut events.1.notifier {
+        notifier.ready(Tick::default());
+    }
     while !matches!(wait(events, None, shared)?, Waited::Signal) {}
     shared.show_stopping();
+    if let Some(notifier) = &events.1.notifier {
+        notifier.stopping();
+    }
     let delay = shared.limits.drain_delay;
     if !delay.is_zero() {
         log::info!("stopping in {delay:?}: everything is served until then");
@@ -49,14 +83,16 @@ pub(super) fn wait_for_end(
     let deadline = Instant::now() + shared.limits.drain_timeout;
     log::info!("stopping: {} open connections", shared.connections());
     shared.drain();
-    drop(end_of_waits);
+    let _ = end_of_waits.end();
     for listener in listeners {
         // Wakes the thread that waits in accept. From now on the kernel refuses new connections.
         let _ = SockRef::from(&**listener).shutdown(Shutdown::Both);
     }
+    let mut grace = Some(deadline.min(Instant::now() + shared.limits.drain_grace));
     while shared.connections() > 0 {
-        match wait(events, Some(deadline), shared)? {
+        match wait(events, Some(grace.unwrap_or(deadline)), shared)? {
             Waited::Drained => {}
+            Waited::Timeout if grace.take().is_some() => shared.finish(),
             Waited::Signal | Waited::Timeout => return end_with_unfinished(shared),
         }
     }
@@ -64,7 +100,7 @@ pub(super) fn wait_for_end(
 }
 
 fn end_with_unfinished(shared: &Shared) -> Result<(), LoopError> {
-    match shared.connections() {
+    match shared.unfinished() {
         0 => {}
         connections => log::warn!("stopped with unfinished connections: {connections}"),
     }
@@ -72,18 +108,28 @@ fn end_with_unfinished(shared: &Shared) -> Result<(), LoopError> {
 }
 
 /// Waits for something that ends a phase, and does meanwhile what does not.
-fn wait(events: &Receiver<MainEvent>, until: Option<Instant>, shared: &Shared) -> Result<Waited, LoopError> {
+fn wait(
+    (events, reports): &mut Events<'_>,
+    until: Option<Instant>,
+    shared: &Shared,
+) -> Result<Waited, LoopError> {
     loop {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        let timeout = if shared.is_measured() { left.or(Some(SAMPLE_INTERVAL)) } else { left };
+        let sample = shared.is_measured().then_some(SAMPLE_INTERVAL);
+        let timeout = [left, sample, reports.alive(shared)].into_iter().flatten().min();
         let event = match timeout {
-            Some(timeout) => events.recv_timeout(timeout.min(SAMPLE_INTERVAL)),
+            Some(timeout) => events.recv_timeout(timeout),
             None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match event {
             Ok(MainEvent::Signal) => return Ok(Waited::Signal),
             Ok(MainEvent::Drained) => return Ok(Waited::Drained),
-            Ok(MainEvent::Hangup) => shared.reopen_journal(),
+            Ok(MainEvent::Hangup) => {
+                shared.reopen_journal();
+                if let Some(notifier) = &reports.notifier {
+                    notifier.reloaded();
+                }
+            }
             Ok(MainEvent::JournalFailed(error)) => return Err(LoopError::Journal(error)),
             Err(_) => {}
         }

@@ -27,6 +27,7 @@ pub(super) struct Connection {
     pub(super) stream: TcpStream,
     phase: AtomicU8,
     pub(super) held: Held,
+    pub(super) accepted_at: Instant,
 }
 
 /// Between two frames: draining may end it.
@@ -40,7 +41,7 @@ const EVICTED: u8 = 3;
 
 impl Connection {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, phase: AtomicU8::new(IDLE), held: Held::default() }
+        Self { stream, phase: AtomicU8::new(IDLE), held: Held::default(), accepted_at: Instant::now() }
     }
 
     /// Bytes have arrived. A connection that draining has ended meanwhile stays ended.
@@ -124,6 +125,8 @@ pub(super) struct Shared {
     pub(super) meter: Option<ThreadMeter>,
     pub(super) open: Mutex<Open>,
     draining: AtomicBool,
+    /// Draining, and the time of grace is over.
+    pub(super) finishing: AtomicBool,
     /// The journal is to be opened again.
     should_reopen: AtomicBool,
     log_throttle: Mutex<LogThrottle>,
@@ -150,6 +153,7 @@ impl Shared {
             meter: None,
             open: Mutex::new(Open { connections: Slab::new(), refusals: 0, admins: 0, admissions }),
             draining: AtomicBool::new(false),
+            finishing: AtomicBool::new(false),
             should_reopen: AtomicBool::new(false),
             log_throttle: Mutex::new(LogThrottle::new()),
             events,
@@ -171,12 +175,28 @@ impl Shared {
         self.draining.load(Ordering::SeqCst)
     }
 
-    /// Ends idle connections, and from now on each connection as soon as it is idle.
+    /// Ends idle connections, but for young ones, and from now on each connection as soon as it is answered.
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
         for (_, connection) in &lock(&self.open).connections {
+            // The first frame of a young one may be on its way.
+            if connection.accepted_at.elapsed() >= self.limits.drain_grace {
+                connection.end_if_idle();
+            }
+        }
+    }
+
+    /// The time of grace is over: ends all idle connections.
+    pub(super) fn finish(&self) {
+        self.finishing.store(true, Ordering::SeqCst);
+        for (_, connection) in &lock(&self.open).connections {
             connection.end_if_idle();
         }
+    }
+
+    /// The connections that are not ended.
+    pub(super) fn unfinished(&self) -> usize {
+        lock(&self.open).connections.iter().filter(|(_, connection)| !connection.is_ended()).count()
     }
 
     /// The connection holds `bytes` now. If that is too much for all together, those that hold most are closed.

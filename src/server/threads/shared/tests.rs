@@ -173,8 +173,21 @@ fn draining_does_not_end_a_connection_whose_bytes_wait() {
     // The byte has arrived.
     assert_eq!(admission.connection.stream.peek(&mut [0]).unwrap(), 1);
     shared.drain();
+    shared.finish();
     assert!(!admission.connection.is_ended(), "its byte is not read yet");
     let _ = (&admission.connection.stream).read(&mut [0]).unwrap();
+    shared.finish();
+    assert!(admission.connection.is_ended());
+    assert_eq!((shared.connections(), shared.unfinished()), (1, 0));
+}
+
+#[test]
+fn draining_leaves_a_young_connection_time_for_its_first_frame() {
+    let shared = shared(Limits::default());
+    let (_peer, stream, address) = connect();
+    let Ok(admission) = Admission::new(&shared, stream, address, false) else { panic!("it is refused") };
     shared.drain();
+    assert!(!admission.connection.is_ended());
+    shared.finish();
     assert!(admission.connection.is_ended());
 }
