@@ -58,8 +58,7 @@ fn parse_v1(received: &[u8]) -> Result<Option<ProxyHeader>, String> {
         };
     };
     let (line, _) = received.split_at(feed.saturating_add(1));
-    let ended = |line: &[u8]| line.strip_suffix(b"\r\n").filter(|text| !text.contains(&b'\r')).is_some();
-    if !ended(line) {
+    if line.strip_suffix(b"\r\n").is_none_or(|text| text.contains(&b'\r')) {
         return Err(bad(&"the line does not end in CR LF"));
     }
     let source =
@@ -128,7 +127,7 @@ fn proxied(header: &[u8]) -> Result<Option<SocketAddr>, String> {
     })
 }
 
-/// Checks the CRC32c of a header, which is its bytes `value` from `position` on.
+/// Checks the checksum of a header, which is its bytes `value` from `position` on.
 fn check_crc(header: &[u8], position: usize, value: &[u8]) -> Result<(), String> {
     let Ok(expected) = <[u8; 4]>::try_from(value) else { return Err(bad(&"its checksum has not 4 bytes")) };
     let (before, from) = header.split_at(position);

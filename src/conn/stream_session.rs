@@ -183,11 +183,9 @@ impl StreamSession {
 
     /// Why a connection is closed that `error` has ended.
     pub(crate) fn reason_of(self, error: &io::Error) -> CloseReason {
-        match CloseReason::of(error) {
-            // So do proxies that only check whether the server accepts.
-            CloseReason::Reset if self.is_awaiting() => CloseReason::NoProxyHeader,
-            reason => reason,
-        }
+        let reason = CloseReason::of(error);
+        // So end connections of proxies that only check whether the server accepts.
+        if self.is_awaiting() && reason == CloseReason::Reset { CloseReason::NoProxyHeader } else { reason }
     }
 
     /// Passes received bytes to the service, if none are unread from before. Returns those that it does not consume;

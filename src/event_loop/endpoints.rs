@@ -11,6 +11,7 @@ use crate::net::{Net, Token};
 use crate::service::{DatagramService, StreamService};
 
 /// A stream endpoint.
+#[cfg_attr(feature = "cli", expect(clippy::struct_excessive_bools, reason = "each is a fact of its own"))]
 pub(super) struct StreamEndpoint<N: Net> {
     /// `None` once the server is stopping.
     pub(super) socket: Option<N::Listener>,

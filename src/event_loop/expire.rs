@@ -29,7 +29,7 @@ impl<N: Net> EventLoop<N> {
             match timeout {
                 TimeoutKind::Linger => self.close(key, conn.session().reason()),
                 // A connection that waits for memory does not wait for it forever.
-                TimeoutKind::Frame if conn.flags.contains(Flags::STARVED) => {
+                TimeoutKind::Frame | TimeoutKind::Header if conn.flags.contains(Flags::STARVED) => {
                     self.close(key, CloseReason::OutOfMemory);
                 }
                 // Bytes that have arrived and are not read yet are not the peer's delay, nor is the journal's.
@@ -38,9 +38,6 @@ impl<N: Net> EventLoop<N> {
                 }
                 TimeoutKind::Frame => self.close(key, CloseReason::FrameTimeout),
                 TimeoutKind::Write => self.close(key, CloseReason::WriteTimeout),
-                TimeoutKind::Header if conn.flags.contains(Flags::STARVED) => {
-                    self.close(key, CloseReason::OutOfMemory);
-                }
                 TimeoutKind::Header if conn.flags.contains(Flags::READABLE | Flags::HELD) => {
                     self.table.restart_header(key, now);
                 }

@@ -122,29 +122,19 @@ impl Setup {
             Settings { message_bytes_max: options.message_bytes_max, time_zone: local_time_zone() };
         let (mut sockets, mut listening) = (Vec::new(), Vec::new());
         #[cfg(feature = "cli")]
-        for Inherited { service, behind_proxy, socket, address } in inherited {
-            sockets.push(match socket {
-                InheritedSocket::Stream(listener, make) => {
-                    OpenSocket::Stream(listener, make(settings.clone()))
-                }
-                InheritedSocket::Datagram(socket, make) => {
-                    OpenSocket::Datagram(socket, make(settings.clone()))
-                }
-            });
-            let behind_proxy = behind_proxy || options.proxy_protocol && service.is_stream();
-            listening.push(Listening { service, address, is_inherited: true, behind_proxy });
+        for inherited in inherited {
+            let (socket, it) = serve_inherited(inherited, &settings);
+            sockets.push(socket);
+            listening.push(it);
         }
         for endpoint in endpoints {
             let (socket, address) = bind(endpoint, &settings, options.sockets)?;
             sockets.push(socket);
-            let behind_proxy =
-                endpoint.behind_proxy || options.proxy_protocol && endpoint.service.is_stream();
-            listening.push(Listening {
-                service: endpoint.service,
-                address,
-                is_inherited: false,
-                behind_proxy,
-            });
+            let Endpoint { service, behind_proxy, .. } = *endpoint;
+            listening.push(Listening { service, address, is_inherited: false, behind_proxy });
+        }
+        for it in listening.iter_mut().filter(|it| it.service.is_stream()) {
+            it.behind_proxy |= options.proxy_protocol;
         }
         #[cfg(feature = "cli")]
         let metrics =
@@ -225,6 +215,17 @@ fn fit_threads(limits: &mut Limits) {
     if let Some(warning) = crate::doctor::fit_threads(limits) {
         log::warn!("{warning}");
     }
+}
+
+/// The service of an inherited socket.
+#[cfg(feature = "cli")]
+fn serve_inherited(inherited: Inherited, settings: &Settings) -> (OpenSocket, Listening) {
+    let Inherited { service, behind_proxy, socket, address } = inherited;
+    let socket = match socket {
+        InheritedSocket::Stream(listener, make) => OpenSocket::Stream(listener, make(settings.clone())),
+        InheritedSocket::Datagram(socket, make) => OpenSocket::Datagram(socket, make(settings.clone())),
+    };
+    (socket, Listening { service, address, is_inherited: true, behind_proxy })
 }
 
 fn bind(

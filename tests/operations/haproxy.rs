@@ -1,4 +1,4 @@
-//! HAProxy before three servers, each host in a network namespace with an address of its own: one server is killed and one
+//! `HAProxy` before three servers, each host in a network namespace with an address of its own: one server is killed and one
 //! drained under load, and no client that retries loses a message.
 //!
 //! Of the configuration, only the lines about users and about the number of connections are left out, for which a namespace
@@ -62,17 +62,18 @@ fn behind_haproxy_a_killed_and_a_drained_server_lose_no_message_of_clients_that_
                 journals.iter().all(|path| has_lines(path)).then_some(())
             });
 
-            let [killed, drained, stays] = servers;
+            let [killed, mut drained, stays] = servers;
             killed.signal(Signal::KILL);
             assert!(!killed.wait().status.success());
             load.wait_for_more(500);
             balancer.wait_for_log("Server message/a is DOWN");
 
             drained.signal(Signal::TERM);
+            balancer.wait_for_log("Server message/b is DOWN");
+            assert!(drained.is_running(), "it serves until the balancer knows that it stops");
             let drained = drained.wait();
             assert!(drained.status.success() && !drained.log.contains("unfinished"), "{}", drained.log);
             load.wait_for_more(500);
-            balancer.wait_for_log("Server message/b is DOWN");
 
             let sent = load.finish();
             stays.stop_cleanly();
@@ -171,7 +172,7 @@ fn shell(script: &str) {
     assert!(done.status.success(), "{script}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// HAProxy, which is killed on drop.
+/// `HAProxy`, which is killed on drop.
 struct Balancer {
     process: Child,
     log: Arc<Mutex<String>>,
