@@ -36,6 +36,24 @@ impl Counters {
         self.closed[reason as usize]
     }
 
+    /// The main counters in a line, with the number of `open` connections.
+    #[cfg(feature = "cli")]
+    pub(crate) fn summary(&self, open: usize) -> String {
+        let refused = self.refused();
+        let closed = self.closed.iter().sum::<u64>() - refused;
+        format!(
+            "{open} connections open, {} accepted, {refused} refused, {closed} closed; {} messages; {} bytes received, \
+             {} sent; {} datagrams received, {} sent, {} dropped",
+            self.opened,
+            self.messages,
+            self.read_bytes,
+            self.sent_bytes,
+            self.datagrams,
+            self.datagrams_sent,
+            self.datagrams_dropped + self.datagrams_limited + self.datagrams_unsent
+        )
+    }
+
     /// How many connections were refused and are closed.
     #[cfg(feature = "cli")]
     pub(crate) fn refused(&self) -> u64 {

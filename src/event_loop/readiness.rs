@@ -28,6 +28,10 @@ impl<N: Net> EventLoop<N> {
                         self.journal.reopen();
                         self.net.journal_reopened();
                     }
+                    #[cfg(feature = "cli")]
+                    if self.net.was_summary_requested() {
+                        log::info!("counters: {}", self.counters.summary(self.served()));
+                    }
                 }
                 // The journal is written to once per turn anyway, and a timer has only to end the wait.
                 Source::Journal | Source::Timer => {}

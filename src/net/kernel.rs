@@ -48,6 +48,8 @@ pub struct KernelNet {
     signals: Option<Signals>,
     #[cfg(feature = "signals")]
     hangups: Option<Signals>,
+    #[cfg(feature = "cli")]
+    summary_requests: Option<Signals>,
     #[cfg(feature = "signals")]
     was_reopen_requested: bool,
     #[cfg(feature = "cli")]
@@ -104,6 +106,8 @@ impl KernelNet {
             signals: None,
             #[cfg(feature = "signals")]
             hangups: None,
+            #[cfg(feature = "cli")]
+            summary_requests: None,
             #[cfg(feature = "signals")]
             was_reopen_requested: false,
             #[cfg(feature = "cli")]
@@ -133,6 +137,13 @@ impl KernelNet {
     #[cfg(feature = "signals")]
     pub fn take_hangups(&mut self) -> io::Result<()> {
         self.hangups = Some(self.watch_signals(&[signal_hook::consts::SIGHUP])?);
+        Ok(())
+    }
+
+    /// Turns SIGUSR1 into requests to log the counters.
+    #[cfg(feature = "cli")]
+    pub(crate) fn take_summary_requests(&mut self) -> io::Result<()> {
+        self.summary_requests = Some(self.watch_signals(&[signal_hook::consts::SIGUSR1])?);
         Ok(())
     }
 
@@ -341,6 +352,11 @@ impl StopRequests for KernelNet {
     #[cfg(feature = "signals")]
     fn was_reopen_requested(&mut self) -> bool {
         std::mem::take(&mut self.was_reopen_requested)
+    }
+
+    #[cfg(feature = "cli")]
+    fn was_summary_requested(&mut self) -> bool {
+        self.summary_requests.as_mut().is_some_and(|signals| signals.take() > 0)
     }
 }
 

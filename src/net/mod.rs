@@ -142,6 +142,11 @@ pub trait StopRequests {
     fn was_reopen_requested(&mut self) -> bool {
         false
     }
+
+    /// Whether it was requested to log the counters (SIGUSR1) since the last call. The same event precedes it.
+    fn was_summary_requested(&mut self) -> bool {
+        false
+    }
 }
 
 /// Reports to what supervises the server, such as a service manager; by default nothing does.

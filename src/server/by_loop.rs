@@ -34,6 +34,8 @@ pub(super) fn serve(setup: Setup) -> Result<(), ServeError> {
     #[cfg(feature = "signals")]
     {
         server.net().take_signals().map_err(failed("install signal handlers"))?;
+        #[cfg(feature = "cli")]
+        server.net().take_summary_requests().map_err(failed("install signal handlers"))?;
         if is_reopened {
             server.net().take_hangups().map_err(failed("install signal handlers"))?;
         }

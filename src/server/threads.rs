@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use procfs::FromRead;
 use procfs::process::Status;
 use rustix::event::{PollFd, PollFlags, poll};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use socket2::SockRef;
 
 use crate::conn::admission::Refusal;
@@ -78,6 +78,7 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
     };
     let stops = signals(&[SIGINT, SIGTERM])?;
     let hangups = signals(if is_reopened { &[SIGHUP] } else { &[] })?;
+    let summaries = signals(&[SIGUSR1])?;
     drop(setup.starting);
     // Sessions expire while no datagram comes, too.
     let receive_timeout = (shared.limits.session_timeout / 4).max(Duration::from_millis(1));
@@ -101,7 +102,8 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
     let notifier = notifier.map_err(unconnected)?;
     // Threads that are started later are confined too.
     setup.confinement.enter(Model::Threads)?;
-    spawn("signals", THREAD_STACK_BYTES, move || forward_signals(stops, hangups, &events)).map_err(failed)?;
+    spawn("signals", THREAD_STACK_BYTES, move || forward_signals(stops, hangups, summaries, &events))
+        .map_err(failed)?;
     let mut listeners = Vec::new();
     for (socket, address) in setup.sockets.into_iter().zip(&setup.listening) {
         let shared = shared.clone();

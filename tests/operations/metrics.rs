@@ -1,8 +1,14 @@
 //! The administrative endpoint of a running server.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Child, Stdio};
 
-use crate::common::{DatagramPeer, End, MODELS, Peer, Serve, Server, Signal, acknowledgement, eventually};
+use crate::common::{
+    DatagramPeer, End, MODELS, Peer, Serve, Server, Signal, acknowledgement, eventually, wait_with_output,
+    without_options,
+};
+use crate::is_missing;
 
 /// A server with metrics, and an endpoint of `message`.
 fn start(arguments: &str) -> Server {
@@ -267,4 +273,91 @@ fn a_port_that_is_taken_is_named() {
         "{}",
         failed.log
     );
+}
+
+#[test]
+fn a_summary_of_the_counters_is_logged_on_request() {
+    for server in start_each("") {
+        server.connect("message").exchange("text");
+        server.signal(Signal::USR1);
+        server.wait_for_log("counters: ");
+        let log = server.stop_cleanly().log;
+        assert!(
+            log.contains("1 accepted, 0 refused, ") && log.contains("; 1 messages; 68 bytes received, "),
+            "{log}"
+        );
+    }
+}
+
+/// The output of a tool of Prometheus that reads `input`.
+fn check_with_promtool(input: &str) -> std::process::Output {
+    let mut tool = without_options("promtool");
+    tool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = tool.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    wait_with_output(child)
+}
+
+#[test]
+fn promtool_finds_nothing_wrong_with_the_metrics() {
+    if is_missing("promtool") {
+        return;
+    }
+    for server in start_each("month=0") {
+        let output = check_with_promtool(&fetch(&server, "/metrics"));
+        assert!(
+            output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(),
+            "{output:?}"
+        );
+    }
+    assert!(
+        !check_with_promtool("# TYPE wrong counter\nwrong 1\n").status.success(),
+        "it finds what is wrong"
+    );
+}
+
+#[test]
+fn prometheus_scrapes_the_server_and_answers_a_query_with_what_was_sent() {
+    if is_missing("prometheus") {
+        return;
+    }
+    let server = start("");
+    let mut peer = server.connect("message");
+    for _ in 0..5 {
+        peer.exchange("text");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let target = server.address("metrics");
+    let configuration = format!(
+        "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\n\
+         scrape_configs: [{{job_name: loopline, static_configs: [{{targets: ['{target}']}}]}}]\n"
+    );
+    let file = folder.path().join("prometheus.yml");
+    std::fs::write(&file, configuration).unwrap();
+    // It cannot report a port that it has chosen itself.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut prometheus = without_options("prometheus");
+    prometheus.arg(format!("--config.file={}", file.display()));
+    prometheus.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
+    prometheus.arg(format!("--web.listen-address={port}")).stdout(Stdio::null()).stderr(Stdio::null());
+    let _prometheus = Killed(prometheus.spawn().unwrap());
+    eventually("the query has the value", || {
+        let mut peer = Peer::on(std::net::TcpStream::connect(port).ok()?);
+        peer.try_send(b"GET /api/v1/query?query=loopline_messages_total HTTP/1.0\r\n\r\n").ok()?;
+        let answer = String::from_utf8(peer.receive_all().0).unwrap();
+        let document: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
+        let result = &document["data"]["result"][0];
+        assert!(result.is_null() || result["metric"]["job"] == "loopline", "{document}");
+        (result["value"][1].as_str()? == "5").then_some(())
+    });
+}
+
+/// A process that is killed at the end of the test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

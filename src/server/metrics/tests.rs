@@ -172,3 +172,15 @@ fn the_health_check_fails_from_the_request_to_stop_on() {
     assert!(answer.ends_with("\r\n\r\nstopping\n"), "{answer}");
     assert_eq!(serve(&service, &[get("/metrics").as_bytes()]).0[..12], *"HTTP/1.1 200");
 }
+
+#[test]
+fn each_metric_is_in_the_table_of_the_documentation_and_no_other_is() {
+    let (answer, _) = serve(&service(), &[get("/metrics").as_bytes()]);
+    let shown: Vec<&str> =
+        answer.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let page = include_str!("../../../docs/OPERATING.md");
+    let documented = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let documented: Vec<&str> =
+        documented.filter(|name| name.starts_with("loopline_") || name.starts_with("process_")).collect();
+    assert_eq!(documented, shown);
+}

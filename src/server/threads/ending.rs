@@ -130,6 +130,7 @@ fn wait(
                     notifier.reloaded();
                 }
             }
+            Ok(MainEvent::Summary) => log::info!("counters: {}", shared.summary()),
             Ok(MainEvent::JournalFailed(error)) => return Err(LoopError::Journal(error)),
             Err(_) => {}
         }
@@ -141,14 +142,20 @@ fn wait(
 }
 
 /// Forwards signals to the main thread.
-pub(super) fn forward_signals(mut stops: Signals, mut hangups: Signals, events: &Sender<MainEvent>) {
+pub(super) fn forward_signals(
+    mut stops: Signals,
+    mut hangups: Signals,
+    mut summaries: Signals,
+    events: &Sender<MainEvent>,
+) {
     loop {
-        let mut waiting = [PollFd::new(&stops, PollFlags::IN), PollFd::new(&hangups, PollFlags::IN)];
+        let mut waiting = [&stops, &hangups, &summaries].map(|signals| PollFd::new(signals, PollFlags::IN));
         // Interrupted or not: what has arrived is forwarded.
         let _ = poll(&mut waiting, None);
+        let summary = (summaries.take() > 0).then_some(MainEvent::Summary);
         let hangup = (hangups.take() > 0).then_some(MainEvent::Hangup);
         let stops = (0..stops.take()).map(|_| MainEvent::Signal);
-        for event in hangup.into_iter().chain(stops) {
+        for event in summary.into_iter().chain(hangup).chain(stops) {
             if events.send(event).is_err() {
                 return;
             }

@@ -136,6 +136,15 @@ impl Shared {
         }
     }
 
+    /// The main counters in a line. Without a meter, nothing is counted but the open connections.
+    pub(super) fn summary(&self) -> String {
+        let open = self.connections_served();
+        match &self.meter {
+            Some(meter) => meter.counts.counters().summary(open),
+            None => format!("{open} connections open (all others need --metrics)"),
+        }
+    }
+
     /// A stop was requested.
     pub(super) fn show_stopping(&self) {
         if let Some(meter) = &self.meter {

@@ -94,6 +94,8 @@ pub(super) enum MainEvent {
     Signal,
     /// SIGHUP.
     Hangup,
+    /// SIGUSR1.
+    Summary,
     /// Messages can no longer be recorded.
     JournalFailed(io::Error),
     /// The last connection has ended while draining.
