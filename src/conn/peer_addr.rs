@@ -42,18 +42,24 @@ impl PeerAddrs {
     }
 
     /// The address of `key`.
+    #[inline]
     pub(crate) fn address(&self, key: PeerKey) -> SocketAddr {
         let PeerKey([high, low, port]) = key;
         if port == 0 {
-            let long = self.long[index(key)];
-            // The one kind of IPv4 address that is here has port 0, which a PROXY header may report.
-            return match long.ip().to_ipv4_mapped() {
-                Some(short) => SocketAddr::new(short.into(), long.port()),
-                None => long.into(),
-            };
+            return self.long_address(key);
         }
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
         SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), port)
+    }
+
+    #[inline(never)]
+    fn long_address(&self, key: PeerKey) -> SocketAddr {
+        let long = self.long[index(key)];
+        // The one kind of IPv4 address that is here has port 0, which a PROXY header may report.
+        match long.ip().to_ipv4_mapped() {
+            Some(short) => SocketAddr::new(short.into(), long.port()),
+            None => long.into(),
+        }
     }
 
     /// Frees what `key` refers to; it must not be used again.
