@@ -40,7 +40,7 @@ fn get(path: &str) -> String {
 }
 
 /// The body at `path`, by a connection of its own.
-fn fetch(server: &Server, path: &str) -> String {
+pub(crate) fn fetch(server: &Server, path: &str) -> String {
     let (head, body) = respond(&mut server.connect("metrics"), &get(path));
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     body

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::common::{DatagramPeer, Server};
+use crate::common::{DatagramPeer, Server, Signal};
 use crate::is_missing;
 
 /// The values that a plot shows, and the note below its title.
@@ -60,7 +60,7 @@ fn the_page_draws_what_the_server_measures() {
     if is_missing("chromium") {
         return;
     }
-    let server = Server::start("message=0 month=0 --metrics 0 --max-connections 3");
+    let server = Server::start("message=0 month=0 --metrics 0 --max-connections 3 --drain-delay 1h");
     let mut peers: Vec<_> = (0..3).map(|_| server.connect("message")).collect();
     for peer in &mut peers {
         (0..10).for_each(|_| peer.exchange("text"));
@@ -107,6 +107,10 @@ fn the_page_draws_what_the_server_measures() {
     browser.wait_until(WIDE, &json!([]));
     picture(&mut browser, "phone");
 
+    server.signal(Signal::TERM);
+    browser.wait_until(STATE, &json!("Stopping."));
+    picture(&mut browser, "stopping");
+    // The second signal ends the delay.
     server.stop();
     browser.wait_until(STATE, &json!("No answer."));
     picture(&mut browser, "no-answer");

@@ -1,4 +1,4 @@
-//! The alerts and the dashboard of `deploy`, checked by `promtool`.
+//! The alerts and the dashboard of `deploy`, checked by `promtool` and against the metrics of a running server.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -6,8 +6,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::common::output;
+use crate::common::{MODELS, Server, output};
 use crate::is_missing;
+use crate::metrics::fetch;
 
 const RULES: &str = include_str!("../../deploy/prometheus/loopline.rules.yml");
 const DASHBOARD: &str = include_str!("../../deploy/grafana/loopline.json");
@@ -100,6 +101,28 @@ fn every_panel_has_a_unit_and_a_description_and_an_own_number() {
         assert!(panel["fieldConfig"]["defaults"]["unit"].is_string(), "{title}");
         for target in panel["targets"].as_array().unwrap() {
             assert_eq!(target["datasource"]["uid"], "${datasource}", "{title}");
+        }
+    }
+}
+
+/// The names of metrics in `text`.
+fn metrics_in(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    words.filter(|word| word.starts_with("loopline_") || word.starts_with("process_")).collect()
+}
+
+#[test]
+fn every_metric_of_the_alerts_and_of_the_dashboard_is_one_of_the_server() {
+    for model in MODELS {
+        let server = Server::start(&format!("message=0 month=0 --metrics 0 --model {model}"));
+        let text = fetch(&server, "/metrics");
+        let names: BTreeSet<_> = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split([' ', '{']).next())
+            .collect();
+        for named in [RULES, DASHBOARD].into_iter().flat_map(metrics_in) {
+            assert!(names.contains(named), "{model}: there is no metric {named}");
         }
     }
 }
