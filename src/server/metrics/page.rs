@@ -29,7 +29,7 @@ pub(super) const POLICY: &str = concat!(
     "'; script-src 'sha256-",
     "GcjUxq2Ikpp59K5J1vcWFWbf0Lo9FcxJXpdPeH63jx8=",
     "' 'sha256-",
-    "EBZCO0pa4Pq5oiMunBwsp8/4gZYFb2mg0vuek7TPIaw=",
+    "Tu9zzf7OwosgrhBl8Gm1aeJaO46l54b5wf+5d2cEiI4=",
     "'"
 );
 

@@ -152,7 +152,7 @@
       const powers = (_, at) => at.map((y) => this.isLogarithmic && Math.log10(y) % 1 !== 0 ? null : y);
       return {
         ...this.size(),
-        padding: [8, 16, 0, 0],
+        padding: [8, 30, 0, 0],
         legend: {show: false},
         /* The pointer is followed by this script, which knows touch and keys as well. */
         cursor: {
