@@ -11,12 +11,11 @@ use loopline::service::message::Message;
 
 use crate::log::logged;
 use crate::sim::peer::MESSAGE_BYTES_MAX;
-use crate::sim::run::LISTENERS;
-use crate::sim::scene::{MESSAGE, Scene, framed};
+use crate::sim::scene::{ADMIN, MESSAGE, Scene, framed};
 
 /// The listeners that [`scene`] adds.
-const PROXIED_MESSAGE: usize = LISTENERS;
-const PROXIED_GREETING: usize = LISTENERS + 1;
+const PROXIED_MESSAGE: usize = ADMIN + 1;
+const PROXIED_GREETING: usize = ADMIN + 2;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -318,6 +318,10 @@ fn everything_is_served_until_the_drain_delay_is_over() {
         assert_eq!((scene.acknowledged(peer), scene.wire(peer).server_ended), (1, None));
     }
     scene.pass(Duration::from_millis(1));
+    assert!(scene.wire(early).server_ended.is_some());
+    // It was accepted a millisecond ago.
+    assert!(scene.wire(late).server_ended.is_none());
+    scene.pass(GRACE);
     assert!([early, late].iter().all(|peer| scene.is_closed(*peer)) && scene.run.server.is_stopped());
 }
 
