@@ -22,7 +22,7 @@ use crate::units::{Timeout, parse_delay, parse_duration, parse_size};
 #[derive(Debug, Args)]
 #[command(after_help = format!("{}\n\n{UNITS}{SERVE_STATUS}", endpoint_help()))]
 pub(super) struct ServeArguments {
-    /// Endpoints to serve, besides inherited sockets (LISTEN_FDS) [default: without inherited sockets, all
+    /// Endpoints to serve, besides inherited sockets [default: without inherited sockets, all
     /// services on their default ports, on loopback]
     #[arg(value_name = "ENDPOINT", value_parser = ServiceNames(Endpoint::from_str), hide_possible_values = true)]
     endpoints: Vec<Endpoint>,

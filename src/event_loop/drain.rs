@@ -114,7 +114,7 @@ impl<N: Net> EventLoop<N> {
         }
         match self.phase {
             Phase::Draining { since, step: DrainStep::Accepting } => {
-                self.close_listeners_then_end_idle(since)
+                self.close_listeners_then_end_idle(since);
             }
             Phase::Draining { since, step: DrainStep::Grace { since: ended_at } } => {
                 if self.grace_left_ms(ended_at) == 0 && self.has_seen_all_events() {

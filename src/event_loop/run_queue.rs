@@ -29,9 +29,9 @@ impl RunQueue {
     #[inline]
     pub(super) fn push(&mut self, id: ConnId, flags: Flags) {
         if flags.contains(Flags::BULK | Flags::ADMIN) {
-            self.push_later(id, flags)
+            self.push_later(id, flags);
         } else {
-            self.light.push(id)
+            self.light.push(id);
         }
     }
 

@@ -37,7 +37,8 @@ pub(super) enum InheritedSocket {
 pub(super) fn inherited() -> Result<Vec<Inherited>, ServeError> {
     let variable = |name| env::var(name).ok();
     let pid = std::process::id();
-    let names = names(pid, variable("LISTEN_PID"), variable("LISTEN_FDS"), variable("LISTEN_FDNAMES"));
+    let names =
+        names(pid, variable("LISTEN_PID"), variable("LISTEN_FDS"), variable("LISTEN_FDNAMES").as_deref());
     let names = names.map_err(ServeError::Start)?;
     if names.is_empty() {
         return Ok(Vec::new());
@@ -55,7 +56,7 @@ fn names(
     pid: u32,
     listen_pid: Option<String>,
     count: Option<String>,
-    names: Option<String>,
+    listed: Option<&str>,
 ) -> Result<Vec<String>, String> {
     // Without this variable, or for another process, the others are left over from a parent.
     if listen_pid.is_none_or(|listen_pid| listen_pid != pid.to_string()) {
@@ -65,16 +66,14 @@ fn names(
     let number: usize = count.parse().ok().filter(|number| *number <= ENDPOINTS_MAX).ok_or_else(|| {
         format!("LISTEN_FDS={count}: expected a number of sockets, at most {ENDPOINTS_MAX}")
     })?;
-    let names: Vec<String> = match &names {
-        Some(names) => names.split(':').map(Into::into).collect(),
-        None => Vec::new(),
-    };
+    let names: Vec<String> =
+        listed.map_or_else(Vec::new, |listed| listed.split(':').map(Into::into).collect());
     if names.len() == number {
         Ok(names)
     } else {
-        let named = names.len();
+        let names = names.len();
         Err(format!(
-            "LISTEN_FDS={number}, with {named} names in LISTEN_FDNAMES: each inherited socket must have the name of its \
+            "LISTEN_FDS={number}, with {names} names in LISTEN_FDNAMES: each inherited socket must have the name of its \
              service (FileDescriptorName= in the socket unit)"
         ))
     }
@@ -116,7 +115,7 @@ mod tests {
         count: &str,
         listen_names: Option<&str>,
     ) -> Result<Vec<String>, String> {
-        names(7, Some(listen_pid.into()), Some(count.into()), listen_names.map(Into::into))
+        names(7, Some(listen_pid.into()), Some(count.into()), listen_names)
     }
 
     #[test]
@@ -124,7 +123,7 @@ mod tests {
         assert_eq!(of_process_7("7", "2", Some("message:month")).unwrap(), ["message", "month"]);
         assert_eq!(of_process_7("8", "2", Some("message:month")).unwrap(), [""; 0]);
         assert_eq!(of_process_7("", "2", Some("message:month")).unwrap(), [""; 0]);
-        assert_eq!(names(7, None, Some("1".into()), Some("message".into())).unwrap(), [""; 0]);
+        assert_eq!(names(7, None, Some("1".into()), Some("message")).unwrap(), [""; 0]);
         assert_eq!(names(7, Some("7".into()), None, None).unwrap(), [""; 0]);
     }
 

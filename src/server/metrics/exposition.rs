@@ -180,6 +180,7 @@ fn kernel_and_process(all: &mut Families, process: &ProcessStats) {
 #[derive(Default)]
 struct Families(Vec<MetricFamily>);
 
+#[derive(Clone, Copy)]
 enum Value {
     Counter(f64),
     Gauge(f64),

@@ -92,7 +92,7 @@ impl<'b> Fields<'_, 'b> {
     /// The parts of their values between commas, as far as they are text.
     fn words(&self, name: &'static str) -> impl Iterator<Item = &'b str> {
         self.named(name)
-            .filter_map(|value| str::from_utf8(value).ok())
+            .filter_map(|value| std::str::from_utf8(value).ok())
             .flat_map(|it| it.split(','))
             .map(str::trim)
     }

@@ -26,7 +26,7 @@ pub(super) struct Metrics {
 /// The content of a response.
 struct Content {
     status: &'static str,
-    content_type: &'static str,
+    media_type: &'static str,
     policy: &'static str,
     body: Vec<u8>,
 }
@@ -39,59 +39,72 @@ impl Metrics {
 
     /// The content that `request` asks for.
     fn content(&self, request: &Request<'_>) -> Result<Content, Refusal> {
-        let content: fn(&Self, &Request<'_>) -> Result<Content, Refusal> = match request.path {
-            "/" => Self::page,
-            "/metrics" => Self::metrics,
-            "/healthz" => Self::health,
-            "/samples" => Self::samples,
-            _ => return Err(Refusal::NotFound),
-        };
+        let resource = Resource::at(request.path).ok_or(Refusal::NotFound)?;
         if !["GET", "HEAD"].contains(&request.method) {
             return Err(Refusal::MethodNotAllowed);
         }
         if request.has_body {
             return Err(Refusal::ContentTooLarge);
         }
-        content(self, request)
-    }
-
-    #[expect(clippy::unnecessary_wraps, reason = "as the others")]
-    #[expect(clippy::unused_self, reason = "as the others")]
-    fn page(&self, _: &Request<'_>) -> Result<Content, Refusal> {
-        Ok(Content {
-            policy: page::POLICY,
-            ..Content::data(page::CONTENT_TYPE, page::PAGE.as_bytes().into())
+        Ok(match resource {
+            Resource::Page => {
+                let page = Content::data(page::CONTENT_TYPE, page::PAGE.as_bytes().into());
+                Content { policy: page::POLICY, ..page }
+            }
+            Resource::Metrics => self.metrics(),
+            Resource::Health => self.health(),
+            Resource::Samples => self.samples(request.query).ok_or(Refusal::BadRequest)?,
         })
     }
 
-    fn metrics(&self, _: &Request<'_>) -> Result<Content, Refusal> {
+    fn metrics(&self) -> Content {
         let mut body = Vec::new();
         let process = self.process.read();
         exposition::write(&self.measured.lock(), &process, self.model, &mut body);
-        Ok(Content::data(exposition::CONTENT_TYPE, body))
+        Content::data(exposition::CONTENT_TYPE, body)
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "as the others")]
-    fn health(&self, _: &Request<'_>) -> Result<Content, Refusal> {
-        Ok(if self.measured.lock().is_stopping {
+    fn health(&self) -> Content {
+        if self.measured.lock().is_stopping {
             Content { status: "503 Service Unavailable", ..Content::data(TEXT, b"stopping\n".into()) }
         } else {
             Content::data(TEXT, b"ok\n".into())
-        })
+        }
     }
 
-    fn samples(&self, request: &Request<'_>) -> Result<Content, Refusal> {
-        let first = samples::first(request.query).ok_or(Refusal::BadRequest)?;
+    /// `None`: the query asks for something else.
+    fn samples(&self, query: Option<&str>) -> Option<Content> {
+        let first = samples::first(query)?;
         let mut body = Vec::new();
         samples::write(&self.measured.lock(), self.model, first, &mut body);
-        Ok(Content::data(samples::CONTENT_TYPE, body))
+        Some(Content::data(samples::CONTENT_TYPE, body))
+    }
+}
+
+/// What is served.
+enum Resource {
+    Page,
+    Metrics,
+    Health,
+    Samples,
+}
+
+impl Resource {
+    fn at(path: &str) -> Option<Self> {
+        match path {
+            "/" => Some(Self::Page),
+            "/metrics" => Some(Self::Metrics),
+            "/healthz" => Some(Self::Health),
+            "/samples" => Some(Self::Samples),
+            _ => None,
+        }
     }
 }
 
 impl Content {
     /// What was asked for, and is not a page.
-    fn data(content_type: &'static str, body: Vec<u8>) -> Self {
-        Self { status: "200 OK", content_type, policy: POLICY_OF_DATA, body }
+    fn data(media_type: &'static str, body: Vec<u8>) -> Self {
+        Self { status: "200 OK", media_type, policy: POLICY_OF_DATA, body }
     }
 }
 
@@ -115,8 +128,8 @@ impl StreamService for Metrics {
             consumed += request.bytes;
             let (is_head, is_last) = (request.method == "HEAD", request.is_last);
             match self.content(&request) {
-                Ok(Content { status, content_type, policy, body }) => {
-                    let response = Response { status, content_type, policy, body: &body };
+                Ok(Content { status, media_type, policy, body }) => {
+                    let response = Response { status, content_type: media_type, policy, body: &body };
                     response.append(is_head, is_last, answer);
                 }
                 Err(refusal) => refusal.append(is_head, is_last, answer),
