@@ -141,7 +141,7 @@ impl Wire {
             timeout.is_some_and(|timeout| u128::from(now_ms - since_ms) >= timeout.as_millis())
         };
         // An administrative one gives its place to a new one, and has a timeout of its own.
-        if self.listener >= LISTENERS {
+        if self.listener == LISTENERS {
             return true;
         }
         // Without a token it is refused at once.
