@@ -30,14 +30,14 @@ fn restarts_under_load_refuse_and_reset_no_connection() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let activator = Activator::default().with("message", listener);
-        let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (stop, exchanges) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let clients: Vec<_> = (0..CLIENTS)
             .map(|_| {
-                let (stop, served) = (stop.clone(), served.clone());
+                let (stop, exchanges) = (stop.clone(), exchanges.clone());
                 thread::spawn(move || {
                     while !stop.load(Ordering::SeqCst) {
                         exchange(address).unwrap_or_else(|error| panic!("a connection has failed: {error}"));
-                        served.fetch_add(1, Ordering::SeqCst);
+                        exchanges.fetch_add(1, Ordering::SeqCst);
                         stall(BETWEEN_CONNECTS);
                     }
                 })
@@ -53,7 +53,7 @@ fn restarts_under_load_refuse_and_reset_no_connection() {
         stop.store(true, Ordering::SeqCst);
         clients.into_iter().for_each(|client| client.join().unwrap());
         messages += texts(&server.stop_cleanly());
-        assert_eq!(messages, served.load(Ordering::SeqCst), "{model}: each message is in a journal");
+        assert_eq!(messages, exchanges.load(Ordering::SeqCst), "{model}: each message is in a journal");
     }
 }
 

@@ -34,7 +34,7 @@ fn inherited_sockets_are_served_by_the_service_they_are_named_after_and_nothing_
         let server = activator.serve(&format!("--model {model}")).start();
         assert_eq!(server.log().matches("listening: ").count(), 6, "{}", server.log());
         for (index, address) in server.addresses("message").into_iter().enumerate() {
-            Peer::connect(address).exchange(&format!("at {index}"));
+            Peer::connect(address).exchange(format!("at {index}"));
         }
         assert_eq!(server.connect("greeting").receive_text(), GREETING);
         assert_ne!(server.connect("daytime").receive_text(), "");
