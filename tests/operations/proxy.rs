@@ -46,13 +46,10 @@ fn a_header_may_be_cut_anywhere() {
     for model in MODELS {
         let server = Server::start(&format!("message+proxy=0 --model {model}"));
         let wire = [BINARY, &frame("text")].concat();
-        let cuts = 1..=BINARY.len() + 1;
-        let mut peers: Vec<Peer> = cuts.clone().map(|_| server.connect("message")).collect();
-        for (peer, cut) in peers.iter_mut().zip(cuts.clone()) {
+        for cut in 1..=BINARY.len() + 1 {
+            let mut peer = server.connect("message");
             peer.send(&wire[..cut]);
             peer.wait_for_delivery();
-        }
-        for (peer, cut) in peers.iter_mut().zip(cuts) {
             peer.send(&wire[cut..]);
             peer.receive_acknowledgement();
         }
