@@ -32,7 +32,7 @@ fn the_peers_of_a_killed_server_are_greeted_by_another_and_the_rest_notice_nothi
                 .collect();
             let nginx = Nginx::start(directory.path());
             let mut peers: Vec<Peer> = std::iter::repeat_with(Peer::new).take(PEERS).collect();
-            peers.iter_mut().for_each(|peer| peer.say_hello());
+            peers.iter_mut().for_each(Peer::say_hello);
             (0..5).for_each(|round| peers.iter_mut().for_each(|peer| peer.ask(round)));
             assert!(peers.iter().all(|peer| peer.greetings == 1), "each peer stays with its server");
 
