@@ -9,9 +9,11 @@ pub const STATUS: &str = "status";
 
 impl StreamService for Status {
     fn received(&self, unread: &[u8], ended: bool, out: &mut Output<'_>) -> Progress {
-        let consumed = unread.iter().rposition(|byte| *byte == b'?').map_or(0, |last| last + 1);
-        let requests = unread.iter().filter(|byte| **byte == b'?').count();
-        out.send(STATUS.repeat(requests).as_bytes());
+        let mut consumed = 0;
+        for request in unread.split_inclusive(|byte| *byte == b'?').filter(|it| it.ends_with(b"?")) {
+            consumed += request.len();
+            out.send(STATUS.as_bytes());
+        }
         Progress { consumed, action: if ended { Action::End } else { Action::Continue } }
     }
 }

@@ -113,7 +113,7 @@ fn a_slow_request_is_closed_at_the_frame_timeout() {
 fn messages_do_not_wait_for_its_requests() {
     let mut scene = Scene::new(&limits());
     let (admin, peer) = (connect(&mut scene), scene.connect());
-    scene.send(admin, &[b'?'; 100_000]);
+    scene.send(admin, &vec![b'?'; 100_000]);
     scene.send(peer, &framed("text"));
     scene.turns(1);
     assert_eq!(scene.acknowledged(peer), 1);
