@@ -120,7 +120,7 @@ impl Machine {
             port_reuse: system("net/ipv4/tcp_tw_reuse"),
             orphans_max: system("net/ipv4/tcp_max_orphans"),
             processors: std::thread::available_parallelism().ok().map(NonZero::get),
-            page_bytes: rustix::param::page_size() as u64,
+            page_bytes: page_bytes(),
         }
     }
 }
@@ -133,6 +133,13 @@ impl From<Limit> for ProcessLimit {
         };
         Self { soft: number(limit.soft_limit), hard: number(limit.hard_limit) }
     }
+}
+
+/// The size of a page; 4 KiB where it is unknown. (`rustix::param` reads what only the kernel maps, and crashes under
+/// valgrind.)
+fn page_bytes() -> u64 {
+    let bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    bytes.and_then(|bytes| bytes.try_into().ok()).unwrap_or(4096)
 }
 
 fn ports(root: &Path) -> Fact<Ports> {

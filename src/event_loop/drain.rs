@@ -48,7 +48,8 @@ impl<N: Net> EventLoop<N> {
             self.phase = match self.phase {
                 Phase::Serving if self.limits.drain_delay.is_zero() => self.begin_draining(),
                 Phase::Serving => {
-                    log::info!("stopping in {:?}: everything is served until then", self.limits.drain_delay);
+                    let delay_ms = self.limits.drain_delay.as_millis();
+                    log::info!("stopping in {delay_ms} ms: everything is served until then");
                     Phase::Delaying { since: self.now }
                 }
                 Phase::Delaying { .. } | Phase::Draining { .. } | Phase::Stopped => Phase::Stopped,

@@ -204,7 +204,7 @@ fn the_health_check_fails_while_everything_is_served_for_the_drain_delay() {
         let ended = server.wait();
         assert!(ended.status.success(), "{}", ended.log);
         assert_eq!(ended.journal.lines().count(), 3);
-        assert!(ended.log.contains("stopping in 1s: everything is served until then"), "{}", ended.log);
+        assert!(ended.log.contains("stopping in 1000 ms: everything is served until then"), "{}", ended.log);
     }
 }
 

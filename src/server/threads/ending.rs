@@ -70,7 +70,7 @@ pub(super) fn wait_for_end(
     }
     let delay = shared.limits.drain_delay;
     if !delay.is_zero() {
-        log::info!("stopping in {delay:?}: everything is served until then");
+        log::info!("stopping in {} ms: everything is served until then", delay.as_millis());
         let until = Instant::now() + delay;
         loop {
             match wait(events, Some(until), shared)? {
