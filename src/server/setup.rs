@@ -256,7 +256,7 @@ fn admin_endpoint(
     options: SocketOptions,
     sockets: &[OpenSocket],
 ) -> Result<AdminEndpoint, ServeError> {
-    let name = format_args!("--metrics {at}");
+    let name = format!("--metrics {at}");
     let address = resolve(&name, &at.host, at.port)?;
     // Each process of several that share the other ports has metrics of its own.
     let options = SocketOptions { reuse_port: false, ..options };
