@@ -126,3 +126,90 @@ impl Notifier {
 
 /// Between two reports of the status.
 const STATUS_MS: u32 = 5000;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(ms: u64) -> Tick {
+        Tick::after(Duration::from_millis(ms))
+    }
+
+    /// A notifier that was ready at 0 ms, and its manager.
+    fn notifier(watchdog_ms: Option<u32>) -> (Notifier, UnixDatagram) {
+        let (socket, manager) = UnixDatagram::pair().unwrap();
+        manager.set_nonblocking(true).unwrap();
+        let (reported, current) = (Status::default(), Status::default());
+        let (fed_at, status_at) = (at(0), at(0));
+        (Notifier { socket, watchdog_ms, fed_at, status_at, reported, current, rate: 0 }, manager)
+    }
+
+    /// The next report, or nothing.
+    fn report(manager: &UnixDatagram) -> String {
+        let mut bytes = [0; 1000];
+        let length = manager.recv(&mut bytes).unwrap_or(0);
+        String::from_utf8(bytes[..length].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_status_has_the_connections_and_the_messages_a_second_since_the_last_one() {
+        let (mut notifier, manager) = notifier(None);
+        notifier.ready(at(0));
+        assert_eq!(report(&manager), "READY=1\nSTATUS=0 connections\n");
+        for (ms, connections, messages, expected) in [
+            (4999, 3, Some(20), ""),
+            (5000, 3, Some(20), "STATUS=3 connections, 4 messages/s\n"),
+            (9999, 2, Some(9_000_000_020), ""),
+            (10_000, 2, Some(9_000_000_020), "STATUS=2 connections, 1800000000 messages/s\n"),
+            // Nothing has happened since: the rate is 0, once.
+            (15_000, 2, Some(9_000_000_020), "STATUS=2 connections, 0 messages/s\n"),
+            (30_000, 2, Some(9_000_000_020), ""),
+            (30_001, 1, Some(9_000_000_020), "STATUS=1 connections, 0 messages/s\n"),
+        ] {
+            notifier.alive(at(ms), connections, messages);
+            assert_eq!(report(&manager), expected, "at {ms} ms");
+        }
+    }
+
+    #[test]
+    fn messages_that_are_not_counted_are_not_in_the_status() {
+        let (mut notifier, manager) = notifier(None);
+        notifier.alive(at(5000), 1, None);
+        assert_eq!(report(&manager), "STATUS=1 connections\n");
+    }
+
+    #[test]
+    fn the_watchdog_is_fed_at_half_of_its_time_and_with_the_status_in_one_report() {
+        let (mut notifier, manager) = notifier(Some(2500));
+        assert_eq!(notifier.wait_ms(at(1000)), Some(1500));
+        for (ms, connections, expected) in [
+            (2499, 0, ""),
+            (2500, 1, "WATCHDOG=1\n"),
+            (4999, 1, ""),
+            (5000, 1, "WATCHDOG=1\nSTATUS=1 connections\n"),
+        ] {
+            notifier.alive(at(ms), connections, None);
+            assert_eq!(report(&manager), expected, "at {ms} ms");
+        }
+        assert_eq!(notifier.wait_ms(at(5000)), Some(2500));
+    }
+
+    #[test]
+    fn a_reload_is_reported_with_the_time_of_its_beginning_and_then_its_end() {
+        let (notifier, manager) = notifier(None);
+        let now = || {
+            let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+            time.tv_sec * 1_000_000 + time.tv_nsec / 1000
+        };
+        let before = now();
+        notifier.reloaded();
+        let reloading = report(&manager);
+        let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap().strip_suffix('\n');
+        assert!((before..=now()).contains(&time.unwrap().parse().unwrap()), "{reloading}");
+        assert_eq!(report(&manager), "READY=1\n");
+        notifier.stopping();
+        assert_eq!(report(&manager), "STOPPING=1\nSTATUS=stopping\n");
+    }
+}

@@ -15,6 +15,7 @@ mod browser;
 mod client_retry;
 mod generated;
 mod haproxy;
+mod logrotate;
 mod metrics;
 mod page;
 mod prometheus_rules;

@@ -12,8 +12,8 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::activator::Activator;
 use crate::common::{
-    DatagramPeer, GREETING, INTRODUCTION, MODELS, Network, PROGRAM, Peer, REPLY, Serve, Signal, WAIT_MAX,
-    eventually, in_namespace, loopline, output, stall, without_options,
+    Clock, DatagramPeer, GREETING, INTRODUCTION, MODELS, Network, PROGRAM, Peer, REPLY, Serve, Signal,
+    WAIT_MAX, eventually, has_no_strace, in_namespace, loopline, output, stall, without_options,
 };
 use crate::is_missing;
 
@@ -232,6 +232,36 @@ fn a_server_that_does_not_run_does_not_feed_its_watchdog_and_an_idle_one_does() 
         assert!(manager.next().starts_with("WATCHDOG=1\n"), "{model}");
         server.stop_cleanly();
     }
+}
+
+#[test]
+fn a_loop_that_is_stuck_in_a_system_call_does_not_feed_its_watchdog() {
+    if has_no_strace() {
+        return;
+    }
+    let (manager, directory) = (Manager::new(), tempfile::tempdir().unwrap());
+    // The first fdatasync takes as long as this.
+    let stuck = Duration::from_secs(2);
+    let inject = format!("inject=fdatasync:delay_enter={}:when=1", stuck.as_micros());
+    let trace = directory.path().join("trace");
+    let serve = Serve::traced(&trace, &["-e", "trace=fdatasync", "-e", &inject], "message=0 --ack synced");
+    let serve = serve.arg("--journal").arg(directory.path().join("journal"));
+    let server = serve.env("NOTIFY_SOCKET", &manager.path).env("WATCHDOG_USEC", "200000").start();
+    assert!(manager.next().starts_with("READY=1\n"));
+    for _ in 0..2 {
+        assert_eq!(manager.next(), "WATCHDOG=1\n");
+    }
+    let mut peer = server.connect("message");
+    manager.forget();
+    let clock = Clock::start();
+    peer.exchange("text");
+    let (elapsed, fed) = (clock.elapsed(), manager.forget());
+    let Some(running) = elapsed.checked_sub(stuck) else { panic!("not delayed: {elapsed:?}") };
+    // Every 100 ms while it was not stuck, and at most once more before and after that.
+    let most = running.as_millis() / 100 + 2;
+    assert!(fed as u128 <= most, "fed {fed} times in {elapsed:?}, of which it was stuck for {stuck:?}");
+    assert!(manager.next().starts_with("WATCHDOG=1\n"), "it is fed again");
+    server.stop_cleanly();
 }
 
 #[test]
