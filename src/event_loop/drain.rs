@@ -48,7 +48,7 @@ impl<N: Net> EventLoop<N> {
             self.phase = match self.phase {
                 Phase::Serving if self.limits.drain_delay.is_zero() => self.begin_draining(),
                 Phase::Serving => {
-                    let delay_ms = self.limits.drain_delay.as_millis();
+                    let delay_ms = milliseconds(self.limits.drain_delay);
                     log::info!("stopping in {delay_ms} ms: everything is served until then");
                     Phase::Delaying { since: self.now }
                 }
