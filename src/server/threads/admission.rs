@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 
 use crate::conn::admission::Refusal;
@@ -78,7 +77,7 @@ impl Admission {
         let index = open.connections.insert(connection.clone());
         drop(open);
         // Either `finish` has seen it in the list, or this sees that no time of grace is left.
-        if shared.finishing.load(Ordering::SeqCst) {
+        if shared.is_finishing() {
             connection.end_if_idle();
         }
         Self {

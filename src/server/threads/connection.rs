@@ -50,6 +50,7 @@ pub(super) fn serve(admission: &Admission, service: &dyn StreamService) -> Close
         lines: shared.new_lines(),
         read_timeout: None,
         held_bytes: 0,
+        has_received: false,
     };
     let outcome = driver.serve(service);
     if connection.is_evicted() {
@@ -76,6 +77,8 @@ struct Driver<'a> {
     read_timeout: Option<Duration>,
     /// The bytes that count for the memory budget.
     held_bytes: usize,
+    /// It has received bytes, apart from a PROXY header and what came with it.
+    has_received: bool,
 }
 
 impl Driver<'_> {
@@ -108,6 +111,7 @@ impl Driver<'_> {
             let step = if bytes == 0 {
                 self.session.peer_ended(service, !unread.is_empty(), &mut out)
             } else {
+                self.has_received = true;
                 self.connection.mark_busy();
                 self.session.receive(service, &mut unread, &buffer[..bytes], &mut out)
             };
@@ -189,8 +193,11 @@ impl Driver<'_> {
         self.hold(buffer_bytes + unread.capacity());
         if self.session.is_open() && unread.is_empty() {
             self.connection.mark_idle();
+            let shared = self.shared;
+            // The first frame may be on its way. A connection that is young when draining begins is ended later.
+            let must_end = if self.has_received { shared.is_draining() } else { shared.is_finishing() };
             // Bytes behind the frame have begun another.
-            if self.shared.is_draining() && !self.connection.has_bytes_waiting() {
+            if must_end && !self.connection.has_bytes_waiting() {
                 self.stop();
             }
         }

@@ -128,7 +128,7 @@ pub(super) struct Shared {
     pub(super) open: Mutex<Open>,
     draining: AtomicBool,
     /// Draining, and the time of grace is over.
-    pub(super) finishing: AtomicBool,
+    finishing: AtomicBool,
     /// The journal is to be opened again.
     should_reopen: AtomicBool,
     log_throttle: Mutex<LogThrottle>,
@@ -194,6 +194,11 @@ impl Shared {
         for (_, connection) in &lock(&self.open).connections {
             connection.end_if_idle();
         }
+    }
+
+    /// Whether the time of grace is over.
+    pub(super) fn is_finishing(&self) -> bool {
+        self.finishing.load(Ordering::SeqCst)
     }
 
     /// The connections that are not ended.

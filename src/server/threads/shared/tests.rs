@@ -3,11 +3,16 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use super::*;
+use crate::conn::CloseReason;
 use crate::conn::admission::Refusal;
 use crate::journal::{Ack, Sink};
 use crate::server::threads::admission::Admission;
+use crate::server::threads::connection;
+use crate::service::message::Message;
 
 /// The line of a message.
 fn lines(message: &[u8]) -> Lines {
@@ -91,6 +96,25 @@ fn a_source_has_as_many_connections_as_it_may() {
 }
 
 #[test]
+fn a_connection_that_was_accepted_when_draining_begins_has_time_for_its_first_frame() {
+    let shared = shared(Limits::default());
+    let (mut peer, stream, address) = connect();
+    let Ok(admission) = Admission::new(&shared, stream, address, false) else { panic!("there is room") };
+    shared.drain();
+    let serving = thread::spawn(move || connection::serve(&admission, &Message::new(1 << 20)));
+    peer.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let nothing = peer.read(&mut [0]).unwrap_err();
+    assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock, "it is open, and its peer has sent nothing");
+    peer.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    peer.write_all(format!("{:<64}text", 4).as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    peer.read_to_end(&mut answer).unwrap();
+    assert!(!answer.is_empty(), "the frame is answered, and then the connection ends");
+    drop(peer);
+    assert_eq!(serving.join().unwrap(), CloseReason::Stopped);
+}
+
+#[test]
 fn those_that_hold_most_are_closed_when_memory_is_short() {
     let shared = shared(Limits { memory_bytes_max: 1 << 20, ..Limits::default() });
     let admissions: Vec<Admission> = (0..4).map(|_| admit(&shared).unwrap()).collect();
@@ -155,7 +179,7 @@ fn a_hangup_during_a_write_reopens_the_journal_when_it_has_been_written() {
     let journal = Journal::to(Box::new(slow), Ack::Written);
     let shared = Arc::new(Shared::new(Limits::default(), journal, 0, mpsc::channel().0));
     let writing = shared.clone();
-    let writer = std::thread::spawn(move || writing.commit(&mut lines(b"line")));
+    let writer = thread::spawn(move || writing.commit(&mut lines(b"line")));
     begins.recv().unwrap();
     shared.reopen_journal();
     assert!(!reopened.load(Ordering::SeqCst), "a line is being written");
