@@ -24,6 +24,7 @@ mod restart;
 mod shipper;
 mod systemd;
 mod udp;
+mod units;
 
 use std::process::{Command, Stdio};
 

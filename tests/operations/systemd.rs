@@ -13,7 +13,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use crate::activator::Activator;
 use crate::common::{
     Clock, DatagramPeer, GREETING, INTRODUCTION, MODELS, Network, PROGRAM, Peer, REPLY, Serve, Signal,
-    WAIT_MAX, eventually, has_no_strace, in_namespace, loopline, output, stall, without_options,
+    WAIT_MAX, eventually, has_no_strace, in_namespace, loopline, stall,
 };
 use crate::is_missing;
 
@@ -272,24 +272,4 @@ fn a_manager_that_cannot_be_reached_is_an_error() {
         assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
         assert!(ended.log.contains("cannot connect to NOTIFY_SOCKET: "), "{}", ended.log);
     }
-}
-
-#[test]
-fn the_unit_is_valid_and_exposes_little() {
-    if is_missing("systemd-analyze") {
-        return;
-    }
-    let unit = format!("{}/deploy/systemd/loopline.service", env!("CARGO_MANIFEST_DIR"));
-    let mut analyze = without_options("systemd-analyze");
-    // In tenths: 1.5.
-    let security = output(analyze.args(["security", "--offline=true", "--threshold=15", &unit]));
-    assert!(security.status.success(), "{}", String::from_utf8_lossy(&security.stdout));
-    let directory = tempfile::tempdir().unwrap();
-    let installed = directory.path().join("loopline.service");
-    let text = std::fs::read_to_string(unit).unwrap().replace("/usr/bin/loopline", PROGRAM);
-    std::fs::write(&installed, text).unwrap();
-    let mut analyze = without_options("systemd-analyze");
-    let verified = output(analyze.args(["verify", "--man=no"]).arg(installed));
-    let errors = String::from_utf8_lossy(&verified.stderr);
-    assert!(verified.status.success() && errors.is_empty(), "{errors}");
 }
