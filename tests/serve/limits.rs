@@ -161,6 +161,8 @@ fn resets_do_not_affect_other_peers_and_are_not_logged() {
     for model in MODELS {
         let server = Server::start(&format!("message=0 --model {model}"));
         let mut good = server.connect("message");
+        good.exchange("good");
+        let before = open_descriptors(&server);
         for _ in 0..50 {
             server.connect("message").reset();
             let mut in_a_frame = server.connect("message");
@@ -171,7 +173,7 @@ fn resets_do_not_affect_other_peers_and_are_not_logged() {
             unread.reset();
             good.exchange("good");
         }
-        eventually("all are closed", || (open_descriptors(&server) <= 16).then_some(()));
+        eventually("all are closed", || (open_descriptors(&server) <= before).then_some(()));
         good.exchange("still there");
         let ended = server.stop_cleanly();
         assert!(ended.log_since_ready().iter().all(|line| line.contains("stopping")), "{}", ended.log);
