@@ -9,6 +9,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/proxy_headers.rs"]
+mod proxy_headers;
 
 mod activator;
 mod browser;

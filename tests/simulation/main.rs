@@ -13,6 +13,8 @@
 //!
 //! The other files are scenes: a few peers that do what the test says, and the outcome of one rule.
 
+#[path = "../common/proxy_headers.rs"]
+mod proxy_headers;
 #[path = "../sim/mod.rs"]
 mod sim;
 

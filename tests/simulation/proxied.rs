@@ -10,6 +10,7 @@ use loopline::service::greeting::{GREETING, Greeting};
 use loopline::service::message::Message;
 
 use crate::log::logged;
+use crate::proxy_headers::{BINARY, LINE, LOCAL, line_of};
 use crate::sim::peer::MESSAGE_BYTES_MAX;
 use crate::sim::scene::{ADMIN, MESSAGE, Scene, framed};
 
@@ -18,19 +19,6 @@ const PROXIED_MESSAGE: usize = ADMIN + 1;
 const PROXIED_GREETING: usize = ADMIN + 2;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-const LINE: &[u8] = b"PROXY TCP4 192.0.2.1 198.51.100.7 56324 443\r\n";
-
-/// A header of version 2: the same client, and a TLV to skip.
-const BINARY: &[u8] =
-    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x11\xc0\0\x02\x01\xc6\x33\x64\x07\xdc\x04\x01\xbb\x04\0\x02ab";
-
-/// LOCAL: the proxy itself.
-const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
-
-fn line_of(client: &str) -> Vec<u8> {
-    format!("PROXY TCP4 {client} 198.51.100.7 56324 443\r\n").into_bytes()
-}
 
 fn scene(limits: &Limits) -> Scene {
     let mut scene = Scene::new(limits);
