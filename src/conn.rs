@@ -64,7 +64,7 @@ impl<S> Conn<S> {
         self.session
     }
 
-    /// Whether it was accepted at the administrative endpoint.
+    /// Whether it was accepted at the admin endpoint.
     #[inline]
     pub(crate) fn is_admin(&self) -> bool {
         cfg!(feature = "cli") && self.flags.contains(Flags::ADMIN)
@@ -121,7 +121,7 @@ impl Flags {
     pub(crate) const BULK: u8 = 32;
     /// In the list of connections that are not read until memory is free.
     pub(crate) const STARVED: u8 = 64;
-    /// It was accepted at the administrative endpoint.
+    /// It was accepted at the admin endpoint.
     pub(crate) const ADMIN: u8 = 128;
 
     /// A new socket takes writes. The first event reports whether there is something to read.

@@ -84,10 +84,10 @@ pub struct Limits {
     /// of an idle connection whose stream has ended may take to end its side. A peer that has just sent something is
     /// reset if its connection is closed before that has arrived. The default is a round trip, and a packet that is lost.
     pub drain_grace: Duration,
-    /// Connections of the administrative endpoint, beside all others. One more takes the place of that which has been
+    /// Connections of the admin endpoint, beside all others. One more takes the place of that which has been
     /// idle for the longest time, so that connections that are left open do not keep a monitoring system out.
     pub admin_connections_max: usize,
-    /// Maximum time between requests of an administrative connection: longer than the usual minute between two scrapes.
+    /// Maximum time between requests of an admin connection: longer than the usual minute between two scrapes.
     pub admin_idle_timeout: Duration,
     /// How long accepting pauses when the system is out of descriptors or memory, and receiving datagrams when it does
     /// nothing but fail. No event reports that some were

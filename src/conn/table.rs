@@ -35,7 +35,7 @@ pub(crate) struct ConnTable<S> {
     peers: PeerAddrs,
     headers: DeadlineQueue<Conn<S>>,
     idle: DeadlineQueue<Conn<S>>,
-    /// Idle connections of the administrative endpoint.
+    /// Idle connections of the admin endpoint.
     admin_idle: DeadlineQueue<Conn<S>>,
     lingering: DeadlineQueue<Conn<S>>,
     frames: DeadlineQueue<ConnBuffers>,

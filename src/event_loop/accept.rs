@@ -45,7 +45,7 @@ impl<N: Net> EventLoop<N> {
         if self.accept_wait_ms() == Some(0) {
             self.accepting = Accepting::Running;
         }
-        // The administrative endpoint is the last one, and comes first: it must not wait for descriptors behind others.
+        // The admin endpoint is the last one, and comes first: it must not wait for descriptors behind others.
         for index in (0..self.listeners.len()).rev() {
             if self.accepting == Accepting::Running && self.listeners[index].ready {
                 self.accept_from(index);
@@ -124,7 +124,7 @@ impl<N: Net> EventLoop<N> {
         self.queue_answer(id.key, start, journal_lines);
     }
 
-    /// Open connections, but for those of the administrative endpoint.
+    /// Open connections, but for those of the admin endpoint.
     pub(super) fn served(&self) -> usize {
         #[cfg(feature = "cli")]
         return self.table.len() - self.admin.len();

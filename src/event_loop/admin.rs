@@ -1,4 +1,4 @@
-//! The administrative endpoint: a few connections of their own, for those who operate the server.
+//! The admin endpoint: a few connections of their own, for those who operate the server.
 //!
 //! They are served while the server is full and are in no counter, so that looking at a server does not change what is
 //! seen.
@@ -13,7 +13,7 @@ use crate::event_loop::EventLoop;
 use crate::net::{Net, Token};
 use crate::service::{Output, StreamService};
 
-/// The connections of the administrative endpoint.
+/// The connections of the admin endpoint.
 #[derive(Debug, Default)]
 pub(super) struct AdminConns {
     /// The index of the endpoint, if there is one.
@@ -28,7 +28,7 @@ impl AdminConns {
 }
 
 impl<N: Net> EventLoop<N> {
-    /// Serves `service` on a listener that `open` makes, as the administrative endpoint: its connections have limits
+    /// Serves `service` on a listener that `open` makes, as the admin endpoint: its connections have limits
     /// of their own. It is the last endpoint of streams.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl<N: Net> EventLoop<N> {
         self.admin.endpoint == Some(endpoint)
     }
 
-    /// Opens an administrative connection. If there are as many as there may be, another is closed: the peer of a
+    /// Opens an admin connection. If there are as many as there may be, another is closed: the peer of a
     /// new one has just asked for something.
     pub(super) fn open_admin(
         &mut self,
@@ -77,7 +77,7 @@ impl<N: Net> EventLoop<N> {
         self.queue_answer(id.key, start, journal_lines);
     }
 
-    /// Closes the administrative connection that is needed least: one that has had its last answer, or else that
+    /// Closes the admin connection that is needed least: one that has had its last answer, or else that
     /// which has been idle for the longest time.
     fn evict_admin(&mut self) {
         let keys = self.admin.ids.iter().filter_map(|id| self.table.find(*id));
@@ -87,9 +87,9 @@ impl<N: Net> EventLoop<N> {
         }
     }
 
-    /// Closes an administrative connection, which is not counted and not worth a warning.
+    /// Closes an admin connection, which is not counted and not worth a warning.
     pub(super) fn close_admin(&mut self, key: u32, reason: CloseReason) {
-        log::debug!("{}: administrative connection closed: {reason}", self.table.peer(key));
+        log::debug!("{}: admin connection closed: {reason}", self.table.peer(key));
         let id = self.table.conn(key).id(key);
         self.admin.ids.retain(|other| *other != id);
         self.remove(key);

@@ -66,7 +66,7 @@ impl<N: Net> EventLoop<N> {
         assert!(open - refused <= self.limits.connections_max, "{open} connections are served at once");
         assert!(self.admissions.counted().is_none_or(|counted| counted == admitted), "counted sources");
         #[cfg(feature = "cli")]
-        assert_eq!(self.admin.len(), self.table.len() - open, "administrative connections");
+        assert_eq!(self.admin.len(), self.table.len() - open, "admin connections");
         let closed: u64 = self.counters.closed.iter().sum();
         assert_eq!(self.counters.opened - closed, open as u64, "opened, less closed");
     }

@@ -1,5 +1,5 @@
 //! The connections to visit, and their order: those that move bulk come last, and for a limited number of bytes.
-//! Administrative connections come between: messages do not wait for them, and they do not wait for bulk.
+//! Admin connections come between: messages do not wait for them, and they do not wait for bulk.
 //!
 //! A peer that sends a short message does not wait for the bulk of others, however many they are, and they are
 //! visited in every turn. A connection begins as a light one; a read that fills the short buffer of light ones,
@@ -148,6 +148,6 @@ impl<N: Net> EventLoop<N> {
     }
 }
 
-/// Bytes read from an administrative connection per visit. A short request is answered with many bytes, so the
+/// Bytes read from an admin connection per visit. A short request is answered with many bytes, so the
 /// requests of a visit must be few.
 const ADMIN_READ_BYTES_MAX: usize = 512;

@@ -47,7 +47,7 @@ pub(crate) struct ServeOptions {
     pub limits: Limits,
     /// How listening sockets are made.
     pub sockets: SocketOptions,
-    /// Where the administrative endpoint is served.
+    /// Where the admin endpoint is served.
     pub metrics: Option<HostPort>,
     /// Whether the process is confined once it has started.
     pub sandbox: Sandbox,

@@ -67,7 +67,7 @@ pub(crate) struct Listening {
     pub(crate) behind_proxy: bool,
 }
 
-/// The administrative endpoint.
+/// The admin endpoint.
 #[cfg(feature = "cli")]
 pub(super) struct AdminEndpoint {
     pub(super) listener: TcpListener,
@@ -249,7 +249,7 @@ fn bind(
     open().map_err(|error| cannot_listen(endpoint, &error))
 }
 
-/// Opens the administrative endpoint.
+/// Opens the admin endpoint.
 #[cfg(feature = "cli")]
 fn admin_endpoint(
     at: &HostPort,

@@ -199,7 +199,7 @@ struct StreamEndpoint {
     is_admin: bool,
 }
 
-/// The stack of a thread that serves the administrative endpoint: it parses HTTP, and reads files.
+/// The stack of a thread that serves the admin endpoint: it parses HTTP, and reads files.
 const ADMIN_STACK_BYTES: usize = 256 * 1024;
 
 fn accept(endpoint: &StreamEndpoint, shared: &Arc<Shared>, stack_bytes: usize) {
@@ -266,9 +266,9 @@ fn open(
     if endpoint.is_admin {
         let Some(admission) = Admission::of_admin(shared, stream, peer) else { return Ok(()) };
         let service = service.clone();
-        return spawn("administrative connection", stack_bytes, move || {
+        return spawn("admin connection", stack_bytes, move || {
             let reason = connection::serve(&admission, service.as_ref());
-            log::debug!("{peer}: administrative connection closed: {reason}");
+            log::debug!("{peer}: admin connection closed: {reason}");
         });
     }
     shared.count(|counts| &counts.opened, 1);

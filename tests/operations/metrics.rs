@@ -1,4 +1,4 @@
-//! The administrative endpoint of a running server.
+//! The admin endpoint of a running server.
 
 use std::collections::BTreeMap;
 use std::io::Write;

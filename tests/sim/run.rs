@@ -24,7 +24,7 @@ pub struct Run {
     pub turns: usize,
 }
 
-/// The services on connections: `message`, `greeting` and `reply`. The administrative endpoint follows.
+/// The services on connections: `message`, `greeting` and `reply`. The admin endpoint follows.
 pub const LISTENERS: usize = 3;
 
 /// A peer that sends and does not read can wait a minute for its timeout, in which spurious events make turns of less than

@@ -1,4 +1,4 @@
-//! The service of the administrative endpoint in the simulation: each `?` is answered, and what comes before one is a
+//! The service of the admin endpoint in the simulation: each `?` is answered, and what comes before one is a
 //! frame.
 
 use loopline::service::{Action, Output, Progress, StreamService};

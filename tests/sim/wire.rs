@@ -140,7 +140,7 @@ impl Wire {
         let passed = |since_ms: u64, timeout: Option<std::time::Duration>| {
             timeout.is_some_and(|timeout| u128::from(now_ms - since_ms) >= timeout.as_millis())
         };
-        // An administrative one gives its place to a new one, and has a timeout of its own.
+        // An admin one gives its place to a new one, and has a timeout of its own.
         if self.listener == LISTENERS {
             return true;
         }

@@ -1,4 +1,4 @@
-//! The administrative endpoint: its connections have limits of their own, and count nowhere.
+//! The admin endpoint: its connections have limits of their own, and count nowhere.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use loopline::limits::Limits;
 use crate::sim::scene::{ADMIN, MESSAGE, Scene, framed};
 use crate::sim::status::STATUS;
 
-/// A connection to the administrative endpoint, accepted.
+/// A connection to the admin endpoint, accepted.
 fn connect(scene: &mut Scene) -> usize {
     let peer = scene.connect_with(ADMIN, 1 << 20);
     scene.turns(2);

@@ -38,7 +38,7 @@ impl<S> ConnTable<S> {
         assert_eq!(with_buffers, self.buffers.len(), "each buffer has one connection");
         assert_eq!(stored_bytes, self.stored_bytes, "the sum of all buffers");
         assert_eq!(self.lingering.check(&mut self.conns), lingering, "lingering connections");
-        assert_eq!(self.admin_idle.check(&mut self.conns), admin_idle, "administrative connections");
+        assert_eq!(self.admin_idle.check(&mut self.conns), admin_idle, "admin connections");
         assert_eq!(self.headers.check(&mut self.conns), awaiting, "connections that await a header");
         let timed = lingering + admin_idle + awaiting;
         assert!(self.idle.check(&mut self.conns) + timed <= self.conns.len(), "idle connections");

@@ -26,7 +26,7 @@ impl<S> ConnTable<S> {
         self.idle.arm(&mut self.conns, key, now);
     }
 
-    /// Renews the idle deadline, after activity. That of an administrative connection is renewed by
+    /// Renews the idle deadline, after activity. That of an admin connection is renewed by
     /// [`restart_idle`](Self::restart_idle) alone.
     #[inline]
     pub(crate) fn renew_idle(&mut self, key: u32, now: Tick) {
@@ -100,7 +100,7 @@ impl<S> ConnTable<S> {
         queue.arm(&mut self.conns, key, now);
     }
 
-    /// Renews the idle deadline of an administrative connection, unless it lingers.
+    /// Renews the idle deadline of an admin connection, unless it lingers.
     pub(crate) fn renew_admin(&mut self, key: u32, now: Tick) {
         if !self.conn(key).session().is_lingering() {
             self.restart_idle(key, now);
@@ -113,7 +113,7 @@ impl<S> ConnTable<S> {
         queue.cancel(&mut self.conns, key);
     }
 
-    /// The administrative connection that has been idle for the longest time.
+    /// The admin connection that has been idle for the longest time.
     #[cfg(feature = "cli")]
     pub(crate) fn longest_idle_admin(&self) -> Option<u32> {
         self.admin_idle.first()

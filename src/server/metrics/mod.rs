@@ -1,4 +1,4 @@
-//! The administrative endpoint: `/metrics` for Prometheus, `/healthz` for load balancers, a page for people and
+//! The admin endpoint: `/metrics` for Prometheus, `/healthz` for load balancers, a page for people and
 //! its `/samples`.
 //!
 //! It is a service as the others are, a function of bytes, and shows what the server has measured.

@@ -17,7 +17,7 @@ pub(super) struct Admission {
     pub(super) refusal: Cell<Option<Refusal>>,
     /// It begins with a PROXY header.
     pub(super) behind_proxy: bool,
-    /// It is of the administrative endpoint.
+    /// It is of the admin endpoint.
     pub(super) is_admin: bool,
     /// It counts as a connection of its source.
     is_counted: Cell<bool>,
@@ -54,7 +54,7 @@ impl Admission {
         Ok(admission)
     }
 
-    /// Admits a connection of the administrative endpoint, unless it has as many as it may have.
+    /// Admits a connection of the admin endpoint, unless it has as many as it may have.
     pub(super) fn of_admin(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) -> Option<Self> {
         let mut open = lock(&shared.open);
         if open.admins >= shared.limits.admin_connections_max {

@@ -66,7 +66,7 @@ struct Driver<'a> {
     admission: &'a Admission,
     connection: &'a Connection,
     shared: &'a Shared,
-    /// It is of the administrative endpoint, which has a timeout of its own and is not counted.
+    /// It is of the admin endpoint, which has a timeout of its own and is not counted.
     is_admin: bool,
     session: StreamSession,
     /// The deadline of the frame that has begun; `None` between frames, and without a frame timeout.

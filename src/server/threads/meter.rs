@@ -153,7 +153,7 @@ impl Shared {
     }
 }
 
-/// The administrative endpoint of the threads.
+/// The admin endpoint of the threads.
 pub(super) struct ThreadMetrics {
     pub(super) metrics: Metrics,
     pub(super) shared: Arc<Shared>,

@@ -107,7 +107,7 @@ pub(super) struct Open {
     pub(super) connections: Slab<Arc<Connection>>,
     /// Of the connections, those that are refused.
     pub(super) refusals: usize,
-    /// And those of the administrative endpoint.
+    /// And those of the admin endpoint.
     pub(super) admins: usize,
     pub(super) admissions: Admissions,
 }
@@ -167,7 +167,7 @@ impl Shared {
         lock(&self.open).connections.len()
     }
 
-    /// Open connections, but for those of the administrative endpoint.
+    /// Open connections, but for those of the admin endpoint.
     pub(super) fn connections_served(&self) -> usize {
         let open = lock(&self.open);
         open.connections.len() - open.admins
