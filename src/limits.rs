@@ -87,6 +87,9 @@ pub struct Limits {
     /// Connections of the admin endpoint, beside all others. One more takes the place of that which has been
     /// idle for the longest time, so that connections that are left open do not keep a monitoring system out.
     pub admin_connections_max: usize,
+    /// Bytes read from an admin connection at once. A request of 25 bytes is answered with up to 200 KiB, so those that
+    /// are answered together must be few.
+    pub admin_read_bytes_max: usize,
     /// Maximum time between requests of an admin connection: longer than the usual minute between two scrapes.
     pub admin_idle_timeout: Duration,
     /// How long accepting pauses when the system is out of descriptors or memory, and receiving datagrams when it does
@@ -127,6 +130,7 @@ impl Default for Limits {
             drain_timeout: Duration::from_secs(10),
             drain_grace: Duration::from_millis(500),
             admin_connections_max: 16,
+            admin_read_bytes_max: 512,
             admin_idle_timeout: Duration::from_secs(75),
             accept_pause: Duration::from_millis(20),
         }

@@ -11,6 +11,7 @@ use crate::conn::Flags;
 use crate::conn::counters::Counters;
 use crate::conn::token::ConnId;
 use crate::event_loop::{EventLoop, LoopError};
+use crate::limits::Limits;
 use crate::net::Net;
 
 /// The connections to visit, each once.
@@ -122,7 +123,8 @@ impl<N: Net> EventLoop<N> {
         }
         let Counters { read_bytes, sent_bytes, .. } = self.counters;
         later.visited = Some(Visited { id, is_admin, read_bytes, sent_bytes });
-        let bytes_max = if is_admin { ADMIN_READ_BYTES_MAX } else { self.limits.read_bytes_max };
+        let Limits { admin_read_bytes_max, read_bytes_max, .. } = self.limits;
+        let bytes_max = if is_admin { admin_read_bytes_max } else { read_bytes_max };
         Ok(Some((id, bytes_max)))
     }
 
@@ -147,7 +149,3 @@ impl<N: Net> EventLoop<N> {
         Ok(())
     }
 }
-
-/// Bytes read from an admin connection per visit. A short request is answered with many bytes, so the
-/// requests of a visit must be few.
-const ADMIN_READ_BYTES_MAX: usize = 512;

@@ -236,6 +236,21 @@ fn a_connection_serves_any_number_of_requests_and_is_closed_after_bad_ones() {
 }
 
 #[test]
+fn requests_that_come_together_are_answered_a_few_at_a_time() {
+    for server in start_each("") {
+        let before_kib = server.status("VmHWM");
+        let mut peer = server.connect("metrics");
+        // The answers are more than 50 MB together.
+        let request = "GET / HTTP/1.1\r\nHost:\r\n\r\n";
+        peer.send(request.repeat(700) + &get("/healthz").replace("Host", "Connection: close\r\nHost"));
+        let answers = String::from_utf8(peer.receive_all().0).unwrap();
+        assert!(answers.matches("HTTP/1.1 200 OK\r\n").count() == 701 && answers.ends_with("ok\n"));
+        let grown_kib = server.status("VmHWM") - before_kib;
+        assert!(grown_kib < 16 << 10, "{grown_kib} KiB");
+    }
+}
+
+#[test]
 fn samples_are_a_second_apart_and_continue_where_the_last_request_ended() {
     start_each("").for_each(|server| check_samples(&server));
 }

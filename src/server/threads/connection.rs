@@ -94,7 +94,8 @@ impl Driver<'_> {
         };
         self.finish_step(step, &unread, 0)?;
 
-        let mut buffer = vec![0; READ_BYTES];
+        let read_bytes = if self.is_admin { self.shared.limits.admin_read_bytes_max } else { READ_BYTES };
+        let mut buffer = vec![0; read_bytes];
         while self.session.is_open() {
             let bytes = self.read_next(&mut buffer, !unread.is_empty())?;
             if bytes == 0 && self.connection.is_ended() {
@@ -116,7 +117,7 @@ impl Driver<'_> {
                 self.session.receive(service, &mut unread, &buffer[..bytes], &mut out)
             };
             self.finish_step(step, &unread, buffer.len())?;
-            if bytes == buffer.len() && bytes < READ_BYTES_MAX {
+            if bytes == buffer.len() && bytes < READ_BYTES_MAX && !self.is_admin {
                 buffer = vec![0; bytes * 4];
             }
         }
