@@ -80,10 +80,11 @@ pub struct Limits {
     pub drain_delay: Duration,
     /// Maximum time from the end of that delay to the end of the server, for frames that have begun.
     pub drain_timeout: Duration,
-    /// How long a connection that was accepted this short a time before the drain may remain idle, and how long the peer
-    /// of an idle connection whose stream has ended may take to end its side. A peer that has just sent something is
-    /// reset if its connection is closed before that has arrived. The default is a round trip, and a packet that is lost.
-    pub drain_grace: Duration,
+    /// The linger timeout of connections that are idle when they are drained: a peer that has just sent something is
+    /// reset if its connection is closed before that has arrived. New connections, which were accepted less than this
+    /// time before, remain open until then, for their first frame. The default is a round trip, and a packet that is
+    /// lost.
+    pub drain_linger_timeout: Duration,
     /// Connections of the admin endpoint, beside all others. One more takes the place of that which has been
     /// idle for the longest time, so that connections that are left open do not keep a monitoring system out.
     pub admin_connections_max: usize,
@@ -128,7 +129,7 @@ impl Default for Limits {
             write_timeout: Some(Duration::from_secs(30)),
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
-            drain_grace: Duration::from_millis(500),
+            drain_linger_timeout: Duration::from_millis(500),
             admin_connections_max: 16,
             admin_read_bytes_max: 512,
             admin_idle_timeout: Duration::from_secs(75),

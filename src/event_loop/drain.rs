@@ -29,8 +29,8 @@ pub(super) enum DrainStep {
     /// Connections that wait to be accepted are accepted, and bytes that have arrived are read, before listeners are
     /// closed and idle connections are ended.
     Accepting,
-    /// Idle connections were ended at this time, but for young ones: the first frame of these may be on its way.
-    Grace { since: Tick },
+    /// Idle connections were ended at this time, but for new ones: the first frame of these may be on its way.
+    Lingering { since: Tick },
     /// What is idle is ended.
     Finishing,
 }
@@ -70,8 +70,8 @@ impl<N: Net> EventLoop<N> {
             Phase::Serving => None,
             Phase::Delaying { since } => Some(self.delay_left_ms(since)),
             Phase::Draining { step: DrainStep::Accepting, .. } | Phase::Stopped => Some(0),
-            Phase::Draining { since, step: DrainStep::Grace { since: ended_at } } => {
-                Some(self.drain_left_ms(since).min(self.grace_left_ms(ended_at)))
+            Phase::Draining { since, step: DrainStep::Lingering { since: ended_at } } => {
+                Some(self.drain_left_ms(since).min(self.linger_left_ms(ended_at)))
             }
             Phase::Draining { since, step: DrainStep::Finishing } => Some(self.drain_left_ms(since)),
         }
@@ -82,24 +82,26 @@ impl<N: Net> EventLoop<N> {
     }
 
     /// Whether a connection is idle and to be ended. In the beginning only one that was just answered is, and then all
-    /// but the young ones.
+    /// but the new ones.
     pub(super) fn ends_if_idle(&self, key: u32, was_answered: bool) -> bool {
         let conn = self.table.conn(key);
         conn.is_idle()
             && match self.phase {
                 Phase::Draining { step: DrainStep::Accepting, .. } => was_answered,
-                Phase::Draining { step: DrainStep::Grace { .. }, .. } => was_answered || !self.is_young(conn),
+                Phase::Draining { step: DrainStep::Lingering { .. }, .. } => {
+                    was_answered || !self.is_new(conn)
+                }
                 Phase::Draining { step: DrainStep::Finishing, .. } => true,
                 Phase::Serving | Phase::Delaying { .. } | Phase::Stopped => false,
             }
     }
 
-    fn is_young(&self, conn: &Conn<N::Stream>) -> bool {
-        conn.began_ms_ago(self.now) < milliseconds(self.limits.drain_grace)
+    fn is_new(&self, conn: &Conn<N::Stream>) -> bool {
+        conn.began_ms_ago(self.now) < milliseconds(self.limits.drain_linger_timeout)
     }
 
-    fn grace_left_ms(&self, ended_at: Tick) -> u32 {
-        milliseconds(self.limits.drain_grace).saturating_sub(self.now.ms_since(ended_at))
+    fn linger_left_ms(&self, ended_at: Tick) -> u32 {
+        milliseconds(self.limits.drain_linger_timeout).saturating_sub(self.now.ms_since(ended_at))
     }
 
     fn drain_left_ms(&self, since: Tick) -> u32 {
@@ -117,8 +119,8 @@ impl<N: Net> EventLoop<N> {
             Phase::Draining { since, step: DrainStep::Accepting } => {
                 self.close_listeners_then_end_idle(since);
             }
-            Phase::Draining { since, step: DrainStep::Grace { since: ended_at } } => {
-                if self.grace_left_ms(ended_at) == 0 && self.has_seen_all_events() {
+            Phase::Draining { since, step: DrainStep::Lingering { since: ended_at } } => {
+                if self.linger_left_ms(ended_at) == 0 && self.has_seen_all_events() {
                     self.close_idle_and_ended();
                     self.phase = Phase::Draining { since, step: DrainStep::Finishing };
                 }
@@ -160,16 +162,16 @@ impl<N: Net> EventLoop<N> {
             }
         } else if self.has_seen_all_events() {
             self.end_idle();
-            self.phase = Phase::Draining { since, step: DrainStep::Grace { since: self.now } };
+            self.phase = Phase::Draining { since, step: DrainStep::Lingering { since: self.now } };
         }
     }
 
-    /// Ends the idle connections that are not young. They are closed when their peers have ended too: closing them
+    /// Ends the idle connections that are not new. They are closed when their peers have ended too: closing them
     /// now would reset a peer that is sending.
     fn end_idle(&mut self) {
         for key in self.table.keys() {
             let conn = self.table.conn(key);
-            if conn.is_idle() && !self.is_young(conn) {
+            if conn.is_idle() && !self.is_new(conn) {
                 let id = conn.id(key);
                 let effect = self.table.stop(key, self.now);
                 if self.apply(key, effect) {

@@ -279,7 +279,7 @@ fn a_full_server_refuses_a_proxy_before_its_header() {
 
 #[test]
 fn at_a_stop_a_connection_without_a_byte_is_closed_and_a_header_that_has_begun_is_finished() {
-    let mut scene = scene(&Limits { drain_grace: Duration::ZERO, ..Limits::default() });
+    let mut scene = scene(&Limits { drain_linger_timeout: Duration::ZERO, ..Limits::default() });
     let [silent, begun, complete] = [(); 3].map(|()| connect(&mut scene, PROXIED_MESSAGE));
     scene.send(begun, &LINE[..20]);
     scene.send(complete, LINE);

@@ -20,7 +20,7 @@ use crate::sim::scene::{MESSAGE, Scene, framed};
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the peer of an idle connection has, in which something may be on its way.
-const GRACE: Duration = Duration::from_millis(500);
+const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Half a message of a peer that will finish it.
 fn begin(scene: &mut Scene) -> usize {
@@ -50,7 +50,7 @@ fn its_debug_text_shows_how_many_connections_it_serves_and_that_it_has_stopped()
     assert!(text.starts_with("EventLoop { connections: 1, phase: Serving"), "{text}");
     scene.net().request_stop();
     scene.turns(5);
-    scene.pass(GRACE);
+    scene.pass(LINGER_TIMEOUT);
     let text = format!("{:?}", scene.run.server);
     assert!(text.starts_with("EventLoop { connections: 0, phase: Stopped"), "{text}");
 }
@@ -156,7 +156,7 @@ fn at_a_stop_idle_connections_are_closed_and_frames_that_have_begun_have_the_dra
     let limits = Limits { drain_timeout: DRAIN_TIMEOUT, ..Limits::default() };
     let mut scene = Scene::new(&limits);
     let (idle, finished, unfinished) = (scene.connect(), begin(&mut scene), begin(&mut scene));
-    scene.pass(GRACE);
+    scene.pass(LINGER_TIMEOUT);
     scene.net().request_stop();
     scene.turns(3);
     assert!(scene.wire(idle).server_ended.is_some() && !scene.is_closed(idle));
@@ -164,12 +164,12 @@ fn at_a_stop_idle_connections_are_closed_and_frames_that_have_begun_have_the_dra
     scene.turns(1);
     assert!(scene.is_closed(idle));
     assert_eq!((scene.run.server.connections(), scene.closed(CloseReason::Stopped)), (2, 1));
-    assert_eq!(scene.net().timeout, Some(GRACE));
+    assert_eq!(scene.net().timeout, Some(LINGER_TIMEOUT));
     scene.send(finished, &framed("text")[66..]);
     scene.turns(2);
     assert!(scene.acknowledged(finished) == 1 && scene.wire(finished).server_ended.is_some());
     scene.wire(finished).end();
-    scene.pass(GRACE);
+    scene.pass(LINGER_TIMEOUT);
     assert_eq!(scene.net().timeout, Some(Duration::from_millis(9_500)));
     scene.pass(Duration::from_millis(9_499));
     assert!(scene.is_closed(finished) && !scene.is_closed(unfinished) && !scene.run.server.is_stopped());
@@ -185,7 +185,7 @@ fn a_connection_that_has_just_begun_at_a_stop_has_time_for_its_first_frame() {
     let [in_time, silent, begun] = peers[..] else { unreachable!() };
     scene.net().request_stop();
     scene.turns(3);
-    assert_eq!(scene.net().timeout, Some(GRACE));
+    assert_eq!(scene.net().timeout, Some(LINGER_TIMEOUT));
     scene.pass(Duration::from_millis(499));
     scene.send(in_time, &framed("text"));
     scene.send(begun, &framed("text")[..66]);
@@ -209,7 +209,7 @@ fn a_connection_that_has_just_begun_at_a_stop_has_time_for_its_first_frame() {
 fn what_the_peer_of_an_idle_connection_sends_as_the_server_stops_does_not_reset_it() {
     let mut scene = Scene::new(&Limits::default());
     let (sends, silent) = (scene.connect(), scene.connect());
-    scene.pass(GRACE);
+    scene.pass(LINGER_TIMEOUT);
     scene.net().request_stop();
     scene.turns(3);
     // It was on its way.
@@ -263,7 +263,7 @@ fn a_connection_that_is_answered_in_the_turn_of_the_stop_is_not_cut_off() {
 fn a_connection_that_turns_out_to_be_idle_after_the_stop_is_ended() {
     let mut scene = Scene::new(&Limits { visits_per_turn_max: 1, ..Limits::default() });
     let peers: Vec<usize> = (0..3).map(|_| scene.connect()).collect();
-    scene.pass(GRACE);
+    scene.pass(LINGER_TIMEOUT);
     // Events report bytes, and there are none.
     peers.iter().for_each(|peer| scene.wire(*peer).readable = true);
     scene.net().request_stop();
@@ -321,7 +321,7 @@ fn everything_is_served_until_the_drain_delay_is_over() {
     assert!(scene.wire(early).server_ended.is_some());
     // It was accepted a millisecond ago.
     assert!(scene.wire(late).server_ended.is_none());
-    scene.pass(GRACE);
+    scene.pass(LINGER_TIMEOUT);
     assert!([early, late].iter().all(|peer| scene.is_closed(*peer)) && scene.run.server.is_stopped());
 }
 

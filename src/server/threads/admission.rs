@@ -76,7 +76,7 @@ impl Admission {
         let connection = Arc::new(Connection::new(stream));
         let index = open.connections.insert(connection.clone());
         drop(open);
-        // Either `finish` has seen it in the list, or this sees that no time of grace is left.
+        // Either `finish` has seen it in the list, or this sees that the linger timeout is over.
         if shared.is_finishing() {
             connection.end_if_idle();
         }

@@ -195,7 +195,7 @@ impl Driver<'_> {
         if self.session.is_open() && unread.is_empty() {
             self.connection.mark_idle();
             let shared = self.shared;
-            // The first frame may be on its way. A connection that is young when draining begins is ended later.
+            // The first frame may be on its way. A connection that is new when draining begins is ended later.
             let must_end = if self.has_received { shared.is_draining() } else { shared.is_finishing() };
             // Bytes behind the frame have begun another.
             if must_end && !self.connection.has_bytes_waiting() {
@@ -353,7 +353,7 @@ impl Driver<'_> {
     /// The same after draining has shut the read side: a read no longer waits, nor returns the end of the peer's side.
     /// When both sides have ended, the socket has no peer any more.
     fn linger_after_end(&mut self) {
-        let deadline = Instant::now() + self.shared.limits.drain_grace;
+        let deadline = Instant::now() + self.shared.limits.drain_linger_timeout;
         let mut buffer = [0; READ_BYTES];
         let mut pause = ENDED_PAUSE;
         while self.stream().peer_addr().is_ok() && Instant::now() < deadline {

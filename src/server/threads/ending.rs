@@ -88,11 +88,11 @@ pub(super) fn wait_for_end(
         // Wakes the thread that waits in accept. From now on the kernel refuses new connections.
         let _ = SockRef::from(&**listener).shutdown(Shutdown::Both);
     }
-    let mut grace = Some(deadline.min(Instant::now() + shared.limits.drain_grace));
+    let mut lingering_until = Some(deadline.min(Instant::now() + shared.limits.drain_linger_timeout));
     while shared.connections() > 0 {
-        match wait(events, Some(grace.unwrap_or(deadline)), shared)? {
+        match wait(events, Some(lingering_until.unwrap_or(deadline)), shared)? {
             Waited::Drained => {}
-            Waited::Timeout if grace.take().is_some() => shared.finish(),
+            Waited::Timeout if lingering_until.take().is_some() => shared.finish(),
             Waited::Signal | Waited::Timeout => return end_with_unfinished(shared),
         }
     }

@@ -127,7 +127,7 @@ pub(super) struct Shared {
     pub(super) meter: Option<ThreadMeter>,
     pub(super) open: Mutex<Open>,
     draining: AtomicBool,
-    /// Draining, and the time of grace is over.
+    /// Draining, and the linger timeout is over.
     finishing: AtomicBool,
     /// The journal is to be opened again.
     should_reopen: AtomicBool,
@@ -177,18 +177,18 @@ impl Shared {
         self.draining.load(Ordering::SeqCst)
     }
 
-    /// Ends idle connections, but for young ones, and from now on each connection as soon as it is answered.
+    /// Ends idle connections, but for new ones, and from now on each connection as soon as it is answered.
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
         for (_, connection) in &lock(&self.open).connections {
-            // The first frame of a young one may be on its way.
-            if connection.accepted_at.elapsed() >= self.limits.drain_grace {
+            // The first frame of a new one may be on its way.
+            if connection.accepted_at.elapsed() >= self.limits.drain_linger_timeout {
                 connection.end_if_idle();
             }
         }
     }
 
-    /// The time of grace is over: ends all idle connections.
+    /// The linger timeout is over: ends all idle connections.
     pub(super) fn finish(&self) {
         self.finishing.store(true, Ordering::SeqCst);
         for (_, connection) in &lock(&self.open).connections {
@@ -196,7 +196,7 @@ impl Shared {
         }
     }
 
-    /// Whether the time of grace is over.
+    /// Whether the linger timeout is over.
     pub(super) fn is_finishing(&self) -> bool {
         self.finishing.load(Ordering::SeqCst)
     }

@@ -206,7 +206,7 @@ fn draining_does_not_end_a_connection_whose_bytes_wait() {
 }
 
 #[test]
-fn draining_leaves_a_young_connection_time_for_its_first_frame() {
+fn draining_leaves_a_new_connection_time_for_its_first_frame() {
     let shared = shared(Limits::default());
     let (_peer, stream, address) = connect();
     let Ok(admission) = Admission::new(&shared, stream, address, false) else { panic!("it is refused") };
