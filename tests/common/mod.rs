@@ -8,6 +8,7 @@
 )]
 #![allow(dead_code, unused_imports, reason = "each of the tests uses a part of it")]
 
+mod hosts;
 mod months;
 mod namespace;
 mod output;
@@ -24,6 +25,7 @@ use rustix::process::{Pid, kill_process};
 
 pub(crate) use rustix::process::Signal;
 
+pub(crate) use hosts::Hosts;
 pub(crate) use months::MONTHS;
 pub(crate) use namespace::{Network, in_namespace, program_behind_link};
 pub(crate) use peer::{DatagramPeer, End, Peer, is_reset};

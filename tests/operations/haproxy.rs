@@ -18,8 +18,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::common::{
-    Network, PROGRAM, Peer, Serve, Server, Signal, acknowledgement, eventually, frame, in_namespace, output,
-    stall, without_options,
+    Hosts, Network, PROGRAM, Peer, Serve, Server, Signal, acknowledgement, eventually, frame, in_namespace,
+    output, stall,
 };
 use crate::is_missing;
 
@@ -51,7 +51,7 @@ fn behind_haproxy_a_killed_and_a_drained_server_lose_no_message_of_clients_that_
         Network::Loopback,
         || {
             let directory = TempDir::new().unwrap();
-            let hosts = Hosts::start();
+            let hosts = Hosts::start(&CLIENTS, &[SERVERS.as_slice(), &[BALANCER]].concat());
             let journals = SERVERS.map(|address| directory.path().join(address));
             let servers = SERVERS.map(|address| serve(&hosts, address, &directory.path().join(address)));
             let balancer = Balancer::start(&hosts, directory.path());
@@ -114,62 +114,6 @@ fn serve(hosts: &Hosts, address: &str, journal: &Path) -> Server {
     Serve::by(command, &format!("message+proxy={address}:9999 --metrics {address}:9464 {arguments}"))
         .arg(journal)
         .start()
-}
-
-/// Namespaces of hosts, linked by a bridge in the namespace of the test, where all clients are.
-struct Hosts {
-    /// The address of each, and a process inside.
-    hosts: Vec<(&'static str, Child)>,
-}
-
-impl Hosts {
-    fn start() -> Self {
-        shell("ip link add switch type bridge && ip link set switch up");
-        for client in CLIENTS {
-            shell(&format!("ip address add {client}/24 dev switch"));
-        }
-        let mut hosts = Vec::new();
-        for (index, address) in SERVERS.into_iter().chain([BALANCER]).enumerate() {
-            // It ends with its standard input, and so with the test.
-            let mut command = Command::new("unshare");
-            command.args(["--net", "sh", "-ec", "echo ready; read line"]);
-            let mut host = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-            host.stdout.as_mut().unwrap().read_exact(&mut [0; 6]).unwrap();
-            let process = host.id();
-            shell(&format!(
-                "ip link add host{index} type veth peer name eth0 netns {process}
-                 ip link set host{index} master switch up
-                 nsenter --target {process} --net sh -ec '
-                     ip link set lo up
-                     ip link set eth0 up
-                     ip address add {address}/24 dev eth0'"
-            ));
-            hosts.push((address, host));
-        }
-        Self { hosts }
-    }
-
-    /// `program` on the host at `address`.
-    fn command(&self, address: &str, program: &str) -> Command {
-        let (_, host) = self.hosts.iter().find(|(host, _)| *host == address).expect("there is such a host");
-        let mut command = without_options("nsenter");
-        command.args(["--target", &host.id().to_string(), "--net", program]);
-        command
-    }
-}
-
-impl Drop for Hosts {
-    fn drop(&mut self) {
-        for (_, host) in &mut self.hosts {
-            drop(host.stdin.take());
-            let _ = host.wait();
-        }
-    }
-}
-
-fn shell(script: &str) {
-    let done = output(Command::new("sh").args(["-ec", script]));
-    assert!(done.status.success(), "{script}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// `HAProxy`, which is killed on drop.

@@ -3,15 +3,19 @@
 use std::fs;
 use std::net::UdpSocket;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
+use std::thread;
 use std::time::Duration;
 
-use super::common::{INTRODUCTION, MONTHS, Network, Serve, Server, Signal, eventually, in_namespace};
+use super::common::{
+    Hosts, INTRODUCTION, MONTHS, Network, PROGRAM, Serve, Server, Signal, eventually, in_namespace, output,
+};
 use super::is_missing;
 
-/// The addresses of the configuration, and those of the servers in the test.
-const HOSTS: [(&str, &str); 3] =
-    [("192.0.2.11", "127.1.0.1"), ("192.0.2.12", "127.1.0.2"), ("192.0.2.13", "127.1.0.3")];
+/// The addresses of the configuration.
+const SERVERS: [&str; 3] = ["192.0.2.11", "192.0.2.12", "192.0.2.13"];
+const BALANCER: &str = "192.0.2.2";
+const PEERS_HOST: &str = "192.0.2.101";
 
 const PEERS: usize = 60;
 
@@ -20,32 +24,37 @@ fn the_peers_of_a_killed_server_are_greeted_by_another_and_the_rest_notice_nothi
     if is_missing("nginx") {
         return;
     }
-    // The configuration has a fixed port.
     in_namespace(
         the_peers_of_a_killed_server_are_greeted_by_another_and_the_rest_notice_nothing,
         Network::Loopback,
         || {
             let directory = tempfile::tempdir().unwrap();
-            let mut servers: Vec<Server> = HOSTS
+            let hosts = Hosts::start(&[PEERS_HOST], &[SERVERS.as_slice(), &[BALANCER]].concat());
+            let mut servers: Vec<Server> = SERVERS
                 .iter()
-                .map(|(_, host)| Serve::new(&format!("month={host}:8091 --udp-replies off")).start())
+                .map(|address| {
+                    // As README.md asks for.
+                    let mut limit = hosts.command(address, "sh");
+                    limit.args(["-ec", "echo 0 > /proc/sys/net/ipv4/icmp_ratelimit"]);
+                    assert!(output(&mut limit).status.success());
+                    let arguments = format!("month={address}:8091 --udp-replies off");
+                    Serve::by(hosts.command(address, PROGRAM), &arguments).start()
+                })
                 .collect();
-            let nginx = Nginx::start(directory.path());
+            let nginx = Nginx::start(&hosts, directory.path());
             let mut peers: Vec<Peer> = std::iter::repeat_with(Peer::new).take(PEERS).collect();
-            peers.iter_mut().for_each(Peer::say_hello);
-            (0..5).for_each(|round| peers.iter_mut().for_each(|peer| peer.ask(round)));
+            each(&mut peers, Peer::say_hello);
+            (0..5).for_each(|round| each(&mut peers, |peer| peer.ask(round)));
             assert!(peers.iter().all(|peer| peer.greetings == 1), "each peer stays with its server");
 
             // The kernel refuses the next datagrams, in the middle of a round.
-            for (index, peer) in peers.iter_mut().enumerate() {
-                if index == PEERS / 2 {
-                    let killed = servers.remove(1);
-                    killed.signal(Signal::KILL);
-                    killed.wait();
-                }
-                peer.ask(5);
-            }
-            (6..12).for_each(|round| peers.iter_mut().for_each(|peer| peer.ask(round)));
+            let (first, second) = peers.split_at_mut(PEERS / 2);
+            each(first, |peer| peer.ask(5));
+            let killed = servers.remove(1);
+            killed.signal(Signal::KILL);
+            killed.wait();
+            each(second, |peer| peer.ask(5));
+            (6..12).for_each(|round| each(&mut peers, |peer| peer.ask(round)));
             let moved = peers.iter().filter(|peer| peer.greetings == 2).count();
             let lost: usize = peers.iter().map(|peer| peer.lost).sum();
             println!("{moved} of {PEERS} peers were greeted anew, {lost} datagrams were lost");
@@ -54,6 +63,12 @@ fn the_peers_of_a_killed_server_are_greeted_by_another_and_the_rest_notice_nothi
             drop(nginx);
         },
     );
+}
+
+/// All peers at the same time.
+fn each(peers: &mut [Peer], what: impl Fn(&mut Peer) + Sync) {
+    let what = &what;
+    thread::scope(|scope| peers.iter_mut().for_each(|peer| drop(scope.spawn(move || what(peer)))));
 }
 
 /// A peer that sends again what is not answered.
@@ -65,9 +80,9 @@ struct Peer {
 
 impl Peer {
     fn new() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.connect("127.0.0.1:8091").unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let socket = UdpSocket::bind((PEERS_HOST, 0)).unwrap();
+        socket.connect((BALANCER, 8091)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
         Self { socket, greetings: 0, lost: 0 }
     }
 
@@ -84,13 +99,14 @@ impl Peer {
     }
 
     fn say_hello(&mut self) {
-        assert_eq!(self.request("hello"), INTRODUCTION);
+        // The introduction is not longer than three times what it answers.
+        assert_eq!(self.request(&format!("{:<30}", "hello")), INTRODUCTION);
         self.greetings += 1;
     }
 
     /// Asks for a month, and again if it is greeted first.
     fn ask(&mut self, month: usize) {
-        let number = (month + 1).to_string();
+        let number = format!("{:<30}", month + 1);
         let mut reply = self.request(&number);
         if reply == INTRODUCTION {
             self.greetings += 1;
@@ -103,15 +119,9 @@ impl Peer {
 struct Nginx(Child);
 
 impl Nginx {
-    fn start(directory: &Path) -> Self {
+    fn start(hosts: &Hosts, directory: &Path) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/udp/nginx.conf");
         let mut text = fs::read_to_string(source).unwrap();
-        for (production, host) in HOSTS {
-            assert!(text.contains(production), "{production}");
-            text = text.replace(production, host);
-        }
-        // The servers have the port on other addresses of the same host.
-        text = text.replace("0.0.0.0:8091", "127.0.0.1:8091");
         // One process serves all of the sockets that it opens.
         text = text.replace("worker_processes auto", "worker_processes 1");
         text = text.replace("worker_connections 100000", "worker_connections 1000");
@@ -120,7 +130,7 @@ impl Nginx {
         fs::write(&path, text).unwrap();
         let pid = directory.join("pid");
         let globals = format!("daemon off; master_process off; pid {}; error_log stderr;", pid.display());
-        let mut command = Command::new("nginx");
+        let mut command = hosts.command(BALANCER, "nginx");
         command.arg("-c").arg(&path).args(["-e", "stderr", "-g", &globals]);
         let log = fs::File::create(directory.join("nginx.log")).unwrap();
         let child = command.stdin(Stdio::null()).stderr(log).spawn().unwrap();
