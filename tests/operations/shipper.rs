@@ -2,16 +2,25 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
-use super::common::{Network, Peer, Serve, Server, Signal, eventually, in_namespace};
+use super::common::{Hosts, Network, PROGRAM, Peer, Serve, Server, Signal, eventually, in_namespace};
 use super::is_missing;
 
-/// Messages of each host in each part of the test.
+const COLLECTOR: &str = "10.20.0.2";
+
+/// The name and the address of each host that is shipped from.
+const SENDERS: [(&str, &str); 2] = [("alpha", "10.20.0.11"), ("beta", "10.20.0.12")];
+
+/// The address of the test, which has the peers.
+const PEERS: &str = "10.20.0.101";
+
+/// Messages of each journal in each part of the test.
 const MESSAGES: usize = 300;
 
 #[test]
@@ -19,168 +28,215 @@ fn a_collector_has_each_acknowledged_message_of_all_hosts_across_rotations_and_k
     if is_missing("rsyslogd") {
         return;
     }
-    // The configurations have fixed ports.
     in_namespace(
         a_collector_has_each_acknowledged_message_of_all_hosts_across_rotations_and_kills,
         Network::Loopback,
         || {
             let directory = tempfile::tempdir().unwrap();
-            let mut collector = Rsyslog::new(directory.path(), "collector", "collector.conf");
-            let mut hosts: Vec<Host> =
-                ["alpha", "beta"].into_iter().map(|name| Host::new(directory.path(), name)).collect();
-            for part in 0..4 {
-                for host in &mut hosts {
-                    host.send_and_kill_or_rotate(part);
-                }
-                if part == 2 {
-                    collector.restart(Signal::TERM);
-                }
+            let addresses = SENDERS.map(|(_, address)| address);
+            let hosts = Hosts::start(&[PEERS], &[addresses.as_slice(), &[COLLECTOR]].concat());
+            let mut collector = Rsyslog::new(COLLECTOR, directory.path(), "collector", "collector.conf");
+            collector.run(&hosts);
+            eventually("the collector listens", || TcpStream::connect((COLLECTOR, 2514)).ok());
+            let mut senders =
+                SENDERS.map(|(name, address)| Sender::start(&hosts, address, directory.path(), name));
+
+            lose_the_shippers_while_lines_wait(&hosts, &collector, &mut senders);
+            wait_until_collected(directory.path(), &senders);
+
+            // The folder of an instance is made when that is started for the first time.
+            senders.iter_mut().for_each(|sender| sender.add_server(&hosts, "log/1", 9997));
+            for sender in &mut senders {
+                sender.send();
+                sender.rotate(2);
+                sender.send();
             }
-            for host in &hosts {
-                let path = directory.path().join("collector/log").join(format!("{}.jsonl", host.name));
-                let counts = eventually("the collector has every message", || {
-                    let counts = texts(&fs::read(&path).ok()?);
-                    host.acknowledged.iter().all(|text| counts.contains_key(text)).then_some(counts)
-                });
-                assert_eq!(counts.len(), host.acknowledged.len(), "and no others");
-                let lines: usize = counts.values().sum();
-                let duplicates = lines - counts.len();
-                println!("{}: {} messages, {duplicates} duplicates", host.name, counts.len());
+            wait_until_collected(directory.path(), &senders);
+            for signal in [Signal::KILL, Signal::TERM] {
+                senders.iter_mut().for_each(Sender::send);
+                collector.stop(signal);
+                senders.iter_mut().for_each(Sender::send);
+                collector.run(&hosts);
+                wait_until_collected(directory.path(), &senders);
             }
         },
     );
 }
 
-/// How often each text is in these lines, of which the last may not be whole.
-fn texts(lines: &[u8]) -> HashMap<String, usize> {
-    let mut counts = HashMap::new();
-    for line in lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
-        let value: Value = serde_json::from_slice(line).expect("a line of the journal");
-        *counts.entry(value["text"].as_str().unwrap().to_owned()).or_default() += 1;
+/// The collector accepts connections, but confirms nothing, while one shipper is killed and the other is stopped.
+fn lose_the_shippers_while_lines_wait(hosts: &Hosts, collector: &Rsyslog, senders: &mut [Sender]) {
+    collector.signal(Signal::STOP);
+    for sender in &mut *senders {
+        sender.send();
+        sender.shipper.run(hosts);
+        // It has read lines, and stores where it is before it sends the first of them.
+        eventually("the shipper stores a position", || sender.shipper.has_stored_a_position().then_some(()));
+        sender.rotate(1);
+        sender.send();
     }
-    counts
+    for (sender, signal) in senders.iter_mut().zip([Signal::KILL, Signal::TERM]) {
+        sender.shipper.stop(signal);
+        sender.send();
+        sender.shipper.run(hosts);
+    }
+    collector.signal(Signal::CONT);
 }
 
-/// A server with its journal, and what sends it to the collector.
-struct Host {
+fn wait_until_collected(directory: &Path, senders: &[Sender]) {
+    for sender in senders {
+        let counts = eventually("the collector has every message", || {
+            let counts = sender.collected(directory);
+            sender.acknowledged.iter().all(|text| counts.contains_key(text)).then_some(counts)
+        });
+        assert_eq!(counts.len(), sender.acknowledged.len(), "and no others");
+        let lines: usize = counts.values().sum();
+        println!("{}: {} messages, {} duplicates", sender.name, counts.len(), lines - counts.len());
+    }
+}
+
+/// A host with servers, their journals, and what sends these to the collector.
+struct Sender {
     name: &'static str,
-    journal: PathBuf,
-    server: Server,
-    peer: Peer,
+    address: &'static str,
+    folder: PathBuf,
+    /// The service, and instances with folders of their own.
+    servers: Vec<(Server, Peer, PathBuf)>,
     shipper: Rsyslog,
     acknowledged: Vec<String>,
 }
 
-impl Host {
-    fn new(directory: &Path, name: &'static str) -> Self {
-        let shipper = Rsyslog::new(directory, name, "host.conf");
-        let journal = directory.join(name).join("log/journal");
-        let server = Serve::new("message=0 --journal-format json --journal").arg(&journal).start();
+impl Sender {
+    fn start(hosts: &Hosts, address: &'static str, directory: &Path, name: &'static str) -> Self {
+        let shipper = Rsyslog::new(address, directory, name, "host.conf");
+        let folder = directory.join(name);
+        let mut sender =
+            Self { name, address, folder, servers: Vec::new(), shipper, acknowledged: Vec::new() };
+        sender.add_server(hosts, "log", 9999);
+        sender.add_server(hosts, "log/0", 9998);
+        sender
+    }
+
+    fn add_server(&mut self, hosts: &Hosts, folder: &str, port: u16) {
+        let folder = self.folder.join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        let journal = folder.join("journal");
+        let arguments = format!("message={}:{port} --journal-format json --journal", self.address);
+        let server = Serve::by(hosts.command(self.address, PROGRAM), &arguments).arg(&journal).start();
         let peer = server.connect("message");
-        Self { name, journal, server, peer, shipper, acknowledged: Vec::new() }
+        self.servers.push((server, peer, journal));
     }
 
     fn send(&mut self) {
-        for _ in 0..MESSAGES {
-            // Characters that are escaped in JSON, and one that is in two bytes.
-            let text = format!("{} \"\\{}\n\u{e9}\u{202e}", self.name, self.acknowledged.len());
-            self.peer.exchange(&text);
-            self.acknowledged.push(text);
+        for (_, peer, _) in &mut self.servers {
+            for _ in 0..MESSAGES {
+                // Characters that are escaped in JSON, and one that is in two bytes.
+                let text = format!("{} \"\\{}\n\u{e9}\u{202e}", self.name, self.acknowledged.len());
+                peer.exchange(&text);
+                self.acknowledged.push(text);
+            }
         }
     }
 
-    /// The shipper is killed between messages, before, while and after the journal is rotated.
-    fn send_and_kill_or_rotate(&mut self, part: usize) {
-        self.send();
-        match part {
-            1 => {
-                let rotated = self.journal.with_file_name("journal.1");
-                fs::rename(&self.journal, rotated).unwrap();
-                // The file is still written to.
-                self.send();
-                self.shipper.stop(Signal::KILL);
-                self.server.signal(Signal::HUP);
-                self.server.wait_for_log("the journal was reopened");
-                self.send();
-                self.shipper.start();
-                self.send();
-            }
-            2 => self.shipper.restart(Signal::TERM),
-            _ => self.shipper.restart(Signal::KILL),
+    /// Renames the journals, which are still written to, and makes the servers open new ones.
+    fn rotate(&mut self, number: usize) {
+        for (_, _, journal) in &self.servers {
+            fs::rename(journal, journal.with_file_name(format!("journal-{number}"))).unwrap();
         }
+        self.send();
+        for (server, _, journal) in &self.servers {
+            server.signal(Signal::HUP);
+            eventually("the journal is reopened", || journal.exists().then_some(()));
+        }
+    }
+
+    /// How often each text is in the file of this host, of which the last line may not be whole.
+    fn collected(&self, directory: &Path) -> HashMap<String, usize> {
+        let path = directory.join("collector/log").join(format!("{}.jsonl", self.name));
+        let lines = fs::read(path).unwrap_or_default();
+        let mut counts = HashMap::new();
+        for line in lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+            let value: Value = serde_json::from_slice(line).expect("a line of the journal");
+            *counts.entry(value["text"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+        counts
     }
 }
 
-/// An instance of rsyslog with a configuration of `deploy/shipper`, in which names and paths are those of the test.
+/// An instance of rsyslog with a configuration of `deploy/shipper`, in which the paths and the name of the collector are
+/// those of the test.
 struct Rsyslog {
+    address: &'static str,
     configuration: PathBuf,
-    child: Child,
+    /// Whether its directory ends with it.
+    forgets: bool,
+    child: Option<Child>,
 }
 
 impl Rsyslog {
-    fn new(directory: &Path, name: &str, configuration: &str) -> Self {
+    fn new(address: &'static str, directory: &Path, name: &str, configuration: &str) -> Self {
         let folder = directory.join(name);
-        ["log", "state"].iter().for_each(|inner| fs::create_dir_all(folder.join(inner)).unwrap());
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/shipper").join(configuration);
-        let mut text = fs::read_to_string(source).unwrap();
-        let [journal, state] = match configuration {
-            "host.conf" => ["/var/lib/loopline/", "/var/lib/loopline-shipper"],
+        fs::create_dir_all(folder.join("log")).unwrap();
+        let mut text = fs::read_to_string(source(configuration)).unwrap();
+        let [log, work] = match configuration {
+            "host.conf" => ["/var/lib/loopline/", "/run/loopline-shipper"],
             _ => ["/var/log/loopline/", "/var/lib/loopline-collector"],
         };
-        for (production, inner) in [(journal, "log/"), (state, "state")] {
+        for (production, inner) in [(log, "log/"), (work, "work")] {
             assert!(text.contains(&format!("\"{production}")), "{configuration} has {production}");
             let path = folder.join(inner);
             text = text.replace(&format!("\"{production}"), &format!("\"{}", path.display()));
         }
-        text = text.replace("collector.example", "127.0.0.1");
+        text = text.replace("collector.example", COLLECTOR);
         text.insert_str(0, &format!("global(localHostname=\"{name}\")\n"));
         let path = folder.join("rsyslog.conf");
         fs::write(&path, text).unwrap();
-        let child = Self::spawn(&path);
-        Self { configuration: path, child }
+        let unit = fs::read_to_string(source("loopline-shipper.service")).unwrap();
+        let forgets = configuration == "host.conf"
+            && unit.contains("\nRuntimeDirectory=loopline-shipper\n")
+            && !unit.contains("RuntimeDirectoryPreserve");
+        Self { address, configuration: path, forgets, child: None }
     }
 
-    /// Runs a command of the unit, as systemd does.
-    fn run_of_unit(configuration: &Path, key: &str, result: &str) {
-        let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/shipper/loopline-shipper.service");
-        let unit = fs::read_to_string(unit).unwrap();
-        let command = unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix("=/bin/sh -c '"));
-        let script = command.unwrap().strip_suffix('\'').unwrap();
-        let state = configuration.with_file_name("state");
-        let mut shell = Command::new("sh");
-        shell.args(["-c", script]).env("STATE_DIRECTORY", state).env("SERVICE_RESULT", result);
-        assert!(shell.status().unwrap().success(), "{key}");
+    /// Starts it, as systemd does.
+    fn run(&mut self, hosts: &Hosts) {
+        if self.forgets {
+            let _ = fs::remove_dir_all(self.work());
+        }
+        fs::create_dir_all(self.work()).unwrap();
+        let log = fs::File::create(self.configuration.with_extension("log")).unwrap();
+        let mut command = hosts.command(self.address, "rsyslogd");
+        command.args(["-n", "-iNONE", "-f"]).arg(&self.configuration).stdin(Stdio::null()).stderr(log);
+        self.child = Some(command.spawn().unwrap());
     }
 
-    fn spawn(configuration: &Path) -> Child {
-        Self::run_of_unit(configuration, "ExecStartPre", "");
-        let log = fs::File::create(configuration.with_extension("log")).unwrap();
-        let mut command = Command::new("rsyslogd");
-        command.args(["-n", "-iNONE", "-f"]).arg(configuration).stdin(Stdio::null()).stderr(log);
-        command.spawn().unwrap()
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.child.as_ref().expect("it runs")), signal).unwrap();
     }
 
     fn stop(&mut self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-        self.child.wait().unwrap();
-        let result = if signal == Signal::TERM { "success" } else { "signal" };
-        Self::run_of_unit(&self.configuration, "ExecStopPost", result);
+        self.signal(signal);
+        self.child.take().expect("it runs").wait().unwrap();
     }
 
-    fn start(&mut self) {
-        self.child = Self::spawn(&self.configuration);
+    fn work(&self) -> PathBuf {
+        self.configuration.with_file_name("work")
     }
 
-    fn restart(&mut self, signal: Signal) {
-        self.stop(signal);
-        self.start();
+    fn has_stored_a_position(&self) -> bool {
+        fs::read_dir(self.work()).unwrap().next().is_some()
     }
+}
+
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/shipper").join(name)
 }
 
 impl Drop for Rsyslog {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
         if std::thread::panicking() {
             let log = fs::read_to_string(self.configuration.with_extension("log"));
             eprintln!("{}: {log:?}", self.configuration.display());
