@@ -20,11 +20,13 @@ pub(super) struct GenerateArguments {
 enum What {
     /// Write the manual pages to a folder, which is made if it does not exist
     Man {
+        /// Folder of the pages, for example ~/.local/share/man/man1
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
     /// Print the completions for a shell
     Completions {
+        /// Shell that reads the completions
         #[arg(value_name = "SHELL", value_parser = PossibleValuesParser::new(SHELLS)
             .map(|shell| shell.parse::<Shell>().expect("clap accepts only these names")))]
         shell: Shell,
