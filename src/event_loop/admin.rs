@@ -44,6 +44,21 @@ impl<N: Net> EventLoop<N> {
         Ok(address)
     }
 
+    /// The same on a listener that another process has too, as in [`listen_inherited`](Self::listen_inherited).
+    ///
+    /// # Errors
+    /// As of [`listen_admin_with`](Self::listen_admin_with).
+    #[doc(hidden)]
+    pub fn listen_admin_inherited(
+        &mut self,
+        service: Box<dyn StreamService>,
+        open: impl FnOnce(&mut N, Token) -> io::Result<(N::Listener, SocketAddr)>,
+    ) -> io::Result<SocketAddr> {
+        let address = self.listen_inherited(service, open)?;
+        self.admin.endpoint = Some(self.listeners.len() - 1);
+        Ok(address)
+    }
+
     pub(super) fn is_admin_endpoint(&self, endpoint: usize) -> bool {
         self.admin.endpoint == Some(endpoint)
     }

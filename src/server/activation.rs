@@ -4,6 +4,7 @@
 //! to accept connections for it (`sd_listen_fds(3)`, `FileDescriptorName=` in `systemd.socket(5)`).
 
 use std::env;
+use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use listenfd::ListenFd;
@@ -11,11 +12,22 @@ use listenfd::ListenFd;
 use crate::event_loop::ENDPOINTS_MAX;
 use crate::net::sockets;
 use crate::server::error::ServeError;
-use crate::service::endpoint::parse_service;
-use crate::service::{DatagramService, Definition, Make, Settings, StreamService};
+use crate::service::endpoint::{parse_service, unknown_service};
+use crate::service::{self, DatagramService, Definition, Make, Settings, StreamService};
 
-/// A socket of another process, which this one serves.
+/// The name of the socket on which the admin endpoint is served.
+const METRICS: &str = "metrics";
+
+/// The sockets of another process, which this one serves.
+#[derive(Default)]
 pub(super) struct Inherited {
+    pub(super) services: Vec<InheritedService>,
+    /// The listener of the admin endpoint, and its address.
+    pub(super) metrics: Option<(TcpListener, SocketAddr)>,
+}
+
+/// A socket with its service.
+pub(super) struct InheritedService {
     pub(super) service: &'static Definition,
     /// Its connections begin with a PROXY header.
     pub(super) behind_proxy: bool,
@@ -34,21 +46,23 @@ pub(super) enum InheritedSocket {
 ///
 /// # Errors
 /// The first that cannot be served.
-pub(super) fn inherited() -> Result<Vec<Inherited>, ServeError> {
+pub(super) fn inherited() -> Result<Inherited, ServeError> {
     let variable = |name| env::var(name).ok();
     let pid = std::process::id();
     let names =
         names(pid, variable("LISTEN_PID"), variable("LISTEN_FDS"), variable("LISTEN_FDNAMES").as_deref());
     let names = names.map_err(ServeError::Start)?;
+    let mut inherited = Inherited::default();
     if names.is_empty() {
-        return Ok(Vec::new());
+        return Ok(inherited);
     }
     let mut descriptors = ListenFd::from_env();
-    let sockets = names.iter().enumerate().map(|(index, name)| {
-        adopt(&mut descriptors, index, name)
-            .map_err(|why| ServeError::Start(format!("inherited socket '{name}': {why}")))
-    });
-    sockets.collect()
+    for (index, name) in names.iter().enumerate() {
+        inherited
+            .adopt(&mut descriptors, index, name)
+            .map_err(|why| ServeError::Start(format!("inherited socket '{name}': {why}")))?;
+    }
+    Ok(inherited)
 }
 
 /// The names of the sockets that are meant for the process `pid`.
@@ -79,31 +93,72 @@ fn names(
     }
 }
 
-/// Takes the inherited socket at `index`, which `name` says how to serve.
-fn adopt(descriptors: &mut ListenFd, index: usize, name: &str) -> Result<Inherited, String> {
-    let (service, behind_proxy) =
-        parse_service(name).map_err(|why| format!("{why}: set FileDescriptorName= in the socket unit"))?;
-    // Non-blocking is a property that all processes of a socket share, so it is the same in both models.
-    let failed = |error: std::io::Error| error.to_string();
-    let gone = || "it was taken before".to_owned();
+impl Inherited {
+    /// Takes the inherited socket at `index`, which `name` says how to serve.
+    fn adopt(&mut self, descriptors: &mut ListenFd, index: usize, name: &str) -> Result<(), String> {
+        if name != METRICS {
+            self.services.push(adopt_service(descriptors, index, name)?);
+        } else if let Some((_, address)) = &self.metrics {
+            return Err(format!("{address} has this name already, and metrics are served at one address"));
+        } else {
+            self.metrics = Some(adopt_listener(descriptors, index)?);
+        }
+        Ok(())
+    }
+}
+
+fn adopt_service(descriptors: &mut ListenFd, index: usize, name: &str) -> Result<InheritedService, String> {
+    let (service, behind_proxy) = parse_name(name)?;
     let (socket, address) = match service.make {
         Make::Stream(make) => {
-            let listener = descriptors.take_tcp_listener(index).map_err(failed)?.ok_or_else(gone)?;
-            let address = sockets::adopt(&listener).map_err(failed)?;
-            listener.set_nonblocking(true).map_err(failed)?;
+            let (listener, address) = adopt_listener(descriptors, index)?;
             (InheritedSocket::Stream(listener, make), address)
         }
         Make::Datagram(make) => {
             let socket = descriptors.take_udp_socket(index).map_err(failed)?.ok_or_else(gone)?;
-            let address = socket.local_addr().map_err(failed)?;
+            let address = bound(socket.local_addr())?;
             socket.set_nonblocking(true).map_err(failed)?;
             (InheritedSocket::Datagram(socket, make), address)
         }
     };
+    Ok(InheritedService { service, behind_proxy, socket, address })
+}
+
+/// The service of a socket that is called `name`, and whether it is behind a proxy.
+fn parse_name(name: &str) -> Result<(&'static Definition, bool), String> {
+    let service = name.split('+').next().unwrap_or_default();
+    let parsed = match service::named(service) {
+        Some(_) => parse_service(name),
+        None if service == METRICS => return Err(format!("'{METRICS}' is served without a proxy")),
+        None => Err(unknown_service(service, "metrics or ")),
+    };
+    parsed.map_err(|why| format!("{why}: set FileDescriptorName= in the socket unit"))
+}
+
+/// Non-blocking is a property that all processes of a socket share, so it is the same in both models.
+fn adopt_listener(descriptors: &mut ListenFd, index: usize) -> Result<(TcpListener, SocketAddr), String> {
+    let listener = descriptors.take_tcp_listener(index).map_err(failed)?.ok_or_else(gone)?;
+    let address = bound(sockets::adopt(&listener))?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// The address of a socket, which has a port.
+fn bound(address: io::Result<SocketAddr>) -> Result<SocketAddr, String> {
+    let address = address.map_err(failed)?;
     if address.port() == 0 {
         return Err("it is not bound to a port".into());
     }
-    Ok(Inherited { service, behind_proxy, socket, address })
+    Ok(address)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn failed(error: io::Error) -> String {
+    error.to_string()
+}
+
+fn gone() -> String {
+    "it was taken before".to_owned()
 }
 
 #[cfg(test)]

@@ -82,11 +82,15 @@ pub(crate) fn event_loop(setup: Setup) -> Result<EventLoop<KernelNet>, ServeErro
         debug_assert!(!listening.behind_proxy);
     }
     #[cfg(feature = "cli")]
-    if let Some(AdminEndpoint { listener, process, .. }) = setup.metrics {
-        let service = Metrics::new(server.measure(), process, Model::Loop);
-        server
-            .listen_admin_with(Box::new(service), |net, token| net.adopt_listener(listener, token))
-            .map_err(failed("poll an endpoint"))?;
+    if let Some(AdminEndpoint { listener, is_inherited, process, .. }) = setup.metrics {
+        let service = Box::new(Metrics::new(server.measure(), process, Model::Loop));
+        let adopt = |net: &mut KernelNet, token| net.adopt_listener(listener, token);
+        if is_inherited {
+            server.listen_admin_inherited(service, adopt)
+        } else {
+            server.listen_admin_with(service, adopt)
+        }
+        .map_err(failed("poll an endpoint"))?;
     }
     if let Some(sink) = setup.journal {
         watch(&sink, server.net()).map_err(failed("poll the journal"))?;

@@ -18,7 +18,7 @@ use crate::net::fd_limit;
 use crate::net::signals::EndedBySignals;
 use crate::net::sockets::{self, SocketOptions};
 #[cfg(feature = "cli")]
-use crate::server::activation::{self, Inherited, InheritedSocket};
+use crate::server::activation::{self, Inherited, InheritedService, InheritedSocket};
 use crate::server::error::ServeError;
 use crate::server::memory;
 #[cfg(feature = "cli")]
@@ -73,7 +73,21 @@ pub(super) struct AdminEndpoint {
     pub(super) listener: TcpListener,
     /// With the port that was taken.
     pub(super) address: SocketAddr,
+    /// As of [`Listening`].
+    pub(super) is_inherited: bool,
     pub(super) process: ProcessSource,
+}
+
+#[cfg(feature = "cli")]
+impl AdminEndpoint {
+    /// The admin endpoint of a server with these `sockets`.
+    fn new(listener: TcpListener, address: SocketAddr, is_inherited: bool, sockets: &[OpenSocket]) -> Self {
+        let datagram_sockets = sockets.iter().filter_map(|socket| match socket {
+            OpenSocket::Datagram(socket, _) => Some(socket),
+            OpenSocket::Stream(..) => None,
+        });
+        Self { listener, address, is_inherited, process: ProcessSource::new(datagram_sockets) }
+    }
 }
 
 /// The socket of an endpoint, and its service.
@@ -89,9 +103,16 @@ impl Setup {
     /// The first that cannot be opened. Nothing stays open.
     pub(crate) fn open(options: &ServeOptions) -> Result<Self, ServeError> {
         #[cfg(feature = "cli")]
-        let inherited = activation::inherited()?;
+        let Inherited { services: inherited, metrics: inherited_metrics } = activation::inherited()?;
+        #[cfg(feature = "cli")]
+        if let (Some((_, address)), Some(at)) = (&inherited_metrics, &options.metrics) {
+            let reason =
+                format!("--metrics {at}: they are served at the inherited socket 'metrics', {address}");
+            return Err(ServeError::Start(reason));
+        }
         #[cfg(not(feature = "cli"))]
-        let inherited: [(); 0] = [];
+        let (inherited, inherited_metrics): ([(); 0], Option<()>) = ([], None);
+        let is_measured = options.metrics.is_some() || inherited_metrics.is_some();
         let defaults: Vec<Endpoint>;
         let endpoints = if options.endpoints.is_empty() && inherited.is_empty() {
             defaults = ALL.iter().map(Endpoint::of).collect();
@@ -100,7 +121,7 @@ impl Setup {
             &options.endpoints
         };
         let endpoint_count = inherited.len() + endpoints.len();
-        let endpoints_max = ENDPOINTS_MAX - usize::from(options.metrics.is_some());
+        let endpoints_max = ENDPOINTS_MAX - usize::from(is_measured);
         if endpoint_count > endpoints_max {
             let reason = format!("{endpoint_count} endpoints, at most {endpoints_max} can be served");
             return Err(ServeError::Start(reason));
@@ -112,7 +133,7 @@ impl Setup {
         #[cfg(feature = "cli")]
         let identity = options.user.as_deref().map(Identity::parse).transpose()?;
         let mut limits = options.limits.clone();
-        let admin_descriptors = options.metrics.as_ref().map_or(0, |_| limits.admin_connections_max + 1);
+        let admin_descriptors = if is_measured { limits.admin_connections_max + 1 } else { 0 };
         let others = endpoint_count + admin_descriptors;
         let warning = fd_limit::fit(&mut limits, options.connections_max, others);
         if let Some(warning) = warning {
@@ -137,8 +158,14 @@ impl Setup {
             it.behind_proxy |= options.proxy_protocol;
         }
         #[cfg(feature = "cli")]
-        let metrics =
-            options.metrics.as_ref().map(|at| admin_endpoint(at, options.sockets, &sockets)).transpose()?;
+        let metrics = match &options.metrics {
+            Some(at) => {
+                let (listener, address) = listen_admin(at, options.sockets)?;
+                Some(AdminEndpoint::new(listener, address, false, &sockets))
+            }
+            None => inherited_metrics
+                .map(|(listener, address)| AdminEndpoint::new(listener, address, true, &sockets)),
+        };
         #[cfg(feature = "cli")]
         let new_journal = match &options.journal {
             JournalTarget::File(path) => path.symlink_metadata().is_err().then_some(path),
@@ -219,8 +246,8 @@ fn fit_threads(limits: &mut Limits) {
 
 /// The service of an inherited socket.
 #[cfg(feature = "cli")]
-fn serve_inherited(inherited: Inherited, settings: &Settings) -> (OpenSocket, Listening) {
-    let Inherited { service, behind_proxy, socket, address } = inherited;
+fn serve_inherited(inherited: InheritedService, settings: &Settings) -> (OpenSocket, Listening) {
+    let InheritedService { service, behind_proxy, socket, address } = inherited;
     let socket = match socket {
         InheritedSocket::Stream(listener, make) => OpenSocket::Stream(listener, make(settings.clone())),
         InheritedSocket::Datagram(socket, make) => OpenSocket::Datagram(socket, make(settings.clone())),
@@ -249,13 +276,9 @@ fn bind(
     open().map_err(|error| cannot_listen(endpoint, &error))
 }
 
-/// Opens the admin endpoint.
+/// Opens the listener of the admin endpoint.
 #[cfg(feature = "cli")]
-fn admin_endpoint(
-    at: &HostPort,
-    options: SocketOptions,
-    sockets: &[OpenSocket],
-) -> Result<AdminEndpoint, ServeError> {
+fn listen_admin(at: &HostPort, options: SocketOptions) -> Result<(TcpListener, SocketAddr), ServeError> {
     let name = format!("--metrics {at}");
     let address = resolve(&name, &at.host, at.port)?;
     // Each process of several that share the other ports has metrics of its own.
@@ -265,12 +288,7 @@ fn admin_endpoint(
         let address = listener.local_addr()?;
         Ok((listener, address))
     };
-    let (listener, address) = open().map_err(|error| cannot_listen(&name, &error))?;
-    let datagram_sockets = sockets.iter().filter_map(|socket| match socket {
-        OpenSocket::Datagram(socket, _) => Some(socket),
-        OpenSocket::Stream(..) => None,
-    });
-    Ok(AdminEndpoint { listener, address, process: ProcessSource::new(datagram_sockets) })
+    open().map_err(|error| cannot_listen(&name, &error))
 }
 
 /// The first address of the host of `endpoint`.

@@ -134,14 +134,17 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
         }
     }
     let metrics_address = setup.metrics.as_ref().map(|metrics| metrics.address);
-    if let (Some(AdminEndpoint { listener, process, .. }), Some(measured)) =
+    if let (Some(AdminEndpoint { listener, is_inherited, process, .. }), Some(measured)) =
         (setup.metrics, shared.measured())
     {
         let listener = Arc::new(listener);
-        listeners.push(listener.clone());
+        let wait = is_inherited.then(|| wait.clone());
+        if wait.is_none() {
+            listeners.push(listener.clone());
+        }
         let metrics = Metrics::new(measured, process, Model::Threads);
         let service = Arc::new(ThreadMetrics { metrics, shared: shared.clone() });
-        let endpoint = StreamEndpoint { listener, wait: None, service, behind_proxy: false, is_admin: true };
+        let endpoint = StreamEndpoint { listener, wait, service, behind_proxy: false, is_admin: true };
         let shared = shared.clone();
         let accept = move || accept(&endpoint, &shared, ADMIN_STACK_BYTES);
         spawn("metrics", THREAD_STACK_BYTES, accept).map_err(failed)?;

@@ -16,6 +16,7 @@ use crate::common::{
     WAIT_MAX, eventually, has_no_strace, in_namespace, loopline, stall,
 };
 use crate::is_missing;
+use crate::metrics::fetch;
 
 fn listener() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
@@ -60,6 +61,56 @@ fn endpoints_that_are_named_are_served_besides_inherited_sockets() {
 }
 
 #[test]
+fn metrics_are_served_at_the_inherited_socket_of_this_name_and_left_to_the_next_server() {
+    for model in MODELS {
+        let activator = Activator::default().with("metrics", listener()).with("message", listener());
+        let server = activator.serve(&format!("--model {model} --sandbox on")).start();
+        let address = server.address("metrics");
+        server.connect("message").exchange("text");
+        eventually("the message is counted", || {
+            fetch(&server, "/metrics").contains("\nloopline_messages_total 1\n").then_some(())
+        });
+        server.stop_cleanly();
+        // It is not refused: it waits for the next server.
+        let mut waiting = Peer::connect(address);
+        waiting.send("GET /healthz HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        let next = activator.serve(&format!("--model {model}")).start();
+        assert!(waiting.receive_all().0.starts_with(b"HTTP/1.1 200 OK\r\n"), "{model}");
+        next.stop_cleanly();
+    }
+}
+
+#[test]
+fn a_server_that_inherits_metrics_alone_serves_the_default_endpoints() {
+    in_namespace(
+        a_server_that_inherits_metrics_alone_serves_the_default_endpoints,
+        Network::Loopback,
+        || {
+            let server = Activator::default().with("metrics", listener()).serve("").start();
+            assert_eq!(server.log().matches("listening: ").count(), 6, "{}", server.log());
+            assert_eq!(fetch(&server, "/healthz"), "ok\n");
+            server.stop_cleanly();
+        },
+    );
+}
+
+#[test]
+fn metrics_are_served_at_one_address() {
+    let listeners = [listener(), listener()];
+    let [first, second] = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+    let [a, b] = listeners;
+    let activator = Activator::default().with("metrics", a);
+    let ended = activator.serve(&format!("message=0 --metrics {second}")).fail();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+    let twice = format!("--metrics {second}: they are served at the inherited socket 'metrics', {first}");
+    assert_eq!(ended.log, format!("loopline: {twice}\n"));
+    let ended = activator.with("metrics", b).serve("message=0").fail();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+    let twice = format!("{first} has this name already, and metrics are served at one address");
+    assert_eq!(ended.log, format!("loopline: inherited socket 'metrics': {twice}\n"));
+}
+
+#[test]
 fn sockets_that_are_meant_for_another_process_are_not_served() {
     let serve = Serve::by(loopline(), "greeting=0");
     let serve = serve.env("LISTEN_PID", "1").env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "message");
@@ -97,11 +148,12 @@ fn an_inherited_socket_that_cannot_be_served_is_one_clear_error() {
     let directory = tempfile::tempdir().unwrap();
     let local = UnixListener::bind(directory.path().join("socket")).unwrap();
     let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let cases: [(&str, OwnedFd, &str); 8] = [
+    let more_datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let cases: [(&str, OwnedFd, &str); 10] = [
         (
             "loopline.socket",
             listener().into(),
-            "unknown service 'loopline.socket', expected one of message, greeting, daytime, reply, month: set \
+            "unknown service 'loopline.socket', expected metrics or one of message, greeting, daytime, reply, month: set \
              FileDescriptorName= in the socket unit",
         ),
         (
@@ -110,6 +162,8 @@ fn an_inherited_socket_that_cannot_be_served_is_one_clear_error() {
             "unknown service 'mesage', did you mean 'message'?: set FileDescriptorName= \
              in the socket unit",
         ),
+        ("metrics", more_datagrams.into(), "fd 3 is not a valid tcp socket"),
+        ("metrics+proxy", listener().into(), "'metrics' is served without a proxy"),
         ("message", datagrams.into(), "fd 3 is not a valid tcp socket"),
         ("month", listener().into(), "fd 3 is not a valid udp socket"),
         ("message", local.into(), "fd 3 is not a valid tcp socket"),

@@ -42,7 +42,7 @@ fn the_units_are_valid_and_the_services_expose_little() {
         fs::write(&path, unit(&name).replace("/usr/bin/loopline", PROGRAM)).unwrap();
         installed.push(path);
     }
-    assert_eq!(installed.len(), 7);
+    assert_eq!(installed.len(), 8);
     let mut analyze = without_options("systemd-analyze");
     let verified = output(analyze.args(["verify", "--man=no"]).args(&installed));
     let errors = String::from_utf8_lossy(&verified.stderr);
@@ -73,7 +73,7 @@ fn the_socket_units_have_the_names_and_the_default_addresses_of_the_services() {
         the_socket_units_have_the_names_and_the_default_addresses_of_the_services,
         Network::Loopback,
         || {
-            let default = Server::start("");
+            let default = Server::start("--metrics 9464");
             let expected = listening(&default);
             default.stop_cleanly();
             let mut activator = Activator::default();
