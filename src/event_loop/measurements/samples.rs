@@ -103,6 +103,11 @@ impl Samples {
         self.due_unix += i64::try_from(seconds).unwrap_or(0);
     }
 
+    /// The time by the wall clock in seconds, as exact as the times of samples, if those that are due are taken.
+    pub(crate) fn unix_seconds(&self) -> i64 {
+        self.due_unix - 1
+    }
+
     /// The number of the next sample.
     pub(crate) fn next(&self) -> u64 {
         self.next
@@ -188,5 +193,6 @@ mod tests {
             samples.take(state(0), second * SECOND_NS, unix);
         }
         assert_eq!(times(&samples, 0), [1001, 1002, 1003, 5000, 5001, 60]);
+        assert_eq!(samples.unix_seconds(), 60);
     }
 }

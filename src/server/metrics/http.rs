@@ -1,8 +1,10 @@
 //! HTTP/1 requests and responses as bytes. It knows neither connections nor what is served.
 
 use std::io::Write;
+use std::time::{Duration, UNIX_EPOCH};
 
 use httparse::{EMPTY_HEADER, Error, Header, Status};
+use httpdate::HttpDate;
 
 /// Maximum size of the head of a request. A browser sends less than half of it.
 pub(super) const HEAD_BYTES_MAX: usize = 8 * 1024;
@@ -69,15 +71,17 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Request<'_>>, Refusal> {
     };
     let fields = Fields(request.headers);
     let has_body = has_body(&fields)?;
-    let hosts = fields.named("host").count();
-    if hosts > 1 || version == 1 && hosts == 0 {
-        return Err(Refusal::BadRequest);
-    }
+    check_host(&fields, version == 1)?;
     let target = without_authority(target).ok_or(Refusal::BadRequest)?;
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let closes = fields.words("connection").any(|word| word.eq_ignore_ascii_case("close"));
     let is_last = closes || version == 0 || has_body;
     Ok(Some(Request { method, path, query, has_body, is_last, bytes: length }))
+}
+
+/// Whether bytes that are no good request begin as one for the head of a response.
+pub(super) fn begins_as_head(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(b"HEAD ")
 }
 
 /// The header fields of a request.
@@ -110,6 +114,22 @@ fn has_body(fields: &Fields<'_, '_>) -> Result<bool, Refusal> {
     Ok(has_body)
 }
 
+/// Checks that there is one field `Host`, or none if it is not required, and that it can be a host and a port. Which one
+/// does not matter: the endpoint has the same content under every name.
+fn check_host(fields: &Fields<'_, '_>, is_required: bool) -> Result<(), Refusal> {
+    let mut hosts = fields.named("host");
+    let is_good = match hosts.next() {
+        Some(host) => host.iter().all(|byte| is_of_host(*byte)) && hosts.next().is_none(),
+        None => !is_required,
+    };
+    if is_good { Ok(()) } else { Err(Refusal::BadRequest) }
+}
+
+/// Whether a host and a port can have this byte (RFC 3986, section 3.2).
+fn is_of_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
+}
+
 /// The path and the query of a target, which may begin with a scheme and a host.
 fn without_authority(target: &str) -> Option<&str> {
     if target.starts_with('/') {
@@ -119,7 +139,8 @@ fn without_authority(target: &str) -> Option<&str> {
     if !scheme.eq_ignore_ascii_case("http") {
         return None;
     }
-    Some(rest.find('/').map_or("/", |path| &rest[path..]))
+    let path = rest.find(['/', '?']).map(|end| &rest[end..]);
+    Some(path.filter(|path| path.starts_with('/')).unwrap_or("/"))
 }
 
 /// A response.
@@ -138,18 +159,32 @@ pub(super) const POLICY_OF_DATA: &str = "default-src 'none'; frame-ancestors 'no
 /// The type of a line of text.
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
+/// What a response depends on besides its content.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Circumstances {
+    /// The request was `HEAD`: there is no body.
+    pub(super) is_head: bool,
+    /// The connection ends.
+    pub(super) is_last: bool,
+    /// The time, in seconds since the epoch.
+    pub(super) unix_seconds: i64,
+}
+
 impl Response<'_> {
-    /// Appends it to `answer`; without its body, if the request was `HEAD`.
-    pub(super) fn append(&self, is_head: bool, is_last: bool, answer: &mut Vec<u8>) {
-        self.append_with("", is_head, is_last, answer);
+    /// Appends it to `answer`.
+    pub(super) fn append(&self, circumstances: Circumstances, answer: &mut Vec<u8>) {
+        self.append_with("", circumstances, answer);
     }
 
-    fn append_with(&self, fields: &str, is_head: bool, is_last: bool, answer: &mut Vec<u8>) {
+    fn append_with(&self, fields: &str, circumstances: Circumstances, answer: &mut Vec<u8>) {
         let Self { status, content_type, policy, body } = self;
+        let Circumstances { is_head, is_last, unix_seconds } = circumstances;
         let (bytes, connection) = (body.len(), if is_last { "Connection: close\r\n" } else { "" });
+        let date =
+            HttpDate::from(UNIX_EPOCH + Duration::from_secs(unix_seconds.clamp(0, DATE_MAX).unsigned_abs()));
         write!(
             answer,
-            "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {bytes}\r\n\
+            "HTTP/1.1 {status}\r\nDate: {date}\r\nContent-Type: {content_type}\r\nContent-Length: {bytes}\r\n\
              Content-Security-Policy: {policy}\r\n{FIELDS}{fields}{connection}\r\n"
         )
         .expect("writing to a Vec cannot fail");
@@ -161,14 +196,17 @@ impl Response<'_> {
 
 impl Refusal {
     /// Appends the response that says so to `answer`.
-    pub(super) fn append(self, is_head: bool, is_last: bool, answer: &mut Vec<u8>) {
+    pub(super) fn append(self, circumstances: Circumstances, answer: &mut Vec<u8>) {
         let status = self.status();
         let body = format!("{status}\n");
         let allowed = if self == Self::MethodNotAllowed { "Allow: GET, HEAD\r\n" } else { "" };
         let response = Response { status, content_type: TEXT, policy: POLICY_OF_DATA, body: body.as_bytes() };
-        response.append_with(allowed, is_head, is_last, answer);
+        response.append_with(allowed, circumstances, answer);
     }
 }
+
+/// The last second that a date can express, of the year 9999.
+const DATE_MAX: i64 = 253_402_300_799;
 
 /// Header fields of all responses: they are not kept, not guessed at, and not shown to other sites.
 const FIELDS: &str = "Cache-Control: no-store\r\n\

@@ -13,7 +13,7 @@ use crate::event_loop::measurements::SharedMeasurements;
 use crate::server::options::Model;
 use crate::service::{Action, Output, Progress, StreamService};
 
-use http::{POLICY_OF_DATA, Refusal, Request, Response, TEXT};
+use http::{Circumstances, POLICY_OF_DATA, Refusal, Request, Response, TEXT};
 pub(super) use process::ProcessSource;
 
 /// Serves what is measured.
@@ -112,8 +112,10 @@ impl StreamService for Metrics {
     fn received(&self, unread: &[u8], ended: bool, out: &mut Output<'_>) -> Progress {
         let answer = out.answer();
         let mut consumed = 0;
+        let unix_seconds = self.measured.lock().samples.unix_seconds();
         loop {
-            let request = match http::parse(&unread[consumed..]) {
+            let rest = &unread[consumed..];
+            let request = match http::parse(rest) {
                 Ok(Some(request)) => request,
                 Ok(None) => {
                     let action = if ended { Action::End } else { Action::Continue };
@@ -121,18 +123,20 @@ impl StreamService for Metrics {
                 }
                 // Where the next request begins is not known.
                 Err(refusal) => {
-                    refusal.append(false, true, answer);
+                    let is_head = http::begins_as_head(rest);
+                    refusal.append(Circumstances { is_head, is_last: true, unix_seconds }, answer);
                     return Progress { consumed, action: Action::End };
                 }
             };
             consumed += request.bytes;
-            let (is_head, is_last) = (request.method == "HEAD", request.is_last);
+            let is_last = request.is_last;
+            let circumstances = Circumstances { is_head: request.method == "HEAD", is_last, unix_seconds };
             match self.content(&request) {
                 Ok(Content { status, media_type, policy, body }) => {
                     let response = Response { status, content_type: media_type, policy, body: &body };
-                    response.append(is_head, is_last, answer);
+                    response.append(circumstances, answer);
                 }
-                Err(refusal) => refusal.append(is_head, is_last, answer),
+                Err(refusal) => refusal.append(circumstances, answer),
             }
             if is_last {
                 return Progress { consumed, action: Action::End };

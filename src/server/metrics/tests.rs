@@ -7,7 +7,7 @@ use http::HEAD_BYTES_MAX;
 
 fn service() -> Metrics {
     Metrics::new(
-        SharedMeasurements::new(0, 0),
+        SharedMeasurements::new(0, 1_795_327_470),
         ProcessSource::new(std::iter::empty::<std::io::Stdin>()),
         Model::Loop,
     )
@@ -49,6 +49,7 @@ fn a_response_has_a_length_and_the_header_fields_that_keep_it_from_other_sites()
         head.lines().collect::<Vec<_>>(),
         [
             "HTTP/1.1 200 OK",
+            "Date: Sun, 22 Nov 2026 06:04:30 GMT",
             "Content-Type: text/plain; charset=utf-8",
             "Content-Length: 3",
             "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'",
@@ -73,6 +74,8 @@ fn the_response_to_head_is_that_to_get_without_the_body() {
         assert_eq!(without_length(&head), without_length(&whole[..end]), "{path}");
         assert!(head.contains("Content-Length: ") && head.ends_with("\r\n\r\n"), "{head}");
     }
+    let (bad, has_ended) = serve(&service(), &[b"\r\nHEAD /metrics HTTP/1.1\r\n\r\n"]);
+    assert!(bad.starts_with("HTTP/1.1 400 ") && bad.ends_with("\r\n\r\n") && has_ended, "{bad}");
 }
 
 #[test]
@@ -99,6 +102,16 @@ fn each_wrong_request_has_its_status_and_ends_the_connection_where_the_next_cann
         (format!("GET /metrics HTTP/1.1\r\n{host}Content-Length: -1\r\n\r\n"), 400, true),
         (format!("GET /metrics HTTP/1.1\r\n{host}Content-Length: \r\n\r\n"), 400, true),
         ("GET /metrics HTTP/1.1\r\n\r\n".into(), 400, true),
+        ("GET /metrics HTTP/1.1\r\nHost: a b\r\n\r\n".into(), 400, true),
+        ("GET /metrics HTTP/1.0\r\nHost: a/metrics\r\n\r\n".into(), 400, true),
+        ("GET /metrics HTTP/1.1\r\nHost: user@a\r\n\r\n".into(), 400, true),
+        ("GET /metrics HTTP/1.1\r\nHost: \u{e9}\r\n\r\n".into(), 400, true),
+        (format!("OPTIONS * HTTP/1.1\r\n{host}\r\n"), 400, true),
+        (format!("CONNECT a:80 HTTP/1.1\r\n{host}\r\n"), 400, true),
+        (format!("TRACE /metrics HTTP/1.1\r\n{host}\r\n"), 405, false),
+        (get("/%6detrics"), 404, false),
+        (get("/x/../metrics"), 404, false),
+        (format!("GET http://a?/nothing HTTP/1.0\r\n{host}Range: bytes=0-1\r\n\r\n"), 200, true),
         (format!("GET /metrics HTTP/1.1\r\n{host}{host}\r\n"), 400, true),
         (format!("GET metrics HTTP/1.1\r\n{host}\r\n"), 400, true),
         (format!("GET ftp://a/metrics HTTP/1.1\r\n{host}\r\n"), 400, true),
