@@ -71,7 +71,7 @@ impl<N: Net> EventLoop<N> {
         let visits_max = self.limits.visits_per_turn_max;
         let visits = self.run_queue.light.len().min(visits_max);
         let mut later = LaterVisits {
-            admin_left: self.run_queue.admin.len(),
+            admin_left: self.run_queue.admin.len().min(ADMIN_VISITS_PER_TURN_MAX),
             bulk_left: self.run_queue.bulk.len().min(visits_max),
             moved_bytes: 0,
             visited: None,
@@ -149,3 +149,6 @@ impl<N: Net> EventLoop<N> {
         Ok(())
     }
 }
+
+/// Admin connections visited per turn. A response takes more time than a message, and messages wait for it.
+const ADMIN_VISITS_PER_TURN_MAX: usize = 1;

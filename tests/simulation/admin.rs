@@ -123,6 +123,20 @@ fn messages_do_not_wait_for_its_requests() {
 }
 
 #[test]
+fn messages_wait_for_one_of_its_connections_at_most() {
+    let mut scene = Scene::new(&limits());
+    let (admins, peer) = ([connect(&mut scene), connect(&mut scene), connect(&mut scene)], scene.connect());
+    admins.iter().for_each(|admin| scene.send(*admin, b"?"));
+    for answered in 1..=3 {
+        scene.send(peer, &framed("text"));
+        scene.turns(1);
+        assert_eq!(scene.acknowledged(peer), answered);
+        let sent: usize = admins.iter().map(|admin| scene.wire(*admin).sent.len()).sum();
+        assert_eq!(sent, answered * STATUS.len(), "each in its turn");
+    }
+}
+
+#[test]
 fn it_is_served_while_others_move_bulk_and_while_the_journal_is_blocked() {
     let mut scene = Scene::new(&Limits { bulk_bytes_per_turn_max: 1000, journal_bytes_max: 100, ..limits() });
     let admin = connect(&mut scene);
