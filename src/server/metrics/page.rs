@@ -29,7 +29,7 @@ pub(super) const POLICY: &str = concat!(
     "'; script-src 'sha256-",
     "GcjUxq2Ikpp59K5J1vcWFWbf0Lo9FcxJXpdPeH63jx8=",
     "' 'sha256-",
-    "Tu9zzf7OwosgrhBl8Gm1aeJaO46l54b5wf+5d2cEiI4=",
+    "vR3gKNkkucoOZN49+vhMg7UB/nSr16gMY6ZIZhIfpHk=",
     "'"
 );
 

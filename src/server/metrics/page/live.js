@@ -152,7 +152,8 @@
       const powers = (_, at) => at.map((y) => this.isLogarithmic && Math.log10(y) % 1 !== 0 ? null : y);
       return {
         ...this.size(),
-        padding: [8, 30, 0, 0],
+        /* At the top, the time under the pointer must not cover the lines. */
+        padding: [18, 30, 0, 0],
         legend: {show: false},
         /* The pointer is followed by this script, which knows touch and keys as well. */
         cursor: {
@@ -168,7 +169,7 @@
         },
         axes: [
           {
-            ...axis, size: 24, space: 70, incrs: [15, 30, 60, 120, 180, 300],
+            ...axis, size: 28, gap: 10, space: 70, incrs: [15, 30, 60, 120, 180, 300],
             values: (_, at) => at.map((t) => clock(t).slice(0, at.some((t) => t % 60) ? 8 : 5)),
           },
           {...axis, size: 64, space: 26, filter: powers, grid: {...axis.grid, filter: powers}, incrs: this.increments, values: (_, at) => at.map((y) => y === null ? null : this.tick(y))},
