@@ -29,7 +29,6 @@ mod journal;
 mod log;
 mod memory;
 mod power_loss;
-#[cfg(feature = "cli")]
 mod proxied;
 mod seeds;
 mod stopping;
