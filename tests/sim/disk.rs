@@ -1,6 +1,6 @@
 //! The journal of the simulated server: a disk that blocks, takes a part of what is written, or fails.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -64,6 +64,16 @@ impl Disk {
 
     pub fn records(&self, peer: SocketAddr) -> &[String] {
         self.records.get(&peer).map_or(&[], Vec::as_slice)
+    }
+
+    /// Only `peers`, and those that send datagrams, have lines.
+    pub fn check_peers(&self, peers: &HashSet<SocketAddr>) {
+        for peer in self.records.keys() {
+            assert!(
+                peers.contains(peer) || is_datagram_peer(*peer),
+                "{peer} has lines, and no right to them"
+            );
+        }
     }
 
     /// Whole lines of all that is written are recorded from now on.

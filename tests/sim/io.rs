@@ -34,6 +34,11 @@ impl StreamIo for SimNet {
         let Self { random, faults, .. } = self;
         let wire = &mut self.wires[index];
         assert!(wire.server_ended.is_none(), "the server ends its side once");
+        assert!(
+            self.stop.may_end(&self.peers[index], wire, self.now_ms),
+            "the stream of connection {index} is ended without a reason, after {} bytes sent",
+            wire.sent.len()
+        );
         if random.fails(faults.failed_half_closes) {
             wire.reset();
         }
@@ -54,9 +59,14 @@ impl StreamIo for SimNet {
         let index = self.descriptors.close(stream);
         self.fruitless_polls = 0;
         self.trace.call("close", index, &Ok(0));
+        // A new admin connection takes the place of another.
+        let is_evicted =
+            self.wires[index].is_admin() && self.open_admin_wires() > self.limits.admin_connections_max;
         let wire = &mut self.wires[index];
         assert!(
-            self.is_stopping || wire.may_be_closed(self.now_ms, &self.limits),
+            is_evicted
+                || wire.may_be_closed(self.now_ms, &self.limits)
+                || self.stop.may_close(&self.peers[index], wire, self.now_ms),
             "connection {index} is closed without a reason, after {} bytes sent",
             wire.sent.len()
         );
@@ -70,12 +80,17 @@ impl StreamIo for SimNet {
 }
 
 impl SimNet {
+    fn open_admin_wires(&self) -> usize {
+        self.wires.iter().filter(|wire| wire.is_admin() && wire.is_open()).count()
+    }
+
     fn read_wire(&mut self, index: usize, buffer: &mut [u8]) -> io::Result<usize> {
         let Self { random, faults, .. } = self;
         let wire = &mut self.wires[index];
         // One that is refused at once is read before it is closed.
         let is_due = !wire.read_awaits_event || wire.token.is_none();
         assert!(is_due, "connection {index} is read, and no event has followed");
+        wire.awaits_read = false;
         if random.fails(faults.interrupted_calls) {
             return Err(ErrorKind::Interrupted.into());
         }
@@ -228,13 +243,26 @@ impl Listen for SimNet {
         let handle = Rc::new(self.listeners.len());
         let server = Rc::downgrade(&handle);
         let backlog = VecDeque::new();
-        self.listeners.push(SimListener { token, backlog, edge: false, awaits_event: true, server });
+        let is_inherited = false;
+        self.listeners.push(SimListener {
+            token,
+            backlog,
+            edge: false,
+            awaits_event: true,
+            server,
+            is_inherited,
+        });
         Ok((handle, address))
     }
 
     fn bind(&mut self, address: SocketAddr, token: Token) -> io::Result<(usize, SocketAddr)> {
         self.sockets.push(SimSocket::new(token, address));
         Ok((self.sockets.len() - 1, address))
+    }
+
+    fn close_listener(&mut self, listener: Rc<usize>) {
+        assert!(self.stop.may_close_listeners(self.now_ms), "listener {listener} is closed early");
+        self.trace.call("close listener", *listener, &Ok(0));
     }
 
     fn accept(&mut self, listener: &Rc<usize>) -> io::Result<(Descriptor, SocketAddr)> {
@@ -253,6 +281,7 @@ impl Listen for SimNet {
             return Err(ErrorKind::OutOfMemory.into());
         }
         wire.token = Some(token);
+        wire.was_registered = true;
         wire.writable = true;
         Ok(())
     }
@@ -261,6 +290,10 @@ impl Listen for SimNet {
 impl SimNet {
     fn accept_from(&mut self, listener: usize) -> io::Result<usize> {
         self.accepts += 1;
+        assert!(
+            !self.listeners[listener].is_inherited || !self.stop.is_draining(),
+            "what waits at an inherited listener is left to the next server"
+        );
         assert!(
             !self.listeners[listener].awaits_event,
             "accepting from {listener}, and no event has followed"
@@ -284,6 +317,7 @@ impl SimNet {
             self.listeners[listener].awaits_event = true;
             return Err(ErrorKind::WouldBlock.into());
         };
+        self.wires[index].accepted_ms = Some(self.now_ms);
         self.wires[index].last_read_ms = self.now_ms;
         self.wires[index].last_sent_ms = self.now_ms;
         Ok(index)

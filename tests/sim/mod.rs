@@ -6,6 +6,7 @@
 //! interrupted, events come late, twice, without cause, and for connections that are closed.
 
 pub mod bounds;
+pub mod counts;
 pub mod datagrams;
 pub mod descriptors;
 pub mod dialect;
@@ -23,6 +24,7 @@ pub mod random;
 pub mod run;
 pub mod scene;
 pub mod status;
+pub mod stop;
 pub mod trace;
 pub mod whole;
 pub mod wire;
@@ -45,6 +47,7 @@ use disk::{Disk, SimSink};
 use faults::Faults;
 use peer::Peer;
 use random::Random;
+use stop::StopModel;
 use trace::Trace;
 use wire::Wire;
 
@@ -58,6 +61,8 @@ struct SimListener {
     /// Accepting cannot bring any before the next event. Trying is a wasted system call.
     awaits_event: bool,
     server: Weak<usize>,
+    /// Another process has it too.
+    is_inherited: bool,
 }
 
 impl SimListener {
@@ -83,8 +88,7 @@ pub struct SimNet {
     pub stop_requests: u32,
     /// It was requested to open the journal again.
     pub reopen_request: bool,
-    /// A stop was requested: connections may be closed for no other reason.
-    pub is_stopping: bool,
+    pub stop: StopModel,
     /// Only the test moves the clock.
     pub clock_stands: bool,
     /// Nothing can happen any more, neither in the network nor at the peers.
@@ -125,7 +129,7 @@ impl SimNet {
             first_peer: 0,
             stop_requests: 0,
             reopen_request: false,
-            is_stopping: false,
+            stop: StopModel::new(limits),
             clock_stands: false,
             is_still: false,
             listeners: Vec::new(),
@@ -154,12 +158,11 @@ impl SimNet {
     /// Requests a stop, as SIGTERM does.
     pub fn request_stop(&mut self) {
         self.stop_requests += 1;
-        self.is_stopping = true;
     }
 
     /// A peer with a script of its own connects.
     pub fn connect_peer(&mut self) {
-        let listener = self.random.below(run::LISTENERS);
+        let listener = self.random.below(run::SERVICES);
         // From less than a header to more than all that is ever sent.
         let capacity = 20 + self.random.below([50, 500, 5000][self.random.clone().below(3)]);
         let mut random = self.random.fork(0);
@@ -178,10 +181,18 @@ impl SimNet {
         } else {
             SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, number], 4000))
         };
-        self.wires.push(Wire::new(listener, address, capacity, self.now_ms));
+        let is_proxied = (run::SERVICES..run::LISTENERS).contains(&listener);
+        let mut wire = Wire::new(listener, address, capacity, self.now_ms);
+        wire.header_bytes = if is_proxied && peer.header.is_none() { usize::MAX } else { peer.header_bytes };
+        self.wires.push(wire);
         self.listeners[listener].backlog.push_back(index);
         self.listeners[listener].edge = true;
         self.peers.push(peer);
+    }
+
+    /// The listeners are those of another process too.
+    pub fn share_listeners(&mut self) {
+        self.listeners.iter_mut().for_each(|listener| listener.is_inherited = true);
     }
 
     /// Whether connections wait to be accepted.
@@ -208,8 +219,9 @@ impl SimNet {
         if disk.ack == Ack::Received {
             return;
         }
-        let records = disk.records(self.wires[stream].address);
-        self.peers[stream].check_answers(&self.wires[stream], records);
+        let (peer, wire) = (&self.peers[stream], &self.wires[stream]);
+        let records = peer.journal_address(wire).map_or(&[][..], |address| disk.records(address));
+        peer.check_answers(wire, records);
     }
 
     fn collect(&mut self, events: &mut Vec<Event>, events_max: usize) {
@@ -303,6 +315,7 @@ impl Poller for SimNet {
         timeout: Option<Duration>,
     ) -> std::io::Result<()> {
         self.timeout = timeout;
+        self.stop.begin_poll(self.now_ms);
         self.check_spinning(timeout);
         self.sockets.iter_mut().for_each(|socket| socket.end_turn(self.limits.datagrams_per_turn_max));
         let moved = self.move_peers(false);
@@ -340,7 +353,9 @@ impl Supervision for SimNet {}
 
 impl StopRequests for SimNet {
     fn stop_requests(&mut self) -> u32 {
-        std::mem::take(&mut self.stop_requests)
+        let requests = std::mem::take(&mut self.stop_requests);
+        self.stop.receive(requests, self.now_ms);
+        requests
     }
 
     fn was_reopen_requested(&mut self) -> bool {

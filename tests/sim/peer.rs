@@ -1,5 +1,10 @@
 //! Scripted peers of the simulated network, and what each of them must have read in the end.
 
+mod admin;
+mod header;
+mod hostile;
+mod proxied;
+
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -10,7 +15,10 @@ use loopline::service::reply::REPLY;
 
 use super::SimNet;
 use super::random::Random;
+use super::run::{LISTENERS, SERVICES};
 use super::wire::Wire;
+use header::Header;
+pub use header::Meaning;
 
 /// The next action of a peer.
 #[derive(Debug, Clone)]
@@ -37,8 +45,14 @@ pub struct Peer {
     pub leaves_early: bool,
     /// The messages that the peer sends in whole frames.
     pub messages: Vec<String>,
-    /// How many bytes of the stream end with each of them.
+    /// How many bytes of the stream end with each of them, or with each request of an admin peer.
     frame_ends: Vec<usize>,
+    /// Bytes of the answer to each.
+    answer_bytes: usize,
+    /// What its proxy sends first.
+    pub header: Option<Header>,
+    /// Bytes of the stream that are a header; `usize::MAX` if it is never complete.
+    pub header_bytes: usize,
     /// The request of the service `reply`, if the peer sends any.
     pub request: Vec<u8>,
     script: VecDeque<Step>,
@@ -57,6 +71,9 @@ impl Peer {
             leaves_early: false,
             messages: Vec::new(),
             frame_ends: Vec::new(),
+            answer_bytes: ACKNOWLEDGEMENT_BYTES,
+            header: None,
+            header_bytes: 0,
             request: Vec::new(),
             script: VecDeque::new(),
             reads: true,
@@ -67,8 +84,18 @@ impl Peer {
     /// A peer of the service on `listener`. `unread_bytes_max` bytes of answers fit into the network and the
     /// server while the peer does not read.
     pub fn of_service(wire: usize, listener: usize, unread_bytes_max: usize, random: &mut Random) -> Self {
-        let mut peer = Self::new(wire);
-        match listener {
+        if listener == LISTENERS {
+            return Self::admin(wire, random);
+        }
+        let header = (listener >= SERVICES).then(|| Header::draw(client_port(wire), random));
+        let mut peer = match &header {
+            None => Self::new(wire),
+            Some(Header { meaning: Meaning::Wrong(_) | Meaning::Cut, .. }) => {
+                return Self::unannounced(wire, listener, header.as_ref().unwrap(), random);
+            }
+            Some(header) => Self::announced(wire, header),
+        };
+        match listener % SERVICES {
             0 => {
                 // All answers fit, or the server would rightly wait until some are read.
                 peer.reads = unread_bytes_max < 2000 || !random.one_in(4);
@@ -77,60 +104,26 @@ impl Peer {
             1 => peer.plan_greeting(random),
             _ => peer.plan_reply(random),
         }
+        if let Some(header) = header {
+            peer.precede(&header.bytes, random);
+        }
         peer
     }
 
-    /// A peer of `message` that sends a few messages and takes its leave.
-    pub fn newcomer(wire: usize, random: &mut Random) -> Self {
-        let mut peer = Self::new(wire);
+    /// A peer of `message` that sends a few messages and takes its leave, behind a proxy or not.
+    pub fn newcomer(wire: usize, is_proxied: bool, random: &mut Random) -> Self {
+        let header = is_proxied.then(|| Header::complete(10 + wire % 200, client_port(wire), random));
+        let mut peer = header.as_ref().map_or_else(|| Self::new(wire), |it| Self::announced(wire, it));
         for number in 0..=random.below(3) {
             peer.plan_message(&format!("newcomer {number}"), random);
             peer.script.push_back(Step::AwaitBytes(peer.expected.len()));
         }
         peer.plan_message(DISCONNECT, random);
         peer.script.extend([Step::AwaitEnd, Step::Close]);
-        peer
-    }
-
-    /// A peer that would stay for ever.
-    pub fn hostile(wire: usize, random: &mut Random) -> Self {
-        let mut peer = Self::new(wire);
-        peer.is_hostile = true;
-        match random.below(5) {
-            0 => {}
-            1 => {
-                let mut half = frame::header(1000).to_vec();
-                half.resize(1 + random.below(1000), b'a');
-                peer.script.push_back(Step::Send(half));
-            }
-            2 => {
-                let mut bytes = Vec::new();
-                frame::append("drop by drop", &mut bytes);
-                peer.expect_answer("drop by drop");
-                for byte in bytes {
-                    peer.script.extend([Step::Send(vec![byte]), Step::Pause(random.below_u64(100))]);
-                }
-            }
-            3 => {
-                for number in 0..random.below(100) {
-                    peer.plan_message(&format!("{number}"), random);
-                }
-                peer.reads = false;
-            }
-            _ => {
-                peer.plan_bad_frame(b"?".to_vec(), "Error: header byte 0 is '?', expected a digit");
-                peer.script.extend((0..20).map(|_| Step::Send(vec![b'?'; 500])));
-            }
+        if let Some(header) = header {
+            peer.script.push_front(Step::Send(header.bytes));
         }
-        peer.script.push_back(Step::AwaitEnd);
         peer
-    }
-
-    /// A hostile peer is gone: its machine was switched off, and another one answers for it.
-    pub fn vanish(&mut self, wire: &mut Wire) {
-        self.script.clear();
-        self.paused_until_ms = None;
-        wire.reset();
     }
 
     pub fn is_done(&self) -> bool {
@@ -175,13 +168,34 @@ impl Peer {
 
     /// Messages of which the server has read at least a byte.
     pub fn begun_messages(&self, wire: &Wire) -> usize {
-        let starts = std::iter::once(&0).chain(&self.frame_ends).take(self.messages.len());
+        let starts = std::iter::once(&self.header_bytes).chain(&self.frame_ends).take(self.messages.len());
         starts.filter(|start| **start < wire.read_bytes).count()
     }
 
-    /// Bytes of the acknowledgements of the frames that are whole in the first `read_bytes` bytes.
-    pub fn acknowledgement_bytes(&self, read_bytes: usize) -> usize {
-        self.frame_ends.partition_point(|end| *end <= read_bytes) * ACKNOWLEDGEMENT_BYTES
+    /// Frames that are whole in the first `read_bytes` bytes.
+    pub fn whole_frames(&self, read_bytes: usize) -> usize {
+        self.frame_ends.partition_point(|end| *end <= read_bytes)
+    }
+
+    /// Bytes of the answers to these.
+    pub fn answers_bytes(&self, read_bytes: usize) -> usize {
+        self.whole_frames(read_bytes) * self.answer_bytes
+    }
+
+    /// A test moves it: what it sends and awaits is not known here.
+    pub fn is_unscripted(&self) -> bool {
+        self.header.is_none() && self.frame_ends.is_empty() && self.expected.is_empty()
+    }
+
+    /// Whether the first `read_bytes` bytes end inside a header or a frame, or what answers them is not all in
+    /// `sent_bytes`: the server has something left to do.
+    pub fn is_unfinished(&self, read_bytes: usize, sent_bytes: usize) -> bool {
+        if self.is_unscripted() {
+            return false;
+        }
+        let begins = if read_bytes < self.header_bytes { 0 } else { self.header_bytes };
+        let is_between = read_bytes == begins || self.frame_ends.contains(&read_bytes);
+        !is_between || sent_bytes < self.answers_bytes(read_bytes)
     }
 
     /// When a pause of the peer is over.
@@ -306,9 +320,13 @@ impl Peer {
 
     fn expect_answer(&mut self, body: &str) {
         frame::append(ACKNOWLEDGEMENT, &mut self.expected);
-        let start = self.frame_ends.last().copied().unwrap_or(0);
-        self.frame_ends.push(start + frame::HEADER_BYTES + body.len());
+        self.end_frame(frame::HEADER_BYTES + body.len());
         self.messages.push(body.into());
+    }
+
+    fn end_frame(&mut self, bytes: usize) {
+        let start = self.frame_ends.last().copied().unwrap_or(self.header_bytes);
+        self.frame_ends.push(start + bytes);
     }
 
     fn plan_bad_frame(&mut self, bytes: Vec<u8>, reason: &str) {
@@ -342,6 +360,11 @@ impl fmt::Debug for Peer {
         write!(f, "peer {wire} with {} of {} bytes", received.len(), expected.len())?;
         write!(f, ", {} steps left, the next {:?}", script.len(), script.front())
     }
+}
+
+/// No two clients of proxies have the same port.
+fn client_port(wire: usize) -> u16 {
+    10_000 + u16::try_from(wire).unwrap()
 }
 
 /// The longest message that the server accepts.

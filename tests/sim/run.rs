@@ -1,11 +1,13 @@
 //! A server on the simulated network, and what must hold after each of its turns and in the end.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use loopline::event_loop::{EventLoop, LoopError};
 use loopline::journal::{Ack, Journal, Sink};
 use loopline::limits::Limits;
 use loopline::net::Listen;
+use loopline::service::StreamService;
 use loopline::service::message::Message;
 use loopline::service::{greeting::Greeting, month::Month, reply::Reply};
 
@@ -24,8 +26,18 @@ pub struct Run {
     pub turns: usize,
 }
 
-/// The services on connections: `message`, `greeting` and `reply`. The admin endpoint follows.
-pub const LISTENERS: usize = 3;
+/// Whose the listeners are, but for that of the admin endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listeners {
+    Own,
+    Inherited,
+}
+
+/// The services on connections: `message`, `greeting` and `reply`.
+pub const SERVICES: usize = 3;
+
+/// The same services again expect the header of a proxy. The admin endpoint follows.
+pub const LISTENERS: usize = 2 * SERVICES;
 
 /// A peer that sends and does not read can wait a minute for its timeout, in which spurious events make turns of less than
 /// a millisecond.
@@ -33,7 +45,12 @@ const TURNS_MAX: usize = 500_000;
 
 impl Run {
     pub fn new(random: &mut Random, limits: &Limits, faults: Faults, ack: Ack) -> Self {
-        Self::with_sink(random, limits, faults, ack, |disk| Box::new(disk))
+        Self::with_sink(random, limits, faults, ack, Listeners::Own, |disk| Box::new(disk))
+    }
+
+    /// A run whose listeners another process has too.
+    pub fn with_inherited_listeners(random: &mut Random, limits: &Limits, faults: Faults, ack: Ack) -> Self {
+        Self::with_sink(random, limits, faults, ack, Listeners::Inherited, |disk| Box::new(disk))
     }
 
     /// A run whose journal is what `sink` makes of the simulated disk.
@@ -42,6 +59,7 @@ impl Run {
         limits: &Limits,
         faults: Faults,
         ack: Ack,
+        listeners: Listeners,
         sink: impl FnOnce(SimSink) -> Box<dyn Sink>,
     ) -> Self {
         // Most of what a script has left is about calls.
@@ -51,9 +69,24 @@ impl Run {
         let mut server = EventLoop::new(net, limits.clone());
         server.set_journal(journal);
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        server.listen(address, Box::new(Message::new(MESSAGE_BYTES_MAX))).unwrap();
-        server.listen(address, Box::new(Greeting)).unwrap();
-        server.listen(address, Box::new(Reply)).unwrap();
+        for is_proxied in [false, true] {
+            let services: [Box<dyn StreamService>; SERVICES] =
+                [Box::new(Message::new(MESSAGE_BYTES_MAX)), Box::new(Greeting), Box::new(Reply)];
+            for service in services {
+                let open = |net: &mut SimNet, token| net.listen(address, token);
+                if listeners == Listeners::Inherited {
+                    server.listen_inherited(service, open).unwrap();
+                } else {
+                    server.listen_with(service, open).unwrap();
+                }
+                if is_proxied {
+                    server.expect_proxy_header();
+                }
+            }
+        }
+        if listeners == Listeners::Inherited {
+            server.net().share_listeners();
+        }
         server.bind(address, Box::new(Echo)).unwrap();
         server.bind(SocketAddr::new(address.ip(), MONTH_PORT), Box::new(Month)).unwrap();
         server.listen_admin_with(Box::new(Status), |net, token| net.listen(address, token)).unwrap();
@@ -80,6 +113,10 @@ impl Run {
                     + net.limits.admin_connections_max,
             "{connections} connections"
         );
+        net.stop.check(is_stopped, outcome.is_ok(), net.now_ms);
+        if outcome.is_ok() {
+            self.check_counts();
+        }
         self.turns += 1;
         assert!(self.turns < TURNS_MAX, "the run never ends: {}", self.left());
         outcome
@@ -121,15 +158,22 @@ impl Run {
     pub fn check_end(&mut self) -> usize {
         let counters = self.server.counters().clone();
         let closed: u64 = counters.closed.iter().sum();
-        assert_eq!(counters.opened, closed + self.server.connections() as u64, "opened, and closed or left");
         let net = self.server.net();
+        let left = net.wires.iter().filter(|wire| wire.is_open() && !wire.is_admin()).count();
+        assert_eq!(counters.opened, closed + left as u64, "opened, and closed or left");
         let disk = net.disk.lock().unwrap();
-        let mut served = 0;
+        let (mut served, mut addresses) = (0, HashSet::new());
         for (peer, wire) in net.peers.iter().zip(&net.wires) {
             let is_served = peer.is_served() && !peer.leaves_early;
             served += usize::from(is_served);
-            peer.check_records(disk.records(wire.address), is_served && disk.ack != Ack::Received);
+            let Some(address) = peer.journal_address(wire) else { continue };
+            addresses.insert(address);
+            let records = disk.records(address);
+            peer.check_records(records, is_served && disk.ack != Ack::Received);
         }
+        disk.check_peers(&addresses);
+        drop(disk);
+        self.check_closed();
         served
     }
 }

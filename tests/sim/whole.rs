@@ -14,7 +14,7 @@ use super::faults::Faults;
 use super::peer::Peer;
 use super::plan::{Plan, Source};
 use super::random::Random;
-use super::run::Run;
+use super::run::{LISTENERS, Run, SERVICES};
 use super::scene::framed;
 
 /// What has become of a run.
@@ -45,28 +45,36 @@ pub fn run(plan: &Plan) -> Outcome {
         descriptors_max,
         peers,
         reopen_at,
-        stop_at,
-        stops,
+        stop,
+        is_inherited,
         calm_at,
     } = Draw::from(plan.source.random());
     faults.keep_only(&plan.faults);
-    let mut run = Run::new(&mut random, &limits, faults, ack);
+    let mut run = if is_inherited {
+        Run::with_inherited_listeners(&mut random, &limits, faults, ack)
+    } else {
+        Run::new(&mut random, &limits, faults, ack)
+    };
     run.server.net().descriptors = Descriptors::new(descriptors_max);
+    let mut stopping = None;
     let mut is_over = false;
-    for turn in 0..calm_at {
-        for (number, peer) in peers.iter().enumerate() {
-            if peer.comes_at == turn && plan.has_peer(number) {
-                peer.connect(&mut run);
+    for turn in 0.. {
+        if turn < calm_at {
+            for (number, peer) in peers.iter().enumerate() {
+                if peer.comes_at == turn && plan.has_peer(number) {
+                    peer.connect(&mut run);
+                }
             }
+            send_datagrams(&mut run, &mut random);
+            run.server.net().reopen_request |= reopen_at.contains(&turn);
+        } else if stopping.is_none() {
+            break;
         }
-        send_datagrams(&mut run, &mut random);
-        run.server.net().reopen_request |= reopen_at.contains(&turn);
-        if stop_at == Some(turn) {
-            (0..stops).for_each(|_| run.server.net().request_stop());
-            is_over = stop(&mut run, stops);
-        } else if let Err(error) = run.turn(true) {
-            is_over = has_failed_rightly(&mut run, &error);
+        for _ in stop.iter().flat_map(Stop::turns).filter(|at| *at == turn) {
+            run.server.net().request_stop();
+            stopping.get_or_insert(run.server.net().now_ms);
         }
+        is_over = turn_with_faults(&mut run, stopping);
         if is_over {
             break;
         }
@@ -74,6 +82,7 @@ pub fn run(plan: &Plan) -> Outcome {
     if !is_over {
         serve_all_who_are_left(&mut run);
         serve_newcomers(&mut run, &mut random);
+        close_in_time(&mut run, &mut random);
     }
     check_peers(&mut run);
     let served = run.check_end();
@@ -91,9 +100,9 @@ struct Draw {
     peers: Vec<PeerDraw>,
     /// When the journal is to be opened again.
     reopen_at: [usize; 2],
-    stop_at: Option<usize>,
-    /// The requests to stop that arrive at once.
-    stops: u32,
+    stop: Option<Stop>,
+    /// Another process has the listeners too.
+    is_inherited: bool,
     /// The turn after which there are no faults.
     calm_at: usize,
 }
@@ -111,11 +120,30 @@ impl Draw {
             descriptors_max: if random.one_in(4) { 5 + random.below(10) } else { usize::MAX },
             peers,
             reopen_at: [random.below(400), random.below(400)],
-            stop_at: random.one_in(4).then(|| random.below(calm_at)),
-            stops: if random.one_in(4) { 2 } else { 1 },
+            stop: random.one_in(3).then(|| Stop::draw(&mut random, calm_at)),
+            is_inherited: random.one_in(4),
             calm_at,
             random,
         }
+    }
+}
+
+/// The turns in which a stop is requested.
+struct Stop {
+    first: usize,
+    second: Option<usize>,
+}
+
+impl Stop {
+    fn draw(random: &mut Random, turns: usize) -> Self {
+        let first = random.below(turns);
+        // At once, or while the server drains.
+        let after = [1, 60][random.below(2)];
+        Self { first, second: random.one_in(3).then(|| first + random.below(after)) }
+    }
+
+    fn turns(&self) -> impl Iterator<Item = usize> {
+        [Some(self.first), self.second].into_iter().flatten()
     }
 }
 
@@ -131,11 +159,12 @@ struct PeerDraw {
 impl PeerDraw {
     fn draw(random: &mut Random, turns: usize) -> Self {
         let wide = [50, 500, 5000][random.below(3)];
+        let listener = random.below(LISTENERS + 2).min(LISTENERS);
         Self {
             comes_at: random.below(turns),
-            listener: random.below(super::run::LISTENERS),
+            listener,
             capacity: 20 + random.below(wide),
-            is_hostile: random.one_in(4),
+            is_hostile: listener < LISTENERS && random.one_in(4),
             random: random.fork(PEER_SCRIPT_BYTES),
         }
     }
@@ -145,7 +174,9 @@ impl PeerDraw {
         let mut random = self.random.clone();
         let index = net.peers.len();
         let (peer, listener) = if self.is_hostile {
-            (Peer::hostile(index, &mut random), 0)
+            let is_proxied = self.listener >= SERVICES && self.listener < LISTENERS;
+            let listener = if is_proxied { SERVICES } else { 0 };
+            (Peer::hostile(index, is_proxied, &mut random), listener)
         } else {
             let unread_bytes_max = self.capacity + net.limits.unsent_bytes_max;
             (Peer::of_service(index, self.listener, unread_bytes_max, &mut random), self.listener)
@@ -155,7 +186,7 @@ impl PeerDraw {
 }
 
 /// What the steps of a peer take of a script at most.
-const PEER_SCRIPT_BYTES: usize = 24;
+const PEER_SCRIPT_BYTES: usize = 32;
 
 /// Small, so that nearly every run reaches some of them. The timeouts are short and long next to each other.
 #[allow(clippy::needless_update, reason = "the other limits keep their default")]
@@ -187,6 +218,13 @@ fn limits(random: &mut Random) -> Limits {
         frame_timeout: optional(random),
         idle_timeout: optional(random),
         write_timeout: optional(random),
+        proxy_header_timeout: timeout(random),
+        admin_connections_max: if random.one_in(2) { 1 + random.below(4) } else { 16 },
+        admin_idle_timeout: timeout(random),
+        admin_read_bytes_max: 1 + random.below(600),
+        bulk_bytes_per_turn_max: if random.one_in(2) { 1 + random.below(3000) } else { 256 * 1024 },
+        drain_delay: Duration::from_millis([0, 1 + random.below_u64(3000)][random.below(2)]),
+        drain_linger_timeout: Duration::from_millis([0, 1 + random.below_u64(1000)][random.below(2)]),
         drain_timeout: timeout(random),
         accept_pause: Duration::from_millis(1 + random.below_u64(50)),
         ..Limits::default()
@@ -202,24 +240,28 @@ fn send_datagrams(run: &mut Run, random: &mut Random) {
     }
 }
 
-/// The server has been asked to stop `requests` times: it ends in time, and a second request ends it at once.
-fn stop(run: &mut Run, requests: u32) -> bool {
-    let start_ms = run.server.net().now_ms;
-    let drain_timeout = run.server.net().limits.drain_timeout;
-    let (mut turns, mut has_failed) = (0, false);
-    while !run.server.is_stopped() {
-        if let Err(error) = run.turn(true) {
-            let is_expected =
-                matches!(&error, LoopError::Journal(error) if error.kind() == ErrorKind::TimedOut);
-            has_failed = !is_expected && has_failed_rightly(run, &error);
-        }
-        turns += 1;
-        assert!(requests < 2 || turns < 3, "the second request to stop ends the server at once");
-    }
-    let took = Duration::from_millis(run.server.net().now_ms - start_ms);
-    assert!(took <= drain_timeout + Duration::from_millis(200), "the server takes {took:?} to end");
-    assert!(has_failed || run.server.connections() == 0, "connections of a server that has stopped");
-    true
+/// Turns once. Returns whether that was the last turn: the journal has failed, or the server was asked to stop at
+/// `stop_ms` and has ended in time.
+fn turn_with_faults(run: &mut Run, stop_ms: Option<u64>) -> bool {
+    let outcome = run.turn(true);
+    let is_timeout =
+        |error: &LoopError| matches!(error, LoopError::Journal(error) if error.kind() == ErrorKind::TimedOut);
+    let has_failed = match &outcome {
+        Ok(()) => false,
+        Err(error) if stop_ms.is_some() && is_timeout(error) => false,
+        Err(error) => has_failed_rightly(run, error),
+    };
+    let Some(stop_ms) = stop_ms else { return has_failed };
+    let Limits { drain_delay, drain_timeout, .. } = run.server.net().limits;
+    let took = Duration::from_millis(run.server.net().now_ms - stop_ms);
+    let is_stopped = run.server.is_stopped();
+    let is_in_time = took <= drain_delay + drain_timeout + Duration::from_millis(200);
+    assert!(is_in_time, "the server takes {took:?} to end");
+    assert!(
+        !is_stopped || has_failed || run.server.connections() == 0,
+        "connections of a server that has stopped"
+    );
+    is_stopped
 }
 
 fn has_failed_rightly(run: &mut Run, error: &LoopError) -> bool {
@@ -258,8 +300,9 @@ fn serve_newcomers(run: &mut Run, random: &mut Random) {
     let of_a_source_max = net.limits.connections_per_source_max.unwrap_or(5);
     let newcomers = 5.min(net.limits.connections_max).min(2 * of_a_source_max);
     for _ in 0..newcomers {
-        let peer = Peer::newcomer(net.peers.len(), random);
-        net.connect(peer, 0, 5000);
+        let is_proxied = random.one_in(2);
+        let peer = Peer::newcomer(net.peers.len(), is_proxied, random);
+        net.connect(peer, if is_proxied { SERVICES } else { 0 }, 5000);
     }
     let last = run.turns + CALM_TURNS_MAX;
     while !run.is_done() {
@@ -275,6 +318,29 @@ fn serve_newcomers(run: &mut Run, random: &mut Random) {
     }
 }
 
+/// A header that comes too late, and an admin connection that is idle: each is closed at the timeout that it has.
+fn close_in_time(run: &mut Run, random: &mut Random) {
+    let net = run.server.net();
+    let (late, idle) = (net.peers.len(), net.peers.len() + 1);
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap();
+    let (header_ms, idle_ms) = (ms(net.limits.proxy_header_timeout), ms(net.limits.admin_idle_timeout));
+    net.connect(Peer::late(late, header_ms, random), SERVICES + random.below(SERVICES), 5000);
+    net.connect(Peer::admin_newcomer(idle), LISTENERS, 5000);
+    let last = run.turns + CALM_TURNS_MAX;
+    while !run.is_done() {
+        run.turn(false).unwrap();
+        assert!(run.turns < last, "they are not closed: {}", run.left());
+    }
+    let net = run.server.net();
+    let (late, idle_peer, idle) = (&net.wires[late], &net.peers[idle], &net.wires[idle]);
+    assert!(late.sent.is_empty(), "a header that came too late is accepted");
+    let [late_ms, quiet_ms] = [(late, late.accepted_ms), (idle, Some(idle.last_read_ms))]
+        .map(|(wire, since_ms)| wire.closed_ms.unwrap() - since_ms.unwrap());
+    assert!(late_ms <= header_ms + 100, "closed after {late_ms} ms, the time for a header is {header_ms}");
+    assert!(idle_peer.is_served(), "an admin newcomer has received {:?}", idle_peer.received);
+    assert!(quiet_ms <= idle_ms + 100, "closed after {quiet_ms} ms, the time for an admin peer is {idle_ms}");
+}
+
 /// No peer has received what is not its own: a beginning of what it was to receive, or why it was refused.
 fn check_peers(run: &mut Run) {
     let net = run.server.net();
@@ -285,7 +351,8 @@ fn check_peers(run: &mut Run) {
     }
     let refusals: Vec<Vec<u8>> = reasons.iter().map(|reason| framed(reason)).collect();
     for (index, (peer, wire)) in net.peers.iter().zip(&net.wires).enumerate() {
-        let is_refused = refusals.iter().any(|refusal| refusal.starts_with(&peer.received));
+        let is_refused =
+            !wire.is_admin() && refusals.iter().any(|refusal| refusal.starts_with(&peer.received));
         assert!(
             peer.expected.starts_with(&peer.received) || is_refused,
             "peer {index} has received {:?}",

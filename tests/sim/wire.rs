@@ -8,17 +8,23 @@ use std::net::SocketAddr;
 use loopline::limits::Limits;
 use loopline::net::Token;
 
-use super::run::LISTENERS;
+use super::run::{LISTENERS, SERVICES};
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and the checks want them all")]
 pub struct Wire {
     pub listener: usize,
-    /// It begins with a PROXY header.
-    pub is_proxied: bool,
+    /// The first bytes of the peer that are a PROXY header; `usize::MAX`: it is never complete, or not known.
+    pub header_bytes: usize,
     pub address: SocketAddr,
     /// Bytes that fit between server and peer, in each direction.
     pub capacity: usize,
     pub connected_ms: u64,
+    /// When the server accepted it.
+    pub accepted_ms: Option<u64>,
+    /// An event has reported bytes, or an end, and no read has followed.
+    pub awaits_read: bool,
+    /// Turns for which that is so, without a reason.
+    pub turns_due: usize,
     /// Sent by the peer, not read by the server.
     pub to_server: VecDeque<u8>,
     /// Number of bytes that the server has read.
@@ -40,6 +46,7 @@ pub struct Wire {
     /// By either side: no byte is delivered any more.
     pub reset: bool,
     pub registration_failed: bool,
+    pub was_registered: bool,
     pub token: Option<Token>,
     pub readable: bool,
     pub writable: bool,
@@ -56,10 +63,13 @@ impl Wire {
     pub fn new(listener: usize, address: SocketAddr, capacity: usize, connected_ms: u64) -> Self {
         Self {
             listener,
-            is_proxied: false,
+            header_bytes: 0,
             address,
             capacity,
             connected_ms,
+            accepted_ms: None,
+            awaits_read: false,
+            turns_due: 0,
             to_server: VecDeque::new(),
             read_bytes: 0,
             last_read_ms: connected_ms,
@@ -73,6 +83,7 @@ impl Wire {
             is_cut: false,
             reset: false,
             registration_failed: false,
+            was_registered: false,
             token: None,
             readable: false,
             writable: false,
@@ -131,7 +142,27 @@ impl Wire {
     /// An event for this connection has been reported.
     pub fn report(&mut self, readable: bool, writable: bool, ended: bool) {
         self.read_awaits_event &= !(readable || ended);
+        self.awaits_read |= readable || ended;
         self.write_awaits_event &= !writable;
+    }
+
+    /// Whether it is open at the server.
+    pub fn is_open(&self) -> bool {
+        self.accepted_ms.is_some() && self.closed_ms.is_none()
+    }
+
+    /// Whether it was refused before the poller knew it.
+    pub fn was_refused_at_once(&self) -> bool {
+        self.accepted_ms.is_some() && !self.was_registered && !self.registration_failed
+    }
+
+    /// Whether it is one of `message`, which says why it refuses a peer.
+    pub fn is_message(&self) -> bool {
+        self.listener != LISTENERS && self.listener % SERVICES == 0
+    }
+
+    pub fn is_admin(&self) -> bool {
+        self.listener == LISTENERS
     }
 
     /// Whether a server that is not stopping has a reason to close the connection at `now_ms`: the end of both
@@ -140,10 +171,6 @@ impl Wire {
         let passed = |since_ms: u64, timeout: Option<std::time::Duration>| {
             timeout.is_some_and(|timeout| u128::from(now_ms - since_ms) >= timeout.as_millis())
         };
-        // An admin one gives its place to a new one, and has a timeout of its own.
-        if self.listener == LISTENERS {
-            return true;
-        }
         // Without a token it is refused at once.
         if self.reset || self.registration_failed || self.end_read || self.token.is_none() {
             return true;
@@ -156,14 +183,21 @@ impl Wire {
         if limits.memory_bytes_max < 16 << 20 {
             return true;
         }
-        // It may be refused by the client that its header names.
-        let is_refused = limits.connections_per_source_max.is_some();
-        if self.is_proxied && (is_refused || passed(self.connected_ms, Some(limits.proxy_header_timeout))) {
+        let is_header_unknown = self.header_bytes == usize::MAX;
+        if self.read_bytes < self.header_bytes && passed(self.connected_ms, Some(limits.proxy_header_timeout))
+        {
             return true;
         }
+        // It may be refused by the client that its header names.
+        let has_client = self.header_bytes > 0 && (is_header_unknown || self.read_bytes >= self.header_bytes);
+        if has_client && limits.connections_per_source_max.is_some() {
+            return true;
+        }
+        let idle_timeout =
+            if self.is_admin() { Some(limits.admin_idle_timeout) } else { limits.idle_timeout };
         // Any byte counts as activity. A frame, or bytes that are not taken, begin with it at the latest.
         passed(self.connected_ms, limits.frame_timeout)
-            || passed(self.last_read_ms, limits.idle_timeout)
+            || passed(self.last_read_ms, idle_timeout)
             || passed(self.last_sent_ms, limits.write_timeout)
     }
 }

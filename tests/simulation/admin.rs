@@ -5,7 +5,7 @@ use std::time::Duration;
 use loopline::limits::Limits;
 
 use crate::sim::scene::{ADMIN, MESSAGE, Scene, framed};
-use crate::sim::status::STATUS;
+use crate::sim::status::{REQUEST, STATUS};
 
 /// A connection to the admin endpoint, accepted.
 fn connect(scene: &mut Scene) -> usize {
@@ -17,7 +17,7 @@ fn connect(scene: &mut Scene) -> usize {
 /// Sends a request, and returns whether it is answered.
 fn is_answered(scene: &mut Scene, peer: usize) -> bool {
     let before = scene.wire(peer).sent.len();
-    scene.send(peer, b"?");
+    scene.send(peer, REQUEST);
     scene.turns(2);
     scene.wire(peer).sent.len() == before + STATUS.len()
 }
@@ -52,9 +52,9 @@ fn it_is_in_no_counter() {
     let admin = connect(&mut scene);
     assert!(is_answered(&mut scene, admin));
     // More than a visit reads.
-    scene.send(admin, &[b'?'; 2000]);
+    scene.send(admin, &REQUEST.repeat(200));
     scene.turns(10);
-    assert_eq!(scene.wire(admin).sent.len(), 2001 * STATUS.len());
+    assert_eq!(scene.wire(admin).sent.len(), 201 * STATUS.len());
     scene.wire(admin).end();
     scene.turns(4);
     assert!(scene.is_closed(admin));
@@ -113,13 +113,13 @@ fn a_slow_request_is_closed_at_the_frame_timeout() {
 fn messages_do_not_wait_for_its_requests() {
     let mut scene = Scene::new(&limits());
     let (admin, peer) = (connect(&mut scene), scene.connect());
-    scene.send(admin, &vec![b'?'; 100_000]);
+    scene.send(admin, &REQUEST.repeat(10_000));
     scene.send(peer, &framed("text"));
     scene.turns(1);
     assert_eq!(scene.acknowledged(peer), 1);
-    assert!(scene.wire(admin).sent.len() <= 512 * STATUS.len(), "a visit a turn, of few bytes");
-    scene.turns(200);
-    assert_eq!(scene.wire(admin).sent.len(), 100_000 * STATUS.len());
+    assert!(scene.wire(admin).sent.len() <= 512 / REQUEST.len() * STATUS.len(), "a visit a turn");
+    scene.turns(400);
+    assert_eq!(scene.wire(admin).sent.len(), 10_000 * STATUS.len());
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::sim::faults::Faults;
 use crate::sim::lossy_file::LossyFile;
 use crate::sim::peer::ACKNOWLEDGEMENT_BYTES;
 use crate::sim::random::Random;
-use crate::sim::run::Run;
+use crate::sim::run::{Listeners, Run};
 
 /// What is promised: after a kill everything that was written, after a loss of power everything that was synced.
 #[derive(Clone, Copy)]
@@ -105,8 +105,9 @@ fn open(file: &mut LossyFile, ack: Ack) -> bool {
 fn serve(random: &mut Random, file: &Arc<Mutex<LossyFile>>, ack: Ack, machine: usize) -> Vec<Sender> {
     let limits = Limits { visits_per_commit_max: 1 + random.below(8), ..Limits::default() };
     let faults = Faults { failed_accepts: 0, ..Faults::draw(random) };
-    let mut run =
-        Run::with_sink(random, &limits, faults, ack, |disk| Box::new(LossySink { disk, file: file.clone() }));
+    let mut run = Run::with_sink(random, &limits, faults, ack, Listeners::Own, |disk| {
+        Box::new(LossySink { disk, file: file.clone() })
+    });
     run.server.net().first_peer = machine * 100;
     for _ in 0..=random.below(4) {
         run.server.net().connect_peer();

@@ -1,41 +1,25 @@
 //! Connections of proxies: the header names the peer, and nothing happens before it.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use loopline::CloseReason;
 use loopline::limits::Limits;
-use loopline::service::StreamService;
-use loopline::service::greeting::{GREETING, Greeting};
-use loopline::service::message::Message;
+use loopline::service::greeting::GREETING;
 
 use crate::log::logged;
 use crate::proxy_headers::{BINARY, LINE, LOCAL, line_of};
-use crate::sim::peer::MESSAGE_BYTES_MAX;
-use crate::sim::scene::{ADMIN, MESSAGE, Scene, framed};
+use crate::sim::run::SERVICES;
+use crate::sim::scene::{MESSAGE, Scene, framed};
 
-/// The listeners that [`scene`] adds.
-const PROXIED_MESSAGE: usize = ADMIN + 1;
-const PROXIED_GREETING: usize = ADMIN + 2;
+/// The listeners that expect a header.
+const PROXIED_MESSAGE: usize = SERVICES;
+const PROXIED_GREETING: usize = SERVICES + 1;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn scene(limits: &Limits) -> Scene {
-    let mut scene = Scene::new(limits);
-    let address = SocketAddr::from(([127, 0, 0, 1], 2));
-    let services: [Box<dyn StreamService>; 2] =
-        [Box::new(Message::new(MESSAGE_BYTES_MAX)), Box::new(Greeting)];
-    for service in services {
-        scene.run.server.listen(address, service).unwrap();
-        scene.run.server.expect_proxy_header();
-    }
-    scene
-}
 
 /// A proxy connects to `listener`, and is accepted.
 fn connect(scene: &mut Scene, listener: usize) -> usize {
     let peer = scene.connect_with(listener, 1 << 20);
-    scene.wire(peer).is_proxied = true;
     scene.turns(2);
     peer
 }
@@ -49,7 +33,7 @@ fn a_header_may_be_cut_anywhere_and_the_journal_names_the_client() {
     for header in [LINE, BINARY] {
         let wire = [header, &framed("text")].concat();
         for cut in 1..wire.len() {
-            let mut scene = scene(&Limits::default());
+            let mut scene = Scene::new(&Limits::default());
             let peer = connect(&mut scene, PROXIED_MESSAGE);
             scene.send(peer, &wire[..cut]);
             scene.turns(2);
@@ -64,7 +48,7 @@ fn a_header_may_be_cut_anywhere_and_the_journal_names_the_client() {
 
 #[test]
 fn a_header_that_comes_byte_by_byte_is_read_and_more_messages_follow() {
-    let mut scene = scene(&Limits::default());
+    let mut scene = Scene::new(&Limits::default());
     let peer = connect(&mut scene, PROXIED_MESSAGE);
     for byte in [BINARY, &framed("one")].concat() {
         scene.send(peer, &[byte]);
@@ -80,7 +64,7 @@ fn a_header_that_comes_byte_by_byte_is_read_and_more_messages_follow() {
 
 #[test]
 fn messages_behind_the_header_in_one_segment_are_acknowledged_and_a_frame_begun_has_its_deadline() {
-    let mut scene = scene(&Limits { frame_timeout: Some(2 * SECOND), ..Limits::default() });
+    let mut scene = Scene::new(&Limits { frame_timeout: Some(2 * SECOND), ..Limits::default() });
     let peer = connect(&mut scene, PROXIED_MESSAGE);
     scene.send(peer, &[LINE, &framed("one"), &framed("two"), &framed("three")[..66]].concat());
     scene.turns(2);
@@ -91,7 +75,7 @@ fn messages_behind_the_header_in_one_segment_are_acknowledged_and_a_frame_begun_
 
 #[test]
 fn a_service_that_speaks_first_does_so_behind_the_header() {
-    let mut scene = scene(&Limits::default());
+    let mut scene = Scene::new(&Limits::default());
     let peer = connect(&mut scene, PROXIED_GREETING);
     scene.send(peer, &LINE[..30]);
     scene.turns(2);
@@ -108,7 +92,7 @@ fn a_service_that_speaks_first_does_so_behind_the_header() {
 #[test]
 fn a_proxy_that_speaks_for_itself_or_knows_no_client_keeps_its_address() {
     for header in [LOCAL, b"PROXY UNKNOWN\r\n"] {
-        let mut scene = scene(&Limits::default());
+        let mut scene = Scene::new(&Limits::default());
         let peer = connect(&mut scene, PROXIED_MESSAGE);
         scene.send(peer, &[header, &framed("text")].concat());
         scene.turns(2);
@@ -118,7 +102,7 @@ fn a_proxy_that_speaks_for_itself_or_knows_no_client_keeps_its_address() {
 
 #[test]
 fn an_ipv6_client_and_a_client_without_a_port_are_named_too() {
-    let mut scene = scene(&Limits::default());
+    let mut scene = Scene::new(&Limits::default());
     for header in ["TCP6 2001:db8::1 2001:db8::2 56324 443", "TCP6 ::ffff:192.0.2.1 ::1 0 0"] {
         let peer = connect(&mut scene, PROXIED_MESSAGE);
         scene.send(peer, &[format!("PROXY {header}\r\n").as_bytes(), &framed("text")].concat());
@@ -129,7 +113,7 @@ fn an_ipv6_client_and_a_client_without_a_port_are_named_too() {
 
 #[test]
 fn a_header_has_five_seconds_from_the_connect_whatever_comes() {
-    let mut scene = scene(&Limits::default());
+    let mut scene = Scene::new(&Limits::default());
     let silent = connect(&mut scene, PROXIED_MESSAGE);
     let dripping = connect(&mut scene, PROXIED_GREETING);
     for byte in &LINE[..4] {
@@ -154,10 +138,9 @@ fn a_header_has_five_seconds_from_the_connect_whatever_comes() {
 #[test]
 fn ten_thousand_proxies_that_send_no_header_are_closed_after_five_seconds() {
     const PEERS: usize = 10_000;
-    let mut scene = scene(&Limits { connections_max: PEERS, ..Limits::default() });
+    let mut scene = Scene::new(&Limits { connections_max: PEERS, ..Limits::default() });
     for peer in 0..PEERS {
         scene.connect_with(PROXIED_MESSAGE, 2000);
-        scene.wire(peer).is_proxied = true;
         scene.send(peer, &BINARY[..peer % BINARY.len()]);
     }
     scene.turns(PEERS / 256 + 20);
@@ -179,7 +162,7 @@ fn what_is_no_header_is_refused_with_the_reason_and_nothing_is_journaled() {
         (beyond, "bad PROXY header: it announces 65551 bytes, the limit is 1024"),
         (b"PROXY TCP4 1.2.3.4\r\n".to_vec(), "bad PROXY header: Header missing source port"),
     ] {
-        let mut scene = scene(&Limits { connections_per_source_max: Some(1), ..Limits::default() });
+        let mut scene = Scene::new(&Limits { connections_per_source_max: Some(1), ..Limits::default() });
         let peer = connect(&mut scene, PROXIED_MESSAGE);
         scene.send(peer, &bytes);
         scene.turns(2);
@@ -196,7 +179,7 @@ fn what_is_no_header_is_refused_with_the_reason_and_nothing_is_journaled() {
 #[test]
 fn a_header_at_an_endpoint_that_expects_none_is_bad_input() {
     for header in [LINE, BINARY] {
-        let mut scene = scene(&Limits::default());
+        let mut scene = Scene::new(&Limits::default());
         let peer = scene.connect_with(MESSAGE, 1000);
         scene.send(peer, &[header, &framed("text")].concat());
         scene.turns(3);
@@ -208,7 +191,7 @@ fn a_header_at_an_endpoint_that_expects_none_is_bad_input() {
 
 #[test]
 fn a_second_header_is_bad_input() {
-    let mut scene = scene(&Limits::default());
+    let mut scene = Scene::new(&Limits::default());
     let peer = connect(&mut scene, PROXIED_MESSAGE);
     scene.send(peer, &[LINE, LINE].concat());
     scene.turns(2);
@@ -219,7 +202,7 @@ fn a_second_header_is_bad_input() {
 
 #[test]
 fn a_connection_that_ends_before_a_header_only_probes_and_one_inside_it_is_bad() {
-    let mut scene = scene(&Limits { connections_per_source_max: Some(1), ..Limits::default() });
+    let mut scene = Scene::new(&Limits { connections_per_source_max: Some(1), ..Limits::default() });
     let [ended, reset, cut] = [(); 3].map(|()| connect(&mut scene, PROXIED_MESSAGE));
     scene.send(cut, &LINE[..20]);
     scene.turns(2);
@@ -235,7 +218,7 @@ fn a_connection_that_ends_before_a_header_only_probes_and_one_inside_it_is_bad()
 fn the_limit_of_a_source_is_that_of_the_client_and_not_of_the_proxy() {
     for refusals_max in [1, 9] {
         let limits = Limits { connections_per_source_max: Some(1), refusals_max, ..Limits::default() };
-        let mut scene = scene(&limits);
+        let mut scene = Scene::new(&limits);
         let connect_client = |scene: &mut Scene, client: &str| {
             let peer = connect(scene, PROXIED_MESSAGE);
             // All of one proxy.
@@ -264,7 +247,7 @@ fn the_limit_of_a_source_is_that_of_the_client_and_not_of_the_proxy() {
 
 #[test]
 fn a_full_server_refuses_a_proxy_before_its_header() {
-    let mut scene = scene(&Limits { connections_max: 1, refusals_max: 1, ..Limits::default() });
+    let mut scene = Scene::new(&Limits { connections_max: 1, refusals_max: 1, ..Limits::default() });
     let served = connect(&mut scene, PROXIED_MESSAGE);
     let reason = framed("Error: the server is full, it serves 1 connections");
     for is_closed in [false, true] {
@@ -279,7 +262,7 @@ fn a_full_server_refuses_a_proxy_before_its_header() {
 
 #[test]
 fn at_a_stop_a_connection_without_a_byte_is_closed_and_a_header_that_has_begun_is_finished() {
-    let mut scene = scene(&Limits { drain_linger_timeout: Duration::ZERO, ..Limits::default() });
+    let mut scene = Scene::new(&Limits { drain_linger_timeout: Duration::ZERO, ..Limits::default() });
     let [silent, begun, complete] = [(); 3].map(|()| connect(&mut scene, PROXIED_MESSAGE));
     scene.send(begun, &LINE[..20]);
     scene.send(complete, LINE);
@@ -299,7 +282,7 @@ fn at_a_stop_a_connection_without_a_byte_is_closed_and_a_header_that_has_begun_i
 
 #[test]
 fn a_header_that_arrives_with_the_stop_is_read_and_one_that_never_ends_does_not_delay_it() {
-    let mut scene = scene(&Limits::default());
+    let mut scene = Scene::new(&Limits::default());
     let [late, cut] = [(); 2].map(|()| connect(&mut scene, PROXIED_MESSAGE));
     scene.send(cut, &LINE[..20]);
     scene.turns(2);
@@ -315,7 +298,7 @@ fn a_header_that_arrives_with_the_stop_is_read_and_one_that_never_ends_does_not_
 
 #[test]
 fn a_header_is_not_read_while_the_journal_has_no_room_and_that_is_not_the_peers_delay() {
-    let mut scene = scene(&Limits { journal_bytes_max: 10, ..Limits::default() });
+    let mut scene = Scene::new(&Limits { journal_bytes_max: 10, ..Limits::default() });
     let [first, second] = [(); 2].map(|()| connect(&mut scene, PROXIED_MESSAGE));
     scene.block_journal();
     scene.send(first, &[LINE, &framed("text")].concat());
@@ -331,7 +314,7 @@ fn a_header_is_not_read_while_the_journal_has_no_room_and_that_is_not_the_peers_
 
 #[test]
 fn a_bad_or_missing_header_is_logged_once_and_connections_that_only_probe_are_not() {
-    let mut scene = scene(&Limits::default());
+    let mut scene = Scene::new(&Limits::default());
     let lines = logged(|| {
         for _ in 0..3 {
             let peer = connect(&mut scene, PROXIED_MESSAGE);
@@ -352,8 +335,8 @@ fn a_bad_or_missing_header_is_logged_once_and_connections_that_only_probe_are_no
     assert_eq!(
         lines,
         [
-            "WARN 127.0.0.1:2: 10.0.0.6:4000 refused: expected a PROXY header, and received 'GET / HTTP/1.1\\r\\n'",
-            "WARN 127.0.0.1:2: [2001:db8::7]:4000: no complete PROXY header at its timeout",
+            "WARN 127.0.0.1:1: 10.0.0.6:4000 refused: expected a PROXY header, and received 'GET / HTTP/1.1\\r\\n'",
+            "WARN 127.0.0.1:1: [2001:db8::7]:4000: no complete PROXY header at its timeout",
         ]
     );
 }
