@@ -36,8 +36,8 @@ impl StreamIo for SimNet {
         assert!(wire.server_ended.is_none(), "the server ends its side once");
         assert!(
             self.stop.may_end(&self.peers[index], wire, self.now_ms),
-            "the stream of connection {index} is ended without a reason, after {} bytes sent",
-            wire.sent.len()
+            "the stream of connection {index} is ended without a reason: {wire:?}, {:?}",
+            self.peers[index]
         );
         if random.fails(faults.failed_half_closes) {
             wire.reset();
@@ -67,8 +67,8 @@ impl StreamIo for SimNet {
             is_evicted
                 || wire.may_be_closed(self.now_ms, &self.limits)
                 || self.stop.may_close(&self.peers[index], wire, self.now_ms),
-            "connection {index} is closed without a reason, after {} bytes sent",
-            wire.sent.len()
+            "connection {index} is closed without a reason: {wire:?}, {:?}",
+            self.peers[index]
         );
         wire.closed_ms = Some(self.now_ms);
         wire.is_cut = wire.server_ended.is_none() && !wire.peer_ended && !wire.reset;

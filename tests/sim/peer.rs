@@ -356,8 +356,9 @@ impl Peer {
 
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { wire, received, expected, script, .. } = self;
+        let Self { wire, received, expected, header_bytes, script, .. } = self;
         write!(f, "peer {wire} with {} of {} bytes", received.len(), expected.len())?;
+        write!(f, ", {header_bytes} bytes of a header, frames until {:?}", self.frame_ends)?;
         write!(f, ", {} steps left, the next {:?}", script.len(), script.front())
     }
 }

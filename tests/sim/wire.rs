@@ -207,6 +207,7 @@ impl fmt::Debug for Wire {
         let Self { to_server, to_peer, read_bytes, sent, .. } = self;
         write!(f, "{} bytes to the server, {} to the peer, ", to_server.len(), to_peer.len())?;
         write!(f, "{read_bytes} read, {} sent, reset: {}, ", sent.len(), self.reset)?;
+        write!(f, "listener {}, accepted: {:?}, ", self.listener, self.accepted_ms)?;
         write!(f, "edges: {} {}, closed: {:?}", self.readable, self.writable, self.closed_ms)
     }
 }

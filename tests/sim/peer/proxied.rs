@@ -29,7 +29,7 @@ impl Peer {
                 peer.script.push_back(Step::AwaitEnd);
             }
             Meaning::Peer(_) | Meaning::Cut => {
-                peer.script.push_back([Step::End, Step::Reset, Step::AwaitEnd][random.below(3)].clone())
+                peer.script.push_back([Step::End, Step::Reset, Step::AwaitEnd][random.below(3)].clone());
             }
         }
         peer.script.extend([Step::AwaitEnd, Step::Close]);
