@@ -69,16 +69,57 @@ const OPEN_FDS_COUNTED_MAX: usize = 20_000;
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+
+    use rustix::time::{ClockId, clock_gettime};
+
     use super::*;
 
     #[test]
     fn the_state_of_this_process_can_be_read() {
         let stats = ProcessSource::new(std::iter::once(std::io::stdin())).read();
-        assert!(stats.cpu_seconds.is_some() && stats.resident_bytes.unwrap() > 1 << 20);
+        assert!(stats.resident_bytes.unwrap() > 1 << 20);
         let open = stats.open_fds.unwrap();
         assert!((4..=stats.max_fds).contains(&open), "{open} of {}", stats.max_fds);
-        // After this program was written, and within the life of this machine.
-        assert!(stats.start_time.unwrap() > 1.7e9, "{stats:?}");
         assert_eq!(stats.datagrams_dropped, Some(0));
+    }
+
+    #[test]
+    fn the_process_was_started_within_the_last_hour() {
+        let started = ProcessSource::new(std::iter::empty::<UdpSocket>()).read().start_time.unwrap();
+        let now = clock_gettime(ClockId::Realtime);
+        let age = float(now.tv_sec.try_into().unwrap()) - started;
+        // The time of the boot is in seconds, and an adjustment of the clock moves it.
+        assert!((-5.0..3600.0).contains(&age), "{age} s");
+    }
+
+    #[test]
+    fn the_processor_time_includes_that_of_system_calls() {
+        let source = ProcessSource::new(std::iter::empty::<UdpSocket>());
+        let start = stat().unwrap();
+        while stat().unwrap().stime < start.stime + 5 {
+            std::fs::read("/proc/self/status").unwrap();
+        }
+        let (before, shown, after) = (stat().unwrap(), source.read().cpu_seconds.unwrap(), stat().unwrap());
+        let all = |stat: &Stat| seconds(stat.utime + stat.stime);
+        assert!((all(&before)..=all(&after)).contains(&shown), "{shown}");
+    }
+
+    #[test]
+    fn datagrams_that_the_kernel_drops_are_counted_for_the_sockets_of_the_server_alone() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let [source, of_other] = [&socket, &other].map(|socket| ProcessSource::new(std::iter::once(socket)));
+        let dropped = |source: &ProcessSource| source.read().datagrams_dropped.unwrap();
+        // None is received: at last the buffer is full.
+        let mut sent = 0;
+        while dropped(&source) == 0 {
+            assert!(sent < 100_000, "nothing is dropped");
+            for _ in 0..1000 {
+                other.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
+            }
+            sent += 1000;
+        }
+        assert_eq!(dropped(&of_other), 0);
     }
 }

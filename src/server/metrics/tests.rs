@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 
 use super::*;
+use crate::conn::CloseReason;
+use crate::conn::counters::Counters;
 use http::HEAD_BYTES_MAX;
+use process::ProcessStats;
 
 fn service() -> Metrics {
     Metrics::new(
@@ -35,6 +38,37 @@ fn statuses(bytes: impl AsRef<[u8]>) -> (Vec<u16>, bool) {
     let (answer, has_ended) = serve(&service(), &[bytes.as_ref()]);
     let starts = answer.split("HTTP/1.1 ").skip(1);
     (starts.map(|response| response[..3].parse().unwrap()).collect(), has_ended)
+}
+
+/// Measurements that are all different.
+fn measured() -> SharedMeasurements {
+    let shared = SharedMeasurements::new(0, 1000);
+    let mut measured = shared.lock();
+    measured.counters = Counters {
+        opened: 1,
+        closed: std::array::from_fn(|index| 100 + index as u64),
+        read_bytes: 2,
+        sent_bytes: 3,
+        messages: 4,
+        datagrams: 5,
+        datagrams_dropped: 6,
+        datagrams_limited: 7,
+        datagrams_sent: 8,
+        datagrams_unsent: 9,
+        accepts_failed: 10,
+    };
+    (measured.connections_open, measured.datagram_sessions) = (11, 12);
+    (measured.memory_used, measured.memory_budget) = (13, 14);
+    measured.is_stopping = true;
+    [1_500, 2_000, 20_000_000_000].into_iter().for_each(|ns| measured.turn_ns.record(ns));
+    [3, 1024].into_iter().for_each(|events| measured.turn_events.record(events));
+    measured.record_commit(15, 1_000_000, Some(5_000_000), 5_250_000);
+    measured.record_commit(15, 0, None, 1_000_000);
+    measured.keep_samples(1_000_000_000, || 1001);
+    measured.samples.record_turn(7_000_000);
+    measured.keep_samples(2_000_000_000, || 1002);
+    drop(measured);
+    shared
 }
 
 fn get(path: &str) -> String {
@@ -100,6 +134,7 @@ fn each_wrong_request_has_its_status_and_ends_the_connection_where_the_next_cann
         (format!("GET /metrics HTTP/1.1\r\n{host}Content-Length: 5\r\n\r\nabcde"), 413, true),
         (format!("GET /metrics HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 413, true),
         (format!("GET /metrics HTTP/1.1\r\n{host}Content-Length: -1\r\n\r\n"), 400, true),
+        (format!("GET / HTTP/1.1\r\n{host}Content-Length: 5\r\nContent-Length: 0\r\n\r\nabcde"), 413, true),
         (format!("GET /metrics HTTP/1.1\r\n{host}Content-Length: \r\n\r\n"), 400, true),
         ("GET /metrics HTTP/1.1\r\n\r\n".into(), 400, true),
         ("GET /metrics HTTP/1.1\r\nHost: a b\r\n\r\n".into(), 400, true),
@@ -134,6 +169,8 @@ fn every_other_form_of_a_good_request_is_answered() {
         "GET /healthz?x=y HTTP/1.1\r\nhost:\r\n\r\n",
         "\r\nGET /healthz HTTP/1.1\r\nHOST: a\r\nContent-Length: 00\r\n\r\n",
         "GET /healthz HTTP/1.1\nHost: a\n\n",
+        "GET HTTP://a/healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http://a HTTP/1.1\r\nHost: a\r\n\r\n",
     ] {
         assert_eq!(statuses(request), (vec![200], false), "{request:?}");
     }
@@ -196,4 +233,117 @@ fn each_metric_is_in_the_table_of_the_documentation_and_no_other_is() {
     let documented: Vec<&str> =
         documented.filter(|name| name.starts_with("loopline_") || name.starts_with("process_")).collect();
     assert_eq!(documented, shown);
+}
+
+#[test]
+fn each_metric_has_the_value_that_was_measured() {
+    let process = ProcessStats {
+        cpu_seconds: Some(1.5),
+        resident_bytes: Some(21),
+        open_fds: Some(22),
+        max_fds: 23,
+        start_time: Some(24.5),
+        log_lines_dropped: 25,
+        listen_overflows: Some(26),
+        datagrams_dropped: Some(27),
+    };
+    let mut body = Vec::new();
+    exposition::write(&measured().lock(), &process, Model::Threads, &mut body);
+    let text = String::from_utf8(body).unwrap();
+    let (buckets, values): (Vec<&str>, Vec<&str>) =
+        text.lines().filter(|line| !line.starts_with('#')).partition(|line| line.contains("_bucket{"));
+    let is_refusal = |reason: &CloseReason| reason.is_refusal();
+    let closed = |name: &str, reason: CloseReason| {
+        let label = reason.label();
+        format!("loopline_connections_{name}_total{{reason=\"{label}\"}} {}", 100 + reason as u64)
+    };
+    let (refusals, others): (Vec<_>, Vec<_>) = CloseReason::ALL.into_iter().partition(is_refusal);
+    let mut expected = vec![
+        format!("loopline_build_info{{version=\"{}\",model=\"threads\"}} 1", env!("CARGO_PKG_VERSION")),
+        "loopline_stopping 1".into(),
+        "loopline_connections_open 11".into(),
+        "loopline_connections_accepted_total 1".into(),
+    ];
+    expected.extend(refusals.into_iter().map(|reason| closed("refused", reason)));
+    expected.extend(others.into_iter().map(|reason| closed("closed", reason)));
+    let rest = [
+        "loopline_accept_failures_total 10",
+        "loopline_messages_total 4",
+        "loopline_received_bytes_total 2",
+        "loopline_sent_bytes_total 3",
+        "loopline_datagrams_received_total 5",
+        "loopline_datagrams_sent_total 8",
+        "loopline_datagrams_dropped_total{reason=\"ignored\"} 6",
+        "loopline_datagrams_dropped_total{reason=\"rate\"} 7",
+        "loopline_datagrams_dropped_total{reason=\"unsent\"} 9",
+        "loopline_datagram_sessions 12",
+        "loopline_turn_seconds_sum 20.0000035",
+        "loopline_turn_seconds_count 3",
+        "loopline_turn_events_sum 1027",
+        "loopline_turn_events_count 2",
+        "loopline_journal_bytes_total 30",
+        "loopline_journal_commit_seconds_sum 0.005",
+        "loopline_journal_commit_seconds_count 2",
+        "loopline_journal_sync_seconds_sum 0.00025",
+        "loopline_journal_sync_seconds_count 1",
+        "loopline_memory_used_bytes 13",
+        "loopline_memory_budget_bytes 14",
+        "loopline_log_lines_dropped_total 25",
+        "loopline_kernel_listen_overflows_total 26",
+        "loopline_kernel_datagrams_dropped_total 27",
+        "process_cpu_seconds_total 1.5",
+        "process_resident_memory_bytes 21",
+        "process_open_fds 22",
+        "process_max_fds 23",
+        "process_start_time_seconds 24.5",
+    ];
+    expected.extend(rest.map(str::to_owned));
+    assert_eq!(values, expected);
+    for bucket in [
+        "loopline_turn_seconds_bucket{le=\"0.000001\"} 0",
+        "loopline_turn_seconds_bucket{le=\"0.000002\"} 2",
+        "loopline_turn_seconds_bucket{le=\"10\"} 2",
+        "loopline_turn_seconds_bucket{le=\"+Inf\"} 3",
+        "loopline_turn_events_bucket{le=\"2\"} 0",
+        "loopline_turn_events_bucket{le=\"4\"} 1",
+        "loopline_turn_events_bucket{le=\"1024\"} 2",
+        "loopline_journal_commit_seconds_bucket{le=\"0.001\"} 1",
+        "loopline_journal_commit_seconds_bucket{le=\"0.005\"} 2",
+        "loopline_journal_sync_seconds_bucket{le=\"0.0005\"} 1",
+    ] {
+        assert!(buckets.contains(&bucket), "{bucket} is not in {buckets:#?}");
+    }
+}
+
+#[test]
+fn a_sample_has_the_values_that_were_measured() {
+    let mut body = Vec::new();
+    samples::write(&measured().lock(), Model::Loop, 1, &mut body);
+    // The second of two.
+    let expected = serde_json::json!({
+        "interval_seconds": 1,
+        "next": 2,
+        "version": env!("CARGO_PKG_VERSION"),
+        "model": "loop",
+        "started": 1000,
+        "stopping": true,
+        "samples": [{
+            "t": 1002,
+            "open": 11,
+            "accepted": 1,
+            "refused": 103 + 104,
+            "closed": (100..116).sum::<i32>() - 103 - 104,
+            "messages": 4,
+            "received_bytes": 2,
+            "datagrams": 5,
+            "datagrams_dropped": 6 + 7 + 9,
+            "memory_used": 13,
+            "memory_budget": 14,
+            "turns": 3,
+            "turn_us_p50": 7007,
+            "turn_us_p99": 7007,
+            "turn_us_max": 7007,
+        }],
+    });
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&body).unwrap(), expected);
 }
