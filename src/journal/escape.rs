@@ -159,6 +159,23 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "cli")]
+    #[test]
+    fn the_inside_of_a_json_string_has_the_short_escapes_and_code_units() {
+        for (text, expected) in [
+            ("hello ~ world", "hello ~ world"),
+            ("\"", "\\\""),
+            ("\\\"", "\\\\\\\""),
+            ("a\r\nb\tc", "a\\r\\nb\\tc"),
+            ("\u{1b}[2J\0\u{7f}ü", "\\u001b[2J\\u0000\\u007fü"),
+            ("\u{202e}\u{e0041}", "\\u202e\\udb40\\udc41"),
+        ] {
+            let mut line = b"> ".to_vec();
+            escape_json(text, &mut line);
+            assert_eq!(String::from_utf8(line).unwrap(), format!("> {expected}"));
+        }
+    }
+
     #[test]
     fn every_byte_comes_back() {
         let all: Vec<u8> = (0..=255).collect();

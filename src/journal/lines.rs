@@ -167,6 +167,24 @@ mod tests {
 
     #[cfg(feature = "cli")]
     #[test]
+    fn lines_of_others_are_moved_behind_these() {
+        let one_line = || {
+            let mut lines = Lines::new(Format::Text);
+            lines.add(([192, 0, 2, 1], 4000).into(), "message", b"x");
+            lines
+        };
+        let (mut lines, mut others) = (one_line(), one_line());
+        lines.append(&mut others);
+        assert_eq!(lines.as_bytes(), b"[192.0.2.1:4000] x\n[192.0.2.1:4000] x\n");
+        assert_eq!(others.as_bytes(), b"");
+        assert_eq!(
+            [Format::Text, Format::Json].map(|it| Lines::new(it).format()),
+            [Format::Text, Format::Json]
+        );
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
     fn a_line_of_json_is_one_line_of_json_for_any_message() {
         let all: Vec<u8> = (0..=127).collect();
         for message in

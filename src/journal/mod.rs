@@ -307,6 +307,18 @@ mod tests {
         assert_eq!(*synced.lock().unwrap(), 2, "with the lines, and before the file is left");
     }
 
+    #[cfg(feature = "cli")]
+    #[test]
+    fn the_clock_is_read_for_lines_that_have_a_time_and_for_no_others() {
+        let mut journal = Journal::to(Box::new(Scripted::default()), Ack::Written);
+        journal.set_time(|| panic!("a line of text has no time"));
+        let mut journal = journal.in_format(Format::Json);
+        journal.set_time(|| 1_795_327_470_123);
+        let lines = journal.lines().unwrap();
+        lines.add(([192, 0, 2, 1], 4000).into(), "message", b"");
+        assert!(lines.as_bytes().starts_with(b"{\"time\":\"2026-11-22T06:04:30.123Z\""));
+    }
+
     #[test]
     fn the_buffer_of_lines_is_let_go_of_after_a_long_turn() {
         let (mut journal, _, _) = journal(Ack::Written, vec![]);

@@ -70,4 +70,17 @@ mod tests {
             assert_eq!(String::from_utf8_lossy(stamp.as_bytes()), text);
         }
     }
+
+    #[test]
+    fn a_time_is_known_by_its_form_and_the_beginning_of_one_too() {
+        let time = b"2026-11-22T06:04:30.123Z";
+        for end in 0..=time.len() {
+            assert!(begins_a_time(&time[..end]));
+            assert_eq!(is_time(&time[..end]), end == time.len());
+        }
+        assert!(!begins_a_time(b"2026-11-22T06:04:30.123Z "));
+        for wrong in [b"2026-11-22T06:04:30.123z", b"2026-11-22 06:04:30.123Z", b"2026-1x-22T06:04:30.123Z"] {
+            assert!(!begins_a_time(wrong) && !is_time(wrong));
+        }
+    }
 }
