@@ -48,12 +48,11 @@ impl Notifier {
             None => socket.connect(&path)?,
         }
         socket.set_nonblocking(true)?;
-        let number = |name| env::var(name).ok()?.parse::<u64>().ok();
-        let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
-        let watchdog_us = number("WATCHDOG_USEC").filter(|us| *us > 0 && is_ours);
+        let number = |name| env::var(name).ok()?.parse().ok();
+        let own_pid = std::process::id().into();
         Ok(Some(Self {
             socket,
-            watchdog_ms: watchdog_us.map(|us| u32::try_from(us / 2000).unwrap_or(u32::MAX).max(1)),
+            watchdog_ms: watchdog_ms(number("WATCHDOG_USEC"), number("WATCHDOG_PID"), own_pid),
             fed_at: Tick::default(),
             status_at: Tick::default(),
             reported: Status::default(),
@@ -122,6 +121,12 @@ impl Notifier {
     fn send(&self, report: &str) {
         let _ = self.socket.send(report.as_bytes());
     }
+}
+
+/// Half of the `timeout_us` of the watchdog, in milliseconds, if it is meant for the process `own_pid`.
+fn watchdog_ms(timeout_us: Option<u64>, for_pid: Option<u64>, own_pid: u64) -> Option<u32> {
+    let us = timeout_us.filter(|us| *us > 0 && for_pid.is_none_or(|pid| pid == own_pid))?;
+    Some(u32::try_from(us / 2000).unwrap_or(u32::MAX).max(1))
 }
 
 /// Between two reports of the status.
@@ -194,6 +199,22 @@ mod tests {
             assert_eq!(report(&manager), expected, "at {ms} ms");
         }
         assert_eq!(notifier.wait_ms(at(5000)), Some(2500));
+    }
+
+    #[test]
+    fn the_watchdog_of_another_process_or_without_a_time_is_not_fed() {
+        for (timeout_us, for_pid, expected) in [
+            (Some(5_000_000), None, Some(2500)),
+            (Some(5_000_000), Some(7), Some(2500)),
+            (Some(5_000_000), Some(8), None),
+            (Some(1), Some(7), Some(1)),
+            (Some(u64::MAX), None, Some(u32::MAX)),
+            (Some(0), None, None),
+            (None, None, None),
+            (None, Some(7), None),
+        ] {
+            assert_eq!(watchdog_ms(timeout_us, for_pid, 7), expected, "{timeout_us:?} {for_pid:?}");
+        }
     }
 
     #[test]
