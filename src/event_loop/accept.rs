@@ -91,7 +91,7 @@ impl<N: Net> EventLoop<N> {
     fn open(&mut self, endpoint: usize, stream: N::Stream, peer: SocketAddr, unix_seconds: i64) {
         #[cfg(feature = "cli")]
         if self.is_admin_endpoint(endpoint) {
-            return self.open_admin(endpoint, stream, peer, unix_seconds);
+            return self.open_admin(endpoint, stream, peer);
         }
         self.counters.opened += 1;
         #[cfg(feature = "cli")]

@@ -6,12 +6,11 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::conn::table::SessionParts;
 use crate::conn::token::ConnId;
 use crate::conn::{CloseReason, Flags};
 use crate::event_loop::EventLoop;
 use crate::net::{Net, Token};
-use crate::service::{Output, StreamService};
+use crate::service::StreamService;
 
 /// The connections of the admin endpoint.
 #[derive(Debug, Default)]
@@ -28,8 +27,8 @@ impl AdminConns {
 }
 
 impl<N: Net> EventLoop<N> {
-    /// Serves `service` on a listener that `open` makes, as the admin endpoint: its connections have limits
-    /// of their own. It is the last endpoint of streams.
+    /// Serves `service`, which waits for requests, on a listener that `open` makes, as the admin endpoint: its
+    /// connections have limits of their own. It is the last endpoint of streams.
     ///
     /// # Errors
     /// That of `open`, or there are 255 endpoints already.
@@ -65,13 +64,7 @@ impl<N: Net> EventLoop<N> {
 
     /// Opens an admin connection. If there are as many as there may be, another is closed: the peer of a
     /// new one has just asked for something.
-    pub(super) fn open_admin(
-        &mut self,
-        endpoint: usize,
-        stream: N::Stream,
-        peer: SocketAddr,
-        unix_seconds: i64,
-    ) {
+    pub(super) fn open_admin(&mut self, endpoint: usize, stream: N::Stream, peer: SocketAddr) {
         if self.admin.len() >= self.limits.admin_connections_max {
             self.evict_admin();
         }
@@ -80,16 +73,8 @@ impl<N: Net> EventLoop<N> {
         self.table.conn_mut(id.key).flags.insert(Flags::ADMIN);
         self.admin.ids.push(id);
         self.table.restart_idle(id.key, self.now);
-        if !self.register(id) {
-            return;
-        }
-        let start = self.outbox.bytes.len();
-        let service = self.listeners[endpoint].service.as_ref();
-        let mut out = Output::new(peer, &mut self.outbox.bytes, None);
-        let SessionParts { session, .. } = self.table.session_parts(id.key);
-        let step = session.open(service, unix_seconds, &mut out);
-        let journal_lines = self.apply_step(id.key, step);
-        self.queue_answer(id.key, start, journal_lines);
+        // Its service waits for a request.
+        self.register(id);
     }
 
     /// Closes the admin connection that is needed least: one that has had its last answer, or else that

@@ -81,6 +81,22 @@ fn one_more_connection_takes_the_place_of_that_which_has_been_idle_for_the_longe
 }
 
 #[test]
+fn one_that_cannot_be_registered_is_closed_and_takes_no_place() {
+    let mut scene = Scene::new(&limits());
+    let first = connect(&mut scene);
+    scene.net().faults.failed_registrations = 1;
+    for _ in 0..5 {
+        let failed = connect(&mut scene);
+        assert!(scene.is_closed(failed));
+        // It stays the one that was used last.
+        assert!(is_answered(&mut scene, first));
+    }
+    scene.net().faults.failed_registrations = 0;
+    let others = [connect(&mut scene), connect(&mut scene)];
+    assert!([first, others[0], others[1]].into_iter().all(|peer| is_answered(&mut scene, peer)));
+}
+
+#[test]
 fn an_idle_one_is_closed_at_its_own_timeout_and_one_in_use_is_not() {
     for idle_timeout in [None, Some(Duration::from_secs(10)), Some(Duration::from_secs(1000))] {
         let mut scene = Scene::new(&Limits { idle_timeout, ..limits() });
