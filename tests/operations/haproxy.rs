@@ -82,12 +82,17 @@ fn behind_haproxy_a_killed_and_a_drained_server_lose_no_message_of_clients_that_
     );
 }
 
-/// Each message is in exactly one journal, or in at least one if it was sent again, with an address that its client had.
+/// Each message is in exactly one journal, or in at least one if it was sent again, with an address that its client had. All
+/// messages of a connection are in the journal of one server.
 fn check(sent: &[Sent], journals: &[String; 3]) {
     let mut lines: HashMap<&str, Vec<&str>> = HashMap::new();
-    for line in journals.iter().flat_map(|journal| journal.lines()) {
-        let (peer, text) = line.strip_prefix('[').unwrap().split_once("] ").unwrap();
-        lines.entry(text).or_default().push(peer);
+    let mut server_of: HashMap<&str, usize> = HashMap::new();
+    for (server, journal) in journals.iter().enumerate() {
+        for line in journal.lines() {
+            let (peer, text) = line.strip_prefix('[').unwrap().split_once("] ").unwrap();
+            lines.entry(text).or_default().push(peer);
+            assert_eq!(*server_of.entry(peer).or_insert(server), server, "{line}");
+        }
     }
     let mut sent_again = 0;
     for Sent { text, from } in sent {

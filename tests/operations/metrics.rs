@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Child, Stdio};
+use std::thread;
 
 use crate::common::{
     DatagramPeer, End, MODELS, Peer, Serve, Server, Signal, acknowledgement, eventually, wait_with_output,
@@ -72,6 +73,7 @@ fn the_counters_are_those_of_what_was_sent() {
         let mut bad = server.connect("message");
         bad.send("x");
         let refusal = bad.receive_all().0;
+        drop(bad);
         let month = DatagramPeer::connect(server.address("month"));
         month.request("hi");
         month.request("5");
@@ -189,23 +191,28 @@ fn a_17th_connection_is_closed_by_threads() {
 
 #[test]
 fn the_health_check_fails_while_everything_is_served_for_the_drain_delay() {
-    for server in start_each("--drain-delay 1s") {
-        let mut peer = server.connect("message");
-        peer.exchange("before");
-        server.signal(Signal::TERM);
-        let mut check = server.connect("metrics");
-        eventually("the health check fails", || {
-            let (head, body) = respond(&mut check, &get("/healthz"));
-            (head.starts_with("HTTP/1.1 503 ") && body == "stopping\n").then_some(())
-        });
-        peer.exchange("meanwhile");
-        server.connect("message").exchange("a new connection");
-        assert_eq!(value(&scrape(&server), "loopline_stopping"), 1);
-        let ended = server.wait();
-        assert!(ended.status.success(), "{}", ended.log);
-        assert_eq!(ended.journal.lines().count(), 3);
-        assert!(ended.log.contains("stopping in 1000 ms: everything is served until then"), "{}", ended.log);
-    }
+    thread::scope(|scope| {
+        start_each("--drain-delay 1s")
+            .for_each(|server| drop(scope.spawn(move || check_drain_delay(server))));
+    });
+}
+
+fn check_drain_delay(server: Server) {
+    let mut peer = server.connect("message");
+    peer.exchange("before");
+    server.signal(Signal::TERM);
+    let mut check = server.connect("metrics");
+    eventually("the health check fails", || {
+        let (head, body) = respond(&mut check, &get("/healthz"));
+        (head.starts_with("HTTP/1.1 503 ") && body == "stopping\n").then_some(())
+    });
+    peer.exchange("meanwhile");
+    server.connect("message").exchange("a new connection");
+    assert_eq!(value(&scrape(&server), "loopline_stopping"), 1);
+    let ended = server.wait();
+    assert!(ended.status.success(), "{}", ended.log);
+    assert_eq!(ended.journal.lines().count(), 3);
+    assert!(ended.log.contains("stopping in 1000 ms: everything is served until then"), "{}", ended.log);
 }
 
 #[test]
@@ -252,7 +259,9 @@ fn requests_that_come_together_are_answered_a_few_at_a_time() {
 
 #[test]
 fn samples_are_a_second_apart_and_continue_where_the_last_request_ended() {
-    start_each("").for_each(|server| check_samples(&server));
+    thread::scope(|scope| {
+        start_each("").for_each(|server| drop(scope.spawn(move || check_samples(&server))))
+    });
 }
 
 fn check_samples(server: &Server) {

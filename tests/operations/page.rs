@@ -312,7 +312,7 @@ fn a_hidden_page_asks_nothing_and_catches_up_when_it_is_shown() {
     while page.browser.events.iter().any(|event| event["method"] == "Fetch.requestPaused") {
         page.samples(1, 1, &[]);
     }
-    page.browser.evaluate("new Promise((done) => setTimeout(done, 2500))");
+    page.browser.evaluate("new Promise((done) => setTimeout(done, 1500))");
     let requests = page.browser.events.iter().filter(|event| event["method"] == "Fetch.requestPaused");
     assert_eq!(requests.count(), 0);
     page.browser.evaluate("delete document.hidden");

@@ -21,6 +21,7 @@ fn the_journal_names_the_client_of_the_proxy() {
         itself.send(LOCAL);
         itself.exchange("itself");
         let own = itself.local_address();
+        drop(itself);
         let exit = server.stop_cleanly();
         let client = "[192.0.2.1:56324] first\n[192.0.2.1:56324] second\n".repeat(2);
         assert_eq!(exit.journal, format!("{client}[{own}] itself\n"), "{model}");
@@ -65,6 +66,7 @@ fn services_that_speak_first_speak_behind_the_header() {
         assert_eq!(greeting.receive_text(), GREETING, "{model}");
         daytime.send(LINE);
         assert_eq!(daytime.receive_text().len(), 26);
+        drop((greeting, daytime, other));
         server.stop_cleanly();
     }
 }
@@ -85,6 +87,7 @@ fn a_connection_without_a_header_is_refused_with_the_reason() {
         let mut peer = Peer::connect(plain);
         peer.send(LINE);
         assert_eq!(peer.receive_frame(), "Error: header byte 0 is 'P', expected a digit", "{model}");
+        drop(peer);
         let exit = server.stop_cleanly();
         assert_eq!(exit.journal, "");
         let warned = exit.log_since_ready().iter().filter(|line| line.contains(" refused: ")).count();
@@ -170,6 +173,7 @@ fn at_a_stop_a_header_that_has_begun_is_finished_and_silent_connections_are_clos
         begun.send([&BINARY[20..], &frame("text")].concat());
         begun.receive_acknowledgement();
         assert_eq!(begun.receive_text(), "");
+        drop((silent, begun, other));
         let exit = server.wait();
         assert!(exit.status.success() && exit.journal.ends_with("[192.0.2.1:56324] text\n"), "{}", exit.log);
     }

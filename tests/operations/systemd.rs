@@ -42,6 +42,7 @@ fn inherited_sockets_are_served_by_the_service_they_are_named_after_and_nothing_
         let mut reply = server.connect("reply");
         reply.send("text");
         assert_eq!(reply.receive_text(), REPLY);
+        drop(reply);
         assert_eq!(DatagramPeer::connect(server.address("month")).request("hello"), INTRODUCTION);
         let ended = server.stop_cleanly();
         assert_eq!(ended.messages(), ["at 0", "at 1", "text"], "{model}");
