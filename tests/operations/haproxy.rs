@@ -53,7 +53,9 @@ fn behind_haproxy_a_killed_and_a_drained_server_lose_no_message_of_clients_that_
             let directory = TempDir::new().unwrap();
             let hosts = Hosts::start(&CLIENTS, &[SERVERS.as_slice(), &[BALANCER]].concat());
             let journals = SERVERS.map(|address| directory.path().join(address));
-            let servers = SERVERS.map(|address| serve(&hosts, address, &directory.path().join(address)));
+            let start =
+                |index: usize, arguments: &str| serve(&hosts, SERVERS[index], &journals[index], arguments);
+            let servers = [start(0, ""), start(1, "--drain-delay 1h"), start(2, "")];
             let balancer = Balancer::start(&hosts, directory.path());
             let load = Load::start();
             load.wait_for_more(200);
@@ -70,7 +72,10 @@ fn behind_haproxy_a_killed_and_a_drained_server_lose_no_message_of_clients_that_
 
             drained.signal(Signal::TERM);
             balancer.wait_for_log("Server message/b is DOWN");
-            assert!(drained.is_running(), "it serves until the balancer knows that it stops");
+            // It is still in the drain delay, and so was found to stop by its health check.
+            assert!(drained.is_running() && !drained.log().contains("] stopping: "), "{}", drained.log());
+            // A second signal ends the delay.
+            drained.signal(Signal::TERM);
             let drained = drained.wait();
             assert!(drained.status.success() && !drained.log.contains("unfinished"), "{}", drained.log);
             load.wait_for_more(500);
@@ -112,13 +117,11 @@ fn check(sent: &[Sent], journals: &[String; 3]) {
 }
 
 /// A server at `address`, with the line of its configuration.
-fn serve(hosts: &Hosts, address: &str, journal: &Path) -> Server {
+fn serve(hosts: &Hosts, address: &str, journal: &Path, arguments: &str) -> Server {
     let mut command = hosts.command(address, PROGRAM);
     command.stdin(Stdio::null());
-    let arguments = "--drain-delay 4s --journal";
-    Serve::by(command, &format!("message+proxy={address}:9999 --metrics {address}:9464 {arguments}"))
-        .arg(journal)
-        .start()
+    let endpoints = format!("message+proxy={address}:9999 --metrics {address}:9464");
+    Serve::by(command, &format!("{endpoints} {arguments} --journal")).arg(journal).start()
 }
 
 /// `HAProxy`, which is killed on drop.

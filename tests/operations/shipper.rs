@@ -84,7 +84,13 @@ fn lose_the_shippers_while_lines_wait(hosts: &Hosts, collector: &Rsyslog, sender
 
 fn wait_until_collected(directory: &Path, senders: &[Sender]) {
     for sender in senders {
+        let mut seen = 0;
         let counts = eventually("the collector has every message", || {
+            // Lines are read again once there are more.
+            let bytes = fs::metadata(sender.path_at_collector(directory)).ok()?.len();
+            if bytes == std::mem::replace(&mut seen, bytes) {
+                return None;
+            }
             let counts = sender.collected(directory);
             sender.acknowledged.iter().all(|text| counts.contains_key(text)).then_some(counts)
         });
@@ -149,10 +155,13 @@ impl Sender {
         }
     }
 
+    fn path_at_collector(&self, directory: &Path) -> PathBuf {
+        directory.join("collector/log").join(format!("{}.jsonl", self.name))
+    }
+
     /// How often each text is in the file of this host, of which the last line may not be whole.
     fn collected(&self, directory: &Path) -> HashMap<String, usize> {
-        let path = directory.join("collector/log").join(format!("{}.jsonl", self.name));
-        let lines = fs::read(path).unwrap_or_default();
+        let lines = fs::read(self.path_at_collector(directory)).unwrap();
         let mut counts = HashMap::new();
         for line in lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
             let value: Value = serde_json::from_slice(line).expect("a line of the journal");
