@@ -97,7 +97,7 @@ fn the_counters_are_those_of_what_was_sent() {
             ("loopline_kernel_datagrams_dropped_total", 0),
             ("loopline_stopping", 0),
         ] {
-            assert_eq!(value(&shown, name), expected as u64, "{name}");
+            assert_eq!(value(&shown, name), expected, "{name}");
         }
         for name in [
             "loopline_memory_budget_bytes",
