@@ -9,7 +9,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use loopline::client::{ClientError, Failure, Lines, Options, run_with};
+use loopline::client::{Client, ClientError, Connection, Failure, Lines, MonthSession, Options, run_with};
 use loopline::frame::{self, HEADER_BYTES};
 use loopline::service::message::{ACKNOWLEDGEMENT, DISCONNECT};
 use loopline::service::month::INTRODUCTION;
@@ -21,6 +21,12 @@ const PLENTY: Duration = Duration::from_secs(60);
 
 /// For what must not happen: waited for until it ends.
 const SHORT: Duration = Duration::from_millis(500);
+
+#[test]
+fn a_client_and_its_connections_can_be_moved_to_another_thread() {
+    fn is_sent_between_threads<T: Send>() {}
+    is_sent_between_threads::<(Client, Connection, MonthSession, ClientError)>();
+}
 
 struct Run {
     outcome: Result<(), ClientError>,

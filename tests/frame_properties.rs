@@ -5,6 +5,8 @@ mod frame_grammar;
 use loopline::frame::{self, HEADER_BYTES};
 use loopline::journal::Entry;
 use loopline::journal::escape::{escape, unescape};
+#[cfg(feature = "cli")]
+use loopline::journal::{Format, Lines};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -92,5 +94,27 @@ proptest! {
         let peer = std::net::SocketAddr::new(address, port);
         let entry = Entry::parse(format!("[{peer}] {line}").as_bytes()).unwrap();
         prop_assert_eq!(entry, Entry { time: None, peer, service: None, message: bytes });
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn any_bytes_make_one_printable_line_of_json_and_come_back(
+        message in prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..200),
+            proptest::collection::vec(any::<char>(), 0..50).prop_map(|text| String::from_iter(text).into_bytes()),
+        ],
+        address in any::<std::net::IpAddr>(), port in any::<u16>(), unix_ms in any::<i64>(),
+    ) {
+        let peer = std::net::SocketAddr::new(address, port);
+        let mut lines = Lines::new(Format::Json);
+        lines.set_time(unix_ms);
+        lines.add(peer, "message", &message);
+        let line = std::str::from_utf8(lines.as_bytes()).unwrap().strip_suffix('\n').unwrap();
+        prop_assert!(line.chars().all(|character| !character.is_control()));
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        prop_assert_eq!(value["text"].as_str(), std::str::from_utf8(&message).ok());
+        let entry = Entry::parse(line.as_bytes()).unwrap();
+        prop_assert_eq!((entry.peer, entry.service.as_deref(), entry.message), (peer, Some("message"), message));
+        prop_assert_eq!(entry.time.map(|time| time.len()), Some(24));
     }
 }

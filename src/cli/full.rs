@@ -207,8 +207,8 @@ pub fn parse_arguments<'a>(arguments: impl Iterator<Item = &'a str>) {
 /// Makes `-1` an invalid value of an option that takes a number, not an unknown option.
 fn with_negative_values(option: Arg) -> Arg {
     let kinds = option.get_value_names().unwrap_or_default();
-    let takes_number =
-        kinds.first().is_some_and(|kind| ["N", "N[,…]", "DUR", "SIZE"].contains(&kind.as_str()));
+    let numbers = ["N", "N[,…]", "N|off", "DUR", "SIZE", "[HOST:]PORT"];
+    let takes_number = kinds.first().is_some_and(|kind| numbers.contains(&kind.as_str()));
     if takes_number { option.allow_hyphen_values(true) } else { option }
 }
 

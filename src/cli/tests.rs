@@ -124,6 +124,14 @@ fn both_parsers_reject_the_same_arguments_and_name_the_wrong_value() {
 }
 
 #[test]
+fn a_negative_number_is_a_wrong_value_and_not_an_unknown_option() {
+    for option in ["--metrics", "--udp-replies", "--max-connections", "--drain-delay", "--max-message"] {
+        let error = full::serve_options(&[option, "-1"]).unwrap_err();
+        assert!(error.contains(&format!("invalid value '-1' for '{option} ")), "{error}");
+    }
+}
+
+#[test]
 fn arguments_take_precedence_over_the_environment() {
     let parse = |arguments: &[&str]| {
         let environment = [("max-message", "2KiB".into()), ("reuse-port", "true".into())];

@@ -313,6 +313,60 @@ fn a_summary_of_the_counters_is_logged_on_request() {
     }
 }
 
+#[test]
+fn both_models_have_the_same_metrics_and_histograms_that_add_up() {
+    let names = start_each("month=0").map(|server| {
+        server.connect("message").exchange("text");
+        let text = fetch(&server, "/metrics");
+        check_histograms(&text);
+        let names = text.lines().filter(|line| !line.starts_with("loopline_build_info"));
+        names.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect::<Vec<_>>()
+    });
+    let [with_loop, with_threads] = names.collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!(with_loop, with_threads);
+}
+
+/// Checks that each bucket has the values of those before it, and the last has all.
+fn check_histograms(text: &str) {
+    let number = |line: &str| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap();
+    for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" histogram")) {
+        let lines = |suffix: &str| {
+            let start = format!("{name}_{suffix}");
+            text.lines().filter(|line| line.starts_with(&start)).collect::<Vec<_>>()
+        };
+        let buckets = lines("bucket{");
+        assert!(buckets.is_sorted_by_key(|line| number(line)), "{buckets:?}");
+        let (last, count, sum) =
+            (buckets.last().unwrap(), number(lines("count ")[0]), number(lines("sum ")[0]));
+        assert!(last.contains("le=\"+Inf\"") && number(last).total_cmp(&count).is_eq(), "{last}, {count}");
+        assert!((count > 0.0) >= (sum > 0.0), "{name}: {sum} of {count}");
+    }
+}
+
+#[test]
+fn no_counter_goes_backward_when_the_journal_is_reopened() {
+    let folder = tempfile::tempdir().unwrap();
+    for model in MODELS {
+        let journal = folder.path().join(model);
+        let server = start(&format!("--model {model} --journal {}", journal.display()));
+        server.connect("message").exchange("text");
+        let before = scrape(&server);
+        std::fs::rename(&journal, folder.path().join("rotated")).unwrap();
+        server.signal(Signal::HUP);
+        server.wait_for_log("the journal was reopened");
+        server.connect("message").exchange("text");
+        let after = scrape(&server);
+        for (name, value) in before {
+            let is_counter = ["_total", "_count", "_sum", "_bucket"].iter().any(|kind| name.contains(kind));
+            assert!(!is_counter || after[&name] >= value, "{name}: {value}, then {}", after[&name]);
+        }
+        assert_eq!(value(&after, "loopline_messages_total"), 2);
+        let files = [&journal, &folder.path().join("rotated")];
+        let bytes: u64 = files.iter().map(|file| std::fs::metadata(file).unwrap().len()).sum();
+        assert_eq!(value(&after, "loopline_journal_bytes_total"), bytes);
+    }
+}
+
 /// The output of a tool of Prometheus that reads `input`.
 fn check_with_promtool(input: &str) -> std::process::Output {
     let mut tool = without_options("promtool");

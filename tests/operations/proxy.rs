@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use crate::common::{Clock, GREETING, MODELS, Peer, Serve, Server, eventually, frame, loopline, output};
+use crate::common::{
+    Clock, GREETING, MODELS, Peer, Serve, Server, Signal, eventually, frame, loopline, output,
+};
 use crate::proxy_headers::{BINARY, LINE, LOCAL, line_of};
 
 #[test]
@@ -27,6 +29,32 @@ fn the_journal_names_the_client_of_the_proxy() {
         assert_eq!(exit.journal, format!("{client}[{own}] itself\n"), "{model}");
         assert!(exit.log.contains(" (behind a proxy)\n"), "{}", exit.log);
         assert!(exit.log_since_ready().iter().all(|line| line.contains("stopping")), "{}", exit.log);
+    }
+}
+
+#[test]
+fn a_journal_in_json_names_the_client_before_and_after_a_rotation() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, rotated] = ["journal", "rotated"].map(|name| folder.path().join(name));
+    for model in MODELS {
+        let arguments = format!("message+proxy=0 --journal-format json --model {model} --journal");
+        let server = Serve::new(&arguments).arg(&path).start();
+        let mut peer = server.connect("message");
+        peer.send([BINARY, &frame("before")].concat());
+        peer.receive_acknowledgement();
+        std::fs::rename(&path, &rotated).unwrap();
+        server.signal(Signal::HUP);
+        server.wait_for_log("the journal was reopened");
+        peer.exchange("after");
+        server.stop_cleanly();
+        for (file, text) in [(&rotated, "before"), (&path, "after")] {
+            let journal = std::fs::read_to_string(file).unwrap();
+            let mut line: serde_json::Value = serde_json::from_str(&journal).unwrap();
+            assert!(line.as_object_mut().unwrap().remove("time").is_some_and(|time| time.is_string()));
+            let expected = serde_json::json!({"peer": "192.0.2.1:56324", "service": "message", "text": text});
+            assert_eq!(line, expected, "{model}");
+            std::fs::remove_file(file).unwrap();
+        }
     }
 }
 
@@ -168,7 +196,7 @@ fn at_a_stop_a_header_that_has_begun_is_finished_and_silent_connections_are_clos
         other.send(LINE);
         other.exchange("other");
         other.exchange("other");
-        server.signal(crate::common::Signal::TERM);
+        server.signal(Signal::TERM);
         assert_eq!(silent.receive_all().0, b"", "{model}");
         begun.send([&BINARY[20..], &frame("text")].concat());
         begun.receive_acknowledgement();
