@@ -11,8 +11,9 @@ use crate::service::StreamClient;
 
 /// A connection to the service `message`.
 ///
-/// After an error, or if the server has closed the connection, the next message is sent on a new one. Dropping it
-/// closes it without [`disconnect`](Self::disconnect), which servers accept as well.
+/// After an error, the next message is sent on a new one. A server that has closed the connection meanwhile is such an
+/// error: the message that finds it is not sent again without [`Client::retry`](super::Client::retry). Dropping it closes
+/// it without [`disconnect`](Self::disconnect), which servers accept as well.
 pub struct Connection {
     server: Server,
     service: &'static str,
