@@ -105,11 +105,7 @@ impl Setup {
         #[cfg(feature = "cli")]
         let Inherited { services: inherited, metrics: inherited_metrics } = activation::inherited()?;
         #[cfg(feature = "cli")]
-        if let (Some((_, address)), Some(at)) = (&inherited_metrics, &options.metrics) {
-            let reason =
-                format!("--metrics {at}: they are served at the inherited socket 'metrics', {address}");
-            return Err(ServeError::Start(reason));
-        }
+        check_metrics(inherited_metrics.as_ref(), options.metrics.as_ref())?;
         #[cfg(not(feature = "cli"))]
         let (inherited, inherited_metrics): ([(); 0], Option<()>) = ([], None);
         let is_measured = options.metrics.is_some() || inherited_metrics.is_some();
@@ -175,9 +171,7 @@ impl Setup {
         let journal = target::open(&options.journal, options.ack).map_err(|error| {
             ServeError::Start(format!("{}: cannot open the journal: {error}", options.journal))
         })?;
-        if options.ack == Ack::Synced && journal.as_ref().is_some_and(|journal| !journal.survives()) {
-            log::warn!("--ack synced: {} is no file, there is nothing to sync", options.journal);
-        }
+        warn_of_nothing_to_sync(options, journal.as_ref());
         #[cfg(feature = "cli")]
         if options.model == Model::Threads {
             fit_threads(&mut limits);
@@ -190,12 +184,7 @@ impl Setup {
             identity.assume()?;
         }
         #[cfg(feature = "cli")]
-        let reopened = match &options.journal {
-            JournalTarget::File(path) if journal.as_ref().is_some_and(JournalSink::is_reopened) => {
-                Some(path.clone())
-            }
-            JournalTarget::File(_) | JournalTarget::Stdout | JournalTarget::None => None,
-        };
+        let reopened = reopened_path(options, journal.as_ref());
         // A server that does not start has logged nothing but why.
         memory::fit(&mut limits, options.memory_bytes_max, options.message_bytes_max);
         Ok(Self {
@@ -213,6 +202,32 @@ impl Setup {
             #[cfg(feature = "cli")]
             confinement: Confinement { sandbox: options.sandbox, journal: reopened },
         })
+    }
+}
+
+/// Checks that the admin endpoint is not both inherited and named.
+#[cfg(feature = "cli")]
+fn check_metrics(
+    inherited: Option<&(TcpListener, SocketAddr)>,
+    named: Option<&HostPort>,
+) -> Result<(), ServeError> {
+    let (Some((_, address)), Some(at)) = (inherited, named) else { return Ok(()) };
+    let reason = format!("--metrics {at}: they are served at the inherited socket 'metrics', {address}");
+    Err(ServeError::Start(reason))
+}
+
+/// The path at which the journal is opened again.
+#[cfg(feature = "cli")]
+fn reopened_path(options: &ServeOptions, journal: Option<&JournalSink>) -> Option<std::path::PathBuf> {
+    match &options.journal {
+        JournalTarget::File(path) if journal.is_some_and(JournalSink::is_reopened) => Some(path.clone()),
+        JournalTarget::File(_) | JournalTarget::Stdout | JournalTarget::None => None,
+    }
+}
+
+fn warn_of_nothing_to_sync(options: &ServeOptions, journal: Option<&JournalSink>) {
+    if options.ack == Ack::Synced && journal.is_some_and(|journal| !journal.survives()) {
+        log::warn!("--ack synced: {} is no file, there is nothing to sync", options.journal);
     }
 }
 
