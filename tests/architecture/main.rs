@@ -69,8 +69,14 @@ const UNITS: &[Unit] = &[
     &["load/run.rs", "load/run/opening.rs", "load/run/driving.rs"],
     &["load/tcp.rs", "load/tcp/opening.rs", "load/tcp/replies.rs"],
     &["conn/table.rs", "conn/table/timeouts.rs", "conn/table/headers.rs", "conn/table/invariants.rs"],
-    &["net/kernel.rs", "net/kernel/connector.rs", "net/kernel/supervision.rs"],
+    &["net/kernel.rs", "net/kernel/connector.rs", "net/kernel/stop_requests.rs", "net/kernel/supervision.rs"],
     &["server/threads/shared.rs", "server/threads/meter.rs"],
+    &[
+        "server/threads/connection.rs",
+        "server/threads/connection/header.rs",
+        "server/threads/connection/linger.rs",
+        "server/threads/connection/socket.rs",
+    ],
 ];
 
 /// What only the named modules, and those in them, may use.

@@ -2,8 +2,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "blocking threads read the clock themselves")]
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+mod header;
+mod linger;
+mod socket;
+
 use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,22 +18,19 @@ use crate::conn::CloseReason;
 use crate::conn::admission::Refusal;
 use crate::conn::log_throttle::LogKind;
 use crate::conn::stored_bytes::StoredBytes;
-use crate::conn::stream_session::{Effect, FrameDeadline, HeaderStep, Step, StreamSession};
+use crate::conn::stream_session::{FrameDeadline, Step, StreamSession};
 use crate::journal::Lines;
 use crate::limits::Limits;
 use crate::service::{Output, StreamService};
+
+use linger::ENDED_PAUSE;
+use socket::is_timeout;
 
 /// The first size of the read buffer, in bytes: most of what an idle connection costs, apart from its stack.
 const READ_BYTES: usize = 1024;
 
 /// The size of the read buffer for a peer that has filled smaller ones.
 const READ_BYTES_MAX: usize = 64 * 1024;
-
-/// Between two reads of a frame whose read side is shut.
-const ENDED_PAUSE: Duration = Duration::from_millis(5);
-
-/// The longest such pause, and between two looks whether the peer has ended too.
-const ENDED_PAUSE_MAX: Duration = Duration::from_millis(40);
 
 /// Bytes of buffers that do not count: no more than a peer with short messages needs.
 const HELD_FREE_BYTES: usize = 8 * READ_BYTES;
@@ -129,58 +128,6 @@ impl Driver<'_> {
         self.session.refuse(service, refusal, &mut out)
     }
 
-    /// Reads the header of a proxy, and serves or refuses the peer that it names.
-    fn receive_header(
-        &mut self,
-        service: &dyn StreamService,
-        unread: &mut StoredBytes,
-    ) -> Result<Step, CloseReason> {
-        let limits = &self.shared.limits;
-        let deadline = deadline_after(Some(limits.proxy_header_timeout));
-        let (mut received, mut buffer) = (Vec::new(), [0; READ_BYTES]);
-        let header = loop {
-            let bytes = self.read(&mut buffer, deadline).map_err(|error| {
-                if is_timeout(&error) {
-                    CloseReason::ProxyHeaderTimeout
-                } else {
-                    self.session.reason_of(&error)
-                }
-            })?;
-            if bytes == 0 && self.connection.is_ended() {
-                return Err(CloseReason::Stopped);
-            }
-            let mut out = output(self.admission, &mut self.answer, &mut self.lines);
-            if bytes == 0 {
-                return Ok(self.session.peer_ended(service, !received.is_empty(), &mut out));
-            }
-            self.connection.mark_busy();
-            received.extend_from_slice(&buffer[..bytes]);
-            match self.session.receive_header(service, &received, limits.proxy_header_bytes_max, &mut out) {
-                HeaderStep::Incomplete => {}
-                HeaderStep::Refused(step) => return Ok(step),
-                HeaderStep::Complete(header) => break header,
-            }
-        };
-        let proxy = self.admission.peer.get();
-        let peer = header.source.unwrap_or(proxy);
-        log::debug!("{peer} connects through {proxy}");
-        if let Err(refusal) = self.admission.identify(peer) {
-            let _ = self.refuse(service, refusal);
-            self.write()?;
-            // Bytes that are unread when it is closed would make the kernel send a reset, which may overtake the reason.
-            let _ = self.read_without_waiting(&mut buffer);
-            return Err(refusal.close_reason());
-        }
-        let mut out = output(self.admission, &mut self.answer, &mut self.lines);
-        let step = self.session.identified(service, self.admission.refusal.get(), unix_seconds(), &mut out);
-        let fresh = &received[header.bytes..];
-        if fresh.is_empty() || !self.session.is_open() {
-            return Ok(step);
-        }
-        // It counts the lines of both steps.
-        Ok(self.session.receive(service, unread, fresh, &mut out))
-    }
-
     /// Does what a step requires, and ends a connection that is idle while the server drains.
     fn finish_step(
         &mut self,
@@ -235,12 +182,6 @@ impl Driver<'_> {
         }
     }
 
-    /// Ends the connection, because the server stops.
-    fn stop(&mut self) {
-        let effect = self.session.stop();
-        self.apply(effect);
-    }
-
     /// Does what a step requires: the messages are committed before the answer leaves.
     fn apply_step(&mut self, step: Step) -> Result<(), CloseReason> {
         self.count(|counts| &counts.messages, step.journal_lines);
@@ -263,109 +204,6 @@ impl Driver<'_> {
         self.apply(effect);
         Ok(())
     }
-
-    fn apply(&mut self, effect: Effect) {
-        match effect {
-            Effect::HalfClose => self.linger(),
-            // The socket is closed when the thread ends.
-            Effect::Nothing | Effect::Close => {}
-        }
-    }
-
-    /// Reads, until `deadline` at the latest.
-    ///
-    /// The socket's own timeout is set only when it is none or clearly too long, and found too short when it ends
-    /// a read early: for peers that send their frames in time, setting it costs no system call.
-    fn read(&mut self, buffer: &mut [u8], deadline: Option<Instant>) -> io::Result<usize> {
-        loop {
-            if let Some(deadline) = deadline {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return self.read_without_waiting(buffer);
-                }
-                if self.read_timeout.is_none_or(|timeout| timeout > left + left / 8) {
-                    self.set_read_timeout(Some(left))?;
-                }
-            }
-            match self.stream().read(buffer) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(&error) => self.set_read_timeout(None)?,
-                outcome => {
-                    self.count(|counts| &counts.read_bytes, *outcome.as_ref().unwrap_or(&0) as u64);
-                    return outcome;
-                }
-            }
-        }
-    }
-
-    /// Bytes that have arrived and are not read yet are not the peer's delay: this process may have been stopped
-    /// meanwhile.
-    fn read_without_waiting(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream().set_nonblocking(true)?;
-        let outcome = self.stream().read(buffer);
-        self.stream().set_nonblocking(false)?;
-        outcome
-    }
-
-    fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.read_timeout = timeout;
-        self.stream().set_read_timeout(timeout)
-    }
-
-    /// Writes the answer; the socket's timeout runs again whenever the peer has taken some.
-    fn write(&mut self) -> Result<(), CloseReason> {
-        let mut sent = 0;
-        while sent < self.answer.len() {
-            match self.stream().write(&self.answer[sent..]) {
-                Ok(bytes) => {
-                    self.count(|counts| &counts.sent_bytes, bytes as u64);
-                    sent += bytes;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(&error) => return Err(CloseReason::WriteTimeout),
-                Err(error) => return Err(CloseReason::of(&error)),
-            }
-        }
-        self.answer.clear();
-        self.answer.shrink_to(READ_BYTES);
-        Ok(())
-    }
-
-    /// Ends our side, then reads and discards what still comes.
-    fn linger(&mut self) {
-        if self.stream().shutdown(Shutdown::Write).is_err() {
-            return;
-        }
-        if self.connection.is_ended() {
-            return self.linger_after_end();
-        }
-        let deadline = Instant::now() + self.shared.limits.linger_timeout;
-        let mut buffer = [0; READ_BYTES];
-        let mut discarded_bytes = 0;
-        while discarded_bytes <= self.shared.limits.linger_bytes_max {
-            match self.read(&mut buffer, Some(deadline)) {
-                Ok(0) | Err(_) => return,
-                Ok(bytes) => discarded_bytes += bytes,
-            }
-        }
-    }
-
-    /// The same after draining has shut the read side: a read no longer waits, nor returns the end of the peer's side.
-    /// When both sides have ended, the socket has no peer any more.
-    fn linger_after_end(&mut self) {
-        let deadline = Instant::now() + self.shared.limits.drain_linger_timeout;
-        let mut buffer = [0; READ_BYTES];
-        let mut pause = ENDED_PAUSE;
-        while self.stream().peer_addr().is_ok() && Instant::now() < deadline {
-            while self.stream().read(&mut buffer).is_ok_and(|bytes| bytes > 0) {}
-            thread::sleep(pause);
-            pause = (2 * pause).min(ENDED_PAUSE_MAX);
-        }
-    }
-
-    fn stream(&self) -> &TcpStream {
-        &self.connection.stream
-    }
 }
 
 fn output<'a>(admission: &Admission, answer: &'a mut Vec<u8>, lines: &'a mut Lines) -> Output<'a> {
@@ -375,10 +213,6 @@ fn output<'a>(admission: &Admission, answer: &'a mut Vec<u8>, lines: &'a mut Lin
 
 fn deadline_after(timeout: Option<Duration>) -> Option<Instant> {
     timeout.map(|timeout| Instant::now() + timeout)
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// Lines that are added from now on have the time of the clock, if lines have one.
