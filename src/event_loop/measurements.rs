@@ -38,8 +38,8 @@ pub(crate) struct Measurements {
 pub(crate) struct SharedMeasurements(Arc<Mutex<Measurements>>);
 
 impl SharedMeasurements {
-    /// Nothing is measured yet.
-    pub(crate) fn new(now_ns: u64, unix_seconds: i64) -> Self {
+    /// Nothing is measured yet of a server that has `memory_budget`.
+    pub(crate) fn new(memory_budget: usize, now_ns: u64, unix_seconds: i64) -> Self {
         let times = || Histogram::new(histogram::TIME_BOUNDS);
         Self(Arc::new(Mutex::new(Measurements {
             started: unix_seconds,
@@ -47,7 +47,7 @@ impl SharedMeasurements {
             connections_open: 0,
             datagram_sessions: 0,
             memory_used: 0,
-            memory_budget: 0,
+            memory_budget,
             is_stopping: false,
             turn_ns: times(),
             turn_events: Histogram::new(histogram::EVENT_BOUNDS),

@@ -6,7 +6,7 @@ use std::io;
 
 use crate::event_loop::EventLoop;
 use crate::event_loop::drain::Phase;
-use crate::event_loop::measurements::SharedMeasurements;
+use crate::event_loop::measurements::{Measurements, SharedMeasurements};
 use crate::journal::{Committed, Journal};
 use crate::net::Net;
 
@@ -37,7 +37,10 @@ impl Meter {
 impl<N: Net> EventLoop<N> {
     /// Measures from now on, into what is returned.
     pub(crate) fn measure(&mut self) -> SharedMeasurements {
-        let shared = SharedMeasurements::new(self.net.monotonic_ns(), self.net.unix_seconds());
+        let (now_ns, unix_seconds) = (self.net.monotonic_ns(), self.net.unix_seconds());
+        let shared = SharedMeasurements::new(self.limits.memory_bytes_max, now_ns, unix_seconds);
+        // The first turn may take long to come, and the samples until then show this.
+        self.show_state(&mut shared.lock());
         self.meter = Some(Box::new(Meter { shared: shared.clone(), began_ns: 0 }));
         shared
     }
@@ -66,11 +69,14 @@ impl<N: Net> EventLoop<N> {
         measured.turn_ns.record(turn_ns);
         measured.turn_events.record(self.events.len() as u64);
         measured.samples.record_turn(turn_ns);
+        self.show_state(&mut measured);
+    }
+
+    fn show_state(&self, measured: &mut Measurements) {
         measured.counters.clone_from(&self.counters);
         measured.connections_open = self.served();
         measured.datagram_sessions = self.sockets.iter().map(|socket| socket.rules.sessions.len()).sum();
         measured.memory_used = self.memory_used();
-        measured.memory_budget = self.limits.memory_bytes_max;
         measured.is_stopping = self.phase != Phase::Serving;
     }
 
@@ -79,5 +85,24 @@ impl<N: Net> EventLoop<N> {
         if let Some(meter) = &self.meter {
             meter.shared.lock().is_stopping = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::net::kernel::KernelNet;
+    use crate::net::sockets::SocketOptions;
+
+    #[test]
+    fn a_sample_before_the_first_turn_shows_the_memory_and_its_budget() {
+        let limits = Limits { memory_bytes_max: 9_000_000, ..Limits::default() };
+        let mut server = EventLoop::new(KernelNet::new(SocketOptions::default()).unwrap(), limits);
+        let shared = server.measure();
+        let mut measured = shared.lock();
+        measured.keep_samples(1_000_000_000_000, || 0);
+        let sample = measured.samples.since(0).next().unwrap();
+        assert_eq!((sample.memory_used, sample.memory_budget), (64 * 1024, 9_000_000));
     }
 }

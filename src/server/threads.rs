@@ -68,7 +68,7 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
     let own_threads = 2 + setup.sockets.len();
     let mut shared = Shared::new(setup.limits, journal, own_threads, events.clone());
     if setup.metrics.is_some() {
-        shared.measure(ThreadMeter::new());
+        shared.measure(ThreadMeter::new(shared.limits.memory_bytes_max));
     }
     let shared = Arc::new(shared);
     let failed = |error: io::Error| ServeError::Start(format!("cannot start a thread: {error}"));

@@ -10,7 +10,7 @@ use process::ProcessStats;
 
 fn service() -> Metrics {
     Metrics::new(
-        SharedMeasurements::new(0, 1_795_327_470),
+        SharedMeasurements::new(0, 0, 1_795_327_470),
         ProcessSource::new(std::iter::empty::<std::io::Stdin>()),
         Model::Loop,
     )
@@ -42,7 +42,7 @@ fn statuses(bytes: impl AsRef<[u8]>) -> (Vec<u16>, bool) {
 
 /// Measurements that are all different.
 fn measured() -> SharedMeasurements {
-    let shared = SharedMeasurements::new(0, 1000);
+    let shared = SharedMeasurements::new(0, 0, 1000);
     let mut measured = shared.lock();
     measured.counters = Counters {
         opened: 1,

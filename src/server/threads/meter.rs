@@ -66,8 +66,8 @@ impl Counts {
 }
 
 impl ThreadMeter {
-    pub(super) fn new() -> Self {
-        let measured = SharedMeasurements::new(0, unix_seconds());
+    pub(super) fn new(memory_budget: usize) -> Self {
+        let measured = SharedMeasurements::new(memory_budget, 0, unix_seconds());
         Self { counts: Counts::default(), measured, started: Instant::now() }
     }
 
@@ -96,7 +96,6 @@ impl ThreadMeter {
         let [opened, closed] = self.counts.sessions.each_ref().map(|count| count.load(Ordering::Relaxed));
         measured.datagram_sessions = usize::try_from(opened.saturating_sub(closed)).unwrap_or(0);
         measured.memory_used = shared.memory.used();
-        measured.memory_budget = shared.limits.memory_bytes_max;
         measured.keep_samples(self.now_ns(), unix_seconds);
     }
 }
