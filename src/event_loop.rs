@@ -200,7 +200,7 @@ impl<N: Net> EventLoop<N> {
         self.expire(polled_at);
         self.keep_within_memory();
         let outcome = self.continue_draining();
-        self.net.turn_ended(self.now, self.table.len(), self.counters.messages);
+        self.net.turn_ended(self.now, self.served(), self.counters.messages);
         #[cfg(feature = "cli")]
         self.measure_turn();
         #[cfg(debug_assertions)]

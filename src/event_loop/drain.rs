@@ -58,7 +58,7 @@ impl<N: Net> EventLoop<N> {
     }
 
     fn begin_draining(&mut self) -> Phase {
-        let (connections, busy) = (self.table.len(), self.table.busy_len());
+        let (connections, busy) = (self.served(), self.table.busy_len());
         log::info!("stopping: {connections} open connections, {busy} busy");
         self.close_inherited_listeners();
         Phase::Draining { since: self.now, step: DrainStep::Accepting }
@@ -233,8 +233,10 @@ impl<N: Net> EventLoop<N> {
     fn close_all(&mut self) {
         self.close_idle_and_ended();
         let keys = self.table.keys();
-        if !keys.is_empty() {
-            log::warn!("stopped with unfinished connections: {}", keys.len());
+        // One that lingers has had its last answer.
+        let unfinished = keys.iter().filter(|key| !self.table.conn(**key).session().is_lingering()).count();
+        if unfinished > 0 {
+            log::warn!("stopped with unfinished connections: {unfinished}");
         }
         for key in keys {
             self.close(key, CloseReason::Stopped);

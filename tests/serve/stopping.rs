@@ -103,6 +103,24 @@ fn a_second_signal_ends_the_server_at_once() {
 }
 
 #[test]
+fn a_second_signal_in_the_drain_delay_ends_the_server_at_once_and_idle_connections_are_not_unfinished() {
+    for model in MODELS {
+        let server = Server::start(&format!("message=0 --model {model} --drain-delay 1h {LONG_TIMEOUTS}"));
+        let mut idle = server.connect("message");
+        idle.exchange("before");
+        let begun = begin_a_frame(&server);
+        server.signal(Signal::TERM);
+        server.wait_for_log("stopping");
+        idle.exchange("in the delay");
+        server.signal(Signal::TERM);
+        let ended = server.wait();
+        assert!(ended.status.success(), "{model}: {}", ended.log);
+        assert!(ended.log.contains("stopped with unfinished connections: 1"), "{model}: {}", ended.log);
+        drop(begun);
+    }
+}
+
+#[test]
 fn a_frame_that_is_never_finished_delays_the_exit_until_the_drain_timeout() {
     for model in MODELS {
         let server =

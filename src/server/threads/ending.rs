@@ -42,7 +42,7 @@ impl Reports {
     fn alive(&mut self, shared: &Shared) -> Option<Duration> {
         let notifier = self.notifier.as_mut()?;
         let now = Tick::after(self.started.elapsed());
-        notifier.alive(now, shared.connections(), None);
+        notifier.alive(now, shared.connections_served(), None);
         let wait = notifier.wait_ms(now).map(|ms| Duration::from_millis(ms.into()));
         // Connections come and go meanwhile.
         Some(wait.unwrap_or(SAMPLE_INTERVAL))
@@ -81,7 +81,7 @@ pub(super) fn wait_for_end(
         }
     }
     let deadline = Instant::now() + shared.limits.drain_timeout;
-    log::info!("stopping: {} open connections", shared.connections());
+    log::info!("stopping: {} open connections", shared.connections_served());
     shared.drain();
     let _ = end_of_waits.end();
     for listener in listeners {
@@ -100,6 +100,8 @@ pub(super) fn wait_for_end(
 }
 
 fn end_with_unfinished(shared: &Shared) -> Result<(), LoopError> {
+    // Idle connections are finished.
+    shared.finish();
     match shared.unfinished() {
         0 => {}
         connections => log::warn!("stopped with unfinished connections: {connections}"),
