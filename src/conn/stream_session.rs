@@ -85,9 +85,9 @@ impl StreamSession {
         self.state == State::Open
     }
 
-    /// Whether the header of the proxy is not complete yet.
+    /// Whether the header of the proxy is not complete yet. The minimal build parses none.
     pub(crate) fn is_awaiting(self) -> bool {
-        self.state == State::Awaiting
+        cfg!(feature = "cli") && self.state == State::Awaiting
     }
 
     /// Whether bytes of the peer are wanted: the header of its proxy, or requests.

@@ -14,6 +14,9 @@ use crate::event_loop::{EventLoop, LoopError};
 use crate::limits::Limits;
 use crate::net::Net;
 
+/// Whether this build has an admin endpoint; without one, nothing of it is compiled.
+const HAS_ADMIN: bool = cfg!(feature = "cli");
+
 /// The connections to visit, each once.
 #[derive(Debug, Default)]
 pub(super) struct RunQueue {
@@ -38,7 +41,7 @@ impl RunQueue {
 
     #[inline(never)]
     fn push_later(&mut self, id: ConnId, flags: Flags) {
-        let queue = if flags.contains(Flags::ADMIN) { &mut self.admin } else { &mut self.bulk };
+        let queue = if HAS_ADMIN && flags.contains(Flags::ADMIN) { &mut self.admin } else { &mut self.bulk };
         queue.push_back(id);
     }
 
@@ -107,7 +110,7 @@ impl<N: Net> EventLoop<N> {
             // The answers to short messages do not wait for the others.
             self.commit_and_send()?;
         }
-        let (id, is_admin) = if later.admin_left > 0 {
+        let (id, is_admin) = if HAS_ADMIN && later.admin_left > 0 {
             later.admin_left -= 1;
             (self.run_queue.admin.pop_front(), true)
         } else if later.bulk_left > 0 && later.moved_bytes < self.limits.bulk_bytes_per_turn_max {
@@ -131,7 +134,7 @@ impl<N: Net> EventLoop<N> {
     /// Counts what the last of them has moved.
     fn after_later(&mut self, later: &mut LaterVisits, visited: &Visited) -> Result<(), LoopError> {
         let key = self.table.find(visited.id);
-        if visited.is_admin {
+        if HAS_ADMIN && visited.is_admin {
             // What it is sent leaves now, alone, so that it can be left out of what is counted.
             self.commit_and_send()?;
             let has_sent = self.counters.read_bytes > visited.read_bytes;

@@ -37,17 +37,15 @@ impl<N: Net> EventLoop<N> {
             Ok(0)
         } else if self.table.unsent_bytes_of(conn) > 0 {
             self.table.push_unsent(key, fresh);
-            let outcome = write_unsent(&mut self.net, &mut self.table, key);
-            self.counters.sent_bytes += *outcome.as_ref().unwrap_or(&0) as u64;
-            outcome
+            write_unsent(&mut self.net, &mut self.table, key)
         } else if fresh.is_empty() {
             Ok(0)
         } else {
             let outcome = block_as_zero(self.net.write(&conn.stream, fresh));
             let taken = *outcome.as_ref().unwrap_or(&0);
-            self.counters.sent_bytes += taken as u64;
             if taken == fresh.len() && self.phase == Phase::Serving && conn.is_idle() {
                 // Commonly everything is sent, and there is nothing else to do.
+                self.counters.sent_bytes += taken as u64;
                 return;
             }
             // Only what the kernel does not take is copied.
@@ -60,6 +58,7 @@ impl<N: Net> EventLoop<N> {
     /// Does what a write requires that has taken the bytes of `outcome`, or failed.
     #[inline(never)]
     fn after_write(&mut self, key: u32, outcome: io::Result<usize>) {
+        self.counters.sent_bytes += *outcome.as_ref().unwrap_or(&0) as u64;
         match outcome {
             Ok(taken) if !self.table.unsent(key).is_empty() => {
                 // Short: the kernel's buffer is full, and an event will report when it is not.

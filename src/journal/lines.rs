@@ -76,7 +76,6 @@ impl Lines {
     }
 
     /// Adds the line of a message that `peer` has sent to `service`.
-    #[inline(never)]
     pub fn add(&mut self, peer: SocketAddr, service: &str, message: &[u8]) {
         #[cfg(feature = "cli")]
         if let Some(time) = &self.time {
