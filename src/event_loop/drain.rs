@@ -35,8 +35,9 @@ pub(super) enum DrainStep {
     Finishing,
 }
 
-/// Maximum time that new connections delay closing the listeners, in milliseconds.
-const DRAIN_ACCEPT_MS_MAX: u32 = 100;
+/// Maximum time that new connections delay closing the listeners, and that peers which never pause delay ending the idle
+/// connections, and closing them, in milliseconds.
+const DRAIN_STEP_MS_MAX: u32 = 100;
 
 impl<N: Net> EventLoop<N> {
     /// Handles requests to stop: the first drains, the second stops at once.
@@ -120,7 +121,8 @@ impl<N: Net> EventLoop<N> {
                 self.close_listeners_then_end_idle(since);
             }
             Phase::Draining { since, step: DrainStep::Lingering { since: ended_at } } => {
-                if self.linger_left_ms(ended_at) == 0 && self.has_seen_all_events() {
+                let linger_ms = milliseconds(self.limits.drain_linger_timeout);
+                if self.linger_left_ms(ended_at) == 0 && self.has_seen_events(ended_at, linger_ms) {
                     self.close_idle_and_ended();
                     self.phase = Phase::Draining { since, step: DrainStep::Finishing };
                 }
@@ -157,10 +159,10 @@ impl<N: Net> EventLoop<N> {
             let is_backlog_pending = !self.has_seen_all_events()
                 || (self.accepting == Accepting::Running
                     && self.listeners.iter().any(|listener| listener.ready));
-            if !is_backlog_pending || self.now.ms_since(since) >= DRAIN_ACCEPT_MS_MAX {
+            if !is_backlog_pending || self.now.ms_since(since) >= DRAIN_STEP_MS_MAX {
                 self.close_endpoints();
             }
-        } else if self.has_seen_all_events() {
+        } else if self.has_seen_events(since, DRAIN_STEP_MS_MAX) {
             self.end_idle();
             self.phase = Phase::Draining { since, step: DrainStep::Lingering { since: self.now } };
         }
@@ -193,6 +195,12 @@ impl<N: Net> EventLoop<N> {
                 self.close(key, CloseReason::Stopped);
             }
         }
+    }
+
+    /// Whether the last poll has returned everything that had arrived. It is not waited for long, from `due_ms` after
+    /// `since` on: peers that never pause would delay the drain.
+    fn has_seen_events(&self, since: Tick, due_ms: u32) -> bool {
+        self.has_seen_all_events() || self.now.ms_since(since) >= due_ms.saturating_add(DRAIN_STEP_MS_MAX)
     }
 
     /// Whether the last poll has returned everything that had arrived.

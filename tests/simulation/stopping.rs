@@ -304,6 +304,31 @@ fn a_stop_waits_for_the_journal_until_the_drain_timeout() {
 }
 
 #[test]
+fn peers_that_never_pause_do_not_keep_idle_connections_open_until_the_drain_timeout() {
+    let mut scene = Scene::new(&Limits { events_per_poll_max: 1, ..Limits::default() });
+    let (idle, busy) = (scene.connect(), scene.connect());
+    scene.send(busy, &framed(&"x".repeat(100))[..64]);
+    scene.turns(9);
+    scene.pass(LINGER_TIMEOUT);
+    scene.net().request_stop();
+    scene.turns(2);
+    // Each poll returns as many events as it may.
+    let go_on = |scene: &mut Scene, turns: usize| {
+        for _ in 0..turns {
+            scene.send(busy, b"x");
+            scene.net().now_ms += 10;
+            scene.turns(1);
+        }
+    };
+    go_on(&mut scene, 15);
+    assert!(scene.wire(idle).server_ended.is_none());
+    go_on(&mut scene, 10);
+    assert!(scene.wire(idle).server_ended.is_some() && !scene.is_closed(idle));
+    go_on(&mut scene, 65);
+    assert!(scene.is_closed(idle) && !scene.is_closed(busy) && !scene.run.server.is_stopped());
+}
+
+#[test]
 fn everything_is_served_until_the_drain_delay_is_over() {
     let mut scene = Scene::new(&Limits { drain_delay: Duration::from_secs(5), ..Limits::default() });
     let early = scene.connect();
