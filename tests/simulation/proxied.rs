@@ -281,6 +281,22 @@ fn at_a_stop_a_connection_without_a_byte_is_closed_and_a_header_that_has_begun_i
 }
 
 #[test]
+fn a_connection_whose_header_was_complete_just_before_a_stop_has_time_for_its_first_frame() {
+    let mut scene = Scene::new(&Limits::default());
+    scene.pass(SECOND);
+    let peer = connect(&mut scene, PROXIED_MESSAGE);
+    scene.send(peer, LINE);
+    scene.turns(2);
+    scene.net().request_stop();
+    scene.turns(4);
+    assert!(scene.wire(peer).server_ended.is_none());
+    scene.send(peer, &framed("text"));
+    scene.turns(2);
+    assert_eq!(scene.acknowledged(peer), 1);
+    assert!(scene.wire(peer).server_ended.is_some());
+}
+
+#[test]
 fn a_header_that_arrives_with_the_stop_is_read_and_one_that_never_ends_does_not_delay_it() {
     let mut scene = Scene::new(&Limits::default());
     let [late, cut] = [(); 2].map(|()| connect(&mut scene, PROXIED_MESSAGE));

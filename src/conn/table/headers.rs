@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::ConnTable;
 use crate::conn::NO_BUFFERS;
-use crate::conn::deadlines::Tick;
+use crate::conn::deadlines::{Link, Tick};
 use crate::conn::stored_bytes::StoredBytes;
 use crate::conn::stream_session::StreamSession;
 
@@ -17,9 +17,13 @@ impl<S> ConnTable<S> {
 
     /// The header is complete, or refused: it has no deadline any more. The connection is one of `peer`.
     pub(crate) fn end_header(&mut self, key: u32, peer: SocketAddr) {
+        let accepted_at = self.conn(key).link.since();
         self.headers.cancel(&mut self.conns, key);
         let peer = self.peers.intern(peer);
-        let former = std::mem::replace(&mut self.conn_mut(key).peer, peer);
+        let conn = self.conn_mut(key);
+        // It remains a new connection for as long as one without a header.
+        conn.link = Link::unlinked_at(accepted_at);
+        let former = std::mem::replace(&mut conn.peer, peer);
         self.peers.release(former);
     }
 
