@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::process::Command;
 use std::time::Duration;
 
@@ -239,6 +240,15 @@ impl Manager {
         Self { socket, path, _directory: directory }
     }
 
+    /// At an abstract address, which no file has.
+    fn abstract_one() -> Self {
+        let manager = Self::new();
+        let address = SocketAddr::from_abstract_name(&manager.path).unwrap();
+        let socket = UnixDatagram::bind_addr(&address).unwrap();
+        socket.set_read_timeout(Some(WAIT_MAX)).unwrap();
+        Self { socket, path: format!("@{}", manager.path), ..manager }
+    }
+
     fn next(&self) -> String {
         let mut bytes = [0; 1000];
         let length = self.socket.recv(&mut bytes).expect("the server reports to its manager");
@@ -257,14 +267,81 @@ impl Manager {
 #[test]
 fn a_service_manager_learns_that_the_server_is_ready_and_that_it_stops() {
     for model in MODELS {
+        for manager in [Manager::new(), Manager::abstract_one()] {
+            let serve = Serve::new(&format!("message=0 --model {model}"));
+            let server = serve.env("NOTIFY_SOCKET", &manager.path).start();
+            assert_eq!(manager.next(), "READY=1\nSTATUS=0 connections\n");
+            server.signal(Signal::TERM);
+            assert_eq!(manager.next(), "STOPPING=1\nSTATUS=stopping\n");
+            let ended = server.wait();
+            assert!(ended.status.success(), "{model}: {}", ended.log);
+        }
+    }
+}
+
+#[test]
+fn a_server_that_cannot_start_is_not_reported_to_be_ready() {
+    let taken = listener().local_addr().unwrap();
+    let _keeps_it = TcpListener::bind(taken).unwrap();
+    for arguments in [format!("message={taken}"), "message=0 --journal /nowhere/journal".into()] {
+        for model in MODELS {
+            let manager = Manager::new();
+            let serve = Serve::new(&format!("{arguments} --model {model}"));
+            let ended = serve.env("NOTIFY_SOCKET", &manager.path).fail();
+            assert_eq!((ended.status.code(), manager.forget()), (Some(1), 0), "{}", ended.log);
+        }
+    }
+}
+
+#[test]
+fn a_service_manager_learns_that_the_journal_was_reopened() {
+    for model in MODELS {
+        let (manager, directory) = (Manager::new(), tempfile::tempdir().unwrap());
+        let serve = Serve::new(&format!("message=0 --model {model}")).env("NOTIFY_SOCKET", &manager.path);
+        let server = serve.arg("--journal").arg(directory.path().join("journal")).start();
+        assert!(manager.next().starts_with("READY=1\n"));
+        server.signal(Signal::HUP);
+        assert!(manager.next().starts_with("RELOADING=1\nMONOTONIC_USEC="), "{model}");
+        assert_eq!(manager.next(), "READY=1\n", "{model}");
+        server.stop_cleanly();
+    }
+}
+
+#[test]
+fn a_service_manager_learns_how_busy_the_server_is() {
+    let started = MODELS.map(|model| {
         let manager = Manager::new();
         let serve = Serve::new(&format!("message=0 --model {model}")).env("NOTIFY_SOCKET", &manager.path);
         let server = serve.start();
-        assert_eq!(manager.next(), "READY=1\nSTATUS=0 connections\n");
-        server.signal(Signal::TERM);
-        assert_eq!(manager.next(), "STOPPING=1\nSTATUS=stopping\n");
-        let ended = server.wait();
-        assert!(ended.status.success(), "{model}: {}", ended.log);
+        let mut peer = server.connect("message");
+        (0..100).for_each(|_| peer.exchange("text"));
+        (model, manager, server, peer)
+    });
+    for (model, manager, server, peer) in started {
+        assert!(manager.next().starts_with("READY=1\n"));
+        let status = manager.next();
+        // Threads do not count messages for it.
+        let rate = status.strip_prefix("STATUS=1 connections").expect(&status).trim_end();
+        let is_expected = match model {
+            "loop" => rate.starts_with(", ") && rate.ends_with(" messages/s") && rate != ", 0 messages/s",
+            _ => rate.is_empty(),
+        };
+        assert!(is_expected, "{model}: {status}");
+        drop(peer);
+        server.stop_cleanly();
+    }
+}
+
+#[test]
+fn a_manager_that_reads_nothing_does_not_stop_the_server() {
+    for model in MODELS {
+        let manager = Manager::new();
+        let serve = Serve::new(&format!("message=0 --model {model}")).env("NOTIFY_SOCKET", &manager.path);
+        // A report each millisecond, of which the kernel stores a few.
+        let server = serve.env("WATCHDOG_USEC", "2000").start();
+        stall(Duration::from_millis(100));
+        server.connect("message").exchange("text");
+        server.stop_cleanly();
     }
 }
 
