@@ -63,6 +63,18 @@ fn endpoints_that_are_named_are_served_besides_inherited_sockets() {
 }
 
 #[test]
+fn an_inherited_socket_may_be_behind_a_proxy() {
+    for model in MODELS {
+        let activator = Activator::default().with("message+proxy", listener());
+        let server = activator.serve(&format!("--model {model}")).start();
+        let mut peer = server.connect("message");
+        peer.send("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n");
+        peer.exchange("text");
+        assert_eq!(server.stop_cleanly().journal, "[192.0.2.1:1] text\n", "{model}");
+    }
+}
+
+#[test]
 fn metrics_are_served_at_the_inherited_socket_of_this_name_and_left_to_the_next_server() {
     for model in MODELS {
         let activator = Activator::default().with("metrics", listener()).with("message", listener());
