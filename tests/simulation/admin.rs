@@ -142,7 +142,7 @@ fn messages_do_not_wait_for_its_requests() {
 fn messages_wait_for_one_of_its_connections_at_most() {
     let mut scene = Scene::new(&limits());
     let (admins, peer) = ([connect(&mut scene), connect(&mut scene), connect(&mut scene)], scene.connect());
-    admins.iter().for_each(|admin| scene.send(*admin, b"?"));
+    admins.iter().for_each(|admin| scene.send(*admin, REQUEST));
     for answered in 1..=3 {
         scene.send(peer, &framed("text"));
         scene.turns(1);
