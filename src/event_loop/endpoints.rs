@@ -160,6 +160,10 @@ fn endpoint_index(endpoints: usize) -> io::Result<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
+    use crate::net::kernel::KernelNet;
+    use crate::net::sockets::SocketOptions;
+    use crate::service::{Output, Session};
 
     #[test]
     fn a_server_has_at_most_255_endpoints_of_a_kind() {
@@ -168,5 +172,30 @@ mod tests {
             let error = endpoint_index(too_many).unwrap_err();
             assert_eq!(error.to_string(), "a server has at most 255 endpoints");
         }
+    }
+
+    #[test]
+    fn a_datagram_of_any_service_fits_with_one_byte_more() {
+        struct Jumbo;
+
+        impl DatagramService for Jumbo {
+            fn received(&self, session: Session, _: &[u8], _: &mut Output<'_>) -> Session {
+                session
+            }
+
+            fn is_own_answer(&self, _: &[u8]) -> bool {
+                false
+            }
+
+            fn datagram_bytes_max(&self) -> usize {
+                1 << 20
+            }
+        }
+
+        let net = KernelNet::new(SocketOptions::default()).unwrap();
+        let mut server = EventLoop::new(net, Limits::default());
+        assert!(server.read_buffer.len() < 1 << 20);
+        server.bind(([127, 0, 0, 1], 0).into(), Box::new(Jumbo)).unwrap();
+        assert_eq!(server.read_buffer.len(), (1 << 20) + 1);
     }
 }

@@ -91,9 +91,77 @@ impl<N: Net> EventLoop<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conn::deadlines::Tick;
+    use crate::journal::{Ack, Sink};
     use crate::limits::Limits;
+    use crate::net::Clock;
     use crate::net::kernel::KernelNet;
     use crate::net::sockets::SocketOptions;
+
+    /// A sink that takes a few bytes in each commit.
+    struct Slow {
+        has_room: bool,
+    }
+
+    impl Sink for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.has_room = !self.has_room;
+            if self.has_room { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(bytes.len().min(4)) }
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn server() -> EventLoop<KernelNet> {
+        EventLoop::new(KernelNet::new(SocketOptions::default()).unwrap(), Limits::default())
+    }
+
+    #[test]
+    fn bytes_are_counted_as_they_are_written_and_a_commit_of_nothing_is_not() {
+        let mut net = KernelNet::new(SocketOptions::default()).unwrap();
+        let meter = Meter { shared: SharedMeasurements::new(0, 0, 0), began_ns: 0 };
+        let mut journal = Journal::to(Box::new(Slow { has_room: true }), Ack::Written);
+        let mut commit = |journal: &mut Journal| {
+            meter.commit(&mut net, journal).unwrap();
+            let measured = meter.shared.lock();
+            (measured.journal_bytes, measured.journal_commit_ns.count(), measured.journal_sync_ns.count())
+        };
+        assert_eq!(commit(&mut journal), (0, 0, 0));
+        journal.lines().unwrap().bytes_mut().extend_from_slice(b"line 1\n");
+        assert_eq!(commit(&mut journal), (4, 1, 0));
+        assert_eq!(commit(&mut journal), (7, 2, 0));
+    }
+
+    #[test]
+    fn a_turn_is_measured_from_its_poll_and_shows_the_state_of_the_server() {
+        let mut server = server();
+        let shared = server.measure();
+        let before = server.net.monotonic_ns();
+        server.begin_measuring();
+        server.counters.messages = 7;
+        server.measure_turn();
+        let elapsed = server.net.monotonic_ns() - before;
+        {
+            let measured = shared.lock();
+            assert_eq!((measured.turn_ns.count(), measured.turn_events.count()), (1, 1));
+            assert!(measured.turn_ns.sum() <= elapsed, "{} of {elapsed}", measured.turn_ns.sum());
+            assert_eq!((measured.counters.messages, measured.is_stopping), (7, false));
+            assert_eq!(measured.memory_budget, server.limits.memory_bytes_max);
+        }
+        server.phase = Phase::Delaying { since: Tick::default() };
+        server.measure_turn();
+        assert!(shared.lock().is_stopping);
+    }
+
+    #[test]
+    fn a_stop_is_shown_before_the_turn_is_over() {
+        let mut server = server();
+        let shared = server.measure();
+        server.show_stopping();
+        assert!(shared.lock().is_stopping);
+    }
 
     #[test]
     fn a_sample_before_the_first_turn_shows_the_memory_and_its_budget() {
