@@ -246,6 +246,24 @@ fn the_limit_of_a_source_is_that_of_the_client_and_not_of_the_proxy() {
 }
 
 #[test]
+fn a_refused_client_that_lingers_takes_no_place_of_another() {
+    let limits = Limits {
+        connections_max: 2,
+        connections_per_source_max: Some(1),
+        refusals_max: 9,
+        ..Limits::default()
+    };
+    let mut scene = Scene::new(&limits);
+    let acknowledged = ["192.0.2.1", "192.0.2.1", "192.0.2.2"].map(|client| {
+        let peer = connect(&mut scene, PROXIED_MESSAGE);
+        scene.send(peer, &[&line_of(client)[..], &framed("text")].concat());
+        scene.turns(2);
+        scene.wire(peer).sent == framed("Message received successfully....")
+    });
+    assert_eq!(acknowledged, [true, false, true]);
+}
+
+#[test]
 fn a_full_server_refuses_a_proxy_before_its_header() {
     let mut scene = Scene::new(&Limits { connections_max: 1, refusals_max: 1, ..Limits::default() });
     let served = connect(&mut scene, PROXIED_MESSAGE);

@@ -171,6 +171,8 @@ fn every_other_form_of_a_good_request_is_answered() {
         "GET /healthz HTTP/1.1\nHost: a\n\n",
         "GET HTTP://a/healthz HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET http://a HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /samples HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /samples?after=7 HTTP/1.1\r\nHost: a\r\n\r\n",
     ] {
         assert_eq!(statuses(request), (vec![200], false), "{request:?}");
     }
