@@ -1,11 +1,19 @@
 //! The admin endpoint: its connections have limits of their own, and count nowhere.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use loopline::event_loop::EventLoop;
+use loopline::journal::Ack;
 use loopline::limits::Limits;
+use loopline::net::Listen;
 
+use crate::sim::SimNet;
+use crate::sim::faults::Faults;
+use crate::sim::peer::Peer;
+use crate::sim::random::Random;
 use crate::sim::scene::{ADMIN, MESSAGE, Scene, framed};
-use crate::sim::status::{REQUEST, STATUS};
+use crate::sim::status::{REQUEST, STATUS, Status};
 
 /// A connection to the admin endpoint, accepted.
 fn connect(scene: &mut Scene) -> usize {
@@ -136,6 +144,20 @@ fn messages_do_not_wait_for_its_requests() {
     assert!(scene.wire(admin).sent.len() <= 512 / REQUEST.len() * STATUS.len(), "a visit a turn");
     scene.turns(400);
     assert_eq!(scene.wire(admin).sent.len(), 10_000 * STATUS.len());
+}
+
+#[test]
+fn it_reads_no_more_at_once_than_the_buffer_holds() {
+    let limits = Limits { read_bytes_max: 100, ..limits() };
+    let net = SimNet::new(Random::new(1), &limits, Faults::default(), Ack::Received);
+    let mut server = EventLoop::new(net, limits);
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    let listen = |net: &mut SimNet, token| net.listen(address, token);
+    server.listen_admin_with(Box::new(Status), listen).unwrap();
+    server.net().connect(Peer::new(0), 0, 100_000);
+    server.net().wires[0].send(&REQUEST.repeat(100));
+    (0..200).for_each(|_| server.turn().unwrap());
+    assert_eq!(server.net().wires[0].sent.len(), 100 * STATUS.len());
 }
 
 #[test]
