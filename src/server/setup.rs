@@ -153,6 +153,9 @@ impl Setup {
         for it in listening.iter_mut().filter(|it| it.service.is_stream()) {
             it.behind_proxy |= options.proxy_protocol;
         }
+        if options.proxy_protocol && !listening.iter().any(|it| it.behind_proxy) {
+            log::warn!("--proxy-protocol has no effect: no endpoint is on TCP");
+        }
         #[cfg(feature = "cli")]
         let metrics = match &options.metrics {
             Some(at) => {

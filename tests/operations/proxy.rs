@@ -238,3 +238,16 @@ fn an_endpoint_that_cannot_be_behind_a_proxy_is_an_error_that_says_why() {
         assert!(output.status.code() == Some(2) && error.contains(why), "{arguments:?}: {error}");
     }
 }
+
+#[test]
+fn a_server_without_an_endpoint_on_tcp_says_that_it_expects_no_headers() {
+    for model in MODELS {
+        let started = |endpoints: &str| {
+            let arguments = format!("{endpoints} --proxy-protocol --model {model}");
+            Serve::new(&arguments).start().stop_cleanly().log
+        };
+        let warning = "--proxy-protocol has no effect: no endpoint is on TCP";
+        assert!(started("month=0").contains(warning), "{model}");
+        assert!(!started("month=0 reply=0").contains(warning), "{model}");
+    }
+}
