@@ -781,23 +781,6 @@ fn with_retry_each_text_is_sent_until_it_is_acknowledged_wherever_the_server_clo
 }
 
 #[test]
-fn with_retry_a_refused_connection_is_tried_until_the_server_listens() {
-    // The port is bound, and nothing listens yet.
-    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    let address = listener.local_addr().unwrap().as_socket().unwrap();
-    let client = thread::spawn(move || {
-        run(&Options { retry: Some(PLENTY), ..options("message", address, &["one"], PLENTY) })
-    });
-    // Long enough for a first attempt on most machines; on others, the test checks less.
-    thread::sleep(Duration::from_millis(50));
-    listener.listen(1).unwrap();
-    let server: TcpListener = listener.into();
-    acknowledge(server.accept().unwrap().0, |stream, wire| stream.write_all(wire).unwrap());
-    assert_eq!(client.join().unwrap().printed(), format!("{ACKNOWLEDGEMENT}\n"));
-}
-
-#[test]
 fn with_retry_a_silent_server_is_left_after_the_timeout() {
     let mut is_first = true;
     let (address, server) = serve(2, move |stream| {

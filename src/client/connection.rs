@@ -1,6 +1,7 @@
 //! A connection to a server that keeps it open after a reply, and one for a single reply.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::deadline::Deadline;
 use super::error::{ClientError, Failure};
@@ -15,7 +16,7 @@ use crate::service::StreamClient;
 /// error: the message that finds it is not sent again without [`Client::retry`](super::Client::retry). Dropping it closes
 /// it without [`disconnect`](Self::disconnect), which servers accept as well.
 pub struct Connection {
-    server: Server,
+    server: Arc<Server>,
     service: &'static str,
     side: &'static dyn StreamClient,
     /// `None` after a failure.
@@ -29,8 +30,8 @@ impl Connection {
         service: &'static str,
         side: &'static dyn StreamClient,
     ) -> Result<Self, Failure> {
-        let stream = retry(server.retry_limit, || Stream::connect(&server, service, side))?;
-        Ok(Self { server, service, side, stream: Some(stream) })
+        let stream = retry(&server, || Stream::connect(&server, service, side))?;
+        Ok(Self { server: server.into(), service, side, stream: Some(stream) })
     }
 
     /// Sends `message` and waits until it is acknowledged. Returns the acknowledgement.
@@ -54,7 +55,8 @@ impl Connection {
 
     /// Sends `text`, again as often as failures may be retried, and returns its reply.
     pub(super) fn exchange(&mut self, text: &str) -> Result<Vec<u8>, Failure> {
-        retry(self.server.retry_limit, || self.try_exchange(text))
+        let server = Arc::clone(&self.server);
+        retry(&server, || self.try_exchange(text))
     }
 
     /// A failure leaves no stream, so that no late reply is taken for that to the next request.
@@ -98,7 +100,7 @@ pub(super) fn only_reply(
     request: Option<&str>,
     part: &mut Vec<u8>,
 ) -> Result<Vec<u8>, Failure> {
-    retry(server.retry_limit, || {
+    retry(server, || {
         part.clear();
         let mut stream = Stream::connect(server, service, side)?;
         let deadline = Deadline::after(server.timeout);

@@ -21,7 +21,7 @@ pub struct MonthSession {
 impl MonthSession {
     /// Opens a session of the service that has `side`.
     pub(super) fn open(server: Server, side: &'static dyn DatagramClient) -> Result<Self, Failure> {
-        let (socket, introduction) = retry(server.retry_limit, || open(&server, side))?;
+        let (socket, introduction) = retry(&server, || open(&server, side))?;
         Ok(Self { server, side, socket: Some(socket), introduction })
     }
 
@@ -52,7 +52,7 @@ impl MonthSession {
         let expected = self.side.expected_answer(text);
         let (server, side) = (&self.server, self.side);
         let judge = |answer: &[u8]| judge(side, &expected.datagram, answer);
-        retry(server.retry_limit, || {
+        retry(server, || {
             let mut socket = match self.socket.take() {
                 Some(socket) => socket,
                 None => open(server, side)?.0,

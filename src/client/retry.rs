@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::deadline::{Deadline, pause};
 use super::error::Failure;
+use super::server::Server;
 
-/// Calls `attempt` until it succeeds or fails for good. With `limit`, a transient failure is final only after
-/// `limit` from the first one.
+/// Calls `attempt` until it succeeds or fails for good. If `server` has a limit, a transient failure is final only when
+/// that time has passed since the first one, which is logged.
 pub(super) fn retry<T>(
-    limit: Option<Duration>,
+    server: &Server,
     mut attempt: impl FnMut() -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let mut deadline = None;
@@ -19,7 +20,11 @@ pub(super) fn retry<T>(
             Ok(done) => return Ok(done),
             Err(failure) => failure,
         };
-        let Some(limit) = limit.filter(|_| failure.is_transient()) else { return Err(failure) };
+        let limit = server.retry_limit.filter(|_| failure.is_transient());
+        let Some(limit) = limit else { return Err(failure) };
+        if attempts == 1 {
+            log::warn!("{}: {failure} (trying again for up to {limit:?})", server);
+        }
         let deadline = deadline.get_or_insert_with(|| Deadline::after(limit));
         let Some(remaining) = deadline.remaining() else {
             return Err(Failure::GaveUp { attempts, after: limit, last: Box::new(failure) });
@@ -62,7 +67,14 @@ mod tests {
     /// The number of attempts that fail as `failure` says until the outcome, which is a success at the fourth.
     fn attempts(limit: Option<Duration>, failure: impl Fn() -> Failure) -> (u32, Result<(), Failure>) {
         let mut attempts = 0;
-        let outcome = retry(limit, || {
+        let server = Server {
+            host: "127.0.0.1".into(),
+            port: 1,
+            timeout: Duration::ZERO,
+            datagram_retries: 0,
+            retry_limit: limit,
+        };
+        let outcome = retry(&server, || {
             attempts += 1;
             if attempts == 4 { Ok(()) } else { Err(failure()) }
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::address;
 use super::error::{ClientError, Failure};
-use crate::service::endpoint::write_endpoint;
+use crate::service::endpoint::{write_address, write_endpoint};
 
 #[derive(Debug, Clone)]
 pub(super) struct Server {
@@ -30,6 +30,13 @@ impl Server {
     /// A failure of `service` at this server.
     pub(super) fn error(&self, service: &str, failure: Failure) -> ClientError {
         ClientError { server: Name { service, server: self }.to_string(), failure, unsent: None }
+    }
+}
+
+/// Prints as `HOST:PORT`.
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_address(f, &self.host, self.port)
     }
 }
 

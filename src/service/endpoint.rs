@@ -64,7 +64,7 @@ pub(crate) fn write_endpoint(
 }
 
 /// Writes `HOST:PORT`.
-fn write_address(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Result {
+pub(crate) fn write_address(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Result {
     let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
     write!(f, "{open}{host}{close}:{port}")
 }

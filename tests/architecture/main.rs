@@ -146,7 +146,7 @@ const FACILITIES: &[Facility] = &[
             "cli",
         ],
     },
-    Facility { paths: &["log"], users: &["journal", "event_loop", "server", "cli"] },
+    Facility { paths: &["log"], users: &["journal", "event_loop", "server", "client/retry", "cli"] },
 ];
 
 const ENTRIES_MAX: usize = 20;

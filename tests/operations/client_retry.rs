@@ -45,3 +45,25 @@ fn each_acknowledged_line_is_in_the_journal_in_order_though_the_server_is_killed
     recorded.dedup();
     assert_eq!(recorded, lines);
 }
+
+#[test]
+fn a_client_that_is_refused_reports_it_once_and_goes_on_when_the_server_is_there() {
+    let start = |endpoint: &str| Serve::new(endpoint).arg("--journal").arg("none").start();
+    let server = start("message=0");
+    let address = server.address("message");
+    server.stop_cleanly();
+    let mut command = loopline();
+    command.args(["client", &format!("message={address}"), "--retry", "--", "one", "two"]);
+    let mut client = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(client.stderr.take().unwrap()).lines();
+    let line = log.next().expect("the client reports why it waits").unwrap();
+    let expected =
+        format!("] {address}: connection refused: is the server running? (trying again for up to 60s)");
+    assert!(line.starts_with("WARN ") && line.ends_with(&expected), "{line}");
+    let server = start(&format!("message={address}"));
+    let ended = client.wait_with_output().unwrap();
+    assert!(ended.status.success());
+    assert_eq!(String::from_utf8(ended.stdout).unwrap(), format!("{ACKNOWLEDGEMENT}\n").repeat(2));
+    assert_eq!(log.count(), 0, "one line for all attempts");
+    server.stop_cleanly();
+}
