@@ -23,7 +23,7 @@ pub(super) fn retry<T>(
         let limit = server.retry_limit.filter(|_| failure.is_transient());
         let Some(limit) = limit else { return Err(failure) };
         if attempts == 1 {
-            log::warn!("{}: {failure} (trying again for up to {limit:?})", server);
+            log::warn!("{server}: {failure} (trying again for up to {limit:?})");
         }
         let deadline = deadline.get_or_insert_with(|| Deadline::after(limit));
         let Some(remaining) = deadline.remaining() else {
