@@ -150,11 +150,8 @@ impl Setup {
             let Endpoint { service, behind_proxy, .. } = *endpoint;
             listening.push(Listening { service, address, is_inherited: false, behind_proxy });
         }
-        for it in listening.iter_mut().filter(|it| it.service.is_stream()) {
-            it.behind_proxy |= options.proxy_protocol;
-        }
-        if options.proxy_protocol && !listening.iter().any(|it| it.behind_proxy) {
-            log::warn!("--proxy-protocol has no effect: no endpoint is on TCP");
+        if options.proxy_protocol {
+            put_behind_proxy(&mut listening);
         }
         #[cfg(feature = "cli")]
         let metrics = match &options.metrics {
@@ -232,6 +229,15 @@ fn warn_of_nothing_to_sync(options: &ServeOptions, journal: Option<&JournalSink>
     if options.ack == Ack::Synced && journal.is_some_and(|journal| !journal.survives()) {
         log::warn!("--ack synced: {} is no file, there is nothing to sync", options.journal);
     }
+}
+
+/// Connections of all endpoints begin with the header of a proxy.
+fn put_behind_proxy(listening: &mut [Listening]) {
+    let mut streams = listening.iter_mut().filter(|it| it.service.is_stream()).peekable();
+    if streams.peek().is_none() {
+        log::warn!("--proxy-protocol has no effect: no endpoint is on TCP");
+    }
+    streams.for_each(|it| it.behind_proxy = true);
 }
 
 /// A write beyond the limit on the size of files (`ulimit -f`), to the journal or to the log, then fails, instead of ending
