@@ -110,9 +110,10 @@ impl<N: Net> EventLoop<N> {
             // The answers to short messages do not wait for the others.
             self.commit_and_send()?;
         }
-        let (id, is_admin) = if HAS_ADMIN && later.admin_left > 0 {
+        let admin = if HAS_ADMIN && later.admin_left > 0 { self.next_admin() } else { None };
+        let (id, is_admin) = if admin.is_some() {
             later.admin_left -= 1;
-            (self.run_queue.admin.pop_front(), true)
+            (admin, true)
         } else if later.bulk_left > 0 && later.moved_bytes < self.limits.bulk_bytes_per_turn_max {
             later.bulk_left -= 1;
             (self.run_queue.bulk.pop_front(), false)
@@ -129,6 +130,12 @@ impl<N: Net> EventLoop<N> {
         let Limits { admin_read_bytes_max, read_bytes_max, .. } = self.limits;
         let bytes_max = if is_admin { admin_read_bytes_max } else { read_bytes_max };
         Ok(Some((id, bytes_max)))
+    }
+
+    /// The next admin connection. Those that were closed meanwhile take no turn.
+    fn next_admin(&mut self) -> Option<ConnId> {
+        let Self { run_queue, table, .. } = self;
+        std::iter::from_fn(|| run_queue.admin.pop_front()).find(|id| table.find(*id).is_some())
     }
 
     /// Counts what the last of them has moved.

@@ -147,6 +147,19 @@ fn messages_do_not_wait_for_its_requests() {
 }
 
 #[test]
+fn those_that_were_closed_take_no_turn_of_others() {
+    let mut scene = Scene::new(&limits());
+    let first = [connect(&mut scene), connect(&mut scene), connect(&mut scene)];
+    first.iter().for_each(|peer| scene.send(*peer, REQUEST));
+    // Each takes the place of one that has a request, in the turn in which these are read.
+    let last = [(); 3].map(|()| scene.connect_with(ADMIN, 1 << 20));
+    last.iter().for_each(|peer| scene.send(*peer, REQUEST));
+    scene.turns(4);
+    let mut answered = |peer: &usize| scene.wire(*peer).sent.len() == STATUS.len();
+    assert_eq!(last.map(|peer| answered(&peer)), [true; 3]);
+}
+
+#[test]
 fn it_reads_no_more_at_once_than_the_buffer_holds() {
     let limits = Limits { read_bytes_max: 100, ..limits() };
     let net = SimNet::new(Random::new(1), &limits, Faults::default(), Ack::Received);
