@@ -78,6 +78,8 @@ pub struct EventLoop<N: Net> {
     listeners: Vec<StreamEndpoint<N>>,
     sockets: Vec<DatagramEndpoint<N>>,
     accepting: Accepting,
+    /// Of these, accepting begins after a pause with this one.
+    first_listener: usize,
     admissions: Admissions,
     /// Of the connections, those that are refused.
     refusals: usize,
@@ -134,6 +136,7 @@ impl<N: Net> EventLoop<N> {
             listeners: Vec::new(),
             sockets: Vec::new(),
             accepting: Accepting::Running,
+            first_listener: 0,
             admissions: Admissions::new(&limits),
             refusals: 0,
             table: ConnTable::new(&limits),

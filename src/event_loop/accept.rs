@@ -45,12 +45,23 @@ impl<N: Net> EventLoop<N> {
         if self.accept_wait_ms() == Some(0) {
             self.accepting = Accepting::Running;
         }
-        // The admin endpoint is the last one, and comes first: it must not wait for descriptors behind others.
-        for index in (0..self.listeners.len()).rev() {
+        let count = self.listeners.len();
+        // The admin endpoint is the last one, and comes first: it must not wait for descriptors behind others. But a pause
+        // at one listener is followed by the next, so that each has its turn.
+        let first = self.first_listener.min(count);
+        let admin = if first < count { self.admin_listener() } else { None };
+        for index in admin.into_iter().chain(first..count).chain(0..first) {
             if self.accepting == Accepting::Running && self.listeners[index].ready {
                 self.accept_from(index);
             }
         }
+    }
+
+    fn admin_listener(&self) -> Option<usize> {
+        #[cfg(feature = "cli")]
+        return self.admin.endpoint();
+        #[cfg(not(feature = "cli"))]
+        None
     }
 
     fn accept_from(&mut self, endpoint: usize) {
@@ -74,17 +85,18 @@ impl<N: Net> EventLoop<N> {
                         self.counters.accepts_failed += 1;
                         listener.failed_accepts += 1;
                         if listener.failed_accepts >= self.limits.accepts_per_turn_max {
-                            return self.pause_accepting(&error);
+                            return self.pause_accepting(endpoint, &error);
                         }
                     }
-                    AcceptFailure::Exhausted => return self.pause_accepting(&error),
+                    AcceptFailure::Exhausted => return self.pause_accepting(endpoint, &error),
                 },
             }
         }
     }
 
-    fn pause_accepting(&mut self, why: &dyn std::fmt::Display) {
+    fn pause_accepting(&mut self, endpoint: usize, why: &dyn std::fmt::Display) {
         self.accepting = Accepting::Paused { since: self.now };
+        self.first_listener = endpoint + 1;
         self.warn(LogKind::AcceptPaused, &format_args!("accepting is paused: {why}"));
     }
 

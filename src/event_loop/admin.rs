@@ -21,6 +21,10 @@ pub(super) struct AdminConns {
 }
 
 impl AdminConns {
+    pub(super) fn endpoint(&self) -> Option<usize> {
+        self.endpoint
+    }
+
     pub(super) fn len(&self) -> usize {
         self.ids.len()
     }

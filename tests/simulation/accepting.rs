@@ -69,6 +69,21 @@ fn a_pause_without_descriptors_ends_with_its_time_and_nothing_is_tried_before() 
 }
 
 #[test]
+fn a_pause_at_one_listener_is_followed_by_the_next() {
+    let pause = Duration::from_millis(500);
+    for (pauses, served_first) in [(1, GREETING), (2, MESSAGE)] {
+        let mut scene = Scene::new(&limits());
+        scene.net().descriptors = Descriptors::new(1);
+        fail_accepts(&mut scene, libc::EMFILE, pauses);
+        let peers = [MESSAGE, GREETING].map(|listener| scene.connect_with(listener, 1000));
+        scene.turns(2);
+        (0..pauses).for_each(|_| scene.pass(pause));
+        let accepted = peers.map(|peer| scene.wire(peer).accepted_ms.is_some());
+        assert_eq!(accepted, [served_first == MESSAGE, served_first == GREETING], "{pauses}");
+    }
+}
+
+#[test]
 fn a_turn_accepts_a_limited_number_and_the_rest_without_another_event() {
     let mut scene = Scene::new(&limits());
     for _ in 0..10 {
