@@ -110,10 +110,32 @@ fn the_counters_are_those_of_what_was_sent() {
             assert!(shown[name] >= 0.0, "{name}");
         }
         assert!(shown.contains_key("loopline_kernel_listen_overflows_total"));
+        assert_eq!(value(&shown, "process_max_fds"), open_files_max(server.pid()));
         let bytes = value(&shown, "loopline_journal_bytes_total");
         assert!(value(&shown, "loopline_journal_commit_seconds_count") >= 3);
         assert_eq!(value(&shown, "loopline_journal_sync_seconds_count"), 0);
         assert_eq!(bytes, server.stop_cleanly().journal.len() as u64);
+    }
+}
+
+/// The soft limit.
+fn open_files_max(process: u32) -> u64 {
+    let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn lines_of_the_log_that_are_dropped_are_counted() {
+    for model in MODELS {
+        let serve = Serve::new(&format!("message=0 --metrics 0 --log debug --journal none --model {model}"));
+        let server = serve.with_blocked_log().start();
+        eventually("a line is dropped", || {
+            // Each is a line or more.
+            (0..100).for_each(|_| server.connect("message").exchange("text"));
+            (value(&scrape(&server), "loopline_log_lines_dropped_total") > 0).then_some(())
+        });
+        server.stop_cleanly();
     }
 }
 

@@ -109,7 +109,7 @@ impl Content {
 }
 
 impl StreamService for Metrics {
-    fn received(&self, unread: &[u8], ended: bool, out: &mut Output<'_>) -> Progress {
+    fn received(&self, unread: &[u8], _ended: bool, out: &mut Output<'_>) -> Progress {
         let answer = out.answer();
         let mut consumed = 0;
         let unix_seconds = self.measured.lock().samples.unix_seconds();
@@ -117,10 +117,7 @@ impl StreamService for Metrics {
             let rest = &unread[consumed..];
             let request = match http::parse(rest) {
                 Ok(Some(request)) => request,
-                Ok(None) => {
-                    let action = if ended { Action::End } else { Action::Continue };
-                    return Progress { consumed, action };
-                }
+                Ok(None) => return Progress { consumed, action: Action::Continue },
                 // Where the next request begins is not known.
                 Err(refusal) => {
                     let is_head = http::begins_as_head(rest);

@@ -69,9 +69,10 @@ const OPEN_FDS_COUNTED_MAX: usize = 20_000;
 
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket;
+    use std::net::{SocketAddr, UdpSocket};
 
     use rustix::time::{ClockId, clock_gettime};
+    use socket2::{Domain, Socket, Type};
 
     use super::*;
 
@@ -103,6 +104,23 @@ mod tests {
         let (before, shown, after) = (stat().unwrap(), source.read().cpu_seconds.unwrap(), stat().unwrap());
         let all = |stat: &Stat| seconds(stat.utime + stat.stime);
         assert!((all(&before)..=all(&after)).contains(&shown), "{shown}");
+    }
+
+    #[test]
+    fn connections_that_the_kernel_drops_are_counted() {
+        let source = ProcessSource::new(std::iter::empty::<UdpSocket>());
+        let before = source.read().listen_overflows.unwrap();
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        // None is accepted, and one has room.
+        let peers = [(); 3].map(|()| Socket::new(Domain::IPV4, Type::STREAM, None).unwrap());
+        for peer in &peers {
+            peer.set_nonblocking(true).unwrap();
+            let _ = peer.connect(&address);
+        }
+        assert!(source.read().listen_overflows.unwrap() > before);
     }
 
     #[test]
