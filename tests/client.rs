@@ -849,3 +849,47 @@ fn with_retry_month_opens_another_session_and_prints_one_introduction() {
     assert_eq!(outcome.printed(), format!("{INTRODUCED}May\nJune\n"));
     server.join().unwrap();
 }
+
+#[test]
+fn with_retry_a_part_of_the_reply_to_an_earlier_attempt_is_not_printed() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        drop(listener);
+        stream.write_all(&REPLY.as_bytes()[..3]).unwrap();
+        wait_for_the_client_to_close(stream);
+    });
+    let outcome = run(&Options { retry: Some(SHORT), ..options("reply", address, &["one"], SHORT) });
+    let (printed, reason) = outcome.failed("reply");
+    assert!(printed.is_empty() && reason.starts_with("connection refused: "), "{printed:?}, {reason}");
+    server.join().unwrap();
+}
+
+#[test]
+fn a_session_that_had_no_answer_is_not_open_and_the_next_request_opens_another() {
+    let mut requests = 0;
+    let (address, server) = serve_datagrams(move |datagram| {
+        requests += usize::from(datagram == "5");
+        let is_lost = requests == 1 && datagram == "5";
+        (datagram != "0").then(|| if is_lost { Vec::new() } else { vec![month(datagram)] })
+    });
+    let client = Client::new(&address.to_string()).unwrap().datagram_retries(0);
+    let mut session = client.timeout(Duration::from_secs(2)).month().unwrap();
+    assert!(matches!(session.ask("5").unwrap_err().failure, Failure::NoAnswer { .. }));
+    assert!(!session.is_open());
+    assert_eq!(session.ask("5").unwrap(), "May");
+    assert!(session.is_open());
+    drop(session);
+    assert_eq!(server.join().unwrap(), [HELLO, "5", HELLO, "5", "0"]);
+}
+
+#[test]
+fn disconnecting_sends_the_farewell() {
+    let (address, server) =
+        serve(1, |stream| acknowledge(stream, |stream, wire| stream.write_all(wire).unwrap()));
+    let mut connection = Client::new(&address.to_string()).unwrap().timeout(PLENTY).connect().unwrap();
+    connection.send("text").unwrap();
+    connection.disconnect().unwrap();
+    assert_eq!(server.join().unwrap(), [["text", DISCONNECT]]);
+}

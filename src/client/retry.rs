@@ -10,8 +10,13 @@ use super::server::Server;
 
 /// Calls `attempt` until it succeeds or fails for good. If `server` has a limit, a transient failure is final only when
 /// that time has passed since the first one, which is logged.
-pub(super) fn retry<T>(
+pub(super) fn retry<T>(server: &Server, attempt: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    retry_after(server, pause, attempt)
+}
+
+fn retry_after<T>(
     server: &Server,
+    mut pause: impl FnMut(Duration),
     mut attempt: impl FnMut() -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let mut deadline = None;
@@ -64,17 +69,15 @@ mod tests {
     use super::*;
     use crate::client::error::Awaited;
 
+    fn server(retry_limit: Option<Duration>) -> Server {
+        let host = "127.0.0.1".into();
+        Server { host, port: 1, timeout: Duration::ZERO, datagram_retries: 0, retry_limit }
+    }
+
     /// The number of attempts that fail as `failure` says until the outcome, which is a success at the fourth.
     fn attempts(limit: Option<Duration>, failure: impl Fn() -> Failure) -> (u32, Result<(), Failure>) {
         let mut attempts = 0;
-        let server = Server {
-            host: "127.0.0.1".into(),
-            port: 1,
-            timeout: Duration::ZERO,
-            datagram_retries: 0,
-            retry_limit: limit,
-        };
-        let outcome = retry(&server, || {
+        let outcome = retry(&server(limit), || {
             attempts += 1;
             if attempts == 4 { Ok(()) } else { Err(failure()) }
         });
@@ -87,6 +90,12 @@ mod tests {
     fn a_transient_failure_is_repeated_until_success() {
         assert!(matches!(attempts(HOUR, || Failure::Refused), (4, Ok(()))));
         assert!(matches!(attempts(HOUR, || Failure::Closed { received_bytes: 3 }), (4, Ok(()))));
+        assert!(matches!(attempts(HOUR, || of_all_addresses(Failure::Refused)), (4, Ok(()))));
+    }
+
+    fn of_all_addresses(failure: Failure) -> Failure {
+        let last = ([127, 0, 0, 1], 1).into();
+        Failure::AllAddresses { tried: 2, last, failure: Box::new(failure) }
     }
 
     #[test]
@@ -94,20 +103,32 @@ mod tests {
         assert!(matches!(attempts(None, || Failure::Refused), (1, Err(Failure::Refused))));
         let refused = || Failure::Refusal("full".into());
         assert!(matches!(attempts(HOUR, refused), (1, Err(Failure::Refusal(_)))));
+        let all_refused = || of_all_addresses(refused());
+        assert!(matches!(attempts(HOUR, all_refused), (1, Err(Failure::AllAddresses { .. }))));
     }
 
     #[test]
-    fn after_the_limit_the_last_failure_is_reported_with_the_number_of_attempts() {
-        let silent = || Failure::TimedOut {
+    fn the_last_attempt_is_made_at_the_limit_and_its_failure_is_reported() {
+        let limit = Duration::from_millis(20);
+        let began = Deadline::after(limit);
+        let silent = Failure::TimedOut {
             awaited: Awaited::Reply { received_bytes: 0 },
             after: Duration::from_secs(10),
         };
-        let (attempts, outcome) = attempts(Some(Duration::from_millis(1)), silent);
-        // The pause is the whole limit, and the second attempt is the last.
-        assert_eq!(attempts, 2);
+        let (mut failures, mut pauses) = ([Failure::Refused, silent].into_iter(), Vec::new());
+        let wait = |duration| {
+            pauses.push(duration);
+            pause(duration);
+        };
+        let outcome = retry_after(&server(Some(limit)), wait, || {
+            Err::<(), _>(failures.next().expect("there are two attempts"))
+        });
+        // The first pause would be longer, and is what is left.
+        assert!(pauses.len() == 1 && pauses[0] <= limit, "{pauses:?}");
+        assert_eq!(began.remaining(), None);
         assert_eq!(
             outcome.unwrap_err().to_string(),
-            "timed out waiting for a reply after 10s (2 attempts, tried again for 1ms)"
+            "timed out waiting for a reply after 10s (2 attempts, tried again for 20ms)"
         );
     }
 
