@@ -409,6 +409,14 @@ fn a_loop_that_is_stuck_in_a_system_call_does_not_feed_its_watchdog() {
 }
 
 #[test]
+fn an_empty_address_of_a_manager_is_none() {
+    for model in MODELS {
+        let serve = Serve::new(&format!("message=0 --model {model}")).env("NOTIFY_SOCKET", "");
+        serve.start().stop_cleanly();
+    }
+}
+
+#[test]
 fn a_manager_that_cannot_be_reached_is_an_error() {
     for model in MODELS {
         let serve = Serve::new(&format!("message=0 --model {model}")).env("NOTIFY_SOCKET", "/nowhere");
