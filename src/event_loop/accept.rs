@@ -57,6 +57,7 @@ impl<N: Net> EventLoop<N> {
         }
     }
 
+    #[cfg_attr(not(feature = "cli"), expect(clippy::unused_self, reason = "there is no admin endpoint"))]
     fn admin_listener(&self) -> Option<usize> {
         #[cfg(feature = "cli")]
         return self.admin.endpoint();
