@@ -183,6 +183,9 @@ fn bytes_received_while_the_process_is_stopped_are_read_before_the_idle_timeout(
         server.signal(Signal::CONT);
         idle.receive_acknowledgement();
         in_a_frame.receive_acknowledgement();
+        server.signal(Signal::USR1);
+        let read_bytes = frame("before").len() + frame("meanwhile").len() + frame("during").len();
+        server.wait_for_log(&format!(" {read_bytes} bytes received"));
         server.stop_cleanly();
     }
 }

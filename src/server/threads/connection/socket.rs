@@ -28,10 +28,7 @@ impl Driver<'_> {
             match self.stream().read(buffer) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if is_timeout(&error) => self.set_read_timeout(None)?,
-                outcome => {
-                    self.count(|counts| &counts.read_bytes, *outcome.as_ref().unwrap_or(&0) as u64);
-                    return outcome;
-                }
+                outcome => return self.counted(outcome),
             }
         }
     }
@@ -42,6 +39,12 @@ impl Driver<'_> {
         self.stream().set_nonblocking(true)?;
         let outcome = self.stream().read(buffer);
         self.stream().set_nonblocking(false)?;
+        self.counted(outcome)
+    }
+
+    /// Counts the bytes that were read.
+    fn counted(&self, outcome: io::Result<usize>) -> io::Result<usize> {
+        self.count(|counts| &counts.read_bytes, *outcome.as_ref().unwrap_or(&0) as u64);
         outcome
     }
 
