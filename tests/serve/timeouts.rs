@@ -166,7 +166,7 @@ fn send_without_reading(address: SocketAddr) -> usize {
 #[test]
 fn bytes_received_while_the_process_is_stopped_are_read_before_the_idle_timeout() {
     for model in MODELS {
-        let arguments = "message=0 --idle-timeout 4s --frame-timeout 4s --model";
+        let arguments = "message=0 --metrics 0 --idle-timeout 4s --frame-timeout 4s --model";
         let server = Server::start(&format!("{arguments} {model}"));
         let mut idle = server.connect("message");
         idle.exchange("before");
@@ -184,7 +184,8 @@ fn bytes_received_while_the_process_is_stopped_are_read_before_the_idle_timeout(
         idle.receive_acknowledgement();
         in_a_frame.receive_acknowledgement();
         server.signal(Signal::USR1);
-        let read_bytes = frame("before").len() + frame("meanwhile").len() + frame("during").len();
+        let texts = ["before", "meanwhile", "before", "during"];
+        let read_bytes: usize = texts.iter().map(|text| frame(text).len()).sum();
         server.wait_for_log(&format!(" {read_bytes} bytes received"));
         server.stop_cleanly();
     }
