@@ -140,11 +140,36 @@ fn waits_in_accept(server: &Server) -> bool {
     calls.into_iter().any(|call| call.starts_with(&format!("{} ", libc::SYS_accept4)))
 }
 
+/// Peers that have taken descriptors below the highest open one, which the server had open while it started.
+fn fill_gaps(server: &Server, model: &str) -> Vec<Peer> {
+    let mut peers = Vec::new();
+    loop {
+        if model == "threads" {
+            eventually("a thread waits in accept", || waits_in_accept(server).then_some(()));
+        }
+        let last = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().map(|entry| {
+            let name = entry.unwrap().file_name();
+            name.to_str().unwrap().parse::<u64>().unwrap()
+        });
+        if last.max().unwrap() < first_free_descriptor(server) {
+            return peers;
+        }
+        let mut peer = server.connect("message");
+        peer.exchange("in a gap");
+        peers.push(peer);
+    }
+}
+
+/// The one that a thread waiting in accept has reserved counts as free.
+fn first_free_descriptor(server: &Server) -> u64 {
+    let is_open = |number: &u64| Path::new(&format!("/proc/{}/fd/{number}", server.pid())).exists();
+    (0..20_000).find(|number| !is_open(number)).unwrap()
+}
+
 /// Leaves the process no descriptor to open.
 fn take_free_descriptors(server: &Server) {
     let pid = Pid::from_raw(server.pid().try_into().unwrap());
-    let is_open = |number: &u64| Path::new(&format!("/proc/{}/fd/{number}", server.pid())).exists();
-    let first_free = (0..20_000).find(|number| !is_open(number));
+    let first_free = Some(first_free_descriptor(server));
     prlimit(pid, Resource::Nofile, Rlimit { current: first_free, maximum: first_free }).unwrap();
 }
 
@@ -154,9 +179,8 @@ fn a_freed_descriptor_serves_the_next_waiting_peer() {
         let server = Server::start(&format!("message=0 --model {model}"));
         let mut inside = server.connect("message");
         inside.exchange("inside");
-        if model == "threads" {
-            eventually("a thread waits in accept", || waits_in_accept(&server).then_some(()));
-        }
+        // The limit is the first free descriptor: that of `inside` must be below it.
+        let fillers = fill_gaps(&server, model);
         let with_inside = crate::open_descriptors(&server);
         take_free_descriptors(&server);
         // A thread that waits in accept has a descriptor for the next connection already.
@@ -177,7 +201,7 @@ fn a_freed_descriptor_serves_the_next_waiting_peer() {
         second.assert_silent();
         drop(first);
         second.receive_acknowledgement();
-        drop((second, reserved));
+        drop((second, reserved, fillers));
         eventually("all are closed", || (crate::open_descriptors(&server) < with_inside).then_some(()));
         server.stop_cleanly();
     }
