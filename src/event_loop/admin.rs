@@ -3,14 +3,12 @@
 //! They are served while the server is full and are in no counter, so that looking at a server does not change what is
 //! seen.
 
-use std::io;
 use std::net::SocketAddr;
 
 use crate::conn::token::ConnId;
 use crate::conn::{CloseReason, Flags};
 use crate::event_loop::EventLoop;
-use crate::net::{Net, Token};
-use crate::service::StreamService;
+use crate::net::Net;
 
 /// The connections of the admin endpoint.
 #[derive(Debug, Default)]
@@ -31,35 +29,11 @@ impl AdminConns {
 }
 
 impl<N: Net> EventLoop<N> {
-    /// Serves `service`, which waits for requests, on a listener that `open` makes, as the admin endpoint: its
-    /// connections have limits of their own. It is the last endpoint of streams.
-    ///
-    /// # Errors
-    /// That of `open`, or there are 255 endpoints already.
+    /// The endpoint of streams that was added last, and after which none is, is the admin endpoint: its connections have
+    /// limits of their own. Its service waits for requests.
     #[doc(hidden)]
-    pub fn listen_admin_with(
-        &mut self,
-        service: Box<dyn StreamService>,
-        open: impl FnOnce(&mut N, Token) -> io::Result<(N::Listener, SocketAddr)>,
-    ) -> io::Result<SocketAddr> {
-        let address = self.listen_with(service, open)?;
-        self.admin.endpoint = Some(self.listeners.len() - 1);
-        Ok(address)
-    }
-
-    /// The same on a listener that another process has too, as in [`listen_inherited`](Self::listen_inherited).
-    ///
-    /// # Errors
-    /// As of [`listen_admin_with`](Self::listen_admin_with).
-    #[doc(hidden)]
-    pub fn listen_admin_inherited(
-        &mut self,
-        service: Box<dyn StreamService>,
-        open: impl FnOnce(&mut N, Token) -> io::Result<(N::Listener, SocketAddr)>,
-    ) -> io::Result<SocketAddr> {
-        let address = self.listen_inherited(service, open)?;
-        self.admin.endpoint = Some(self.listeners.len() - 1);
-        Ok(address)
+    pub fn serve_admin_at_last_endpoint(&mut self) {
+        self.admin.endpoint = self.listeners.len().checked_sub(1);
     }
 
     pub(super) fn is_admin_endpoint(&self, endpoint: usize) -> bool {

@@ -86,11 +86,12 @@ pub(crate) fn event_loop(setup: Setup) -> Result<EventLoop<KernelNet>, ServeErro
         let service = Box::new(Metrics::new(server.measure(), process, Model::Loop));
         let adopt = |net: &mut KernelNet, token| net.adopt_listener(listener, token);
         if is_inherited {
-            server.listen_admin_inherited(service, adopt)
+            server.listen_inherited(service, adopt)
         } else {
-            server.listen_admin_with(service, adopt)
+            server.listen_with(service, adopt)
         }
         .map_err(failed("poll an endpoint"))?;
+        server.serve_admin_at_last_endpoint();
     }
     if let Some(sink) = setup.journal {
         watch(&sink, server.net()).map_err(failed("poll the journal"))?;

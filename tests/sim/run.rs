@@ -89,7 +89,8 @@ impl Run {
         }
         server.bind(address, Box::new(Echo)).unwrap();
         server.bind(SocketAddr::new(address.ip(), MONTH_PORT), Box::new(Month)).unwrap();
-        server.listen_admin_with(Box::new(Status), |net, token| net.listen(address, token)).unwrap();
+        server.listen_with(Box::new(Status), |net, token| net.listen(address, token)).unwrap();
+        server.serve_admin_at_last_endpoint();
         Self { server, turns: 0 }
     }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use loopline::event_loop::EventLoop;
 use loopline::journal::Ack;
 use loopline::limits::Limits;
-use loopline::net::Listen;
 
 use crate::sim::SimNet;
 use crate::sim::faults::Faults;
@@ -165,8 +164,8 @@ fn it_reads_no_more_at_once_than_the_buffer_holds() {
     let net = SimNet::new(Random::new(1), &limits, Faults::default(), Ack::Received);
     let mut server = EventLoop::new(net, limits);
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
-    let listen = |net: &mut SimNet, token| net.listen(address, token);
-    server.listen_admin_with(Box::new(Status), listen).unwrap();
+    server.listen(address, Box::new(Status)).unwrap();
+    server.serve_admin_at_last_endpoint();
     server.net().connect(Peer::new(0), 0, 100_000);
     server.net().wires[0].send(&REQUEST.repeat(100));
     (0..200).for_each(|_| server.turn().unwrap());
