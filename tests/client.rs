@@ -835,15 +835,20 @@ fn with_retry_a_reply_that_was_cut_is_asked_for_again_and_printed_once() {
     server.join().unwrap();
 }
 
-#[test]
-fn with_retry_month_opens_another_session_and_prints_one_introduction() {
-    // No answer to the first request: the second hello opens another session.
+/// A server of `month` that leaves the first request 5 without an answer.
+fn serve_months_but_the_first() -> (SocketAddr, JoinHandle<Vec<String>>) {
     let mut requests = 0;
-    let (address, server) = serve_datagrams(move |datagram| {
+    serve_datagrams(move |datagram| {
         requests += usize::from(datagram == "5");
         let is_lost = requests == 1 && datagram == "5";
         (datagram != "0").then(|| if is_lost { Vec::new() } else { vec![month(datagram)] })
-    });
+    })
+}
+
+#[test]
+fn with_retry_month_opens_another_session_and_prints_one_introduction() {
+    // The second hello opens another session.
+    let (address, server) = serve_months_but_the_first();
     let options = Options { retries: 0, retry: Some(PLENTY), ..month_options(address, &["5", "6"]) };
     let outcome = run(&Options { timeout: Duration::from_secs(2), ..options });
     assert_eq!(outcome.printed(), format!("{INTRODUCED}May\nJune\n"));
@@ -868,12 +873,7 @@ fn with_retry_a_part_of_the_reply_to_an_earlier_attempt_is_not_printed() {
 
 #[test]
 fn a_session_that_had_no_answer_is_not_open_and_the_next_request_opens_another() {
-    let mut requests = 0;
-    let (address, server) = serve_datagrams(move |datagram| {
-        requests += usize::from(datagram == "5");
-        let is_lost = requests == 1 && datagram == "5";
-        (datagram != "0").then(|| if is_lost { Vec::new() } else { vec![month(datagram)] })
-    });
+    let (address, server) = serve_months_but_the_first();
     let client = Client::new(&address.to_string()).unwrap().datagram_retries(0);
     let mut session = client.timeout(Duration::from_secs(2)).month().unwrap();
     assert!(matches!(session.ask("5").unwrap_err().failure, Failure::NoAnswer { .. }));
