@@ -1,5 +1,6 @@
 //! The arguments of `load`.
 
+mod exchange;
 mod output;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, ValueEnum};
 use ipnet::IpNet;
 
+use self::exchange::{BYTES, ExchangeArguments};
 use self::output::Output;
 use crate::cli::lines::print_error;
 use crate::cli::{ServiceNames, UNITS, USAGE_STATUS, whole};
@@ -23,8 +25,9 @@ use crate::units::{parse_duration, parse_size};
 #[derive(Debug, Args)]
 #[command(after_help = after_help())]
 pub(super) struct LoadArguments {
-    /// Service to connect to; hold=[HOST:]PORT only opens and holds connections to any TCP server
-    #[arg(value_name = "ENDPOINT|hold=[HOST:]PORT", required_unless_present = "merge")]
+    /// Service to connect to; tcp=[HOST:]PORT and udp=[HOST:]PORT send requests of your own to any server;
+    /// hold=[HOST:]PORT only opens and holds connections to any TCP server
+    #[arg(value_name = "ENDPOINT|tcp=…|udp=…|hold=…", required_unless_present = "merge")]
     #[arg(value_parser = ServiceNames(Target::from_str), hide_possible_values = true)]
     target: Option<Target>,
 
@@ -83,12 +86,15 @@ pub(super) struct LoadArguments {
     #[arg(value_parser = parse_sources)]
     source: Option<Sources>,
 
+    #[command(flatten)]
+    exchange: ExchangeArguments,
+
     /// How long to send messages before measuring [default: none]
     #[arg(long, value_name = "DUR", env = "LOOPLINE_LOAD_WARMUP")]
     #[arg(value_parser = parse_duration)]
     warmup: Option<Duration>,
 
-    /// Maximum time to connect [default: 10s], or to wait for the answer to a datagram [default: 1s]
+    /// Maximum time to open a connection [default: 10s], or to wait for the answer to a datagram [default: 1s]
     #[arg(long, value_name = "DUR", env = "LOOPLINE_LOAD_TIMEOUT")]
     #[arg(value_parser = parse_duration)]
     timeout: Option<Duration>,
@@ -129,7 +135,7 @@ const RESULT: &str = "Result";
 
 fn after_help() -> String {
     format!(
-        "{EXAMPLES}\n\n{UNITS}\n\nMetrics of --fail-if (times as in 800us, 1.5ms or 2s):\n{}\n{STATUS}",
+        "{EXAMPLES}\n\n{UNITS}\n\n{BYTES}\n\nMetrics of --fail-if (times as in 800us, 1.5ms or 2s):\n{}\n{STATUS}",
         metrics_help()
     )
 }
@@ -139,6 +145,8 @@ Examples:
   loopline load message                         closed loop: send when the reply is received
   loopline load message -c 10000 --rate 20000   open loop: send on schedule
   loopline load hold=192.0.2.1:443 -c 10000     only open and hold connections
+  loopline load tcp=6379 --send 'PING\\r\\n' --expect '+PONG\\r\\n'
+                                                requests and replies of any protocol
   loopline load --merge a.hlog b.hlog           the result of several generators";
 
 const STATUS: &str = "\
@@ -210,6 +218,7 @@ fn options(arguments: &LoadArguments, target: Target) -> LoadOptions {
         open_rate: arguments.open_rate,
         sources: arguments.source.clone().unwrap_or_default(),
         one_shot: arguments.one_shot || defaults.one_shot,
+        exchange: arguments.exchange.clone().into(),
         timeout: arguments.timeout.unwrap_or(defaults.timeout),
         drain_timeout: arguments.drain_timeout,
         ..defaults

@@ -9,6 +9,8 @@ pub(crate) enum State {
     Closed,
     /// The connection is requested and not established.
     Connecting,
+    /// It is established, and what precedes the messages is not over.
+    Introducing,
     /// The socket accepts bytes.
     Open,
     /// The send buffer is full.
@@ -22,7 +24,9 @@ pub(crate) enum State {
 pub(crate) enum ConnEvent {
     /// It is requested.
     Requested,
-    /// It is established.
+    /// It is established, and something precedes the messages.
+    Connected,
+    /// Messages can be sent.
     Established,
     /// A write was short or would block.
     SendBufferFull,
@@ -37,24 +41,31 @@ pub(crate) enum ConnEvent {
 impl State {
     /// The state after `event`. An event that does not apply to a state leaves it unchanged.
     pub(crate) fn after(self, event: ConnEvent) -> Self {
-        use ConnEvent::{Ended, Established, Requested, SendBufferFull, Writable, WriteFailed};
+        use ConnEvent::{Connected, Ended, Established, Requested, SendBufferFull, Writable, WriteFailed};
         match (self, event) {
             (Self::Closed | Self::Connecting, Requested)
             | (Self::Connecting, SendBufferFull | Writable | WriteFailed) => Self::Connecting,
-            (Self::Connecting | Self::Open, Established)
+            (Self::Connecting | Self::Introducing, Connected)
+            | (Self::Introducing, Requested | SendBufferFull | Writable | WriteFailed) => Self::Introducing,
+            (Self::Connecting | Self::Introducing | Self::Open, Established)
             | (Self::Open | Self::Blocked, Writable)
-            | (Self::Open, Requested) => Self::Open,
-            (Self::Open | Self::Blocked, SendBufferFull) | (Self::Blocked, Requested | Established) => {
-                Self::Blocked
-            }
+            | (Self::Open, Requested | Connected) => Self::Open,
+            (Self::Open | Self::Blocked, SendBufferFull)
+            | (Self::Blocked, Requested | Connected | Established) => Self::Blocked,
             (Self::Open | Self::Blocked, WriteFailed)
-            | (Self::Broken, Requested | Established | SendBufferFull | Writable | WriteFailed) => {
+            | (Self::Broken, Requested | Connected | Established | SendBufferFull | Writable | WriteFailed) => {
                 Self::Broken
             }
-            (Self::Closed, Established | SendBufferFull | Writable | WriteFailed)
-            | (Self::Closed | Self::Connecting | Self::Open | Self::Blocked | Self::Broken, Ended) => {
+            (Self::Closed, Connected | Established | SendBufferFull | Writable | WriteFailed)
+            | (
                 Self::Closed
-            }
+                | Self::Connecting
+                | Self::Introducing
+                | Self::Open
+                | Self::Blocked
+                | Self::Broken,
+                Ended,
+            ) => Self::Closed,
         }
     }
 
@@ -76,7 +87,7 @@ pub(crate) struct Conn<S> {
     pub(super) oldest: Batch,
     /// Index in the table of what it has only for a time.
     pub(super) extra: u32,
-    /// Bytes received of the next reply.
+    /// Bytes received of the next reply, or its progress.
     pub(crate) reply_bytes: u32,
     /// Messages in flight that are not entirely written.
     pub(crate) unsent: u32,
@@ -90,18 +101,19 @@ const _: () = assert!(size_of::<Conn<std::net::TcpStream>>() == 40);
 
 #[cfg(test)]
 mod tests {
-    use super::ConnEvent::{Ended, Established, Requested, SendBufferFull, Writable, WriteFailed};
-    use super::State::{Blocked, Broken, Closed, Connecting, Open};
+    use super::ConnEvent::{Connected, Ended, Established, Requested, SendBufferFull, Writable, WriteFailed};
+    use super::State::{Blocked, Broken, Closed, Connecting, Introducing, Open};
 
     #[test]
     fn every_state_has_one_successor_for_each_event() {
-        let events = [Requested, Established, SendBufferFull, Writable, WriteFailed, Ended];
+        let events = [Requested, Connected, Established, SendBufferFull, Writable, WriteFailed, Ended];
         for (state, successors) in [
-            (Closed, [Connecting, Closed, Closed, Closed, Closed, Closed]),
-            (Connecting, [Connecting, Open, Connecting, Connecting, Connecting, Closed]),
-            (Open, [Open, Open, Blocked, Open, Broken, Closed]),
-            (Blocked, [Blocked, Blocked, Blocked, Open, Broken, Closed]),
-            (Broken, [Broken, Broken, Broken, Broken, Broken, Closed]),
+            (Closed, [Connecting, Closed, Closed, Closed, Closed, Closed, Closed]),
+            (Connecting, [Connecting, Introducing, Open, Connecting, Connecting, Connecting, Closed]),
+            (Introducing, [Introducing, Introducing, Open, Introducing, Introducing, Introducing, Closed]),
+            (Open, [Open, Open, Open, Blocked, Open, Broken, Closed]),
+            (Blocked, [Blocked, Blocked, Blocked, Blocked, Open, Broken, Closed]),
+            (Broken, [Broken, Broken, Broken, Broken, Broken, Broken, Closed]),
         ] {
             assert_eq!(events.map(|event| state.after(event)), successors, "{state:?}");
         }

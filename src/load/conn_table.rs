@@ -18,8 +18,21 @@ use crate::conn::token::ConnId;
 enum Extra {
     /// It was requested then, and is not established.
     Connecting { since_ns: u64 },
+    /// It was requested at `since_ns`, was established after `connect_ns`, and is not open.
+    Introducing { since_ns: u64, connect_ns: u64, awaited: Awaited },
     /// Messages that were sent after the oldest batch, and not answered.
     Later(VecDeque<Batch>),
+}
+
+/// What the server has to send before a connection is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    /// What it sends first.
+    Greeting,
+    /// The reply to the hello.
+    Reply,
+    /// Nothing more.
+    Nothing,
 }
 
 /// All connections of a run, by slot.
@@ -113,7 +126,10 @@ impl<S> ConnTable<S> {
     #[cold]
     fn queue(&mut self, key: u32, batch: Batch) {
         let conn = &mut self.slots[key as usize];
-        debug_assert_ne!(conn.state, State::Connecting, "one message waits for its connection");
+        debug_assert!(
+            !matches!(conn.state, State::Connecting | State::Introducing),
+            "one message waits for its connection"
+        );
         if let Some(Extra::Later(queue)) = self.extras.get_mut(conn.extra as usize) {
             queue.push_back(batch);
         } else {
@@ -147,30 +163,57 @@ impl<S> ConnTable<S> {
         conn.extra = extra;
     }
 
-    /// When a connection that is not established was requested.
-    pub(crate) fn connecting_since(&self, key: u32) -> Option<u64> {
+    /// When a connection that is not open was requested.
+    pub(crate) fn opening_since(&self, key: u32) -> Option<u64> {
         match self.extras.get(self.get(key).extra as usize) {
-            Some(Extra::Connecting { since_ns }) => Some(*since_ns),
+            Some(Extra::Connecting { since_ns } | Extra::Introducing { since_ns, .. }) => Some(*since_ns),
             Some(Extra::Later(_)) | None => None,
         }
     }
 
-    /// A connection is established. Returns when it was requested.
-    pub(crate) fn establish(&mut self, key: u32) -> Option<u64> {
-        self.apply(key, ConnEvent::Established);
-        self.stop_connecting(key)
+    /// A connection is established at `now_ns`, and not open before `awaited` has come.
+    pub(crate) fn introduce(&mut self, key: u32, now_ns: u64, awaited: Awaited) {
+        self.apply(key, ConnEvent::Connected);
+        let extra = self.get(key).extra;
+        if let Some(it @ &mut Extra::Connecting { since_ns }) = self.extras.get_mut(extra as usize) {
+            *it = Extra::Introducing { since_ns, connect_ns: now_ns.saturating_sub(since_ns), awaited };
+        }
     }
 
-    fn stop_connecting(&mut self, key: u32) -> Option<u64> {
-        let since_ns = self.connecting_since(key)?;
+    /// What a connection that is introduced waits for.
+    pub(crate) fn awaited(&self, key: u32) -> Awaited {
+        match self.extras.get(self.get(key).extra as usize) {
+            Some(Extra::Introducing { awaited, .. }) => *awaited,
+            Some(Extra::Connecting { .. } | Extra::Later(_)) | None => Awaited::Nothing,
+        }
+    }
+
+    pub(crate) fn set_awaited(&mut self, key: u32, next: Awaited) {
+        let extra = self.get(key).extra;
+        if let Some(Extra::Introducing { awaited, .. }) = self.extras.get_mut(extra as usize) {
+            *awaited = next;
+        }
+    }
+
+    /// A connection is open at `now_ns`. Returns how long it took to be established.
+    pub(crate) fn establish(&mut self, key: u32, now_ns: u64) -> u64 {
+        self.apply(key, ConnEvent::Established);
+        match self.stop_opening(key) {
+            Some(Extra::Connecting { since_ns }) => now_ns.saturating_sub(since_ns),
+            Some(Extra::Introducing { connect_ns, .. }) => connect_ns,
+            Some(Extra::Later(_)) | None => 0,
+        }
+    }
+
+    fn stop_opening(&mut self, key: u32) -> Option<Extra> {
+        self.opening_since(key)?;
         let extra = std::mem::replace(&mut self.get_mut(key).extra, NONE);
-        self.extras.remove(extra as usize);
-        Some(since_ns)
+        self.extras.try_remove(extra as usize)
     }
 
     /// The connection has ended. Returns its stream and the number of messages that were in flight.
     pub(crate) fn end(&mut self, key: u32) -> (Option<S>, u64) {
-        self.stop_connecting(key);
+        self.stop_opening(key);
         let mut in_flight = 0;
         while let Some(batch) = self.pop(key, u32::MAX) {
             in_flight += u64::from(batch.count);
@@ -190,7 +233,7 @@ impl<S> ConnTable<S> {
     pub(crate) fn in_flight(&self) -> u64 {
         let later = self.extras.iter().filter_map(|(_, extra)| match extra {
             Extra::Later(queue) => Some(queue),
-            Extra::Connecting { .. } => None,
+            Extra::Connecting { .. } | Extra::Introducing { .. } => None,
         });
         let batches = self.slots.iter().map(|conn| &conn.oldest).chain(later.flatten());
         batches.map(|batch| u64::from(batch.count)).sum()
@@ -205,6 +248,8 @@ impl<S> ConnTable<S> {
             debug_assert_eq!(conn.extra == NONE, extra.is_none());
             let is_connecting = matches!(extra, Some(Extra::Connecting { .. }));
             debug_assert_eq!(conn.state == State::Connecting, is_connecting);
+            let is_introducing = matches!(extra, Some(Extra::Introducing { .. }));
+            debug_assert_eq!(conn.state == State::Introducing, is_introducing);
             if let Some(Extra::Later(queue)) = extra {
                 debug_assert!(!queue.is_empty() && conn.oldest.count > 0);
             }
@@ -269,14 +314,14 @@ mod tests {
         let (mut conns, key) = one();
         conns.request(key, 7);
         let first = conns.id(key);
-        assert_eq!((conns.find(first), conns.establish(key)), (Some(key), Some(7)));
+        assert_eq!((conns.find(first), conns.establish(key, 9)), (Some(key), 2));
         conns.push(key, batch(1, 2));
         conns.push(key, batch(2, 1));
         assert_eq!(conns.end(key), (None, 3));
         assert_eq!(conns.find(first), None);
         conns.request(key, 8);
         assert_eq!(conns.find(first), None);
-        assert_eq!((conns.find(conns.id(key)), conns.connecting_since(key)), (Some(key), Some(8)));
+        assert_eq!((conns.find(conns.id(key)), conns.opening_since(key)), (Some(key), Some(8)));
         assert_eq!((conns.end(key), conns.extras.len()), ((None, 0), 0));
     }
 }

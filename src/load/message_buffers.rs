@@ -1,26 +1,31 @@
 //! The requests of a run and the replies they must get, repeated in memory, so that a write takes many
-//! requests and the bytes of a read are checked by one comparison. It knows no connection.
+//! requests and the bytes of a read are checked by one comparison. What differs from request to request is
+//! [rendered](super::numbered) instead. It knows no connection.
 
-use std::fmt;
-
+use super::byte_text::ByteText;
 use super::conn_table::narrow;
+use super::expected::{Expected, Found, WrongReply};
+use super::numbered::{NumberedRequests, StatedReplies, WRITE_BYTES};
 use crate::frame::HEADER_BYTES;
 use crate::service::client_side::describe_byte;
 use crate::service::{ExpectedReply, Reply, StreamClient};
 
-/// The requests of a run, which are all equal, and the replies. By default there are no requests, and any bytes
-/// may come.
+/// The requests of a run, and the replies. By default there are no requests, and any bytes may come.
 #[derive(Default)]
 pub(crate) struct MessageBuffers {
-    /// The request, repeated.
+    /// The request, repeated; empty if there is none, or if it is numbered.
     requests: Vec<u8>,
     request_bytes: usize,
-    /// `None` accepts any bytes.
+    numbered: Option<NumberedRequests>,
+    /// Replies that are all equal.
     replies: Option<Replies>,
+    /// Other replies. Without either, any bytes may come.
+    stated: Option<StatedReplies>,
 }
 
 struct Replies {
-    client: &'static dyn StreamClient,
+    /// `None`: the bytes are those of a user.
+    client: Option<&'static dyn StreamClient>,
     expected: ExpectedReply,
     reply_bytes: usize,
     /// The reply, repeated; empty if its bytes are not known exactly.
@@ -28,53 +33,59 @@ struct Replies {
     server_ends_stream: bool,
 }
 
-/// Replies in the bytes of a read.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    /// Whole replies; a reply that ends with the stream is not counted here.
-    pub(crate) replies: u32,
-    /// Bytes of one more.
-    pub(crate) partial_bytes: u32,
-}
-
-/// The first byte that is not as expected.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct WrongByte {
-    /// Where in the bytes its reply begins; `None` if that was before them.
-    pub(crate) reply_begins_at: Option<usize>,
-    /// Its position in the reply, from 0.
-    position: usize,
-    byte: u8,
-    expected: String,
-}
-
 impl MessageBuffers {
     /// Requests with a text of `text_bytes` bytes.
     pub(crate) fn new(client: &'static dyn StreamClient, text_bytes: usize) -> Self {
         let mut text = String::with_capacity(text_bytes + HEADER_BYTES);
         text.extend((b'a'..=b'z').cycle().take(text_bytes).map(char::from));
-        let expected = client.expected_reply(&text);
+        let replies = Replies::new(client.expected_reply(&text), Some(client));
         let request = client.request(text);
         let request_bytes = request.len();
-        let times = if request.is_empty() { 0 } else { (WRITE_BYTES / request.len()).max(1) };
-        let reply_bytes = expected.wire_bytes();
-        let repeated = match &expected {
-            // One more than fits into the read buffer, so that the replies in any read are contiguous here.
-            ExpectedReply::Exact(reply) => reply.repeat(READ_BYTES_MAX.div_ceil(reply_bytes) + 1),
-            ExpectedReply::Pattern(_) => Vec::new(),
-        };
-        let server_ends_stream = client.server_ends_stream();
-        let replies = Replies { client, expected, reply_bytes, repeated, server_ends_stream };
-        // A long request is not copied.
-        let requests = if times <= 1 { request } else { request.repeat(times) };
-        Self { requests, request_bytes, replies: Some(replies) }
+        Self { requests: repeated(request), request_bytes, replies: Some(replies), ..Self::default() }
+    }
+
+    /// Requests and replies of a user, on up to `connections` connections.
+    pub(crate) fn stated(request: ByteText, expected: Expected, connections: usize) -> Self {
+        let mut buffers = Self::default();
+        match request.fixed() {
+            Some(bytes) => {
+                (buffers.requests, buffers.request_bytes) = (repeated(bytes.to_vec()), bytes.len());
+            }
+            None => buffers.numbered = Some(NumberedRequests::new(request, connections)),
+        }
+        match &expected {
+            Expected::Exact(text) if text.fixed().is_some() => {
+                let reply = text.fixed().unwrap_or_default().to_vec();
+                buffers.replies = Some(Replies::new(ExpectedReply::Exact(reply), None));
+            }
+            Expected::Exact(_) | Expected::Bytes(_) | Expected::Until(_) => {
+                buffers.stated = Some(StatedReplies::new(expected, connections));
+            }
+        }
+        buffers
+    }
+
+    /// The connection is a new one.
+    pub(crate) fn begin(&mut self, key: u32) {
+        if let Some(numbered) = &mut self.numbered {
+            numbered.begin(key);
+        }
+        if let Some(stated) = &mut self.stated {
+            stated.begin(key);
+        }
+    }
+
+    /// The requests that are rendered, if they are.
+    pub(crate) fn numbered(&mut self) -> Option<&mut NumberedRequests> {
+        self.numbered.as_mut()
     }
 
     /// The rest of `unsent` requests of which `written` bytes of the first are written, up to the size of
     /// one write.
     pub(crate) fn to_write(&self, unsent: u32, written: u32) -> &[u8] {
         let whole_bytes = (unsent as usize).saturating_mul(self.request_bytes);
-        &self.requests[written as usize..self.requests.len().min(whole_bytes)]
+        // Nothing if the requests are numbered.
+        self.requests.get(written as usize..self.requests.len().min(whole_bytes)).unwrap_or_default()
     }
 
     /// `unsent` and `written` after `taken` more bytes are written.
@@ -89,12 +100,15 @@ impl MessageBuffers {
 
     /// Whether any bytes may come.
     pub(crate) fn accept_anything(&self) -> bool {
-        self.replies.is_none()
+        self.replies.is_none() && self.stated.is_none()
     }
 
-    /// Checks `bytes`, which follow the first `partial_bytes` bytes of a reply.
-    pub(crate) fn check(&self, partial_bytes: u32, bytes: &[u8]) -> Result<Found, WrongByte> {
-        let Some(replies) = &self.replies else { return Ok(Found { replies: 0, partial_bytes: 0 }) };
+    /// Checks `bytes` of a connection, which follow the first `partial_bytes` bytes of a reply.
+    pub(crate) fn check(&mut self, key: u32, partial_bytes: u32, bytes: &[u8]) -> Result<Found, WrongReply> {
+        let Some(replies) = &self.replies else {
+            let stated = self.stated.as_mut().map(|stated| stated.check(key, partial_bytes, bytes));
+            return stated.unwrap_or(Ok(Found { replies: 0, partial_bytes: 0 }));
+        };
         let start = partial_bytes as usize;
         let received = start + bytes.len();
         let is_right = if replies.repeated.is_empty() {
@@ -103,7 +117,7 @@ impl MessageBuffers {
             replies.repeated[start..received] == *bytes
         };
         if !is_right || (replies.server_ends_stream && received > replies.reply_bytes) {
-            return Err(replies.wrong_byte(start, bytes));
+            return Err(replies.wrong_reply(start, bytes));
         }
         // Mostly one whole reply has come, and a division takes longer than these comparisons.
         let (whole, partial) = match received {
@@ -121,9 +135,14 @@ impl MessageBuffers {
         self.replies.as_ref().is_some_and(is_whole)
     }
 
+    /// The number of bytes of a reply that have come, of which [`check`](Self::check) has returned `partial_bytes`.
+    pub(crate) fn bytes_of(&self, partial_bytes: u32) -> u32 {
+        self.stated.as_ref().map_or(partial_bytes, |stated| stated.bytes_of(partial_bytes))
+    }
+
     /// The reason of the refusal that `bytes` begin with, if they do.
     pub(crate) fn refusal<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
-        match self.replies.as_ref()?.client.parse_reply(bytes) {
+        match self.replies.as_ref()?.client?.parse_reply(bytes) {
             Ok(Some(Reply { body, is_refusal: true, .. })) => Some(body),
             Ok(_) | Err(_) => None,
         }
@@ -131,6 +150,17 @@ impl MessageBuffers {
 }
 
 impl Replies {
+    fn new(expected: ExpectedReply, client: Option<&'static dyn StreamClient>) -> Self {
+        let reply_bytes = expected.wire_bytes();
+        let repeated = match &expected {
+            // One more than fits into the read buffer, so that the replies in any read are contiguous here.
+            ExpectedReply::Exact(reply) => reply.repeat(READ_BYTES_MAX.div_ceil(reply_bytes) + 1),
+            ExpectedReply::Pattern(_) => Vec::new(),
+        };
+        let server_ends_stream = client.is_some_and(StreamClient::server_ends_stream);
+        Self { client, expected, reply_bytes, repeated, server_ends_stream }
+    }
+
     /// The position within its reply of the byte at `offset` from the beginning of the first reply.
     fn position(&self, offset: usize) -> usize {
         if self.server_ends_stream { offset } else { offset % self.reply_bytes }
@@ -142,30 +172,27 @@ impl Replies {
     }
 
     #[cold]
-    fn wrong_byte(&self, start: usize, bytes: &[u8]) -> WrongByte {
+    fn wrong_reply(&self, start: usize, bytes: &[u8]) -> WrongReply {
         let index = self.first_wrong(start, bytes).expect("one byte is wrong");
         let position = self.position(start + index);
-        WrongByte {
+        let (byte, expected) = (describe_byte(bytes[index]), self.expected.describe(position));
+        WrongReply {
             reply_begins_at: (start + index - position).checked_sub(start),
-            position,
-            byte: bytes[index],
-            expected: self.expected.describe(position),
+            what: format!("byte {position} of the reply is {byte}, expected {expected}"),
         }
     }
 }
 
-impl fmt::Display for WrongByte {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { position, expected, .. } = self;
-        write!(f, "byte {position} of the reply is {}, expected {expected}", describe_byte(self.byte))
+/// As many of `request` as fit into one write. A long request is not copied.
+fn repeated(request: Vec<u8>) -> Vec<u8> {
+    match WRITE_BYTES.checked_div(request.len()) {
+        None | Some(0 | 1) => request,
+        Some(times) => request.repeat(times),
     }
 }
 
 /// Size of the read buffer.
 pub(crate) const READ_BYTES_MAX: usize = 64 << 10;
-
-/// Maximum size of one write, unless a single request is longer.
-const WRITE_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -189,37 +216,37 @@ mod tests {
 
     #[test]
     fn replies_split_at_any_byte_are_counted_once() {
-        let buffers = buffers("message", 26);
+        let mut buffers = buffers("message", 26);
         let bytes = acknowledgements(3);
         for cut in 0..bytes.len() {
-            let first = buffers.check(0, &bytes[..cut]).unwrap();
-            let second = buffers.check(first.partial_bytes, &bytes[cut..]).unwrap();
+            let first = buffers.check(0, 0, &bytes[..cut]).unwrap();
+            let second = buffers.check(0, first.partial_bytes, &bytes[cut..]).unwrap();
             assert_eq!((first.replies + second.replies, second.partial_bytes), (3, 0), "{cut}");
         }
         let full = acknowledgements(1000);
-        let found = buffers.check(96, &full[96..96 + READ_BYTES_MAX]).unwrap();
+        let found = buffers.check(0, 96, &full[96..96 + READ_BYTES_MAX]).unwrap();
         assert_eq!(found.replies as usize * 97 + found.partial_bytes as usize, 96 + READ_BYTES_MAX);
     }
 
     #[test]
     fn an_error_shows_the_first_wrong_byte() {
-        let buffers = buffers("message", 26);
+        let mut buffers = buffers("message", 26);
         let mut bytes = acknowledgements(2);
         bytes[97 + 70] = b'?';
-        let wrong = buffers.check(0, &bytes).unwrap_err();
-        assert_eq!(wrong.to_string(), "byte 70 of the reply is '?', expected 'e'");
+        let wrong = buffers.check(0, 0, &bytes).unwrap_err();
+        assert_eq!(wrong.what, "byte 70 of the reply is '?', expected 'e'");
         assert_eq!(wrong.reply_begins_at, Some(97));
-        let wrong = buffers.check(65, &bytes[66..]).unwrap_err();
-        assert_eq!(wrong.to_string(), "byte 65 of the reply is 's', expected 'e'");
+        let wrong = buffers.check(0, 65, &bytes[66..]).unwrap_err();
+        assert_eq!(wrong.what, "byte 65 of the reply is 's', expected 'e'");
         assert_eq!(wrong.reply_begins_at, None);
     }
 
     #[test]
     fn bytes_after_the_last_reply_of_a_stream_are_wrong() {
-        let buffers = buffers("reply", 26);
-        assert_eq!(buffers.check(0, b"Thanks for connecting").unwrap().partial_bytes, 21);
-        let wrong = buffers.check(19, b"ngThanks").unwrap_err();
-        assert_eq!(wrong.to_string(), "byte 21 of the reply is 'T', expected the end of the stream");
+        let mut buffers = buffers("reply", 26);
+        assert_eq!(buffers.check(0, 0, b"Thanks for connecting").unwrap().partial_bytes, 21);
+        let wrong = buffers.check(0, 19, b"ngThanks").unwrap_err();
+        assert_eq!(wrong.what, "byte 21 of the reply is 'T', expected the end of the stream");
         assert_eq!(wrong.reply_begins_at, None);
     }
 
@@ -253,13 +280,13 @@ mod tests {
 
     #[test]
     fn a_date_is_checked_by_its_pattern() {
-        let buffers = buffers("daytime", 0);
-        let found = buffers.check(0, b"Fri May  7 20:36:52 2021\r\n").unwrap();
+        let mut buffers = buffers("daytime", 0);
+        let found = buffers.check(0, 0, b"Fri May  7 20:36:52 2021\r\n").unwrap();
         assert_eq!(found, Found { replies: 0, partial_bytes: 26 });
         assert!(buffers.is_whole(26) && !buffers.is_whole(25));
-        let wrong = buffers.check(4, b"12").unwrap_err();
-        assert_eq!(wrong.to_string(), "byte 4 of the reply is '1', expected a letter");
-        let wrong = buffers.check(0, b"Fri May 17 20:36:52 2021\r\nFri").unwrap_err();
-        assert_eq!(wrong.to_string(), "byte 26 of the reply is 'F', expected the end of the stream");
+        let wrong = buffers.check(0, 4, b"12").unwrap_err();
+        assert_eq!(wrong.what, "byte 4 of the reply is '1', expected a letter");
+        let wrong = buffers.check(0, 0, b"Fri May 17 20:36:52 2021\r\nFri").unwrap_err();
+        assert_eq!(wrong.what, "byte 26 of the reply is 'F', expected the end of the stream");
     }
 }

@@ -5,16 +5,20 @@
 //! however fast the server replies, and latency is measured from when a message was due.
 
 mod batch;
+pub(crate) mod byte_text;
 mod conn;
 mod conn_table;
 pub(crate) mod error_kind;
 mod excerpt;
+pub(crate) mod exchange;
+pub(crate) mod expected;
 mod failed;
 #[cfg(test)]
 mod fake_net;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod message_buffers;
+mod numbered;
 mod observer;
 pub(crate) mod options;
 mod outcome;
@@ -80,6 +84,9 @@ pub(crate) fn check(options: &LoadOptions) -> Result<(), LoadError> {
 
 fn resolve(options: &LoadOptions) -> Result<SocketAddr, LoadError> {
     options.check().map_err(LoadError::Usage)?;
+    if matches!(options.target.kind, target::Kind::Udp) {
+        return Err(LoadError::Usage("udp= is not supported".into()));
+    }
     let target = &options.target;
     let address = target.resolve().map_err(|error| LoadError::Unresolved(target.clone(), error))?;
     let reaches = |source: &IpNet| source.addr().is_ipv4() == address.is_ipv4();
@@ -97,21 +104,21 @@ fn drive(
     connections: u32,
     observer: &mut dyn Observer,
 ) -> io::Result<(Tally, Measurements)> {
-    let client = options.target.client_side();
     let plan = Plan {
         target,
         sources: Sources::new(&options.sources, target, connections, options.one_shot),
-        active: if client.is_none() { 0 } else { options.active.unwrap_or(options.connections) },
+        active: if options.target.is_hold() { 0 } else { options.active.unwrap_or(options.connections) },
         pipeline: options.rate.is_none().then_some(options.pipeline),
         one_shot: options.one_shot,
         timeout_ns: u64::try_from(options.timeout.as_nanos()).unwrap_or(u64::MAX),
+        introduction: options.exchange.introduction(),
     };
-    let messages = match client {
+    let messages = match options.target.client_side() {
         Some(ClientSide::Datagram(client)) => {
             return Run::new(options, net, UdpTraffic::new(plan, client), connections).run(observer);
         }
         Some(ClientSide::Stream(client)) => MessageBuffers::new(client, options.body_bytes),
-        None => MessageBuffers::default(),
+        None => options.exchange.messages(connections as usize),
     };
     let traffic = TcpTraffic::new(plan, messages, connections as usize);
     Run::new(options, net, traffic, connections).run(observer)

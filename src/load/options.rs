@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
+use super::exchange::Exchange;
 use super::schedule::Arrivals;
 use super::target::Target;
 use super::udp::in_flight_max;
@@ -50,7 +51,9 @@ pub(crate) struct LoadOptions {
     pub one_shot: bool,
     /// Open loop: poll without waiting shortly before messages are due, so that they are sent on time.
     pub spin: bool,
-    /// Maximum time to connect, or to wait for the answer to a datagram, in seconds.
+    #[serde(flatten)]
+    pub exchange: Exchange,
+    /// Maximum time to open a connection, or to wait for the answer to a datagram, in seconds.
     #[serde(rename = "timeout_seconds", serialize_with = "seconds")]
     #[cfg_attr(test, schemars(with = "f64"))]
     pub timeout: Duration,
@@ -79,6 +82,7 @@ impl LoadOptions {
             body_bytes: BODY_BYTES,
             open_rate: None,
             sources: Vec::new(),
+            exchange: Exchange::default(),
             drain_timeout: Duration::from_secs(2),
         }
     }
@@ -96,11 +100,12 @@ impl LoadOptions {
             return refuse("--arrivals requires an open loop: it needs --rate");
         }
         let sends = self.rate.is_some() || self.active.is_some() || self.one_shot || self.pipeline > 1;
-        if self.target.service.is_none() && sends {
+        if self.target.is_hold() && sends {
             return refuse(
-                "hold sends nothing: --rate, --active, --pipeline and --one-shot require a service",
+                "hold sends nothing: --rate, --active, --pipeline and --one-shot require a service, tcp= or udp=",
             );
         }
+        self.exchange.check(&self.target)?;
         if self.one_shot && (self.pipeline > 1 || self.active.is_some()) {
             return refuse("each message has its own connection: --pipeline and --active do not apply");
         }
@@ -108,7 +113,7 @@ impl LoadOptions {
             return refuse("each message has its own connection: --open-rate does not apply");
         }
         if self.one_shot && self.target.is_datagrams() {
-            return refuse("--one-shot requires a TCP service");
+            return refuse("--one-shot requires TCP");
         }
         self.check_requests()?;
         if self.active.is_some_and(|active| active > self.connections) {

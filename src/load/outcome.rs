@@ -73,10 +73,10 @@ pub(crate) fn outcome(
 }
 
 fn load_model(options: &LoadOptions) -> LoadModel {
-    match (options.target.service, options.rate) {
-        (None, _) => LoadModel::Hold,
-        (Some(_), Some(_)) => LoadModel::Open,
-        (Some(_), None) => LoadModel::Closed,
+    match options.rate {
+        _ if options.target.is_hold() => LoadModel::Hold,
+        Some(_) => LoadModel::Open,
+        None => LoadModel::Closed,
     }
 }
 

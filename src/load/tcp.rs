@@ -5,6 +5,7 @@
 //! and frees it with the reply: for services that end the stream after their reply, and on request.
 
 mod first_bytes;
+mod introduction;
 mod opening;
 mod replies;
 #[cfg(test)]
@@ -139,7 +140,8 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         let Some(key) = self.conns.find(id) else { return };
         let is_open = match self.conns.get(key).state {
             State::Closed => false,
-            State::Connecting => self.finish_connecting(context, key),
+            State::Connecting => self.finish_connecting(context, key, event),
+            State::Introducing => self.introduce(context, key, event),
             State::Blocked if event.writable => {
                 self.conns.apply(key, ConnEvent::Writable);
                 self.flush(context, key)
@@ -170,7 +172,7 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
 
     fn check(&self, tally: &Tally) {
         self.conns.check();
-        let connecting = self.conns.count(|state| state == State::Connecting);
+        let connecting = self.conns.count(|state| matches!(state, State::Connecting | State::Introducing));
         let closed = self.conns.count(|state| state == State::Closed);
         debug_assert_eq!(connecting, tally.counts().connecting);
         debug_assert_eq!(u64::from(self.conns.len()) - connecting - closed, tally.counts().open);
@@ -201,19 +203,15 @@ impl<N: ClientNet> TcpTraffic<N> {
             let conn = self.conns.get_mut(key);
             let bytes = self.messages.to_write(conn.unsent, conn.written);
             let (Some(stream), false) = (&conn.stream, bytes.is_empty()) else {
-                conn.unsent = 0;
-                return true;
+                return self.flush_numbered(context, key);
             };
-            let taken = match context.net.write(stream, bytes) {
+            let taken = match write(context, stream, bytes) {
                 Ok(taken) => taken,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     self.on_write_error(context, key, &error);
                     return false;
                 }
             };
-            context.tally.wrote(taken);
             let is_short = taken < bytes.len();
             (conn.unsent, conn.written) = self.messages.left(conn.unsent, conn.written, taken);
             if is_short {
@@ -221,6 +219,33 @@ impl<N: ClientNet> TcpTraffic<N> {
                 return true;
             }
             if conn.unsent == 0 {
+                return true;
+            }
+        }
+    }
+
+    /// The same for requests that are rendered. Without requests, nothing is left.
+    #[inline(never)]
+    fn flush_numbered(&mut self, context: &mut Context<N>, key: u32) -> bool {
+        loop {
+            let conn = self.conns.get_mut(key);
+            let (Some(stream), Some(requests), 1..) = (&conn.stream, self.messages.numbered(), conn.unsent)
+            else {
+                conn.unsent = 0;
+                return true;
+            };
+            let bytes = requests.to_write(key, conn.unsent, conn.written);
+            let length = bytes.len();
+            let taken = match write(context, stream, bytes) {
+                Ok(taken) => taken,
+                Err(error) => {
+                    self.on_write_error(context, key, &error);
+                    return false;
+                }
+            };
+            (conn.unsent, conn.written) = requests.left(key, conn.unsent, conn.written, taken);
+            if taken < length {
+                self.conns.apply(key, ConnEvent::SendBufferFull);
                 return true;
             }
         }
@@ -267,5 +292,20 @@ impl<N: ClientNet> TcpTraffic<N> {
         }
         context.tally.failed(in_flight);
         in_flight
+    }
+}
+
+/// Writes to a stream. Returns how many bytes were written: 0 if its send buffer is full.
+fn write<N: ClientNet>(context: &mut Context<N>, stream: &N::Stream, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match context.net.write(stream, bytes) {
+            Ok(taken) => {
+                context.tally.wrote(taken);
+                return Ok(taken);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::error_kind::ErrorKind;
+use super::exchange::Introduction;
 use super::sources::Sources;
 use super::stats::tally::Tally;
 use crate::net::{ClientNet, Event};
@@ -24,8 +25,10 @@ pub(crate) struct Plan {
     pub(crate) pipeline: Option<u32>,
     /// Each message has its own connection.
     pub(crate) one_shot: bool,
-    /// Maximum time to connect, or to wait for the answer to a datagram.
+    /// Maximum time to open a connection, or to wait for the answer to a datagram.
     pub(crate) timeout_ns: u64,
+    /// What precedes the messages on each connection.
+    pub(crate) introduction: Introduction,
 }
 
 /// The connections of a run.

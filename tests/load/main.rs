@@ -8,6 +8,7 @@ mod common;
 #[path = "../common/schema.rs"]
 mod schema;
 
+mod any_protocol;
 mod bad_targets;
 mod connections;
 mod datagrams;

@@ -168,7 +168,7 @@ impl Progress {
             line: LiveLine::new(io::stderr().is_terminal(), asked, options.warmup + options.duration),
             log: histogram.map(create).transpose()?,
             is_open_loop: options.rate.is_some(),
-            is_hold: options.target.service.is_none(),
+            is_hold: options.target.is_hold(),
             is_measuring: false,
             unwritten: None,
         })

@@ -9,6 +9,7 @@ use super::super::sources::Sources;
 use super::super::traffic::Plan;
 use super::*;
 use crate::frame;
+use crate::load::exchange::Introduction;
 use crate::load::message_buffers::MessageBuffers;
 use crate::load::outcome::{Baseline, outcome};
 use crate::load::stats::latency::Latency;
@@ -53,6 +54,7 @@ fn traffic_sending_on(options: &LoadOptions, active: u32) -> TcpTraffic<FakeNet>
         pipeline: options.rate.is_none().then_some(options.pipeline),
         one_shot: options.one_shot,
         timeout_ns: SECOND_NS,
+        introduction: Introduction::default(),
     };
     let Some(ClientSide::Stream(client)) = options.target.client_side() else { panic!("it is on TCP") };
     let messages = MessageBuffers::new(client, options.body_bytes);

@@ -5,7 +5,7 @@ use crate::conn::token::Source;
 use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
 use crate::load::traffic::Context;
-use crate::net::ClientNet;
+use crate::net::{ClientNet, Event};
 
 /// One-shot connections requested in one turn.
 const CONNECTS_PER_TURN_MAX: u32 = 256;
@@ -14,6 +14,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     /// Requests a connection for the slot `key`. Returns the error if it fails at once.
     pub(super) fn connect(&mut self, context: &mut Context<N>, key: u32, now_ns: u64) -> Option<ErrorKind> {
         self.conns.request(key, now_ns);
+        self.messages.begin(key);
         context.tally.requested();
         let (token, target) = (Source::Conn(self.conns.id(key)).into(), self.plan.target);
         let connect = |source| context.net.connect(source, target, token);
@@ -32,7 +33,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     /// Handles the first event of a requested connection. Returns whether it is established and still open.
-    pub(super) fn finish_connecting(&mut self, context: &mut Context<N>, key: u32) -> bool {
+    pub(super) fn finish_connecting(&mut self, context: &mut Context<N>, key: u32, event: Event) -> bool {
         let Some(stream) = &self.conns.get(key).stream else { return false };
         match context.net.connected(stream) {
             Ok(false) => return false,
@@ -45,22 +46,31 @@ impl<N: ClientNet> TcpTraffic<N> {
                 return false;
             }
         }
+        if !self.plan.introduction.is_empty() {
+            let now_ns = context.net.now_ns();
+            self.conns.introduce(key, now_ns, self.first_awaited());
+            return self.introduce(context, key, event);
+        }
+        self.establish(context, key)
+    }
+
+    /// A connection is open. Returns whether it still is after what waits for it is sent.
+    pub(super) fn establish(&mut self, context: &mut Context<N>, key: u32) -> bool {
         let now_ns = context.net.now_ns();
-        let since_ns = self.conns.establish(key).unwrap_or(now_ns);
-        context.tally.opened(now_ns.saturating_sub(since_ns));
+        context.tally.opened(self.conns.establish(key, now_ns));
         self.conns.get(key).unsent == 0 || self.flush(context, key)
     }
 
-    /// Closes connections that were not established in time. Returns when the next one will be.
+    /// Closes connections that were not opened in time. Returns when the next one will be.
     pub(super) fn expire_opening(&mut self, context: &mut Context<N>, now_ns: u64) -> Option<u64> {
         while let Some((since_ns, id)) = self.requested.front().copied() {
             let deadline_ns = since_ns + self.plan.timeout_ns;
             // Ids repeat, so a later connection of the slot may have the same.
-            let key = self.conns.find(id).filter(|key| self.conns.connecting_since(*key) == Some(since_ns));
+            let key = self.conns.find(id).filter(|key| self.conns.opening_since(*key) == Some(since_ns));
             match key {
                 Some(_) if now_ns < deadline_ns => return Some(deadline_ns),
                 Some(key) => {
-                    let what = format!("no answer from {}", self.plan.target);
+                    let what = self.why_not_opened(key);
                     self.open_failed(context, key, ErrorKind::ConnectTimeout, &what);
                 }
                 None => {}
@@ -72,8 +82,8 @@ impl<N: ClientNet> TcpTraffic<N> {
         None
     }
 
-    /// A requested connection is not established. In one-shot use its message has failed.
-    fn open_failed(&mut self, context: &mut Context<N>, key: u32, kind: ErrorKind, what: &str) {
+    /// A requested connection is not opened. In one-shot use its message has failed.
+    pub(super) fn open_failed(&mut self, context: &mut Context<N>, key: u32, kind: ErrorKind, what: &str) {
         self.close(context, key);
         let what = || format!("connection {}: {what}", u64::from(key) + 1);
         if self.plan.one_shot {

@@ -6,12 +6,12 @@ use super::TcpTraffic;
 use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
 use crate::load::excerpt::excerpt;
-use crate::load::message_buffers::WrongByte;
+use crate::load::expected::WrongReply;
 use crate::load::traffic::Context;
 use crate::net::{ClientNet, Event};
 
 /// Reads of one connection in one turn. The rest is read after the other connections' turns.
-const READS_PER_TURN_MAX: usize = 16;
+pub(super) const READS_PER_TURN_MAX: usize = 16;
 
 impl<N: ClientNet> TcpTraffic<N> {
     /// Reads what has arrived, until nothing is left.
@@ -56,16 +56,16 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     /// Checks the first `bytes` of the buffer. Returns whether the connection is still open.
-    fn on_bytes(&mut self, context: &mut Context<N>, key: u32, bytes: usize) -> bool {
+    pub(super) fn on_bytes(&mut self, context: &mut Context<N>, key: u32, bytes: usize) -> bool {
         if self.messages.accept_anything() {
             self.first_bytes.add(self.conns.id(key), &self.buffer[..bytes]);
             return true;
         }
         let partial_bytes = self.conns.get(key).reply_bytes;
-        let found = match self.messages.check(partial_bytes, &self.buffer[..bytes]) {
+        let found = match self.messages.check(key, partial_bytes, &self.buffer[..bytes]) {
             Ok(found) => found,
             Err(wrong) => {
-                self.on_wrong_reply(context, key, &wrong, bytes);
+                self.on_wrong_reply(context, key, wrong, bytes);
                 return false;
             }
         };
@@ -91,11 +91,11 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     #[cold]
-    fn on_wrong_reply(&mut self, context: &mut Context<N>, key: u32, wrong: &WrongByte, bytes: usize) {
+    fn on_wrong_reply(&mut self, context: &mut Context<N>, key: u32, wrong: WrongReply, bytes: usize) {
         let reply = &self.buffer[wrong.reply_begins_at.unwrap_or(0)..bytes];
         let (kind, what) = match self.messages.refusal(reply) {
             Some(reason) => (ErrorKind::ServerRefuses, format!("the server refused: {}", excerpt(reason))),
-            None => (ErrorKind::WrongReply, format!("{wrong}; received: {}", excerpt(reply))),
+            None => (ErrorKind::WrongReply, format!("{}; received: {}", wrong.what, excerpt(reply))),
         };
         self.fail(context, key, kind, || what);
     }
@@ -121,6 +121,7 @@ impl<N: ClientNet> TcpTraffic<N> {
             context.tally.closed();
             return;
         }
+        let reply_bytes = self.messages.bytes_of(reply_bytes);
         let what = || match reply_bytes {
             0 => String::from("the server ended the stream"),
             bytes => format!("the server ended the stream {bytes} bytes into a reply"),

@@ -2,12 +2,15 @@
 
 use super::*;
 use crate::frame;
+use crate::load::exchange::Introduction;
 use crate::load::fake_net::FakeNet;
 use crate::load::message_buffers::MessageBuffers;
 use crate::load::sources::Sources;
 use crate::load::stats::tally::Tally;
 use crate::service::message::ACKNOWLEDGEMENT;
 use crate::service::{self, ClientSide, Definition};
+
+mod any_protocol;
 
 /// Bytes of a request of the default size.
 const REQUEST_BYTES: usize = 64 + 26;
@@ -20,15 +23,7 @@ struct Fixture {
 impl Fixture {
     /// `count` open connections.
     fn open(count: usize, change: impl FnOnce(&mut Plan)) -> Self {
-        let target = "127.0.0.1:9".parse().unwrap();
-        let mut plan = Plan {
-            target,
-            sources: Sources::new(&[], target, 1, false),
-            active: u32::MAX,
-            pipeline: Some(1),
-            one_shot: false,
-            timeout_ns: 1000,
-        };
+        let mut plan = plan();
         change(&mut plan);
         let Some(ClientSide::Stream(client)) = service::named("message").map(Definition::client_side) else {
             panic!("message is on TCP")
@@ -38,10 +33,7 @@ impl Fixture {
 
     /// `count` connections that are only held.
     fn hold(count: usize) -> Self {
-        let target = "127.0.0.1:9".parse().unwrap();
-        let sources = Sources::new(&[], target, 1, false);
-        let plan = Plan { target, sources, active: 0, pipeline: Some(1), one_shot: false, timeout_ns: 1000 };
-        Self::open_with(count, plan, MessageBuffers::default())
+        Self::open_with(count, Plan { active: 0, ..plan() }, MessageBuffers::default())
     }
 
     fn open_with(count: usize, plan: Plan, messages: MessageBuffers) -> Self {
@@ -73,6 +65,19 @@ impl Fixture {
     fn messages(&self) -> (u64, u64, u64) {
         let count = self.context.tally.counts();
         (count.sent, count.answered, count.failed)
+    }
+}
+
+fn plan() -> Plan {
+    let target = "127.0.0.1:9".parse().unwrap();
+    Plan {
+        target,
+        sources: Sources::new(&[], target, 1, false),
+        active: u32::MAX,
+        pipeline: Some(1),
+        one_shot: false,
+        timeout_ns: 1000,
+        introduction: Introduction::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Datagrams on a fake network, where the test decides about each answer and about the time.
 
 use super::*;
+use crate::load::exchange::Introduction;
 use crate::load::fake_net::FakeNet;
 use crate::load::sources::Sources;
 use crate::service::month::{INTRODUCTION, MONTHS};
@@ -25,6 +26,7 @@ impl Fixture {
             pipeline,
             one_shot: false,
             timeout_ns: TIMEOUT_NS,
+            introduction: Introduction::default(),
         };
         let Some(ClientSide::Datagram(client)) = service::named("month").map(Definition::client_side) else {
             panic!("month is on UDP")

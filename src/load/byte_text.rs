@@ -1,0 +1,394 @@
+//! Bytes as users write them on the command line.
+//!
+//! | text | bytes |
+//! |---|---|
+//! | `\r` `\n` `\t` `\0` `\\` `\{` | carriage return, line feed, tab, 0, `\`, `{` |
+//! | `\x0d` | one byte, in two hexadecimal digits |
+//! | `\u{e9}` | a Unicode character in UTF-8 |
+//! | `{seq}` `{conn}` | the number of the request on its connection, that of the connection, both from 1 |
+//! | `{seq:u16}` `{seq:u32}` | the same in two or four bytes, the most significant first; also for `conn` |
+//! | anything else | itself in UTF-8 |
+//!
+//! Text that begins with `hex:` is hexadecimal digits with spaces between bytes, and numbers in braces. Text that
+//! begins with `@` is the name of a file, of which each byte stands for itself.
+
+use std::fmt;
+use std::fs;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+/// Bytes in which numbers can stand, as a user has written them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
+pub(crate) struct ByteText {
+    /// What the user wrote.
+    text: String,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Bytes(Vec<u8>),
+    Number(Of, Form),
+}
+
+/// What a number counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Requests,
+    Connections,
+}
+
+/// How a number is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Decimal,
+    U16,
+    U32,
+}
+
+/// The numbers of a request, both from 1. They wrap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Numbers {
+    pub(crate) conn: u32,
+    pub(crate) seq: u32,
+}
+
+impl ByteText {
+    /// The bytes, if no number stands in them.
+    pub(crate) fn fixed(&self) -> Option<&[u8]> {
+        match &*self.parts {
+            [] => Some(&[]),
+            [Part::Bytes(bytes)] => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Whether a number of requests stands in them.
+    pub(crate) fn has_seq(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Number(Of::Requests, _)))
+    }
+
+    /// Appends the bytes to `out`, with these numbers.
+    pub(crate) fn render(&self, numbers: Numbers, out: &mut Vec<u8>) {
+        for part in &self.parts {
+            match part {
+                Part::Bytes(bytes) => out.extend_from_slice(bytes),
+                Part::Number(of, form) => form.write(of.number(numbers), out),
+            }
+        }
+    }
+}
+
+impl Of {
+    fn number(self, numbers: Numbers) -> u32 {
+        match self {
+            Self::Requests => numbers.seq,
+            Self::Connections => numbers.conn,
+        }
+    }
+}
+
+impl Form {
+    #[expect(clippy::cast_possible_truncation, reason = "numbers wrap")]
+    fn write(self, number: u32, out: &mut Vec<u8>) {
+        match self {
+            Self::Decimal => {
+                use std::io::Write;
+                write!(out, "{number}").expect("writing to a Vec cannot fail");
+            }
+            Self::U16 => out.extend_from_slice(&(number as u16).to_be_bytes()),
+            Self::U32 => out.extend_from_slice(&number.to_be_bytes()),
+        }
+    }
+}
+
+impl FromStr for ByteText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parser = Parser { text, at: 0, parts: Vec::new() };
+        if let Some(path) = text.strip_prefix('@') {
+            let bytes = fs::read(path).map_err(|error| format!("cannot read '{path}': {error}"))?;
+            parser.push(&bytes);
+        } else if text.starts_with(HEX) {
+            parser.at = HEX.len();
+            parser.hexadecimal()?;
+        } else {
+            parser.text()?;
+        }
+        Ok(Self { text: text.into(), parts: parser.parts })
+    }
+}
+
+impl fmt::Display for ByteText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for ByteText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+/// Reads a text from `at` on.
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    parts: Vec<Part>,
+}
+
+impl<'a> Parser<'a> {
+    fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    fn text(&mut self) -> Result<(), String> {
+        while let Some(first) = self.rest().chars().next() {
+            match first {
+                '\\' => self.escape()?,
+                '{' if self.number() => {}
+                _ => {
+                    let end = self.rest()[first.len_utf8()..].find(['\\', '{']);
+                    let plain = end.map_or(self.rest(), |end| &self.rest()[..first.len_utf8() + end]);
+                    self.push(plain.as_bytes());
+                    self.at += plain.len();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hexadecimal(&mut self) -> Result<(), String> {
+        while let Some(first) = self.rest().chars().next() {
+            match (first, self.rest().get(..2).and_then(byte_of)) {
+                (_, Some(byte)) => {
+                    self.push(&[byte]);
+                    self.at += 2;
+                }
+                (' ' | '\t' | '\n' | '\r', _) => self.at += 1,
+                ('{', _) if self.number() => {}
+                (_, None) if first.is_ascii_hexdigit() => {
+                    return Err(self.error(&format!("'{first}' is half a byte, expected two digits")));
+                }
+                (_, None) => return Err(self.error(&format!("'{first}' is not a hexadecimal digit"))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a number in braces, if one begins here.
+    fn number(&mut self) -> bool {
+        let rest = self.rest();
+        let Some((name, of, form)) = NUMBERS.into_iter().find(|(name, ..)| rest.starts_with(name)) else {
+            return false;
+        };
+        self.parts.push(Part::Number(of, form));
+        self.at += name.len();
+        true
+    }
+
+    /// Reads the escape that begins here.
+    fn escape(&mut self) -> Result<(), String> {
+        let rest = self.rest();
+        let Some(kind) = rest[1..].chars().next() else {
+            return Err(self.error("an escape is cut off after '\\'"));
+        };
+        let byte = match kind {
+            'r' => b'\r',
+            'n' => b'\n',
+            't' => b'\t',
+            '0' => 0,
+            '\\' | '{' => kind as u8,
+            'x' => {
+                let Some(byte) = rest.get(2..4).and_then(byte_of) else {
+                    let shown: String = rest.chars().take(4).collect();
+                    return Err(
+                        self.error(&format!("'{shown}': expected two hexadecimal digits after '\\x'"))
+                    );
+                };
+                self.push(&[byte]);
+                self.at += 4;
+                return Ok(());
+            }
+            'u' => return self.character(),
+            _ => return Err(self.error(&format!("unknown escape '\\{kind}', expected {ESCAPES}"))),
+        };
+        self.push(&[byte]);
+        self.at += 2;
+        Ok(())
+    }
+
+    /// Reads `\u{…}`.
+    fn character(&mut self) -> Result<(), String> {
+        let code = self.rest()[2..].strip_prefix('{').and_then(|rest| rest.split_once('}'));
+        let Some((code, _)) = code else {
+            return Err(self.error("expected '{', a hexadecimal number and '}' after '\\u'"));
+        };
+        let is_number = (1..=6).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u32::from_str_radix(code, 16).ok().filter(|_| is_number);
+        let Some(character) = number.and_then(char::from_u32) else {
+            return Err(self.error(&format!("'\\u{{{code}}}' is no Unicode character")));
+        };
+        self.push(character.encode_utf8(&mut [0; 4]).as_bytes());
+        self.at += "\\u{}".len() + code.len();
+        Ok(())
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        match self.parts.last_mut() {
+            Some(Part::Bytes(last)) => last.extend_from_slice(bytes),
+            _ if bytes.is_empty() => {}
+            _ => self.parts.push(Part::Bytes(bytes.into())),
+        }
+    }
+
+    /// An error at this position.
+    fn error(&self, what: &str) -> String {
+        format!("character {}: {what}", self.text[..self.at].chars().count() + 1)
+    }
+}
+
+fn byte_of(digits: &str) -> Option<u8> {
+    let are_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u8::from_str_radix(digits, 16).ok().filter(|_| are_digits)
+}
+
+const HEX: &str = "hex:";
+
+const ESCAPES: &str = "\\r, \\n, \\t, \\0, \\\\, \\{, \\xNN or \\u{…}";
+
+const NUMBERS: [(&str, Of, Form); 6] = [
+    ("{seq}", Of::Requests, Form::Decimal),
+    ("{seq:u16}", Of::Requests, Form::U16),
+    ("{seq:u32}", Of::Requests, Form::U32),
+    ("{conn}", Of::Connections, Form::Decimal),
+    ("{conn:u16}", Of::Connections, Form::U16),
+    ("{conn:u32}", Of::Connections, Form::U32),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::journal::escape::escaped;
+
+    fn parsed(text: &str) -> ByteText {
+        text.parse().unwrap()
+    }
+
+    fn bytes(text: &str) -> Vec<u8> {
+        parsed(text).fixed().unwrap().to_vec()
+    }
+
+    fn error(text: &str) -> String {
+        text.parse::<ByteText>().unwrap_err()
+    }
+
+    fn rendered(text: &str, conn: u32, seq: u32) -> Vec<u8> {
+        let mut out = Vec::new();
+        parsed(text).render(Numbers { conn, seq }, &mut out);
+        out
+    }
+
+    #[test]
+    fn an_escape_stands_for_its_bytes() {
+        assert_eq!(bytes("PING\\r\\n"), b"PING\r\n");
+        assert_eq!(bytes("\\t\\0\\\\\\{seq}\\x0a\\xFf"), b"\t\0\\{seq}\n\xff");
+        assert_eq!(bytes("\\u{e9}\\u{1F600}\\u{0}"), "é😀\0".as_bytes());
+        assert_eq!(bytes(""), b"");
+        assert_eq!(bytes("naïve"), "naïve".as_bytes());
+    }
+
+    #[test]
+    fn hexadecimal_digits_may_have_spaces_between_bytes() {
+        assert_eq!(bytes("hex:0d 0A\t00ff"), [0x0d, 0x0a, 0, 0xff]);
+        assert_eq!(bytes("hex:"), b"");
+        assert_eq!(rendered("hex:c0{seq:u16}00", 1, 0x102), [0xc0, 1, 2, 0]);
+    }
+
+    #[test]
+    fn a_file_stands_for_each_of_its_bytes() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"\\r{seq}\xff\n").unwrap();
+        assert_eq!(bytes(&format!("@{}", file.path().display())), b"\\r{seq}\xff\n");
+        assert_eq!(error("@/no/such"), "cannot read '/no/such': No such file or directory (os error 2)");
+        assert!(error("@/").starts_with("cannot read '/': Is a directory"));
+    }
+
+    #[test]
+    fn numbers_stand_for_the_request_and_the_connection() {
+        assert_eq!(rendered("{conn}/{seq}{seq}", 7, 4_294_967_295), b"7/42949672954294967295");
+        assert_eq!(
+            rendered("{seq:u16}{seq:u32}{conn:u16}{conn:u32}", 1, 0x1_0203),
+            [2, 3, 0, 1, 2, 3, 0, 1, 0, 0, 0, 1]
+        );
+        assert!(parsed("a{seq:u16}").has_seq() && !parsed("a{conn}").has_seq());
+        assert_eq!(parsed("a{conn}").fixed(), None);
+    }
+
+    #[test]
+    fn any_other_brace_is_itself() {
+        for text in ["{\"id\":1,\"of\":{}}", "{", "}", "{seq", "{sequence}", "{seq:u8}", "{{SEQ}}"] {
+            assert_eq!(bytes(text), text.as_bytes());
+        }
+        assert_eq!(rendered("{\"id\":{seq}}", 1, 9), b"{\"id\":9}");
+    }
+
+    #[test]
+    fn an_error_names_the_position_and_what_is_there() {
+        for (text, expected) in [
+            (
+                "PING\\q",
+                "character 5: unknown escape '\\q', expected \\r, \\n, \\t, \\0, \\\\, \\{, \\xNN or \\u{…}",
+            ),
+            ("é\\", "character 2: an escape is cut off after '\\'"),
+            ("a\\x4", "character 2: '\\x4': expected two hexadecimal digits after '\\x'"),
+            ("\\x+1", "character 1: '\\x+1': expected two hexadecimal digits after '\\x'"),
+            ("\\xé1", "character 1: '\\xé1': expected two hexadecimal digits after '\\x'"),
+            ("\\u41", "character 1: expected '{', a hexadecimal number and '}' after '\\u'"),
+            ("\\u{41", "character 1: expected '{', a hexadecimal number and '}' after '\\u'"),
+            ("\\u{}", "character 1: '\\u{}' is no Unicode character"),
+            ("\\u{d800}", "character 1: '\\u{d800}' is no Unicode character"),
+            ("\\u{+1}", "character 1: '\\u{+1}' is no Unicode character"),
+            ("hex:0d 0", "character 8: '0' is half a byte, expected two digits"),
+            ("hex:0 d", "character 5: '0' is half a byte, expected two digits"),
+            ("hex:0x0d", "character 5: '0' is half a byte, expected two digits"),
+            ("hex:00gg", "character 7: 'g' is not a hexadecimal digit"),
+            ("hex:é0", "character 5: 'é' is not a hexadecimal digit"),
+        ] {
+            assert_eq!(error(text), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_can_be_written_as_an_excerpt_shows_them_and_are_read_back(wanted: Vec<u8>) {
+            // An excerpt in an error message can be given as an option again.
+            let parts: Vec<String> = wanted.split(|byte| *byte == b'{').map(escaped).collect();
+            let mut text = parts.join("\\{");
+            if text.starts_with(['@', 'h']) {
+                text = format!("\\x{:02x}{}", wanted[0], &text[1..]);
+            }
+            prop_assert_eq!(bytes(&text), &wanted[..]);
+            let hex: String = wanted.iter().map(|byte| format!("{byte:02x} ")).collect();
+            prop_assert_eq!(bytes(&format!("hex:{hex}")), wanted);
+        }
+
+        #[test]
+        fn no_text_panics(text in "(hex:)?[\\\\xu{}seqconu16230-9a-f: \\PC]{0,30}") {
+            let parsed = text.parse::<ByteText>();
+            if let Ok(parsed) = parsed {
+                let mut out = Vec::new();
+                parsed.render(Numbers { conn: 1, seq: u32::MAX }, &mut out);
+                prop_assert_eq!(parsed.to_string(), text);
+            }
+        }
+    }
+}
