@@ -58,8 +58,13 @@ pub(super) struct LoadArguments {
 
     /// Number of connections that send; the others stay open and idle [default: all]
     #[arg(long, value_name = "N", env = "LOOPLINE_LOAD_ACTIVE")]
-    #[arg(value_parser = whole::<u32>(1..=100_000_000))]
+    #[arg(value_parser = whole::<u32>(0..=100_000_000))]
     active: Option<u32>,
+
+    /// How often each connection that is not active sends a message, spread evenly over the connections
+    /// [default: never]
+    #[arg(long, value_name = "DUR", env = "LOOPLINE_LOAD_HEARTBEAT", value_parser = parse_duration)]
+    heartbeat: Option<Duration>,
 
     /// Closed loop: messages in flight on a connection
     #[arg(long, value_name = "N", default_value = "1", env = "LOOPLINE_LOAD_PIPELINE")]
@@ -201,6 +206,7 @@ fn options(arguments: &LoadArguments, target: Target) -> LoadOptions {
     LoadOptions {
         connections: arguments.connections,
         active: arguments.active,
+        heartbeat: arguments.heartbeat,
         duration: arguments.duration,
         warmup: arguments.warmup.unwrap_or_default(),
         rate: arguments.rate,

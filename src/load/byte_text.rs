@@ -19,7 +19,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 /// Bytes in which numbers can stand, as a user has written them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
 pub(crate) struct ByteText {
     /// What the user wrote.
@@ -70,13 +70,56 @@ impl ByteText {
         self.parts.iter().any(|part| matches!(part, Part::Number(Of::Requests, _)))
     }
 
+    /// The bits of the number of the request that can be read back; `None` if it does not stand in them.
+    pub(crate) fn seq_mask(&self) -> Option<u32> {
+        self.seq_part().map(|(_, form)| if form == Form::U16 { u16::MAX.into() } else { u32::MAX })
+    }
+
+    /// The number of the request with which these are `bytes`, or its lower bits; `None` if there is none. Without
+    /// such a number, it is 0 of the same bytes.
+    pub(crate) fn seq_of(&self, conn: u32, bytes: &[u8]) -> Option<u32> {
+        let mut rendered = Vec::with_capacity(bytes.len());
+        let mut is = |seq: &u32| {
+            rendered.clear();
+            self.render(Numbers { conn, seq: *seq }, &mut rendered);
+            rendered == bytes
+        };
+        let Some((begin, form)) = self.seq_part() else { return Some(0).filter(is) };
+        // Nothing before it depends on the number, except two bytes of the same.
+        let mut before = Vec::new();
+        self.parts[..begin].iter().for_each(|part| part.render(Numbers { conn, seq: 0 }, &mut before));
+        let at = bytes.get(before.len()..)?;
+        match form {
+            Form::U16 => Some(u16::from_be_bytes(*at.first_chunk()?).into()).filter(is),
+            Form::U32 => Some(u32::from_be_bytes(*at.first_chunk()?)).filter(is),
+            Form::Decimal => {
+                let digits = at.iter().take(DIGITS_MAX).take_while(|byte| byte.is_ascii_digit()).count();
+                let number = |count| std::str::from_utf8(&at[..count]).ok()?.parse().ok();
+                (1..=digits).filter_map(number).find(|seq| is(seq))
+            }
+        }
+    }
+
+    /// The part to read the number of the request from: one that has all of it, if there is one.
+    fn seq_part(&self) -> Option<(usize, Form)> {
+        let parts = self.parts.iter().enumerate().filter_map(|(index, part)| match part {
+            Part::Number(Of::Requests, form) => Some((index, *form)),
+            Part::Number(Of::Connections, _) | Part::Bytes(_) => None,
+        });
+        parts.clone().find(|(_, form)| *form != Form::U16).or_else(|| parts.clone().next())
+    }
+
     /// Appends the bytes to `out`, with these numbers.
     pub(crate) fn render(&self, numbers: Numbers, out: &mut Vec<u8>) {
-        for part in &self.parts {
-            match part {
-                Part::Bytes(bytes) => out.extend_from_slice(bytes),
-                Part::Number(of, form) => form.write(of.number(numbers), out),
-            }
+        self.parts.iter().for_each(|part| part.render(numbers, out));
+    }
+}
+
+impl Part {
+    fn render(&self, numbers: Numbers, out: &mut Vec<u8>) {
+        match self {
+            Self::Bytes(bytes) => out.extend_from_slice(bytes),
+            Self::Number(of, form) => form.write(of.number(numbers), out),
         }
     }
 }
@@ -257,6 +300,9 @@ fn byte_of(digits: &str) -> Option<u8> {
     u8::from_str_radix(digits, 16).ok().filter(|_| are_digits)
 }
 
+/// Digits of the largest number.
+const DIGITS_MAX: usize = 10;
+
 const HEX: &str = "hex:";
 
 const ESCAPES: &str = "\\r, \\n, \\t, \\0, \\\\, \\{, \\xNN or \\u{…}";
@@ -367,7 +413,40 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_number_of_a_request_is_read_back() {
+        for (text, bytes, expected) in [
+            ("PONG", &b"PONG"[..], Some(0)),
+            ("PONG", b"PONG ", None),
+            ("<{seq}>", b"<4294967295>", Some(u32::MAX)),
+            ("<{seq}>", b"<4294967296>", None),
+            ("<{seq}>", b"<07>", None),
+            ("<{seq}>", b"<>", None),
+            ("{seq}5{seq}", b"1512515", None),
+            ("{seq}5{seq}", b"12512", Some(12)),
+            ("{conn}{seq}", b"712", Some(12)),
+            ("{conn}{seq}", b"812", None),
+            ("{seq:u16}x", b"\x01\x02x", Some(0x102)),
+            ("{seq:u16}x", b"\x01", None),
+            ("{seq:u16}{seq:u32}", b"\x03\x04\x01\x02\x03\x04", Some(0x0102_0304)),
+            ("{seq:u16}{seq:u32}", b"\x03\x05\x01\x02\x03\x04", None),
+        ] {
+            assert_eq!(parsed(text).seq_of(7, bytes), expected, "{text}");
+        }
+        assert_eq!(
+            ["a{seq:u16}", "{seq}", "{conn}"].map(|text| parsed(text).seq_mask()),
+            [Some(0xffff), Some(u32::MAX), None]
+        );
+    }
+
     proptest! {
+        #[test]
+        fn any_number_of_a_request_is_read_back(seq: u32, conn: u32, form in 0..3usize) {
+            let text = ["a{conn}{seq}{seq:u16}", "{seq:u16}1{seq:u32}", "1{seq:u16}2"][form];
+            let wanted = if form == 2 { seq & 0xffff } else { seq };
+            prop_assert_eq!(parsed(text).seq_of(conn, &rendered(text, conn, seq)), Some(wanted));
+        }
+
         #[test]
         fn any_bytes_can_be_written_as_an_excerpt_shows_them_and_are_read_back(wanted: Vec<u8>) {
             // An excerpt in an error message can be given as an option again.

@@ -81,6 +81,39 @@ impl Expected {
         matches!(self, Self::Exact(text) if text.has_seq())
     }
 
+    /// The bits of the number of the request that an answer has; `None` if it has none.
+    pub(crate) fn seq_mask(&self) -> Option<u32> {
+        match self {
+            Self::Exact(text) => text.seq_mask(),
+            Self::Bytes(_) | Self::Until(_) => None,
+        }
+    }
+
+    /// The number of the request that `datagram` answers, or 0 if it has none; `None` if it is no answer.
+    pub(crate) fn seq_of(&self, conn: u32, datagram: &[u8]) -> Option<u32> {
+        let is_answer = match self {
+            Self::Exact(text) => return text.seq_of(conn, datagram),
+            Self::Bytes(count) => datagram.len() == *count as usize,
+            Self::Until(delimiter) => datagram.ends_with(&delimiter.bytes),
+        };
+        is_answer.then_some(0)
+    }
+
+    /// Why `datagram` is no answer to the request with these numbers; `None` if it is one.
+    pub(crate) fn describe_datagram(&self, datagram: &[u8], numbers: Numbers) -> Option<String> {
+        let length = datagram.len();
+        if let Self::Until(delimiter) = self {
+            let is_answer = datagram.ends_with(&delimiter.bytes);
+            return (!is_answer).then(|| format!("the answer does not end in {}", quoted(&delimiter.bytes)));
+        }
+        match self.advance(0, datagram, numbers, &mut Vec::new()) {
+            Err(wrong) => Some(self.describe(wrong, "the answer")),
+            Ok(Progress::Whole { taken }) if taken == length => None,
+            Ok(Progress::Whole { taken }) => Some(format!("the answer has {length} bytes, expected {taken}")),
+            Ok(Progress::Partial(_)) => Some(format!("the answer ends after {length} bytes")),
+        }
+    }
+
     /// Reads `bytes`, which follow those that have led to `progress`, 0 at the beginning. `rendered` is memory to
     /// use.
     pub(crate) fn advance(
@@ -359,6 +392,25 @@ mod tests {
         assert!(error("until:\\q").starts_with("character 1: unknown escape"));
         for text in ["+PONG\\r\\n", "bytes:5", "until:\\r\\n"] {
             assert_eq!(expected(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_datagram_is_an_answer_as_a_whole() {
+        for (reply, datagram, seq, why) in [
+            ("PONG", &b"PONG"[..], Some(0), None),
+            ("PONG", b"PONG?", None, Some("the answer has 5 bytes, expected 4")),
+            ("PONG", b"PON", None, Some("the answer ends after 3 bytes")),
+            ("PONG", b"PING", None, Some("byte 1 of the answer is 'I', expected 'O'")),
+            ("{seq}", b"13", Some(13), Some("byte 1 of the answer is '3', expected '2'")),
+            ("bytes:2", b"ab", Some(0), None),
+            ("bytes:2", b"abc", None, Some("the answer has 3 bytes, expected 2")),
+            ("until:.", b"a.b.", Some(0), None),
+            ("until:.", b"a.b", None, Some("the answer does not end in \".\"")),
+        ] {
+            assert_eq!(expected(reply).seq_of(7, datagram), seq, "{reply}");
+            let numbers = Numbers { conn: 7, seq: 12 };
+            assert_eq!(expected(reply).describe_datagram(datagram, numbers).as_deref(), why, "{reply}");
         }
     }
 

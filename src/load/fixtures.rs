@@ -26,6 +26,7 @@ impl Summary {
                 ..Connections::default()
             },
             messages: Messages { sent: 50_000, acknowledged: 50_000, rate: 5000.0, ..Messages::default() },
+            heartbeats: None,
             datagrams: None,
             latency_us: Latencies {
                 service: response.clone(),

@@ -17,6 +17,7 @@ mod failed;
 mod fake_net;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod heartbeats;
 mod message_buffers;
 mod numbered;
 mod observer;
@@ -52,7 +53,7 @@ pub(crate) use self::stats::times::Times;
 use self::target::Target;
 use self::tcp::TcpTraffic;
 use self::traffic::Plan;
-use self::udp::UdpTraffic;
+use self::udp::{Dialect, UdpTraffic};
 use crate::net::fd_limit;
 use crate::net::kernel::KernelNet;
 use crate::net::sockets::SocketOptions;
@@ -84,9 +85,6 @@ pub(crate) fn check(options: &LoadOptions) -> Result<(), LoadError> {
 
 fn resolve(options: &LoadOptions) -> Result<SocketAddr, LoadError> {
     options.check().map_err(LoadError::Usage)?;
-    if matches!(options.target.kind, target::Kind::Udp) {
-        return Err(LoadError::Usage("udp= is not supported".into()));
-    }
     let target = &options.target;
     let address = target.resolve().map_err(|error| LoadError::Unresolved(target.clone(), error))?;
     let reaches = |source: &IpNet| source.addr().is_ipv4() == address.is_ipv4();
@@ -112,10 +110,16 @@ fn drive(
         one_shot: options.one_shot,
         timeout_ns: u64::try_from(options.timeout.as_nanos()).unwrap_or(u64::MAX),
         introduction: options.exchange.introduction(),
+        heartbeat_ns: options.heartbeat.map(|period| u64::try_from(period.as_nanos()).unwrap_or(u64::MAX)),
     };
     let messages = match options.target.client_side() {
         Some(ClientSide::Datagram(client)) => {
-            return Run::new(options, net, UdpTraffic::new(plan, client), connections).run(observer);
+            let traffic = UdpTraffic::new(plan, Dialect::Service(client));
+            return Run::new(options, net, traffic, connections).run(observer);
+        }
+        None if options.target.is_datagrams() => {
+            let traffic = UdpTraffic::new(plan, Dialect::stated(&options.exchange));
+            return Run::new(options, net, traffic, connections).run(observer);
         }
         Some(ClientSide::Stream(client)) => MessageBuffers::new(client, options.body_bytes),
         None => options.exchange.messages(connections as usize),

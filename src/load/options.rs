@@ -24,6 +24,10 @@ pub(crate) struct LoadOptions {
     pub connections: u32,
     /// Number of connections that send; null: all.
     pub active: Option<u32>,
+    /// How often each of the other connections sends, in seconds; null: never.
+    #[serde(rename = "heartbeat_seconds", serialize_with = "optional_seconds")]
+    #[cfg_attr(test, schemars(with = "Option<f64>"))]
+    pub heartbeat: Option<Duration>,
     /// How long to send messages, or to hold connections, in seconds.
     #[serde(rename = "duration_seconds", serialize_with = "seconds")]
     #[cfg_attr(test, schemars(with = "f64"))]
@@ -74,6 +78,7 @@ impl LoadOptions {
             target,
             connections: 50,
             active: None,
+            heartbeat: None,
             duration: Duration::from_secs(10),
             warmup: Duration::ZERO,
             rate: None,
@@ -99,10 +104,15 @@ impl LoadOptions {
         if self.arrivals == Arrivals::Poisson && self.rate.is_none() {
             return refuse("--arrivals requires an open loop: it needs --rate");
         }
-        let sends = self.rate.is_some() || self.active.is_some() || self.one_shot || self.pipeline > 1;
+        let sends = self.rate.is_some()
+            || self.active.is_some()
+            || self.heartbeat.is_some()
+            || self.one_shot
+            || self.pipeline > 1;
         if self.target.is_hold() && sends {
             return refuse(
-                "hold sends nothing: --rate, --active, --pipeline and --one-shot require a service, tcp= or udp=",
+                "hold sends nothing: --rate, --active, --heartbeat, --pipeline and --one-shot require a service, \
+                 tcp= or udp=",
             );
         }
         self.exchange.check(&self.target)?;
@@ -118,6 +128,22 @@ impl LoadOptions {
         self.check_requests()?;
         if self.active.is_some_and(|active| active > self.connections) {
             return refuse("--active must not exceed --connections");
+        }
+        self.check_heartbeats()
+    }
+
+    /// Checks which connections send, and when.
+    fn check_heartbeats(&self) -> Result<(), String> {
+        let refuse = |line: &str| Err(line.to_owned());
+        let has_heartbeats = self.heartbeat.is_some();
+        if has_heartbeats && self.one_shot {
+            return refuse("each message has its own connection: --heartbeat does not apply");
+        }
+        if has_heartbeats && self.active.unwrap_or(self.connections) == self.connections {
+            return refuse("--heartbeat requires idle connections: --active less than --connections");
+        }
+        if self.active == Some(0) && (!has_heartbeats || self.rate.is_some()) {
+            return refuse("--active 0 requires --heartbeat, and no --rate");
         }
         Ok(())
     }
@@ -166,6 +192,10 @@ pub(crate) fn parse_sources(text: &str) -> Result<Vec<IpNet>, String> {
             .map_err(|_| format!("'{part}' is neither an address nor a range, as in 10.0.0.5 or 10.0.0.0/24"))
     };
     text.split(',').map(|part| parse(part.trim())).collect()
+}
+
+fn optional_seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs_f64()).serialize(serializer)
 }
 
 fn networks<S: Serializer>(networks: &[IpNet], serializer: S) -> Result<S::Ok, S::Error> {
@@ -219,5 +249,22 @@ mod tests {
         assert!(refused("hold=[::1]:1", |it| it.pipeline = 2).contains("hold sends nothing"));
         assert!(refused("daytime", |it| it.open_rate = Some(1)).contains("--open-rate"));
         assert!(refused("message", |it| it.body_bytes = (1 << 30) + 1).contains("1GiB"));
+        let heartbeat = Some(Duration::from_secs(1));
+        let with = |change: fn(&mut LoadOptions)| {
+            let mut options =
+                LoadOptions { heartbeat, active: Some(0), ..LoadOptions::of("message".parse().unwrap()) };
+            change(&mut options);
+            options.check()
+        };
+        assert_eq!(with(|_| {}), Ok(()));
+        assert_eq!(with(|it| (it.active, it.rate) = (Some(1), Some(1))), Ok(()));
+        assert!(with(|it| it.active = None).unwrap_err().contains("--heartbeat requires idle connections"));
+        assert!(with(|it| it.heartbeat = None).unwrap_err().contains("--active 0 requires --heartbeat"));
+        assert!(with(|it| it.rate = Some(1)).unwrap_err().contains("--active 0"));
+        assert!(
+            with(|it| (it.active, it.one_shot) = (None, true))
+                .unwrap_err()
+                .contains("--heartbeat does not apply")
+        );
     }
 }

@@ -8,9 +8,11 @@ use super::stats::invalid::InvalidReason;
 use super::stats::kernel_counters;
 use super::stats::latency::{Lag, Latency};
 use super::stats::summary::{
-    Bytes, Connections, DatagramDrops, Datagrams, Generator, Latencies, LoadModel, Messages, Outcome, Summary,
+    Bytes, Connections, DatagramDrops, Datagrams, Generator, Heartbeats, Latencies, LoadModel, Messages,
+    Outcome, Summary,
 };
 use super::stats::tally::{Tally, seconds};
+use super::stats::times::Times;
 use crate::units::float;
 
 /// Counters of the kernel before the run.
@@ -45,6 +47,7 @@ pub(crate) fn outcome(
         endpoint: options.target.clone(),
         connections,
         messages: messages(options, &counts, measurements),
+        heartbeats: options.heartbeat.map(|_| heartbeats(&counts, &times)),
         datagrams: options.target.is_datagrams().then(|| datagrams(&counts, baseline)),
         latency_us: Latencies {
             response: Latency::of(&times.response),
@@ -116,6 +119,16 @@ fn messages(options: &LoadOptions, counts: &Counts, measurements: &Measurements)
         never_sent: counts.never_sent + measurements.never_sent,
         rate: rate(measurements.answered, measurements.drive_ns),
         offered_rate: options.rate.map(float),
+    }
+}
+
+fn heartbeats(counts: &Counts, times: &Times) -> Heartbeats {
+    Heartbeats {
+        sent: counts.heartbeats_sent,
+        acknowledged: counts.heartbeats_answered,
+        failed: counts.heartbeats_failed,
+        unanswered: counts.heartbeats_in_flight(),
+        latency_us: Latency::of(&times.heartbeat),
     }
 }
 
@@ -249,7 +262,8 @@ mod tests {
         tally.sent(&Batch::on_time(0, 5));
         (0..2).for_each(|_| tally.overdue());
         tally.answered(Batch::on_time(0, 2), 1000);
-        tally.answered_late(Batch::on_time(0, 1), 1000);
+        tally.late();
+        tally.answered(Batch::on_time(0, 1), 1000);
         tally.wrote(100);
         tally.read(7);
         tally.close_interval(1);

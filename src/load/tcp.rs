@@ -19,6 +19,7 @@ use super::batch::Batch;
 use super::conn::{ConnEvent, State};
 use super::conn_table::ConnTable;
 use super::error_kind::ErrorKind;
+use super::heartbeats::{HEARTBEATS_PER_TURN_MAX, Heartbeat, Heartbeats};
 use super::message_buffers::{MessageBuffers, READ_BYTES_MAX};
 use super::sources::Sources;
 use super::stats::tally::Tally;
@@ -47,6 +48,8 @@ pub(crate) struct TcpTraffic<N: ClientNet> {
     is_started: bool,
     /// Events of connections that had more to read than one turn allows.
     unfinished: Vec<Event>,
+    /// Those of the connections that are not active.
+    heartbeats: Option<Heartbeats>,
     /// Without requests: what the server sent.
     first_bytes: FirstBytes,
     buffer: Box<[u8]>,
@@ -68,6 +71,7 @@ impl<N: ClientNet> TcpTraffic<N> {
             is_sending: false,
             is_started: false,
             unfinished: Vec::new(),
+            heartbeats: None,
             first_bytes: FirstBytes::default(),
             buffer: vec![0; READ_BYTES_MAX].into(),
         }
@@ -82,11 +86,14 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
     }
 
     fn expire(&mut self, context: &mut Context<N>, now_ns: u64) -> Option<u64> {
-        self.expire_opening(context, now_ns)
+        let next_ns = [self.expire_opening(context, now_ns), self.send_heartbeats(context, now_ns)];
+        next_ns.into_iter().flatten().min()
     }
 
     fn start(&mut self, context: &mut Context<N>) {
         (self.is_sending, self.is_started) = (true, true);
+        let began_ns = context.net.now_ns();
+        self.heartbeats = self.plan.heartbeat_ns.map(|period_ns| Heartbeats::new(began_ns, period_ns));
         let Some(pipeline) = self.plan.pipeline.filter(|_| !self.plan.one_shot) else { return };
         for key in 0..self.active() {
             if self.conns.get(key).state.can_send() {
@@ -184,6 +191,31 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
 impl<N: ClientNet> TcpTraffic<N> {
     fn active(&self) -> u32 {
         self.plan.active.min(self.conns.len())
+    }
+
+    /// Whether the messages of a connection are heartbeats.
+    fn has_heartbeats(&self, key: u32) -> bool {
+        self.heartbeats.is_some() && key >= self.active()
+    }
+
+    /// Sends the heartbeats that are due. Returns when the next will be.
+    fn send_heartbeats(&mut self, context: &mut Context<N>, now_ns: u64) -> Option<u64> {
+        let active = self.active();
+        let idle = self.conns.len() - active;
+        for _ in 0..HEARTBEATS_PER_TURN_MAX {
+            let heartbeats = self.heartbeats.as_mut().filter(|_| self.is_sending && idle > 0)?;
+            let Heartbeat { due_ns, index } = match heartbeats.take(idle, now_ns) {
+                Ok(heartbeat) => heartbeat,
+                Err(next_ns) => return Some(next_ns),
+            };
+            let key = active + index;
+            if self.conns.get(key).state.can_send() {
+                context.tally.heartbeat_sent();
+                let now_ns = context.net.now_ns();
+                self.send(context, key, Batch::due(due_ns, now_ns));
+            }
+        }
+        Some(now_ns)
     }
 
     /// Sends messages after those in flight.
@@ -291,6 +323,9 @@ impl<N: ClientNet> TcpTraffic<N> {
             self.free.push(key);
         }
         context.tally.failed(in_flight);
+        if self.has_heartbeats(key) {
+            context.tally.heartbeats_failed(in_flight);
+        }
         in_flight
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) timeout_ns: u64,
     /// What precedes the messages on each connection.
     pub(crate) introduction: Introduction,
+    /// How often each of the connections that are not active sends.
+    pub(crate) heartbeat_ns: Option<u64>,
 }
 
 /// The connections of a run.

@@ -1,5 +1,7 @@
 //! The sockets of a run over UDP, each with a session of its own.
 
+mod dialect;
+mod numbered;
 mod requests;
 mod session;
 #[cfg(test)]
@@ -8,21 +10,21 @@ mod tests;
 use std::collections::VecDeque;
 use std::io;
 
+pub(crate) use self::dialect::{Dialect, in_flight_max};
 use self::requests::Matched;
-use self::session::{HELLOS_MAX, Received, Session};
+use self::session::{Begun, HELLOS_MAX, Received, Session};
 use super::traffic::{Context, Plan, Traffic};
 use crate::conn::token::{ConnId, Source};
 use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
-use crate::load::excerpt::excerpt;
+use crate::load::heartbeats::{HEARTBEATS_PER_TURN_MAX, Heartbeat, Heartbeats};
 use crate::load::sources::Sources;
 use crate::load::stats::tally::Tally;
 use crate::net::{ClientNet, Event};
-use crate::service::DatagramClient;
 
 /// The sockets of a run.
 pub(crate) struct UdpTraffic<N: ClientNet> {
-    client: &'static dyn DatagramClient,
+    dialect: Dialect,
     plan: Plan,
     peers: Vec<Peer<N::Socket>>,
     /// Datagrams sent, in order, for as long as one may be waiting: when, on which socket, and what for.
@@ -31,6 +33,12 @@ pub(crate) struct UdpTraffic<N: ClientNet> {
     /// The sockets before this one have no session.
     first_sender: u32,
     is_sending: bool,
+    /// Those of the sockets that are not active.
+    heartbeats: Option<Heartbeats>,
+    /// The datagram that is received.
+    received: Box<[u8]>,
+    /// The datagram that is sent.
+    sending: Vec<u8>,
 }
 
 /// A socket of the generator. It is larger than a connection, because answers come in any order.
@@ -43,25 +51,23 @@ struct Peer<S> {
 #[derive(Debug, Clone, Copy)]
 enum Purpose {
     Hello,
-    /// The request at this index.
-    Request(u8),
-}
-
-/// The most requests in flight on a socket that can all be matched with their answers.
-pub(crate) fn in_flight_max(client: &dyn DatagramClient) -> u8 {
-    u8::try_from(client.requests().len()).unwrap_or(u8::MAX)
+    /// The request of this name.
+    Request(u32),
 }
 
 impl<N: ClientNet> UdpTraffic<N> {
-    pub(crate) fn new(plan: Plan, client: &'static dyn DatagramClient) -> Self {
+    pub(crate) fn new(plan: Plan, dialect: Dialect) -> Self {
         Self {
-            client,
+            dialect,
             plan,
             peers: Vec::new(),
             sent: VecDeque::new(),
             next_sender: 0,
             first_sender: 0,
             is_sending: false,
+            heartbeats: None,
+            received: vec![0; DATAGRAM_BYTES_MAX].into(),
+            sending: Vec::new(),
         }
     }
 
@@ -76,13 +82,21 @@ impl<N: ClientNet> UdpTraffic<N> {
     /// Sends a datagram that opens a session.
     fn greet(&mut self, context: &mut Context<N>, key: u32, now_ns: u64) {
         self.sent.push_back((now_ns, key, Purpose::Hello));
-        self.transmit(context, key, self.client.hello());
+        self.send_hello(context, key);
     }
 
-    fn transmit(&mut self, context: &mut Context<N>, key: u32, datagram: &[u8]) {
+    fn send_hello(&mut self, context: &mut Context<N>, key: u32) {
+        self.sending.clear();
+        if self.dialect.hello(key, &mut self.sending) {
+            self.transmit(context, key);
+        }
+    }
+
+    /// Sends the datagram that was prepared.
+    fn transmit(&mut self, context: &mut Context<N>, key: u32) {
         let Some(socket) = &self.peers[key as usize].socket else { return };
-        match context.net.send(socket, datagram, self.plan.target) {
-            Ok(()) => context.tally.wrote(datagram.len()),
+        match context.net.send(socket, &self.sending, self.plan.target) {
+            Ok(()) => context.tally.wrote(self.sending.len()),
             // It was not sent, and will not be answered. Nothing is wrong with the socket.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 context.tally.error(ErrorKind::Memory, 1, || of_socket(key, "there was no room to send"));
@@ -93,11 +107,12 @@ impl<N: ClientNet> UdpTraffic<N> {
 
     /// Sends the next request.
     fn request(&mut self, context: &mut Context<N>, key: u32, batch: Batch) {
-        let index = self.peer(key).session.requests.begin(batch);
+        let Begun { name, seq } = self.peer(key).session.begin(batch);
         context.tally.sent(&batch);
-        self.sent.push_back((batch.sent_ns, key, Purpose::Request(index)));
-        let request = self.client.requests()[usize::from(index)];
-        self.transmit(context, key, request.as_bytes());
+        self.sent.push_back((batch.sent_ns, key, Purpose::Request(name)));
+        self.sending.clear();
+        self.dialect.request(key, name, seq, &mut self.sending);
+        self.transmit(context, key);
     }
 
     fn request_now(&mut self, context: &mut Context<N>, key: u32) {
@@ -107,13 +122,12 @@ impl<N: ClientNet> UdpTraffic<N> {
 
     /// Receives the datagrams that have come.
     fn receive(&mut self, context: &mut Context<N>, key: u32) {
-        let mut buffer = [0; DATAGRAM_BYTES_MAX];
         for _ in 0..RECEIVED_PER_TURN_MAX {
             let Some(socket) = &self.peers[key as usize].socket else { return };
-            match context.net.receive(socket, &mut buffer) {
+            match context.net.receive(socket, &mut self.received) {
                 Ok((bytes, _)) => {
                     context.tally.read(bytes);
-                    self.received(context, key, &buffer[..bytes]);
+                    self.on_datagram(context, key, bytes);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -122,28 +136,69 @@ impl<N: ClientNet> UdpTraffic<N> {
         }
     }
 
-    fn received(&mut self, context: &mut Context<N>, key: u32, datagram: &[u8]) {
-        let answer = self.client.classify(datagram);
+    /// Handles the first `bytes` of the buffer.
+    fn on_datagram(&mut self, context: &mut Context<N>, key: u32, bytes: usize) {
+        let (session, datagram) = (&self.peers[key as usize].session, &self.received[..bytes]);
+        let answer = self.dialect.classify(key, session, datagram);
         let now_ns = context.net.now_ns();
         match self.peer(key).session.on_answer(answer) {
             Received::Opened { begun_ns } => {
                 context.tally.opened(now_ns.saturating_sub(begun_ns));
             }
             Received::Answer(Matched::Duplicate) => context.tally.duplicate(),
-            Received::Answer(Matched::Late(batch)) => context.tally.answered_late(batch, now_ns),
+            Received::Answer(Matched::Late(batch)) => {
+                context.tally.late();
+                self.answered(context, key, batch, now_ns);
+            }
             Received::Answer(Matched::InTime(batch)) => {
-                context.tally.answered(batch, now_ns);
+                self.answered(context, key, batch, now_ns);
                 self.request_in_closed_loop(context, key);
             }
-            Received::Unexpected => context.tally.error(ErrorKind::WrongReply, 1, || {
-                of_socket(key, &format!("unexpected answer: {}", excerpt(datagram)))
-            }),
+            Received::Unexpected => {
+                let (session, datagram) = (&self.peers[key as usize].session, &self.received[..bytes]);
+                let what = || of_socket(key, &self.dialect.describe(key, session, datagram));
+                context.tally.error(ErrorKind::WrongReply, 1, what);
+            }
+        }
+    }
+
+    /// Whether the requests of a socket are heartbeats.
+    fn has_heartbeats(&self, key: u32) -> bool {
+        self.heartbeats.is_some() && key >= self.active()
+    }
+
+    /// Sends the heartbeats that are due. Returns when the next will be.
+    fn send_heartbeats(&mut self, context: &mut Context<N>, now_ns: u64) -> Option<u64> {
+        let active = self.active();
+        let idle = u32::try_from(self.peers.len()).unwrap_or(u32::MAX) - active;
+        for _ in 0..HEARTBEATS_PER_TURN_MAX {
+            let heartbeats = self.heartbeats.as_mut().filter(|_| self.is_sending && idle > 0)?;
+            let Heartbeat { due_ns, index } = match heartbeats.take(idle, now_ns) {
+                Ok(heartbeat) => heartbeat,
+                Err(next_ns) => return Some(next_ns),
+            };
+            let key = active + index;
+            if self.peer(key).session.is_open() {
+                context.tally.heartbeat_sent();
+                let now_ns = context.net.now_ns();
+                self.request(context, key, Batch::due(due_ns, now_ns));
+            }
+        }
+        Some(now_ns)
+    }
+
+    /// A request is answered.
+    fn answered(&mut self, context: &mut Context<N>, key: u32, batch: Batch, now_ns: u64) {
+        if self.has_heartbeats(key) {
+            context.tally.heartbeat_answered(batch, now_ns);
+        } else {
+            context.tally.answered(batch, now_ns);
         }
     }
 
     /// In a closed loop, a request follows the answer to the one before, or its timeout.
     fn request_in_closed_loop(&mut self, context: &mut Context<N>, key: u32) {
-        if self.is_sending && self.plan.pipeline.is_some() {
+        if self.is_sending && self.plan.pipeline.is_some() && key < self.active() {
             self.request_now(context, key);
         }
     }
@@ -179,8 +234,8 @@ impl<N: ClientNet> UdpTraffic<N> {
                     self.open_failed(context, key, ErrorKind::ReplyTimeout, &what);
                 }
             },
-            Purpose::Request(index) => {
-                if self.peer(key).session.requests.expire(index, sent_ns) {
+            Purpose::Request(name) => {
+                if self.peer(key).session.expire(name, sent_ns) {
                     context.tally.overdue();
                     self.request_in_closed_loop(context, key);
                 }
@@ -194,7 +249,7 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
         let key = u32::try_from(self.peers.len()).expect("sockets are counted in 32 bits");
         let now_ns = context.net.now_ns();
         let token = Source::Conn(ConnId { key, generation: 0 }).into();
-        let session = Session::new(now_ns, in_flight_max(self.client));
+        let session = self.dialect.session(now_ns);
         self.peers.push(Peer { socket: None, session });
         context.tally.requested();
         let target = self.plan.target;
@@ -202,7 +257,13 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
         match self.plan.sources.open(connect, N::local_address_of_socket) {
             Ok(socket) => {
                 self.peer(key).socket = Some(socket);
-                self.greet(context, key, now_ns);
+                if self.peer(key).session.is_opening() {
+                    self.greet(context, key, now_ns);
+                } else {
+                    let begun_ns = now_ns;
+                    context.tally.opened(context.net.now_ns().saturating_sub(begun_ns));
+                    self.send_hello(context, key);
+                }
                 None
             }
             Err(error) => {
@@ -215,6 +276,8 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
 
     fn start(&mut self, context: &mut Context<N>) {
         self.is_sending = true;
+        let began_ns = context.net.now_ns();
+        self.heartbeats = self.plan.heartbeat_ns.map(|period_ns| Heartbeats::new(began_ns, period_ns));
         let Some(pipeline) = self.plan.pipeline else { return };
         for key in 0..self.active() {
             for _ in 0..pipeline {
@@ -256,15 +319,16 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
     }
 
     fn expire(&mut self, context: &mut Context<N>, now_ns: u64) -> Option<u64> {
+        let heartbeat_ns = self.send_heartbeats(context, now_ns);
         while let Some((sent_ns, key, purpose)) = self.sent.front().copied() {
             let over_ns = sent_ns + self.plan.timeout_ns;
             if now_ns < over_ns {
-                return Some(over_ns);
+                return Some(heartbeat_ns.map_or(over_ns, |next_ns| next_ns.min(over_ns)));
             }
             self.sent.pop_front();
             self.timed_out(context, key, purpose, sent_ns);
         }
-        None
+        heartbeat_ns
     }
 
     fn is_drained(&self, tally: &Tally) -> bool {
@@ -290,5 +354,5 @@ fn of_socket(key: u32, what: &str) -> String {
 /// Maximum number of datagrams received from one socket in a turn: more than its receive buffer holds.
 const RECEIVED_PER_TURN_MAX: usize = 4096;
 
-/// Size of the receive buffer; a longer datagram is truncated.
-const DATAGRAM_BYTES_MAX: usize = 2048;
+/// Size of the receive buffer: more than the largest datagram has.
+const DATAGRAM_BYTES_MAX: usize = 64 << 10;

@@ -1,7 +1,10 @@
 //! `tcp=` and `udp=`: servers of any protocol, with requests and replies of the user.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::running::{assert_counts, count, failed_result, failure, result, run_with};
@@ -178,4 +181,94 @@ fn options_that_do_not_fit_are_one_line() {
         assert_eq!(run.status, Some(2), "{run:?}");
         assert!(run.stderr.contains(expected), "{run:?}");
     }
+}
+
+/// A UDP server that sends what `answers` returns for each datagram and the number of those before it.
+struct Datagrams {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Datagrams {
+    fn new(answers: impl Fn(&str, usize) -> Vec<String> + Send + 'static) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = stop.clone();
+        let thread = thread::spawn(move || {
+            let mut buffer = [0; 2048];
+            for before in 0.. {
+                let (bytes, peer) = socket.recv_from(&mut buffer).unwrap();
+                if stopping.load(Ordering::SeqCst) {
+                    return;
+                }
+                for answer in answers(std::str::from_utf8(&buffer[..bytes]).unwrap(), before) {
+                    socket.send_to(answer.as_bytes(), peer).unwrap();
+                }
+            }
+        });
+        Self { address, stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Datagrams {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"", self.address).unwrap();
+        drop(self.thread.take().unwrap().join());
+    }
+}
+
+#[test]
+fn datagrams_of_the_user_are_sent_and_their_answers_matched_by_number() {
+    let server = Datagrams::new(|request, _| vec![request.replace('q', "a")]);
+    for way in ["", "--pipeline 16", "--rate 500", "--hello q0 --hello-expect a0", "--hello q0"] {
+        let result = result(&format!(
+            "udp={} --send q{{seq}} --expect a{{seq}} -c 3 -d 300ms --timeout 20s {way}",
+            server.address
+        ));
+        // A hello that nothing is expected of is answered by this server all the same.
+        let is_clean = way != "--hello q0";
+        assert!(count(&result, "datagrams/answered") >= 3, "{way}: {result:#}");
+        assert_counts(&result, &[("datagrams/lost", 0), ("datagrams/late", 0), ("datagrams/duplicate", 0)]);
+        assert_eq!(result["failures"].as_array().unwrap().is_empty(), is_clean, "{way}: {result:#}");
+    }
+}
+
+#[test]
+fn lost_and_repeated_datagrams_of_the_user_are_counted() {
+    let server = Datagrams::new(|request, before| match before % 10 {
+        3 => vec![],
+        5 => vec![request.into(), request.into()],
+        _ => vec![request.into()],
+    });
+    let result = result(&format!(
+        "udp={} --send {{seq}} --expect {{seq}} -c 1 -d 1s --rate 100 --timeout 20s --drain-timeout 500ms",
+        server.address
+    ));
+    assert_counts(&result, &[("datagrams/sent", 100), ("datagrams/answered", 90), ("datagrams/lost", 10)]);
+    let duplicate = count(&result, "datagrams/duplicate");
+    assert!((9..=10).contains(&duplicate), "the last may come after the end: {result:#}");
+}
+
+#[test]
+fn idle_connections_send_heartbeats() {
+    let server = pong_server();
+    for options in ["--active 1", "--active 0", "--active 1 --rate 100"] {
+        let result = result(&format!("tcp={} {PING} -c 9 --heartbeat 100ms -d 1s {options}", server.address));
+        let [sent, acknowledged] =
+            ["sent", "acknowledged"].map(|of| count(&result, &format!("heartbeats/{of}")));
+        // Eight or nine connections send ten times each; a generator without a processor may not reach the last.
+        assert!((40..=90).contains(&sent) && sent == acknowledged, "{options}: {result:#}");
+        let messages = count(&result, "messages/acknowledged");
+        assert_eq!(messages == acknowledged, options == "--active 0", "{options}: {result:#}");
+        assert_counts(
+            &result,
+            &[("latency_us/service/count", messages - acknowledged), ("heartbeats/latency_us/count", sent)],
+        );
+    }
+    let run = run_with("tcp=1 --send a --expect b --heartbeat 1s");
+    let expected = "loopline: --heartbeat requires idle connections: --active less than --connections";
+    assert_eq!(run.line(2), expected);
 }

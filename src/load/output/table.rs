@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Row, Table, presets};
 
 use crate::journal::escape::escaped;
 use crate::load::output::ending;
-use crate::load::stats::histogram_log::{CONNECT, LAG, Merged, RESPONSE, SERVICE};
+use crate::load::stats::histogram_log::{CONNECT, HEARTBEAT, LAG, Merged, RESPONSE, SERVICE};
 use crate::load::stats::latency::Latency;
 use crate::load::stats::summary::{Failure, Summary};
 use crate::report::format;
@@ -21,11 +21,13 @@ pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> St
     let style = Style { width, colors };
     let latency = &summary.latency_us;
     let lag = Latency::from(&summary.schedule_lag_us);
+    let heartbeat = summary.heartbeats.as_ref().map(|of| of.latency_us.clone()).unwrap_or_default();
     let rows = [
         ("response", &latency.response),
         ("service", &latency.service),
         ("connect", &latency.connect),
         ("lag", &lag),
+        ("heartbeat", &heartbeat),
     ];
     // A run that was not successful, or that only held connections, has no times of some kinds.
     let rows = rows.into_iter().filter(|(_, of)| of.max.is_some());
@@ -52,7 +54,7 @@ pub(crate) fn merged(merged: &Merged, width: Option<u16>, colors: bool) -> Strin
         counted(merged.files as u64, "log"),
         seconds(merged.span().as_secs_f64()),
     );
-    let known = [RESPONSE, SERVICE, LAG, CONNECT];
+    let known = [RESPONSE, SERVICE, LAG, CONNECT, HEARTBEAT];
     let others = merged.histograms.keys().map(String::as_str).filter(|tag| !known.contains(tag));
     let rows = known.into_iter().chain(others).filter_map(|tag| {
         let histogram = merged.histograms.get(tag)?;

@@ -155,7 +155,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
             Some(if is_gone { EndedEarly::ServerGone } else { reason })
         } else {
             // Connections that do not send may be left.
-            let holds_only = self.options.target.is_hold();
+            let holds_only = self.options.target.is_hold() || self.options.active == Some(0);
             let is_over = tally.counts().open == 0 || (!holds_only && !self.traffic.can_send());
             is_over.then(|| self.reason_of_losses())
         }

@@ -55,6 +55,7 @@ fn traffic_sending_on(options: &LoadOptions, active: u32) -> TcpTraffic<FakeNet>
         one_shot: options.one_shot,
         timeout_ns: SECOND_NS,
         introduction: Introduction::default(),
+        heartbeat_ns: options.heartbeat.map(|period| u64::try_from(period.as_nanos()).unwrap()),
     };
     let Some(ClientSide::Stream(client)) = options.target.client_side() else { panic!("it is on TCP") };
     let messages = MessageBuffers::new(client, options.body_bytes);

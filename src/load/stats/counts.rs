@@ -38,6 +38,12 @@ pub(crate) struct Counts {
     pub(crate) overdue: u64,
     /// Answers that were received before.
     pub(crate) duplicate: u64,
+    /// Of the messages sent, heartbeats.
+    pub(crate) heartbeats_sent: u64,
+    /// Of the messages answered, heartbeats.
+    pub(crate) heartbeats_answered: u64,
+    /// Of the messages that failed, heartbeats.
+    pub(crate) heartbeats_failed: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) received_bytes: u64,
 }
@@ -46,6 +52,11 @@ impl Counts {
     /// Messages that are not answered.
     pub(crate) fn in_flight(&self) -> u64 {
         self.sent - self.answered - self.failed
+    }
+
+    /// Heartbeats that are not answered.
+    pub(crate) fn heartbeats_in_flight(&self) -> u64 {
+        self.heartbeats_sent - self.heartbeats_answered - self.heartbeats_failed
     }
 
     /// Connections that were requested, unless each message has its own.
@@ -80,6 +91,7 @@ impl Counts {
         debug_assert!(self.lost_idle <= self.lost, "{self:?}");
         debug_assert!(self.answered + self.failed <= self.sent, "{self:?}");
         debug_assert!(self.unconnected <= self.failed, "{self:?}");
+        debug_assert!(self.heartbeats_in_flight() <= self.in_flight(), "{self:?}");
         debug_assert!(self.answered_backlog <= self.sent_backlog, "{self:?}");
         debug_assert!(self.late <= self.answered && self.overdue <= self.in_flight(), "{self:?}");
     }

@@ -48,6 +48,9 @@ pub(crate) const LAG: &str = "lag";
 /// Tag of the times from the request of a connection until it was established.
 pub(crate) const CONNECT: &str = "connect";
 
+/// Tag of the times from when a heartbeat was due to its reply.
+pub(crate) const HEARTBEAT: &str = "heartbeat";
+
 /// Writes a log.
 pub(crate) struct IntervalLog<W> {
     to: W,
@@ -76,8 +79,8 @@ impl<W: Write> IntervalLog<W> {
     }
 
     /// Appends the times of an interval that started `start` after the run, in one write: if the generator is
-    /// killed, at most the last line is incomplete. A closed loop has no lag. Times to connect are left out if there
-    /// are none.
+    /// killed, at most the last line is incomplete. A closed loop has no lag. Times to connect and of heartbeats are
+    /// left out if there are none.
     ///
     /// # Errors
     /// It cannot be written.
@@ -90,8 +93,9 @@ impl<W: Write> IntervalLog<W> {
     ) -> io::Result<()> {
         let lag = has_lag.then_some((LAG, &times.lag));
         let connect = (!times.connect.is_empty()).then_some((CONNECT, &times.connect));
+        let heartbeat = (!times.heartbeat.is_empty()).then_some((HEARTBEAT, &times.heartbeat));
         let tagged = [(RESPONSE, &times.response), (SERVICE, &times.service)].into_iter();
-        self.append_tagged(start, length, tagged.chain(lag).chain(connect))
+        self.append_tagged(start, length, tagged.chain(lag).chain(connect).chain(heartbeat))
     }
 
     /// Appends only the times to connect, of an interval without measured messages.
@@ -166,6 +170,7 @@ mod tests {
             service: histogram(&[700_000]),
             lag: histogram(&[1000]),
             connect: histogram(&[]),
+            heartbeat: histogram(&[]),
         };
         for second in 0..2 {
             log.append(Duration::from_secs(second), Duration::from_secs(1), &times, has_lag).unwrap();

@@ -58,6 +58,9 @@ pub(crate) struct Summary {
     pub connections: Connections,
     /// Counts of messages: sent = acknowledged + failed + unanswered.
     pub messages: Messages,
+    /// Of the messages, those of connections that are not active. Absent without `--heartbeat`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeats: Option<Heartbeats>,
     /// Counts of datagrams: sent = answered + late + lost. Absent if the service is not on UDP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub datagrams: Option<Datagrams>,
@@ -145,6 +148,22 @@ pub(crate) struct Messages {
     pub rate: f64,
     /// Messages due per second; null in a closed loop.
     pub offered_rate: Option<f64>,
+}
+
+/// Heartbeats of a run: `sent = acknowledged + failed + unanswered`. `messages` includes them; `latency_us` does not.
+#[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Heartbeats {
+    /// Heartbeats sent.
+    pub sent: u64,
+    /// Heartbeats answered correctly.
+    pub acknowledged: u64,
+    /// Heartbeats answered wrongly, or sent on a connection that ended before the answer.
+    pub failed: u64,
+    /// Heartbeats not answered when the run was over.
+    pub unanswered: u64,
+    /// From when a heartbeat was due until it was answered.
+    pub latency_us: Latency,
 }
 
 /// Datagrams of a run: `sent = answered + late + lost`.

@@ -143,11 +143,10 @@ impl Tally {
         self.counts.overdue += 1;
     }
 
-    /// An overdue datagram is answered.
-    pub(crate) fn answered_late(&mut self, batch: Batch, now_ns: u64) {
+    /// The datagram that is answered next was overdue.
+    pub(crate) fn late(&mut self) {
         self.counts.overdue -= 1;
         self.counts.late += 1;
-        self.answered(batch, now_ns);
     }
 
     /// An answer was received a second time.
@@ -155,15 +154,28 @@ impl Tally {
         self.counts.duplicate += 1;
     }
 
+    /// The message that is sent next is a heartbeat.
+    pub(crate) fn heartbeat_sent(&mut self) {
+        self.counts.heartbeats_sent += 1;
+    }
+
+    /// The heartbeats of `batch` are answered.
+    pub(crate) fn heartbeat_answered(&mut self, batch: Batch, now_ns: u64) {
+        self.counts.heartbeats_answered += u64::from(batch.count);
+        if self.count_answered(&batch, now_ns) {
+            let response_ns = now_ns.saturating_sub(batch.sent_ns) + u64::from(batch.lag_us) * 1000;
+            record(&mut self.interval.heartbeat, response_ns, batch.count);
+        }
+    }
+
+    /// Of the messages that have failed, this number were heartbeats.
+    pub(crate) fn heartbeats_failed(&mut self, heartbeats: u64) {
+        self.counts.heartbeats_failed += heartbeats;
+    }
+
     /// The messages of `batch` are answered.
     pub(crate) fn answered(&mut self, batch: Batch, now_ns: u64) {
-        self.counts.answered += u64::from(batch.count);
-        let Counts { sent, failed, overdue, .. } = self.counts;
-        let in_flight = self.counts.in_flight() - overdue;
-        self.last_reply = LastReply { at_ns: now_ns, sent, failed, in_flight };
-        self.latest_error = None;
-        if self.is_backlog(&batch) {
-            self.counts.answered_backlog += u64::from(batch.count);
+        if !self.count_answered(&batch, now_ns) {
             return;
         }
         let service_ns = now_ns.saturating_sub(batch.sent_ns);
@@ -172,6 +184,20 @@ impl Tally {
             let response_ns = service_ns + u64::from(batch.lag_us) * 1000;
             record(&mut self.interval.response, response_ns, batch.count);
         }
+    }
+
+    /// Counts the messages of `batch` as answered. Returns whether their times are measured.
+    fn count_answered(&mut self, batch: &Batch, now_ns: u64) -> bool {
+        self.counts.answered += u64::from(batch.count);
+        let Counts { sent, failed, overdue, .. } = self.counts;
+        let in_flight = self.counts.in_flight() - overdue;
+        self.last_reply = LastReply { at_ns: now_ns, sent, failed, in_flight };
+        self.latest_error = None;
+        let is_backlog = self.is_backlog(batch);
+        if is_backlog {
+            self.counts.answered_backlog += u64::from(batch.count);
+        }
+        !is_backlog
     }
 
     /// Whether the messages are left from the warm-up. An open loop measures those that are due while it measures: a
@@ -271,6 +297,8 @@ impl Tally {
         self.counts.sent = self.counts.in_flight();
         self.counts.sent_backlog = if self.closed_loop { 0 } else { self.counts.sent };
         (self.counts.answered, self.counts.failed) = (0, 0);
+        self.counts.heartbeats_sent = self.counts.heartbeats_in_flight();
+        (self.counts.heartbeats_answered, self.counts.heartbeats_failed) = (0, 0);
         (self.counts.never_sent, self.counts.late, self.counts.duplicate) = (0, 0, 0);
         (self.last_reply.sent, self.last_reply.failed) = (0, 0);
         (self.counts.sent_bytes, self.counts.received_bytes) = (0, 0);

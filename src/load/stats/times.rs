@@ -13,16 +13,25 @@ pub(crate) struct Times {
     pub lag: Histogram<u64>,
     /// From the request of a connection until it was established.
     pub connect: Histogram<u64>,
+    /// From when a heartbeat was due to its reply.
+    pub heartbeat: Histogram<u64>,
 }
 
 impl Times {
     pub(crate) fn new() -> Self {
-        Self { response: histogram(), service: histogram(), lag: histogram(), connect: histogram() }
+        Self {
+            response: histogram(),
+            service: histogram(),
+            lag: histogram(),
+            connect: histogram(),
+            heartbeat: histogram(),
+        }
     }
 
     pub(super) fn add(&mut self, other: &Self) {
-        let from = [&other.response, &other.service, &other.lag, &other.connect];
-        let into = [&mut self.response, &mut self.service, &mut self.lag, &mut self.connect];
+        let from = [&other.response, &other.service, &other.lag, &other.connect, &other.heartbeat];
+        let Self { response, service, lag, connect, heartbeat } = self;
+        let into = [response, service, lag, connect, heartbeat];
         for (into, from) in into.into_iter().zip(from) {
             into.add(from).expect("a histogram that resizes takes any other");
         }
@@ -34,7 +43,7 @@ impl Times {
     }
 
     pub(super) fn reset_messages(&mut self) {
-        for histogram in [&mut self.response, &mut self.service, &mut self.lag] {
+        for histogram in [&mut self.response, &mut self.service, &mut self.lag, &mut self.heartbeat] {
             histogram.reset();
         }
     }

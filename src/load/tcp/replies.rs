@@ -84,6 +84,9 @@ impl<N: ClientNet> TcpTraffic<N> {
             context.tally.closed();
             return false;
         }
+        if self.has_heartbeats(key) {
+            return true;
+        }
         if self.is_sending && self.plan.pipeline.is_some() && self.conns.get(key).state.can_send() {
             self.send(context, key, Batch::on_time(now_ns, answered));
         }
@@ -106,7 +109,11 @@ impl<N: ClientNet> TcpTraffic<N> {
         while answered < replies {
             let Some(batch) = self.conns.pop(key, replies - answered) else { break };
             answered += batch.count;
-            context.tally.answered(batch, now_ns);
+            if self.has_heartbeats(key) {
+                context.tally.heartbeat_answered(batch, now_ns);
+            } else {
+                context.tally.answered(batch, now_ns);
+            }
         }
         answered
     }

@@ -11,6 +11,7 @@ use crate::service::message::ACKNOWLEDGEMENT;
 use crate::service::{self, ClientSide, Definition};
 
 mod any_protocol;
+mod heartbeats;
 
 /// Bytes of a request of the default size.
 const REQUEST_BYTES: usize = 64 + 26;
@@ -78,6 +79,7 @@ fn plan() -> Plan {
         one_shot: false,
         timeout_ns: 1000,
         introduction: Introduction::default(),
+        heartbeat_ns: None,
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Requests {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Slot {
+pub(super) enum Slot {
     /// No answer is expected; one that comes is a duplicate.
     Answered,
     Waiting(Batch),

@@ -7,6 +7,8 @@ use crate::load::sources::Sources;
 use crate::service::month::{INTRODUCTION, MONTHS};
 use crate::service::{self, ClientSide, Definition};
 
+mod any_protocol;
+
 /// The timeout of a datagram.
 const TIMEOUT_NS: u64 = 1000;
 
@@ -18,21 +20,16 @@ struct Fixture {
 impl Fixture {
     /// `count` sockets, whose sessions are opening since time 0.
     fn opening(count: usize, pipeline: Option<u32>) -> Self {
-        let target = "127.0.0.1:9".parse().unwrap();
-        let plan = Plan {
-            target,
-            sources: Sources::new(&[], target, 1, false),
-            active: u32::MAX,
-            pipeline,
-            one_shot: false,
-            timeout_ns: TIMEOUT_NS,
-            introduction: Introduction::default(),
-        };
         let Some(ClientSide::Datagram(client)) = service::named("month").map(Definition::client_side) else {
             panic!("month is on UDP")
         };
-        let traffic = UdpTraffic::new(plan, client);
-        let context = Context { net: FakeNet::default(), tally: Tally::new(0, pipeline.is_some()) };
+        Self::of(count, plan(pipeline), Dialect::Service(client))
+    }
+
+    /// `count` sockets whose first datagrams are sent.
+    fn of(count: usize, plan: Plan, dialect: Dialect) -> Self {
+        let context = Context { net: FakeNet::default(), tally: Tally::new(0, plan.pipeline.is_some()) };
+        let traffic = UdpTraffic::new(plan, dialect);
         let mut it = Self { context, traffic };
         (0..count).for_each(|_| assert_eq!(it.with(UdpTraffic::open_next), None));
         it
@@ -60,9 +57,9 @@ impl Fixture {
     }
 
     /// `answer` arrives at the socket.
-    fn answer(&mut self, socket: usize, answer: &str) {
+    fn answer(&mut self, socket: usize, answer: impl AsRef<[u8]>) {
         let it = &mut self.context.net.sockets[socket];
-        it.incoming.push_back(answer.into());
+        it.incoming.push_back(answer.as_ref().into());
         let event = Event { token: it.token, readable: true, writable: true, ended: false };
         self.with(|traffic, context| traffic.on_event(context, event));
     }
@@ -85,6 +82,20 @@ impl Fixture {
     fn requests(&self) -> (u64, u64, u64, u64) {
         let count = self.context.tally.counts();
         (count.sent, count.answered, count.late, count.overdue)
+    }
+}
+
+fn plan(pipeline: Option<u32>) -> Plan {
+    let target = "127.0.0.1:9".parse().unwrap();
+    Plan {
+        target,
+        sources: Sources::new(&[], target, 1, false),
+        active: u32::MAX,
+        pipeline,
+        one_shot: false,
+        timeout_ns: TIMEOUT_NS,
+        introduction: Introduction::default(),
+        heartbeat_ns: None,
     }
 }
 

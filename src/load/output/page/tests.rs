@@ -26,6 +26,7 @@ fn nothing() -> Outcome {
             endpoint: "message".parse().unwrap(),
             connections: Connections::default(),
             messages: Messages::default(),
+            heartbeats: None,
             datagrams: None,
             latency_us: Latencies::default(),
             schedule_lag_us: Lag::default(),

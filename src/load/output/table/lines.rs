@@ -1,7 +1,7 @@
 //! The lines of the table above the latencies.
 
 use crate::load::output::wording;
-use crate::load::stats::summary::{DatagramDrops, Datagrams, Summary};
+use crate::load::stats::summary::{DatagramDrops, Datagrams, Heartbeats, Summary};
 use crate::report::format;
 
 /// Each line with its name.
@@ -11,6 +11,7 @@ pub(super) fn lines(summary: &Summary) -> Vec<(&'static str, String)> {
     // What was not done has no results.
     if summary.messages.sent > 0 {
         lines.push(("messages", messages(summary)));
+        lines.extend(summary.heartbeats.as_ref().map(|of| ("heartbeats", heartbeats(of))));
         lines.push(("rate", rate(summary)));
         if let Some(datagrams) = &summary.datagrams {
             lines.push(("datagrams", datagrams_line(datagrams)));
@@ -46,6 +47,12 @@ fn messages(summary: &Summary) -> String {
         messages => format!("; {} never sent", format::count(messages)),
     };
     format!("{sent} sent: {acknowledged} acknowledged, {failed} failed, {unanswered} unanswered{never_sent}")
+}
+
+fn heartbeats(of: &Heartbeats) -> String {
+    let [sent, acknowledged, failed, unanswered] =
+        [of.sent, of.acknowledged, of.failed, of.unanswered].map(format::count);
+    format!("{sent} of the messages: {acknowledged} acknowledged, {failed} failed, {unanswered} unanswered")
 }
 
 fn rate(summary: &Summary) -> String {

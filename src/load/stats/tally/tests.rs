@@ -73,8 +73,10 @@ fn messages_in_flight_are_not_discarded() {
     assert_eq!((count.opened, count.lost, count.overdue), (3, 1, 2));
     assert_eq!((count.duplicate, count.sent_bytes), (0, 0));
     // They are answered later, which is no part of what is measured.
-    tally.answered_late(batch(4000, 0, 2), 6000);
-    tally.answered_late(batch(6000, 3, 1), 7000);
+    tally.late();
+    tally.answered(batch(4000, 0, 2), 6000);
+    tally.late();
+    tally.answered(batch(6000, 3, 1), 7000);
     tally.record_lag(4999, 6000);
     let (second, _) = tally.close_interval(2 * SECOND);
     assert_eq!((second.sent, second.answered), (0, 3));
