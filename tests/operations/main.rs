@@ -22,6 +22,7 @@ mod metrics;
 mod page;
 mod prometheus_rules;
 mod proxy;
+mod recipes;
 mod restart;
 mod shipper;
 mod systemd;
