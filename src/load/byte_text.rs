@@ -456,8 +456,8 @@ mod tests {
                 text = format!("\\x{:02x}{}", wanted[0], &text[1..]);
             }
             prop_assert_eq!(bytes(&text), &wanted[..]);
-            let hex: String = wanted.iter().map(|byte| format!("{byte:02x} ")).collect();
-            prop_assert_eq!(bytes(&format!("hex:{hex}")), wanted);
+            let hex: Vec<String> = wanted.iter().map(|byte| format!("{byte:02x}")).collect();
+            prop_assert_eq!(bytes(&format!("hex:{}", hex.join(" "))), wanted);
         }
 
         #[test]

@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn a_delimiter_that_does_not_come_is_given_up_after_a_mebibyte() {
         let reply = expected("until:\\r\\n");
-        let Progress::Partial(progress) = advance(&reply, 0, &[b'a'; UNTIL_BYTES_MAX]).unwrap() else {
+        let Progress::Partial(progress) = advance(&reply, 0, &vec![b'a'; UNTIL_BYTES_MAX]).unwrap() else {
             panic!()
         };
         assert_eq!(advance(&reply, progress, b"\n"), Err(Wrong::Endless));
@@ -421,8 +421,8 @@ mod tests {
             bytes in proptest::collection::vec(0..3u8, 0..60),
             cut in 0..60usize,
         ) {
-            let text: String = delimiter.iter().map(|byte| format!("{byte:02x}")).collect();
-            let reply = expected(&format!("until:hex:{text}"));
+            let text: Vec<String> = delimiter.iter().map(|byte| format!("{byte:02x}")).collect();
+            let reply = expected(&format!("until:hex:{}", text.join(" ")));
             let found = bytes.windows(delimiter.len()).position(|window| window == delimiter);
             let found = found.map(|begin| begin + delimiter.len());
             prop_assert_eq!(taken(&reply, &bytes, cut.min(bytes.len())), found);

@@ -37,7 +37,7 @@ impl NumberedRequests {
     }
 
     /// The rest of `unsent` requests of which `written` bytes of the first are written, up to the size of one write.
-    pub(super) fn to_write(&mut self, key: u32, unsent: u32, written: u32) -> &[u8] {
+    pub(super) fn render(&mut self, key: u32, unsent: u32, written: u32) -> &[u8] {
         self.rendered.clear();
         self.ends.clear();
         let mut seq = self.written[key as usize];
@@ -128,34 +128,34 @@ mod tests {
         let whole = b"8 of 2\n9 of 2\n10 of 2\n11 of 2\n";
         for cut in 0..whole.len() {
             let mut requests = requests("{seq} of {conn}\n");
-            assert_eq!(requests.to_write(1, 7, 0).len(), 7 * 7);
+            assert_eq!(requests.render(1, 7, 0).len(), 7 * 7);
             assert_eq!(requests.left(1, 7, 0, 49), (0, 0));
-            assert_eq!(requests.to_write(1, 4, 0), whole);
+            assert_eq!(requests.render(1, 4, 0), whole);
             let (unsent, written) = requests.left(1, 4, 0, cut);
-            assert_eq!(requests.to_write(1, unsent, written), &whole[cut..], "cut at {cut}");
+            assert_eq!(requests.render(1, unsent, written), &whole[cut..], "cut at {cut}");
             assert_eq!(requests.left(1, unsent, written, whole.len() - cut), (0, 0));
-            assert_eq!(requests.to_write(0, 1, 0), b"1 of 1\n");
-            assert_eq!(requests.to_write(1, 0, 0), b"");
+            assert_eq!(requests.render(0, 1, 0), b"1 of 1\n");
+            assert_eq!(requests.render(1, 0, 0), b"");
         }
     }
 
     #[test]
     fn a_write_takes_a_bounded_number_of_requests() {
         let mut requests = requests("{seq:u32}");
-        assert_eq!(requests.to_write(0, 65_536, 0).len(), WRITE_BYTES);
+        assert_eq!(requests.render(0, 65_536, 0).len(), WRITE_BYTES);
         assert_eq!(requests.left(0, 65_536, 0, WRITE_BYTES), (65_536 - 16_384, 0));
-        assert_eq!(requests.to_write(0, 1, 2), [0x40, 1]);
+        assert_eq!(requests.render(0, 1, 2), [0x40, 1]);
     }
 
     #[test]
     fn a_new_connection_begins_with_the_first_request_and_its_reply() {
         let (mut requests, mut replies) = (requests("{seq}"), replies("{seq}"));
-        requests.to_write(0, 5, 0);
+        requests.render(0, 5, 0);
         requests.left(0, 5, 0, 5);
         assert_eq!(replies.check(0, 0, b"12345").unwrap().replies, 5);
         requests.begin(0);
         replies.begin(0);
-        assert_eq!(requests.to_write(0, 1, 0), b"1");
+        assert_eq!(requests.render(0, 1, 0), b"1");
         assert_eq!(replies.check(0, 0, b"1").unwrap().replies, 1);
     }
 

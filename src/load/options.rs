@@ -194,6 +194,7 @@ pub(crate) fn parse_sources(text: &str) -> Result<Vec<IpNet>, String> {
     text.split(',').map(|part| parse(part.trim())).collect()
 }
 
+#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
 fn optional_seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     duration.map(|duration| duration.as_secs_f64()).serialize(serializer)
 }

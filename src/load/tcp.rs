@@ -266,7 +266,7 @@ impl<N: ClientNet> TcpTraffic<N> {
                 conn.unsent = 0;
                 return true;
             };
-            let bytes = requests.to_write(key, conn.unsent, conn.written);
+            let bytes = requests.render(key, conn.unsent, conn.written);
             let length = bytes.len();
             let taken = match write(context, stream, bytes) {
                 Ok(taken) => taken,

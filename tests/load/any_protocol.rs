@@ -132,7 +132,7 @@ fn a_greeting_and_a_hello_precede_the_requests_on_each_connection() {
 
 #[test]
 fn a_delimiter_that_does_not_come_ends_the_connection() {
-    let server = Scripted::new(|mut stream, _| while stream.write_all(&[b'x'; 65_536]).is_ok() {});
+    let server = Scripted::new(|mut stream, _| while stream.write_all(&[b'x'; 8192]).is_ok() {});
     let result = failed_result(&format!("tcp={} --send a --expect-until \\r\\n -c 1 -d 1h", server.address));
     let (times, first) = failure(&result, "wrong reply");
     assert_eq!(times, 1);

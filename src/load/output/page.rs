@@ -36,9 +36,12 @@ pub(crate) fn page(outcome: &Outcome, judgments: &[Judgment], run: &RunInfo) -> 
     }
     page.section("Counts", "");
     let messages = (summary.load_model != LoadModel::Hold).then(|| tables::messages(summary));
+    let heartbeats = summary.heartbeats.as_ref().map(tables::heartbeats);
     let datagrams = summary.datagrams.as_ref().map(tables::datagrams);
     let connections = Some(tables::connections(summary));
-    page.tables(&messages.into_iter().chain(connections).chain(datagrams).collect::<Vec<_>>());
+    page.tables(
+        &messages.into_iter().chain(heartbeats).chain(connections).chain(datagrams).collect::<Vec<_>>(),
+    );
     if !summary.failures.is_empty() {
         page.table(&tables::failures(&summary.failures));
     }

@@ -65,7 +65,7 @@ impl<N: ClientNet> TcpTraffic<N> {
         let found = match self.messages.check(key, partial_bytes, &self.buffer[..bytes]) {
             Ok(found) => found,
             Err(wrong) => {
-                self.on_wrong_reply(context, key, wrong, bytes);
+                self.on_wrong_reply(context, key, &wrong, bytes);
                 return false;
             }
         };
@@ -94,7 +94,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     #[cold]
-    fn on_wrong_reply(&mut self, context: &mut Context<N>, key: u32, wrong: WrongReply, bytes: usize) {
+    fn on_wrong_reply(&mut self, context: &mut Context<N>, key: u32, wrong: &WrongReply, bytes: usize) {
         let reply = &self.buffer[wrong.reply_begins_at.unwrap_or(0)..bytes];
         let (kind, what) = match self.messages.refusal(reply) {
             Some(reason) => (ErrorKind::ServerRefuses, format!("the server refused: {}", excerpt(reason))),

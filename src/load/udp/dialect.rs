@@ -14,21 +14,24 @@ pub(crate) enum Dialect {
     /// Those of a service.
     Service(&'static dyn DatagramClient),
     /// Those of a user.
-    Stated {
-        request: ByteText,
-        /// `None`: any.
-        reply: Option<Expected>,
-        introduction: Introduction,
-    },
+    Stated(Box<Stated>),
+}
+
+/// The datagrams of a user.
+pub(crate) struct Stated {
+    request: ByteText,
+    /// `None`: any.
+    reply: Option<Expected>,
+    introduction: Introduction,
 }
 
 impl Dialect {
     pub(crate) fn stated(exchange: &Exchange) -> Self {
-        Self::Stated {
+        Self::Stated(Box::new(Stated {
             request: exchange.send.clone().unwrap_or_default(),
             reply: exchange.reply(),
             introduction: exchange.introduction(),
-        }
+        }))
     }
 
     /// A session whose first hello, if there is one, is sent at `now_ns`.
@@ -37,7 +40,8 @@ impl Dialect {
             Self::Service(client) => {
                 Session::opening(now_ns, InFlight::Rotating(Requests::new(in_flight_max(*client))))
             }
-            Self::Stated { reply, introduction, .. } => {
+            Self::Stated(it) => {
+                let Stated { reply, introduction, .. } = &**it;
                 let mask = reply.as_ref().and_then(Expected::seq_mask);
                 let in_flight = match mask {
                     Some(mask) => InFlight::Numbered(Numbered::new(mask)),
@@ -56,8 +60,8 @@ impl Dialect {
     pub(super) fn hello(&self, key: u32, out: &mut Vec<u8>) -> bool {
         match self {
             Self::Service(client) => out.extend_from_slice(client.hello()),
-            Self::Stated { introduction, .. } => {
-                let Some(hello) = &introduction.hello else { return false };
+            Self::Stated(it) => {
+                let Some(hello) = &it.introduction.hello else { return false };
                 hello.render(Numbers { conn: key + 1, seq: 0 }, out);
             }
         }
@@ -68,7 +72,7 @@ impl Dialect {
     pub(super) fn request(&self, key: u32, name: u32, seq: u32, out: &mut Vec<u8>) {
         match self {
             Self::Service(client) => out.extend_from_slice(client.requests()[name as usize].as_bytes()),
-            Self::Stated { request, .. } => request.render(Numbers { conn: key + 1, seq }, out),
+            Self::Stated(it) => it.request.render(Numbers { conn: key + 1, seq }, out),
         }
     }
 
@@ -76,7 +80,7 @@ impl Dialect {
     pub(super) fn classify(&self, key: u32, session: &Session, datagram: &[u8]) -> Answer {
         let (reply, introduction) = match self {
             Self::Service(client) => return client.classify(datagram),
-            Self::Stated { reply, introduction, .. } => (reply, introduction),
+            Self::Stated(it) => (&it.reply, &it.introduction),
         };
         let conn = key + 1;
         if !session.is_opening() {
@@ -97,8 +101,8 @@ impl Dialect {
     pub(super) fn describe(&self, key: u32, session: &Session, datagram: &[u8]) -> String {
         let stated = match self {
             Self::Service(_) => None,
-            Self::Stated { introduction, .. } if session.is_opening() => introduction.reply.as_ref(),
-            Self::Stated { reply, .. } => reply.as_ref(),
+            Self::Stated(it) if session.is_opening() => it.introduction.reply.as_ref(),
+            Self::Stated(it) => it.reply.as_ref(),
         };
         let numbers = Numbers { conn: key + 1, seq: session.oldest_number() };
         match stated.and_then(|expected| expected.describe_datagram(datagram, numbers)) {

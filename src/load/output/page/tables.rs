@@ -2,7 +2,9 @@
 
 use crate::load::output::wording;
 use crate::load::stats::latency::Latency;
-use crate::load::stats::summary::{Bytes, Datagrams, Failure, Generator, Latencies, LoadModel, Summary};
+use crate::load::stats::summary::{
+    Bytes, Datagrams, Failure, Generator, Heartbeats, Latencies, LoadModel, Summary,
+};
 use crate::report::format::{NONE, bytes, count, optional, rate, share, time_us};
 use crate::report::page::{Column, Table};
 use crate::units::float;
@@ -16,6 +18,7 @@ pub(super) fn latencies(summary: &Summary, is_service_equal: bool) -> Table<'sta
         ("service", (!is_service_equal).then_some(service)),
         ("lag", (summary.load_model == LoadModel::Open).then_some(&lag)),
         ("connect", (connect.count > 0).then_some(connect)),
+        ("heartbeat", summary.heartbeats.as_ref().map(|of| &of.latency_us)),
     ];
     let measured = measured.into_iter().filter_map(|(name, of)| Some((name, of?)));
     percentiles("Latencies", &measured.collect::<Vec<_>>())
@@ -68,6 +71,22 @@ pub(super) fn messages(summary: &Summary) -> Table<'static> {
         ],
         note: "Failed: answered wrongly, or on a connection that ended before the answer. Unanswered: not answered \
                when the run was over.",
+    }
+}
+
+/// The counts of heartbeats.
+pub(super) fn heartbeats(of: &Heartbeats) -> Table<'static> {
+    let row = |name: &str, n: u64| counted(name, n, of.sent);
+    Table {
+        title: "Heartbeats: sent = acknowledged + failed + unanswered",
+        columns: COUNTS.into(),
+        rows: vec![
+            row("sent", of.sent),
+            row("acknowledged", of.acknowledged),
+            row("failed", of.failed),
+            row("unanswered", of.unanswered),
+        ],
+        note: "Of the messages, those of connections that are not active.",
     }
 }
 
