@@ -105,10 +105,7 @@ impl MessageBuffers {
 
     /// Checks `bytes` of a connection, which follow the first `partial_bytes` bytes of a reply.
     pub(crate) fn check(&mut self, key: u32, partial_bytes: u32, bytes: &[u8]) -> Result<Found, WrongReply> {
-        let Some(replies) = &self.replies else {
-            let stated = self.stated.as_mut().map(|stated| stated.check(key, partial_bytes, bytes));
-            return stated.unwrap_or(Ok(Found { replies: 0, partial_bytes: 0 }));
-        };
+        let Some(replies) = &self.replies else { return self.check_stated(key, partial_bytes, bytes) };
         let start = partial_bytes as usize;
         let received = start + bytes.len();
         let is_right = if replies.repeated.is_empty() {
@@ -126,6 +123,13 @@ impl MessageBuffers {
             _ => (received / replies.reply_bytes, received % replies.reply_bytes),
         };
         Ok(Found { replies: narrow(whole), partial_bytes: narrow(partial) })
+    }
+
+    /// Outside [`check`](Self::check), which mostly compares equal replies.
+    #[inline(never)]
+    fn check_stated(&mut self, key: u32, progress: u32, bytes: &[u8]) -> Result<Found, WrongReply> {
+        let stated = self.stated.as_mut().map(|stated| stated.check(key, progress, bytes));
+        stated.unwrap_or(Ok(Found { replies: 0, partial_bytes: 0 }))
     }
 
     /// Whether the end of the stream after `partial_bytes` bytes of a reply completes it.

@@ -74,6 +74,9 @@ impl<N: ClientNet> TcpTraffic<N> {
             return true;
         }
         let now_ns = context.net.now_ns();
+        if self.heartbeats.is_some() && self.has_heartbeats(key) {
+            return self.on_heartbeat_replies(context, key, found.replies, now_ns);
+        }
         let answered = self.answer(context, key, found.replies, now_ns);
         if answered < found.replies {
             self.fail(context, key, ErrorKind::WrongReply, || "received a reply without a request".into());
@@ -83,9 +86,6 @@ impl<N: ClientNet> TcpTraffic<N> {
             self.close(context, key);
             context.tally.closed();
             return false;
-        }
-        if self.has_heartbeats(key) {
-            return true;
         }
         if self.is_sending && self.plan.pipeline.is_some() && self.conns.get(key).state.can_send() {
             self.send(context, key, Batch::on_time(now_ns, answered));
@@ -109,13 +109,32 @@ impl<N: ClientNet> TcpTraffic<N> {
         while answered < replies {
             let Some(batch) = self.conns.pop(key, replies - answered) else { break };
             answered += batch.count;
-            if self.has_heartbeats(key) {
-                context.tally.heartbeat_answered(batch, now_ns);
-            } else {
-                context.tally.answered(batch, now_ns);
-            }
+            context.tally.answered(batch, now_ns);
         }
         answered
+    }
+
+    /// Counts the oldest heartbeats in flight as answered. Returns whether the connection is still open. Outside
+    /// [`on_bytes`](Self::on_bytes), which runs for each message.
+    #[inline(never)]
+    fn on_heartbeat_replies(
+        &mut self,
+        context: &mut Context<N>,
+        key: u32,
+        replies: u32,
+        now_ns: u64,
+    ) -> bool {
+        let mut answered = 0;
+        while answered < replies {
+            let Some(batch) = self.conns.pop(key, replies - answered) else {
+                let what = || "received a reply without a request".into();
+                self.fail(context, key, ErrorKind::WrongReply, what);
+                return false;
+            };
+            answered += batch.count;
+            context.tally.heartbeat_answered(batch, now_ns);
+        }
+        true
     }
 
     /// The server has ended the stream: that completes a reply, or is an error.
