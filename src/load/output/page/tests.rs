@@ -9,11 +9,13 @@ use crate::load::stats::histogram_log::{Merged, RESPONSE, SERVICE};
 use crate::load::stats::invalid::InvalidReason;
 use crate::load::stats::latency::{Lag, Latency, Percentiles};
 use crate::load::stats::summary::{
-    Bytes, Connections, DatagramDrops, Datagrams, Failure, Generator, Heartbeats, Latencies, Messages, Second,
+    Bytes, Connections, DatagramDrops, Datagrams, Failure, Generator, Latencies, Messages, Second,
 };
 use crate::load::stats::times::Times;
 use crate::report::html::mismatched_tag;
 use crate::report::page::write_sample;
+
+mod heartbeats;
 
 fn page(outcome: &Outcome) -> String {
     super::page(outcome, &[], &RunInfo::sample())
@@ -196,22 +198,6 @@ fn a_page_shows_every_number_and_loads_nothing() {
         assert!(!page.contains(loads), "{loads}");
     }
     write_sample("sample.html", &page);
-}
-
-#[test]
-fn heartbeats_have_a_table_and_a_column_of_latencies() {
-    let mut with = sample();
-    with.summary.heartbeats = Some(Heartbeats {
-        sent: 26_701,
-        acknowledged: 26_700,
-        unanswered: 1,
-        latency_us: Latency { max: Some(81_100.0), count: 26_700, ..Latency::default() },
-        ..Heartbeats::default()
-    });
-    let shown = page(&with);
-    for text in ["Heartbeats: sent", "26,701", ">heartbeat<", "81.1 ms"] {
-        assert!(shown.contains(text) && !page(&sample()).contains(text), "{text}");
-    }
 }
 
 #[test]
