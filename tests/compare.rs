@@ -5,7 +5,7 @@ mod common;
 mod schema;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use common::{PROCESS_MAX, PROGRAM, Signal, eventually, loopline, loopline_after, output, wait_with_output};
@@ -66,14 +66,14 @@ fn end(child: Child) -> Output {
     output
 }
 
-/// Checks that no process has `mark` in its environment.
-fn nothing_is_left_with(mark: &str) {
-    let left = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+/// The processes that have `mark` in their environment, and have not ended.
+fn running_with(mark: &str) -> Vec<PathBuf> {
+    let running = fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let path = entry.ok()?.path();
         let environment = fs::read(path.join("environ")).ok()?;
         String::from_utf8_lossy(&environment).contains(mark).then_some(path)
     });
-    assert_eq!(left.collect::<Vec<_>>(), Vec::<std::path::PathBuf>::new());
+    running.collect()
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_small_comparison_writes_its_results_and_leaves_nothing_else() {
     let output = output(command.env("TMPDIR", &temporary).env("MARK", folder.path()));
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(text(&output.stderr), "");
-    nothing_is_left_with(&mark);
+    assert_eq!(running_with(&mark), Vec::<PathBuf>::new());
     assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
 
     let result: Value = serde_json::from_slice(&fs::read(at("result.json")).unwrap()).unwrap();
@@ -257,6 +257,25 @@ fn a_killed_server_marks_its_cell_and_the_comparison_continues() {
     let marked: Vec<&Value> = cells.iter().filter(killed).collect();
     assert_eq!(marked.len(), 1, "{cells:?}");
     assert_eq!(marked[0]["rate"]["runs"], 2, "the other runs count: {}", marked[0]);
+}
+
+#[test]
+fn a_comparison_that_is_killed_leaves_no_server() {
+    for model in ["loop", "threads"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = format!("MARK={}", folder.path().display());
+        let mut child = compare(ENDLESS).env("MARK", folder.path()).spawn().unwrap();
+        eventually("a server of the model runs", || {
+            let is_of_model = |pid: &u32| {
+                let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                String::from_utf8_lossy(&arguments).contains(&format!("--model\0{model}\0"))
+            };
+            servers_of(child.id()).into_iter().find(is_of_model)
+        });
+        signal(child.id(), Signal::KILL);
+        child.wait().unwrap();
+        eventually("no process is left", || running_with(&mark).is_empty().then_some(()));
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::cli::{
     warn_of_former_variable, whole,
 };
 use crate::client;
+use crate::compare::guard;
 use crate::doctor;
 use crate::server;
 use crate::server::options::ServeOptions;
@@ -64,6 +65,9 @@ enum Command {
     /// Write manual pages, or print completions for a shell
     #[command(hide = true)]
     Generate(generate::GenerateArguments),
+    /// Kill the process group of this process when standard input ends, for compare
+    #[command(name = guard::NAME, hide = true)]
+    Guard,
 }
 
 const CLIENT_STATUS: &str = "\n
@@ -176,6 +180,10 @@ fn run_command(command: Command, matches: &ArgMatches) -> ExitCode {
             Err(error) if error.is_reader_gone() => return ExitCode::FAILURE,
             Err(error) => (error.to_string(), 1),
         },
+        Command::Guard => {
+            guard::run();
+            return ExitCode::SUCCESS;
+        }
         Command::Compare(arguments) => match compare::run(*arguments) {
             Ok(status) => return ExitCode::from(status),
             Err(failed) => failed,

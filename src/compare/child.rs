@@ -1,8 +1,10 @@
-//! A server as a child process, which ends when its value is dropped.
+//! A server as a child process, which ends when its value is dropped, or the comparison is killed.
 
 #![expect(clippy::disallowed_methods, reason = "a child that is not ready in time has failed")]
 
-use std::io::Read;
+pub(crate) mod guard;
+
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use self::guard::Guard;
 use super::plan::model_name;
 use crate::report::format;
 use crate::server::options::Model;
@@ -22,6 +25,8 @@ pub(super) struct Child {
     /// Its log. It is not read while the server runs, since the logger drops lines if the pipe is full.
     log: ChildStderr,
     pub(super) address: SocketAddr,
+    /// Ends what is left of the process group.
+    _guard: Guard,
 }
 
 /// Why a server did not start.
@@ -54,13 +59,15 @@ impl Child {
         if let Some(bytes) = stack_bytes {
             command.arg("--thread-stack").arg(format!("{}KiB", bytes >> 10));
         }
-        // Ctrl-C is for this process only, which then ends the server.
-        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let failed = |what: String| StartError::Failed(format!("{}: {what}", program.display()));
-        let mut process =
-            command.spawn().map_err(|error| failed(format!("cannot start the server: {error}")))?;
+        let not_started = |error: io::Error| failed(format!("cannot start the server: {error}"));
+        let guard = Guard::start(program).map_err(not_started)?;
+        command.process_group(guard.group().as_raw_pid());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = command.spawn().map_err(not_started)?;
         let Some(log) = process.stderr.take() else { return Err(failed("the server has no log".into())) };
-        let mut child = Self { process, log, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut child = Self { process, log, address, _guard: guard };
         child.wait_until_ready(service, ready_timeout)?;
         Ok(child)
     }

@@ -24,6 +24,7 @@ mod stop_request;
 use procfs::{CpuInfo, Current, Meminfo};
 
 use self::capacities::Capacities;
+pub(crate) use self::child::guard;
 use self::cores::Cores;
 use self::error::CompareError;
 use self::options::{CompareOptions, Count};
