@@ -23,6 +23,10 @@ fn compare(arguments: &str) -> Command {
 /// The smallest comparison with every part of the result.
 const TINY: &str = "--connections 1,4 --warmup 20ms --repeats 2 --workload all-active,churn";
 
+/// The loop again, as a command.
+const SHELL: &str =
+    concat!(env!("CARGO_BIN_EXE_loopline"), " serve message=127.0.0.1:{port} --journal none --log warn");
+
 /// A comparison that does not end by itself.
 const ENDLESS: &str = "--connections 2 --duration 200ms --warmup 10ms --repeats 1000 --workload all-active";
 
@@ -261,20 +265,75 @@ fn a_killed_server_marks_its_cell_and_the_comparison_continues() {
 
 #[test]
 fn a_comparison_that_is_killed_leaves_no_server() {
-    for model in ["loop", "threads"] {
+    for arguments in ["--model\0loop\0", "--model\0threads\0", "a shell"] {
         let folder = tempfile::tempdir().unwrap();
         let mark = format!("MARK={}", folder.path().display());
-        let mut child = compare(ENDLESS).env("MARK", folder.path()).spawn().unwrap();
-        eventually("a server of the model runs", || {
-            let is_of_model = |pid: &u32| {
-                let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-                String::from_utf8_lossy(&arguments).contains(&format!("--model\0{model}\0"))
+        let mut command = compare(ENDLESS);
+        command.args(["--with", &format!("shell={SHELL}; : a shell")]);
+        let mut child = command.env("MARK", folder.path()).spawn().unwrap();
+        eventually("the server runs", || {
+            let is_wanted = |pid: &u32| {
+                let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                String::from_utf8_lossy(&line).contains(arguments)
             };
-            servers_of(child.id()).into_iter().find(is_of_model)
+            let shell = servers_of(child.id()).into_iter().find(is_wanted)?;
+            // The server is a child of the shell.
+            (arguments != "a shell" || !servers_of(shell).is_empty()).then_some(())
         });
         signal(child.id(), Signal::KILL);
         child.wait().unwrap();
         eventually("no process is left", || running_with(&mark).is_empty().then_some(()));
+    }
+}
+
+#[test]
+fn further_servers_are_measured_as_the_loop_is() {
+    let mut command =
+        compare("--connections 1,4 --warmup 20ms --duration 80ms --repeats 2 --workload all-active");
+    command.args(["--with", &format!("copy={SHELL}")]);
+    // The shell remains, with the server as its child.
+    command.args(["--with", &format!("two-processes={SHELL}; exit 1"), "--json", "-"]);
+    let output = output(&mut command);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    schema::assert_is("CompareRecord", &result);
+    assert_eq!(result["run"]["options"]["with"][0]["name"], "copy");
+    let cells_of = |server: &Value| server["cells"].as_array().unwrap().clone();
+    let models: Vec<Value> = cells_of(&result).iter().map(|cell| cell["model"].clone()).collect();
+    assert!(models.iter().all(|model| model == "loop" || model == "threads"), "{models:?}");
+    let further = result["further"].as_array().unwrap();
+    assert_eq!(further.iter().map(|it| &it["name"]).collect::<Vec<_>>(), ["copy", "two-processes"]);
+    for server in further {
+        let cells = cells_of(server);
+        assert_eq!(cells.len(), cells_of(&result).len() / 2, "as many as of each model: {server}");
+        for cell in &cells {
+            assert_eq!((&cell["model"], &cell["failed"]), (&server["name"], &0.into()), "{cell}");
+            assert_eq!(cell["marks"].to_string().contains("exited"), false, "{cell}");
+            assert_eq!(cell["rate"]["runs"], 2, "{cell}");
+            let threads = if server["name"] == "copy" { 1.0 } else { 2.0 };
+            assert_eq!(median(cell, "threads"), Some(threads), "all processes: {cell}");
+            let closed = cell["load"] == "closed" && median(cell, "rate") > Some(0.0);
+            assert!(!closed || median(cell, "cpu_us_per_message") > Some(0.0), "{cell}");
+            assert!(median(cell, "user_bytes") > Some(0.0), "{cell}");
+        }
+        let verdicts = server["verdicts"][0]["by_connections"].as_array().unwrap();
+        assert!(verdicts.iter().all(|verdict| verdict["decision"] != "threads"), "{server}");
+    }
+}
+
+#[test]
+fn a_further_server_that_does_not_work_is_an_error_of_one_line_before_any_run() {
+    for (command, expected) in [
+        ("echo one >&2; echo the reason {port} >&2; exit 3", "exited (exit status: 3): the reason "),
+        ("kill -9 $$; : {port}", "killed by signal 9"),
+        ("no-such-command {port}", "exited (exit status: 127): "),
+    ] {
+        let mut comparison = compare("--connections 1 --workload all-active");
+        let output = output(comparison.args(["--with", &format!("bad={command}")]));
+        let error = text(&output.stderr);
+        assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
+        assert!(error.contains("--with bad: ") && error.contains(expected), "{command}: {error}");
+        assert!(error.contains("before it was ready"), "{error}");
     }
 }
 
@@ -320,6 +379,9 @@ fn an_error_is_one_line_before_any_run() {
         ("--workload idle", 2, "expected one of all-active, few-active, churn"),
         ("--repeats 0", 2, "'0'"),
         ("--connections 4000000000", 2, "--connections 4000000000: at most "),
+        ("--with loop=server-{port}", 2, "'loop' is the name of a model"),
+        ("--with other=server", 2, "the command of 'other' has no {port}"),
+        ("--with a={port} --with a={port}", 2, "--with a: the name is used twice"),
         ("--connections 1 --server-cores 100000", 2, "--server-cores 100000: at most "),
         ("--workload few-active --connections 10", 2, "few-active needs 100 connections"),
         ("--json /tmp/loopline-same --report /tmp/loopline-same", 2, "the same file as that of --json"),

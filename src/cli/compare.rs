@@ -11,6 +11,7 @@ use crate::cli::{UNITS, at_least_one, whole};
 use crate::compare::error::CompareError;
 use crate::compare::options::{CompareOptions, Count, Workload};
 use crate::compare::result::Comparison;
+use crate::compare::server::With;
 use crate::compare::{self, Progress};
 use crate::net::stderr;
 use crate::report::output_file::{Json, OutputFile, WriteError, check_distinct};
@@ -40,17 +41,22 @@ pub(super) struct CompareArguments {
     #[arg(long, value_name = "DUR", env = "LOOPLINE_COMPARE_WARMUP", value_parser = parse_duration)]
     warmup: Option<Duration>,
 
-    /// Runs of each model for each workload and number of connections [default: 3, and more
+    /// Runs of each server for each workload and number of connections [default: 3, and more
     /// pairs of what is not decided; with --quick 2]
     #[arg(long, value_name = "N", env = "LOOPLINE_COMPARE_REPEATS")]
     #[arg(value_parser = whole::<u32>(1..=1000))]
     repeats: Option<u32>,
 
-    /// Messages per second in the open loop, which measures latency [default: half the rate of the slower model in
+    /// Messages per second in the open loop, which measures latency [default: half the rate of the slowest server in
     /// the closed loop]
     #[arg(short, long, value_name = "N", env = "LOOPLINE_COMPARE_RATE")]
     #[arg(value_parser = whole::<u64>(1..=100_000_000))]
     rate: Option<u64>,
+
+    /// Compare a further server that speaks message: a shell starts COMMAND, in which {port} is the port on 127.0.0.1 (may
+    /// be given several times)
+    #[arg(long, value_name = "NAME=COMMAND", env = "LOOPLINE_COMPARE_WITH")]
+    with: Vec<With>,
 
     /// Number of processors for the server [default: all but one, which the generator uses]
     #[arg(long, value_name = "N", env = "LOOPLINE_COMPARE_SERVER_CORES", value_parser = at_least_one)]
@@ -89,9 +95,11 @@ pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
     }
     // The folder exists now, so its files are known whatever the path to them.
     check_outputs(&arguments).map_err(|line| (line, 2))?;
-    let json = Json::open(arguments.json.as_deref()).map_err(failed)?;
-    let page = arguments.report.as_deref().map(OutputFile::open).transpose().map_err(failed)?;
-    let (info, options, bar) = (RunInfo::now(), options(arguments, program), progress_bar());
+    let (json, report) = (arguments.json.clone(), arguments.report.clone());
+    let options = options(arguments, program).map_err(|line| (line, 2))?;
+    let json = Json::open(json.as_deref()).map_err(failed)?;
+    let page = report.as_deref().map(OutputFile::open).transpose().map_err(failed)?;
+    let (info, bar) = (RunInfo::now(), progress_bar());
     let result = compare::run(&options, |progress| show(&bar, &progress));
     bar.finish_and_clear();
     let comparison = result.map_err(|error| {
@@ -132,7 +140,7 @@ fn write_pictures(folder: &Path, comparison: &Comparison) -> Result<(), WriteErr
     Ok(())
 }
 
-fn options(arguments: CompareArguments, program: PathBuf) -> CompareOptions {
+fn options(arguments: CompareArguments, program: PathBuf) -> Result<CompareOptions, String> {
     let of = if arguments.quick { CompareOptions::quick } else { CompareOptions::full };
     let defaults = of(program);
     let mut workloads = arguments.workload;
@@ -143,7 +151,8 @@ fn options(arguments: CompareArguments, program: PathBuf) -> CompareOptions {
         && arguments.duration.is_none()
         && arguments.warmup.is_none()
         && arguments.repeats.is_none();
-    CompareOptions {
+    Ok(CompareOptions {
+        with: With::list(arguments.with)?,
         budget: defaults.budget.filter(|_| is_default || arguments.quick),
         more_pairs_until: defaults.more_pairs_until.filter(|_| arguments.repeats.is_none()),
         connections: or_default(arguments.connections, defaults.connections),
@@ -155,7 +164,7 @@ fn options(arguments: CompareArguments, program: PathBuf) -> CompareOptions {
         rate: arguments.rate,
         server_cores: arguments.server_cores,
         ..defaults
-    }
+    })
 }
 
 fn or_default<T>(given: Vec<T>, default: Vec<T>) -> Vec<T> {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::compare::server::Server;
 use crate::doctor::{Capacity, Machine, Role, diagnose};
 use crate::load::error_kind::OpenLimit;
 use crate::report::format;
-use crate::server::options::Model;
 
 /// The capacities that `doctor` finds before the comparison.
 pub(crate) struct Capacities {
@@ -38,15 +38,16 @@ impl Capacities {
         )
     }
 
-    /// The name of the limit that kept `model` from having more connections. `limit` is what the generator saw.
-    pub(super) fn limit_name(&self, model: Model, limit: OpenLimit) -> String {
-        let role = match model {
-            Model::Loop => Role::Serve,
-            Model::Threads => Role::ServeThreads,
+    /// The name of the limit that kept `server` from having more connections. `limit` is what the generator saw.
+    pub(super) fn limit_name(&self, server: Server, limit: OpenLimit) -> String {
+        let role = match server {
+            Server::Loop => Some(Role::Serve),
+            Server::Threads => Some(Role::ServeThreads),
+            Server::With(_) => None,
         };
         match limit {
             OpenLimit::ServerCap => {
-                let binding = self.by_role.get(&role).and_then(|capacity| capacity.limited_by);
+                let binding = role.and_then(|role| self.by_role.get(&role)?.limited_by);
                 binding.unwrap_or("connections of the server").into()
             }
             OpenLimit::Descriptors | OpenLimit::Ports => format!("{limit} of the generator"),

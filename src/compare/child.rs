@@ -3,7 +3,9 @@
 #![expect(clippy::disallowed_methods, reason = "a child that is not ready in time has failed")]
 
 pub(crate) mod guard;
+mod with;
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -14,19 +16,26 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use self::guard::Guard;
-use super::plan::model_name;
+use super::process_stats::Processes;
+use crate::compare::server::Server;
 use crate::report::format;
-use crate::server::options::Model;
 use crate::service::Definition;
 
 /// A running server.
 pub(super) struct Child {
     process: std::process::Child,
-    /// Its log. It is not read while the server runs, since the logger drops lines if the pipe is full.
-    log: ChildStderr,
+    log: Log,
     pub(super) address: SocketAddr,
     /// Ends what is left of the process group.
-    _guard: Guard,
+    guard: Guard,
+}
+
+/// What the server writes to standard error.
+enum Log {
+    /// The log of this program. It is not read while the server runs, since the logger drops lines if the pipe is full.
+    Pipe(ChildStderr),
+    /// A file without a name, since other programs wait if a pipe is full.
+    File(File),
 }
 
 /// Why a server did not start.
@@ -39,35 +48,44 @@ pub(super) enum StartError {
 }
 
 impl Child {
-    /// Starts `program serve` and waits until it is ready, which usually takes milliseconds. It inherits the CPU
-    /// affinity of this thread.
+    /// Starts `server` and waits until it is ready, which usually takes milliseconds. It inherits the CPU affinity of
+    /// this thread. `program` is this program.
     pub(super) fn start(
         program: &Path,
         service: &Definition,
-        model: Model,
+        server: Server,
         stack_bytes: Option<usize>,
         ready_timeout: Duration,
     ) -> Result<Self, StartError> {
-        let mut command = Command::new(program);
-        // The environment is meant for this process.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {
-            command.env_remove(name);
+        match server {
+            Server::Loop | Server::Threads => {
+                Self::start_model(program, service, server, stack_bytes, ready_timeout)
+            }
+            Server::With(with) => with::start(program, with, ready_timeout),
         }
+    }
+
+    /// Starts `program serve`.
+    fn start_model(
+        program: &Path,
+        service: &Definition,
+        model: Server,
+        stack_bytes: Option<usize>,
+        ready_timeout: Duration,
+    ) -> Result<Self, StartError> {
+        let mut command = without_options(program);
         command.arg("serve").arg(format!("{}=127.0.0.1:0", service.name));
         command.args(["--journal", "none", "--log", "info"]);
-        command.args(["--model", model_name(model)]);
+        command.args(["--model", model.name()]);
         if let Some(bytes) = stack_bytes {
             command.arg("--thread-stack").arg(format!("{}KiB", bytes >> 10));
         }
         let failed = |what: String| StartError::Failed(format!("{}: {what}", program.display()));
         let not_started = |error: io::Error| failed(format!("cannot start the server: {error}"));
-        let guard = Guard::start(program).map_err(not_started)?;
-        command.process_group(guard.group().as_raw_pid());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command.spawn().map_err(not_started)?;
+        let (mut process, guard) = spawn(program, command.stderr(Stdio::piped())).map_err(not_started)?;
         let Some(log) = process.stderr.take() else { return Err(failed("the server has no log".into())) };
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut child = Self { process, log, address, _guard: guard };
+        let mut child = Self { process, log: Log::Pipe(log), address, guard };
         child.wait_until_ready(service, ready_timeout)?;
         Ok(child)
     }
@@ -104,31 +122,56 @@ impl Child {
 
     /// What the server has logged; `None` if there is nothing within `timeout`, empty at the end of the log.
     fn read_log(&mut self, timeout: Duration) -> Option<String> {
+        let log = match &mut self.log {
+            Log::Pipe(log) => log,
+            Log::File(log) => return with::end_of(log).ok(),
+        };
         let timeout = Timespec { tv_sec: 0, tv_nsec: timeout.subsec_nanos().into() };
-        let ready = poll(&mut [PollFd::new(&self.log, PollFlags::IN)], Some(&timeout));
+        let ready = poll(&mut [PollFd::new(log, PollFlags::IN)], Some(&timeout));
         if !ready.is_ok_and(|ready| ready > 0) {
             return None;
         }
         let mut chunk = [0; 4096];
-        let bytes = self.log.read(&mut chunk).unwrap_or(0);
+        let bytes = log.read(&mut chunk).unwrap_or(0);
         Some(String::from_utf8_lossy(&chunk[..bytes]).into_owned())
     }
 
-    pub(super) fn pid(&self) -> u32 {
-        self.process.id()
+    pub(super) fn processes(&self) -> Processes {
+        match self.log {
+            Log::Pipe(_) => Processes::Server(self.process.id()),
+            Log::File(_) => Processes::Group(self.guard.group().as_raw_pid().unsigned_abs()),
+        }
     }
 
     /// How the server ended, if it has.
     pub(super) fn exit_reason(&mut self) -> Option<String> {
         let status = self.process.try_wait().ok()??;
-        let last = self.read_log(Duration::ZERO).unwrap_or_default();
-        let last = last.lines().last().unwrap_or_default().to_owned();
-        Some(match killed_by(status) {
-            Some(by) if last.is_empty() => by,
-            Some(by) => format!("{by}: {last}"),
-            None => format!("exited ({status}): {last}"),
-        })
+        let how = killed_by(status).unwrap_or_else(|| format!("exited ({status})"));
+        let last = self.last_line();
+        Some(if last.is_empty() { how } else { format!("{how}: {last}") })
     }
+
+    /// The last line of the log, without characters that could change the terminal.
+    fn last_line(&mut self) -> String {
+        let log = self.read_log(Duration::ZERO).unwrap_or_default();
+        log.trim_end().lines().last().unwrap_or_default().to_owned()
+    }
+}
+
+/// Starts `command` in the group of a guard, which `program` is. It reads nothing.
+fn spawn(program: &Path, command: &mut Command) -> io::Result<(std::process::Child, Guard)> {
+    let guard = Guard::start(program)?;
+    command.process_group(guard.group().as_raw_pid()).stdin(Stdio::null()).stdout(Stdio::null());
+    Ok((command.spawn()?, guard))
+}
+
+/// A command without the options in the environment, which are meant for this process.
+fn without_options(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {
+        command.env_remove(name);
+    }
+    command
 }
 
 impl Drop for Child {
@@ -159,7 +202,7 @@ mod tests {
     #[test]
     fn a_server_that_is_not_ready_in_time_fails_its_run_only() {
         let start = |program: &str| {
-            Child::start(Path::new(program), &message::DEFINITION, Model::Loop, None, Duration::ZERO).err()
+            Child::start(Path::new(program), &message::DEFINITION, Server::Loop, None, Duration::ZERO).err()
         };
         let slow = start("true");
         assert!(

@@ -9,21 +9,28 @@ use crate::compare::analysis::findings;
 use crate::compare::capacities::Capacities;
 use crate::compare::quietness::Quietness;
 use crate::compare::runner::{Runs, SkipReason};
+use crate::compare::server::{Server, With};
 use crate::doctor::{Capacity, Role};
 use crate::load::error_kind::OpenLimit;
 use crate::load::stats::invalid::InvalidReason;
-use crate::server::options::Model;
 
 /// A result with all marks: the generator as a limit, a limit of connections, a server that was killed.
 pub(super) fn comparison() -> Comparison {
-    let options = CompareOptions::full("loopline".into());
+    comparison_with(&[])
+}
+
+/// The same with the further servers `names`.
+pub(super) fn comparison_with(names: &[&str]) -> Comparison {
+    let commands = names.iter().map(|name| format!("{name}=serve-{name} {{port}}").parse().unwrap());
+    let with = With::list(commands.collect()).unwrap();
+    let options = CompareOptions { with, ..CompareOptions::full("loopline".into()) };
     let connections = [1, 10, 100, 1000, 10_000, 19_899];
     let steps = steps(&options, &connections);
     let mut runs = Runs { planned: steps.len(), done: steps.len(), ..Runs::default() };
     for (number, step) in (0u32..).zip(&steps) {
         let sample =
-            sample(step.scenario.connections, step.model, step.scenario.workload, f64::from(number % 5));
-        runs.samples.entry((step.scenario, step.model)).or_default().push(sample);
+            sample(step.scenario.connections, step.server, step.scenario.workload, f64::from(number % 5));
+        runs.samples.entry((step.scenario, step.server)).or_default().push(sample);
         match step.scenario.load {
             Load::Open => drop(runs.rates.insert(step.scenario, 20_000)),
             Load::Percent(percent) => drop(runs.rates.insert(step.scenario, 900 * u64::from(percent))),
@@ -32,10 +39,10 @@ pub(super) fn comparison() -> Comparison {
     }
     let all = Workload::AllActive;
     for ((scenario, model), samples) in &mut runs.samples {
-        if scenario.workload == all && scenario.connections == 10 && *model == Model::Threads {
+        if scenario.workload == all && scenario.connections == 10 && *model == Server::Threads {
             samples[0] = Sample { server_failed: Some("killed by signal 9".into()), ..Sample::default() };
         }
-        if scenario.workload == all && scenario.connections == 100 && *model == Model::Loop {
+        if scenario.workload == all && scenario.connections == 100 && *model == Server::Loop {
             samples.iter_mut().for_each(|sample| sample.invalid = Some(InvalidReason::Busy(0.97)));
         }
     }
@@ -67,16 +74,17 @@ pub(super) fn capacities() -> Capacities {
     Capacities { by_role: by_role.into() }
 }
 
-fn sample(connections: u32, model: Model, workload: Workload, noise: f64) -> Sample {
+fn sample(connections: u32, model: Server, workload: Workload, noise: f64) -> Sample {
     let n = f64::from(connections);
     let (lambda, sigma, kappa, bytes, threads) = match model {
-        Model::Loop => (20_000.0, 0.15, 1e-7, 44.0, 1.0),
-        Model::Threads => (26_000.0, 0.25, 3e-6, 11_000.0, n + 3.0),
+        Server::Loop => (20_000.0, 0.15, 1e-7, 44.0, 1.0),
+        Server::Threads => (26_000.0, 0.25, 3e-6, 11_000.0, n + 3.0),
+        Server::With(_) => (18_000.0, 0.13, 2e-7, 500.0, 2.0),
     };
     let slowdown = if workload == Workload::LargeBodies { 8.0 } else { 1.0 };
     let rate =
         lambda * n / (1.0 + sigma * (n - 1.0) + kappa * n * (n - 1.0)) / slowdown * (1.0 + noise / 200.0);
-    let is_limited = model == Model::Threads && connections > 16_278;
+    let is_limited = model == Server::Threads && connections > 16_278;
     Sample {
         rate,
         cpu_us_per_message: Some(0.9e6 / rate),

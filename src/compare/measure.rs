@@ -10,7 +10,7 @@ use super::cores::Cores;
 use super::error::CompareError;
 use super::options::{CompareOptions, Workload};
 use super::plan::{Load, Step};
-use super::process_stats::{ProcessStats, Switches, cpu_us};
+use super::process_stats::{ProcessStats, Processes, Switches, cpu_us_of};
 use super::stop_request::StopRequest;
 use crate::load::error_kind::OpenLimit;
 use crate::load::options::LoadOptions;
@@ -70,7 +70,7 @@ pub(super) fn measure(
         Load::Closed | Load::Open | Load::Percent(_) => None,
     };
     let timeout = timeout(left, options);
-    let start = || Child::start(&options.program, options.service, step.model, stack_bytes, timeout);
+    let start = || Child::start(&options.program, options.service, step.server, stack_bytes, timeout);
     let started = cores.as_server(start);
     let mut child = match started {
         Ok(child) => child,
@@ -84,10 +84,10 @@ pub(super) fn measure(
         stopping();
         return Ok(None);
     }
-    let pid = child.pid();
-    let before = ProcessStats::read(pid);
-    let counters = Counters { before, ..Counters::default() };
-    let mut observer = ServerObserver { pid, counters, signals, stopping };
+    let processes = child.processes();
+    let pids = processes.now();
+    let counters = Counters { before: ProcessStats::read(&pids), ..Counters::default() };
+    let mut observer = ServerObserver { processes, pids, counters, signals, stopping };
     // The generator may spin on a processor of its own.
     let spin = cores.split.is_some();
     let load = LoadOptions { spin, timeout, ..load_options(step, rate, options, child.address) };
@@ -123,7 +123,9 @@ fn load_options(step: &Step, rate: Option<u64>, options: &CompareOptions, server
 
 /// Reads the statistics of the server at the phases of a run.
 struct ServerObserver<'a> {
-    pid: u32,
+    processes: Processes,
+    /// Those that existed when all connections were open.
+    pids: Vec<u32>,
     counters: Counters,
     signals: &'a StopRequest,
     stopping: &'a mut dyn FnMut(),
@@ -140,17 +142,18 @@ struct Counters {
 
 impl Observer for ServerObserver<'_> {
     fn driving(&mut self) {
-        let stats = ProcessStats::read(self.pid);
+        self.pids = self.processes.now();
+        let stats = ProcessStats::read(&self.pids);
         self.counters.driving = Some((Instant::now(), stats.switches));
     }
 
     // Between these two, nothing slow may run, since messages are in flight.
     fn measuring(&mut self) {
-        self.counters.cpu_us[0] = cpu_us(self.pid);
+        self.counters.cpu_us[0] = cpu_us_of(&self.pids);
     }
 
     fn measured(&mut self) {
-        self.counters.cpu_us[1] = cpu_us(self.pid);
+        self.counters.cpu_us[1] = cpu_us_of(&self.pids);
         if self.signals.is_requested() {
             (self.stopping)();
         }
@@ -161,7 +164,7 @@ impl Observer for ServerObserver<'_> {
         if self.signals.is_requested() {
             (self.stopping)();
         } else {
-            self.counters.over = Some((Instant::now(), ProcessStats::read(self.pid)));
+            self.counters.over = Some((Instant::now(), ProcessStats::read(&self.pids)));
         }
     }
 }
@@ -231,7 +234,7 @@ pub(super) fn timeout(left: Duration, options: &CompareOptions) -> Duration {
 /// What a run waits for: that the server starts, connections, and outstanding replies.
 pub(super) const WAITS: u32 = 3;
 
-const TIMEOUT_MAX: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(10);
 
 /// A run does not begin if less is left for each of its waits.
 pub(super) const TIMEOUT_MIN: Duration = Duration::from_millis(500);
@@ -246,9 +249,9 @@ const PIPELINE: u32 = 16;
 mod tests {
     use super::super::plan::Scenario;
     use super::*;
+    use crate::compare::server::Server;
     use crate::load::Times;
     use crate::load::stats::ending::{EndedEarly, Stage};
-    use crate::server::options::Model;
     use crate::service::echo;
 
     #[test]
@@ -257,7 +260,7 @@ mod tests {
             CompareOptions { service: &echo::DEFINITION, ..CompareOptions::full("loopline".into()) };
         for workload in Workload::ALL {
             let scenario = Scenario { workload, connections: 100, load: Load::Closed };
-            let step = Step { scenario, model: Model::Loop, repeat: 0 };
+            let step = Step { scenario, server: Server::Loop, repeat: 0 };
             let load = load_options(&step, None, &options, "127.0.0.1:4000".parse().unwrap());
             assert_eq!(load.target.to_string(), "echo=127.0.0.1:4000");
             assert_eq!(load.check().is_err(), workload == Workload::LargeBodies, "{workload:?}");
@@ -295,7 +298,7 @@ mod tests {
             over: Some((began + Duration::from_secs(4), after)),
         };
         let scenario = Scenario { workload, connections: 10, load: Load::Closed };
-        sample(&Step { scenario, model: Model::Loop, repeat: 0 }, &outcome, &counters)
+        sample(&Step { scenario, server: Server::Loop, repeat: 0 }, &outcome, &counters)
     }
 
     #[test]

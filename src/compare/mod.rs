@@ -1,7 +1,8 @@
-//! `compare`: the event loop and a thread per connection on this machine: throughput, cost, and limits.
+//! `compare`: the event loop, a thread per connection, and servers of other commands on this machine: throughput,
+//! cost, and limits.
 //!
-//! Each run starts a server as a child process and runs the load generator in this process. The models alternate,
-//! so that other work on the machine affects both.
+//! Each run starts a server as a child process and runs the load generator in this process. The servers alternate,
+//! so that other work on the machine affects all.
 
 pub(crate) mod analysis;
 mod capacities;
@@ -19,20 +20,24 @@ mod process_stats;
 pub(crate) mod quietness;
 pub(crate) mod result;
 mod runner;
+pub(crate) mod server;
 mod stop_request;
 
 use procfs::{CpuInfo, Current, Meminfo};
 
 use self::capacities::Capacities;
 pub(crate) use self::child::guard;
+use self::child::{Child, StartError};
 use self::cores::Cores;
 use self::error::CompareError;
+use self::measure::TIMEOUT_MAX;
 use self::options::{CompareOptions, Count};
 pub(crate) use self::output::page::{page, pictures};
 pub(crate) use self::output::table::table;
 use self::quietness::Quietness;
 use self::result::{Comparison, Machine};
 pub(crate) use self::runner::Progress;
+use self::server::Server;
 
 /// Compares the models, until that is done or SIGINT, SIGTERM or SIGHUP ends it early, with the result so far. Calls
 /// `show` before each run.
@@ -50,10 +55,23 @@ pub(crate) fn run(options: &CompareOptions, show: impl FnMut(Progress)) -> Resul
     // Before this process is pinned to one processor.
     let machine = machine();
     let cores = Cores::assign(options.server_cores)?;
+    check_commands(options, &cores)?;
     let quietness = Quietness::measure(&cores, options.repeats, options.looks());
     let runs = runner::run(&steps, options, &cores, clock, show)?;
     let pinned = cores.split.as_ref();
     Ok(analysis::findings::comparison(options, machine, quietness, &connections, &runs, pinned, &capacities))
+}
+
+/// Starts each of the further servers once, so that one that does not work is known before the first run.
+fn check_commands(options: &CompareOptions, cores: &Cores) -> Result<(), CompareError> {
+    for server in options.servers().into_iter().filter(|server| matches!(server, Server::With(_))) {
+        let start = || Child::start(&options.program, options.service, server, None, TIMEOUT_MAX);
+        let started = cores.as_server(start);
+        if let Err(StartError::Ended(line) | StartError::Failed(line)) = started {
+            return Err(CompareError::NoServer(format!("--with {line}")));
+        }
+    }
+    Ok(())
 }
 
 /// The machine that this process runs on.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::analysis::verdict::Looks;
+use super::server::{MODELS, Server, With};
 use crate::report::record::seconds;
 use crate::service::{Definition, message};
 
@@ -31,7 +32,7 @@ pub(crate) struct CompareOptions {
     pub repeats: u32,
     /// Runs of each model in each scenario of the open loop.
     pub open_repeats: u32,
-    /// Messages per second in the open loop; null: half the rate of the slower model in the closed loop.
+    /// Messages per second in the open loop; null: half the rate of the slowest server in the closed loop.
     pub rate: Option<u64>,
     /// Number of processors for the server; null: all but the generator's.
     pub server_cores: Option<usize>,
@@ -43,6 +44,8 @@ pub(crate) struct CompareOptions {
     #[serde(rename = "more_pairs_until_seconds", serialize_with = "optional_seconds")]
     #[cfg_attr(test, schemars(with = "Option<f64>"))]
     pub more_pairs_until: Option<Duration>,
+    /// The commands of the further servers.
+    pub with: Vec<&'static With>,
     /// The service, which is on TCP and keeps the stream open.
     #[serde(skip)]
     pub service: &'static Definition,
@@ -70,6 +73,7 @@ impl CompareOptions {
             server_cores: None,
             budget: Some(FULL_TIME),
             more_pairs_until: Some(FULL_TIME),
+            with: Vec::new(),
             service: &message::DEFINITION,
             program,
         }
@@ -92,6 +96,11 @@ impl CompareOptions {
 }
 
 impl CompareOptions {
+    /// The servers that are compared, the loop first.
+    pub(super) fn servers(&self) -> Vec<Server> {
+        MODELS.into_iter().chain(self.with.iter().copied().map(Server::With)).collect()
+    }
+
     /// At which numbers of pairs there is a verdict.
     pub(super) fn looks(&self) -> Looks {
         match self.more_pairs_until {

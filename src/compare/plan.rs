@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use super::options::{CompareOptions, Workload};
+use crate::compare::server::Server;
 use crate::report::format;
-use crate::server::options::Model;
 
-/// What both models are compared in.
+/// What the servers are compared in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Scenario {
     pub(super) workload: Workload,
@@ -20,9 +20,9 @@ pub(super) struct Scenario {
 pub(super) enum Load {
     /// Each message after the reply to the one before.
     Closed,
-    /// On schedule, at the same rate to both models.
+    /// On schedule, at the same rate to all servers.
     Open,
-    /// On schedule, at this percentage of the rate of the slower model in the closed loop.
+    /// On schedule, at this percentage of the rate of the slowest server in the closed loop.
     Percent(u32),
     /// As [`Closed`](Self::Closed), to threads with stacks of this number of bytes.
     Stack(usize),
@@ -32,15 +32,12 @@ pub(super) enum Load {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) scenario: Scenario,
-    pub(super) model: Model,
-    /// The number of runs of each model before this one.
+    pub(super) server: Server,
+    /// The number of runs of each server before this one.
     pub(super) repeat: u32,
 }
 
-/// Both models, in the order of the tables.
-pub(super) const MODELS: [Model; 2] = [Model::Loop, Model::Threads];
-
-/// Shares of the rate of the slower model, in percent, at which latency is measured.
+/// Shares of the rate of the slowest server, in percent, at which latency is measured.
 pub(super) const PERCENTS: [u32; 5] = [20, 40, 60, 80, 100];
 
 /// Stack sizes of threads, in bytes: the default of `serve`, defaults of other languages, the default of Linux.
@@ -53,8 +50,9 @@ const LATENCY_CONNECTIONS_MAX: u32 = 100;
 const STACK_CONNECTIONS: u32 = 1000;
 
 /// All runs in their order, the most important ones first: what does not fit into the time limit is left out from the
-/// end. The models alternate, A B B A …, so that a change in the speed of the machine affects both.
+/// end. The servers alternate, A B B A …, so that a change in the speed of the machine affects all.
 pub(super) fn steps(options: &CompareOptions, connections: &[u32]) -> Vec<Step> {
+    let servers = options.servers();
     let scenarios = |load| {
         let workloads = options.workloads.iter().copied();
         workloads.flat_map(move |workload| {
@@ -64,10 +62,10 @@ pub(super) fn steps(options: &CompareOptions, connections: &[u32]) -> Vec<Step> 
     };
     let mut steps = Vec::new();
     for scenario in scenarios(Load::Closed) {
-        steps.extend(alternating(scenario, options.repeats));
+        steps.extend(alternating(scenario, options.repeats, &servers));
     }
     for scenario in scenarios(Load::Open).filter(|it| it.workload != Workload::Pipelined) {
-        steps.extend(alternating(scenario, options.open_repeats));
+        steps.extend(alternating(scenario, options.open_repeats, &servers));
     }
     if !options.workloads.contains(&Workload::AllActive) {
         return steps;
@@ -76,13 +74,13 @@ pub(super) fn steps(options: &CompareOptions, connections: &[u32]) -> Vec<Step> 
     if let Some(connections) = latency_connections(connections) {
         for percent in PERCENTS {
             let scenario = Scenario { workload, connections, load: Load::Percent(percent) };
-            steps.extend(alternating(scenario, options.open_repeats.min(2)));
+            steps.extend(alternating(scenario, options.open_repeats.min(2), &servers));
         }
     }
     if connections.contains(&STACK_CONNECTIONS) {
         for bytes in STACKS {
             let scenario = Scenario { workload, connections: STACK_CONNECTIONS, load: Load::Stack(bytes) };
-            steps.push(Step { scenario, model: Model::Threads, repeat: 0 });
+            steps.push(Step { scenario, server: Server::Threads, repeat: 0 });
         }
     }
     steps
@@ -93,14 +91,22 @@ fn latency_connections(connections: &[u32]) -> Option<u32> {
     connections.iter().copied().filter(|connections| *connections <= LATENCY_CONNECTIONS_MAX).max()
 }
 
-fn alternating(scenario: Scenario, repeats: u32) -> impl Iterator<Item = Step> {
-    (0..repeats).flat_map(move |repeat| pair(scenario, repeat))
+fn alternating(scenario: Scenario, repeats: u32, servers: &[Server]) -> impl Iterator<Item = Step> {
+    (0..repeats).flat_map(move |repeat| round(scenario, repeat, servers))
 }
 
-/// A run of each model.
-pub(super) fn pair(scenario: Scenario, repeat: u32) -> [Step; 2] {
-    let order = if repeat % 2 == 0 { MODELS } else { [MODELS[1], MODELS[0]] };
-    order.map(|model| Step { scenario, model, repeat })
+/// A run of each of `servers`: in their order, then in the opposite one. With more than two, the next two rounds begin
+/// with the next server, so that each is as often at each place.
+pub(super) fn round(scenario: Scenario, repeat: u32, servers: &[Server]) -> Vec<Step> {
+    let mut order = servers.to_vec();
+    if order.len() > 2 {
+        let first = repeat as usize / 2 % order.len();
+        order.rotate_left(first);
+    }
+    if repeat % 2 == 1 {
+        order.reverse();
+    }
+    order.into_iter().map(|server| Step { scenario, server, repeat }).collect()
 }
 
 impl Step {
@@ -138,16 +144,8 @@ impl fmt::Display for Load {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Scenario { workload, connections, load } = self.scenario;
-        let (connections, model) = (format::connections(connections.into()), model_name(self.model));
-        write!(f, "{}, {connections}, {model}{load}", workload.name())
-    }
-}
-
-/// The name, as in `serve --model`.
-pub(super) fn model_name(model: Model) -> &'static str {
-    match model {
-        Model::Loop => "loop",
-        Model::Threads => "threads",
+        let (connections, server) = (format::connections(connections.into()), self.server.name());
+        write!(f, "{}, {connections}, {server}{load}", workload.name())
     }
 }
 
@@ -160,6 +158,7 @@ const CONNECTION_OVERHEAD: Duration = Duration::from_micros(100);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::server::{MODELS, With};
 
     fn options() -> CompareOptions {
         CompareOptions::full("loopline".into())
@@ -168,9 +167,15 @@ mod tests {
     #[test]
     fn models_alternate() {
         let scenario = Scenario { workload: Workload::AllActive, connections: 1, load: Load::Closed };
-        let order: Vec<Model> = alternating(scenario, 3).map(|step| step.model).collect();
+        let order = |servers: &[Server], repeats| -> Vec<Server> {
+            alternating(scenario, repeats, servers).map(|step| step.server).collect()
+        };
         let [a, b] = MODELS;
-        assert_eq!(order, [a, b, b, a, a, b]);
+        assert_eq!(order(&MODELS, 3), [a, b, b, a, a, b]);
+        let with = With::list(vec!["c=server {port}".parse().unwrap()]).unwrap();
+        let c = Server::With(with[0]);
+        let rounds = [[a, b, c], [c, b, a], [b, c, a], [a, c, b], [c, a, b], [b, a, c]];
+        assert_eq!(order(&[a, b, c], 6), rounds.concat());
     }
 
     #[test]
@@ -178,11 +183,11 @@ mod tests {
         let steps = steps(&options(), &[1, 10, 100, 1000, 10_000]);
         for step in &steps {
             let runs =
-                |model| steps.iter().filter(|it| it.scenario == step.scenario && it.model == model).count();
+                |model| steps.iter().filter(|it| it.scenario == step.scenario && it.server == model).count();
             match step.scenario.load {
-                Load::Stack(_) => assert_eq!((runs(Model::Loop), runs(Model::Threads)), (0, 1)),
-                Load::Percent(_) => assert_eq!((runs(Model::Loop), runs(Model::Threads)), (2, 2)),
-                Load::Closed | Load::Open => assert_eq!((runs(Model::Loop), runs(Model::Threads)), (3, 3)),
+                Load::Stack(_) => assert_eq!((runs(Server::Loop), runs(Server::Threads)), (0, 1)),
+                Load::Percent(_) => assert_eq!((runs(Server::Loop), runs(Server::Threads)), (2, 2)),
+                Load::Closed | Load::Open => assert_eq!((runs(Server::Loop), runs(Server::Threads)), (3, 3)),
             }
         }
     }

@@ -11,10 +11,10 @@ use super::runner::SkipReason;
 use crate::compare::analysis::scalability::Fit;
 use crate::compare::analysis::statistics::Estimate;
 use crate::compare::analysis::verdict::Verdict;
+use crate::compare::server::{MODELS, Server};
 use crate::load::stats::invalid::InvalidReason;
 use crate::load::stats::summary::LoadModel;
 use crate::report::format;
-use crate::server::options::Model;
 
 /// The result of `compare`.
 #[derive(Debug, Clone, Serialize)]
@@ -35,7 +35,7 @@ pub(crate) struct Comparison {
     pub skipped: usize,
     /// Number of pairs of runs that were added because a verdict was not decided.
     pub more_pairs: usize,
-    /// Scenarios without a run of each model.
+    /// Scenarios without a run of each server.
     pub not_measured: Vec<NotMeasured>,
     /// Whether a signal ended the comparison early.
     pub interrupted: bool,
@@ -54,9 +54,31 @@ pub(crate) struct Comparison {
     pub latency_by_rate: Vec<Cell>,
     /// Throughput against connections, by the universal scalability law.
     pub scalability: Vec<Scalability>,
+    /// The servers of `--with`, in the order of the options.
+    pub further: Vec<Further>,
 }
 
-/// A scenario without a run of each model.
+/// A server of `--with`.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Further {
+    /// Its name.
+    pub name: Server,
+    /// Its command.
+    pub command: String,
+    /// The verdicts on each workload: the loop and this server.
+    pub verdicts: Vec<WorkloadVerdict>,
+    /// The measurements of each scenario.
+    pub cells: Vec<Cell>,
+    /// Memory per connection, in bytes: the slope over the numbers of connections.
+    pub memory: Memory,
+    /// The measurements at the rates of `latency_by_rate`.
+    pub latency_by_rate: Vec<Cell>,
+    /// Throughput against connections, by the universal scalability law.
+    pub scalability: Scalability,
+}
+
+/// A scenario without a run of each server.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct NotMeasured {
@@ -96,7 +118,7 @@ pub(crate) struct Settings {
     pub duration_seconds: f64,
     /// Time before that in which messages were sent but not measured, in seconds.
     pub warmup_seconds: f64,
-    /// Runs of each model in each scenario.
+    /// Runs of each server in each scenario.
     pub repeats: u32,
     /// The processors of server and generator; null if there is only one processor.
     pub pinned: Option<Split>,
@@ -104,7 +126,7 @@ pub(crate) struct Settings {
     pub rate: Option<u64>,
 }
 
-/// One model in one scenario. The values are medians over the runs that the server completed; those of messages, over
+/// One server in one scenario. The values are medians over the runs that the server completed; those of messages, over
 /// the runs with replies. A value that one of these runs lacks is null: medians of different runs could contradict each
 /// other.
 #[derive(Debug, Clone, Serialize)]
@@ -114,8 +136,8 @@ pub(crate) struct Cell {
     pub workload: Workload,
     /// Number of connections to open.
     pub connections: u32,
-    /// How the server served connections.
-    pub model: Model,
+    /// The server: `loop`, `threads`, or in `further` its name.
+    pub model: Server,
     /// When messages were sent.
     pub load: LoadModel,
     /// Messages due per second; null in a closed loop.
@@ -147,7 +169,7 @@ pub(crate) struct Cell {
     pub opened: Option<f64>,
     /// Messages that failed or were not answered, in all runs.
     pub failed: u64,
-    /// The limit that kept the model from more connections; null if all were opened.
+    /// The limit that kept the server from more connections; null if all were opened.
     pub limited_by: Option<String>,
     /// The load generator in these runs.
     pub generator: Generator,
@@ -156,6 +178,31 @@ pub(crate) struct Cell {
 }
 
 impl Comparison {
+    /// All servers, in the order of the tables.
+    pub(super) fn servers(&self) -> Vec<Server> {
+        MODELS.into_iter().chain(self.further.iter().map(|it| it.name)).collect()
+    }
+
+    /// The cells of all servers.
+    pub(super) fn cells_of_all(&self) -> Vec<&Cell> {
+        self.cells.iter().chain(self.further.iter().flat_map(|it| &it.cells)).collect()
+    }
+
+    /// The cells of all servers at the same rates.
+    pub(super) fn latency_of_all(&self) -> Vec<&Cell> {
+        self.latency_by_rate.iter().chain(self.further.iter().flat_map(|it| &it.latency_by_rate)).collect()
+    }
+
+    /// Memory per connection of all servers.
+    pub(super) fn memory_of_all(&self) -> impl Iterator<Item = &Memory> {
+        self.memory.iter().chain(self.further.iter().map(|it| &it.memory))
+    }
+
+    /// The scalability of all servers.
+    pub(super) fn scalability_of_all(&self) -> impl Iterator<Item = &Scalability> {
+        self.scalability.iter().chain(self.further.iter().map(|it| &it.scalability))
+    }
+
     /// Why the comparison failed, if it has measured nothing and was not interrupted.
     pub(crate) fn failure(&self) -> Option<String> {
         let is_empty = self.cells.iter().all(|cell| cell.rate.is_none());
@@ -228,11 +275,11 @@ pub(crate) struct Generator {
 pub(crate) struct WorkloadVerdict {
     /// The workload.
     pub workload: Workload,
-    /// Which model handles more messages a second, in a sentence.
+    /// Which server handles more messages a second, in a sentence.
     pub sentence: String,
-    /// The number of connections at which one model overtakes the other in messages a second, if there is one.
+    /// The number of connections at which one server overtakes the other in messages a second, if there is one.
     pub crossover: Option<f64>,
-    /// Which model needs less CPU time a message, in a sentence.
+    /// Which server needs less CPU time a message, in a sentence.
     pub cost: Option<String>,
     /// The verdicts in each measure, by number of connections.
     pub by_connections: Vec<Verdict>,
@@ -242,8 +289,8 @@ pub(crate) struct WorkloadVerdict {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Memory {
-    /// How the server served connections.
-    pub model: Model,
+    /// The server: `loop`, `threads`, or in `further` its name.
+    pub model: Server,
     /// Memory of the server for a connection, after messages were sent, in bytes.
     pub user_bytes: Option<f64>,
     /// Kernel stacks for a connection, in bytes.
@@ -269,12 +316,12 @@ pub(crate) struct Stack {
     pub marks: Vec<Mark>,
 }
 
-/// The throughput of a model by connections.
+/// The throughput of a server by connections.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Scalability {
-    /// How the server served connections.
-    pub model: Model,
+    /// The server: `loop`, `threads`, or in `further` its name.
+    pub model: Server,
     /// The parameters of the law; null if there are too few points.
     pub fit: Option<Fit>,
     /// The fit in a sentence, or why there is none.

@@ -20,10 +20,10 @@ use super::error::CompareError;
 use super::measure::{Sample, TIMEOUT_MIN, WAITS, measure};
 use super::options::CompareOptions;
 use super::pace::Pace;
-use super::plan::{self, Load, MODELS, Scenario, Step};
+use super::plan::{self, Load, Scenario, Step};
+use super::server::{MODELS, Server};
 use super::stop_request::StopRequest;
 use crate::compare::analysis::statistics::Estimate;
-use crate::server::options::Model;
 
 /// The progress of a comparison.
 pub(crate) enum Progress {
@@ -46,7 +46,7 @@ pub(crate) enum Progress {
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
     pub(super) looks: Looks,
-    pub(super) samples: BTreeMap<(Scenario, Model), Vec<Sample>>,
+    pub(super) samples: BTreeMap<(Scenario, Server), Vec<Sample>>,
     /// The rates of the open loops, in messages a second.
     pub(super) rates: BTreeMap<Scenario, u64>,
     pub(super) done: usize,
@@ -55,7 +55,7 @@ pub(crate) struct Runs {
     pub(super) planned: usize,
     /// Pairs that were added because a verdict was not decided.
     pub(super) more_pairs: usize,
-    /// Scenarios without a run of each model.
+    /// Scenarios without a run of each server.
     pub(super) not_measured: Vec<(Scenario, SkipReason)>,
     pub(super) is_interrupted: bool,
     pub(super) elapsed: Duration,
@@ -185,7 +185,7 @@ impl<'a, B: Bench> Runner<'a, B> {
         }
         while let Some(scenario) = self.next_undecided().filter(|_| !self.runs.is_interrupted) {
             let repeat = u32::try_from(self.runs.pairs(scenario)).unwrap_or(u32::MAX);
-            let pair: Vec<Step> = plan::pair(scenario, repeat).into();
+            let pair = plan::round(scenario, repeat, &self.options.servers());
             self.runs.planned += pair.len();
             self.runs.more_pairs += 1;
             self.run_pair(&pair, &pair, &mut show)?;
@@ -195,7 +195,7 @@ impl<'a, B: Bench> Runner<'a, B> {
         Ok(self.runs)
     }
 
-    /// Runs `pair`, one run of each model, if it fits into the time limit. `left` are all runs that are left.
+    /// Runs `pair`, one run of each server, if it fits into the time limit. `left` are all runs that are left.
     fn run_pair(
         &mut self,
         pair: &[Step],
@@ -231,7 +231,7 @@ impl<'a, B: Bench> Runner<'a, B> {
                 return Ok(());
             };
             self.pace.ran(estimate, self.bench.elapsed().saturating_sub(began));
-            self.runs.samples.entry((step.scenario, step.model)).or_default().push(sample);
+            self.runs.samples.entry((step.scenario, step.server)).or_default().push(sample);
             self.runs.done += 1;
         }
         Ok(())
@@ -259,21 +259,23 @@ impl<'a, B: Bench> Runner<'a, B> {
         let time_left = self.time_left().min(until.saturating_sub(self.bench.elapsed()));
         let scenarios = self.runs.samples.keys().map(|(scenario, _)| *scenario);
         let fits = |scenario: &Scenario| {
-            let estimates = plan::pair(*scenario, 0).map(|step| step.estimate(self.options));
-            self.needs(estimates.iter().sum()) <= time_left
+            let round = plan::round(*scenario, 0, &self.options.servers());
+            self.needs(round.iter().map(|step| step.estimate(self.options)).sum()) <= time_left
         };
         let open = scenarios
             .filter(|it| it.load == Load::Closed && self.runs.pairs(*it) < PAIRS_ADDED_MAX)
             .filter(fits);
-        open.filter_map(|scenario| Some((self.runs.missing_pairs(scenario)?, scenario)))
-            .min_by_key(|(missing, _)| *missing)
-            .map(|(_, scenario)| scenario)
+        open.filter_map(|scenario| {
+            Some((self.runs.missing_pairs(scenario, &self.options.servers())?, scenario))
+        })
+        .min_by_key(|(missing, _)| *missing)
+        .map(|(_, scenario)| scenario)
     }
 
     fn list_not_measured(&mut self, steps: &[Step]) {
         for pair in steps.chunk_by(|one, other| one.scenario == other.scenario) {
             let scenario = pair[0].scenario;
-            if pair.iter().all(|step| self.runs.samples.contains_key(&(scenario, step.model))) {
+            if pair.iter().all(|step| self.runs.samples.contains_key(&(scenario, step.server))) {
                 continue;
             }
             let why = if self.runs.is_interrupted {
@@ -289,26 +291,32 @@ impl<'a, B: Bench> Runner<'a, B> {
 }
 
 impl Runs {
-    /// The runs of the loop and of threads in a scenario, in their order.
-    pub(super) fn of_models(&self, scenario: Scenario) -> [&[Sample]; 2] {
-        MODELS.map(|model| self.samples.get(&(scenario, model)).map_or(&[][..], Vec::as_slice))
+    /// The runs of the loop and of `rival` in a scenario, in their order.
+    pub(super) fn beside_loop(&self, scenario: Scenario, rival: Server) -> [&[Sample]; 2] {
+        [Server::Loop, rival].map(|it| self.samples.get(&(scenario, it)).map_or(&[][..], Vec::as_slice))
     }
 
-    /// Completed pairs of runs in a scenario.
+    /// Completed pairs of runs of both models in a scenario.
     fn pairs(&self, scenario: Scenario) -> usize {
-        let [by_loop, by_threads] = self.of_models(scenario);
+        let [by_loop, by_threads] = self.beside_loop(scenario, Server::Threads);
         by_loop.len().min(by_threads.len())
     }
 
-    /// Which measure is not decided, and how many pairs it probably needs; `None` if both are, or if the models cannot
-    /// be compared.
-    fn missing_pairs(&self, scenario: Scenario) -> Option<(usize, usize)> {
-        let [by_loop, by_threads] = self.of_models(scenario);
+    /// The least of what [`missing_pairs_of`](Self::missing_pairs_of) finds for `servers` without the loop.
+    fn missing_pairs(&self, scenario: Scenario, servers: &[Server]) -> Option<(usize, usize)> {
+        let rivals = servers.iter().filter(|it| **it != Server::Loop);
+        rivals.filter_map(|rival| self.missing_pairs_of(scenario, *rival)).min()
+    }
+
+    /// Which measure is not decided, and how many pairs it probably needs; `None` if both are, or if the loop and
+    /// `rival` cannot be compared.
+    fn missing_pairs_of(&self, scenario: Scenario, rival: Server) -> Option<(usize, usize)> {
+        let [by_loop, by_threads] = self.beside_loop(scenario, rival);
         if by_loop.len() != by_threads.len() || !pairs::is_compared(scenario, by_loop, by_threads) {
             return None;
         }
         MEASURES.iter().enumerate().find_map(|(priority, measure)| {
-            match pairs::verdict(*measure, scenario, by_loop, by_threads, self.looks) {
+            match pairs::verdict(*measure, scenario, rival, [by_loop, by_threads], self.looks) {
                 None => Some((priority, 1)),
                 Some(verdict) if verdict.decision == Decision::Undecided => {
                     Some((priority, verdict.more_pairs.unwrap_or(usize::MAX)))
@@ -331,7 +339,7 @@ impl Runs {
             Load::Percent(percent) => percent,
         };
         if !self.rates.contains_key(&step.scenario) {
-            let Some(slower) = self.slower_rate(step.scenario) else { return false };
+            let Some(slower) = self.slowest_rate(step.scenario, &options.servers()) else { return false };
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, rounded")]
             let rate = (slower * f64::from(percent) / 100.0).round() as u64;
             self.rates.insert(step.scenario, rate.max(1));
@@ -339,20 +347,22 @@ impl Runs {
         true
     }
 
-    /// The rate of the slower model in the closed loop.
-    fn slower_rate(&self, scenario: Scenario) -> Option<f64> {
+    /// The rate of the slowest of `servers` in the closed loop. Of those of other commands, the ones without a rate do
+    /// not count.
+    fn slowest_rate(&self, scenario: Scenario, servers: &[Server]) -> Option<f64> {
         let closed = Scenario { load: Load::Closed, ..scenario };
-        let rate = |model| {
+        let rate = |server| {
             let samples =
-                self.samples.get(&(closed, model))?.iter().filter(|sample| sample.server_failed.is_none());
+                self.samples.get(&(closed, server))?.iter().filter(|sample| sample.server_failed.is_none());
             Some(Estimate::of(samples.map(|sample| sample.rate))?.median)
         };
         let [one, other] = MODELS.map(rate);
-        Some(one?.min(other?)).filter(|rate| *rate > 0.0)
+        let further = servers[MODELS.len()..].iter().filter_map(|it| rate(*it).filter(|rate| *rate > 0.0));
+        Some(further.fold(one?.min(other?), f64::min)).filter(|rate| *rate > 0.0)
     }
 }
 
-/// The rate of the open loop, in percent of the rate of the slower model in the closed loop.
+/// The rate of the open loop, in percent of the rate of the slowest server in the closed loop.
 pub(super) const OPEN_PERCENT: u32 = 50;
 
 /// Time to compute and to write the result.

@@ -43,6 +43,19 @@ pub(crate) fn listen(address: SocketAddr, options: SocketOptions) -> io::Result<
     Ok(socket.into())
 }
 
+/// A TCP port on 127.0.0.1 that nothing uses at this moment.
+///
+/// # Errors
+/// No port is free.
+#[cfg(feature = "cli")]
+pub(crate) fn unused_port() -> io::Result<u16> {
+    // Without SO_REUSEADDR, so that a server without it can bind the port.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    let address = socket.local_addr()?.as_socket();
+    Ok(address.map_or(0, |address| address.port()))
+}
+
 /// Sets the options of accepted connections, which inherit them from the listener.
 fn set_stream_options(socket: &Socket) -> io::Result<()> {
     // An answer never waits for the acknowledgement of earlier bytes.

@@ -7,14 +7,14 @@ use crate::compare::options::Workload;
 use crate::compare::plan::{Load, Scenario};
 use crate::compare::result::{Cell, Generator, Mark};
 use crate::compare::runner::Runs;
+use crate::compare::server::Server;
 use crate::load::stats::summary::LoadModel;
-use crate::server::options::Model;
 use crate::units::float;
 
-/// The values of `model` in `scenario`, from the runs `samples`.
+/// The values of `server` in `scenario`, from the runs `samples`.
 pub(super) fn cell(
     scenario: Scenario,
-    model: Model,
+    server: Server,
     samples: &[Sample],
     runs: &Runs,
     capacities: &Capacities,
@@ -44,7 +44,7 @@ pub(super) fn cell(
     Cell {
         workload: scenario.workload,
         connections: scenario.connections,
-        model,
+        model: server,
         load: match scenario.load {
             Load::Open | Load::Percent(_) => LoadModel::Open,
             Load::Closed | Load::Stack(_) => LoadModel::Closed,
@@ -68,7 +68,7 @@ pub(super) fn cell(
             .iter()
             .find_map(|sample| sample.limited_by)
             .filter(|_| scenario.workload != Workload::Churn)
-            .map(|limit| capacities.limit_name(model, limit)),
+            .map(|limit| capacities.limit_name(server, limit)),
         generator: Generator {
             busy: median(|sample| Some(sample.generator_busy)),
             cpu_seconds: median(|sample| Some(sample.generator_cpu_seconds)),
@@ -93,7 +93,7 @@ mod tests {
 
     fn of(samples: &[Sample]) -> Cell {
         let scenario = Scenario { workload: Workload::AllActive, connections: 10, load: Load::Closed };
-        cell(scenario, Model::Loop, samples, &Runs::default(), &fixtures::capacities(), 1000.0)
+        cell(scenario, Server::Loop, samples, &Runs::default(), &fixtures::capacities(), 1000.0)
     }
 
     fn run(p99: f64, p99_9: Option<f64>) -> Sample {

@@ -12,15 +12,15 @@ use super::verdict::{Measure, Verdict};
 use crate::compare::capacities::Capacities;
 use crate::compare::cores::Split;
 use crate::compare::options::{CompareOptions, Workload};
-use crate::compare::plan::{Load, MODELS, Scenario};
+use crate::compare::plan::{Load, Scenario};
 use crate::compare::quietness::Quietness;
 use crate::compare::result::{
-    Cell, Comparison, Machine, Memory, NotMeasured, Scalability, Settings, Stack, WorkloadVerdict,
+    Cell, Comparison, Further, Machine, Memory, NotMeasured, Scalability, Settings, Stack, WorkloadVerdict,
 };
 use crate::compare::runner::Runs;
+use crate::compare::server::{MODELS, Server, With};
 use crate::load::stats::summary::LoadModel;
 use crate::report::format;
-use crate::server::options::Model;
 use crate::units::float;
 
 /// The result of `runs`.
@@ -42,6 +42,8 @@ pub(in crate::compare) fn comparison(
             .collect()
     };
     let measured = cells(|load| matches!(load, Load::Closed | Load::Open));
+    let by_rate = cells(|load| matches!(load, Load::Percent(_)));
+    let further = options.with.iter().map(|with| further(with, options, runs, &measured, &by_rate)).collect();
     let stacks = runs.samples.iter().filter_map(|((scenario, model), samples)| match scenario.load {
         Load::Stack(bytes) => {
             let noise = quietness.kernel_noise_bytes;
@@ -74,47 +76,83 @@ pub(in crate::compare) fn comparison(
         not_measured: not_measured.collect(),
         interrupted: runs.is_interrupted,
         elapsed_seconds: runs.elapsed.as_secs_f64(),
-        verdicts: options.workloads.iter().map(|workload| verdict(*workload, runs, &measured)).collect(),
+        verdicts: verdicts(options, Server::Threads, runs, &measured),
         memory: MODELS.map(|model| memory(model, &measured)).into(),
         stacks: stacks.collect(),
-        latency_by_rate: cells(|load| matches!(load, Load::Percent(_))),
+        latency_by_rate: of_servers(&by_rate, &MODELS),
         scalability: MODELS.map(|model| scalability(model, &measured)).into(),
-        cells: measured,
+        cells: of_servers(&measured, &MODELS),
+        further,
         quietness,
     }
 }
 
-/// The cells of a workload by number of connections: the loop, then threads.
-pub(crate) fn pairs(workload: Workload, load: LoadModel, cells: &[Cell]) -> Vec<(u32, [Option<&Cell>; 2])> {
-    let of = |cell: &&Cell| cell.workload == workload && cell.load == load;
+/// The results of one of the further servers. `cells` and `by_rate` are those of all servers.
+fn further(
+    with: &'static With,
+    options: &CompareOptions,
+    runs: &Runs,
+    cells: &[Cell],
+    by_rate: &[Cell],
+) -> Further {
+    let server = Server::With(with);
+    Further {
+        name: server,
+        command: with.command.clone(),
+        verdicts: verdicts(options, server, runs, cells),
+        cells: of_servers(cells, &[server]),
+        memory: memory(server, cells),
+        latency_by_rate: of_servers(by_rate, &[server]),
+        scalability: scalability(server, cells),
+    }
+}
+
+fn of_servers(cells: &[Cell], servers: &[Server]) -> Vec<Cell> {
+    cells.iter().filter(|cell| servers.contains(&cell.model)).cloned().collect()
+}
+
+/// The cells of a workload by number of connections, for each of `servers` in their order.
+pub(crate) fn sides<'a>(
+    workload: Workload,
+    load: LoadModel,
+    servers: &[Server],
+    cells: &[&'a Cell],
+) -> Vec<(u32, Vec<Option<&'a Cell>>)> {
+    let of = |cell: &&&Cell| cell.workload == workload && cell.load == load;
     let mut counts: Vec<u32> = cells.iter().filter(of).map(|cell| cell.connections).collect();
     counts.sort_unstable();
     counts.dedup();
-    let find = |n, model| cells.iter().filter(of).find(|cell| cell.connections == n && cell.model == model);
-    counts.into_iter().map(|n| (n, MODELS.map(|model| find(n, model)))).collect()
+    let find = |n, server| {
+        cells.iter().filter(of).find(|cell| cell.connections == n && cell.model == server).copied()
+    };
+    counts.into_iter().map(|n| (n, servers.iter().map(|server| find(n, *server)).collect())).collect()
 }
 
-fn verdict(workload: Workload, runs: &Runs, cells: &[Cell]) -> WorkloadVerdict {
+fn verdicts(options: &CompareOptions, rival: Server, runs: &Runs, cells: &[Cell]) -> Vec<WorkloadVerdict> {
+    options.workloads.iter().map(|workload| verdict(*workload, rival, runs, cells)).collect()
+}
+
+fn verdict(workload: Workload, rival: Server, runs: &Runs, cells: &[Cell]) -> WorkloadVerdict {
     let scenarios: BTreeSet<Scenario> = runs.samples.keys().map(|(scenario, _)| *scenario).collect();
     let closed = scenarios.into_iter().filter(|it| it.workload == workload && it.load == Load::Closed);
     let compared: Vec<Scenario> = closed
         .filter(|scenario| {
-            let [by_loop, by_threads] = runs.of_models(*scenario);
-            pairs::is_compared(*scenario, by_loop, by_threads)
+            let [by_loop, by_rival] = runs.beside_loop(*scenario, rival);
+            pairs::is_compared(*scenario, by_loop, by_rival)
         })
         .collect();
     let verdicts = |measure| {
         let compared = compared.iter().filter_map(move |scenario| {
-            let [by_loop, by_threads] = runs.of_models(*scenario);
-            pairs::verdict(measure, *scenario, by_loop, by_threads, runs.looks)
+            pairs::verdict(measure, *scenario, rival, runs.beside_loop(*scenario, rival), runs.looks)
         });
         compared.collect::<Vec<Verdict>>()
     };
     let [cpu, rate] = pairs::MEASURES.map(verdicts);
     let connections: Vec<u32> = compared.iter().map(|scenario| scenario.connections).collect();
-    let sentence_of =
-        |measure, verdicts: &[Verdict]| sentence(measure, &verdicts.iter().collect::<Vec<_>>(), &connections);
-    let ends = MODELS.into_iter().filter_map(|model| {
+    let sentence_of = |measure, verdicts: &[Verdict]| {
+        sentence(measure, rival, &verdicts.iter().collect::<Vec<_>>(), &connections)
+    };
+    let ends = [Server::Loop, rival].into_iter().filter_map(|model| {
         cells.iter().filter(|it| it.workload == workload && it.model == model).find_map(stop)
     });
     let throughput: Vec<String> = [sentence_of(Measure::Rate, &rate)].into_iter().chain(ends).collect();
@@ -127,20 +165,17 @@ fn verdict(workload: Workload, runs: &Runs, cells: &[Cell]) -> WorkloadVerdict {
     }
 }
 
-/// The number of connections at which a model stopped, and the limit.
+/// The number of connections at which a server stopped, and the limit.
 fn stop(cell: &Cell) -> Option<String> {
     let limit = cell.limited_by.as_ref()?;
     let opened = format::rounded(cell.opened?);
-    let subject = match cell.model {
-        Model::Loop => "the loop stops",
-        Model::Threads => "threads stop",
-    };
+    let subject = cell.model.does("stop");
     Some(format!("{subject} at {opened} connections ({limit})"))
 }
 
-/// The cells of a model in the closed loop of `workloads`.
+/// The cells of a server in the closed loop of `workloads`.
 fn closed_loop<'a>(
-    model: Model,
+    model: Server,
     workloads: &[Workload],
     cells: &'a [Cell],
 ) -> impl Iterator<Item = &'a Cell> {
@@ -149,7 +184,7 @@ fn closed_loop<'a>(
     })
 }
 
-fn memory(model: Model, cells: &[Cell]) -> Memory {
+fn memory(model: Server, cells: &[Cell]) -> Memory {
     let of = |pick: fn(&Cell) -> Option<Estimate>| {
         let counted = closed_loop(model, &[Workload::AllActive, Workload::FewActive], cells)
             .filter(|cell| cell.connections >= SLOPE_CONNECTIONS_MIN);
@@ -177,7 +212,7 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
 
 fn stack(cell: &Cell, stack_bytes: usize, cells: &[Cell]) -> Stack {
     // The memory of the process itself is nearly that with the fewest connections.
-    let fewest = closed_loop(Model::Threads, &[Workload::AllActive], cells).min_by_key(|it| it.connections);
+    let fewest = closed_loop(Server::Threads, &[Workload::AllActive], cells).min_by_key(|it| it.connections);
     let base = fewest.and_then(|cell| cell.user_bytes);
     let each = |all: Estimate| {
         let each = (all.median - base?.median) / cell.opened.filter(|opened| *opened > 0.0)?;
@@ -192,7 +227,7 @@ fn stack(cell: &Cell, stack_bytes: usize, cells: &[Cell]) -> Stack {
     }
 }
 
-fn scalability(model: Model, cells: &[Cell]) -> Scalability {
+fn scalability(model: Server, cells: &[Cell]) -> Scalability {
     let counted = closed_loop(model, &[Workload::AllActive], cells);
     let points: Vec<(f64, f64)> =
         counted.filter_map(|cell| Some((cell.opened?, cell.rate?.median))).collect();

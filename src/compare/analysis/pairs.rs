@@ -1,75 +1,75 @@
-//! From the runs of both models with one number of connections to verdicts.
+//! From the runs of two servers with one number of connections to verdicts.
 
 use super::verdict::{Looks, Measure, Qualification, Verdict};
 use crate::compare::measure::Sample;
 use crate::compare::options::Workload;
 use crate::compare::plan::Scenario;
+use crate::compare::server::Server;
 use crate::load::stats::invalid::InvalidReason;
-use crate::server::options::Model;
 
 /// Both measures, the more robust one first.
 pub(crate) const MEASURES: [Measure; 2] = [Measure::CpuPerMessage, Measure::Rate];
 
-/// A run of the loop, and the run of threads beside it.
+/// A run of the loop, and the run of another server beside it.
 type Pair<'a> = (&'a Sample, &'a Sample);
 
-/// The verdict in `measure`; `None` with fewer than two pairs that can be compared. The samples of both models are in
-/// the order of their runs.
+/// The verdict on the loop and `rival` in `measure`; `None` with fewer than two pairs that can be compared. The samples
+/// of both are in the order of their runs.
 pub(in crate::compare) fn verdict(
     measure: Measure,
     scenario: Scenario,
-    by_loop: &[Sample],
-    by_threads: &[Sample],
+    rival: Server,
+    [by_loop, by_rival]: [&[Sample]; 2],
     looks: Looks,
 ) -> Option<Verdict> {
-    let mut known: Vec<(Pair<'_>, f64)> = competing(scenario.workload, by_loop, by_threads)
+    let mut known: Vec<(Pair<'_>, f64)> = competing(scenario.workload, by_loop, by_rival)
         .filter_map(|pair| Some((pair, advantage(measure, pair)?)))
         .collect();
     let logs: Vec<f64> = known.iter().map(|(_, ratio)| ratio.ln()).collect();
-    let verdict = Verdict::of(measure, scenario.connections, &logs, looks)?;
+    let verdict = Verdict::of(measure, rival, scenario.connections, &logs, looks)?;
     known.truncate(verdict.pairs);
     let most =
         |is: &dyn Fn(Pair<'_>) -> bool| known.iter().filter(|(pair, _)| is(*pair)).count() * 2 > known.len();
     let mut qualifications = Vec::new();
     // That the generator is too slow does not change the server's CPU time for a message.
     if measure == Measure::Rate && most(&|(by_loop, _)| is_generator_limit(by_loop)) {
-        qualifications.push(Qualification::GeneratorLimited(Model::Loop));
+        qualifications.push(Qualification::GeneratorLimited(Server::Loop));
     }
-    if measure == Measure::Rate && most(&|(_, by_threads)| is_generator_limit(by_threads)) {
-        qualifications.push(Qualification::GeneratorLimited(Model::Threads));
+    if measure == Measure::Rate && most(&|(_, by_rival)| is_generator_limit(by_rival)) {
+        qualifications.push(Qualification::GeneratorLimited(rival));
     }
     let is_delayed = |run: &Sample| matches!(run.invalid, Some(InvalidReason::Waited(_)));
-    if most(&|(by_loop, by_threads)| is_delayed(by_loop) || is_delayed(by_threads)) {
+    if most(&|(by_loop, by_rival)| is_delayed(by_loop) || is_delayed(by_rival)) {
         qualifications.push(Qualification::OtherPrograms);
     }
     Some(Verdict { qualifications, ..verdict })
 }
 
-/// Whether there are runs of both models that can be compared.
-pub(in crate::compare) fn is_compared(scenario: Scenario, by_loop: &[Sample], by_threads: &[Sample]) -> bool {
-    competing(scenario.workload, by_loop, by_threads)
+/// Whether there are runs of both servers that can be compared.
+pub(in crate::compare) fn is_compared(scenario: Scenario, by_loop: &[Sample], by_rival: &[Sample]) -> bool {
+    competing(scenario.workload, by_loop, by_rival)
         .any(|pair| MEASURES.iter().any(|measure| advantage(*measure, pair).is_some()))
 }
 
-/// The pairs in which no server failed, with all connections: a model with fewer did less work than the other.
+/// The pairs in which no server failed, with all connections: a server with fewer did less work than the other.
 fn competing<'a>(
     workload: Workload,
     by_loop: &'a [Sample],
-    by_threads: &'a [Sample],
+    by_rival: &'a [Sample],
 ) -> impl Iterator<Item = Pair<'a>> {
     // With a connection for each message, one that was not opened, or was lost, is a message that failed.
     let has_all = |sample: &Sample| sample.limited_by.is_none() && sample.lost == 0;
     let is_whole = move |sample: &Sample| {
         sample.server_failed.is_none() && (workload == Workload::Churn || has_all(sample))
     };
-    by_loop.iter().zip(by_threads).filter(move |(one, other)| is_whole(one) && is_whole(other))
+    by_loop.iter().zip(by_rival).filter(move |(one, other)| is_whole(one) && is_whole(other))
 }
 
 /// How many times better the loop was; `None` without a measurement of both.
-fn advantage(measure: Measure, (by_loop, by_threads): Pair<'_>) -> Option<f64> {
+fn advantage(measure: Measure, (by_loop, by_rival): Pair<'_>) -> Option<f64> {
     let (better, worse) = match measure {
-        Measure::CpuPerMessage => (by_threads.cpu_us_per_message?, by_loop.cpu_us_per_message?),
-        Measure::Rate => (by_loop.rate, by_threads.rate),
+        Measure::CpuPerMessage => (by_rival.cpu_us_per_message?, by_loop.cpu_us_per_message?),
+        Measure::Rate => (by_loop.rate, by_rival.rate),
     };
     (better > 0.0 && worse > 0.0).then(|| better / worse)
 }
@@ -96,7 +96,7 @@ mod tests {
     }
 
     fn of(measure: Measure, by_loop: &[Sample], by_threads: &[Sample]) -> Option<Verdict> {
-        verdict(measure, SCENARIO, by_loop, by_threads, Looks::Once)
+        verdict(measure, SCENARIO, Server::Threads, [by_loop, by_threads], Looks::Once)
     }
 
     #[test]
@@ -140,7 +140,9 @@ mod tests {
         assert_eq!(of(Measure::CpuPerMessage, &by_threads, &by_loop), None);
         assert!(!is_compared(SCENARIO, &by_loop, &by_threads));
         let churn = Scenario { workload: Workload::Churn, ..SCENARIO };
-        assert!(verdict(Measure::Rate, churn, &by_loop, &by_threads, Looks::Once).is_some());
+        assert!(
+            verdict(Measure::Rate, churn, Server::Threads, [&by_loop, &by_threads], Looks::Once).is_some()
+        );
     }
 
     #[test]
@@ -162,11 +164,11 @@ mod tests {
         let by_loop = [run(5.0, 1000.0), run(5.0, 1000.0), marked(run(5.0, 1000.0), busy)];
         let by_threads = [marked(run(10.0, 500.0), busy), marked(run(10.0, 500.0), busy), run(10.0, 500.0)];
         let rate = of(Measure::Rate, &by_loop, &by_threads).unwrap();
-        assert_eq!(rate.qualifications, [Qualification::GeneratorLimited(Model::Threads)]);
+        assert_eq!(rate.qualifications, [Qualification::GeneratorLimited(Server::Threads)]);
         assert_eq!(rate.decision, Decision::Loop, "it is not erased");
         assert_eq!(of(Measure::CpuPerMessage, &by_loop, &by_threads).unwrap().qualifications, []);
         let rate = of(Measure::Rate, &by_threads, &by_loop).unwrap();
-        assert_eq!(rate.qualifications, [Qualification::GeneratorLimited(Model::Loop)]);
+        assert_eq!(rate.qualifications, [Qualification::GeneratorLimited(Server::Loop)]);
     }
 
     #[test]

@@ -2,18 +2,21 @@
 
 use super::crossover::crossover;
 use super::verdict::{Decision, Measure, Qualification, Verdict};
+use crate::compare::server::Server;
 use crate::report::format;
-use crate::server::options::Model;
 
 /// A sentence on `verdicts`, which are those of one measure, by number of connections. `compared` are the numbers of
-/// connections with runs of both models; those without a verdict have too few pairs.
-pub(super) fn sentence(measure: Measure, verdicts: &[&Verdict], compared: &[u32]) -> String {
+/// connections with runs of the loop and of `rival`; those without a verdict have too few pairs.
+pub(super) fn sentence(measure: Measure, rival: Server, verdicts: &[&Verdict], compared: &[u32]) -> String {
     if compared.is_empty() {
-        return "not compared: no runs of both models".into();
+        return match rival {
+            Server::Loop | Server::Threads => "not compared: no runs of both models".into(),
+            Server::With(with) => format!("not compared: no runs of the loop and {}", with.name),
+        };
     }
     let mut parts = Vec::new();
-    for model in [Model::Loop, Model::Threads] {
-        parts.extend(lead(measure, verdicts, model));
+    for server in [Server::Loop, rival] {
+        parts.extend(lead(measure, verdicts, server));
     }
     let of = |decision| verdicts.iter().filter(move |verdict| verdict.decision == decision);
     if let Some(same) = at(of(Decision::Same).map(|verdict| verdict.connections)) {
@@ -24,11 +27,9 @@ pub(super) fn sentence(measure: Measure, verdicts: &[&Verdict], compared: &[u32]
     if let Some(single) = at(single) {
         parts.push(format!("not decided{single}: an interval needs two pairs of runs"));
     }
-    if let Some((model, connections)) = crossover(verdicts) {
-        let (who, whom) = match model {
-            Model::Loop => ("the loop overtakes", "threads"),
-            Model::Threads => ("threads overtake", "the loop"),
-        };
+    if let Some((winner, connections)) = crossover(verdicts) {
+        let loser = if winner == Server::Loop { rival } else { Server::Loop };
+        let (who, whom) = (winner.does("overtake"), loser.subject());
         let number = one_digit(connections);
         let noun = if number == "1" { "connection" } else { "connections" };
         parts.push(format!("{who} {whom} at about {number} {noun}"));
@@ -37,16 +38,16 @@ pub(super) fn sentence(measure: Measure, verdicts: &[&Verdict], compared: &[u32]
     parts.join("; ")
 }
 
-/// Where `model` is better: the largest lead, measured by the nearer end of its interval, then the others.
-fn lead(measure: Measure, verdicts: &[&Verdict], model: Model) -> Option<String> {
-    let won = || verdicts.iter().filter(|verdict| verdict.winner() == Some(model));
+/// Where `server` is better: the largest lead, measured by the nearer end of its interval, then the others.
+fn lead(measure: Measure, verdicts: &[&Verdict], server: Server) -> Option<String> {
+    let won = || verdicts.iter().filter(|verdict| verdict.winner() == Some(server));
     let certain = |verdict: &Verdict| verdict.lead().1[1];
     let best = won().max_by(|one, other| certain(one).total_cmp(&certain(other)))?;
     let (_, [times, ..]) = best.lead();
     let here = at([best.connections].into_iter())?;
     let others = won().map(|verdict| verdict.connections).filter(|n| *n != best.connections);
     let also = at(others).map_or_else(String::new, |others| format!(", and {}{others}", measure.direction()));
-    Some(format!("{}{here} ({}){also}", measure.claim(model, times), best.precision()))
+    Some(format!("{}{here} ({}){also}", measure.claim(server, times), best.precision()))
 }
 
 /// What is open, with the number of pairs that the nearest to a decision needs.
@@ -100,7 +101,7 @@ mod tests {
     fn verdicts(measure: Measure, ratios: &[(u32, &[f64])]) -> Vec<Verdict> {
         let of = |(connections, ratios): &(u32, &[f64])| {
             let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
-            Verdict::of(measure, *connections, &logs, Looks::Once)
+            Verdict::of(measure, Server::Threads, *connections, &logs, Looks::Once)
         };
         ratios.iter().filter_map(of).collect()
     }
@@ -108,7 +109,7 @@ mod tests {
     fn text(measure: Measure, ratios: &[(u32, &[f64])]) -> String {
         let verdicts = verdicts(measure, ratios);
         let compared: Vec<u32> = ratios.iter().map(|(connections, _)| *connections).collect();
-        sentence(measure, &verdicts.iter().collect::<Vec<_>>(), &compared)
+        sentence(measure, Server::Threads, &verdicts.iter().collect::<Vec<_>>(), &compared)
     }
 
     #[test]
@@ -150,10 +151,10 @@ mod tests {
     #[test]
     fn qualifications_follow_the_verdict_and_name_their_model() {
         let mut both = verdicts(Measure::Rate, &[(10, &[3.5, 3.6, 3.7]), (100, &[3.5, 3.6, 3.7])]);
-        both[0].qualifications = vec![Qualification::GeneratorLimited(Model::Loop)];
+        both[0].qualifications = vec![Qualification::GeneratorLimited(Server::Loop)];
         both[1].qualifications =
-            vec![Qualification::GeneratorLimited(Model::Loop), Qualification::OtherPrograms];
-        let text = sentence(Measure::Rate, &both.iter().collect::<Vec<_>>(), &[10, 100]);
+            vec![Qualification::GeneratorLimited(Server::Loop), Qualification::OtherPrograms];
+        let text = sentence(Measure::Rate, Server::Threads, &both.iter().collect::<Vec<_>>(), &[10, 100]);
         assert!(text.starts_with("the loop handles 3.6 times as many messages a second"), "{text}");
         assert!(
             text.ends_with(
@@ -166,6 +167,9 @@ mod tests {
 
     #[test]
     fn without_runs_of_both_there_is_no_verdict() {
-        assert_eq!(sentence(Measure::Rate, &[], &[]), "not compared: no runs of both models");
+        assert_eq!(
+            sentence(Measure::Rate, Server::Threads, &[], &[]),
+            "not compared: no runs of both models"
+        );
     }
 }

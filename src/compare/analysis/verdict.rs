@@ -11,18 +11,22 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::compare::server::Server;
 use crate::report::format;
-use crate::server::options::Model;
 
-/// The comparison of both models in one measure.
+/// The comparison of the loop with another server in one measure.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Verdict {
+    /// The other server.
+    #[serde(skip)]
+    pub rival: Server,
     /// What is compared.
     pub measure: Measure,
     /// Number of connections.
     pub connections: u32,
-    /// How many times better the loop is, as the geometric mean of the pairs. Below 1, threads are better.
+    /// How many times better the loop is, as the geometric mean of the pairs. Below 1, the other server is better:
+    /// threads, or in `further` that of the command.
     pub ratio: f64,
     /// Lower end of the interval of the ratio.
     pub low: f64,
@@ -107,6 +111,8 @@ pub(crate) enum Decision {
     Loop,
     /// Threads are better, by the margin or more.
     Threads,
+    /// The server of the command is better, by the margin or more; in `further` only.
+    Further,
     /// The difference is smaller than the margin.
     Same,
     /// The interval is too wide.
@@ -117,8 +123,8 @@ pub(crate) enum Decision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
 pub(crate) enum Qualification {
-    /// The generator was the limit of this model in most runs.
-    GeneratorLimited(Model),
+    /// The generator was the limit of this server in most runs.
+    GeneratorLimited(Server),
     /// Other programs delayed the generator in most pairs.
     OtherPrograms,
 }
@@ -128,6 +134,7 @@ impl Verdict {
     /// the last look are left out.
     pub(in crate::compare) fn of(
         measure: Measure,
+        rival: Server,
         connections: u32,
         logs: &[f64],
         looks: Looks,
@@ -141,12 +148,16 @@ impl Verdict {
         let half = looks.half_width(deviation, pairs);
         let decision = match (mean - half, mean + half) {
             (low, _) if low >= MARGIN.ln() => Decision::Loop,
-            (_, high) if high <= -MARGIN.ln() => Decision::Threads,
+            (_, high) if high <= -MARGIN.ln() => match rival {
+                Server::Loop | Server::Threads => Decision::Threads,
+                Server::With(_) => Decision::Further,
+            },
             (low, high) if low >= -MARGIN.ln() && high <= MARGIN.ln() => Decision::Same,
             _ => Decision::Undecided,
         };
         let is_open = decision == Decision::Undecided;
         Some(Self {
+            rival,
             measure,
             connections,
             ratio: mean.exp(),
@@ -160,21 +171,21 @@ impl Verdict {
         })
     }
 
-    /// The better model.
-    pub(crate) fn winner(&self) -> Option<Model> {
+    /// The better server.
+    pub(crate) fn winner(&self) -> Option<Server> {
         match self.decision {
-            Decision::Loop => Some(Model::Loop),
-            Decision::Threads => Some(Model::Threads),
+            Decision::Loop => Some(Server::Loop),
+            Decision::Threads | Decision::Further => Some(self.rival),
             Decision::Same | Decision::Undecided => None,
         }
     }
 
-    /// The model with the better mean, and how many times better it is: the mean, and the ends of the interval.
-    pub(super) fn lead(&self) -> (Model, [f64; 3]) {
+    /// The server with the better mean, and how many times better it is: the mean, and the ends of the interval.
+    pub(super) fn lead(&self) -> (Server, [f64; 3]) {
         if self.ratio >= 1.0 {
-            (Model::Loop, [self.ratio, self.low, self.high])
+            (Server::Loop, [self.ratio, self.low, self.high])
         } else {
-            (Model::Threads, [1.0 / self.ratio, 1.0 / self.high, 1.0 / self.low])
+            (self.rival, [1.0 / self.ratio, 1.0 / self.high, 1.0 / self.low])
         }
     }
 
@@ -197,13 +208,11 @@ impl Verdict {
 
 impl Measure {
     /// `the loop needs 3.6 times less CPU a message`.
-    pub(super) fn claim(self, model: Model, times: f64) -> String {
+    pub(super) fn claim(self, server: Server, times: f64) -> String {
         let times = format::number(times);
-        match (self, model) {
-            (Self::CpuPerMessage, Model::Loop) => format!("the loop needs {times} times less CPU a message"),
-            (Self::CpuPerMessage, Model::Threads) => format!("threads need {times} times less CPU a message"),
-            (Self::Rate, Model::Loop) => format!("the loop handles {times} times as many messages a second"),
-            (Self::Rate, Model::Threads) => format!("threads handle {times} times as many messages a second"),
+        match self {
+            Self::CpuPerMessage => format!("{} {times} times less CPU a message", server.does("need")),
+            Self::Rate => format!("{} {times} times as many messages a second", server.does("handle")),
         }
     }
 
@@ -234,7 +243,7 @@ impl fmt::Display for Verdict {
         let (model, [times, ..]) = self.lead();
         let (claim, precision) = (self.measure.claim(model, times), self.precision());
         match self.decision {
-            Decision::Loop | Decision::Threads => write!(f, "{claim} ({precision})")?,
+            Decision::Loop | Decision::Threads | Decision::Further => write!(f, "{claim} ({precision})")?,
             Decision::Same => write!(f, "{} ({precision})", self.measure.same())?,
             Decision::Undecided => write!(f, "not decided: {claim} ({precision}; {})", self.needed())?,
         }
@@ -246,11 +255,8 @@ impl Qualification {
     /// The sentence, with `at` after the subject: ` at 10 connections`, or nothing.
     pub(super) fn at(self, at: &str) -> String {
         match self {
-            Self::GeneratorLimited(Model::Loop) => {
-                format!("the generator was the limit of the loop{at}, which may handle more")
-            }
-            Self::GeneratorLimited(Model::Threads) => {
-                format!("the generator was the limit of threads{at}, which may handle more")
+            Self::GeneratorLimited(server) => {
+                format!("the generator was the limit of {}{at}, which may handle more", server.subject())
             }
             Self::OtherPrograms => format!("other programs delayed the generator{at}"),
         }

@@ -1,9 +1,9 @@
 //! The page of `--report`, and the pictures of `--pictures`.
 
 use super::plots::{self, Figure};
-use super::rows::{COLUMNS, CellValue, explanations, in_bytes, memory_row, not_measured};
+use super::rows::{COLUMNS, CellValue, explanations, in_bytes, memory_row, not_measured, verdicts};
+use crate::compare::analysis::findings::sides;
 use crate::compare::options::Workload;
-use crate::compare::plan::model_name;
 use crate::compare::quietness::Level;
 use crate::compare::result::{Cell, Comparison, Scalability, Stack, WorkloadVerdict};
 use crate::load::stats::summary::LoadModel;
@@ -15,7 +15,7 @@ use crate::report::run_info::RunInfo;
 /// The whole page.
 #[must_use]
 pub(crate) fn page(comparison: &Comparison, run: &RunInfo) -> String {
-    let mut page = Page::new("Event loop and threads, compared", &subtitle(comparison));
+    let mut page = Page::new(&heading(comparison), &subtitle(comparison));
     page.run(run);
     notes(comparison, &mut page);
     page.section("Verdict", "");
@@ -36,14 +36,36 @@ pub(crate) fn page(comparison: &Comparison, run: &RunInfo) -> String {
     }
     page.section(
         "How it was measured",
-        "Each run starts a server in a child process, with the same services, parser, sockets and backlog, without \
-         a journal. The models alternate (A B B A …). Values are medians of the repeats; bars are their confidence \
+        "Each run starts a server in a child process; the event loop and threads with the same services, parser, \
+         sockets and backlog, without a journal. The servers alternate (A B B A …). Values are medians of the repeats; bars are their confidence \
          interval, or their range with fewer than five.",
     );
     if !explanations(comparison).is_empty() {
         page.table(&marks(comparison));
     }
+    if !comparison.further.is_empty() {
+        page.table(&commands(comparison));
+    }
     page.finish(&format!("Written by loopline {VERSION}."))
+}
+
+/// `Event loop, threads and tokio, compared`.
+fn heading(comparison: &Comparison) -> String {
+    let further: Vec<&str> = comparison.further.iter().map(|it| it.name.name()).collect();
+    match &further[..] {
+        [] => "Event loop and threads, compared".into(),
+        [one] => format!("Event loop, threads and {one}, compared"),
+        [some @ .., last] => format!("Event loop, threads, {} and {last}, compared", some.join(", ")),
+    }
+}
+
+fn commands(comparison: &Comparison) -> Table<'static> {
+    Table {
+        title: "Further servers",
+        columns: vec![Column::Text("name"), Column::Text("command")],
+        rows: comparison.further.iter().map(|it| vec![it.name.name().into(), it.command.clone()]).collect(),
+        note: "Started by a shell. CPU time, memory and threads are those of all processes of its process group.",
+    }
 }
 
 /// The verdict on the first workload: what is most certain of its CPU time and of its rate.
@@ -54,13 +76,14 @@ fn lead(comparison: &Comparison) -> String {
     format!("{}: {}", title(first.workload), sentences.join(" "))
 }
 
-/// A plot for each workload, of the throughput of both models, with the verdicts below it.
+/// A plot for each workload, of the throughput of all servers, with the verdicts below it.
 fn overview(comparison: &Comparison, page: &mut Page) {
     let throughput = |verdict: &WorkloadVerdict| {
-        let WorkloadVerdict { workload, sentence, cost, .. } = verdict;
+        let workload = &verdict.workload;
         let mut plot = plots::of_workload(*workload, comparison).into_iter().next()?.plot;
         plot.title = format!("{}: {}", workload.name(), workload.description());
-        let sentences: Vec<_> = cost.iter().chain([sentence]).map(|it| capital(it) + ".").collect();
+        let verdicts = verdicts(comparison).into_iter().filter(|(_, it)| it.workload == *workload);
+        let sentences: Vec<_> = verdicts.map(|(rival, verdict)| sentences(&rival, verdict)).collect();
         Some((plot, sentences.join(" ")))
     };
     let plots: Vec<_> = comparison.verdicts.iter().filter_map(throughput).collect();
@@ -69,9 +92,21 @@ fn overview(comparison: &Comparison, page: &mut Page) {
     }
     page.section(
         "Each workload",
-        "Messages a second as fast as replies arrive, with both models and the intervals of their medians.",
+        "Messages a second as fast as replies arrive, with each server and the intervals of the medians.",
     );
     page.plots(&plots.iter().map(|(plot, note)| (plot.clone(), note.as_str())).collect::<Vec<_>>());
+}
+
+/// The sentences of a verdict. `rival` is `, loop and NAME`, or nothing.
+fn sentences(rival: &str, verdict: &WorkloadVerdict) -> String {
+    let both = verdict.cost.iter().chain([&verdict.sentence]);
+    match rival.strip_prefix(", ") {
+        None => both.map(|it| capital(it) + ".").collect::<Vec<_>>().join(" "),
+        Some(rival) => {
+            let both: Vec<&str> = both.map(String::as_str).collect();
+            format!("{}: {}.", capital(rival), both.join(". "))
+        }
+    }
 }
 
 /// Every plot as a file: its name, and its content.
@@ -121,8 +156,9 @@ fn notes(comparison: &Comparison, page: &mut Page) {
     if !missing.is_empty() {
         page.note(Tone::Warning, "Incomplete.", &missing.join(" "));
     }
-    let all = comparison.cells.len();
-    let limited = comparison.cells.iter().filter(|cell| cell.generator.was_the_limit).count();
+    let cells = comparison.cells_of_all();
+    let all = cells.len();
+    let limited = cells.iter().filter(|cell| cell.generator.was_the_limit).count();
     if all > 0 && explanations(comparison).is_empty() {
         page.note(Tone::Good, "Generator: ok.", "No cell is marked.");
     } else if limited > 0 {
@@ -152,8 +188,8 @@ fn put_cells(page: &mut Page, comparison: &Comparison, workload: Workload) {
     let loads =
         [(LoadModel::Closed, "Closed loop: as fast as replies arrive"), (LoadModel::Open, OPEN_TITLE)];
     for (load, title) in loads {
-        let is_shown = |cell: &&Cell| cell.workload == workload && cell.load == load;
-        let cells: Vec<&Cell> = comparison.cells.iter().filter(is_shown).collect();
+        let sides = sides(workload, load, &comparison.servers(), &comparison.cells_of_all());
+        let cells: Vec<&Cell> = sides.into_iter().flat_map(|(_, cells)| cells).flatten().collect();
         if cells.is_empty() {
             continue;
         }
@@ -199,7 +235,7 @@ fn memory(comparison: &Comparison) -> Table<'static> {
             Column::Numbers("kernel stacks"),
             Column::Numbers("sockets, both ends"),
         ],
-        rows: comparison.memory.iter().map(memory_row).collect(),
+        rows: comparison.memory_of_all().map(memory_row).collect(),
         note: "The slope over the numbers of connections, from 100 on.",
     }
 }
@@ -222,11 +258,11 @@ fn stacks(comparison: &Comparison) -> Table<'static> {
 }
 
 fn scalability(comparison: &Comparison) -> Table<'static> {
-    let row = |it: &Scalability| vec![model_name(it.model).to_owned(), it.sentence.clone()];
+    let row = |it: &Scalability| vec![it.model.name().to_owned(), it.sentence.clone()];
     Table {
         title: "Universal scalability law, all connections active",
         columns: vec![Column::Text("model"), Column::Text("fit")],
-        rows: comparison.scalability.iter().map(row).collect(),
+        rows: comparison.scalability_of_all().map(row).collect(),
         note: "X(N) = λN / (1 + σ(N − 1) + κN(N − 1)).",
     }
 }
@@ -258,6 +294,29 @@ mod tests {
         {
             assert!(page.contains(part), "{part}");
         }
+    }
+
+    #[test]
+    fn further_servers_are_on_the_page_and_in_the_pictures() {
+        let comparison = fixtures::comparison_with(&["tokio", "c"]);
+        let page = page(&comparison, &RunInfo::sample());
+        write_sample("compare-with.html", &page);
+        assert_eq!(mismatched_tag(&page), None);
+        for part in [
+            "<h1>Event loop, threads, tokio and c, compared</h1>",
+            "CPU time of a message: tokio ÷ loop",
+            "Messages a second: loop ÷ c",
+            "Loop and tokio: the loop needs ",
+            "serve-tokio {port}",
+        ] {
+            assert!(page.contains(part), "{part}");
+        }
+        let names: Vec<String> = pictures(&comparison).into_iter().map(|(name, _)| name).collect();
+        let further = ["verdict-cpu-tokio.svg", "verdict-rate-c.svg"];
+        assert!(further.iter().all(|name| names.contains(&(*name).to_owned())), "{names:?}");
+        let throughput = plots::of_workload(Workload::AllActive, &comparison).remove(0).plot;
+        let lines: Vec<&str> = throughput.series.iter().map(|line| &line.name[..]).collect();
+        assert_eq!(lines, ["loop", "threads", "tokio", "c"]);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::mem::discriminant;
 
 use crate::compare::analysis::statistics::Estimate;
-use crate::compare::plan::model_name;
-use crate::compare::result::{Cell, Comparison, Mark, Memory};
+use crate::compare::options::Workload;
+use crate::compare::result::{Cell, Comparison, Mark, Memory, WorkloadVerdict};
 use crate::compare::runner::SkipReason;
 use crate::report::format::{
     NONE, bytes, connections, count, number, optional, rate, rounded, share, time_us,
@@ -18,7 +18,7 @@ pub(super) type CellValue = fn(&Cell) -> String;
 
 pub(super) const COLUMNS: [CellColumn; 16] = [
     (Some("conns"), Some("connections"), |cell| count(cell.connections.into())),
-    (Some("model"), Some("model"), |cell| model_name(cell.model).into()),
+    (Some("model"), Some("model"), |cell| cell.model.name().into()),
     (Some("offered"), None, |cell| offered(cell, "/s")),
     (None, Some("offered"), |cell| offered(cell, "")),
     (Some("rate"), Some("rate"), |cell| median(cell.rate, rate)),
@@ -45,10 +45,10 @@ fn offered(cell: &Cell, unit: &str) -> String {
     cell.offered_rate.map_or_else(|| NONE.into(), |rate| count(rate) + unit)
 }
 
-/// Memory per connection of a model.
+/// Memory per connection of a server.
 pub(super) fn memory_row(it: &Memory) -> Vec<String> {
     let cells = [it.user_bytes, it.kernel_stack_bytes, it.slab_bytes].map(|it| optional(it, in_bytes));
-    [model_name(it.model).to_owned()].into_iter().chain(cells).collect()
+    [it.model.name().to_owned()].into_iter().chain(cells).collect()
 }
 
 /// The interval of the rate.
@@ -102,10 +102,10 @@ fn is_alike(one: &Mark, other: &Mark) -> bool {
 
 /// The meaning of the signs: the sign, the cell, and the reason. Cells with the same kind of reason share a line.
 pub(super) fn explanations(comparison: &Comparison) -> Vec<[String; 3]> {
-    let cells = || comparison.cells.iter().chain(&comparison.latency_by_rate);
+    let cells = || comparison.cells_of_all().into_iter().chain(comparison.latency_of_all());
     let name = |cell: &Cell| {
         let load = cell.load.name();
-        let (connections, model) = (connections(cell.connections.into()), model_name(cell.model));
+        let (connections, model) = (connections(cell.connections.into()), cell.model.name());
         format!("{}, {connections}, {model}, {load}", cell.workload.name())
     };
     let of_cells = cells().flat_map(|cell| cell.marks.iter().map(move |mark| (name(cell), mark)));
@@ -133,6 +133,21 @@ pub(super) fn explanations(comparison: &Comparison) -> Vec<[String; 3]> {
         ])
     });
     marked.chain(stopped).collect()
+}
+
+/// The verdicts on all servers, each workload after the other. Those of threads have no name; those of a further server
+/// begin with both names.
+pub(super) fn verdicts(comparison: &Comparison) -> Vec<(String, &WorkloadVerdict)> {
+    let of = |workload: Workload| {
+        let is_of = move |verdict: &&WorkloadVerdict| verdict.workload == workload;
+        let of_threads = comparison.verdicts.iter().filter(is_of).map(|verdict| (String::new(), verdict));
+        let further = comparison.further.iter().flat_map(move |further| {
+            let verdicts = further.verdicts.iter().filter(is_of);
+            verdicts.map(|verdict| (format!(", loop and {}", further.name.name()), verdict))
+        });
+        of_threads.chain(further)
+    };
+    comparison.settings.workloads.iter().flat_map(|workload| of(*workload)).collect()
 }
 
 /// What was not measured, a line for each reason.

@@ -4,10 +4,9 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use super::rows::{COLUMNS, CellValue, explanations, in_bytes, memory_row, not_measured, signs_of};
-use crate::compare::analysis::findings::pairs;
+use super::rows::{COLUMNS, CellValue, explanations, in_bytes, memory_row, not_measured, signs_of, verdicts};
+use crate::compare::analysis::findings::sides;
 use crate::compare::options::Workload;
-use crate::compare::plan::model_name;
 use crate::compare::result::{Cell, Comparison, Stack};
 use crate::load::stats::summary::LoadModel;
 use crate::report::format::{bytes, count, optional, rate, time_us};
@@ -18,14 +17,20 @@ pub(crate) fn table(comparison: &Comparison) -> String {
     let mut text = format!("{}\n\n", comparison.quietness.sentence);
     for workload in &comparison.settings.workloads {
         let of = |load| {
-            let pairs = pairs(*workload, load, &comparison.cells);
-            pairs.into_iter().flat_map(|(_, sides)| sides).flatten().collect::<Vec<&Cell>>()
+            let sides = sides(*workload, load, &comparison.servers(), &comparison.cells_of_all());
+            sides.into_iter().flat_map(|(_, sides)| sides).flatten().collect::<Vec<&Cell>>()
         };
         let (name, description) = (workload.name(), workload.description());
         let closed = format!("{name}: {description}, closed loop");
         put(&mut text, &closed, &of(LoadModel::Closed), &["offered"]);
         let without = ["from–to", "threads", "voluntary/s", "involuntary/s", "memory"];
-        put(&mut text, &format!("{name}: open loop, the same rate for both"), &of(LoadModel::Open), &without);
+        let all = if comparison.further.is_empty() { "both" } else { "all" };
+        put(
+            &mut text,
+            &format!("{name}: open loop, the same rate for {all}"),
+            &of(LoadModel::Open),
+            &without,
+        );
     }
     if comparison.cells.is_empty() {
         text += "nothing was measured\n";
@@ -36,14 +41,14 @@ pub(crate) fn table(comparison: &Comparison) -> String {
         append(&mut text, format_args!("threads by stack size\n{}\n", stacks(comparison)));
     }
     append(&mut text, format_args!("{}", notes(comparison)));
-    for verdict in comparison.verdicts.iter().filter(|_| !comparison.cells.is_empty()) {
+    for (rival, verdict) in verdicts(comparison).into_iter().filter(|_| !comparison.cells.is_empty()) {
         for sentence in verdict.cost.iter().chain([&verdict.sentence]) {
-            append(&mut text, format_args!("{}: {sentence}\n", verdict.workload.name()));
+            append(&mut text, format_args!("{}{rival}: {sentence}\n", verdict.workload.name()));
         }
     }
-    for it in comparison.scalability.iter().filter(|_| !comparison.cells.is_empty()) {
+    for it in comparison.scalability_of_all().filter(|_| !comparison.cells.is_empty()) {
         let all = Workload::AllActive.name();
-        append(&mut text, format_args!("{all}, scalability of {}: {}\n", model_name(it.model), it.sentence));
+        append(&mut text, format_args!("{all}, scalability of {}: {}\n", it.model.name(), it.sentence));
     }
     let (done, planned) = (count(comparison.done as u64), count(comparison.planned as u64));
     let took = time_us(comparison.elapsed_seconds * 1e6);
@@ -52,7 +57,8 @@ pub(crate) fn table(comparison: &Comparison) -> String {
         0 => String::new(),
         number => format!(", {} {what}", count(number as u64)),
     };
-    let more = number(2 * comparison.more_pairs, "of them to decide what was not decided");
+    let more =
+        number(comparison.servers().len() * comparison.more_pairs, "of them to decide what was not decided");
     let skipped = number(comparison.skipped, "skipped");
     append(&mut text, format_args!("{how}{done} of {planned} runs in {took}{more}{skipped}\n"));
     text
@@ -106,7 +112,7 @@ fn cells(cells: &[&Cell], without: &[&str]) -> Table {
 
 fn memory(comparison: &Comparison) -> Table {
     let header = ["model", "process memory", "kernel stacks", "sockets of both ends"];
-    grid(&header, comparison.memory.iter().map(memory_row))
+    grid(&header, comparison.memory_of_all().map(memory_row))
 }
 
 fn stacks(comparison: &Comparison) -> Table {
@@ -168,6 +174,26 @@ mod tests {
         }
         let widest = text.lines().filter(|line| line.starts_with(' ')).map(|line| line.chars().count()).max();
         assert!(widest.is_some_and(|widest| widest <= 132), "{widest:?}: {text}");
+    }
+
+    #[test]
+    fn further_servers_have_rows_and_verdicts_beside_the_loop() {
+        let text = table(&fixtures::comparison_with(&["tokio", "c"]));
+        for part in ["     1  tokio ", "     1  c ", "all-active: open loop, the same rate for all"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        for start in [
+            "all-active, loop and tokio: tokio needs ",
+            "all-active, loop and c: c needs ",
+            "churn, loop and c: ",
+            "all-active, scalability of tokio: ",
+        ] {
+            assert!(text.lines().any(|line| line.starts_with(start)), "{start}: {text}");
+        }
+        assert!(text.contains("; tokio overtakes the loop at about "), "{text}");
+        let rows: Vec<&str> =
+            text.lines().skip(3).take(4).map(|row| row.split_whitespace().nth(1).unwrap()).collect();
+        assert_eq!(rows, ["loop", "threads", "tokio", "c"], "the order of the options: {text}");
     }
 
     #[test]

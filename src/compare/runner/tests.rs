@@ -11,7 +11,7 @@ fn scenario(load: Load) -> Scenario {
 }
 
 fn step(load: Load) -> Step {
-    Step { scenario: scenario(load), model: Model::Loop, repeat: 0 }
+    Step { scenario: scenario(load), server: Server::Loop, repeat: 0 }
 }
 
 fn measured(rates: [f64; 2]) -> Runs {
@@ -70,7 +70,7 @@ impl Bench for FakeBench<'_> {
         let longest = self.options.warmup + self.options.duration + WAITS * timeout(left, self.options);
         self.now += step.estimate(self.options).mul_f64(takes).min(longest);
         self.steps.push(*step);
-        let better = if step.model == Model::Loop { self.advantage } else { 1.0 };
+        let better = if step.server == Server::Loop { self.advantage } else { 1.0 };
         let better = better * (self.noise * (self.random.f64() - 0.5)).exp();
         Ok(Some(Sample {
             rate: 1000.0 * better,
@@ -138,11 +138,11 @@ fn more_pairs_are_run_of_what_is_not_decided_until_it_is() {
         CompareOptions { workloads: vec![Workload::AllActive], ..CompareOptions::full("loopline".into()) };
     let (runs, steps) = FakeBench { noise: 0.6, ..FakeBench::new(&options) }.compare(&[10]);
     assert!(runs.more_pairs > 0 && runs.elapsed < Duration::from_secs(570), "{:?}", runs.elapsed);
-    assert_eq!(runs.missing_pairs(scenario(Load::Closed)), None, "it is decided");
+    assert_eq!(runs.missing_pairs(scenario(Load::Closed), &MODELS), None, "it is decided");
     let more = &steps[steps.len() - 2 * runs.more_pairs..];
     assert!(more.iter().all(|step| step.scenario == scenario(Load::Closed)));
     // Pairs go on alternating.
-    assert!(more.chunks(2).all(|pair| pair[0].model != pair[1].model && pair[0].repeat == pair[1].repeat));
+    assert!(more.chunks(2).all(|pair| pair[0].server != pair[1].server && pair[0].repeat == pair[1].repeat));
     assert_eq!(more[0].repeat, options.repeats);
 }
 

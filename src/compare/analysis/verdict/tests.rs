@@ -6,7 +6,7 @@ use super::*;
 
 fn verdict(ratios: &[f64]) -> Verdict {
     let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
-    Verdict::of(Measure::CpuPerMessage, 100, &logs, Looks::Once).unwrap()
+    Verdict::of(Measure::CpuPerMessage, Server::Threads, 100, &logs, Looks::Once).unwrap()
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn a_verdict_is_the_geometric_mean_with_the_interval_of_student() {
 
 #[test]
 fn a_single_pair_gives_no_verdict_and_two_give_a_wide_interval() {
-    assert_eq!(Verdict::of(Measure::Rate, 1, &[2.0], Looks::Once), None);
+    assert_eq!(Verdict::of(Measure::Rate, Server::Threads, 1, &[2.0], Looks::Once), None);
     assert_eq!(verdict(&[3.0, 4.2]).decision, Decision::Undecided);
     assert_eq!(verdict(&[3.5, 3.7]).decision, Decision::Loop);
 }
@@ -53,7 +53,7 @@ fn a_sentence_has_the_ratio_the_interval_and_the_pairs() {
     let text = verdict(&[1.0, 1.001, 0.999]).to_string();
     assert_eq!(text, "the same CPU a message within 3 % (95 % interval 1 to 1, 3 pairs)");
     let mut rate = Verdict { measure: Measure::Rate, ..verdict(&[1.1, 1.2, 1.3]) };
-    rate.qualifications = vec![Qualification::GeneratorLimited(Model::Threads)];
+    rate.qualifications = vec![Qualification::GeneratorLimited(Server::Threads)];
     assert_eq!(
         rate.to_string(),
         "not decided: the loop handles 1.2 times as many messages a second (95 % interval 0.97 to 1.47, 3 pairs; \
@@ -101,7 +101,7 @@ fn the_interval_contains_the_true_ratio_as_often_as_it_claims() {
             let truth = 1.2f64;
             let contains = (0..TRIALS).filter(|_| {
                 let logs: Vec<f64> = (0..pairs).map(|_| truth.ln() + noise(&mut random)).collect();
-                let it = Verdict::of(Measure::Rate, 1, &logs, Looks::Once).unwrap();
+                let it = Verdict::of(Measure::Rate, Server::Threads, 1, &logs, Looks::Once).unwrap();
                 (it.low..=it.high).contains(&truth)
             });
             let share = small(contains.count()) / small(TRIALS);
@@ -115,7 +115,7 @@ fn decide(truth: f64, planned: usize, noise: fn(&mut Rng) -> f64, random: &mut R
     let looks = Looks::Repeated { planned };
     let mut logs: Vec<f64> = (0..planned).map(|_| truth.ln() + noise(random)).collect();
     loop {
-        let it = Verdict::of(Measure::CpuPerMessage, 1, &logs, looks).unwrap();
+        let it = Verdict::of(Measure::CpuPerMessage, Server::Threads, 1, &logs, looks).unwrap();
         if it.decision != Decision::Undecided || logs.len() == PAIRS_ADDED_MAX {
             return it;
         }
@@ -138,7 +138,7 @@ fn the_interval_holds_and_the_decision_is_right_if_pairs_are_added_until_it_is_d
                 wrong += usize::from(match it.decision {
                     // At the margin itself, both answers are right.
                     Decision::Loop => truth < MARGIN,
-                    Decision::Threads => true,
+                    Decision::Threads | Decision::Further => true,
                     Decision::Same => truth > MARGIN,
                     Decision::Undecided => false,
                 });
@@ -155,7 +155,7 @@ fn the_interval_holds_and_the_decision_is_right_if_pairs_are_added_until_it_is_d
 fn pairs_after_the_last_look_wait_for_the_next_one() {
     let of = |pairs: usize, planned| {
         let logs: Vec<f64> = [0.2, 0.9, 0.1, 0.7, 0.4].iter().copied().cycle().take(pairs).collect();
-        Verdict::of(Measure::Rate, 1, &logs, Looks::Repeated { planned })
+        Verdict::of(Measure::Rate, Server::Threads, 1, &logs, Looks::Repeated { planned })
     };
     assert_eq!(of(1, 2), None);
     for (pairs, used) in [(2, 2), (3, 3), (4, 3), (5, 5), (7, 5), (8, 8), (12, 8), (19, 13), (20, 20)] {
