@@ -290,7 +290,7 @@ fn a_comparison_that_is_killed_leaves_no_server() {
 fn further_servers_are_measured_as_the_loop_is() {
     let mut command =
         compare("--connections 1,4 --warmup 20ms --duration 80ms --repeats 2 --workload all-active");
-    command.args(["--with", &format!("copy={SHELL}")]);
+    command.args(["--with", &format!("copy=exec {SHELL}")]);
     // The shell remains, with the server as its child.
     command.args(["--with", &format!("two-processes={SHELL}; exit 1"), "--json", "-"]);
     let output = output(&mut command);
@@ -335,6 +335,53 @@ fn a_further_server_that_does_not_work_is_an_error_of_one_line_before_any_run() 
         assert!(error.contains("--with bad: ") && error.contains(expected), "{command}: {error}");
         assert!(error.contains("before it was ready"), "{error}");
     }
+}
+
+#[test]
+fn a_result_is_compared_with_an_earlier_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = folder.path().join("old.json");
+    let arguments = "--connections 4 --warmup 20ms --duration 80ms --repeats 2 --workload all-active";
+    let first = output(compare(arguments).arg("--json").arg(&old));
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    let mut result: Value = serde_json::from_slice(&fs::read(&old).unwrap()).unwrap();
+    assert_eq!(result["baseline"], Value::Null);
+    let again = |result: &Value, more: &[&str]| {
+        fs::write(&old, result.to_string()).unwrap();
+        output(compare(arguments).arg("--baseline").arg(&old).args(more))
+    };
+
+    // A baseline that needed hardly any CPU time, without any spread, on another machine.
+    for cell in result["cells"].as_array_mut().unwrap() {
+        cell["runs"]["cpu_us_per_message"] = serde_json::json!([1e-9, 1e-9]);
+        cell["runs"]["rate"] = serde_json::json!([1e3, 1e3]);
+    }
+    result["machine"]["processor"] = "another".into();
+    let slower = again(&result, &["--fail-if", "slower>5%"]);
+    let table = text(&slower.stdout);
+    assert!(table.contains("the machine differs: processor \"another\", now "), "{table}");
+    // Two runs of a machine that is busy elsewhere may differ by any factor.
+    if slower.status.code() == Some(3) {
+        assert!(text(&slower.stderr).contains("slower>5%: all-active, 4 connections, "), "{slower:?}");
+        assert!(table.contains("worse: all-active, 4 connections, "), "{table}");
+    } else {
+        assert!(table.contains("not decided"), "{slower:?}");
+    }
+
+    // One that needed much more.
+    for cell in result["cells"].as_array_mut().unwrap() {
+        cell["runs"]["cpu_us_per_message"] = serde_json::json!([1e12, 1e12]);
+        cell["connections"] = if cell["model"] == "loop" { 4.into() } else { 5.into() };
+    }
+    let faster = again(&result, &["--fail-if", "slower>5%", "--json", "-"]);
+    assert_eq!(faster.status.code(), Some(0), "{}", text(&faster.stderr));
+    let result: Value = serde_json::from_slice(&faster.stdout).unwrap();
+    schema::assert_is("CompareRecord", &result);
+    let changes = &result["baseline"];
+    assert_eq!((&changes["fail_if"], &changes["failed"]), (&"slower>5%".into(), &false.into()));
+    assert_eq!(changes["only_in_baseline"], serde_json::json!(["all-active, 5 connections, threads"]));
+    assert_eq!(changes["only_here"], serde_json::json!(["all-active, 4 connections, threads"]));
+    assert_eq!(changes["changes"].as_array().unwrap().len(), 2, "{changes}");
 }
 
 #[test]
@@ -384,6 +431,11 @@ fn an_error_is_one_line_before_any_run() {
         ("--with a={port} --with a={port}", 2, "--with a: the name is used twice"),
         ("--connections 1 --server-cores 100000", 2, "--server-cores 100000: at most "),
         ("--workload few-active --connections 10", 2, "few-active needs 100 connections"),
+        ("--fail-if slower>5%", 2, "--baseline <OLD.json>"),
+        ("--baseline Cargo.toml --fail-if faster", 2, "expected 'slower>N%'"),
+        ("--baseline Cargo.toml --json Cargo.toml", 2, "would overwrite Cargo.toml, which is read"),
+        ("--baseline /nowhere.json", 1, "--baseline /nowhere.json: cannot be read: "),
+        ("--baseline Cargo.toml", 1, "--baseline Cargo.toml: not JSON: "),
         ("--json /tmp/loopline-same --report /tmp/loopline-same", 2, "the same file as that of --json"),
         ("--json /nowhere/result.json", 1, "/nowhere/result.json: cannot be written"),
         ("--report /", 1, "/: cannot be written"),

@@ -8,6 +8,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{UNITS, at_least_one, whole};
+use crate::compare::analysis::baseline::{Changes, FailIf, Stored};
 use crate::compare::error::CompareError;
 use crate::compare::options::{CompareOptions, Count, Workload};
 use crate::compare::result::Comparison;
@@ -66,6 +67,15 @@ pub(super) struct CompareArguments {
     #[arg(long, env = "LOOPLINE_COMPARE_QUICK")]
     quick: bool,
 
+    /// Compare the result with an earlier one (of --json), and print what has changed beyond the spread of the runs
+    #[arg(long, value_name = "OLD.json", env = "LOOPLINE_COMPARE_BASELINE")]
+    baseline: Option<PathBuf>,
+
+    /// Exit with status 3 if a server needs more CPU time a message than in the baseline: 'slower>5%' if the whole 95 %
+    /// interval of the ratio is above 1.05 in a scenario
+    #[arg(long, value_name = "COND", env = "LOOPLINE_COMPARE_FAIL_IF", requires = "baseline")]
+    fail_if: Option<FailIf>,
+
     /// Write the result as a self-contained HTML page
     #[arg(long, value_name = "FILE.html", env = "LOOPLINE_COMPARE_REPORT")]
     report: Option<PathBuf>,
@@ -81,7 +91,7 @@ pub(super) struct CompareArguments {
 
 const HELP: &str = "\
 Exit status: 0 the comparison is done, or Ctrl-C ended it and the completed runs are reported; 1 it failed; \
-2 usage error.";
+2 usage error; 3 the condition of --fail-if holds.";
 
 /// Runs the comparison. An error is one line and an exit status.
 pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
@@ -95,6 +105,7 @@ pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
     }
     // The folder exists now, so its files are known whatever the path to them.
     check_outputs(&arguments).map_err(|line| (line, 2))?;
+    let baseline = arguments.baseline.as_deref().map(read_baseline).transpose().map_err(|line| (line, 1))?;
     let (json, report) = (arguments.json.clone(), arguments.report.clone());
     let options = options(arguments, program).map_err(|line| (line, 2))?;
     let json = Json::open(json.as_deref()).map_err(failed)?;
@@ -102,10 +113,13 @@ pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
     let (info, bar) = (RunInfo::now(), progress_bar());
     let result = compare::run(&options, |progress| show(&bar, &progress));
     bar.finish_and_clear();
-    let comparison = result.map_err(|error| {
+    let mut comparison = result.map_err(|error| {
         let status = if matches!(error, CompareError::Usage(_)) { 2 } else { 1 };
         (error.to_string(), status)
     })?;
+    if let Some(baseline) = &baseline {
+        comparison.changes = Some(changes(baseline, &info, &options, &comparison).map_err(|line| (line, 1))?);
+    }
     let page = page.map_or(Ok(()), |page| page.write(&compare::page(&comparison, &info)));
     let pictures = folder.map_or(Ok(()), |folder| write_pictures(&folder, &comparison));
     let record = Record::new(Command::Compare, &info, &options, &comparison);
@@ -113,15 +127,50 @@ pub(super) fn run(arguments: CompareArguments) -> Result<u8, (String, u8)> {
         // The reader of the pipe has gone.
         Err(error) if error.is_reader_gone() => Ok(1),
         Err(error) => Err(failed(error)),
-        Ok(()) => comparison.failure().map_or(Ok(0), |line| Err((line, 1))),
+        Ok(()) => failure(&comparison).map_or(Ok(0), Err),
     }
+}
+
+/// An error is one line.
+fn read_baseline(path: &Path) -> Result<Stored, String> {
+    let failed = |why: String| format!("--baseline {}: {why}", path.display());
+    let text = fs::read(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    Stored::parse(&text).map_err(failed)
+}
+
+/// What has changed from `baseline` to `comparison`.
+fn changes(
+    baseline: &Stored,
+    info: &RunInfo,
+    options: &CompareOptions,
+    comparison: &Comparison,
+) -> Result<Changes, String> {
+    let record = serde_json::to_value(Record::new(Command::Compare, info, options, comparison));
+    let now = Stored::of(record.map_err(|error| error.to_string())?)?;
+    Ok(Changes::between(baseline, &now, options.fail_if))
+}
+
+/// Why a result that has been written is a failure, and the exit status.
+fn failure(comparison: &Comparison) -> Option<(String, u8)> {
+    if let Some(line) = comparison.failure() {
+        return Some((line, 1));
+    }
+    let changes = comparison.changes.as_ref()?;
+    if changes.fail_if.is_some() && changes.changes.is_empty() {
+        return Some(("--fail-if: no scenario is in both results with two runs or more".into(), 1));
+    }
+    if let Some(line) = changes.failure() {
+        return Some((line, 3));
+    }
+    let is_cut = changes.fail_if.is_some() && comparison.interrupted;
+    is_cut.then(|| ("--fail-if: the comparison was interrupted".into(), 1))
 }
 
 /// Checks that no file is written twice. A plot may have any name that ends in `.svg`.
 fn check_outputs(arguments: &CompareArguments) -> Result<(), String> {
     let outputs =
         [("--json", Json::file(arguments.json.as_deref())), ("--report", arguments.report.as_deref())];
-    check_distinct(&outputs, &[])?;
+    check_distinct(&outputs, arguments.baseline.as_slice())?;
     let Some(folder) = &arguments.pictures else { return Ok(()) };
     for (option, path) in outputs.into_iter().filter_map(|(option, path)| Some((option, path?))) {
         let name = path.file_name().filter(|_| path.extension().is_some_and(|it| it == "svg"));
@@ -152,6 +201,8 @@ fn options(arguments: CompareArguments, program: PathBuf) -> Result<CompareOptio
         && arguments.warmup.is_none()
         && arguments.repeats.is_none();
     Ok(CompareOptions {
+        baseline: arguments.baseline,
+        fail_if: arguments.fail_if,
         with: With::list(arguments.with)?,
         budget: defaults.budget.filter(|_| is_default || arguments.quick),
         more_pairs_until: defaults.more_pairs_until.filter(|_| arguments.repeats.is_none()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use super::analysis::baseline::FailIf;
 use super::analysis::verdict::Looks;
 use super::server::{MODELS, Server, With};
 use crate::report::record::seconds;
@@ -44,6 +45,10 @@ pub(crate) struct CompareOptions {
     #[serde(rename = "more_pairs_until_seconds", serialize_with = "optional_seconds")]
     #[cfg_attr(test, schemars(with = "Option<f64>"))]
     pub more_pairs_until: Option<Duration>,
+    /// An earlier result to compare with; null: none.
+    pub baseline: Option<PathBuf>,
+    /// The condition under which that fails; null: none.
+    pub fail_if: Option<FailIf>,
     /// The commands of the further servers.
     pub with: Vec<&'static With>,
     /// The service, which is on TCP and keeps the stream open.
@@ -73,6 +78,8 @@ impl CompareOptions {
             server_cores: None,
             budget: Some(FULL_TIME),
             more_pairs_until: Some(FULL_TIME),
+            baseline: None,
+            fail_if: None,
             with: Vec::new(),
             service: &message::DEFINITION,
             program,

@@ -8,6 +8,7 @@ use super::cores::Split;
 use super::options::Workload;
 use super::quietness::Quietness;
 use super::runner::SkipReason;
+use crate::compare::analysis::baseline::{CellRuns, Changes};
 use crate::compare::analysis::scalability::Fit;
 use crate::compare::analysis::statistics::Estimate;
 use crate::compare::analysis::verdict::Verdict;
@@ -56,6 +57,9 @@ pub(crate) struct Comparison {
     pub scalability: Vec<Scalability>,
     /// The servers of `--with`, in the order of the options.
     pub further: Vec<Further>,
+    /// What has changed since the result of `--baseline`; null if not given.
+    #[serde(rename = "baseline")]
+    pub changes: Option<Changes>,
 }
 
 /// A server of `--with`.
@@ -171,6 +175,8 @@ pub(crate) struct Cell {
     pub failed: u64,
     /// The limit that kept the server from more connections; null if all were opened.
     pub limited_by: Option<String>,
+    /// What each run measured.
+    pub runs: CellRuns,
     /// The load generator in these runs.
     pub generator: Generator,
     /// Reasons to distrust the values, as sentences.

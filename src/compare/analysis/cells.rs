@@ -1,5 +1,6 @@
 //! From the runs of a model in a scenario to a cell: medians, limits and marks.
 
+use super::baseline::CellRuns;
 use super::statistics::Estimate;
 use crate::compare::capacities::Capacities;
 use crate::compare::measure::Sample;
@@ -69,6 +70,10 @@ pub(super) fn cell(
             .find_map(|sample| sample.limited_by)
             .filter(|_| scenario.workload != Workload::Churn)
             .map(|limit| capacities.limit_name(server, limit)),
+        runs: CellRuns {
+            cpu_us_per_message: of_run(&answered, |sample| sample.cpu_us_per_message),
+            rate: of_run(&completed, |sample| Some(sample.rate)),
+        },
         generator: Generator {
             busy: median(|sample| Some(sample.generator_busy)),
             cpu_seconds: median(|sample| Some(sample.generator_cpu_seconds)),
@@ -78,6 +83,11 @@ pub(super) fn cell(
         },
         marks,
     }
+}
+
+/// What each of `samples` has.
+fn of_run(samples: &[&Sample], pick: fn(&Sample) -> Option<f64>) -> Vec<f64> {
+    samples.iter().filter_map(|sample| pick(sample)).collect()
 }
 
 /// The estimate over `samples`; `None` if one of them has no value.

@@ -83,6 +83,7 @@ pub(in crate::compare) fn comparison(
         scalability: MODELS.map(|model| scalability(model, &measured)).into(),
         cells: of_servers(&measured, &MODELS),
         further,
+        changes: None,
         quietness,
     }
 }

@@ -1,5 +1,6 @@
 //! From measured runs to findings: pure functions.
 
+pub(crate) mod baseline;
 mod cells;
 pub(crate) mod crossover;
 pub(crate) mod findings;

@@ -2,12 +2,13 @@
 
 use super::plots::{self, Figure};
 use super::rows::{COLUMNS, CellValue, explanations, in_bytes, memory_row, not_measured, verdicts};
+use crate::compare::analysis::baseline::{Change, Changes, Direction};
 use crate::compare::analysis::findings::sides;
 use crate::compare::options::Workload;
 use crate::compare::quietness::Level;
 use crate::compare::result::{Cell, Comparison, Scalability, Stack, WorkloadVerdict};
 use crate::load::stats::summary::LoadModel;
-use crate::report::format::{bytes, count, optional, rate, time_us};
+use crate::report::format::{bytes, count, number, optional, rate, time_us};
 use crate::report::page::{Column, Page, Table, Tone, picture};
 use crate::report::record::VERSION;
 use crate::report::run_info::RunInfo;
@@ -21,6 +22,9 @@ pub(crate) fn page(comparison: &Comparison, run: &RunInfo) -> String {
     page.section("Verdict", "");
     page.lead(&lead(comparison));
     put(&mut page, plots::verdicts(comparison));
+    if let Some(changes) = &comparison.changes {
+        put_changes(changes, &mut page);
+    }
     overview(comparison, &mut page);
     page.section("Cost and limits", "With all connections active.");
     put(&mut page, plots::of_all(comparison));
@@ -47,6 +51,43 @@ pub(crate) fn page(comparison: &Comparison, run: &RunInfo) -> String {
         page.table(&commands(comparison));
     }
     page.finish(&format!("Written by loopline {VERSION}."))
+}
+
+/// What has changed since the baseline: what is worse first, then what is better.
+fn put_changes(changes: &Changes, page: &mut Page) {
+    page.section("Changes since the baseline", "");
+    for difference in &changes.differences {
+        page.note(Tone::Warning, "Not the same.", &format!("{}.", capital(difference)));
+    }
+    if let Some(failure) = changes.failure() {
+        page.note(Tone::Warning, "Slower.", &format!("{failure}."));
+    }
+    let mut all: Vec<&Change> = changes.changes.iter().collect();
+    let order = [Direction::Worse, Direction::Better, Direction::Undecided, Direction::Same];
+    all.sort_by_key(|it| order.iter().position(|direction| *direction == it.direction));
+    let row = |it: &&Change| {
+        let [ratio, low, high] = [it.ratio, it.low, it.high].map(number);
+        let measure = it.measure.name().to_owned();
+        vec![it.scenario.clone(), measure, it.direction.name().into(), ratio, format!("{low}–{high}")]
+    };
+    let only = |what: &str, names: &[String]| match names {
+        [] => String::new(),
+        names => format!(" Only in {what}: {}.", names.join("; ")),
+    };
+    let baseline = only("the baseline", &changes.only_in_baseline);
+    let here = only("this result", &changes.only_here);
+    page.table(&Table {
+        title: &format!("Now divided by the baseline of {}", changes.started_at),
+        columns: vec![
+            Column::Text("scenario"),
+            Column::Text("measure"),
+            Column::Short("now"),
+            Column::Numbers("ratio"),
+            Column::Numbers("95 % interval"),
+        ],
+        rows: all.iter().map(row).collect(),
+        note: &format!("Better or worse if the whole interval is beyond 3 %.{baseline}{here}"),
+    });
 }
 
 /// `Event loop, threads and tokio, compared`.

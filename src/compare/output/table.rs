@@ -5,6 +5,7 @@ use std::fmt::Write;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::rows::{COLUMNS, CellValue, explanations, in_bytes, memory_row, not_measured, signs_of, verdicts};
+use crate::compare::analysis::baseline::Changes;
 use crate::compare::analysis::findings::sides;
 use crate::compare::options::Workload;
 use crate::compare::result::{Cell, Comparison, Stack};
@@ -60,6 +61,9 @@ pub(crate) fn table(comparison: &Comparison) -> String {
     let more =
         number(comparison.servers().len() * comparison.more_pairs, "of them to decide what was not decided");
     let skipped = number(comparison.skipped, "skipped");
+    for line in comparison.changes.iter().flat_map(Changes::lines) {
+        append(&mut text, format_args!("{line}\n"));
+    }
     append(&mut text, format_args!("{how}{done} of {planned} runs in {took}{more}{skipped}\n"));
     text
 }
