@@ -1,5 +1,6 @@
-// The reference server in Go, in its usual style: a goroutine and a buffer for each connection, one write for all
-// frames of a read. No journal, no limits, no deadlines. (Go sets TCP_NODELAY, and the largest backlog allowed.)
+// The reference server in Go, `go-server [PORT]`, in its usual style: a goroutine and a buffer for each connection, one
+// write for all frames of a read. No journal, no limits, no deadlines. (Go sets TCP_NODELAY, and the largest backlog
+// allowed.)
 package main
 
 import (
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"os"
 )
 
 const headerBytes = 64
@@ -15,7 +17,11 @@ const headerBytes = 64
 var acknowledgement = []byte(fmt.Sprintf("%-64dMessage received successfully....", 33))
 
 func main() {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	port := "0"
+	if len(os.Args) > 1 {
+		port = os.Args[1]
+	}
+	listener, err := net.Listen("tcp4", "127.0.0.1:"+port)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -1,11 +1,22 @@
 //! `message` for the reference servers: frames in, acknowledgments out, for correct peers.
 
 use std::io;
+use std::net::SocketAddr;
 
 /// The size of a read, and of the buffer of a connection.
 pub(crate) const BUFFER_BYTES: usize = 4096;
 
 const HEADER_BYTES: usize = 64;
+
+/// The address of the argument with this number, which is a port, or of any port.
+///
+/// # Errors
+///
+/// An argument that is no port.
+pub(crate) fn address(argument: usize) -> io::Result<SocketAddr> {
+    let port = std::env::args().nth(argument).map_or(Ok(0), |port| port.parse());
+    Ok(SocketAddr::from(([127, 0, 0, 1], port.map_err(io::Error::other)?)))
+}
 
 /// Replies to all whole frames at the beginning of `unread`, and returns their bytes and whether the stream goes on.
 ///

@@ -1,4 +1,4 @@
-//! The reference server with a thread for each connection and blocking sockets: `threads-server`.
+//! The reference server with a thread for each connection and blocking sockets: `threads-server [PORT]`.
 //!
 //! Stacks of 32 KiB, a buffer for each connection, one write for all frames of a read. No journal, no limits, no
 //! deadlines.
@@ -16,7 +16,7 @@ const STACK_BYTES: usize = 32 * 1024;
 fn main() -> io::Result<()> {
     rlimit::increase_nofile_limit(u64::MAX)?;
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    socket.bind(&message::address(1)?.into())?;
     socket.listen(4096)?;
     let listener = TcpListener::from(socket);
     println!("{}", listener.local_addr()?.port());

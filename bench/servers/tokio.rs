@@ -1,4 +1,4 @@
-//! The reference server on tokio, in its usual style: `tokio-server current|multi`.
+//! The reference server on tokio, in its usual style: `tokio-server current|multi [PORT]`.
 //!
 //! A task and a buffer for each connection, one write for all frames of a read. No journal, no limits, no deadlines.
 
@@ -14,7 +14,7 @@ fn main() -> io::Result<()> {
     let mut builder = match std::env::args().nth(1).as_deref() {
         Some("current") => tokio::runtime::Builder::new_current_thread(),
         Some("multi") => tokio::runtime::Builder::new_multi_thread(),
-        _ => return Err(io::Error::other("usage: tokio-server current|multi")),
+        _ => return Err(io::Error::other("usage: tokio-server current|multi [PORT]")),
     };
     builder.enable_io().build()?.block_on(serve())
 }
@@ -22,7 +22,7 @@ fn main() -> io::Result<()> {
 async fn serve() -> io::Result<()> {
     rlimit::increase_nofile_limit(u64::MAX)?;
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    socket.bind(&message::address(2)?.into())?;
     socket.set_nonblocking(true)?;
     socket.listen(4096)?;
     let listener = TcpListener::from_std(socket.into())?;
