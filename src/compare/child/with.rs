@@ -77,3 +77,24 @@ const END_BYTES: usize = 4096;
 
 /// Between two attempts to connect.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_never_acknowledges_a_message_is_not_ready() {
+        let with: With = "idle=exec sleep 60; : {port}".parse().unwrap();
+        let error = start(Path::new("true"), &with, Duration::from_millis(20)).err();
+        let Some(StartError::Ended(how)) = error else { unreachable!("it is not ready") };
+        assert!(how.starts_with("idle: not ready after 20 ms: "), "{how}");
+    }
+
+    #[test]
+    fn the_last_line_of_a_long_log_is_found() {
+        use std::io::Write;
+        let mut log = tempfile::tempfile().unwrap();
+        write!(log, "{}\nthe last line", "x".repeat(10_000)).unwrap();
+        assert_eq!(end_of(&log).unwrap().lines().last(), Some("the last line"));
+    }
+}

@@ -187,8 +187,8 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         for start in [
-            "all-active, loop and tokio: tokio needs ",
-            "all-active, loop and c: c needs ",
+            "all-active, loop and tokio: the loop needs ",
+            "all-active, loop and c: the loop needs ",
             "churn, loop and c: ",
             "all-active, scalability of tokio: ",
         ] {
