@@ -8,6 +8,7 @@ mod with;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{ChildStderr, Command, ExitStatus, Stdio};
@@ -61,7 +62,7 @@ impl Child {
             Server::Loop | Server::Threads => {
                 Self::start_model(program, service, server, stack_bytes, ready_timeout)
             }
-            Server::With(with) => with::start(program, with, ready_timeout),
+            Server::With(with) => Self::start_command(program, with, ready_timeout),
         }
     }
 
@@ -124,7 +125,7 @@ impl Child {
     fn read_log(&mut self, timeout: Duration) -> Option<String> {
         let log = match &mut self.log {
             Log::Pipe(log) => log,
-            Log::File(log) => return with::end_of(log).ok(),
+            Log::File(log) => return end_of(log).ok(),
         };
         let timeout = Timespec { tv_sec: 0, tv_nsec: timeout.subsec_nanos().into() };
         let ready = poll(&mut [PollFd::new(log, PollFlags::IN)], Some(&timeout));
@@ -154,7 +155,8 @@ impl Child {
     /// The last line of the log, without characters that could change the terminal.
     fn last_line(&mut self) -> String {
         let log = self.read_log(Duration::ZERO).unwrap_or_default();
-        log.trim_end().lines().last().unwrap_or_default().to_owned()
+        let last = log.trim_end().lines().last().unwrap_or_default();
+        last.chars().map(|it| if it.is_control() { char::REPLACEMENT_CHARACTER } else { it }).collect()
     }
 }
 
@@ -190,9 +192,19 @@ fn killed_by(status: ExitStatus) -> Option<String> {
     })
 }
 
+/// The last bytes of `log`.
+fn end_of(log: &File) -> io::Result<String> {
+    let mut end = [0; END_BYTES];
+    let bytes = log.read_at(&mut end, log.metadata()?.len().saturating_sub(END_BYTES as u64))?;
+    Ok(String::from_utf8_lossy(&end[..bytes]).into_owned())
+}
+
 fn is_ours(name: &std::ffi::OsStr) -> bool {
     name.to_string_lossy().starts_with("LOOPLINE_")
 }
+
+/// What is read of a log for its last line.
+const END_BYTES: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -210,5 +222,13 @@ mod tests {
             "{slow:?}"
         );
         assert!(matches!(start("/no/such/program"), Some(StartError::Failed(_))));
+    }
+
+    #[test]
+    fn the_last_line_of_a_long_log_is_found() {
+        use std::io::Write;
+        let mut log = tempfile::tempfile().unwrap();
+        write!(log, "{}\nthe last line", "x".repeat(10_000)).unwrap();
+        assert_eq!(end_of(&log).unwrap().lines().last(), Some("the last line"));
     }
 }

@@ -71,6 +71,7 @@ const UNITS: &[Unit] = &[
     &["conn/table.rs", "conn/table/timeouts.rs", "conn/table/headers.rs", "conn/table/invariants.rs"],
     &["net/kernel.rs", "net/kernel/connector.rs", "net/kernel/stop_requests.rs", "net/kernel/supervision.rs"],
     &["server/threads/shared.rs", "server/threads/meter.rs"],
+    &["compare/child.rs", "compare/child/with.rs"],
     &[
         "server/threads/connection.rs",
         "server/threads/connection/header.rs",
