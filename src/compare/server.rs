@@ -148,6 +148,8 @@ mod tests {
         let mut servers: Vec<Server> = list.into_iter().map(Server::With).collect();
         servers.sort();
         assert_eq!(servers.iter().map(|it| it.name()).collect::<Vec<_>>(), ["b", "a"]);
+        let claims = [Server::Loop, Server::Threads, servers[0]].map(|it| it.does("need"));
+        assert_eq!(claims, ["the loop needs", "threads need", "b needs"]);
         assert!(servers[0] > Server::Threads && Server::Loop < Server::Threads);
         assert_eq!(With::list(vec![of("a"), of("a")]), Err("--with a: the name is used twice".into()));
     }

@@ -144,7 +144,8 @@ fn sentences(rival: &str, verdict: &WorkloadVerdict) -> String {
     match rival.strip_prefix(", ") {
         None => both.map(|it| capital(it) + ".").collect::<Vec<_>>().join(" "),
         Some(rival) => {
-            let both: Vec<&str> = both.map(String::as_str).collect();
+            let later = |(index, it): (usize, &String)| if index == 0 { it.clone() } else { capital(it) };
+            let both: Vec<String> = both.enumerate().map(later).collect();
             format!("{}: {}.", capital(rival), both.join(". "))
         }
     }

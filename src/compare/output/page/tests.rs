@@ -69,8 +69,8 @@ fn changes_since_the_baseline_are_on_the_page_the_worse_ones_first() {
     write_sample("compare-baseline.html", &page);
     assert_eq!(mismatched_tag(&page), None);
     let position = |part: &str| page.find(part).unwrap_or_else(|| panic!("{part}: {page}"));
-    assert!(position("The version differs: 1, now 2.") < position("<td>worse</td>"));
-    assert!(position("<td>worse</td>") < position("<td>undecided</td>"));
+    assert!(position("The version differs: 1, now 2.") < position("<th scope=\"row\">worse</th>"));
+    assert!(position("<th scope=\"row\">worse</th>") < position("<th scope=\"row\">undecided</th>"));
     for part in ["Slower.", "1.12–1.5", "Only in the baseline: gone."] {
         position(part);
     }
