@@ -156,7 +156,7 @@ fn failure(comparison: &Comparison) -> Option<(String, u8)> {
         return Some((line, 1));
     }
     let changes = comparison.changes.as_ref()?;
-    if changes.fail_if.is_some() && changes.changes.is_empty() {
+    if changes.fail_if.is_some() && changes.measures.is_empty() {
         return Some(("--fail-if: no scenario is in both results with two runs or more".into(), 1));
     }
     if let Some(line) = changes.failure() {

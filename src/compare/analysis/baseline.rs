@@ -70,7 +70,7 @@ pub(crate) struct Changes {
     /// What differs besides the measurements: machine, version and options, as sentences.
     pub differences: Vec<String>,
     /// The scenarios in both results, each with the ratio of a measure.
-    pub changes: Vec<Change>,
+    pub measures: Vec<Change>,
     /// The scenarios that only the earlier result has.
     pub only_in_baseline: Vec<String>,
     /// The scenarios that only this result has.
@@ -200,7 +200,7 @@ impl Changes {
     pub(crate) fn between(before: &Stored, now: &Stored, fail_if: Option<FailIf>) -> Self {
         let (of_before, of_now) = (before.scenarios(), now.scenarios());
         let both = of_now.iter().filter_map(|(name, now)| Some((name, *of_before.get(name)?, *now)));
-        let changes: Vec<Change> = both.flat_map(|(name, before, now)| changes(name, before, now)).collect();
+        let measures: Vec<Change> = both.flat_map(|(name, before, now)| changes(name, before, now)).collect();
         let only = |one: &BTreeMap<String, &CellRuns>, other: &BTreeMap<String, &CellRuns>| {
             one.keys().filter(|name| !other.contains_key(*name)).cloned().collect()
         };
@@ -210,15 +210,15 @@ impl Changes {
             only_in_baseline: only(&of_before, &of_now),
             only_here: only(&of_now, &of_before),
             fail_if,
-            failed: fail_if.is_some_and(|fail_if| changes.iter().any(|it| fail_if.holds(it))),
-            changes,
+            failed: fail_if.is_some_and(|fail_if| measures.iter().any(|it| fail_if.holds(it))),
+            measures,
         }
     }
 
     /// Why the comparison fails, if the condition holds.
     pub(crate) fn failure(&self) -> Option<String> {
         let fail_if = self.fail_if?;
-        let mut slower = self.changes.iter().filter(|it| fail_if.holds(it));
+        let mut slower = self.measures.iter().filter(|it| fail_if.holds(it));
         let first = slower.next()?;
         let others = match slower.count() {
             0 => String::new(),
@@ -237,7 +237,7 @@ impl Changes {
         let number = |direction| self.in_direction(direction).count();
         lines.push(format!(
             "of {} measures in both: {} worse, {} better, {} the same within {:.0} %, {} not decided",
-            self.changes.len(),
+            self.measures.len(),
             number(Direction::Worse),
             number(Direction::Better),
             number(Direction::Same),
@@ -253,7 +253,7 @@ impl Changes {
     }
 
     fn in_direction(&self, direction: Direction) -> impl Iterator<Item = &Change> {
-        self.changes.iter().filter(move |it| it.direction == direction)
+        self.measures.iter().filter(move |it| it.direction == direction)
     }
 }
 

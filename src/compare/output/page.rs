@@ -62,7 +62,7 @@ fn put_changes(changes: &Changes, page: &mut Page) {
     if let Some(failure) = changes.failure() {
         page.note(Tone::Warning, "Slower.", &format!("{failure}."));
     }
-    let mut all: Vec<&Change> = changes.changes.iter().collect();
+    let mut all: Vec<&Change> = changes.measures.iter().collect();
     let order = [Direction::Worse, Direction::Better, Direction::Undecided, Direction::Same];
     all.sort_by_key(|it| order.iter().position(|direction| *direction == it.direction));
     let row = |it: &&Change| {

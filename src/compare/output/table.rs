@@ -195,7 +195,7 @@ mod tests {
             assert!(text.lines().any(|line| line.starts_with(start)), "{start}: {text}");
         }
         let rows: Vec<&str> =
-            text.lines().skip(3).take(4).map(|row| row.split_whitespace().nth(1).unwrap()).collect();
+            text.lines().skip(4).take(4).map(|row| row.split_whitespace().nth(1).unwrap()).collect();
         assert_eq!(rows, ["loop", "threads", "tokio", "c"], "the order of the options: {text}");
     }
 

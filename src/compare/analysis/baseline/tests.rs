@@ -19,7 +19,7 @@ fn between(before: Value, now: Value) -> Changes {
 
 fn cpu(before: &[f64], now: &[f64]) -> (Direction, bool) {
     let changes = between(record(10, before), record(10, now));
-    (changes.changes[0].direction, changes.failed)
+    (changes.measures[0].direction, changes.failed)
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn what_differs_besides_the_measurements_comes_first() {
 fn scenarios_are_matched_by_name_and_others_are_named() {
     let runs = [10.0, 10.0];
     let changes = between(record(10, &runs), record(100, &runs));
-    assert!(changes.changes.is_empty());
+    assert!(changes.measures.is_empty());
     assert_eq!(changes.only_in_baseline, ["all-active, 10 connections, loop"]);
     assert_eq!(changes.only_here, ["all-active, 100 connections, loop"]);
     let mut further = record(10, &runs);
@@ -100,8 +100,8 @@ fn open_loops_are_compared_if_their_rate_was_given() {
         it["run"]["options"]["rate"] = rate;
         it
     };
-    assert_eq!(between(open(Value::Null), open(Value::Null)).changes.len(), 0);
-    let changes = between(open(500.into()), open(500.into())).changes;
+    assert_eq!(between(open(Value::Null), open(Value::Null)).measures.len(), 0);
+    let changes = between(open(500.into()), open(500.into())).measures;
     assert_eq!(changes[0].scenario, "all-active, 10 connections, loop, at 500/s");
 }
 

@@ -56,7 +56,7 @@ fn changes_since_the_baseline_are_on_the_page_the_worse_ones_first() {
     let changes = Changes {
         started_at: "2026-11-21T20:17:46.120Z".into(),
         differences: vec!["the version differs: 1, now 2".into()],
-        changes: vec![
+        measures: vec![
             change("undecided", 0.75, Direction::Undecided),
             change("worse", 1.125, Direction::Worse),
         ],
