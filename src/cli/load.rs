@@ -17,6 +17,7 @@ use self::output::Output;
 use crate::cli::lines::print_error;
 use crate::cli::{ServiceNames, UNITS, USAGE_STATUS, whole};
 use crate::load::options::{LoadOptions, parse_sources};
+use crate::load::profile::{Amount, parse_amount};
 use crate::load::schedule::Arrivals;
 use crate::load::stats::threshold::{Threshold, metrics_help};
 use crate::load::target::Target;
@@ -37,15 +38,16 @@ pub(super) struct LoadArguments {
     connections: u32,
 
     /// How long to send messages, or to hold connections, once all are open
-    #[arg(short, long, value_name = "DUR", default_value = "10s", env = "LOOPLINE_LOAD_DURATION")]
+    /// [default: 10s; with stages of --rate or --active, their sum]
+    #[arg(short, long, value_name = "DUR", env = "LOOPLINE_LOAD_DURATION")]
     #[arg(value_parser = parse_duration)]
-    duration: Duration,
+    duration: Option<Duration>,
 
     /// Messages per second over all connections, sent on schedule even if the server is slow (open loop)
     /// [default: each connection sends when it has received the reply (closed loop)]
-    #[arg(short, long, value_name = "N", env = "LOOPLINE_LOAD_RATE")]
-    #[arg(value_parser = whole::<u64>(1..=100_000_000))]
-    rate: Option<u64>,
+    #[arg(short, long, value_name = STAGED, env = "LOOPLINE_LOAD_RATE")]
+    #[arg(value_parser = amount(1))]
+    rate: Option<Amount>,
 
     /// Open loop: intervals between messages, equal or as from many independent senders
     #[arg(long, value_enum, default_value = "uniform", env = "LOOPLINE_LOAD_ARRIVALS")]
@@ -57,9 +59,9 @@ pub(super) struct LoadArguments {
     spin: SpinArgument,
 
     /// Number of connections that send; the others stay open and idle [default: all]
-    #[arg(long, value_name = "N", env = "LOOPLINE_LOAD_ACTIVE")]
-    #[arg(value_parser = whole::<u32>(0..=100_000_000))]
-    active: Option<u32>,
+    #[arg(long, value_name = STAGED, env = "LOOPLINE_LOAD_ACTIVE")]
+    #[arg(value_parser = amount(0))]
+    active: Option<Amount>,
 
     /// How often each connection that is not active sends a message, spread evenly over the connections
     /// [default: never]
@@ -81,9 +83,9 @@ pub(super) struct LoadArguments {
     one_shot: bool,
 
     /// Connections to open per second [default: as fast as they are accepted]
-    #[arg(long, value_name = "N", env = "LOOPLINE_LOAD_OPEN_RATE")]
-    #[arg(value_parser = whole::<u64>(1..=100_000_000))]
-    open_rate: Option<u64>,
+    #[arg(long, value_name = STAGED, env = "LOOPLINE_LOAD_OPEN_RATE")]
+    #[arg(value_parser = amount(1))]
+    open_rate: Option<Amount>,
 
     /// Local addresses and ranges to connect from [default: chosen by the system; on loopback, connections
     /// that exceed its ports are spread over 127.0.0.0/8]
@@ -138,9 +140,17 @@ type Sources = Vec<IpNet>;
 
 const RESULT: &str = "Result";
 
+/// The name of the value of an option that takes stages.
+const STAGED: &str = "N|STAGES";
+
+/// A parser of numbers from `min`, or stages.
+fn amount(min: u64) -> impl Fn(&str) -> Result<Amount, String> + Clone {
+    move |text| parse_amount(text, &(min..=100_000_000))
+}
+
 fn after_help() -> String {
     format!(
-        "{EXAMPLES}\n\n{UNITS}\n\n{BYTES}\n\nMetrics of --fail-if (times as in 800us, 1.5ms or 2s):\n{}\n{STATUS}",
+        "{EXAMPLES}\n\n{UNITS}\n\n{STAGES}\n\n{BYTES}\n\nMetrics of --fail-if (times as in 800us, 1.5ms or 2s):\n{}\n{STATUS}",
         metrics_help()
     )
 }
@@ -153,6 +163,10 @@ Examples:
   loopline load tcp=6379 --send 'PING\\r\\n' --expect '+PONG\\r\\n'
                                                 requests and replies of any protocol
   loopline load --merge a.hlog b.hlog           the result of several generators";
+
+const STAGES: &str = "\
+STAGES are numbers with durations, or linear ramps from one number to another, as in 1000@30s,1000..5000@1m,0@10s; \
+0 is a pause. --duration is the sum of those of --rate or --active. --fail-if applies to the whole run.";
 
 const STATUS: &str = "\
 Exit status: 0 done; 1 no connection could be opened, a log to merge has no intervals, or a result could not be \
@@ -182,7 +196,13 @@ pub(super) fn run(arguments: &LoadArguments, matches: &ArgMatches) -> ExitCode {
         fail_if: &arguments.fail_if,
     };
     match arguments.target.clone() {
-        Some(target) => output.run(&options(arguments, target)),
+        Some(target) => match options(arguments, target) {
+            Ok(options) => output.run(&options),
+            Err(line) => {
+                print_error(&line);
+                ExitCode::from(USAGE_STATUS)
+            }
+        },
         None => match option_of_a_run(matches) {
             Some(option) => {
                 print_error(&format_args!("--{option} does not apply to --merge"));
@@ -201,15 +221,23 @@ fn option_of_a_run(matches: &ArgMatches) -> Option<String> {
     options.find(|option| is_given(option.get_id().as_str()))?.get_long().map(str::to_owned)
 }
 
-fn options(arguments: &LoadArguments, target: Target) -> LoadOptions {
+/// The options of a run.
+///
+/// # Errors
+/// One line about a duration that is not that of the stages.
+fn options(arguments: &LoadArguments, target: Target) -> Result<LoadOptions, String> {
+    let constant = |amount: &Option<Amount>| amount.as_ref().and_then(Amount::constant);
+    let stages = |amount: &Option<Amount>| amount.as_ref().map_or(&[][..], Amount::stages).to_vec();
     let defaults = LoadOptions::of(target);
-    LoadOptions {
+    let mut options = LoadOptions {
         connections: arguments.connections,
-        active: arguments.active,
+        active: constant(&arguments.active).map(|active| u32::try_from(active).unwrap_or(u32::MAX)),
+        active_stages: stages(&arguments.active),
         heartbeat: arguments.heartbeat,
-        duration: arguments.duration,
+        duration: arguments.duration.unwrap_or(defaults.duration),
         warmup: arguments.warmup.unwrap_or_default(),
-        rate: arguments.rate,
+        rate: constant(&arguments.rate),
+        rate_stages: stages(&arguments.rate),
         arrivals: match arguments.arrivals {
             ArrivalsArgument::Uniform => Arrivals::Uniform,
             ArrivalsArgument::Poisson => Arrivals::Poisson,
@@ -221,12 +249,15 @@ fn options(arguments: &LoadArguments, target: Target) -> LoadOptions {
         },
         pipeline: arguments.pipeline,
         body_bytes: arguments.size,
-        open_rate: arguments.open_rate,
+        open_rate: constant(&arguments.open_rate),
+        open_rate_stages: stages(&arguments.open_rate),
         sources: arguments.source.clone().unwrap_or_default(),
         one_shot: arguments.one_shot || defaults.one_shot,
         exchange: arguments.exchange.clone().into(),
         timeout: arguments.timeout.unwrap_or(defaults.timeout),
         drain_timeout: arguments.drain_timeout,
         ..defaults
-    }
+    };
+    options.take_duration_of_stages(arguments.duration)?;
+    Ok(options)
 }

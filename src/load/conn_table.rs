@@ -229,6 +229,16 @@ impl<S> ConnTable<S> {
         self.slots.iter().filter(|conn| is(conn.state)).count() as u64
     }
 
+    /// Messages in flight on a connection.
+    pub(crate) fn in_flight_on(&self, key: u32) -> u32 {
+        let conn = self.get(key);
+        let later = match self.extras.get(conn.extra as usize) {
+            Some(Extra::Later(queue)) => queue.iter().map(|batch| batch.count).sum(),
+            Some(Extra::Connecting { .. } | Extra::Introducing { .. }) | None => 0,
+        };
+        conn.oldest.count + later
+    }
+
     /// Messages in flight on all connections.
     pub(crate) fn in_flight(&self) -> u64 {
         let later = self.extras.iter().filter_map(|(_, extra)| match extra {

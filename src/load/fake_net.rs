@@ -18,6 +18,8 @@ pub(crate) struct FakeNet {
     pub(crate) reply: Vec<u8>,
     /// Start and end of the time in which the server does not reply.
     pub(crate) stall_ns: (u64, u64),
+    /// How long the server takes for a reply.
+    pub(crate) reply_delay_ns: u64,
     /// The generator sleeps from the first time to the second.
     pub(crate) sleep_ns: Option<(u64, u64)>,
     /// How long a write takes.
@@ -81,7 +83,8 @@ impl FakeNet {
 
     fn answer(&mut self, pipe: usize, requests: usize) {
         let (from_ns, to_ns) = self.stall_ns;
-        let at_ns = if (from_ns..to_ns).contains(&self.now_ns) { to_ns } else { self.now_ns };
+        let at_ns =
+            if (from_ns..to_ns).contains(&self.now_ns) { to_ns } else { self.now_ns + self.reply_delay_ns };
         let answers = self.answers_max.unwrap_or(usize::MAX).min(requests);
         self.answers_max = self.answers_max.map(|left| left - answers);
         for _ in 0..answers {

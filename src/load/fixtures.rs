@@ -52,6 +52,7 @@ impl Summary {
             failed: None,
             valid: true,
             why_invalid: None,
+            stages: Vec::new(),
             failures: Vec::new(),
         }
     }

@@ -24,6 +24,7 @@ mod observer;
 pub(crate) mod options;
 mod outcome;
 pub(crate) mod output;
+pub(crate) mod profile;
 mod run;
 pub(crate) mod schedule;
 mod sources;
@@ -105,8 +106,8 @@ fn drive(
     let plan = Plan {
         target,
         sources: Sources::new(&options.sources, target, connections, options.one_shot),
-        active: if options.target.is_hold() { 0 } else { options.active.unwrap_or(options.connections) },
-        pipeline: options.rate.is_none().then_some(options.pipeline),
+        active: if options.target.is_hold() { 0 } else { options.active_max() },
+        pipeline: (!options.is_open_loop()).then_some(options.pipeline),
         one_shot: options.one_shot,
         timeout_ns: u64::try_from(options.timeout.as_nanos()).unwrap_or(u64::MAX),
         introduction: options.exchange.introduction(),

@@ -7,11 +7,13 @@ use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
 use super::exchange::Exchange;
-use super::schedule::Arrivals;
+use super::profile::{self, LoadStage};
+use super::schedule::{Arrivals, Schedule};
 use super::target::Target;
 use super::udp::in_flight_max;
 use crate::report::record::seconds;
 use crate::service::ClientSide;
+use crate::units::float;
 
 /// The options of a run. As JSON, the keys are the names on the command line, with their unit.
 #[derive(Debug, Clone, Serialize)]
@@ -22,8 +24,10 @@ pub(crate) struct LoadOptions {
     pub target: Target,
     /// Number of connections.
     pub connections: u32,
-    /// Number of connections that send; null: all.
+    /// Number of connections that send; null: all, or stages.
     pub active: Option<u32>,
+    /// Stages of the number of connections that send; empty: it is constant.
+    pub active_stages: Vec<LoadStage>,
     /// How often each of the other connections sends, in seconds; null: never.
     #[serde(rename = "heartbeat_seconds", serialize_with = "optional_seconds")]
     #[cfg_attr(test, schemars(with = "Option<f64>"))]
@@ -36,8 +40,10 @@ pub(crate) struct LoadOptions {
     #[serde(rename = "warmup_seconds", serialize_with = "seconds")]
     #[cfg_attr(test, schemars(with = "f64"))]
     pub warmup: Duration,
-    /// Open loop: messages per second over all connections; null: closed loop.
+    /// Open loop: messages per second over all connections; null: closed loop, or stages.
     pub rate: Option<u64>,
+    /// Open loop: stages of the messages per second; empty: the rate is constant.
+    pub rate_stages: Vec<LoadStage>,
     /// Open loop: the intervals between messages.
     pub arrivals: Arrivals,
     /// Closed loop: messages in flight on a connection.
@@ -45,8 +51,10 @@ pub(crate) struct LoadOptions {
     /// Bytes of a message's body, for services whose requests have one.
     #[serde(rename = "size_bytes")]
     pub body_bytes: usize,
-    /// Connections opened per second; null: as fast as they are accepted.
+    /// Connections opened per second; null: as fast as they are accepted, or stages.
     pub open_rate: Option<u64>,
+    /// Stages of the connections opened per second, of which the last rate continues; empty: the rate is constant.
+    pub open_rate_stages: Vec<LoadStage>,
     /// Local addresses and ranges to connect from; empty: chosen by the system, or on loopback by the program.
     #[serde(rename = "source", serialize_with = "networks")]
     #[cfg_attr(test, schemars(with = "Vec<String>"))]
@@ -78,14 +86,17 @@ impl LoadOptions {
             target,
             connections: 50,
             active: None,
+            active_stages: Vec::new(),
             heartbeat: None,
             duration: Duration::from_secs(10),
             warmup: Duration::ZERO,
             rate: None,
+            rate_stages: Vec::new(),
             arrivals: Arrivals::Uniform,
             pipeline: 1,
             body_bytes: BODY_BYTES,
             open_rate: None,
+            open_rate_stages: Vec::new(),
             sources: Vec::new(),
             exchange: Exchange::default(),
             drain_timeout: Duration::from_secs(2),
@@ -98,14 +109,15 @@ impl LoadOptions {
     /// One line that names those that cannot.
     pub(crate) fn check(&self) -> Result<(), String> {
         let refuse = |line: &str| Err(line.to_owned());
-        if self.rate.is_some() && self.pipeline > 1 {
+        if self.is_open_loop() && self.pipeline > 1 {
             return refuse("--pipeline requires a closed loop: with --rate, messages are sent on schedule");
         }
-        if self.arrivals == Arrivals::Poisson && self.rate.is_none() {
+        if self.arrivals == Arrivals::Poisson && !self.is_open_loop() {
             return refuse("--arrivals requires an open loop: it needs --rate");
         }
-        let sends = self.rate.is_some()
-            || self.active.is_some()
+        let has_active = self.active.is_some() || !self.active_stages.is_empty();
+        let sends = self.is_open_loop()
+            || has_active
             || self.heartbeat.is_some()
             || self.one_shot
             || self.pipeline > 1;
@@ -116,20 +128,100 @@ impl LoadOptions {
             );
         }
         self.exchange.check(&self.target)?;
-        if self.one_shot && (self.pipeline > 1 || self.active.is_some()) {
+        if self.one_shot && (self.pipeline > 1 || has_active) {
             return refuse("each message has its own connection: --pipeline and --active do not apply");
         }
-        if self.one_shot && self.open_rate.is_some() {
+        if self.one_shot && (self.open_rate.is_some() || !self.open_rate_stages.is_empty()) {
             return refuse("each message has its own connection: --open-rate does not apply");
         }
         if self.one_shot && self.target.is_datagrams() {
             return refuse("--one-shot requires TCP");
         }
         self.check_requests()?;
-        if self.active.is_some_and(|active| active > self.connections) {
+        if self.active_max() > self.connections {
             return refuse("--active must not exceed --connections");
         }
+        self.check_stages()?;
         self.check_heartbeats()
+    }
+
+    /// Whether messages are sent on schedule.
+    pub(crate) fn is_open_loop(&self) -> bool {
+        self.rate.is_some() || !self.rate_stages.is_empty()
+    }
+
+    /// The largest number of connections that send.
+    pub(crate) fn active_max(&self) -> u32 {
+        let of_stages = (!self.active_stages.is_empty()).then(|| profile::largest(&self.active_stages));
+        let of_stages = of_stages.map(|active| u32::try_from(active).unwrap_or(u32::MAX));
+        self.active.or(of_stages).unwrap_or(self.connections)
+    }
+
+    /// The messages due per second, on average.
+    pub(crate) fn offered_rate(&self) -> Option<f64> {
+        let of_stages = (!self.rate_stages.is_empty()).then(|| profile::mean(&self.rate_stages));
+        self.rate.map(float).or(of_stages)
+    }
+
+    /// The schedule of the messages, from the start of the warm-up, which has the first rate.
+    pub(crate) fn schedule(&self, start_ns: u64) -> Option<Schedule> {
+        let Some(first) = self.rate_stages.first() else {
+            return self.rate.map(|rate| Schedule::new(start_ns, rate, self.arrivals));
+        };
+        let warmup = LoadStage { from: first.from, to: first.from, length: self.warmup };
+        let stages: Vec<LoadStage> = [warmup].into_iter().chain(self.rate_stages.iter().copied()).collect();
+        Some(Schedule::of_stages(start_ns, &stages, 0, self.arrivals))
+    }
+
+    /// The schedule of the connections.
+    pub(crate) fn open_schedule(&self, start_ns: u64) -> Option<Schedule> {
+        let last = self.open_rate_stages.last().map(|stage| stage.to);
+        let rate = self.open_rate.or(last)?;
+        Some(Schedule::of_stages(start_ns, &self.open_rate_stages, rate, Arrivals::Uniform))
+    }
+
+    /// The stages in which messages are sent: those of the rate have the lengths of those of the active connections.
+    pub(crate) fn sending_stages(&self) -> &[LoadStage] {
+        if self.rate_stages.is_empty() { &self.active_stages } else { &self.rate_stages }
+    }
+
+    /// Sets the duration to that of the stages, if messages are sent in stages. `given` is what the user wants.
+    ///
+    /// # Errors
+    /// One line if it differs.
+    pub(crate) fn take_duration_of_stages(&mut self, given: Option<Duration>) -> Result<(), String> {
+        if self.sending_stages().is_empty() {
+            return Ok(());
+        }
+        self.duration = profile::length(self.sending_stages());
+        let option = if self.rate_stages.is_empty() { "--active" } else { "--rate" };
+        match given.filter(|given| *given != self.duration) {
+            None => Ok(()),
+            Some(given) => Err(format!(
+                "--duration is {given:?}, and the stages of {option} last {:?}: leave it out",
+                self.duration
+            )),
+        }
+    }
+
+    fn check_stages(&self) -> Result<(), String> {
+        let refuse = |line: &str| Err(line.to_owned());
+        if self.open_rate_stages.last().is_some_and(|last| last.to == 0) {
+            return refuse(
+                "the last stage of --open-rate must end above 0: its rate continues until all connections are requested",
+            );
+        }
+        if self.active_stages.is_empty() {
+            return Ok(());
+        }
+        let lengths = |stages: &[LoadStage]| stages.iter().map(|stage| stage.length).collect::<Vec<_>>();
+        if !self.rate_stages.is_empty() && lengths(&self.rate_stages) != lengths(&self.active_stages) {
+            return refuse("the stages of --rate and --active must have the same lengths");
+        }
+        if self.is_open_loop() && profile::smallest(&self.active_stages) == 0 {
+            return refuse("with --rate, each stage of --active must be at least 1");
+        }
+        Ok(())
     }
 
     /// Checks which connections send, and when.
@@ -139,10 +231,10 @@ impl LoadOptions {
         if has_heartbeats && self.one_shot {
             return refuse("each message has its own connection: --heartbeat does not apply");
         }
-        if has_heartbeats && self.active.unwrap_or(self.connections) == self.connections {
+        if has_heartbeats && self.active_max() == self.connections {
             return refuse("--heartbeat requires idle connections: --active less than --connections");
         }
-        if self.active == Some(0) && (!has_heartbeats || self.rate.is_some()) {
+        if self.active == Some(0) && (!has_heartbeats || self.is_open_loop()) {
             return refuse("--active 0 requires --heartbeat, and no --rate");
         }
         Ok(())

@@ -1,10 +1,12 @@
 //! Computes the result of a run from its measurements.
 
+mod stage_rows;
+
 use super::failed::why_failed;
 use super::options::LoadOptions;
 use super::run::Measurements;
-use super::stats::counts::Counts;
-use super::stats::invalid::InvalidReason;
+use super::stats::counts::{Counts, rate};
+use super::stats::invalid::{InvalidReason, why_not_kept_up};
 use super::stats::kernel_counters;
 use super::stats::latency::{Lag, Latency};
 use super::stats::summary::{
@@ -13,7 +15,6 @@ use super::stats::summary::{
 };
 use super::stats::tally::{Tally, seconds};
 use super::stats::times::Times;
-use crate::units::float;
 
 /// Counters of the kernel before the run.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +43,7 @@ pub(crate) fn outcome(
 ) -> Outcome {
     let counts = *tally.counts();
     let connections = connections(options, &tally, measurements);
+    let stages = stage_rows::rows(options, &tally);
     let (intervals, times, failures) = tally.into_parts();
     let mut summary = Summary {
         endpoint: options.target.clone(),
@@ -67,6 +69,7 @@ pub(crate) fn outcome(
         failed: None,
         valid: true,
         why_invalid: None,
+        stages,
         failures,
     };
     summary.why_invalid = invalid_reason(&summary, measurements.never_sent, measurements.waited_share);
@@ -76,10 +79,10 @@ pub(crate) fn outcome(
 }
 
 fn load_model(options: &LoadOptions) -> LoadModel {
-    match options.rate {
+    match options.is_open_loop() {
         _ if options.target.is_hold() => LoadModel::Hold,
-        Some(_) => LoadModel::Open,
-        None => LoadModel::Closed,
+        true => LoadModel::Open,
+        false => LoadModel::Closed,
     }
 }
 
@@ -118,7 +121,7 @@ fn messages(options: &LoadOptions, counts: &Counts, measurements: &Measurements)
         unanswered: counts.in_flight(),
         never_sent: counts.never_sent + measurements.never_sent,
         rate: rate(measurements.answered, measurements.drive_ns),
-        offered_rate: options.rate.map(float),
+        offered_rate: options.offered_rate(),
     }
 }
 
@@ -164,31 +167,9 @@ fn invalid_reason(summary: &Summary, never_sent: u64, waited: f64) -> Option<Inv
         return None;
     }
     let busy = summary.generator.busy;
-    if summary.messages.sent > 0 && busy > BUSY_MAX {
-        return Some(InvalidReason::Busy(busy));
-    }
-    if waited > WAITED_MAX {
-        return Some(InvalidReason::Waited(waited));
-    }
-    if never_sent > 0 {
-        return Some(InvalidReason::NeverSent(never_sent));
-    }
-    let (lag, response) = (summary.schedule_lag_us.p99?, summary.latency_us.response.p99?);
-    (lag > LAG_MAX_US && lag > response / 10.0).then_some(InvalidReason::Late(lag))
+    let percentiles = (summary.schedule_lag_us.p99, summary.latency_us.response.p99);
+    why_not_kept_up(busy, summary.messages.sent, waited, never_sent, percentiles)
 }
-
-fn rate(count: u64, ns: u64) -> f64 {
-    if ns == 0 { 0.0 } else { float(count) / seconds(ns) }
-}
-
-/// A generator that is busy for a larger share of the time is at its limit.
-const BUSY_MAX: f64 = 0.95;
-
-/// A generator that waits for a CPU for a larger share of the time competes with other programs.
-const WAITED_MAX: f64 = 0.1;
-
-/// A smaller schedule lag is ignored, in microseconds.
-const LAG_MAX_US: f64 = 100.0;
 
 #[cfg(test)]
 mod tests {

@@ -10,9 +10,11 @@
 
 mod driving;
 mod opening;
+mod stages;
 
 use std::io;
 
+use self::stages::StageClock;
 use super::observer::Observer;
 use super::options::LoadOptions;
 use super::schedule::{SECOND_NS, Schedule};
@@ -102,6 +104,11 @@ pub(crate) struct Run<'a, N, T> {
     phase: Phase,
     measurements: Measurements,
     schedule: Option<Schedule>,
+    /// When connections are requested; `None`: as fast as they are accepted.
+    open_schedule: Option<Schedule>,
+    stages: StageClock,
+    /// The share of waiting of a stage is counted from here.
+    stage_waited_from: Waiting,
     requested: u32,
     /// Connections to request: as many as the options say and descriptors allow.
     connections: u32,
@@ -125,16 +132,19 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         if let Some(kind) = stopped_opening {
             measurements.end_opening_early(EndedEarly::of_opening(kind));
         }
-        let tally = Tally::new(began_ns, options.rate.is_none());
+        let tally = Tally::new(began_ns, !options.is_open_loop());
         // One-shot connections are opened with their messages.
         let requested = if options.one_shot { connections } else { 0 };
-        Self {
+        let mut run = Self {
             options,
             context: Context { net, tally },
             traffic,
             phase: Phase::Opening,
             measurements,
             schedule: None,
+            open_schedule: options.open_schedule(began_ns),
+            stages: StageClock::default(),
+            stage_waited_from: Waiting::default(),
             requested,
             connections,
             began_ns,
@@ -144,7 +154,9 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             waited_from: Waiting::default(),
             open_failed: 0,
             memory_baseline: None,
-        }
+        };
+        run.begin_stages(&options.open_rate_stages, began_ns);
+        run
     }
 
     /// Runs until the last phase is over.
@@ -167,6 +179,10 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             let has_spun =
                 self.context.net.poll_until(&mut events, EVENTS_PER_TURN_MAX, polling_ns, until_ns, spin)?;
             let (polled_ns, is_idle_poll) = (self.context.net.now_ns(), events.is_empty());
+            let polled = if was_sending { polled_ns - polling_ns } else { 0 };
+            self.measurements.idle_ns += polled;
+            // What the events bring is in the next stage.
+            self.continue_stages(polled_ns, observer);
             if events.iter().any(|event| event.token == Token::STOP) {
                 for _ in 0..self.context.net.stop_requests() {
                     self.stop_early(observer);
@@ -180,7 +196,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             if was_sending {
                 // A turn without an event and without a message has only read the clock.
                 let is_idle = is_idle_poll && sent == self.context.tally.counts().sent;
-                self.measurements.idle_ns += if is_idle { now_ns - began_ns } else { polled_ns - polling_ns };
+                self.measurements.idle_ns += if is_idle { now_ns - began_ns - polled } else { 0 };
                 self.measurements.spin_ns += if is_idle && has_spun { now_ns - began_ns } else { 0 };
             }
             self.stop_if_hopeless(now_ns, observer);
@@ -195,6 +211,8 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             self.end_interval(now_ns, observer);
             self.context.tally.discard_messages(now_ns);
         }
+        let now_ns = self.context.net.now_ns();
+        self.end_stages(now_ns);
         self.report_last(observer);
         self.measurements.silence = self.silence();
         self.measurements.rss_bytes = kernel_counters::memory_bytes().0;
@@ -236,7 +254,8 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             Phase::Draining { .. } | Phase::Over => now_ns,
         };
         let more_ns = if self.traffic.has_pending_work() { now_ns } else { u64::MAX };
-        phase_ns.min(self.next_second_ns).min(overdue_ns.unwrap_or(u64::MAX)).min(more_ns)
+        let stage_ns = self.stages.next_ns().unwrap_or(u64::MAX);
+        phase_ns.min(stage_ns).min(self.next_second_ns).min(overdue_ns.unwrap_or(u64::MAX)).min(more_ns)
     }
 
     /// Once a second: reports the progress.

@@ -1,11 +1,13 @@
-//! When the messages of an open loop are due. It reads no clock.
+//! When the messages of an open loop are due, or connections are to be opened. It reads no clock.
 //!
 //! The time at which a message is due depends on its number only, not on the server, and not on how late
-//! earlier messages were sent.
+//! earlier messages were sent: message n, from 0, is due when the integral of the rate exceeds n. Of equal intervals it is
+//! computed exactly from the beginning of its stage, so that rounding errors do not add up.
 
 use fastrand::Rng;
 use serde::Serialize;
 
+use super::profile::{LoadStage, PARTS};
 use crate::units::float;
 
 /// Nanoseconds of a second.
@@ -25,19 +27,47 @@ pub(crate) enum Arrivals {
 /// The times at which messages are due, in order.
 #[derive(Debug)]
 pub(crate) struct Schedule {
-    start_ns: u64,
-    rate: u64,
+    /// In order of time. The last has no end.
+    pieces: Box<[Piece]>,
+    /// The one in which the next message is due.
+    piece: usize,
     taken: u64,
     next_ns: u64,
     /// `None`: equal intervals.
     random: Option<Rng>,
 }
 
+/// A time in which the rate is constant or changes linearly.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    began_ns: u64,
+    /// Parts of messages that are due before it.
+    began_parts: u64,
+    from: u64,
+    to: u64,
+    /// Of a constant rate, it is not used.
+    length_ns: u64,
+}
+
 impl Schedule {
     /// `rate` messages per second, from `start_ns`.
     pub(crate) fn new(start_ns: u64, rate: u64, arrivals: Arrivals) -> Self {
+        Self::of_stages(start_ns, &[], rate, arrivals)
+    }
+
+    /// As `stages` say, from `start_ns`; then `rate` messages per second.
+    pub(crate) fn of_stages(start_ns: u64, stages: &[LoadStage], rate: u64, arrivals: Arrivals) -> Self {
+        let mut pieces = Vec::with_capacity(stages.len() + 1);
+        let (mut began_ns, mut began_parts) = (start_ns, 0);
+        for stage in stages {
+            let length_ns = stage.length_ns();
+            pieces.push(Piece { began_ns, began_parts, from: stage.from, to: stage.to, length_ns });
+            began_ns += length_ns;
+            began_parts += stage.parts();
+        }
+        pieces.push(Piece { began_ns, began_parts, from: rate, to: rate, length_ns: u64::MAX });
         let random = (arrivals == Arrivals::Poisson).then(|| Rng::with_seed(SEED));
-        let mut schedule = Self { start_ns, rate, taken: 0, next_ns: start_ns, random };
+        let mut schedule = Self { pieces: pieces.into(), piece: 0, taken: 0, next_ns: start_ns, random };
         schedule.next_ns = schedule.after(start_ns);
         schedule
     }
@@ -58,16 +88,15 @@ impl Schedule {
     pub(crate) fn skip_until(&mut self, end_ns: u64) -> u64 {
         let before = self.taken;
         if self.random.is_none() {
-            // The message number n is due at n / rate, rounded down.
-            let due = mul(end_ns.saturating_sub(self.start_ns), self.rate).div_ceil(SECOND_NS.into());
+            let due = self.parts_before(end_ns).div_ceil(PARTS.into());
             self.taken = before.max(u64::try_from(due).unwrap_or(u64::MAX));
             self.next_ns = self.after(end_ns);
             return self.taken - before;
         }
         while self.next_ns < end_ns {
             if self.taken - before == COUNTED_MAX {
-                let rest = mul(end_ns - self.next_ns, self.rate) / u128::from(SECOND_NS);
-                self.taken += 1 + u64::try_from(rest).unwrap_or(u64::MAX / 2);
+                let rest = self.parts_before(end_ns) - self.parts_before(self.next_ns);
+                self.taken += 1 + u64::try_from(rest / u128::from(PARTS)).unwrap_or(u64::MAX / 2);
                 self.next_ns = self.after(end_ns);
             } else {
                 self.advance();
@@ -77,18 +106,129 @@ impl Schedule {
     }
 
     fn after(&mut self, previous_ns: u64) -> u64 {
-        match &mut self.random {
-            // Computed from the start, so that rounding errors do not add up.
-            None => {
-                let since_start = u128::from(self.taken) * u128::from(SECOND_NS) / u128::from(self.rate);
-                self.start_ns + u64::try_from(since_start).unwrap_or(u64::MAX / 2)
+        let Some(random) = &mut self.random else {
+            let parts = mul(self.taken, PARTS);
+            // At a rate of zero, the next message is due when it is over.
+            while self.next_piece().is_some_and(|next| u128::from(next.began_parts) <= parts) {
+                self.piece += 1;
             }
-            Some(random) => {
-                // The logarithm of 1 - [0, 1) is always finite.
-                let gap_seconds = -(1.0 - random.f64()).ln() / float(self.rate);
-                previous_ns + nanoseconds(gap_seconds)
+            return self.pieces[self.piece].due_ns(parts);
+        };
+        // The logarithm of 1 - [0, 1) is always finite.
+        let mut messages = -(1.0 - random.f64()).ln();
+        let mut from_ns = previous_ns;
+        while let Some(next) = self.next_piece() {
+            let left = self.pieces[self.piece].messages_after(from_ns);
+            if from_ns < next.began_ns && messages < left {
+                break;
             }
+            if from_ns < next.began_ns {
+                messages -= left;
+                from_ns = next.began_ns;
+            }
+            self.piece += 1;
         }
+        self.pieces[self.piece].after_messages(from_ns, messages)
+    }
+
+    fn next_piece(&self) -> Option<&Piece> {
+        self.pieces.get(self.piece + 1)
+    }
+
+    /// The parts of messages that are due before `end_ns`, rounded up.
+    fn parts_before(&self, end_ns: u64) -> u128 {
+        let piece = self.pieces.partition_point(|piece| piece.began_ns <= end_ns);
+        piece.checked_sub(1).map_or(0, |piece| self.pieces[piece].parts_before(end_ns))
+    }
+}
+
+impl Piece {
+    /// When the message is due before which there are `parts`, rounded down.
+    fn due_ns(&self, parts: u128) -> u64 {
+        let parts = parts - u128::from(self.began_parts);
+        let since = match (self.from, self.to) {
+            (0, 0) => return u64::MAX,
+            (from, to) if from == to => parts * PART_NS / u128::from(from),
+            _ => self.ramp_reaches(parts),
+        };
+        self.began_ns.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+
+    /// The last nanosecond at which at most `parts` of messages are due in a ramp.
+    fn ramp_reaches(&self, parts: u128) -> u128 {
+        let wanted = parts * u128::from(self.length_ns) * PARTS_NS;
+        let is_before = |since_ns: u128| self.ramp_area(since_ns) <= wanted;
+        let length_ns = u128::from(self.length_ns);
+        // A guess in floating point, then the exact time near it.
+        #[expect(clippy::cast_precision_loss, reason = "it is a guess")]
+        let guess = self.after_messages(self.began_ns, parts as f64 / float(PARTS)) - self.began_ns;
+        let (mut low, mut high) = (u128::from(guess).min(length_ns), length_ns + 1);
+        let mut step = 1;
+        while !is_before(low) {
+            (high, low) = (low, low.saturating_sub(step));
+            step *= 2;
+        }
+        step = 1;
+        while low + step < high && is_before(low + step) {
+            low += step;
+            step *= 2;
+        }
+        high = high.min(low + step);
+        while high - low > 1 {
+            let middle = low.midpoint(high);
+            if is_before(middle) { low = middle } else { high = middle }
+        }
+        low
+    }
+
+    /// The parts of messages that are due in a ramp before `since_ns` of it, as a multiple of its length in units of
+    /// [`PARTS_NS`].
+    fn ramp_area(&self, since_ns: u128) -> u128 {
+        let [length_ns, from, to] = [self.length_ns, self.from, self.to].map(u128::from);
+        let level = 2 * length_ns * from;
+        let height = if to >= from { level + (to - from) * since_ns } else { level - (from - to) * since_ns };
+        since_ns * height
+    }
+
+    /// The parts of messages that are due before `end_ns`, rounded up.
+    fn parts_before(&self, end_ns: u64) -> u128 {
+        let since_ns = u128::from(end_ns - self.began_ns);
+        let parts = if self.from == self.to {
+            (since_ns * u128::from(self.from)).div_ceil(PART_NS)
+        } else {
+            self.ramp_area(since_ns).div_ceil(u128::from(self.length_ns) * PARTS_NS)
+        };
+        u128::from(self.began_parts) + parts
+    }
+
+    /// The rate at `at_ns`, in messages per second.
+    fn rate(&self, at_ns: u64) -> f64 {
+        float(self.from) + self.slope() * seconds(at_ns - self.began_ns)
+    }
+
+    /// How the rate changes, in messages per second and second.
+    fn slope(&self) -> f64 {
+        if self.from == self.to {
+            return 0.0;
+        }
+        (float(self.to) - float(self.from)) / seconds(self.length_ns)
+    }
+
+    /// The expected number of messages from `at_ns` to its end.
+    fn messages_after(&self, at_ns: u64) -> f64 {
+        let left_seconds = seconds((self.began_ns + self.length_ns).saturating_sub(at_ns));
+        self.rate(at_ns).midpoint(float(self.to)) * left_seconds
+    }
+
+    /// When `messages` more are expected than at `at_ns`.
+    fn after_messages(&self, at_ns: u64, messages: f64) -> u64 {
+        if self.from == self.to {
+            return at_ns.saturating_add(nanoseconds(messages / float(self.from)));
+        }
+        let (rate, slope) = (self.rate(at_ns), self.slope());
+        // The solution of rate * t + slope / 2 * t² = messages that does not subtract nearly equal numbers.
+        let root = (rate * rate + 2.0 * slope * messages).max(0.0).sqrt();
+        at_ns.saturating_add(nanoseconds(2.0 * messages / (rate + root)))
     }
 }
 
@@ -96,10 +236,21 @@ fn mul(a: u64, b: u64) -> u128 {
     u128::from(a) * u128::from(b)
 }
 
+fn seconds(ns: u64) -> f64 {
+    float(ns) / 1e9
+}
+
+/// A cast saturates: of a rate of zero, the time is infinite.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an interval is short")]
 fn nanoseconds(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
 }
+
+/// Nanoseconds in which a part of a message is due at a rate of one.
+const PART_NS: u128 = (SECOND_NS / PARTS) as u128;
+
+/// Twice as many: an area below a ramp is twice its messages.
+const PARTS_NS: u128 = 2 * PART_NS;
 
 /// Messages of random intervals that are counted one by one when they are skipped, which takes milliseconds.
 const COUNTED_MAX: u64 = 1_000_000;
@@ -108,87 +259,4 @@ const COUNTED_MAX: u64 = 1_000_000;
 const SEED: u64 = 0x6c6f_6f70_6c69_6e65;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn due(schedule: &mut Schedule, messages: usize) -> Vec<u64> {
-        let mut moments = Vec::new();
-        for _ in 0..messages {
-            moments.push(schedule.next_ns());
-            schedule.advance();
-        }
-        moments
-    }
-
-    #[test]
-    fn uniform_messages_are_due_at_equal_intervals_and_rounding_errors_do_not_add_up() {
-        let moments = due(&mut Schedule::new(100, 3, Arrivals::Uniform), 3_000_001);
-        assert_eq!(moments[..4], [100, 333_333_433, 666_666_766, 1_000_000_100]);
-        assert_eq!(moments[3_000_000], 1_000_000 * SECOND_NS + 100);
-    }
-
-    #[test]
-    fn an_interval_has_as_many_messages_as_rate_times_length_wherever_it_begins() {
-        for (rate, seconds) in [(5000, 30), (3, 1), (7000, 2), (49_999, 1)] {
-            for begin_ns in [0, 1, 333_333_333, 700_000_017] {
-                let mut schedule = Schedule::new(0, rate, Arrivals::Uniform);
-                let mut count_before = |end_ns| {
-                    let mut count = 0;
-                    while schedule.next_ns() < end_ns {
-                        schedule.advance();
-                        count += 1;
-                    }
-                    count
-                };
-                count_before(begin_ns);
-                // A message that is due at the end is due in the next interval.
-                assert_eq!(
-                    count_before(begin_ns + seconds * SECOND_NS),
-                    rate * seconds,
-                    "{rate}, {begin_ns}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn skipped_messages_are_as_many_as_are_due() {
-        for arrivals in [Arrivals::Uniform, Arrivals::Poisson] {
-            for (rate, end_ns) in
-                [(3, 2 * SECOND_NS), (7, 1_000_000_101), (49_999, 3_333_333), (1, 50), (5, 100)]
-            {
-                let [mut skipping, mut counting] = [(); 2].map(|()| Schedule::new(100, rate, arrivals));
-                skipping.advance();
-                counting.advance();
-                let mut count = 0;
-                while counting.next_ns() < end_ns {
-                    counting.advance();
-                    count += 1;
-                }
-                assert_eq!(skipping.skip_until(end_ns), count, "{rate} until {end_ns}");
-                assert_eq!(skipping.next_ns(), counting.next_ns());
-            }
-        }
-    }
-
-    #[test]
-    fn any_number_of_messages_is_skipped_at_once() {
-        let (rate, day_ns) = (100_000_000, 86_400 * SECOND_NS);
-        let count = rate * 86_400;
-        assert_eq!(Schedule::new(0, rate, Arrivals::Uniform).skip_until(day_ns), count);
-        let poisson = Schedule::new(0, rate, Arrivals::Poisson).skip_until(day_ns);
-        assert!(poisson.abs_diff(count) < count / 1000, "{poisson}");
-    }
-
-    #[test]
-    fn poisson_messages_have_the_requested_mean_rate_and_exponential_intervals() {
-        let moments = due(&mut Schedule::new(0, 1000, Arrivals::Poisson), 100_000);
-        // The start is no arrival: the first message is as far from it as from the next.
-        assert_ne!(moments[0], 0);
-        let seconds = float(moments[99_999]) / 1e9;
-        assert!((99.0..101.0).contains(&seconds), "{seconds}");
-        // Of exponential intervals, 1/e or 36.8 % are longer than the mean.
-        let long = moments.windows(2).filter(|pair| pair[1] - pair[0] > 1_000_000).count();
-        assert!((36_000..37_600).contains(&long), "{long}");
-    }
-}
+mod tests;

@@ -38,6 +38,8 @@ pub(crate) struct TcpTraffic<N: ClientNet> {
     free: Vec<u32>,
     /// One-shot: when the messages were due that wait for a free slot.
     waiting: VecDeque<u64>,
+    /// Connections that send now, of those that can.
+    sending: u32,
     /// Open loop: the connection that sends next.
     next_sender: u32,
     /// The connections before this one cannot send any more.
@@ -60,6 +62,7 @@ impl<N: ClientNet> TcpTraffic<N> {
         let mut conns = ConnTable::new(connections);
         let free = if plan.one_shot { (0..connections).map(|_| conns.add()).collect() } else { Vec::new() };
         Self {
+            sending: plan.active,
             plan,
             messages,
             conns,
@@ -94,12 +97,13 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         (self.is_sending, self.is_started) = (true, true);
         let began_ns = context.net.now_ns();
         self.heartbeats = self.plan.heartbeat_ns.map(|period_ns| Heartbeats::new(began_ns, period_ns));
-        let Some(pipeline) = self.plan.pipeline.filter(|_| !self.plan.one_shot) else { return };
-        for key in 0..self.active() {
-            if self.conns.get(key).state.can_send() {
-                let now_ns = context.net.now_ns();
-                self.send(context, key, Batch::on_time(now_ns, pipeline));
-            }
+        self.begin_closed_loop(context, 0);
+    }
+
+    fn set_active(&mut self, context: &mut Context<N>, active: u32) {
+        let before = std::mem::replace(&mut self.sending, active.min(self.plan.active));
+        if self.is_sending {
+            self.begin_closed_loop(context, before);
         }
     }
 
@@ -130,8 +134,8 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
             self.waiting.push_back(due_ns);
             return;
         }
-        for _ in 0..self.active() {
-            let key = self.next_sender % self.active();
+        for _ in 0..self.sending() {
+            let key = self.next_sender % self.sending();
             self.next_sender = key + 1;
             if self.conns.get(key).state.can_send() {
                 self.send(context, key, Batch::due(due_ns, now_ns));
@@ -191,6 +195,23 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
 impl<N: ClientNet> TcpTraffic<N> {
     fn active(&self) -> u32 {
         self.plan.active.min(self.conns.len())
+    }
+
+    fn sending(&self) -> u32 {
+        self.sending.min(self.active())
+    }
+
+    /// In a closed loop, sends the first messages on the connections from `first` on.
+    fn begin_closed_loop(&mut self, context: &mut Context<N>, first: u32) {
+        let Some(pipeline) = self.plan.pipeline.filter(|_| !self.plan.one_shot) else { return };
+        for key in first..self.sending() {
+            // Replies to messages of an earlier stage may be outstanding.
+            let missing = pipeline.saturating_sub(self.conns.in_flight_on(key));
+            if missing > 0 && self.conns.get(key).state.can_send() {
+                let now_ns = context.net.now_ns();
+                self.send(context, key, Batch::on_time(now_ns, missing));
+            }
+        }
     }
 
     /// Whether the messages of a connection are heartbeats.

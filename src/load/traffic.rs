@@ -19,7 +19,7 @@ pub(crate) struct Context<N> {
 pub(crate) struct Plan {
     pub(crate) target: SocketAddr,
     pub(crate) sources: Sources,
-    /// Number of connections that send: the first ones.
+    /// Number of connections that can send: the first ones. The others only send heartbeats.
     pub(crate) active: u32,
     /// Closed loop: messages in flight on a connection. `None`: open loop.
     pub(crate) pipeline: Option<u32>,
@@ -40,6 +40,9 @@ pub(crate) trait Traffic<N: ClientNet> {
 
     /// Allows sending. In a closed loop, sends the first messages.
     fn start(&mut self, context: &mut Context<N>);
+
+    /// Sets how many connections send: the first ones. At first it is all that can.
+    fn set_active(&mut self, context: &mut Context<N>, active: u32);
 
     /// Ends sending.
     fn stop(&mut self, context: &mut Context<N>);

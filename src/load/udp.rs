@@ -29,6 +29,8 @@ pub(crate) struct UdpTraffic<N: ClientNet> {
     peers: Vec<Peer<N::Socket>>,
     /// Datagrams sent, in order, for as long as one may be waiting: when, on which socket, and what for.
     sent: VecDeque<(u64, u32, Purpose)>,
+    /// Sockets that send now, of those that can.
+    sending_sockets: u32,
     next_sender: u32,
     /// The sockets before this one have no session.
     first_sender: u32,
@@ -59,6 +61,7 @@ impl<N: ClientNet> UdpTraffic<N> {
     pub(crate) fn new(plan: Plan, dialect: Dialect) -> Self {
         Self {
             dialect,
+            sending_sockets: plan.active,
             plan,
             peers: Vec::new(),
             sent: VecDeque::new(),
@@ -73,6 +76,23 @@ impl<N: ClientNet> UdpTraffic<N> {
 
     fn active(&self) -> u32 {
         self.plan.active.min(u32::try_from(self.peers.len()).unwrap_or(u32::MAX))
+    }
+
+    fn sending(&self) -> u32 {
+        self.sending_sockets.min(self.active())
+    }
+
+    /// In a closed loop, sends the first requests on the sockets from `first` on.
+    fn begin_closed_loop(&mut self, context: &mut Context<N>, first: u32) {
+        let Some(pipeline) = self.plan.pipeline else { return };
+        for key in first..self.sending() {
+            // Answers to requests of an earlier stage may be outstanding.
+            for _ in self.peer(key).session.waiting()..pipeline {
+                if self.peer(key).session.is_open() {
+                    self.request_now(context, key);
+                }
+            }
+        }
     }
 
     fn peer(&mut self, key: u32) -> &mut Peer<N::Socket> {
@@ -198,7 +218,7 @@ impl<N: ClientNet> UdpTraffic<N> {
 
     /// In a closed loop, a request follows the answer to the one before, or its timeout.
     fn request_in_closed_loop(&mut self, context: &mut Context<N>, key: u32) {
-        if self.is_sending && self.plan.pipeline.is_some() && key < self.active() {
+        if self.is_sending && self.plan.pipeline.is_some() && key < self.sending() {
             self.request_now(context, key);
         }
     }
@@ -278,13 +298,13 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
         self.is_sending = true;
         let began_ns = context.net.now_ns();
         self.heartbeats = self.plan.heartbeat_ns.map(|period_ns| Heartbeats::new(began_ns, period_ns));
-        let Some(pipeline) = self.plan.pipeline else { return };
-        for key in 0..self.active() {
-            for _ in 0..pipeline {
-                if self.peer(key).session.is_open() {
-                    self.request_now(context, key);
-                }
-            }
+        self.begin_closed_loop(context, 0);
+    }
+
+    fn set_active(&mut self, context: &mut Context<N>, active: u32) {
+        let before = std::mem::replace(&mut self.sending_sockets, active.min(self.plan.active));
+        if self.is_sending {
+            self.begin_closed_loop(context, before);
         }
     }
 
@@ -301,8 +321,8 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
     }
 
     fn send_due(&mut self, context: &mut Context<N>, due_ns: u64, now_ns: u64) {
-        for _ in 0..self.active() {
-            let key = self.next_sender % self.active();
+        for _ in 0..self.sending() {
+            let key = self.next_sender % self.sending();
             self.next_sender = key + 1;
             if self.peer(key).session.is_open() {
                 return self.request(context, key, Batch::due(due_ns, now_ns));

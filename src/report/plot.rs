@@ -31,6 +31,8 @@ pub(crate) struct Plot {
     pub series: Vec<Series>,
     /// A value to compare with, drawn as a line across the plot.
     pub reference: Option<f64>,
+    /// Positions on the axis at the bottom, marked with their numbers from 1.
+    pub marks: Vec<f64>,
     /// The part of the left axis that is drawn at most. An error bar that leaves it has no end there.
     pub limits: Option<(f64, f64)>,
 }
@@ -77,7 +79,7 @@ pub(crate) enum Stroke {
 impl Plot {
     /// A plot of `series`.
     pub(crate) fn new(title: impl Into<String>, x: Axis, y: Axis, series: Vec<Series>) -> Self {
-        Self { title: title.into(), x, y, series, reference: None, limits: None }
+        Self { title: title.into(), x, y, series, reference: None, marks: Vec::new(), limits: None }
     }
 
     /// The series that have something to show, with their numbers. Only these are in a legend.
@@ -287,6 +289,18 @@ mod tests {
         assert_eq!(count(&peak(&[1.0, 7.3, 2.0]), ">\n7.3\n</text>"), 1);
         assert!(peak(&[7.3, 1.0]).contains("text-anchor=\"start\""), "inside the plot");
         assert_eq!(count(&plot(Scale::Linear, vec![line(&[1.0, 7.3])]).svg(), ">\n7.3\n</text>"), 0);
+    }
+
+    #[test]
+    fn marks_are_lines_with_their_numbers_where_there_is_room() {
+        let mut plot = plot(Scale::Linear, vec![line(&[10_000.0; 61])]);
+        let lines = |plot: &Plot| count(&plot.svg(), "<polyline");
+        let without = lines(&plot);
+        plot.marks = vec![0.0, 20.0, 20.1, 40.0];
+        assert_eq!(lines(&plot), without + 4);
+        let svg = plot.svg();
+        let labels = ["1", "2", "3", "4"].map(|number| count(&svg, &format!(">\n{number}\n</text>")));
+        assert_eq!(labels, [1, 1, 0, 1], "{svg}");
     }
 
     #[test]

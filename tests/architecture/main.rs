@@ -66,7 +66,7 @@ const UNITS: &[Unit] = &[
         "event_loop/drain.rs",
         "event_loop/invariants.rs",
     ],
-    &["load/run.rs", "load/run/opening.rs", "load/run/driving.rs"],
+    &["load/run.rs", "load/run/opening.rs", "load/run/driving.rs", "load/run/stages.rs"],
     &["load/tcp.rs", "load/tcp/opening.rs", "load/tcp/introduction.rs", "load/tcp/replies.rs"],
     &["conn/table.rs", "conn/table/timeouts.rs", "conn/table/headers.rs", "conn/table/invariants.rs"],
     &["net/kernel.rs", "net/kernel/connector.rs", "net/kernel/stop_requests.rs", "net/kernel/supervision.rs"],

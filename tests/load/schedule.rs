@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::common::acknowledgement;
-use crate::running::{assert_counts, assert_due, command, count, real, result, run};
+use crate::running::{assert_counts, assert_due, command, count, real, result, run, run_with};
 use crate::scripted::{Scripted, read_frame, serve};
 
 #[test]
@@ -139,4 +139,53 @@ fn an_open_loop_measures_the_full_effect_of_a_stall() {
     assert!(real(&response["p99"]) >= 900_000.0, "{result:#}");
     assert!(real(&response["max"]) >= 990_000.0, "{result:#}");
     assert!(real(&response["p90"]) >= 500_000.0, "{result:#}");
+}
+
+#[test]
+fn stages_send_the_messages_of_their_area_and_each_has_a_row() {
+    let server = serve("message=0");
+    let address = server.address("message");
+    let options =
+        "-c 4 --rate 400@250ms,400..1200@500ms --active 1@250ms,1..4@500ms --open-rate 100@20ms,200@1s";
+    let result = result(&format!("message={address} {options}"));
+    let rows = result["stages"].as_array().unwrap();
+    let settings = |row: &Value| {
+        let settings = row["settings"].as_array().unwrap().iter();
+        settings
+            .map(|it| format!("{}={}", it["option"], it["value"]))
+            .collect::<Vec<_>>()
+            .join(" ")
+            .replace('"', "")
+    };
+    assert_eq!(
+        rows.iter().map(settings).collect::<Vec<_>>(),
+        ["open_rate=100", "open_rate=200", "rate=400 active=1", "rate=400..1200 active=1..4"]
+    );
+    assert!(real(&result["duration_seconds"]) >= 0.75, "{result:#}");
+    assert_due(&result, 500);
+    let due = |row: &Value| (count(row, "sent") + count(row, "never_sent"), real(&row["offered_rate"]));
+    if count(&result, "messages/never_sent") == 0 {
+        assert_eq!([due(&rows[2]), due(&rows[3])], [(100, 400.0), (400, 800.0)], "{result:#}");
+    }
+    assert_eq!(count(&rows[0], "opened") + count(&rows[1], "opened"), 4);
+    assert_eq!(count(&result, "run/options/rate_stages/1/to"), 1200);
+    assert_eq!(result["run"]["options"]["rate"], Value::Null);
+    let table = run_with(&format!("message={address} -c 1 --active 1@50ms,0@10ms")).stdout;
+    assert!(table.contains("\n1: active 1  "), "{table}");
+    server.stop_cleanly();
+}
+
+#[test]
+fn stages_that_cannot_be_run_are_refused_in_one_line() {
+    for (options, why) in [
+        ("--rate 5@1s,7", "stage 2 '7', at position 6: expected a number or a ramp and a duration"),
+        ("--rate 5@1s -d 2s", "--duration is 2s, and the stages of --rate last 1s"),
+        ("--active 1@1s,51@1s", "--active must not exceed --connections"),
+        ("--open-rate 5@1s,5..0@1s", "the last stage of --open-rate must end above 0"),
+    ] {
+        let output = command(&format!("message {options}")).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.contains(why), "{error}");
+    }
 }

@@ -167,7 +167,7 @@ impl Progress {
         Ok(Self {
             line: LiveLine::new(io::stderr().is_terminal(), asked, options.warmup + options.duration),
             log: histogram.map(create).transpose()?,
-            is_open_loop: options.rate.is_some(),
+            is_open_loop: options.is_open_loop(),
             is_hold: options.target.is_hold(),
             is_measuring: false,
             unwritten: None,

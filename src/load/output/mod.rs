@@ -3,5 +3,6 @@
 pub(crate) mod ending;
 pub(crate) mod live_line;
 pub(crate) mod page;
+pub(crate) mod stages;
 pub(crate) mod table;
 pub(crate) mod wording;

@@ -26,12 +26,14 @@ pub(crate) fn page(outcome: &Outcome, judgments: &[Judgment], run: &RunInfo) -> 
     if summary.load_model == LoadModel::Hold {
         page.cards(&held_cards(summary));
         page.section("Connections over time", "");
-        page.plots(&plots::opening(&outcome.seconds));
+        page.plots(&plots::opening(&outcome.seconds).map(|plot| plots::marked(plot, summary)));
+        stages(summary, &mut page);
         connecting(outcome, &mut page);
     } else {
         page.cards(&cards(summary));
         page.section("Second by second", "");
-        page.plots(&plots::activity(&outcome.seconds));
+        page.plots(&plots::activity(&outcome.seconds).map(|plot| plots::marked(plot, summary)));
+        stages(summary, &mut page);
         latency(outcome, &mut page);
     }
     page.section("Counts", "");
@@ -50,6 +52,14 @@ pub(crate) fn page(outcome: &Outcome, judgments: &[Judgment], run: &RunInfo) -> 
     page.finish(&format!("Written by loopline {VERSION}."))
 }
 
+/// The table of the stages, if there are some.
+fn stages(summary: &Summary, page: &mut Page) {
+    if !summary.stages.is_empty() {
+        page.section("Stages", "The plots over time are marked with their numbers.");
+        page.table(&tables::stages(&summary.stages));
+    }
+}
+
 /// The times of messages, and those of their connections and of the schedule where there are some.
 fn latency(outcome: &Outcome, page: &mut Page) {
     let (summary, times) = (&outcome.summary, &outcome.times);
@@ -58,7 +68,8 @@ fn latency(outcome: &Outcome, page: &mut Page) {
     }
     page.section("Latency", latency_text(summary.load_model));
     let is_equal = plots::is_service_equal(times);
-    page.plot_and_table(&plots::responses(&outcome.seconds), &tables::latencies(summary, is_equal));
+    let over_time = plots::marked(plots::responses(&outcome.seconds), summary);
+    page.plot_and_table(&over_time, &tables::latencies(summary, is_equal));
     page.plots(&plots::latency(times));
     if summary.load_model == LoadModel::Open {
         page.section(

@@ -6,9 +6,10 @@
 use comfy_table::{CellAlignment, ContentArrangement, Row, Table, presets};
 
 use crate::journal::escape::escaped;
-use crate::load::output::ending;
+use crate::load::output::{ending, stages};
 use crate::load::stats::histogram_log::{CONNECT, HEARTBEAT, LAG, Merged, RESPONSE, SERVICE};
 use crate::load::stats::latency::Latency;
+use crate::load::stats::stages::StageRow;
 use crate::load::stats::summary::{Failure, Summary};
 use crate::report::format;
 use lines::{lines, seconds};
@@ -37,6 +38,9 @@ pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> St
     let mut parts = vec![head.join("\n"), style.pairs(lines(summary))];
     if !times.is_empty() {
         parts.push(style.times(times));
+    }
+    if !summary.stages.is_empty() {
+        parts.push(style.stages(&summary.stages));
     }
     if !summary.failures.is_empty() {
         parts.push(style.failures(&summary.failures));
@@ -95,6 +99,15 @@ impl Style {
         let header = ["latency", "p50", "p90", "p99", "p99.9", "p99.99", "max", "mean", "samples"];
         let mut table = table([Row::from(header)].into_iter().chain(rows));
         table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+        self.headed(&table.trim_fmt())
+    }
+
+    /// Not wrapped, like the latencies.
+    fn stages(self, rows: &[StageRow]) -> String {
+        let cells = rows.iter().enumerate().map(|(index, row)| Row::from(stages::cells(index + 1, row)));
+        let mut table = table([Row::from(stages::COLUMNS)].into_iter().chain(cells));
+        let numbers = table.column_iter_mut().skip(1).take(stages::COLUMNS.len() - 2);
+        numbers.for_each(|column| column.set_cell_alignment(CellAlignment::Right));
         self.headed(&table.trim_fmt())
     }
 

@@ -7,11 +7,18 @@ use crate::report::format::{count, rate, time_us};
 /// When messages were sent.
 pub(crate) fn load_model(summary: &Summary) -> String {
     match (summary.load_model, summary.messages.offered_rate) {
+        (LoadModel::Open, Some(offered)) if has_rates(summary) => {
+            format!("open loop, {} on schedule on average", rate(offered))
+        }
         (LoadModel::Open, Some(offered)) => format!("open loop, {} on schedule", rate(offered)),
         (LoadModel::Open, None) => "open loop, on schedule".into(),
         (LoadModel::Closed, _) => "closed loop, each message after the previous reply".into(),
         (LoadModel::Hold, _) => "connections opened and held, nothing sent".into(),
     }
+}
+
+fn has_rates(summary: &Summary) -> bool {
+    summary.stages.iter().flat_map(|stage| &stage.settings).any(|setting| setting.option == "rate")
 }
 
 /// How long opening took, and its rate.

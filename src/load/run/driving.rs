@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::{CONSECUTIVE_FAILURES_MAX, Phase, Run, Waiting};
 use crate::load::error_kind::ErrorKind;
 use crate::load::observer::Observer;
-use crate::load::schedule::Schedule;
 use crate::load::stats::ending::{EndedEarly, Silence, Stage};
 use crate::load::stats::kernel_counters;
 use crate::load::traffic::Traffic;
@@ -22,13 +21,14 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
             return;
         }
         let warmup_ns = nanoseconds(self.options.warmup);
-        self.schedule = self.options.rate.map(|rate| Schedule::new(now_ns, rate, self.options.arrivals));
+        self.schedule = self.options.schedule(now_ns);
         // Failures of the opening do not count against the connections of messages.
         self.context.tally.reset_consecutive_failures();
         if !self.options.one_shot {
             // Waiting until the connections have settled is in no interval of messages.
             self.end_interval(now_ns, observer);
         }
+        self.set_active(now_ns);
         self.traffic.start(&mut self.context);
         if warmup_ns > 0 {
             self.drive_began_ns = now_ns;
@@ -55,6 +55,9 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         self.drive_began_ns = now_ns;
         self.measurements.idle_ns = 0;
         self.waited_from = self.waiting();
+        let options = self.options;
+        self.begin_stages(options.sending_stages(), now_ns);
+        self.set_active(now_ns);
     }
 
     /// The duration is over: stops once the messages that were due are sent.
@@ -84,7 +87,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
 
     /// The clock is read beside the counter: the time of the turn is older, and the counter would include a wait that
     /// came after it.
-    fn waiting(&mut self) -> Waiting {
+    pub(super) fn waiting(&mut self) -> Waiting {
         let waited_ns = kernel_counters::scheduler_times().waited_ns;
         Waiting { at_ns: self.context.net.now_ns(), waited_ns }
     }
@@ -95,6 +98,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
             self.measurements.never_sent += schedule.skip_until(until_ns.min(now_ns));
         }
         self.traffic.stop(&mut self.context);
+        self.end_stages(now_ns);
         let is_measured = matches!(self.phase, Phase::Driving { .. });
         self.measurements.drive_ns = if is_measured { now_ns - self.drive_began_ns } else { 0 };
         self.measurements.waited_share = self.waiting().share_since(self.waited_from);

@@ -2,7 +2,7 @@
 
 use super::{CONSECUTIVE_FAILURES_MAX, OPENING_REPORT_INTERVAL_NS, Phase, Run, SETTLE_NS};
 use crate::load::observer::Observer;
-use crate::load::schedule::SECOND_NS;
+use crate::load::schedule::Schedule;
 use crate::load::stats::ending::EndedEarly;
 use crate::load::stats::kernel_counters;
 use crate::load::stats::tally::seconds;
@@ -24,6 +24,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         }
         if self.is_opened() {
             self.measurements.open_ns = now_ns - self.began_ns;
+            self.end_stages(now_ns);
             if !self.options.one_shot {
                 // Connections that were opened in milliseconds are not shown as opened over a second.
                 self.end_interval(now_ns, observer);
@@ -36,18 +37,17 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
 
     /// Requests connections, as many as the rate and the number of handshakes allow.
     pub(super) fn open(&mut self, now_ns: u64) {
-        let allowed = match self.options.open_rate {
-            None => u64::MAX,
-            Some(rate) => 1 + mul_div(now_ns - self.began_ns, rate, SECOND_NS),
-        };
         for _ in 0..REQUESTS_PER_TURN_MAX {
             let may_request = self.requested < self.connections
-                && u64::from(self.requested) < allowed
+                && self.open_schedule.as_ref().is_none_or(|schedule| schedule.next_ns() <= now_ns)
                 && self.context.tally.counts().connecting < HANDSHAKES_MAX;
             if !may_request {
                 return;
             }
             self.requested += 1;
+            if let Some(schedule) = &mut self.open_schedule {
+                schedule.advance();
+            }
             let stopped = self.traffic.open_next(&mut self.context).or_else(|| {
                 // After this many failures in a row, further connections would fail too.
                 let is_hopeless =
@@ -85,16 +85,8 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         if self.requested >= self.connections || self.context.tally.counts().connecting >= HANDSHAKES_MAX {
             return self.next_report_ns;
         }
-        match self.options.open_rate {
-            Some(rate) => self.began_ns + mul_div(self.requested.into(), SECOND_NS, rate),
-            None => now_ns,
-        }
+        self.open_schedule.as_ref().map_or(now_ns, Schedule::next_ns)
     }
-}
-
-/// `number * times / by`, without an overflow of the product.
-pub(super) fn mul_div(number: u64, times: u64, by: u64) -> u64 {
-    u64::try_from(u128::from(number) * u128::from(times) / u128::from(by)).unwrap_or(u64::MAX)
 }
 
 /// Connections that are requested and not established. A backlog of 128, as many servers have, holds them.

@@ -21,6 +21,7 @@ use crate::service::ClientSide;
 use crate::service::message::ACKNOWLEDGEMENT;
 
 mod ending;
+mod stages;
 
 const MS: u64 = 1_000_000;
 
@@ -42,7 +43,7 @@ fn measurements(options: &LoadOptions, net: FakeNet) -> (Tally, Measurements) {
 }
 
 fn traffic(options: &LoadOptions) -> TcpTraffic<FakeNet> {
-    traffic_sending_on(options, options.connections)
+    traffic_sending_on(options, options.active_max())
 }
 
 fn traffic_sending_on(options: &LoadOptions, active: u32) -> TcpTraffic<FakeNet> {
@@ -51,7 +52,7 @@ fn traffic_sending_on(options: &LoadOptions, active: u32) -> TcpTraffic<FakeNet>
         target,
         sources: Sources::new(&[], target, 1, options.one_shot),
         active,
-        pipeline: options.rate.is_none().then_some(options.pipeline),
+        pipeline: (!options.is_open_loop()).then_some(options.pipeline),
         one_shot: options.one_shot,
         timeout_ns: SECOND_NS,
         introduction: Introduction::default(),
@@ -284,13 +285,6 @@ impl Observer for Seconds {
     fn second(&mut self, second: &Second, _: &Times) {
         self.0.push(second.length_seconds);
     }
-}
-
-#[test]
-fn mul_div_does_not_overflow() {
-    assert_eq!(opening::mul_div(u64::MAX, 3, 3), u64::MAX);
-    assert_eq!(opening::mul_div(u64::MAX, 3, 1), u64::MAX);
-    assert_eq!(opening::mul_div(7, 10, 4), 17);
 }
 
 /// The result of a run.

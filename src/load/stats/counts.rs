@@ -1,5 +1,7 @@
 //! The counters of a run, and the sums that they obey.
 
+use crate::units::float;
+
 /// Counters since the start of the run.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {
@@ -78,7 +80,7 @@ impl Counts {
 
     /// Connections and messages that failed. A connection that was lost with messages in flight is counted by
     /// these.
-    pub(super) fn errors(&self) -> u64 {
+    pub(crate) fn errors(&self) -> u64 {
         self.open_failed + self.lost_idle + self.failed
     }
 
@@ -95,4 +97,9 @@ impl Counts {
         debug_assert!(self.answered_backlog <= self.sent_backlog, "{self:?}");
         debug_assert!(self.late <= self.answered && self.overdue <= self.in_flight(), "{self:?}");
     }
+}
+
+/// `count` per second of `ns`.
+pub(crate) fn rate(count: u64, ns: u64) -> f64 {
+    if ns == 0 { 0.0 } else { float(count) / (float(ns) / 1e9) }
 }

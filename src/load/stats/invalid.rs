@@ -52,6 +52,36 @@ impl Serialize for InvalidReason {
     }
 }
 
+/// Why the generator was the limit of a run or a stage, if it was.
+pub(crate) fn why_not_kept_up(
+    busy: f64,
+    sent: u64,
+    waited: f64,
+    never_sent: u64,
+    (lag_p99, response_p99): (Option<f64>, Option<f64>),
+) -> Option<InvalidReason> {
+    if sent > 0 && busy > BUSY_MAX {
+        return Some(InvalidReason::Busy(busy));
+    }
+    if waited > WAITED_MAX {
+        return Some(InvalidReason::Waited(waited));
+    }
+    if never_sent > 0 {
+        return Some(InvalidReason::NeverSent(never_sent));
+    }
+    let (lag, response) = (lag_p99?, response_p99?);
+    (lag > LAG_MAX_US && lag > response / 10.0).then_some(InvalidReason::Late(lag))
+}
+
+/// A generator that is busy for a larger share of the time is at its limit.
+const BUSY_MAX: f64 = 0.95;
+
+/// A generator that waits for a CPU for a larger share of the time competes with other programs.
+const WAITED_MAX: f64 = 0.1;
+
+/// A smaller schedule lag is ignored, in microseconds.
+const LAG_MAX_US: f64 = 100.0;
+
 #[cfg(test)]
 mod tests {
     use super::*;

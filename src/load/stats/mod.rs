@@ -8,6 +8,7 @@ pub(crate) mod kernel_counters;
 pub(crate) mod latency;
 pub(crate) mod merged_summary;
 pub(crate) mod result;
+pub(crate) mod stages;
 pub(crate) mod summary;
 pub(crate) mod tally;
 pub(crate) mod threshold;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::ending::{EndedEarly, Failed, Stage};
 use super::invalid::InvalidReason;
 use super::latency::{Lag, Latency, Percentiles};
+use super::stages::StageRow;
 use super::times::Times;
 use crate::load::error_kind::{ErrorKind, OpenLimit};
 use crate::load::sources::SourceUse;
@@ -28,7 +29,7 @@ pub(crate) struct Second {
     /// Seconds from the start of the run to the end of this interval.
     pub at_seconds: f64,
     /// Length of this interval, in seconds. It is shorter at the end of the run, and on both
-    /// sides of the end of the opening and of the end of the warm-up.
+    /// sides of the end of the opening, of the warm-up and of a stage.
     pub length_seconds: f64,
     /// Connections open at the end of the interval.
     pub open: u64,
@@ -93,6 +94,9 @@ pub(crate) struct Summary {
     pub valid: bool,
     /// Why `valid` is false, as a sentence; null if it is true.
     pub why_invalid: Option<InvalidReason>,
+    /// The stages of `--open-rate`, then those of `--rate` and `--active`. Absent without stages.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageRow>,
     /// Errors by kind, the most frequent first.
     pub failures: Vec<Failure>,
 }

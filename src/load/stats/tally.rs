@@ -2,6 +2,7 @@
 
 use super::counts::Counts;
 use super::latency::Percentiles;
+use super::stages::Stages;
 use super::summary::{Failure, Second};
 use super::times::{Times, record};
 use crate::load::batch::Batch;
@@ -37,6 +38,7 @@ pub(crate) struct Tally {
     closed_loop: bool,
     /// End of the warm-up.
     measured_from_ns: u64,
+    stages: Stages,
 }
 
 /// The last reply, and how many messages were sent, had failed and were in flight, not overdue, when it came.
@@ -67,6 +69,7 @@ impl Tally {
             at_interval: Counts::default(),
             closed_loop,
             measured_from_ns: 0,
+            stages: Stages::default(),
         }
     }
 
@@ -89,6 +92,7 @@ impl Tally {
         self.counts.opened += 1;
         self.counts.slow += u64::from(connect_ns >= SYN_RETRY_NS);
         record(&mut self.interval.connect, connect_ns, 1);
+        self.stages.connect(connect_ns);
     }
 
     /// A connection is closed together with the end of its one message.
@@ -117,6 +121,8 @@ impl Tally {
         self.counts.sent += u64::from(batch.count);
         if self.is_backlog(batch) {
             self.counts.sent_backlog += u64::from(batch.count);
+        } else {
+            self.stages.sent(batch);
         }
     }
 
@@ -180,10 +186,11 @@ impl Tally {
         }
         let service_ns = now_ns.saturating_sub(batch.sent_ns);
         record(&mut self.interval.service, service_ns, batch.count);
+        let response_ns = service_ns + u64::from(batch.lag_us) * 1000;
         if !self.closed_loop {
-            let response_ns = service_ns + u64::from(batch.lag_us) * 1000;
             record(&mut self.interval.response, response_ns, batch.count);
         }
+        self.stages.response(&batch, response_ns);
     }
 
     /// Counts the messages of `batch` as answered. Returns whether their times are measured.
@@ -196,6 +203,8 @@ impl Tally {
         let is_backlog = self.is_backlog(batch);
         if is_backlog {
             self.counts.answered_backlog += u64::from(batch.count);
+        } else {
+            self.stages.acknowledged(batch);
         }
         !is_backlog
     }
@@ -213,7 +222,9 @@ impl Tally {
     /// A message that was due at `due_ns` is sent.
     pub(crate) fn record_lag(&mut self, due_ns: u64, now_ns: u64) {
         if due_ns >= self.measured_from_ns {
-            record(&mut self.interval.lag, now_ns.saturating_sub(due_ns), 1);
+            let lag_ns = now_ns.saturating_sub(due_ns);
+            record(&mut self.interval.lag, lag_ns, 1);
+            self.stages.lag(due_ns, lag_ns);
         }
     }
 
@@ -284,6 +295,16 @@ impl Tally {
         self.at_interval = now;
         self.interval_began_ns = now_ns;
         (self.seconds.last().expect("one was pushed"), &self.interval)
+    }
+
+    /// The stages, and the counters that they begin and end with.
+    pub(crate) fn stages_mut(&mut self) -> (&mut Stages, &Counts) {
+        (&mut self.stages, &self.counts)
+    }
+
+    /// The stages, and when the run began.
+    pub(crate) fn stages(&self) -> (&Stages, u64) {
+        (&self.stages, self.began_ns)
     }
 
     /// Starts the next second.

@@ -54,6 +54,6 @@ pub(super) fn record(histogram: &mut Histogram<u64>, value: u64, count: u32) {
 }
 
 /// With three significant digits: values are exact to a thousandth.
-fn histogram() -> Histogram<u64> {
+pub(super) fn histogram() -> Histogram<u64> {
     Histogram::new(3).expect("three digits are allowed")
 }

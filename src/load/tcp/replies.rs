@@ -87,7 +87,8 @@ impl<N: ClientNet> TcpTraffic<N> {
             context.tally.closed();
             return false;
         }
-        if self.is_sending && self.plan.pipeline.is_some() && self.conns.get(key).state.can_send() {
+        let sends = self.is_sending && key < self.sending && self.plan.pipeline.is_some();
+        if sends && self.conns.get(key).state.can_send() {
             self.send(context, key, Batch::on_time(now_ns, answered));
         }
         true

@@ -52,6 +52,12 @@ impl Numbered {
         true
     }
 
+    /// Requests whose timeout has not passed and that are not answered.
+    pub(super) fn waiting(&self) -> u32 {
+        let waiting = self.slots.iter().filter(|slot| matches!(slot, Slot::Waiting(_))).count();
+        u32::try_from(waiting).unwrap_or(u32::MAX)
+    }
+
     /// The number of the oldest request that waits.
     pub(super) fn oldest(&self) -> Option<u32> {
         let index = self.slots.iter().position(|slot| matches!(slot, Slot::Waiting(_)))?;

@@ -81,6 +81,12 @@ impl Requests {
         }
     }
 
+    /// Requests whose timeout has not passed and that are not answered.
+    pub(super) fn waiting(&self) -> u32 {
+        let waiting = self.slots.iter().filter(|slot| matches!(slot, Slot::Waiting(_))).count();
+        u32::try_from(waiting + self.queued.len()).unwrap_or(u32::MAX)
+    }
+
     /// The next index that no request waits at, or else the next.
     fn next(&self) -> u8 {
         let count = self.slots.len();

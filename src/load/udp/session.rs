@@ -92,6 +92,14 @@ impl Session {
         }
     }
 
+    /// Requests whose timeout has not passed and that are not answered.
+    pub(super) fn waiting(&self) -> u32 {
+        match &self.in_flight {
+            InFlight::Rotating(requests) => requests.waiting(),
+            InFlight::Numbered(requests) => requests.waiting(),
+        }
+    }
+
     /// The number of the oldest request that waits, or of the last.
     pub(super) fn oldest_number(&self) -> u32 {
         match &self.in_flight {

@@ -145,8 +145,27 @@ fn draw_axes(plot: &Plot, area: &Area<'_>, chart: &mut Chart<'_, '_>) -> Drawn {
         let across = PathElement::new([(x.start, y), (x.end, y)], AXIS.stroke_width(LINE));
         chart.plotting_area().draw(&across)?;
     }
+    draw_marks(plot, area, chart)?;
     write(plot.y.label, (0, 0), Pos::new(HPos::Left, VPos::Top), area)?;
     write(plot.x.label, (SIZE.0 - RIGHT, SIZE.1), Pos::new(HPos::Right, VPos::Bottom), area)
+}
+
+/// A line across the plot at each mark, with its number above it unless the one before is too near.
+fn draw_marks(plot: &Plot, area: &Area<'_>, chart: &mut Chart<'_, '_>) -> Drawn {
+    let mut free_from = i32::MIN;
+    for (number, mark) in (1..).zip(&plot.marks) {
+        let Some(x) = plot.x.scale.position(*mark) else { continue };
+        let y = chart.y_range();
+        let across = PathElement::new([(x, y.start), (x, y.end)], GRID.stroke_width(LINE));
+        chart.plotting_area().draw(&across)?;
+        let at = chart.backend_coord(&(x, y.end)).0 / ZOOM + MARK_GAP;
+        if at >= free_from {
+            let text = number.to_string();
+            free_from = at + MARK_LABEL * i32::try_from(text.len()).unwrap_or(1);
+            write(&text, (at, TOP), Pos::new(HPos::Left, VPos::Bottom), area)?;
+        }
+    }
+    Ok(())
 }
 
 fn values(point: &Point) -> impl Iterator<Item = f64> {
@@ -167,6 +186,10 @@ fn text() -> TextStyle<'static> {
 const TICK: i32 = 5 * ZOOM;
 /// Space between a peak and its label.
 const PEAK_GAP: i32 = 5;
+/// Space between a mark and its number.
+const MARK_GAP: i32 = 3;
+/// Width of a digit of a mark, and the space after it.
+const MARK_LABEL: i32 = 10;
 /// Half the width of the label of a peak.
 const LABEL: i32 = 30;
 /// Distance in pixels between error bars of two series at the same position.

@@ -4,7 +4,7 @@ use hdrhistogram::Histogram;
 
 use super::histogram::{Noted, drawable, histogram};
 use crate::load::stats::latency::{Percentiles, percentile_us};
-use crate::load::stats::summary::{Outcome, Second};
+use crate::load::stats::summary::{Outcome, Second, Summary};
 use crate::load::stats::times::Times;
 use crate::report::format::time_us;
 use crate::report::plot::{Axis, Plot, Scale, Series, Stroke};
@@ -21,6 +21,12 @@ pub(super) fn activity(seconds: &[Second]) -> [Noted; 2] {
 /// Connections over time, and how many were opened.
 pub(super) fn opening(seconds: &[Second]) -> [Noted; 2] {
     [connections(seconds), opened(seconds)]
+}
+
+/// The plot over time with a mark where each stage of the run begins.
+pub(super) fn marked((plot, note): Noted, summary: &Summary) -> Noted {
+    let marks = summary.stages.iter().filter_map(|stage| stage.began_seconds).collect();
+    (Plot { marks, ..plot }, note)
 }
 
 /// The response time over time.
@@ -67,7 +73,7 @@ pub(super) fn lag(outcome: &Outcome) -> [Noted; 2] {
     let (over_time, _) = spreads("Schedule lag over time", &outcome.seconds, |second| &second.lag_us);
     let lag = percentiles("lag", &outcome.times.lag);
     let (by_percentile, _) = by_percentile("Schedule lag by percentile", "of messages", vec![lag]);
-    [(over_time, ""), (by_percentile, "")]
+    [marked((over_time, ""), &outcome.summary), (by_percentile, "")]
 }
 
 /// Any times by percentile.

@@ -1,7 +1,8 @@
 //! The tables of a run.
 
-use crate::load::output::wording;
+use crate::load::output::{stages, wording};
 use crate::load::stats::latency::Latency;
+use crate::load::stats::stages::StageRow;
 use crate::load::stats::summary::{
     Bytes, Datagrams, Failure, Generator, Heartbeats, Latencies, LoadModel, Summary,
 };
@@ -133,6 +134,18 @@ pub(super) fn connections(summary: &Summary) -> Table<'static> {
         beside("limited by", connections.limited_by.map_or_else(|| NONE.into(), |limit| limit.to_string())),
     ]);
     Table { title: "Connections", columns: COUNTS.into(), rows, note: "" }
+}
+
+/// The stages.
+pub(super) fn stages(rows: &[StageRow]) -> Table<'static> {
+    let [first, numbers @ .., last] = stages::COLUMNS;
+    let columns = [Column::Text(first)].into_iter().chain(numbers.map(Column::Numbers));
+    Table {
+        title: "Stages",
+        columns: columns.chain([Column::Text(last)]).collect(),
+        rows: rows.iter().enumerate().map(|(index, row)| stages::cells(index + 1, row).into()).collect(),
+        note: stages::NOTE,
+    }
 }
 
 /// The errors by kind.

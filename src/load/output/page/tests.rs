@@ -16,6 +16,7 @@ use crate::report::html::mismatched_tag;
 use crate::report::page::write_sample;
 
 mod heartbeats;
+mod stages;
 
 fn page(outcome: &Outcome) -> String {
     super::page(outcome, &[], &RunInfo::sample())
@@ -25,6 +26,7 @@ fn page(outcome: &Outcome) -> String {
 fn nothing() -> Outcome {
     Outcome {
         summary: Summary {
+            stages: Vec::new(),
             endpoint: "message".parse().unwrap(),
             connections: Connections::default(),
             messages: Messages::default(),
