@@ -215,7 +215,7 @@ pub fn parse_arguments<'a>(arguments: impl Iterator<Item = &'a str>) {
 /// Makes `-1` an invalid value of an option that takes a number, not an unknown option.
 fn with_negative_values(option: Arg) -> Arg {
     let kinds = option.get_value_names().unwrap_or_default();
-    let numbers = ["N", "N[,…]", "N|off", "DUR", "SIZE", "[HOST:]PORT"];
+    let numbers = ["N", "N[,…]", "N|off", "N|STAGES", "DUR", "SIZE", "[HOST:]PORT"];
     let takes_number = kinds.first().is_some_and(|kind| numbers.contains(&kind.as_str()));
     if takes_number { option.allow_hyphen_values(true) } else { option }
 }

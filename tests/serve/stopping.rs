@@ -1,7 +1,7 @@
 //! SIGTERM and SIGINT: what is finished before the server exits, and how long that may take.
 
-use std::fs;
-use std::io::{ErrorKind, Write};
+use std::fs::{self, DirEntry};
+use std::io::{self, ErrorKind, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -102,6 +102,18 @@ fn a_second_signal_ends_the_server_at_once() {
     }
 }
 
+/// Waits until all threads of the server wait for something.
+fn wait_until_asleep(server: &Server) {
+    let is_asleep = |task: io::Result<DirEntry>| {
+        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap_or_default();
+        status.lines().any(|line| line.starts_with("State:\tS"))
+    };
+    eventually("all threads sleep", || {
+        let mut tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+        tasks.all(is_asleep).then_some(())
+    });
+}
+
 #[test]
 fn a_second_signal_in_the_drain_delay_ends_the_server_at_once_and_idle_connections_are_not_unfinished() {
     for model in MODELS {
@@ -112,6 +124,8 @@ fn a_second_signal_in_the_drain_delay_ends_the_server_at_once_and_idle_connectio
         server.signal(Signal::TERM);
         server.wait_for_log("stopping");
         idle.exchange("in the delay");
+        // A thread sends the reply first, and marks its connection as idle then.
+        wait_until_asleep(&server);
         server.signal(Signal::TERM);
         let ended = server.wait();
         assert!(ended.status.success(), "{model}: {}", ended.log);
