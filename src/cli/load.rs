@@ -2,6 +2,7 @@
 
 mod exchange;
 mod output;
+mod progress;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,8 +20,10 @@ use crate::cli::{ServiceNames, UNITS, USAGE_STATUS, whole};
 use crate::load::options::{LoadOptions, parse_sources};
 use crate::load::profile::{Amount, parse_amount};
 use crate::load::schedule::Arrivals;
+use crate::load::start_at::StartAt;
 use crate::load::stats::threshold::{Threshold, metrics_help};
 use crate::load::target::Target;
+use crate::report::utc_time::UtcTime;
 use crate::units::{parse_duration, parse_size};
 
 #[derive(Debug, Args)]
@@ -95,6 +98,12 @@ pub(super) struct LoadArguments {
 
     #[command(flatten)]
     exchange: ExchangeArguments,
+
+    /// Start at TIME by the clock of this host, so that generators on several machines start together: a date and
+    /// time with Z or an offset, as in 2026-11-22T18:00:00Z, or +DUR, which is that long after the program is started.
+    /// A time that is over is an error [default: at once]
+    #[arg(long, value_name = "TIME|+DUR", env = "LOOPLINE_LOAD_START_AT")]
+    start_at: Option<StartAt>,
 
     /// How long to send messages before measuring [default: none]
     #[arg(long, value_name = "DUR", env = "LOOPLINE_LOAD_WARMUP")]
@@ -224,7 +233,7 @@ fn option_of_a_run(matches: &ArgMatches) -> Option<String> {
 /// The options of a run.
 ///
 /// # Errors
-/// One line about a duration that is not that of the stages.
+/// One line about a duration that is not that of the stages, or about a start that is over.
 fn options(arguments: &LoadArguments, target: Target) -> Result<LoadOptions, String> {
     let constant = |amount: &Option<Amount>| amount.as_ref().and_then(Amount::constant);
     let stages = |amount: &Option<Amount>| amount.as_ref().map_or(&[][..], Amount::stages).to_vec();
@@ -234,6 +243,7 @@ fn options(arguments: &LoadArguments, target: Target) -> Result<LoadOptions, Str
         active: constant(&arguments.active).map(|active| u32::try_from(active).unwrap_or(u32::MAX)),
         active_stages: stages(&arguments.active),
         heartbeat: arguments.heartbeat,
+        start_at: arguments.start_at.map(|start| start.time(UtcTime::now())).transpose()?,
         duration: arguments.duration.unwrap_or(defaults.duration),
         warmup: arguments.warmup.unwrap_or_default(),
         rate: constant(&arguments.rate),

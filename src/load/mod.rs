@@ -28,6 +28,7 @@ pub(crate) mod profile;
 mod run;
 pub(crate) mod schedule;
 mod sources;
+pub(crate) mod start_at;
 pub(crate) mod stats;
 pub(crate) mod target;
 mod tcp;
@@ -39,6 +40,7 @@ mod udp;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -58,9 +60,10 @@ use self::udp::{Dialect, UdpTraffic};
 use crate::net::fd_limit;
 use crate::net::kernel::KernelNet;
 use crate::net::sockets::SocketOptions;
+use crate::report::utc_time::UtcTime;
 use crate::service::ClientSide;
 
-/// Runs until the duration is over, or SIGINT or SIGTERM ends it early. Failures of the target are part of
+/// Waits until the run starts, and runs until the duration is over, or SIGINT or SIGTERM ends it early. Failures of the target are part of
 /// the result, not errors.
 ///
 /// # Errors
@@ -68,9 +71,14 @@ use crate::service::ClientSide;
 pub(crate) fn run(options: &LoadOptions, observer: &mut dyn Observer) -> Result<Outcome, LoadError> {
     let target = resolve(options)?;
     let connections = options.connections.min(fd_limit::room_for_client());
-    let baseline = Baseline::now(target.port());
     let mut net = KernelNet::new(SocketOptions::default()).map_err(LoadError::Network)?;
     net.take_signals().map_err(LoadError::Network)?;
+    if let Some(time) = options.start_at {
+        let clock = |_: &mut KernelNet| UtcTime::now();
+        let stopped = start_at::wait(time, &mut net, clock, observer).map_err(LoadError::Network)?;
+        stopped.map_or(Ok(()), |left| Err(LoadError::Stopped { time, left }))?;
+    }
+    let baseline = Baseline::now(target.port());
     let (tally, measurements) =
         drive(options, net, target, connections, observer).map_err(LoadError::Network)?;
     Ok(outcome::outcome(options, tally, &measurements, &baseline))
@@ -136,6 +144,8 @@ pub(crate) enum LoadError {
     Usage(String),
     /// The host name cannot be resolved.
     Unresolved(Target, io::Error),
+    /// A signal came before `--start-at`.
+    Stopped { time: UtcTime, left: Duration },
     /// The poller failed.
     Network(io::Error),
 }
@@ -145,6 +155,10 @@ impl fmt::Display for LoadError {
         match self {
             Self::Usage(line) => f.write_str(line),
             Self::Unresolved(target, error) => write!(f, "{target}: cannot resolve the host: {error}"),
+            Self::Stopped { time, left } => {
+                let left = left.as_secs_f64();
+                write!(f, "interrupted {left:.1} s before the start at {time}: nothing was sent")
+            }
             Self::Network(error) => write!(f, "the poller failed: {error}"),
         }
     }

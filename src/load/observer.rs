@@ -1,10 +1,18 @@
 //! Callbacks for the progress of a run.
 
+use std::time::Duration;
+
 use super::stats::summary::Second;
 use super::stats::times::Times;
 
 /// Receives the progress of a run.
 pub(crate) trait Observer {
+    /// The run starts after this time. Called several times a second until then.
+    fn waiting(&mut self, _left: Duration) {}
+
+    /// The run starts: its first connection is requested now.
+    fn began(&mut self) {}
+
     /// `opened` connections are open. Called several times a second while connections are opened.
     fn opening(&mut self, _opened: u64, _elapsed_seconds: f64) {}
 

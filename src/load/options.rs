@@ -12,6 +12,7 @@ use super::schedule::{Arrivals, Schedule};
 use super::target::Target;
 use super::udp::in_flight_max;
 use crate::report::record::seconds;
+use crate::report::utc_time::UtcTime;
 use crate::service::ClientSide;
 use crate::units::float;
 
@@ -32,6 +33,8 @@ pub(crate) struct LoadOptions {
     #[serde(rename = "heartbeat_seconds", serialize_with = "optional_seconds")]
     #[cfg_attr(test, schemars(with = "Option<f64>"))]
     pub heartbeat: Option<Duration>,
+    /// When to start, by the clock of the host; null: at once.
+    pub start_at: Option<UtcTime>,
     /// How long to send messages, or to hold connections, in seconds.
     #[serde(rename = "duration_seconds", serialize_with = "seconds")]
     #[cfg_attr(test, schemars(with = "f64"))]
@@ -88,6 +91,7 @@ impl LoadOptions {
             active: None,
             active_stages: Vec::new(),
             heartbeat: None,
+            start_at: None,
             duration: Duration::from_secs(10),
             warmup: Duration::ZERO,
             rate: None,

@@ -161,6 +161,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
 
     /// Runs until the last phase is over.
     pub(crate) fn run(mut self, observer: &mut dyn Observer) -> io::Result<(Tally, Measurements)> {
+        observer.began();
         let mut events = Vec::with_capacity(EVENTS_PER_TURN_MAX);
         let mut now_ns = self.context.net.now_ns();
         while self.phase != Phase::Over {

@@ -1,13 +1,14 @@
 //! A time of the clock as text: `2026-11-21T20:17:46.123Z`.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tz::UtcDateTime;
 
 /// A time. As text, it is in UTC and in milliseconds (RFC 3339).
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
 pub(crate) struct UtcTime(pub(crate) SystemTime);
 
@@ -15,6 +16,31 @@ impl UtcTime {
     #[expect(clippy::disallowed_methods, reason = "log lines, histogram logs and results have a time")]
     pub(crate) fn now() -> Self {
         Self(SystemTime::now())
+    }
+
+    /// This long after the epoch of Unix, or the epoch if the system cannot represent that.
+    pub(crate) fn since_epoch(duration: Duration) -> Self {
+        Self(UNIX_EPOCH.checked_add(duration).unwrap_or(UNIX_EPOCH))
+    }
+
+    /// `duration` later; `None` if the system cannot represent that.
+    pub(crate) fn after(self, duration: Duration) -> Option<Self> {
+        self.0.checked_add(duration).map(Self)
+    }
+
+    /// The time from `earlier` to this one; zero if it is not earlier.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        self.0.duration_since(earlier.0).unwrap_or_default()
+    }
+}
+
+/// A date and a time of day with `Z` or an offset, as in RFC 3339.
+impl FromStr for UtcTime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let time: jiff::Timestamp = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+        Ok(Self(time.into()))
     }
 }
 
@@ -35,10 +61,15 @@ impl Serialize for UtcTime {
     }
 }
 
+impl<'de> Deserialize<'de> for UtcTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_time_is_in_utc_and_in_milliseconds() {

@@ -19,3 +19,4 @@ mod running;
 mod schedule;
 mod scripted;
 mod signals;
+mod start_at;

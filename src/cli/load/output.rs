@@ -1,26 +1,23 @@
 //! Runs `load`, and writes its output.
 
 use std::fs::File;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
+use super::progress::Progress;
 use crate::cli::lines::print_error;
 use crate::load;
 use crate::load::LoadError;
-use crate::load::Observer;
-use crate::load::Times;
 use crate::load::options::LoadOptions;
 use crate::load::output::ending;
-use crate::load::output::live_line::LiveLine;
 use crate::load::output::page;
 use crate::load::output::table;
 use crate::load::stats::ending::Failed;
-use crate::load::stats::histogram_log::{self, IntervalLog};
+use crate::load::stats::histogram_log;
 use crate::load::stats::merged_summary::{MergeOptions, MergedSummary};
 use crate::load::stats::result::LoadResult;
-use crate::load::stats::summary::{Second, Summary};
+use crate::load::stats::summary::Summary;
 use crate::load::stats::threshold::{Judgment, Threshold};
 use crate::report::output_file::{Json, OutputFile, WriteError, check_distinct};
 use crate::report::record::{Command, Record};
@@ -53,13 +50,13 @@ impl Output<'_> {
         let json = Json::open(self.json)?;
         let page = self.report.map(OutputFile::open).transpose()?;
         let info = RunInfo::now();
-        let mut progress = Progress::new(options, self.histogram, &info)?;
+        let mut progress = Progress::new(options, self.histogram)?;
         let outcome = load::run(options, &mut progress)?;
-        let unwritten = progress.finish();
+        let (run_id, clock, unwritten) = progress.finish();
         let judgments = self.judge(|threshold| threshold.judge(&outcome.summary));
         // The result is printed even if a file cannot be written, and the other way round.
         let drawn = page.map_or(Ok(()), |page| page.write(&page::page(&outcome, &judgments, &info)));
-        let result = LoadResult::of(&outcome, &judgments);
+        let result = LoadResult::of(&outcome, &judgments, &run_id, clock);
         let record = Record::new(Command::Load, &info, options, result);
         json.write(&record, || table::summary(&outcome.summary, width(), has_colors()))?;
         drawn?;
@@ -145,73 +142,6 @@ fn judged(judgments: &[Judgment]) -> ExitCode {
     }
     let are_met = judgments.iter().all(|judgment| judgment.met);
     if are_met { ExitCode::SUCCESS } else { ExitCode::from(THRESHOLD_STATUS) }
-}
-
-/// Draws the progress line and writes the log during a run.
-struct Progress {
-    line: LiveLine,
-    log: Option<(PathBuf, IntervalLog<File>)>,
-    is_open_loop: bool,
-    is_hold: bool,
-    is_measuring: bool,
-    unwritten: Option<WriteError>,
-}
-
-impl Progress {
-    fn new(options: &LoadOptions, histogram: Option<&Path>, info: &RunInfo) -> Result<Self, WriteError> {
-        let asked = options.connections.into();
-        let create = |path: &Path| {
-            let log = File::create(path).and_then(|file| IntervalLog::new(file, info.started_at.0));
-            log.map(|log| (path.to_owned(), log)).map_err(|error| WriteError::at(path, error))
-        };
-        Ok(Self {
-            line: LiveLine::new(io::stderr().is_terminal(), asked, options.warmup + options.duration),
-            log: histogram.map(create).transpose()?,
-            is_open_loop: options.is_open_loop(),
-            is_hold: options.target.is_hold(),
-            is_measuring: false,
-            unwritten: None,
-        })
-    }
-
-    /// Clears the line. Returns the first error of writing the log.
-    fn finish(self) -> Result<(), WriteError> {
-        drop(self.line);
-        self.unwritten.map_or(Ok(()), Err)
-    }
-}
-
-impl Observer for Progress {
-    fn opening(&mut self, opened: u64, elapsed_seconds: f64) {
-        self.line.opening(opened, elapsed_seconds);
-    }
-
-    fn driving(&mut self) {
-        self.line.driving();
-    }
-
-    fn measuring(&mut self) {
-        self.is_measuring = true;
-    }
-
-    fn second(&mut self, second: &Second, times: &Times) {
-        self.line.second(second);
-        let has_messages = self.is_measuring && !self.is_hold;
-        let is_logged = has_messages || self.is_hold || !times.connect.is_empty();
-        let is_logged = is_logged && self.unwritten.is_none();
-        let Some((path, log)) = self.log.as_mut().filter(|_| is_logged) else { return };
-        let end = Duration::from_secs_f64(second.at_seconds);
-        let length = Duration::from_secs_f64(second.length_seconds);
-        let start = end.saturating_sub(length);
-        let appended = if has_messages {
-            log.append(start, length, times, self.is_open_loop)
-        } else {
-            log.append_connect(start, length, times)
-        };
-        if let Err(error) = appended {
-            self.unwritten = Some(WriteError::at(path, error));
-        }
-    }
 }
 
 /// Why a run failed.

@@ -30,9 +30,22 @@ impl LiveLine {
     pub(crate) fn new(is_terminal: bool, asked: u64, duration: Duration) -> Self {
         let bar = is_terminal.then(|| {
             let bar = ProgressBar::with_draw_target(Some(asked), progress_target());
-            bar.with_style(style("opening [{bar:16}] {wide_msg}"))
+            bar.with_style(style(OPENING))
         });
         Self { bar, asked, duration, is_driving: false, elapsed_seconds: 0.0, errors: 0 }
+    }
+
+    /// Shows when the run starts.
+    pub(crate) fn waiting(&mut self, left: Duration) {
+        self.draw(|bar| {
+            bar.set_style(style("{wide_msg}"));
+            bar.set_message(waiting_text(left));
+        });
+    }
+
+    /// The run starts.
+    pub(crate) fn began(&mut self) {
+        self.draw(|bar| bar.set_style(style(OPENING)));
     }
 
     /// Shows how many connections are open.
@@ -74,6 +87,11 @@ impl Drop for LiveLine {
     }
 }
 
+/// The next whole second, so that the line ends with `1 s`.
+fn waiting_text(left: Duration) -> String {
+    format!("starts in {}", format::time_us(left.as_secs_f64().ceil() * 1e6))
+}
+
 fn opening_text(opened: u64, asked: u64, elapsed_seconds: f64) -> String {
     let rate = float(opened) / elapsed_seconds;
     let left_us = float(asked.saturating_sub(opened)) / rate * 1e6;
@@ -111,6 +129,9 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates are valid").progress_chars("=> ")
 }
 
+/// The line while connections are opened.
+const OPENING: &str = "opening [{bar:16}] {wide_msg}";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +155,12 @@ mod tests {
         assert_eq!(opening_text(0, 10, 1.0), "0 of 10, 0/s, – left");
         assert_eq!(opening_text(0, 10, 0.0), "0 of 10, –, – left");
         assert_eq!(opening_text(10, 10, 1.0), "10 of 10, 10/s, 0 µs left");
+    }
+
+    #[test]
+    fn the_line_before_the_start_has_whole_seconds() {
+        let lines = [12_001, 12_000, 1, 90_000].map(|ms| waiting_text(Duration::from_millis(ms)));
+        assert_eq!(lines, ["starts in 13 s", "starts in 12 s", "starts in 1 s", "starts in 90 s"]);
     }
 
     #[test]

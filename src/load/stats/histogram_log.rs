@@ -5,33 +5,37 @@
 //! #[StartTime: 1797854400.000 (seconds since epoch)]
 //! #[BaseTime: 1797854400.000 (seconds since epoch)]
 //! #[MaxValueDivisor: 1000000.000]
+//! #[Run: 5d1c8a0e77b3f492]
 //! "StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"
 //! Tag=response,0.000,1.000,7.201,HISTFAAAAC…
 //! Tag=service,0.000,1.000,1.113,HISTFAAAAC…
 //! Tag=response,1.000,1.000,6.990,HISTFAAAAC…
+//! #[End]
 //! ```
 //!
 //! A line has one second of one distribution: its start in seconds after `BaseTime`, its length, its maximum,
 //! and its counts. Values are in nanoseconds, the maximum in milliseconds as the tools expect. Since a line
-//! has counts and not percentiles, logs of several generators [merge](merge()) exactly.
+//! has counts and not percentiles, logs of several generators [merge](merge()) exactly. Other tools ignore the comments
+//! with the identity of the run, which its JSON has too, and with its end, without which the generator was killed.
 
 use std::io::{self, Write};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
-use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 use super::times::Times;
+use crate::report::utc_time::UtcTime;
 use crate::units::float;
 
 mod decode;
 mod duplicates;
+mod encode;
 mod merge;
 
 pub(crate) use duplicates::check_distinct;
+pub(crate) use encode::Encoder;
 #[cfg(test)]
 pub(crate) use merge::read;
 pub(crate) use merge::{Merged, merge};
@@ -54,28 +58,31 @@ pub(crate) const HEARTBEAT: &str = "heartbeat";
 /// Writes a log.
 pub(crate) struct IntervalLog<W> {
     to: W,
-    serializer: V2DeflateSerializer,
-    histogram: Vec<u8>,
+    encoder: Encoder,
     lines: String,
 }
 
 impl<W: Write> IntervalLog<W> {
-    /// Starts a log of a run that started at `started`. Lines are written to `to` without buffering.
+    /// Starts a log of a `run` that started at `started`; without one, a log of several runs. Lines are written to `to`
+    /// without buffering.
     ///
     /// # Errors
     /// The header cannot be written.
-    pub(crate) fn new(mut to: W, started: SystemTime) -> io::Result<Self> {
+    pub(crate) fn new(mut to: W, started: UtcTime, run: Option<&str>) -> io::Result<Self> {
         let mut serializer = V2DeflateSerializer::new();
         let mut header = Vec::new();
         IntervalLogWriterBuilder::new()
             .add_comment("[Histogram log format version 1.3]")
-            .with_start_time(started)
-            .with_base_time(started)
+            .with_start_time(started.0)
+            .with_base_time(started.0)
             .with_max_value_divisor(NS_PER_MS)
             .begin_log_with(&mut header, &mut serializer)?;
+        if let Some(run) = run {
+            header.extend_from_slice(format!("{RUN}{run}]\n").as_bytes());
+        }
         header.extend_from_slice(LEGEND.as_bytes());
         to.write_all(&header)?;
-        Ok(Self { to, serializer, histogram: Vec::new(), lines: String::new() })
+        Ok(Self { to, encoder: Encoder::new(), lines: String::new() })
     }
 
     /// Appends the times of an interval that started `start` after the run, in one write: if the generator is
@@ -111,6 +118,14 @@ impl<W: Write> IntervalLog<W> {
         self.append_tagged(start, length, [(CONNECT, &times.connect)])
     }
 
+    /// Marks the end of the run.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.to.write_all(format!("{END}\n").as_bytes())
+    }
+
     fn append_tagged<'a>(
         &mut self,
         start: Duration,
@@ -133,13 +148,11 @@ impl<W: Write> IntervalLog<W> {
         length: Duration,
         histogram: &Histogram<u64>,
     ) -> io::Result<()> {
-        self.histogram.clear();
-        self.serializer.serialize(histogram, &mut self.histogram).map_err(io::Error::other)?;
         let (start, length) = (start.as_secs_f64(), length.as_secs_f64());
         let max = float(histogram.max()) / NS_PER_MS;
         let numbers = format!("Tag={tag},{start:.3},{length:.3},{max:.3},");
         self.lines.push_str(&numbers);
-        STANDARD.encode_string(&self.histogram, &mut self.lines);
+        self.encoder.append(histogram, &mut self.lines)?;
         self.lines.push('\n');
         Ok(())
     }
@@ -150,10 +163,15 @@ const LEGEND: &str =
 
 const NS_PER_MS: f64 = 1_000_000.0;
 
+/// The beginning of the comment with the identity of the run.
+const RUN: &str = "#[Run: ";
+
+/// The comment at the end of a log whose run was not killed.
+const END: &str = "#[End]";
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::UNIX_EPOCH;
 
     fn histogram(nanoseconds: &[u64]) -> Histogram<u64> {
         let mut histogram = Histogram::new(3).unwrap();
@@ -162,9 +180,9 @@ mod tests {
     }
 
     fn written(has_lag: bool) -> String {
-        let started = UNIX_EPOCH + Duration::from_millis(1_797_854_400_250);
+        let started = UtcTime::since_epoch(Duration::from_millis(1_797_854_400_250));
         let mut file = Vec::new();
-        let mut log = IntervalLog::new(&mut file, started).unwrap();
+        let mut log = IntervalLog::new(&mut file, started, Some("5d1c")).unwrap();
         let times = Times {
             response: histogram(&[7_200_000, 800_000]),
             service: histogram(&[700_000]),
@@ -175,13 +193,16 @@ mod tests {
         for second in 0..2 {
             log.append(Duration::from_secs(second), Duration::from_secs(1), &times, has_lag).unwrap();
         }
+        log.finish().unwrap();
         String::from_utf8(file).unwrap()
     }
+
+    const EPOCH: UtcTime = UtcTime(std::time::UNIX_EPOCH);
 
     #[test]
     fn a_log_starts_with_the_header_of_the_format() {
         let text = written(false);
-        let header: Vec<&str> = text.lines().take(5).collect();
+        let header: Vec<&str> = text.lines().take(6).collect();
         assert_eq!(
             header,
             [
@@ -189,6 +210,7 @@ mod tests {
                 "#[StartTime: 1797854400.250 (seconds since epoch)]",
                 "#[BaseTime: 1797854400.250 (seconds since epoch)]",
                 "#[MaxValueDivisor: 1000000.000]",
+                "#[Run: 5d1c]",
                 "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"",
             ]
         );
@@ -197,7 +219,7 @@ mod tests {
     #[test]
     fn times_to_connect_have_a_tag_of_their_own() {
         let mut file = Vec::new();
-        let mut log = IntervalLog::new(&mut file, UNIX_EPOCH).unwrap();
+        let mut log = IntervalLog::new(&mut file, EPOCH, None).unwrap();
         let times = Times { connect: histogram(&[2_000_000]), ..Times::new() };
         log.append_connect(Duration::ZERO, Duration::from_millis(4), &times).unwrap();
         log.append(Duration::from_millis(4), Duration::from_secs(1), &times, false).unwrap();
@@ -212,13 +234,14 @@ mod tests {
     #[test]
     fn a_line_has_tag_start_length_maximum_in_milliseconds_and_histogram() {
         let text = written(true);
-        let lines: Vec<Vec<&str>> = text.lines().skip(5).map(|line| line.split(',').collect()).collect();
+        let lines: Vec<Vec<&str>> =
+            text.lines().skip(6).take(6).map(|line| line.split(',').collect()).collect();
         let beginnings: Vec<&[&str]> = lines.iter().map(|line| &line[..4]).collect();
         assert_eq!(beginnings[0], ["Tag=response", "0.000", "1.000", "7.201"]);
         assert_eq!(beginnings[1], ["Tag=service", "0.000", "1.000", "0.700"]);
         assert_eq!(beginnings[2], ["Tag=lag", "0.000", "1.000", "0.001"]);
         assert_eq!(beginnings[3], ["Tag=response", "1.000", "1.000", "7.201"]);
-        assert_eq!(lines.len(), 6);
+        assert_eq!((lines.len(), text.lines().skip(12).collect::<Vec<_>>()), (6, vec!["#[End]"]));
         // The cookie of a compressed histogram of version 2, in base64.
         assert!(lines.iter().all(|line| line.len() == 5 && line[4].starts_with("HISTFAAA")));
     }
@@ -239,6 +262,6 @@ mod tests {
                 Ok(())
             }
         }
-        assert_eq!(IntervalLog::new(Full, UNIX_EPOCH).err().unwrap().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(IntervalLog::new(Full, EPOCH, None).err().unwrap().kind(), io::ErrorKind::StorageFull);
     }
 }

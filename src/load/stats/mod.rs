@@ -1,5 +1,6 @@
 //! Counters, latencies, the result of a run, and thresholds on it.
 
+pub(crate) mod clock_times;
 pub(crate) mod counts;
 pub(crate) mod ending;
 pub(crate) mod histogram_log;

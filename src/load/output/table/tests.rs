@@ -1,7 +1,7 @@
 //! Tables of runs of all kinds, and of merged logs.
 
 use std::io::Write;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::*;
 use crate::load::error_kind::{ErrorKind, OpenLimit};
@@ -12,6 +12,7 @@ use crate::load::stats::invalid::InvalidReason;
 use crate::load::stats::latency::Lag;
 use crate::load::stats::summary::{Connections, DatagramDrops, Datagrams, Latencies, LoadModel, Messages};
 use crate::load::stats::times::Times;
+use crate::report::utc_time::UtcTime;
 use hdrhistogram::Histogram;
 
 fn plain(of: &Summary) -> String {
@@ -192,7 +193,7 @@ fn merged_logs_have_a_row_for_each_tag() {
     let mut histogram = Histogram::new(3).unwrap();
     histogram.record_n(2_000_000, 1000).unwrap();
     let mut file = Vec::new();
-    let mut log = IntervalLog::new(&mut file, UNIX_EPOCH).unwrap();
+    let mut log = IntervalLog::new(&mut file, UtcTime::since_epoch(Duration::ZERO), None).unwrap();
     let times = Times { response: histogram.clone(), service: histogram, ..Times::new() };
     log.append(Duration::ZERO, Duration::from_secs(1), &times, false).unwrap();
     let other = String::from_utf8(file).unwrap().replace("Tag=service", "Tag=a\u{1b}z");

@@ -16,7 +16,7 @@ use hdrhistogram::serialization::Deserializer;
 /// ```
 /// The deserializer alone is not enough: it allocates memory by the inner length, and does not read the
 /// checksum at the end of the zlib stream.
-pub(super) fn decode(encoded: &str) -> Result<Histogram<u64>, String> {
+pub(crate) fn decode(encoded: &str) -> Result<Histogram<u64>, String> {
     let bytes = STANDARD.decode(encoded).map_err(|error| format!("the histogram is not base64: {error}"))?;
     let Some((COMPRESSED_V2, rest)) = split_u32(&bytes) else {
         return Err("the histogram is not compressed in version 2".into());

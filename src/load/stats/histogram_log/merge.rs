@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{IntervalLogHistogram, IntervalLogIterator, LogEntry};
@@ -16,6 +16,7 @@ use hdrhistogram::serialization::interval_log::{IntervalLogHistogram, IntervalLo
 use super::decode::decode;
 use super::{IntervalLog, RESPONSE};
 use crate::journal::escape::escaped;
+use crate::report::utc_time::UtcTime;
 
 /// Merged logs.
 #[derive(Debug, Clone, Default)]
@@ -95,7 +96,7 @@ impl Merged {
     pub(crate) fn write(&self, to: impl Write) -> io::Result<()> {
         let first = self.span.map_or(Duration::ZERO, |(first, _)| first);
         // A log of another tool may contain a time that the system cannot represent.
-        let mut log = IntervalLog::new(to, UNIX_EPOCH.checked_add(first).unwrap_or(UNIX_EPOCH))?;
+        let mut log = IntervalLog::new(to, UtcTime::since_epoch(first), None)?;
         let tagged = self.histograms.iter().map(|(tag, histogram)| (tag.as_str(), histogram));
         log.append_tagged(Duration::ZERO, self.span(), tagged)
     }

@@ -5,6 +5,10 @@ use super::*;
 use crate::load::stats::times as run;
 use proptest::prelude::*;
 
+fn started() -> UtcTime {
+    UtcTime::since_epoch(Duration::from_secs(1_797_854_400))
+}
+
 fn histogram(samples: &[u64]) -> Histogram<u64> {
     let mut histogram = Histogram::new(3).unwrap();
     samples.iter().for_each(|sample| histogram.record(*sample).unwrap());
@@ -14,7 +18,7 @@ fn histogram(samples: &[u64]) -> Histogram<u64> {
 /// A log with an interval for each element: its response times; each service time is half as long.
 fn log_of(intervals: &[Vec<u64>]) -> Vec<u8> {
     let mut file = Vec::new();
-    let mut log = IntervalLog::new(&mut file, UNIX_EPOCH + Duration::from_secs(1_797_854_400)).unwrap();
+    let mut log = IntervalLog::new(&mut file, started(), None).unwrap();
     for (second, samples) in (0..).zip(intervals) {
         let halves: Vec<u64> = samples.iter().map(|sample| sample / 2).collect();
         let times =
@@ -126,7 +130,7 @@ fn histograms_of_different_precision_are_not_mixed() {
     coarse.record(1_000_000).unwrap();
     let log = log_of(&[vec![1_000_000]]);
     let mut other = Vec::new();
-    let mut writer = IntervalLog::new(&mut other, UNIX_EPOCH).unwrap();
+    let mut writer = IntervalLog::new(&mut other, started(), None).unwrap();
     writer.append_tagged(Duration::ZERO, Duration::ZERO, [(LAG, &coarse)]).unwrap();
     let error = merged([&log[..], &other]).unwrap_err();
     assert!(error.ends_with(": the precision of the histogram differs from the others"), "{error}");
@@ -171,7 +175,7 @@ fn a_tag_that_a_log_does_not_have_is_not_complete() {
 fn files_are_read_and_merged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.hlog");
-    let mut log = IntervalLog::new(File::create(&path).unwrap(), UNIX_EPOCH).unwrap();
+    let mut log = IntervalLog::new(File::create(&path).unwrap(), started(), None).unwrap();
     log.append_tagged(Duration::ZERO, Duration::from_secs(1), [(RESPONSE, &histogram(&[5]))]).unwrap();
     assert_eq!(merge([&path, &path]).unwrap().histograms[RESPONSE].len(), 2);
 }
