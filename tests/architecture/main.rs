@@ -117,7 +117,6 @@ const FACILITIES: &[Facility] = &[
             "net/notify",
             "server/threads",
             "client/deadline",
-            "load/stats/histogram_log",
             "compare/child",
             "compare/measure",
             "compare/process_stats",
