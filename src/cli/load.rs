@@ -17,7 +17,7 @@ use self::exchange::{BYTES, ExchangeArguments};
 use self::output::Output;
 use crate::cli::lines::print_error;
 use crate::cli::{ServiceNames, UNITS, USAGE_STATUS, whole};
-use crate::load::options::{LoadOptions, parse_sources};
+use crate::load::options::{LoadOptions, parse_silences, parse_sources};
 use crate::load::profile::{Amount, parse_amount};
 use crate::load::schedule::Arrivals;
 use crate::load::start_at::StartAt;
@@ -70,6 +70,11 @@ pub(super) struct LoadArguments {
     /// [default: never]
     #[arg(long, value_name = "DUR", env = "LOOPLINE_LOAD_HEARTBEAT", value_parser = parse_duration)]
     heartbeat: Option<Duration>,
+
+    /// Find idle timeouts on the way: connections in equal groups send a message, are silent for one of these times,
+    /// send another one and await its reply; takes the longest time and --timeout
+    #[arg(long, value_name = "DUR[,…]", env = "LOOPLINE_LOAD_IDLE_PROBE", value_parser = parse_silences)]
+    idle_probe: Option<Silences>,
 
     /// Closed loop: messages in flight on a connection
     #[arg(long, value_name = "N", default_value = "1", env = "LOOPLINE_LOAD_PIPELINE")]
@@ -146,6 +151,7 @@ pub(super) struct LoadArguments {
 }
 
 type Sources = Vec<IpNet>;
+type Silences = Vec<Duration>;
 
 const RESULT: &str = "Result";
 
@@ -244,6 +250,7 @@ fn options(arguments: &LoadArguments, target: Target) -> Result<LoadOptions, Str
         active_stages: stages(&arguments.active),
         heartbeat: arguments.heartbeat,
         start_at: arguments.start_at.map(|start| start.time(UtcTime::now())).transpose()?,
+        idle_probe: arguments.idle_probe.clone().unwrap_or_default(),
         duration: arguments.duration.unwrap_or(defaults.duration),
         warmup: arguments.warmup.unwrap_or_default(),
         rate: constant(&arguments.rate),
@@ -269,5 +276,6 @@ fn options(arguments: &LoadArguments, target: Target) -> Result<LoadOptions, Str
         ..defaults
     };
     options.take_duration_of_stages(arguments.duration)?;
+    options.take_duration_of_probe(arguments.duration)?;
     Ok(options)
 }

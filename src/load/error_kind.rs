@@ -35,6 +35,8 @@ pub(crate) enum ErrorKind {
     ServerRefuses,
     /// A datagram was not answered in time.
     ReplyTimeout,
+    /// A request was answered as if it were the first of a new peer.
+    NewSession,
     /// A message was due, and no connection was free to send it.
     NoFreeConnection,
     /// Any other error of the network.
@@ -97,6 +99,7 @@ impl ErrorKind {
             | Self::Unreachable
             | Self::Network
             | Self::ReplyTimeout
+            | Self::NewSession
             | Self::NoFreeConnection => OpenLimit::Unreachable,
             Self::ServerCap | Self::Closed | Self::Reset | Self::WrongReply | Self::ServerRefuses => {
                 OpenLimit::ServerCap
@@ -126,6 +129,7 @@ impl fmt::Display for ErrorKind {
             Self::WrongReply => "wrong reply",
             Self::ServerRefuses => "refused by the server",
             Self::ReplyTimeout => "no answer in time",
+            Self::NewSession => "session lost",
             Self::NoFreeConnection => "never sent, no free connection",
             Self::Network => "network error",
         })

@@ -17,6 +17,10 @@ pub(crate) fn why_failed(summary: &Summary, silence: &Silence) -> Option<Failed>
     if messages.sent > 0 && messages.acknowledged == 0 {
         return Some(Failed::NothingAcknowledged);
     }
+    if summary.idle_probe.is_some() {
+        // Connections that die are what it looks for.
+        return None;
+    }
     if is_gone {
         return Some(Failed::ServerGone);
     }

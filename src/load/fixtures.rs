@@ -27,6 +27,7 @@ impl Summary {
             },
             messages: Messages { sent: 50_000, acknowledged: 50_000, rate: 5000.0, ..Messages::default() },
             heartbeats: None,
+            idle_probe: None,
             datagrams: None,
             latency_us: Latencies {
                 service: response.clone(),

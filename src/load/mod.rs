@@ -18,6 +18,7 @@ mod fake_net;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod heartbeats;
+mod idle_probe;
 mod message_buffers;
 mod numbered;
 mod observer;
@@ -111,23 +112,26 @@ fn drive(
     connections: u32,
     observer: &mut dyn Observer,
 ) -> io::Result<(Tally, Measurements)> {
+    let is_probe = !options.idle_probe.is_empty();
     let plan = Plan {
         target,
         sources: Sources::new(&options.sources, target, connections, options.one_shot),
-        active: if options.target.is_hold() { 0 } else { options.active_max() },
-        pipeline: (!options.is_open_loop()).then_some(options.pipeline),
+        // A connection that is probed sends only before and after its silence.
+        active: if options.target.is_hold() || is_probe { 0 } else { options.active_max() },
+        pipeline: (!options.is_open_loop() && !is_probe).then_some(options.pipeline),
         one_shot: options.one_shot,
         timeout_ns: u64::try_from(options.timeout.as_nanos()).unwrap_or(u64::MAX),
         introduction: options.exchange.introduction(),
+        silences_ns: options.silences_ns(),
         heartbeat_ns: options.heartbeat.map(|period| u64::try_from(period.as_nanos()).unwrap_or(u64::MAX)),
     };
     let messages = match options.target.client_side() {
         Some(ClientSide::Datagram(client)) => {
-            let traffic = UdpTraffic::new(plan, Dialect::Service(client));
+            let traffic = UdpTraffic::new(plan, Dialect::Service(client), connections as usize);
             return Run::new(options, net, traffic, connections).run(observer);
         }
         None if options.target.is_datagrams() => {
-            let traffic = UdpTraffic::new(plan, Dialect::stated(&options.exchange));
+            let traffic = UdpTraffic::new(plan, Dialect::stated(&options.exchange), connections as usize);
             return Run::new(options, net, traffic, connections).run(observer);
         }
         Some(ClientSide::Stream(client)) => MessageBuffers::new(client, options.body_bytes),

@@ -1,11 +1,14 @@
 //! The options of `load`, and which of them can be combined.
 
+mod idle_probe;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
+pub(crate) use self::idle_probe::parse_silences;
 use super::exchange::Exchange;
 use super::profile::{self, LoadStage};
 use super::schedule::{Arrivals, Schedule};
@@ -35,6 +38,10 @@ pub(crate) struct LoadOptions {
     pub heartbeat: Option<Duration>,
     /// When to start, by the clock of the host; null: at once.
     pub start_at: Option<UtcTime>,
+    /// How long the groups of connections are silent before they send once, in seconds; empty: no probe.
+    #[serde(rename = "idle_probe_seconds", serialize_with = "all_seconds")]
+    #[cfg_attr(test, schemars(with = "Vec<f64>"))]
+    pub idle_probe: Vec<Duration>,
     /// How long to send messages, or to hold connections, in seconds.
     #[serde(rename = "duration_seconds", serialize_with = "seconds")]
     #[cfg_attr(test, schemars(with = "f64"))]
@@ -92,6 +99,7 @@ impl LoadOptions {
             active_stages: Vec::new(),
             heartbeat: None,
             start_at: None,
+            idle_probe: Vec::new(),
             duration: Duration::from_secs(10),
             warmup: Duration::ZERO,
             rate: None,
@@ -131,6 +139,7 @@ impl LoadOptions {
                  tcp= or udp=",
             );
         }
+        self.check_idle_probe()?;
         self.exchange.check(&self.target)?;
         if self.one_shot && (self.pipeline > 1 || has_active) {
             return refuse("each message has its own connection: --pipeline and --active do not apply");
@@ -288,6 +297,10 @@ pub(crate) fn parse_sources(text: &str) -> Result<Vec<IpNet>, String> {
             .map_err(|_| format!("'{part}' is neither an address nor a range, as in 10.0.0.5 or 10.0.0.0/24"))
     };
     text.split(',').map(|part| parse(part.trim())).collect()
+}
+
+fn all_seconds<S: Serializer>(durations: &[Duration], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(durations.iter().map(Duration::as_secs_f64))
 }
 
 #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]

@@ -6,6 +6,7 @@ use super::failed::why_failed;
 use super::options::LoadOptions;
 use super::run::Measurements;
 use super::stats::counts::{Counts, rate};
+use super::stats::idle_probe::ProbeResult;
 use super::stats::invalid::{InvalidReason, why_not_kept_up};
 use super::stats::kernel_counters;
 use super::stats::latency::{Lag, Latency};
@@ -50,6 +51,7 @@ pub(crate) fn outcome(
         connections,
         messages: messages(options, &counts, measurements),
         heartbeats: options.heartbeat.map(|_| heartbeats(&counts, &times)),
+        idle_probe: measurements.idle_probe.as_ref().map(ProbeResult::of),
         datagrams: options.target.is_datagrams().then(|| datagrams(&counts, baseline)),
         latency_us: Latencies {
             response: Latency::of(&times.response),
@@ -81,6 +83,7 @@ pub(crate) fn outcome(
 fn load_model(options: &LoadOptions) -> LoadModel {
     match options.is_open_loop() {
         _ if options.target.is_hold() => LoadModel::Hold,
+        _ if !options.idle_probe.is_empty() => LoadModel::Probe,
         true => LoadModel::Open,
         false => LoadModel::Closed,
     }

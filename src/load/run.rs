@@ -15,6 +15,7 @@ mod stages;
 use std::io;
 
 use self::stages::StageClock;
+use super::idle_probe::IdleProbe;
 use super::observer::Observer;
 use super::options::LoadOptions;
 use super::schedule::{SECOND_NS, Schedule};
@@ -68,6 +69,8 @@ pub(crate) struct Measurements {
     pub(crate) bytes_per_connection: Option<f64>,
     /// Where connections were requested from.
     pub(crate) sources: Vec<SourceUse>,
+    /// The groups of silent connections, if connections were probed.
+    pub(crate) idle_probe: Option<IdleProbe>,
     /// Resident memory at the end, with all connections still open.
     pub(crate) rss_bytes: u64,
 }
@@ -218,6 +221,7 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         self.measurements.silence = self.silence();
         self.measurements.rss_bytes = kernel_counters::memory_bytes().0;
         self.measurements.sources = self.traffic.sources().uses();
+        self.measurements.idle_probe = self.traffic.idle_probe().take();
         Ok((self.context.tally, self.measurements))
     }
 

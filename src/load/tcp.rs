@@ -5,6 +5,7 @@
 //! and frees it with the reply: for services that end the stream after their reply, and on request.
 
 mod first_bytes;
+mod idle_probe;
 mod introduction;
 mod opening;
 mod replies;
@@ -20,6 +21,7 @@ use super::conn::{ConnEvent, State};
 use super::conn_table::ConnTable;
 use super::error_kind::ErrorKind;
 use super::heartbeats::{HEARTBEATS_PER_TURN_MAX, Heartbeat, Heartbeats};
+use super::idle_probe::IdleProbe;
 use super::message_buffers::{MessageBuffers, READ_BYTES_MAX};
 use super::sources::Sources;
 use super::stats::tally::Tally;
@@ -52,7 +54,13 @@ pub(crate) struct TcpTraffic<N: ClientNet> {
     unfinished: Vec<Event>,
     /// Those of the connections that are not active.
     heartbeats: Option<Heartbeats>,
-    /// Without requests: what the server sent.
+    /// The connections that are silent, if they are probed.
+    probe: Option<IdleProbe>,
+    /// Messages of a probe that were sent, in order, for as long as one may be waiting: when, and on which connection.
+    awaited: VecDeque<(u64, u32)>,
+    /// Whether what a connection receives is not just replies: it is only held, or probed.
+    has_other_bytes: bool,
+    /// Without requests, or in a silence: what the server sent.
     first_bytes: FirstBytes,
     buffer: Box<[u8]>,
 }
@@ -61,10 +69,11 @@ impl<N: ClientNet> TcpTraffic<N> {
     pub(crate) fn new(plan: Plan, messages: MessageBuffers, connections: usize) -> Self {
         let mut conns = ConnTable::new(connections);
         let free = if plan.one_shot { (0..connections).map(|_| conns.add()).collect() } else { Vec::new() };
+        let is_probe = !plan.silences_ns.is_empty();
+        let probe = is_probe.then(|| IdleProbe::new(&plan.silences_ns, connections));
         Self {
             sending: plan.active,
             plan,
-            messages,
             conns,
             requested: VecDeque::new(),
             free,
@@ -75,6 +84,10 @@ impl<N: ClientNet> TcpTraffic<N> {
             is_started: false,
             unfinished: Vec::new(),
             heartbeats: None,
+            has_other_bytes: messages.accept_anything() || probe.is_some(),
+            messages,
+            probe,
+            awaited: VecDeque::new(),
             first_bytes: FirstBytes::default(),
             buffer: vec![0; READ_BYTES_MAX].into(),
         }
@@ -89,7 +102,11 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
     }
 
     fn expire(&mut self, context: &mut Context<N>, now_ns: u64) -> Option<u64> {
-        let next_ns = [self.expire_opening(context, now_ns), self.send_heartbeats(context, now_ns)];
+        let next_ns = [
+            self.expire_opening(context, now_ns),
+            self.send_heartbeats(context, now_ns),
+            self.continue_probe(context, now_ns),
+        ];
         next_ns.into_iter().flatten().min()
     }
 
@@ -98,6 +115,7 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         let began_ns = context.net.now_ns();
         self.heartbeats = self.plan.heartbeat_ns.map(|period_ns| Heartbeats::new(began_ns, period_ns));
         self.begin_closed_loop(context, 0);
+        self.begin_probe(context);
     }
 
     fn set_active(&mut self, context: &mut Context<N>, active: u32) {
@@ -175,6 +193,10 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         if self.plan.one_shot && self.is_sending {
             self.start_messages(context);
         }
+    }
+
+    fn idle_probe(&mut self) -> &mut Option<IdleProbe> {
+        &mut self.probe
     }
 
     fn sources(&mut self) -> &mut Sources {
@@ -317,10 +339,11 @@ impl<N: ClientNet> TcpTraffic<N> {
     #[cold]
     fn fail(&mut self, context: &mut Context<N>, key: u32, kind: ErrorKind, what: impl FnOnce() -> String) {
         let sent = self.first_bytes.take(self.conns.id(key));
+        let silence = self.died(context, key, kind);
         let in_flight = self.close(context, key);
         let what = || {
             let sent = sent.map_or_else(String::new, |sent| format!("; it sent {sent}"));
-            format!("connection {}: {}{sent}", u64::from(key) + 1, what())
+            format!("connection {}: {}{silence}{sent}", u64::from(key) + 1, what())
         };
         if self.plan.one_shot {
             context.tally.closed();

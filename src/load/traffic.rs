@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::error_kind::ErrorKind;
 use super::exchange::Introduction;
+use super::idle_probe::IdleProbe;
 use super::sources::Sources;
 use super::stats::tally::Tally;
 use crate::net::{ClientNet, Event};
@@ -31,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) introduction: Introduction,
     /// How often each of the connections that are not active sends.
     pub(crate) heartbeat_ns: Option<u64>,
+    /// Silences to probe, ascending; empty: connections are not probed.
+    pub(crate) silences_ns: Vec<u64>,
 }
 
 /// The connections of a run.
@@ -71,6 +74,9 @@ pub(crate) trait Traffic<N: ClientNet> {
     fn is_drained(&self, tally: &Tally) -> bool {
         tally.counts().in_flight() == 0
     }
+
+    /// The groups of silent connections, if connections are probed.
+    fn idle_probe(&mut self) -> &mut Option<IdleProbe>;
 
     /// The sources of the connections.
     fn sources(&mut self) -> &mut Sources;

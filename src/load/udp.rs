@@ -1,6 +1,7 @@
 //! The sockets of a run over UDP, each with a session of its own.
 
 mod dialect;
+mod idle_probe;
 mod numbered;
 mod requests;
 mod session;
@@ -13,6 +14,7 @@ use std::io;
 pub(crate) use self::dialect::{Dialect, in_flight_max};
 use self::requests::Matched;
 use self::session::{Begun, HELLOS_MAX, Received, Session};
+use super::idle_probe::IdleProbe;
 use super::traffic::{Context, Plan, Traffic};
 use crate::conn::token::{ConnId, Source};
 use crate::load::batch::Batch;
@@ -21,6 +23,7 @@ use crate::load::heartbeats::{HEARTBEATS_PER_TURN_MAX, Heartbeat, Heartbeats};
 use crate::load::sources::Sources;
 use crate::load::stats::tally::Tally;
 use crate::net::{ClientNet, Event};
+use crate::service::Answer;
 
 /// The sockets of a run.
 pub(crate) struct UdpTraffic<N: ClientNet> {
@@ -37,6 +40,8 @@ pub(crate) struct UdpTraffic<N: ClientNet> {
     is_sending: bool,
     /// Those of the sockets that are not active.
     heartbeats: Option<Heartbeats>,
+    /// The sockets that are silent, if they are probed.
+    probe: Option<IdleProbe>,
     /// The datagram that is received.
     received: Box<[u8]>,
     /// The datagram that is sent.
@@ -58,8 +63,10 @@ enum Purpose {
 }
 
 impl<N: ClientNet> UdpTraffic<N> {
-    pub(crate) fn new(plan: Plan, dialect: Dialect) -> Self {
+    pub(crate) fn new(plan: Plan, dialect: Dialect, sockets: usize) -> Self {
+        let is_probe = !plan.silences_ns.is_empty();
         Self {
+            probe: is_probe.then(|| IdleProbe::new(&plan.silences_ns, sockets)),
             dialect,
             sending_sockets: plan.active,
             plan,
@@ -160,10 +167,14 @@ impl<N: ClientNet> UdpTraffic<N> {
     fn on_datagram(&mut self, context: &mut Context<N>, key: u32, bytes: usize) {
         let (session, datagram) = (&self.peers[key as usize].session, &self.received[..bytes]);
         let answer = self.dialect.classify(key, session, datagram);
+        let is_hello_answered = matches!(answer, Answer::Opened);
         let now_ns = context.net.now_ns();
         match self.peer(key).session.on_answer(answer) {
             Received::Opened { begun_ns } => {
                 context.tally.opened(now_ns.saturating_sub(begun_ns));
+            }
+            Received::Answer(Matched::Duplicate) if is_hello_answered && self.is_probed(key) => {
+                self.on_new_session(context, key);
             }
             Received::Answer(Matched::Duplicate) => context.tally.duplicate(),
             Received::Answer(Matched::Late(batch)) => {
@@ -214,6 +225,9 @@ impl<N: ClientNet> UdpTraffic<N> {
         } else {
             context.tally.answered(batch, now_ns);
         }
+        if let Some(probe) = &mut self.probe {
+            probe.answered(key, now_ns);
+        }
     }
 
     /// In a closed loop, a request follows the answer to the one before, or its timeout.
@@ -230,6 +244,7 @@ impl<N: ClientNet> UdpTraffic<N> {
             self.open_failed(context, key, kind, &error.to_string());
         } else {
             context.tally.error(kind, 1, || of_socket(key, &error.to_string()));
+            self.died(context, key, kind);
         }
     }
 
@@ -257,6 +272,7 @@ impl<N: ClientNet> UdpTraffic<N> {
             Purpose::Request(name) => {
                 if self.peer(key).session.expire(name, sent_ns) {
                     context.tally.overdue();
+                    self.died(context, key, ErrorKind::ReplyTimeout);
                     self.request_in_closed_loop(context, key);
                 }
             }
@@ -299,6 +315,7 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
         let began_ns = context.net.now_ns();
         self.heartbeats = self.plan.heartbeat_ns.map(|period_ns| Heartbeats::new(began_ns, period_ns));
         self.begin_closed_loop(context, 0);
+        self.begin_probe(context);
     }
 
     fn set_active(&mut self, context: &mut Context<N>, active: u32) {
@@ -339,20 +356,25 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
     }
 
     fn expire(&mut self, context: &mut Context<N>, now_ns: u64) -> Option<u64> {
-        let heartbeat_ns = self.send_heartbeats(context, now_ns);
+        let next_ns = [self.send_heartbeats(context, now_ns), self.continue_probe(context, now_ns)];
+        let next_ns = next_ns.into_iter().flatten().min();
         while let Some((sent_ns, key, purpose)) = self.sent.front().copied() {
             let over_ns = sent_ns + self.plan.timeout_ns;
             if now_ns < over_ns {
-                return Some(heartbeat_ns.map_or(over_ns, |next_ns| next_ns.min(over_ns)));
+                return Some(next_ns.map_or(over_ns, |next_ns| next_ns.min(over_ns)));
             }
             self.sent.pop_front();
             self.timed_out(context, key, purpose, sent_ns);
         }
-        heartbeat_ns
+        next_ns
     }
 
     fn is_drained(&self, tally: &Tally) -> bool {
         tally.counts().in_flight() <= tally.counts().overdue
+    }
+
+    fn idle_probe(&mut self) -> &mut Option<IdleProbe> {
+        &mut self.probe
     }
 
     fn sources(&mut self) -> &mut Sources {

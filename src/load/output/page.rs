@@ -1,6 +1,7 @@
 //! The page that `--report` writes.
 
 mod histogram;
+mod idle_probe;
 mod merged;
 mod plots;
 mod tables;
@@ -9,6 +10,7 @@ mod thresholds;
 pub(crate) use merged::merged;
 
 use crate::load::output::{ending, wording};
+use crate::load::stats::idle_probe::{ProbeResult, silence};
 use crate::load::stats::summary::{Connections, LoadModel, Outcome, Summary};
 use crate::load::stats::threshold::Judgment;
 use crate::report::format::{count, optional, rate, share, time_us};
@@ -23,7 +25,16 @@ pub(crate) fn page(outcome: &Outcome, judgments: &[Judgment], run: &RunInfo) -> 
     page.run(run);
     notes(outcome, &mut page);
     thresholds::add(judgments, &mut page);
-    if summary.load_model == LoadModel::Hold {
+    if let Some(probe) = &summary.idle_probe {
+        page.cards(&probe_cards(summary, probe));
+        page.section("Survival of idle connections", &format!("{}.", sentence(&probe.answer)));
+        page.plots(&[idle_probe::survival(&probe.groups)]);
+        page.table(&idle_probe::table(&probe.groups));
+        page.section("Second by second", "");
+        page.plots(&plots::activity(&outcome.seconds).map(|plot| plots::marked(plot, summary)));
+        stages(summary, &mut page);
+        connecting(outcome, &mut page);
+    } else if summary.load_model == LoadModel::Hold {
         page.cards(&held_cards(summary));
         page.section("Connections over time", "");
         page.plots(&plots::opening(&outcome.seconds).map(|plot| plots::marked(plot, summary)));
@@ -189,6 +200,20 @@ fn held_cards(summary: &Summary) -> [Card; 8] {
     ]
 }
 
+/// The main results of an idle probe.
+fn probe_cards(summary: &Summary, probe: &ProbeResult) -> [Card; 4] {
+    let probed = probe.groups.iter().map(|group| group.probed).sum();
+    let from = probe.dead_from_seconds.map(silence);
+    let from =
+        from.map_or_else(|| "none died".into(), |from| format!("some or all with a silence of {from}"));
+    [
+        opened_card(&summary.connections),
+        card("dead connections", count(probe.dead), &format!("of {} probed", count(probed))),
+        card("none died up to", optional(probe.alive_up_to_seconds, silence), &from),
+        generator_card(summary),
+    ]
+}
+
 fn opened_card(connections: &Connections) -> Card {
     let note = format!("of {}, in {}", count(connections.asked), time_us(connections.open_seconds * 1e6));
     card("connections", count(connections.opened), &note)
@@ -206,7 +231,7 @@ fn generator_card(summary: &Summary) -> Card {
             let lag = optional(summary.schedule_lag_us.max, time_us);
             card("schedule lag, largest", lag, &format!("generator busy {busy}"))
         }
-        LoadModel::Closed | LoadModel::Hold => card("generator busy", busy, "of the time"),
+        LoadModel::Closed | LoadModel::Hold | LoadModel::Probe => card("generator busy", busy, "of the time"),
     }
 }
 
@@ -226,7 +251,7 @@ fn latency_text(model: LoadModel) -> &'static str {
              messages are sent, so these times do not show the full effect of a stall. An open loop (--rate) \
              measures it. A message is due when it is sent, so response and service time are equal."
         }
-        LoadModel::Hold => CONNECT_TEXT,
+        LoadModel::Hold | LoadModel::Probe => CONNECT_TEXT,
     }
 }
 

@@ -6,8 +6,9 @@
 use comfy_table::{CellAlignment, ContentArrangement, Row, Table, presets};
 
 use crate::journal::escape::escaped;
-use crate::load::output::{ending, stages};
+use crate::load::output::{ending, idle_probe, stages};
 use crate::load::stats::histogram_log::{CONNECT, HEARTBEAT, LAG, Merged, RESPONSE, SERVICE};
+use crate::load::stats::idle_probe::ProbeGroup;
 use crate::load::stats::latency::Latency;
 use crate::load::stats::stages::StageRow;
 use crate::load::stats::summary::{Failure, Summary};
@@ -35,9 +36,13 @@ pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> St
     let times: Vec<Row> = rows.map(|(name, of)| times_row(name, of)).collect();
     let mut head = style.notes(summary);
     head.push(style.bold(&title(summary)));
+    head.extend(summary.idle_probe.as_ref().map(|probe| style.bold(&probe.answer)));
     let mut parts = vec![head.join("\n"), style.pairs(lines(summary))];
     if !times.is_empty() {
         parts.push(style.times(times));
+    }
+    if let Some(probe) = &summary.idle_probe {
+        parts.push(style.idle_probe(&probe.groups));
     }
     if !summary.stages.is_empty() {
         parts.push(style.stages(&summary.stages));
@@ -107,6 +112,14 @@ impl Style {
         let cells = rows.iter().enumerate().map(|(index, row)| Row::from(stages::cells(index + 1, row)));
         let mut table = table([Row::from(stages::COLUMNS)].into_iter().chain(cells));
         let numbers = table.column_iter_mut().skip(1).take(stages::COLUMNS.len() - 2);
+        numbers.for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+        self.headed(&table.trim_fmt())
+    }
+
+    fn idle_probe(self, groups: &[ProbeGroup]) -> String {
+        let cells = groups.iter().map(|group| Row::from(idle_probe::cells(group)));
+        let mut table = table([Row::from(idle_probe::COLUMNS)].into_iter().chain(cells));
+        let numbers = table.column_iter_mut().take(idle_probe::COLUMNS.len() - 1);
         numbers.for_each(|column| column.set_cell_alignment(CellAlignment::Right));
         self.headed(&table.trim_fmt())
     }

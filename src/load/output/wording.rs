@@ -13,6 +13,7 @@ pub(crate) fn load_model(summary: &Summary) -> String {
         (LoadModel::Open, Some(offered)) => format!("open loop, {} on schedule", rate(offered)),
         (LoadModel::Open, None) => "open loop, on schedule".into(),
         (LoadModel::Closed, _) => "closed loop, each message after the previous reply".into(),
+        (LoadModel::Probe, _) => "a message before the silence and one after it".into(),
         (LoadModel::Hold, _) => "connections opened and held, nothing sent".into(),
     }
 }

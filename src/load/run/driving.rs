@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{CONSECUTIVE_FAILURES_MAX, Phase, Run, Waiting};
 use crate::load::error_kind::ErrorKind;
+use crate::load::idle_probe::IdleProbe;
 use crate::load::observer::Observer;
 use crate::load::stats::ending::{EndedEarly, Silence, Stage};
 use crate::load::stats::kernel_counters;
@@ -138,9 +139,14 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         }
     }
 
-    /// Ends sending if no further message can be sent.
+    /// Ends sending if no further message can be sent, or is to be.
     pub(super) fn stop_if_hopeless(&mut self, now_ns: u64, observer: &mut dyn Observer) {
-        if let Some(reason) = self.reason_to_stop() {
+        if let Some(is_over) = self.traffic.idle_probe().as_ref().map(IdleProbe::is_over) {
+            // Connections that die are what it looks for.
+            if is_over && self.is_sending() {
+                self.stop_sending(now_ns, observer);
+            }
+        } else if let Some(reason) = self.reason_to_stop() {
             self.end_early(reason, now_ns, observer);
         }
     }

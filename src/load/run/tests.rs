@@ -56,6 +56,7 @@ fn traffic_sending_on(options: &LoadOptions, active: u32) -> TcpTraffic<FakeNet>
         one_shot: options.one_shot,
         timeout_ns: SECOND_NS,
         introduction: Introduction::default(),
+        silences_ns: options.silences_ns(),
         heartbeat_ns: options.heartbeat.map(|period| u64::try_from(period.as_nanos()).unwrap()),
     };
     let Some(ClientSide::Stream(client)) = options.target.client_side() else { panic!("it is on TCP") };

@@ -44,6 +44,7 @@ impl EndedEarly {
             | ErrorKind::WrongReply
             | ErrorKind::ServerRefuses
             | ErrorKind::ReplyTimeout
+            | ErrorKind::NewSession
             | ErrorKind::NoFreeConnection
             | ErrorKind::Network => Self::GaveUp,
         }

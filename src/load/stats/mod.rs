@@ -4,6 +4,7 @@ pub(crate) mod clock_times;
 pub(crate) mod counts;
 pub(crate) mod ending;
 pub(crate) mod histogram_log;
+pub(crate) mod idle_probe;
 pub(crate) mod invalid;
 pub(crate) mod kernel_counters;
 pub(crate) mod latency;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::ending::{EndedEarly, Failed, Stage};
+use super::idle_probe::ProbeResult;
 use super::invalid::InvalidReason;
 use super::latency::{Lag, Latency, Percentiles};
 use super::stages::StageRow;
@@ -62,6 +63,9 @@ pub(crate) struct Summary {
     /// Of the messages, those of connections that are not active. Absent without `--heartbeat`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeats: Option<Heartbeats>,
+    /// What became of the connections that were silent. Absent without `--idle-probe`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_probe: Option<ProbeResult>,
     /// Counts of datagrams: sent = answered + late + lost. Absent if the service is not on UDP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub datagrams: Option<Datagrams>,
@@ -254,6 +258,9 @@ pub(crate) enum LoadModel {
     Closed,
     /// Never: connections are only opened and held.
     Hold,
+    /// Once before a silence and once after it.
+    #[serde(rename = "idle_probe")]
+    Probe,
 }
 
 impl LoadModel {
@@ -263,6 +270,7 @@ impl LoadModel {
             Self::Open => "open loop",
             Self::Closed => "closed loop",
             Self::Hold => "held",
+            Self::Probe => "idle probe",
         }
     }
 }

@@ -49,11 +49,11 @@ impl Times {
     }
 }
 
-pub(super) fn record(histogram: &mut Histogram<u64>, value: u64, count: u32) {
+pub(crate) fn record(histogram: &mut Histogram<u64>, value: u64, count: u32) {
     histogram.record_n(value, count.into()).expect("a histogram that resizes takes any value");
 }
 
 /// With three significant digits: values are exact to a thousandth.
-pub(super) fn histogram() -> Histogram<u64> {
+pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new(3).expect("three digits are allowed")
 }

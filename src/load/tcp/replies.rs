@@ -57,9 +57,8 @@ impl<N: ClientNet> TcpTraffic<N> {
 
     /// Checks the first `bytes` of the buffer. Returns whether the connection is still open.
     pub(super) fn on_bytes(&mut self, context: &mut Context<N>, key: u32, bytes: usize) -> bool {
-        if self.messages.accept_anything() {
-            self.first_bytes.add(self.conns.id(key), &self.buffer[..bytes]);
-            return true;
+        if self.has_other_bytes {
+            return self.on_other_bytes(context, key, bytes);
         }
         let partial_bytes = self.conns.get(key).reply_bytes;
         let found = match self.messages.check(key, partial_bytes, &self.buffer[..bytes]) {
@@ -95,7 +94,13 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     #[cold]
-    fn on_wrong_reply(&mut self, context: &mut Context<N>, key: u32, wrong: &WrongReply, bytes: usize) {
+    pub(super) fn on_wrong_reply(
+        &mut self,
+        context: &mut Context<N>,
+        key: u32,
+        wrong: &WrongReply,
+        bytes: usize,
+    ) {
         let reply = &self.buffer[wrong.reply_begins_at.unwrap_or(0)..bytes];
         let (kind, what) = match self.messages.refusal(reply) {
             Some(reason) => (ErrorKind::ServerRefuses, format!("the server refused: {}", excerpt(reason))),
@@ -105,7 +110,7 @@ impl<N: ClientNet> TcpTraffic<N> {
     }
 
     /// Counts the oldest messages in flight as answered. Returns how many of `replies` have a message.
-    fn answer(&mut self, context: &mut Context<N>, key: u32, replies: u32, now_ns: u64) -> u32 {
+    pub(super) fn answer(&mut self, context: &mut Context<N>, key: u32, replies: u32, now_ns: u64) -> u32 {
         let mut answered = 0;
         while answered < replies {
             let Some(batch) = self.conns.pop(key, replies - answered) else { break };

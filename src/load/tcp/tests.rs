@@ -79,6 +79,7 @@ fn plan() -> Plan {
         one_shot: false,
         timeout_ns: 1000,
         introduction: Introduction::default(),
+        silences_ns: Vec::new(),
         heartbeat_ns: None,
     }
 }

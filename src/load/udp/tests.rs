@@ -29,7 +29,7 @@ impl Fixture {
     /// `count` sockets whose first datagrams are sent.
     fn of(count: usize, plan: Plan, dialect: Dialect) -> Self {
         let context = Context { net: FakeNet::default(), tally: Tally::new(0, plan.pipeline.is_some()) };
-        let traffic = UdpTraffic::new(plan, dialect);
+        let traffic = UdpTraffic::new(plan, dialect, count);
         let mut it = Self { context, traffic };
         (0..count).for_each(|_| assert_eq!(it.with(UdpTraffic::open_next), None));
         it
@@ -95,6 +95,7 @@ fn plan(pipeline: Option<u32>) -> Plan {
         one_shot: false,
         timeout_ns: TIMEOUT_NS,
         introduction: Introduction::default(),
+        silences_ns: Vec::new(),
         heartbeat_ns: None,
     }
 }

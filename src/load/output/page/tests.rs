@@ -31,6 +31,7 @@ fn nothing() -> Outcome {
             connections: Connections::default(),
             messages: Messages::default(),
             heartbeats: None,
+            idle_probe: None,
             datagrams: None,
             latency_us: Latencies::default(),
             schedule_lag_us: Lag::default(),

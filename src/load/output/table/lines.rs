@@ -12,7 +12,9 @@ pub(super) fn lines(summary: &Summary) -> Vec<(&'static str, String)> {
     if summary.messages.sent > 0 {
         lines.push(("messages", messages(summary)));
         lines.extend(summary.heartbeats.as_ref().map(|of| ("heartbeats", heartbeats(of))));
-        lines.push(("rate", rate(summary)));
+        if summary.idle_probe.is_none() {
+            lines.push(("rate", rate(summary)));
+        }
         if let Some(datagrams) = &summary.datagrams {
             lines.push(("datagrams", datagrams_line(datagrams)));
             lines.push(("dropped", drops_line(&datagrams.kernel)));

@@ -141,8 +141,14 @@ const NUMBERS: &[Number] = &[
         about: "datagrams answered after the timeout",
         of: |summary| summary.datagrams.as_ref().map(|of| float(of.late)).ok_or(NO_DATAGRAMS),
     },
+    Number {
+        name: "dead",
+        about: "connections that died, with --idle-probe",
+        of: |summary| summary.idle_probe.as_ref().map(|of| float(of.dead)).ok_or(NO_PROBE),
+    },
 ];
 
+const NO_PROBE: &str = "there is no --idle-probe";
 const NO_DATAGRAMS: &str = "no datagrams were sent";
 const TOO_FEW_SAMPLES: &str = "there are too few samples";
 
@@ -151,6 +157,7 @@ fn lag(summary: &Summary) -> Result<Latency, &'static str> {
         LoadModel::Open => Ok((&summary.schedule_lag_us).into()),
         LoadModel::Closed => Err("a closed loop has no schedule"),
         LoadModel::Hold => Err("held connections have no schedule"),
+        LoadModel::Probe => Err("an idle probe has no schedule"),
     }
 }
 
@@ -264,6 +271,7 @@ fn parse_decimal(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::idle_probe::ProbeResult;
     use super::super::super::summary::Datagrams;
     use super::*;
 
@@ -301,6 +309,7 @@ mod tests {
         (connections.opened, connections.open_rate) = (4, 5.0);
         (connections.failed, connections.lost) = (6, 7);
         summary.datagrams = Some(Datagrams { lost: 8, late: 9, ..Datagrams::default() });
+        summary.idle_probe = Some(ProbeResult { dead: 18, ..ProbeResult::default() });
         let times = Latency {
             p50: Some(10.0),
             p90: Some(11.0),
@@ -323,6 +332,7 @@ mod tests {
             ("lost_connections", 7.0),
             ("lost_datagrams", 8.0),
             ("late_datagrams", 9.0),
+            ("dead", 18.0),
             ("connect_p50", 10.0),
             ("connect_p90", 11.0),
             ("connect_p99", 12.0),
