@@ -196,7 +196,7 @@ impl IdleProbe {
         self.finish(key);
         let since_ns = match state {
             State::Silent { since_ms } => Some(self.began_ns + u64::from(since_ms) * MS),
-            _ => None,
+            State::Unused | State::Checked | State::Awaiting | State::Over => None,
         };
         let silent_ns = since_ns.map(|since_ns| now_ns.saturating_sub(since_ns));
         let counts = &mut self.group(key).counts;

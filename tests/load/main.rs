@@ -13,6 +13,7 @@ mod bad_targets;
 mod connections;
 mod datagrams;
 mod failures;
+mod idle_probe;
 mod one_shot;
 mod results;
 mod running;

@@ -17,6 +17,7 @@ mod browser;
 mod client_retry;
 mod generated;
 mod haproxy;
+mod idle_probe;
 mod logrotate;
 mod metrics;
 mod page;

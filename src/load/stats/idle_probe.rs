@@ -87,7 +87,7 @@ impl ProbeResult {
         let first = known().find(|group| group.dead > 0);
         let is_before =
             |group: &&ProbeGroup| first.is_none_or(|first| group.silence_seconds < first.silence_seconds);
-        let before = known().filter(is_before).last();
+        let before = known().rfind(is_before);
         Self {
             answer: answer(&groups, before, first),
             alive_up_to_seconds: before.map(|group| group.silence_seconds),
@@ -183,9 +183,10 @@ fn answer(groups: &[ProbeGroup], before: Option<&ProbeGroup>, first: Option<&Pro
 /// How connections died: `die silently`, `are closed`.
 fn manner(groups: &[&ProbeGroup]) -> String {
     type Pick = fn(&ProbeGroup) -> u64;
-    let manners: [(&str, &str, Pick); 5] = [
+    let manners: [(&str, &str, Pick); 6] = [
         ("die silently", "silently", |group| group.unanswered),
-        ("are reset", "by a reset", ProbeGroup::reset),
+        ("are reset", "reset", |group| group.reset_in_silence),
+        ("are reset when they send", "reset when they sent", |group| group.reset_on_sending),
         ("are closed", "closed", |group| group.closed_in_silence),
         ("are closed when they send", "closed when they sent", |group| group.closed_on_sending),
         ("lose their session", "by the loss of their session", |group| group.session_lost),
@@ -200,12 +201,6 @@ fn manner(groups: &[&ProbeGroup]) -> String {
                 several.iter().map(|(_, some, n)| format!("{} {some}", count(*n))).collect();
             format!("die ({})", parts.join(", "))
         }
-    }
-}
-
-impl ProbeGroup {
-    fn reset(&self) -> u64 {
-        self.reset_in_silence + self.reset_on_sending
     }
 }
 
@@ -320,14 +315,14 @@ mod tests {
         let on_sending = group(2.0, 0, |group| group.reset_on_sending = 10);
         assert_eq!(
             answer_of(vec![alive(1.0), on_sending]),
-            "connections are reset after between 1 s and 2 s"
+            "connections are reset when they send after between 1 s and 2 s"
         );
         let lost = group(2.0, 0, |group| group.session_lost = 10);
         assert_eq!(answer_of(vec![lost]), "connections lose their session within 2 s");
         let mixed = group(2.0, 0, |group| (group.unanswered, group.reset_on_sending) = (7, 3));
         assert_eq!(
             answer_of(vec![alive(1.0), mixed]),
-            "connections die (7 silently, 3 by a reset) after between 1 s and 2 s"
+            "connections die (7 silently, 3 reset when they sent) after between 1 s and 2 s"
         );
     }
 
