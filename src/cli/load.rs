@@ -3,6 +3,7 @@
 mod exchange;
 mod output;
 mod progress;
+mod search;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,11 +16,13 @@ use ipnet::IpNet;
 
 use self::exchange::{BYTES, ExchangeArguments};
 use self::output::Output;
+use self::search::SearchArguments;
 use crate::cli::lines::print_error;
 use crate::cli::{ServiceNames, UNITS, USAGE_STATUS, whole};
 use crate::load::options::{LoadOptions, parse_silences, parse_sources};
 use crate::load::profile::{Amount, parse_amount};
 use crate::load::schedule::Arrivals;
+use crate::load::search::options::SearchOptions;
 use crate::load::start_at::StartAt;
 use crate::load::stats::threshold::{Threshold, metrics_help};
 use crate::load::target::Target;
@@ -100,6 +103,9 @@ pub(super) struct LoadArguments {
     #[arg(long, value_name = "ADDR|CIDR[,…]", env = "LOOPLINE_LOAD_SOURCE")]
     #[arg(value_parser = parse_sources)]
     source: Option<Sources>,
+
+    #[command(flatten)]
+    search: SearchArguments,
 
     #[command(flatten)]
     exchange: ExchangeArguments,
@@ -211,8 +217,9 @@ pub(super) fn run(arguments: &LoadArguments, matches: &ArgMatches) -> ExitCode {
         fail_if: &arguments.fail_if,
     };
     match arguments.target.clone() {
-        Some(target) => match options(arguments, target) {
-            Ok(options) => output.run(&options),
+        Some(target) => match plan(arguments, target) {
+            Ok(Plan::Run(options)) => output.run(&options),
+            Ok(Plan::Search(options)) => search::run(&options, output.json, output.report),
             Err(line) => {
                 print_error(&line);
                 ExitCode::from(USAGE_STATUS)
@@ -226,6 +233,27 @@ pub(super) fn run(arguments: &LoadArguments, matches: &ArgMatches) -> ExitCode {
             None => output.merge(&arguments.merge),
         },
     }
+}
+
+/// What is done with a target.
+enum Plan {
+    Run(Box<LoadOptions>),
+    Search(Box<SearchOptions>),
+}
+
+/// # Errors
+/// One line about options that do not fit.
+fn plan(arguments: &LoadArguments, target: Target) -> Result<Plan, String> {
+    let of_runs = [
+        ("--duration", arguments.duration.is_some()),
+        ("--fail-if", !arguments.fail_if.is_empty()),
+        ("--histogram", arguments.histogram.is_some()),
+        ("--start-at", arguments.start_at.is_some()),
+        ("--idle-probe", arguments.idle_probe.is_some()),
+    ];
+    let options = options(arguments, target)?;
+    let search = arguments.search.options(&options, &of_runs)?;
+    Ok(search.map_or(Plan::Run(options.into()), |search| Plan::Search(search.into())))
 }
 
 /// An option of the command line that only a run has. Those of the environment are for the runs.

@@ -16,6 +16,8 @@ use crate::compare::result::Comparison;
 use crate::doctor::{Diagnosis, DoctorOptions};
 use crate::journal::JournalMessage;
 use crate::load::options::LoadOptions;
+use crate::load::search::options::SearchOptions;
+use crate::load::search::result::SearchResult;
 use crate::load::stats::merged_summary::{MergeOptions, MergedSummary};
 use crate::load::stats::result::LoadResult;
 use crate::report::record::{Record, SCHEMA};
@@ -28,12 +30,18 @@ struct Kind {
     of: fn(&mut SchemaGenerator) -> schemars::Schema,
 }
 
-const KINDS: [Kind; 4] = [
+const KINDS: [Kind; 5] = [
     Kind {
         definition: "LoadRecord",
         command: "load",
         title: "load",
         of: Record::<LoadOptions, LoadResult<'static>>::json_schema,
+    },
+    Kind {
+        definition: "SearchRecord",
+        command: "load",
+        title: "load --find",
+        of: Record::<SearchOptions, SearchResult>::json_schema,
     },
     Kind {
         definition: "MergeRecord",

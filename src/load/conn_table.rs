@@ -224,6 +224,11 @@ impl<S> ConnTable<S> {
         (conn.stream.take(), in_flight)
     }
 
+    /// The streams of the slots.
+    pub(crate) fn into_streams(self) -> Vec<Option<S>> {
+        self.slots.into_iter().map(|conn| conn.stream).collect()
+    }
+
     /// The number of connections in each state `is` holds of.
     pub(crate) fn count(&self, is: impl Fn(State) -> bool) -> u64 {
         self.slots.iter().filter(|conn| is(conn.state)).count() as u64

@@ -6,6 +6,7 @@
 
 mod batch;
 pub(crate) mod byte_text;
+mod closing;
 mod conn;
 mod conn_table;
 pub(crate) mod error_kind;
@@ -28,6 +29,7 @@ pub(crate) mod output;
 pub(crate) mod profile;
 mod run;
 pub(crate) mod schedule;
+pub(crate) mod search;
 mod sources;
 pub(crate) mod start_at;
 pub(crate) mod stats;

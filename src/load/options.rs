@@ -12,6 +12,7 @@ pub(crate) use self::idle_probe::parse_silences;
 use super::exchange::Exchange;
 use super::profile::{self, LoadStage};
 use super::schedule::{Arrivals, Schedule};
+use super::stats::summary::LoadModel;
 use super::target::Target;
 use super::udp::in_flight_max;
 use crate::report::record::seconds;
@@ -83,6 +84,9 @@ pub(crate) struct LoadOptions {
     #[serde(rename = "drain_timeout_seconds", serialize_with = "seconds")]
     #[cfg_attr(test, schemars(with = "f64"))]
     pub drain_timeout: Duration,
+    /// Whether the run waits until the server has closed the connections too, since another run follows.
+    #[serde(skip)]
+    pub awaits_close: bool,
 }
 
 impl LoadOptions {
@@ -112,6 +116,7 @@ impl LoadOptions {
             sources: Vec::new(),
             exchange: Exchange::default(),
             drain_timeout: Duration::from_secs(2),
+            awaits_close: false,
         }
     }
 
@@ -161,6 +166,16 @@ impl LoadOptions {
     /// Whether messages are sent on schedule.
     pub(crate) fn is_open_loop(&self) -> bool {
         self.rate.is_some() || !self.rate_stages.is_empty()
+    }
+
+    /// When messages are sent.
+    pub(crate) fn load_model(&self) -> LoadModel {
+        match self.is_open_loop() {
+            _ if self.target.is_hold() => LoadModel::Hold,
+            _ if !self.idle_probe.is_empty() => LoadModel::Probe,
+            true => LoadModel::Open,
+            false => LoadModel::Closed,
+        }
     }
 
     /// The largest number of connections that send.

@@ -11,8 +11,8 @@ use super::stats::invalid::{InvalidReason, why_not_kept_up};
 use super::stats::kernel_counters;
 use super::stats::latency::{Lag, Latency};
 use super::stats::summary::{
-    Bytes, Connections, DatagramDrops, Datagrams, Generator, Heartbeats, Latencies, LoadModel, Messages,
-    Outcome, Summary,
+    Bytes, Connections, DatagramDrops, Datagrams, Generator, Heartbeats, Latencies, Messages, Outcome,
+    Summary,
 };
 use super::stats::tally::{Tally, seconds};
 use super::stats::times::Times;
@@ -63,7 +63,7 @@ pub(crate) fn outcome(
         generator: generator(measurements, baseline),
         duration_seconds: seconds(measurements.drive_ns),
         planned_seconds: options.duration.as_secs_f64(),
-        load_model: load_model(options),
+        load_model: options.load_model(),
         last_reply_seconds: (counts.answered > 0).then(|| seconds(measurements.silence.began_ns)),
         interrupted: measurements.is_interrupted,
         ended_early: measurements.ended_early.map(|(reason, _)| reason),
@@ -78,15 +78,6 @@ pub(crate) fn outcome(
     summary.valid = summary.why_invalid.is_none();
     summary.failed = why_failed(&summary, &measurements.silence);
     Outcome { summary, seconds: intervals, times }
-}
-
-fn load_model(options: &LoadOptions) -> LoadModel {
-    match options.is_open_loop() {
-        _ if options.target.is_hold() => LoadModel::Hold,
-        _ if !options.idle_probe.is_empty() => LoadModel::Probe,
-        true => LoadModel::Open,
-        false => LoadModel::Closed,
-    }
 }
 
 fn connections(options: &LoadOptions, tally: &Tally, measurements: &Measurements) -> Connections {

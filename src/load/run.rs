@@ -15,6 +15,7 @@ mod stages;
 use std::io;
 
 use self::stages::StageClock;
+use super::closing::close_and_wait;
 use super::idle_probe::IdleProbe;
 use super::observer::Observer;
 use super::options::LoadOptions;
@@ -222,6 +223,9 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
         self.measurements.rss_bytes = kernel_counters::memory_bytes().0;
         self.measurements.sources = self.traffic.sources().uses();
         self.measurements.idle_probe = self.traffic.idle_probe().take();
+        if self.options.awaits_close && !self.measurements.is_interrupted {
+            close_and_wait(&mut self.context.net, self.traffic.into_streams())?;
+        }
         Ok((self.context.tally, self.measurements))
     }
 

@@ -203,6 +203,10 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         &mut self.plan.sources
     }
 
+    fn into_streams(self) -> Vec<Option<N::Stream>> {
+        self.conns.into_streams()
+    }
+
     fn check(&self, tally: &Tally) {
         self.conns.check();
         let connecting = self.conns.count(|state| matches!(state, State::Connecting | State::Introducing));

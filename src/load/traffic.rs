@@ -81,6 +81,9 @@ pub(crate) trait Traffic<N: ClientNet> {
     /// The sources of the connections.
     fn sources(&mut self) -> &mut Sources;
 
+    /// The streams that are open, each at the position of its key. Datagrams have none.
+    fn into_streams(self) -> Vec<Option<N::Stream>>;
+
     /// Asserts, in debug builds, that the connections agree with each other and with the counters.
     fn check(&self, tally: &Tally);
 }

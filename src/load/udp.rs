@@ -381,6 +381,10 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
         &mut self.plan.sources
     }
 
+    fn into_streams(self) -> Vec<Option<N::Stream>> {
+        Vec::new()
+    }
+
     fn check(&self, tally: &Tally) {
         let count =
             |is: fn(&Session) -> bool| self.peers.iter().filter(|peer| is(&peer.session)).count() as u64;

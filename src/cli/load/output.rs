@@ -25,10 +25,10 @@ use crate::report::run_info::RunInfo;
 use crate::report::terminal;
 
 /// Exit status if a threshold is exceeded.
-const THRESHOLD_STATUS: u8 = 3;
+pub(super) const THRESHOLD_STATUS: u8 = 3;
 
 /// Exit status if the run failed because of the server.
-const SERVER_STATUS: u8 = 4;
+pub(super) const SERVER_STATUS: u8 = 4;
 
 /// Files to write the result to, and conditions under which the run fails.
 pub(super) struct Output<'a> {
@@ -145,10 +145,10 @@ fn judged(judgments: &[Judgment]) -> ExitCode {
 }
 
 /// Why a run failed.
-struct Failure {
+pub(super) struct Failure {
     /// `None` if the reader of the output has closed the pipe, which is no error to print.
-    line: Option<String>,
-    status: u8,
+    pub(super) line: Option<String>,
+    pub(super) status: u8,
 }
 
 impl From<LoadError> for Failure {
@@ -166,7 +166,7 @@ impl From<WriteError> for Failure {
 
 impl Failure {
     /// Prints the error and returns the exit status.
-    fn report(self) -> ExitCode {
+    pub(super) fn report(self) -> ExitCode {
         if let Some(line) = self.line {
             print_error(&line);
         }
@@ -179,6 +179,6 @@ fn width() -> Option<u16> {
     rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col).filter(|columns| *columns > 0)
 }
 
-fn has_colors() -> bool {
+pub(super) fn has_colors() -> bool {
     terminal::supports_color(&io::stdout())
 }

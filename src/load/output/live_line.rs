@@ -16,6 +16,8 @@ use crate::units::float;
 pub(crate) struct LiveLine {
     /// `None` if standard error is not a terminal.
     bar: Option<ProgressBar>,
+    /// What is before the numbers: the step of a search.
+    prefix: String,
     asked: u64,
     duration: Duration,
     is_driving: bool,
@@ -32,7 +34,21 @@ impl LiveLine {
             let bar = ProgressBar::with_draw_target(Some(asked), progress_target());
             bar.with_style(style(OPENING))
         });
-        Self { bar, asked, duration, is_driving: false, elapsed_seconds: 0.0, errors: 0 }
+        Self {
+            bar,
+            prefix: String::new(),
+            asked,
+            duration,
+            is_driving: false,
+            elapsed_seconds: 0.0,
+            errors: 0,
+        }
+    }
+
+    /// The same line, with `prefix` before its numbers.
+    pub(crate) fn with_prefix(mut self, prefix: String) -> Self {
+        self.prefix = prefix;
+        self
     }
 
     /// Shows when the run starts.
@@ -52,7 +68,7 @@ impl LiveLine {
     pub(crate) fn opening(&mut self, opened: u64, elapsed_seconds: f64) {
         self.draw(|bar| {
             bar.set_position(opened);
-            bar.set_message(opening_text(opened, self.asked, elapsed_seconds));
+            bar.set_message(self.prefix.clone() + &opening_text(opened, self.asked, elapsed_seconds));
         });
     }
 
@@ -72,7 +88,8 @@ impl LiveLine {
             (self.elapsed_seconds + second.length_seconds).min(self.duration.as_secs_f64());
         self.draw(|bar| {
             bar.set_style(style("{wide_msg}"));
-            bar.set_message(second_text(second, self.elapsed_seconds, self.duration, self.errors));
+            let text = second_text(second, self.elapsed_seconds, self.duration, self.errors);
+            bar.set_message(self.prefix.clone() + &text);
         });
     }
 

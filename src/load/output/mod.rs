@@ -4,6 +4,7 @@ pub(crate) mod ending;
 pub(crate) mod idle_probe;
 pub(crate) mod live_line;
 pub(crate) mod page;
+pub(crate) mod search;
 pub(crate) mod stages;
 pub(crate) mod table;
 pub(crate) mod wording;

@@ -4,10 +4,12 @@ mod histogram;
 mod idle_probe;
 mod merged;
 mod plots;
+mod search;
 mod tables;
 mod thresholds;
 
 pub(crate) use merged::merged;
+pub(crate) use search::search;
 
 use crate::load::output::{ending, wording};
 use crate::load::stats::idle_probe::{ProbeResult, silence};

@@ -16,6 +16,9 @@ use crate::report::format;
 use lines::{lines, seconds};
 
 mod lines;
+mod search;
+
+pub(crate) use search::search;
 
 /// The result of a run. The first lines say whether the run failed or ended early, the last whether the generator
 /// was the limit. Lines are wrapped at `width`, if there is one.

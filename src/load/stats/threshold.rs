@@ -1,4 +1,4 @@
-//! Conditions under which a run fails: `--fail-if 'p99>5ms'`, `--fail-if 'errors>0'`.
+//! Conditions under which a run fails: `--fail-if 'p99>5ms'`, `--fail-if 'errors>0'`. A search ends at them (`--until`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use super::histogram_log::Merged;
-use super::summary::Summary;
+use super::summary::{LoadModel, Summary};
 use metrics::Metric;
 
 mod metrics;
@@ -30,7 +30,7 @@ pub(crate) struct Threshold {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Judgment {
-    /// The comparison of `--fail-if`.
+    /// The comparison of `--fail-if` or `--until`.
     pub expression: String,
     /// The value of its metric, in microseconds for a time; null if it is unknown.
     pub value: Option<f64>,
@@ -58,6 +58,34 @@ impl Threshold {
     /// What histogram logs have instead.
     pub(crate) fn check_logged(&self) -> Result<(), &'static str> {
         self.metric.logged().map(drop)
+    }
+
+    /// Checks that runs of this kind measure the metric.
+    ///
+    /// # Errors
+    /// Why they do not.
+    pub(crate) fn check_measured(&self, model: LoadModel, is_datagrams: bool) -> Result<(), &'static str> {
+        self.metric.measured(model, is_datagrams)
+    }
+
+    /// Whether the metric does not depend on the speed of the generator.
+    pub(crate) fn is_of_server(&self) -> bool {
+        self.metric.is_of_server()
+    }
+
+    /// The name of the metric.
+    pub(crate) fn metric(&self) -> &str {
+        &self.name
+    }
+
+    /// The value to compare with: in microseconds if the metric `is_time`.
+    pub(crate) fn limit(&self) -> f64 {
+        self.value
+    }
+
+    /// Whether the metric is a time.
+    pub(crate) fn is_time(&self) -> bool {
+        matches!(self.metric, Metric::Time(..))
     }
 
     fn judge_found(&self, found: Result<f64, &'static str>) -> Judgment {
@@ -119,7 +147,7 @@ mod tests {
 
     use super::super::histogram_log::{LAG, RESPONSE, SERVICE};
     use super::super::latency::Lag;
-    use super::super::summary::{Datagrams, LoadModel};
+    use super::super::summary::Datagrams;
     use super::*;
 
     fn judge(expression: &str, summary: &Summary) -> Option<String> {

@@ -149,15 +149,22 @@ const NUMBERS: &[Number] = &[
 ];
 
 const NO_PROBE: &str = "there is no --idle-probe";
+/// Counts of faults and connections, which a slow generator does not change as long as they are zero.
+const OF_SERVER: [&str; 7] =
+    ["errors", "failed", "unanswered", "opened", "failed_connections", "lost_connections", "lost_datagrams"];
+
 const NO_DATAGRAMS: &str = "no datagrams were sent";
+const NO_SCHEDULE: &str = "a closed loop has no schedule";
+const NO_SCHEDULE_OF_HELD: &str = "held connections have no schedule";
+const NO_SCHEDULE_OF_PROBE: &str = "an idle probe has no schedule";
 const TOO_FEW_SAMPLES: &str = "there are too few samples";
 
 fn lag(summary: &Summary) -> Result<Latency, &'static str> {
     match summary.load_model {
         LoadModel::Open => Ok((&summary.schedule_lag_us).into()),
-        LoadModel::Closed => Err("a closed loop has no schedule"),
-        LoadModel::Hold => Err("held connections have no schedule"),
-        LoadModel::Probe => Err("an idle probe has no schedule"),
+        LoadModel::Closed => Err(NO_SCHEDULE),
+        LoadModel::Hold => Err(NO_SCHEDULE_OF_HELD),
+        LoadModel::Probe => Err(NO_SCHEDULE_OF_PROBE),
     }
 }
 
@@ -229,6 +236,27 @@ impl Metric {
             Self::Time(distribution, point) => Ok((distribution.tag, point)),
             Self::Number(_) => Err("a histogram log has only response, service, lag and connect times"),
         }
+    }
+
+    /// Why runs of this kind do not measure it, if they do not.
+    pub(super) fn measured(self, model: LoadModel, is_datagrams: bool) -> Result<(), &'static str> {
+        let name = match self {
+            Self::Time(distribution, _) => distribution.prefix,
+            Self::Number(number) => number.name,
+        };
+        match (name, model) {
+            ("lag_", LoadModel::Closed) => Err(NO_SCHEDULE),
+            ("lag_", LoadModel::Hold) => Err(NO_SCHEDULE_OF_HELD),
+            ("dead", LoadModel::Open | LoadModel::Closed | LoadModel::Hold) => Err(NO_PROBE),
+            ("" | "service_" | "rate", LoadModel::Hold) => Err("nothing is sent on held connections"),
+            ("lost_datagrams" | "late_datagrams", _) if !is_datagrams => Err(NO_DATAGRAMS),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it counts faults or connections.
+    pub(super) fn is_of_server(self) -> bool {
+        matches!(self, Self::Number(number) if OF_SERVER.contains(&number.name))
     }
 
     /// The value as text, with more digits than in the table, which would show `5 ms, over 5ms`.

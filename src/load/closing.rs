@@ -1,0 +1,72 @@
+//! The end of a run that another run follows: connections are closed so that the server has closed them too before the
+//! next run opens its own. Otherwise, those of both could count against a limit of the server.
+
+use std::io;
+
+use crate::conn::token::Source;
+use crate::net::{ClientNet, Token};
+
+/// Ends `streams`, whose positions are the keys of their tokens, and waits until the server has closed them, unless it
+/// closes none for a second. A stop request ends the wait.
+///
+/// # Errors
+/// The poller is broken.
+pub(super) fn close_and_wait<N: ClientNet>(
+    net: &mut N,
+    mut streams: Vec<Option<N::Stream>>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    for slot in &mut streams {
+        if slot.as_ref().is_some_and(|stream| net.half_close(stream).is_err()) {
+            slot.take().into_iter().for_each(|stream| net.close(stream));
+        }
+        // Its end may have arrived before.
+        close_if_ended(net, slot, &mut buffer);
+    }
+    let mut left = streams.iter().flatten().count();
+    let mut events = Vec::with_capacity(EVENTS_MAX);
+    let mut until_ns = net.now_ns() + WAIT_NS;
+    while left > 0 {
+        let now_ns = net.now_ns();
+        if now_ns >= until_ns {
+            break;
+        }
+        net.poll_until(&mut events, EVENTS_MAX, now_ns, until_ns, false)?;
+        for event in events.drain(..) {
+            if event.token == Token::STOP {
+                net.stop_requests();
+                left = 0;
+            }
+            let Source::Conn(id) = event.token.into() else { continue };
+            let Some(slot) = streams.get_mut(id.key as usize) else { continue };
+            if close_if_ended(net, slot, &mut buffer) {
+                left = left.saturating_sub(1);
+                until_ns = now_ns + WAIT_NS;
+            }
+        }
+    }
+    streams.into_iter().flatten().for_each(|stream| net.close(stream));
+    Ok(())
+}
+
+/// Discards what has arrived, and closes the stream if the server has ended it. Returns whether it did.
+fn close_if_ended<N: ClientNet>(net: &mut N, slot: &mut Option<N::Stream>, buffer: &mut [u8]) -> bool {
+    let Some(stream) = slot else { return false };
+    loop {
+        match net.read(stream, buffer) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Ok(0) | Err(_) => break,
+        }
+    }
+    slot.take().into_iter().for_each(|stream| net.close(stream));
+    true
+}
+
+const BUFFER_BYTES: usize = 1 << 16;
+
+const EVENTS_MAX: usize = 1024;
+
+/// How long to wait for a server that closes no connection.
+const WAIT_NS: u64 = 1_000_000_000;
