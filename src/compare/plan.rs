@@ -50,7 +50,9 @@ const LATENCY_CONNECTIONS_MAX: u32 = 100;
 const STACK_CONNECTIONS: u32 = 1000;
 
 /// All runs in their order, the most important ones first: what does not fit into the time limit is left out from the
-/// end. The servers alternate, A B B A …, so that a change in the speed of the machine affects all.
+/// end. The servers alternate, A B B A …, so that a change in the speed of the machine affects all. There is a round of
+/// each scenario before the second of any, so that the runs of a scenario differ by as much as the machine does during
+/// the comparison, and not by what it does in a second.
 pub(super) fn steps(options: &CompareOptions, connections: &[u32]) -> Vec<Step> {
     let servers = options.servers();
     let scenarios = |load| {
@@ -61,21 +63,17 @@ pub(super) fn steps(options: &CompareOptions, connections: &[u32]) -> Vec<Step> 
         })
     };
     let mut steps = Vec::new();
-    for scenario in scenarios(Load::Closed) {
-        steps.extend(alternating(scenario, options.repeats, &servers));
-    }
-    for scenario in scenarios(Load::Open).filter(|it| it.workload != Workload::Pipelined) {
-        steps.extend(alternating(scenario, options.open_repeats, &servers));
-    }
+    let closed: Vec<Scenario> = scenarios(Load::Closed).collect();
+    steps.extend(rounds(&closed, options.repeats, &servers));
+    let open: Vec<Scenario> = scenarios(Load::Open).filter(|it| it.workload != Workload::Pipelined).collect();
+    steps.extend(rounds(&open, options.open_repeats, &servers));
     if !options.workloads.contains(&Workload::AllActive) {
         return steps;
     }
     let workload = Workload::AllActive;
     if let Some(connections) = latency_connections(connections) {
-        for percent in PERCENTS {
-            let scenario = Scenario { workload, connections, load: Load::Percent(percent) };
-            steps.extend(alternating(scenario, options.open_repeats.min(2), &servers));
-        }
+        let at = |percent| Scenario { workload, connections, load: Load::Percent(percent) };
+        steps.extend(rounds(&PERCENTS.map(at), options.open_repeats.min(2), &servers));
     }
     if connections.contains(&STACK_CONNECTIONS) {
         for bytes in STACKS {
@@ -91,8 +89,8 @@ fn latency_connections(connections: &[u32]) -> Option<u32> {
     connections.iter().copied().filter(|connections| *connections <= LATENCY_CONNECTIONS_MAX).max()
 }
 
-fn alternating(scenario: Scenario, repeats: u32, servers: &[Server]) -> impl Iterator<Item = Step> {
-    (0..repeats).flat_map(move |repeat| round(scenario, repeat, servers))
+fn rounds(scenarios: &[Scenario], repeats: u32, servers: &[Server]) -> impl Iterator<Item = Step> {
+    (0..repeats).flat_map(move |repeat| scenarios.iter().flat_map(move |it| round(*it, repeat, servers)))
 }
 
 /// A run of each of `servers`: in their order, then in the opposite one. With more than two, the next two rounds begin
@@ -168,7 +166,7 @@ mod tests {
     fn models_alternate() {
         let scenario = Scenario { workload: Workload::AllActive, connections: 1, load: Load::Closed };
         let order = |servers: &[Server], repeats| -> Vec<Server> {
-            alternating(scenario, repeats, servers).map(|step| step.server).collect()
+            rounds(&[scenario], repeats, servers).map(|step| step.server).collect()
         };
         let [a, b] = MODELS;
         assert_eq!(order(&MODELS, 3), [a, b, b, a, a, b]);
@@ -176,6 +174,27 @@ mod tests {
         let c = Server::With(with[0]);
         let rounds = [[a, b, c], [c, b, a], [b, c, a], [a, c, b], [c, a, b], [b, a, c]];
         assert_eq!(order(&[a, b, c], 6), rounds.concat());
+    }
+
+    #[test]
+    fn each_scenario_has_a_round_before_the_second_of_any() {
+        let steps = steps(&options(), &[1, 10]);
+        let of = |load: Load| -> Vec<Step> {
+            let first = |step: &&Step| step.scenario.load == load && step.server == Server::Loop;
+            steps.iter().filter(first).copied().collect()
+        };
+        for (load, scenarios, repeats) in [(Load::Closed, 8, 3), (Load::Open, 6, 3)] {
+            let rounds: Vec<u32> = of(load).iter().map(|step| step.repeat).collect();
+            let expected: Vec<u32> = (0..repeats).flat_map(|repeat| vec![repeat; scenarios]).collect();
+            assert_eq!(rounds, expected, "{load:?}");
+        }
+        let percents: Vec<Step> = PERCENTS.map(Load::Percent).into_iter().flat_map(of).collect();
+        assert_eq!(percents.len(), 2 * PERCENTS.len());
+        let position = |repeat, percent| {
+            let is = |it: &Step| it.repeat == repeat && it.scenario.load == Load::Percent(percent);
+            steps.iter().position(is).unwrap()
+        };
+        assert!(position(0, PERCENTS[4]) < position(1, PERCENTS[0]));
     }
 
     #[test]

@@ -273,7 +273,9 @@ impl<'a, B: Bench> Runner<'a, B> {
     }
 
     fn list_not_measured(&mut self, steps: &[Step]) {
-        for pair in steps.chunk_by(|one, other| one.scenario == other.scenario) {
+        // The first rounds have all scenarios and servers.
+        let first: Vec<Step> = steps.iter().filter(|step| step.repeat == 0).copied().collect();
+        for pair in first.chunk_by(|one, other| one.scenario == other.scenario) {
             let scenario = pair[0].scenario;
             if pair.iter().all(|step| self.runs.samples.contains_key(&(scenario, step.server))) {
                 continue;
