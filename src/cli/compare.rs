@@ -71,8 +71,8 @@ pub(super) struct CompareArguments {
     #[arg(long, value_name = "OLD.json", env = "LOOPLINE_COMPARE_BASELINE")]
     baseline: Option<PathBuf>,
 
-    /// Exit with status 3 if a server needs more CPU time a message than in the baseline: 'slower>5%' if the whole 95 %
-    /// interval of the ratio is above 1.05 in a scenario
+    /// Exit with status 3 if a server needs more CPU time a message than in the baseline: 'slower>5%' if the whole
+    /// interval of the ratio is above 1.05 in a scenario (all intervals hold together in 95 % of comparisons)
     #[arg(long, value_name = "COND", env = "LOOPLINE_COMPARE_FAIL_IF", requires = "baseline")]
     fail_if: Option<FailIf>,
 
@@ -156,14 +156,8 @@ fn failure(comparison: &Comparison) -> Option<(String, u8)> {
         return Some((line, 1));
     }
     let changes = comparison.changes.as_ref()?;
-    if changes.fail_if.is_some() && changes.measures.is_empty() {
-        return Some(("--fail-if: no scenario is in both results with two runs or more".into(), 1));
-    }
-    if let Some(line) = changes.failure() {
-        return Some((line, 3));
-    }
-    let is_cut = changes.fail_if.is_some() && comparison.interrupted;
-    is_cut.then(|| ("--fail-if: the comparison was interrupted".into(), 1))
+    let holds = changes.failure().map(|line| (line, 3));
+    holds.or_else(|| changes.not_judged(comparison.interrupted).map(|line| (line.into(), 1)))
 }
 
 /// Checks that no file is written twice. A plot may have any name that ends in `.svg`.

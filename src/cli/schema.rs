@@ -83,9 +83,11 @@ fn definitions() -> Map<String, Value> {
     definitions
 }
 
-/// Allows no key that is not documented.
+/// Allows no key that is not documented. What refers to a definition has its keys.
 fn close(schema: &mut Value) {
-    if let Some(object) = schema.as_object_mut().filter(|object| object.contains_key("properties")) {
+    let has_keys =
+        |object: &&mut Map<String, Value>| object.contains_key("properties") && !object.contains_key("$ref");
+    if let Some(object) = schema.as_object_mut().filter(has_keys) {
         object.insert("additionalProperties".into(), false.into());
     }
     match schema {

@@ -46,20 +46,31 @@ pub(crate) struct Comparison {
     /// The verdicts on each workload.
     pub verdicts: Vec<WorkloadVerdict>,
     /// The measurements of each scenario, for each model.
+    #[cfg_attr(test, schemars(extend("items" = of_models("Cell"))))]
     pub cells: Vec<Cell>,
     /// Memory per connection, in bytes: the slope over the numbers of connections.
+    #[cfg_attr(test, schemars(extend("items" = of_models("Memory"))))]
     pub memory: Vec<Memory>,
     /// Memory of threads by the size of their stacks.
     pub stacks: Vec<Stack>,
     /// The measurements at the same rates for both models.
+    #[cfg_attr(test, schemars(extend("items" = of_models("Cell"))))]
     pub latency_by_rate: Vec<Cell>,
     /// Throughput against connections, by the universal scalability law.
+    #[cfg_attr(test, schemars(extend("items" = of_models("Scalability"))))]
     pub scalability: Vec<Scalability>,
     /// The servers of `--with`, in the order of the options.
     pub further: Vec<Further>,
     /// What has changed since the result of `--baseline`; null if not given.
     #[serde(rename = "baseline")]
     pub changes: Option<Changes>,
+}
+
+/// The schema of `definition` with one of both models.
+#[cfg(test)]
+fn of_models(definition: &str) -> serde_json::Value {
+    let models = MODELS.map(Server::name);
+    serde_json::json!({"$ref": format!("#/$defs/{definition}"), "properties": {"model": {"enum": models}}})
 }
 
 /// A server of `--with`.
@@ -245,8 +256,8 @@ impl fmt::Display for Mark {
             Self::ServerFailed(how) => f.write_str(how),
             Self::NoReplies { runs, of } => write!(f, "no message was answered in {runs} of {of} runs"),
             Self::ConnectionsLost(lost) => {
-                let lost = format::connections(*lost);
-                write!(f, "{lost} were lost in runs that are not compared")
+                let were = if *lost == 1 { "was" } else { "were" };
+                write!(f, "{} {were} lost in runs that are not compared", format::connections(*lost))
             }
             Self::GeneratorLimited(why) => why.fmt(f),
         }

@@ -1,65 +1,24 @@
 //! What has changed since an earlier result, and is not explained by the spread of the runs.
 //!
 //! The runs of two results have no pairs. The ratio of their geometric means has the interval of Welch's t test on the
-//! logarithms of both.
+//! logarithms of both. There are many measures, and a single one decides the exit status, so they share the probability
+//! of an error (Bonferroni).
+
+mod change;
+mod drift;
+mod stored;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::Value;
+use serde::{Serialize, Serializer};
 
-use super::verdict::{MARGIN, Measure, quantile_once};
-use crate::report::format;
-use crate::report::record::SCHEMA;
+pub(crate) use self::change::{Change, Direction, times};
+use self::drift::Drift;
+pub(crate) use self::stored::{CellRuns, Stored};
+use super::verdict::{MARGIN, Measure};
 use crate::units::float;
-
-/// A result of `compare` as it was written.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Stored {
-    schema: u32,
-    command: String,
-    loopline: String,
-    run: StoredRun,
-    machine: BTreeMap<String, Value>,
-    cells: Vec<StoredCell>,
-    #[serde(default)]
-    further: Vec<StoredFurther>,
-}
-
-#[derive(Debug, Deserialize)]
-struct StoredRun {
-    started_at: String,
-    host: Value,
-    options: BTreeMap<String, Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct StoredFurther {
-    cells: Vec<StoredCell>,
-}
-
-#[derive(Debug, Deserialize)]
-struct StoredCell {
-    workload: String,
-    connections: u32,
-    model: String,
-    load: String,
-    offered_rate: Option<u64>,
-    #[serde(default)]
-    runs: CellRuns,
-}
-
-/// What each run measured, in their order. Runs that do not count are left out.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(crate) struct CellRuns {
-    /// CPU time of the server per message, in microseconds.
-    pub cpu_us_per_message: Vec<f64>,
-    /// Messages acknowledged per second.
-    pub rate: Vec<f64>,
-}
 
 /// What has changed since an earlier result.
 #[derive(Debug, Clone, Serialize)]
@@ -71,6 +30,10 @@ pub(crate) struct Changes {
     pub differences: Vec<String>,
     /// The scenarios in both results, each with the ratio of a measure.
     pub measures: Vec<Change>,
+    /// The least probability that all intervals of `measures` contain the true ratio, 0 to 1.
+    pub confidence: f64,
+    /// The probability of each interval alone, which is greater, since there are many; 0 to 1.
+    pub confidence_each: f64,
     /// The scenarios that only the earlier result has.
     pub only_in_baseline: Vec<String>,
     /// The scenarios that only this result has.
@@ -81,43 +44,6 @@ pub(crate) struct Changes {
     pub failed: bool,
 }
 
-/// A measure in a scenario, now and before.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(crate) struct Change {
-    /// The workload, the connections, the server and the load.
-    pub scenario: String,
-    /// What is compared.
-    pub measure: Measure,
-    /// The value now, divided by the value before: of the geometric means of the runs.
-    pub ratio: f64,
-    /// Lower end of the 95 % interval of the ratio.
-    pub low: f64,
-    /// Upper end of that interval.
-    pub high: f64,
-    /// Number of runs now.
-    pub runs: usize,
-    /// Number of runs before.
-    pub baseline_runs: usize,
-    /// What follows from the interval.
-    pub direction: Direction,
-}
-
-/// What follows from the interval of a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Direction {
-    /// Better, by 3 % or more: less CPU time, or more messages.
-    Better,
-    /// Worse, by 3 % or more.
-    Worse,
-    /// The difference is smaller than 3 %.
-    Same,
-    /// The interval is too wide.
-    Undecided,
-}
-
 /// A condition under which the comparison with a baseline fails: in a scenario, the whole interval of the ratio of CPU
 /// time a message is above 1 and this percentage.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -126,82 +52,12 @@ pub(crate) struct FailIf {
     percent: f64,
 }
 
-impl Stored {
-    /// # Errors
-    /// Why `text` is no result of `compare`.
-    pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
-        let value: Value = serde_json::from_slice(text).map_err(|error| format!("not JSON: {error}"))?;
-        Self::of(value)
-    }
-
-    /// The same of a record.
-    ///
-    /// # Errors
-    /// As [`parse`](Self::parse).
-    pub(crate) fn of(value: Value) -> Result<Self, String> {
-        if value["command"].as_str().is_some_and(|command| command != "compare") {
-            return Err(format!("a result of {}, not of compare", value["command"]));
-        }
-        let it: Self =
-            serde_json::from_value(value).map_err(|error| format!("not a result of compare: {error}"))?;
-        if it.schema != SCHEMA || it.command != "compare" {
-            return Err(format!("a result with schema {}, expected {SCHEMA}", it.schema));
-        }
-        Ok(it)
-    }
-
-    /// The runs of each scenario, by its name. The rate of an open loop follows from each comparison, unless it is given;
-    /// what has another rate is another scenario.
-    fn scenarios(&self) -> BTreeMap<String, &CellRuns> {
-        let is_rate_given = self.run.options.get("rate").is_some_and(|rate| !rate.is_null());
-        let cells = self.cells.iter().chain(self.further.iter().flat_map(|it| &it.cells));
-        let is_comparable = |cell: &&StoredCell| cell.load == "closed" || is_rate_given;
-        let named = cells.filter(is_comparable).map(|cell| (cell.name(), &cell.runs));
-        named.collect()
-    }
-
-    /// What differs besides the measurements.
-    fn differences(&self, before: &Self) -> Vec<String> {
-        let mut all = Vec::new();
-        let mut machine = (before.machine.clone(), self.machine.clone());
-        machine.0.insert("host".into(), before.run.host.clone());
-        machine.1.insert("host".into(), self.run.host.clone());
-        all.extend(difference("the machine differs", &machine.0, &machine.1));
-        if self.loopline != before.loopline {
-            all.push(format!("the version differs: {}, now {}", before.loopline, self.loopline));
-        }
-        all.extend(difference("the options differ", &before.run.options, &self.run.options));
-        all
-    }
-}
-
-impl StoredCell {
-    fn name(&self) -> String {
-        let Self { workload, connections, model, .. } = self;
-        let load =
-            self.offered_rate.map_or_else(String::new, |rate| format!(", at {}", format::rate(float(rate))));
-        format!("{workload}, {}, {model}{load}", format::connections((*connections).into()))
-    }
-}
-
-/// The keys with other values; a missing one is null.
-fn difference(what: &str, before: &BTreeMap<String, Value>, now: &BTreeMap<String, Value>) -> Option<String> {
-    let keys = before.keys().chain(now.keys().filter(|key| !before.contains_key(*key)));
-    let value = |of: &BTreeMap<String, Value>, key: &String| of.get(key).cloned().unwrap_or_default();
-    let differing = keys
-        .filter(|key| !["baseline", "fail_if"].contains(&&key[..]) && value(before, key) != value(now, key))
-        .map(|key| format!("{key} {}, now {}", value(before, key), value(now, key)));
-    let all: Vec<String> = differing.collect();
-    (!all.is_empty()).then(|| format!("{what}: {}", all.join("; ")))
-}
-
 impl Changes {
     /// What has changed from `before` to `now`.
     pub(crate) fn between(before: &Stored, now: &Stored, fail_if: Option<FailIf>) -> Self {
         let (of_before, of_now) = (before.scenarios(), now.scenarios());
-        let both = of_now.iter().filter_map(|(name, now)| Some((name, *of_before.get(name)?, *now)));
-        let measures: Vec<Change> = both.flat_map(|(name, before, now)| changes(name, before, now)).collect();
-        let only = |one: &BTreeMap<String, &CellRuns>, other: &BTreeMap<String, &CellRuns>| {
+        let (measures, confidence_each) = measures(&of_before, &of_now);
+        let only = |one: &Scenarios<'_>, other: &Scenarios<'_>| {
             one.keys().filter(|name| !other.contains_key(*name)).cloned().collect()
         };
         Self {
@@ -212,6 +68,8 @@ impl Changes {
             fail_if,
             failed: fail_if.is_some_and(|fail_if| measures.iter().any(|it| fail_if.holds(it))),
             measures,
+            confidence: CONFIDENCE,
+            confidence_each,
         }
     }
 
@@ -225,6 +83,15 @@ impl Changes {
             others => format!(", and in {others} more"),
         };
         Some(format!("{fail_if}: {first}{others}"))
+    }
+
+    /// Why the condition cannot be judged; `None` if it is, or if there is none.
+    pub(crate) fn not_judged(&self, is_interrupted: bool) -> Option<&'static str> {
+        self.fail_if?;
+        if self.measures.is_empty() {
+            return Some("--fail-if: no scenario is in both results with two runs or more");
+        }
+        is_interrupted.then_some("--fail-if: the comparison was interrupted")
     }
 
     /// The lines of the text, the differences first.
@@ -244,6 +111,7 @@ impl Changes {
             (MARGIN - 1.0) * 100.0,
             number(Direction::Undecided),
         ));
+        lines.extend(self.intervals());
         for (what, names) in [("the baseline", &self.only_in_baseline), ("this result", &self.only_here)] {
             if !names.is_empty() {
                 lines.push(format!("only in {what}: {}", names.join("; ")));
@@ -252,92 +120,38 @@ impl Changes {
         lines
     }
 
+    /// What the intervals mean; `None` if there are none.
+    pub(crate) fn intervals(&self) -> Option<String> {
+        let (all, each) = (self.confidence * 100.0, self.confidence_each * 100.0);
+        let number = self.measures.len();
+        (number > 0).then(|| {
+            format!("the intervals contain all {number} ratios in {all} % of comparisons: each is one of {each:.2} %")
+        })
+    }
+
     fn in_direction(&self, direction: Direction) -> impl Iterator<Item = &Change> {
         self.measures.iter().filter(move |it| it.direction == direction)
     }
 }
 
-/// Both measures of a scenario; one with fewer than two runs on a side is left out.
-fn changes(scenario: &str, before: &CellRuns, now: &CellRuns) -> Vec<Change> {
-    let measures = [
-        (Measure::CpuPerMessage, &before.cpu_us_per_message[..], &now.cpu_us_per_message[..]),
-        (Measure::Rate, &before.rate[..], &now.rate[..]),
-    ];
-    let change =
-        |(measure, before, now): (Measure, &[f64], &[f64])| Change::of(scenario, measure, before, now);
-    measures.into_iter().filter_map(change).collect()
-}
-
-impl Change {
-    fn of(scenario: &str, measure: Measure, before: &[f64], now: &[f64]) -> Option<Self> {
-        let ((mean_before, error_before), (mean_now, error_now)) = (mean_log(before)?, mean_log(now)?);
-        let error = error_before + error_now;
-        let part = |error: f64, runs: &[f64]| error.powi(2) / (float(runs.len() as u64) - 1.0);
-        // Welch and Satterthwaite, rounded down.
-        let degrees = error.powi(2) / (part(error_before, before) + part(error_now, now));
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "at most the number of runs"
-        )]
-        let degrees = if degrees.is_finite() { (degrees as usize).max(1) } else { 1 };
-        let (mean, half) = (mean_now - mean_before, quantile_once(degrees) * error.sqrt());
-        let (low, high) = (mean - half, mean + half);
-        let margin = MARGIN.ln();
-        let is_less_better = measure == Measure::CpuPerMessage;
-        let direction = match (low >= margin, high <= -margin) {
-            (true, _) if is_less_better => Direction::Worse,
-            (_, true) if !is_less_better => Direction::Worse,
-            (true, _) | (_, true) => Direction::Better,
-            _ if low >= -margin && high <= margin => Direction::Same,
-            _ => Direction::Undecided,
-        };
-        Some(Self {
-            scenario: scenario.into(),
-            measure,
-            ratio: mean.exp(),
-            low: low.exp(),
-            high: high.exp(),
-            runs: now.len(),
-            baseline_runs: before.len(),
-            direction,
-        })
-    }
-}
-
-/// The mean of the logarithms, and its squared standard error; `None` with fewer than two runs, or one without a value.
-fn mean_log(runs: &[f64]) -> Option<(f64, f64)> {
-    let n = float(runs.len() as u64);
-    let logs: Option<Vec<f64>> =
-        runs.iter().map(|run| Some(run.ln()).filter(|log| log.is_finite())).collect();
-    let logs = logs.filter(|logs| logs.len() >= 2)?;
-    let mean = logs.iter().sum::<f64>() / n;
-    let squares: f64 = logs.iter().map(|log| (log - mean).powi(2)).sum();
-    Some((mean, squares / (n - 1.0) / n))
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [ratio, low, high] = [self.ratio, self.low, self.high].map(format::number);
-        let Self { scenario, runs, baseline_runs, .. } = self;
-        let measure = self.measure.name();
-        write!(
-            f,
-            "{scenario}: {measure} is {ratio} times that of the baseline (95 % interval {low} to {high}, {runs} runs \
-             against {baseline_runs})"
-        )
-    }
-}
-
-impl Direction {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Better => "better",
-            Self::Worse => "worse",
-            Self::Same => "the same",
-            Self::Undecided => "not decided",
-        }
-    }
+/// The measures of the scenarios in both, in the order of their names, and the confidence of each interval. What has
+/// fewer than two runs on a side is left out.
+fn measures(before: &Scenarios<'_>, now: &Scenarios<'_>) -> (Vec<Change>, f64) {
+    let drifts =
+        MEASURES.map(|(_, pick)| [before, now].map(|of| Drift::of(of.values().map(|runs| pick(runs)))));
+    let changes = |error| -> Vec<Change> {
+        let both = now.iter().filter_map(|(name, now)| Some((name, [*before.get(name)?, *now])));
+        let of_scenario = both.flat_map(|(name, runs)| {
+            let all = MEASURES.into_iter().zip(drifts);
+            all.filter_map(move |((measure, pick), drifts)| {
+                Change::of(name, measure, runs.map(pick), drifts, error)
+            })
+        });
+        of_scenario.collect()
+    };
+    // How many there are does not depend on their width.
+    let error_each = (1.0 - CONFIDENCE) / float(changes(1.0).len().max(1) as u64);
+    (changes(error_each), 1.0 - error_each)
 }
 
 impl FailIf {
@@ -372,6 +186,19 @@ impl Serialize for FailIf {
         serializer.collect_str(self)
     }
 }
+
+/// The runs of each scenario, by its name.
+type Scenarios<'a> = BTreeMap<String, &'a CellRuns>;
+
+/// The runs of a measure.
+type Pick = fn(&CellRuns) -> &[f64];
+
+/// What is compared, the more robust one first.
+const MEASURES: [(Measure, Pick); 2] =
+    [(Measure::CpuPerMessage, |runs| &runs.cpu_us_per_message), (Measure::Rate, |runs| &runs.rate)];
+
+/// Of all intervals together.
+const CONFIDENCE: f64 = 0.95;
 
 #[cfg(test)]
 mod tests;

@@ -131,11 +131,22 @@ mod tests {
     }
 
     #[test]
+    fn only_completed_runs_are_compared_with_a_baseline() {
+        let failed = Sample { server_failed: Some("killed by signal 9".into()), ..run(10.0, None) };
+        let silent = Sample { cpu_us_per_message: Some(1.0), ..Sample::default() };
+        let measured = Sample { cpu_us_per_message: Some(2.0), ..run(10.0, None) };
+        let runs = of(&[failed, silent, measured]).runs;
+        assert_eq!((runs.cpu_us_per_message, runs.rate), (vec![2.0], vec![0.0, 500.0]));
+    }
+
+    #[test]
     fn lost_connections_are_marked() {
         let losing = |lost| Sample { lost, ..run(10.0, None) };
         let it = of(&[losing(1), losing(0), losing(1200)]);
         assert_eq!(it.marks, [Mark::ConnectionsLost(1201)]);
         assert_eq!(it.marks[0].to_string(), "1,201 connections were lost in runs that are not compared");
+        let one = Mark::ConnectionsLost(1).to_string();
+        assert_eq!(one, "1 connection was lost in runs that are not compared");
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! The median of repeated runs, and its confidence interval.
+//! The median of repeated runs and its confidence interval, and the quantiles of Student's t distribution.
+
+use std::f64::consts::FRAC_PI_2;
 
 use serde::Serialize;
 
@@ -51,6 +53,38 @@ fn confidence(runs: usize, rank: usize) -> f64 {
     1.0 - 2.0 * outside / 2f64.powf(small(runs))
 }
 
+/// The logarithms of `runs`; `None` with fewer than two, or one without a value.
+pub(super) fn logs(runs: &[f64]) -> Option<Vec<f64>> {
+    let logs: Option<Vec<f64>> =
+        runs.iter().map(|run| Some(run.ln()).filter(|log| log.is_finite())).collect();
+    logs.filter(|logs| logs.len() >= 2)
+}
+
+/// The quantile of Student's t distribution that its absolute value exceeds with the probability `error`.
+pub(super) fn quantile(error: f64, degrees_of_freedom: usize) -> f64 {
+    let degrees = degrees_of_freedom.max(1);
+    let (mut low, mut high) = (0.0_f64, FRAC_PI_2);
+    // The angle is exact to a billionth of a billionth.
+    for _ in 0..60 {
+        let angle = low.midpoint(high);
+        if inside(angle, degrees) < 1.0 - error { low = angle } else { high = angle }
+    }
+    small(degrees).sqrt() * low.midpoint(high).tan()
+}
+
+/// The probability that the absolute value of Student's t is below `tan(angle) * sqrt(degrees)`: the finite series for a
+/// whole number of degrees.
+fn inside(angle: f64, degrees: usize) -> f64 {
+    let (sine, cosine) = angle.sin_cos();
+    let is_odd = degrees % 2 == 1;
+    let (mut term, mut sum) = (if is_odd { cosine } else { 1.0 }, 0.0);
+    for power in (usize::from(is_odd)..degrees - 1).step_by(2) {
+        sum += term;
+        term *= cosine.powi(2) * small(power + 1) / small(power + 2);
+    }
+    if is_odd { (angle + sine * sum) / FRAC_PI_2 } else { sine * sum }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "runs are few")]
 fn small(number: usize) -> f64 {
     number as f64
@@ -91,5 +125,26 @@ mod tests {
     fn one_outlier_does_not_move_the_median() {
         let it = Estimate::of([10.0, 11.0, 10.5, 10.2, 400.0]).unwrap();
         assert!((it.median - 10.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_tables() {
+        for (error, degrees, expected) in [
+            (0.05, 1, 12.706),
+            (0.05, 2, 4.303),
+            (0.05, 3, 3.182),
+            (0.05, 4, 2.776),
+            (0.05, 7, 2.365),
+            (0.05, 30, 2.042),
+            (0.05, 1000, 1.962),
+            (0.01, 5, 4.032),
+            (0.001, 1, 636.619),
+            (0.001, 4, 8.610),
+            (0.001, 9, 4.781),
+            (0.001, 18, 3.922),
+        ] {
+            let it = quantile(error, degrees);
+            assert!((it / expected - 1.0).abs() < 2e-4, "{error}, {degrees}: {it}");
+        }
     }
 }

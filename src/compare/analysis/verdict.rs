@@ -282,7 +282,7 @@ pub(in crate::compare) fn smallest_difference(deviation: f64, pairs: usize, look
 }
 
 /// The 97.5 % quantile of Student's t distribution.
-pub(super) fn quantile_once(degrees_of_freedom: usize) -> f64 {
+fn quantile_once(degrees_of_freedom: usize) -> f64 {
     let table = degrees_of_freedom.checked_sub(1).and_then(|index| QUANTILES.get(index));
     // Beyond the table, this is exact to a thousandth.
     table.copied().unwrap_or_else(|| 1.96 + 2.4 / small(degrees_of_freedom))

@@ -2,13 +2,13 @@
 
 use super::plots::{self, Figure};
 use super::rows::{COLUMNS, CellValue, explanations, in_bytes, memory_row, not_measured, verdicts};
-use crate::compare::analysis::baseline::{Change, Changes, Direction};
+use crate::compare::analysis::baseline::{Change, Changes, Direction, times};
 use crate::compare::analysis::findings::sides;
 use crate::compare::options::Workload;
 use crate::compare::quietness::Level;
 use crate::compare::result::{Cell, Comparison, Scalability, Stack, WorkloadVerdict};
 use crate::load::stats::summary::LoadModel;
-use crate::report::format::{bytes, count, number, optional, rate, time_us};
+use crate::report::format::{bytes, count, optional, rate, time_us};
 use crate::report::page::{Column, Page, Table, Tone, picture};
 use crate::report::record::VERSION;
 use crate::report::run_info::RunInfo;
@@ -66,27 +66,33 @@ fn put_changes(changes: &Changes, page: &mut Page) {
     let order = [Direction::Worse, Direction::Better, Direction::Undecided, Direction::Same];
     all.sort_by_key(|it| order.iter().position(|direction| *direction == it.direction));
     let row = |it: &&Change| {
-        let [ratio, low, high] = [it.ratio, it.low, it.high].map(number);
-        let measure = it.measure.name().to_owned();
-        vec![it.scenario.clone(), measure, it.direction.name().into(), ratio, format!("{low}–{high}")]
+        let ([low, high], measure) = (it.ends(), it.measure.name().to_owned());
+        vec![
+            it.scenario.clone(),
+            measure,
+            it.direction.name().into(),
+            times(it.ratio),
+            format!("{low}–{high}"),
+        ]
     };
     let only = |what: &str, names: &[String]| match names {
         [] => String::new(),
         names => format!(" Only in {what}: {}.", names.join("; ")),
     };
+    let intervals = changes.intervals().map_or_else(String::new, |it| format!(" {}.", capital(&it)));
     let baseline = only("the baseline", &changes.only_in_baseline);
     let here = only("this result", &changes.only_here);
     page.table(&Table {
         title: &format!("Now divided by the baseline of {}", changes.started_at),
         columns: vec![
             Column::Text("scenario"),
-            Column::Text("measure"),
+            Column::Short("measure"),
             Column::Short("now"),
             Column::Numbers("ratio"),
-            Column::Numbers("95 % interval"),
+            Column::Numbers("interval"),
         ],
         rows: all.iter().map(row).collect(),
-        note: &format!("Better or worse if the whole interval is beyond 3 %.{baseline}{here}"),
+        note: &format!("Better or worse if the whole interval is beyond 3 %.{intervals}{baseline}{here}"),
     });
 }
 
@@ -114,7 +120,8 @@ fn lead(comparison: &Comparison) -> String {
     let Some(first) = comparison.verdicts.first() else { return String::new() };
     let most_certain = |sentence: &String| capital(sentence.split("; ").next().unwrap_or(sentence)) + ".";
     let sentences: Vec<_> = first.cost.iter().chain([&first.sentence]).map(most_certain).collect();
-    format!("{}: {}", title(first.workload), sentences.join(" "))
+    let servers = if comparison.further.is_empty() { "" } else { ", loop and threads" };
+    format!("{}{servers}: {}", title(first.workload), sentences.join(" "))
 }
 
 /// A plot for each workload, of the throughput of all servers, with the verdicts below it.
@@ -125,7 +132,7 @@ fn overview(comparison: &Comparison, page: &mut Page) {
         plot.title = format!("{}: {}", workload.name(), workload.description());
         let verdicts = verdicts(comparison).into_iter().filter(|(_, it)| it.workload == *workload);
         let sentences: Vec<_> = verdicts.map(|(rival, verdict)| sentences(&rival, verdict)).collect();
-        Some((plot, sentences.join(" ")))
+        Some((plot, sentences.join("\n")))
     };
     let plots: Vec<_> = comparison.verdicts.iter().filter_map(throughput).collect();
     if plots.is_empty() {

@@ -135,12 +135,12 @@ pub(super) fn explanations(comparison: &Comparison) -> Vec<[String; 3]> {
     marked.chain(stopped).collect()
 }
 
-/// The verdicts on all servers, each workload after the other. Those of threads have no name; those of a further server
-/// begin with both names.
+/// The verdicts on all servers, each workload after the other, with the names of both servers if there are further ones.
 pub(super) fn verdicts(comparison: &Comparison) -> Vec<(String, &WorkloadVerdict)> {
     let of = |workload: Workload| {
         let is_of = move |verdict: &&WorkloadVerdict| verdict.workload == workload;
-        let of_threads = comparison.verdicts.iter().filter(is_of).map(|verdict| (String::new(), verdict));
+        let rival = if comparison.further.is_empty() { "" } else { ", loop and threads" };
+        let of_threads = comparison.verdicts.iter().filter(is_of).map(|verdict| (rival.to_owned(), verdict));
         let further = comparison.further.iter().flat_map(move |further| {
             let verdicts = further.verdicts.iter().filter(is_of);
             verdicts.map(|verdict| (format!(", loop and {}", further.name.name()), verdict))

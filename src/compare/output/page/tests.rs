@@ -28,7 +28,10 @@ fn further_servers_are_on_the_page_and_in_the_pictures() {
         "<h1>Event loop, threads, tokio and c, compared</h1>",
         "CPU time of a message: tokio ÷ loop",
         "Messages a second: loop ÷ c",
-        "Loop and tokio: the loop needs ",
+        // A paragraph for each further server.
+        "<p class=\"small\">Loop and threads: ",
+        "<p class=\"small\">Loop and tokio: the loop needs ",
+        "All connections active, loop and threads: ",
         "serve-tokio {port}",
     ] {
         assert!(page.contains(part), "{part}");
@@ -60,6 +63,8 @@ fn changes_since_the_baseline_are_on_the_page_the_worse_ones_first() {
             change("undecided", 0.75, Direction::Undecided),
             change("worse", 1.125, Direction::Worse),
         ],
+        confidence: 0.95,
+        confidence_each: 0.975,
         only_in_baseline: vec!["gone".into()],
         only_here: Vec::new(),
         fail_if: Some("slower>5%".parse().unwrap()),
@@ -71,7 +76,7 @@ fn changes_since_the_baseline_are_on_the_page_the_worse_ones_first() {
     let position = |part: &str| page.find(part).unwrap_or_else(|| panic!("{part}: {page}"));
     assert!(position("The version differs: 1, now 2.") < position("<th scope=\"row\">worse</th>"));
     assert!(position("<th scope=\"row\">worse</th>") < position("<th scope=\"row\">undecided</th>"));
-    for part in ["Slower.", "1.12–1.5", "Only in the baseline: gone."] {
+    for part in ["Slower.", "1.12–1.5", "each is one of 97.50 %. Only in the baseline: gone."] {
         position(part);
     }
     assert!(!page.contains("Only in this result"));
