@@ -5,6 +5,7 @@ use fastrand::Rng;
 use super::*;
 use crate::compare::measure::timeout;
 use crate::compare::options::Workload;
+use crate::compare::server::With;
 
 fn scenario(load: Load) -> Scenario {
     Scenario { workload: Workload::AllActive, connections: 10, load }
@@ -182,6 +183,38 @@ fn the_rate_of_an_open_loop_is_half_that_of_the_slower_model() {
     let mut runs = measured([3000.0, 1000.0]);
     assert!(runs.find_rate(&step(Load::Open), &with_rate));
     assert_eq!(runs.rates[&scenario(Load::Open)], 7);
+}
+
+fn further_server() -> Server {
+    Server::With(With::list(vec!["c=serve {port}".parse().unwrap()]).unwrap()[0])
+}
+
+#[test]
+fn a_further_server_that_is_slower_sets_the_rate_of_the_open_loop() {
+    let c = further_server();
+    let Server::With(with) = c else { unreachable!() };
+    let options = CompareOptions { with: vec![with], ..CompareOptions::full("loopline".into()) };
+    for (rate, expected) in [(400.0, 200), (9000.0, 500), (0.0, 500)] {
+        let mut runs = measured([3000.0, 1000.0]);
+        runs.samples.insert((scenario(Load::Closed), c), vec![Sample { rate, ..Sample::default() }]);
+        assert!(runs.find_rate(&step(Load::Open), &options));
+        assert_eq!(runs.rates[&scenario(Load::Open)], expected, "{rate}");
+    }
+}
+
+#[test]
+fn a_further_server_that_is_not_decided_gets_more_pairs() {
+    let samples = |cpu: [f64; 3]| -> Vec<Sample> {
+        let run = |cpu| Sample { rate: 1e3 / cpu, cpu_us_per_message: Some(cpu), ..Sample::default() };
+        cpu.map(run).into()
+    };
+    let (all, c) = (scenario(Load::Closed), further_server());
+    let mut runs = Runs::default();
+    runs.samples.insert((all, Server::Loop), samples([1.0, 1.001, 0.999]));
+    runs.samples.insert((all, Server::Threads), samples([2.0, 2.001, 1.999]));
+    runs.samples.insert((all, c), samples([0.8, 1.0, 1.3]));
+    assert_eq!(runs.missing_pairs(all, &MODELS), None);
+    assert!(runs.missing_pairs(all, &[Server::Loop, Server::Threads, c]).is_some());
 }
 
 #[test]

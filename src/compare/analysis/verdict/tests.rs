@@ -45,6 +45,16 @@ fn a_difference_decides_only_if_the_whole_interval_is_beyond_the_margin() {
 }
 
 #[test]
+fn a_further_server_that_is_better_is_the_winner() {
+    let with = crate::compare::server::With::list(vec!["c=serve {port}".parse().unwrap()]).unwrap();
+    let rival = Server::With(with[0]);
+    let logs = [0.5f64, 0.501, 0.499].map(f64::ln);
+    let it = Verdict::of(Measure::CpuPerMessage, rival, 100, &logs, Looks::Once).unwrap();
+    assert_eq!((it.decision, it.winner()), (Decision::Further, Some(rival)));
+    assert!(it.to_string().starts_with("c needs 2 times less CPU a message "), "{it}");
+}
+
+#[test]
 fn a_sentence_has_the_ratio_the_interval_and_the_pairs() {
     let text = verdict(&[3.5, 3.6, 3.7]).to_string();
     assert_eq!(text, "the loop needs 3.6 times less CPU a message (95 % interval 3.36 to 3.86, 3 pairs)");
