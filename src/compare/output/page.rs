@@ -72,7 +72,7 @@ fn put_changes(changes: &Changes, page: &mut Page) {
             measure,
             it.direction.name().into(),
             times(it.ratio),
-            format!("{low}–{high}"),
+            format!("{low} to {high}"),
         ]
     };
     let only = |what: &str, names: &[String]| match names {

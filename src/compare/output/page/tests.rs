@@ -76,7 +76,7 @@ fn changes_since_the_baseline_are_on_the_page_the_worse_ones_first() {
     let position = |part: &str| page.find(part).unwrap_or_else(|| panic!("{part}: {page}"));
     assert!(position("The version differs: 1, now 2.") < position("<th scope=\"row\">worse</th>"));
     assert!(position("<th scope=\"row\">worse</th>") < position("<th scope=\"row\">undecided</th>"));
-    for part in ["Slower.", "1.12–1.5", "each is one of 97.50 %. Only in the baseline: gone."] {
+    for part in ["Slower.", "1.12 to 1.5", "each is one of 97.50 %. Only in the baseline: gone."] {
         position(part);
     }
     assert!(!page.contains("Only in this result"));
