@@ -345,8 +345,13 @@ fn a_further_server_that_does_not_work_is_an_error_of_one_line_before_any_run() 
         ("echo one >&2; echo the reason {port} >&2; exit 3", "exited (exit status: 3): the reason "),
         ("kill -9 $$; : {port}", "killed by signal 9"),
         ("no-such-command {port}", "exited (exit status: 127): "),
+        // Nothing of it reaches the terminal as a control character.
+        (r"printf '\033[31mred: {port}' >&2; exit 3", "(exit status: 3): \u{fffd}[31mred: "),
+        // The options in the environment are those of the comparison.
+        ("echo \"variables: $(env | grep -c ^LOOPLINE_) of {port}\" >&2; exit 3", "variables: 0 of "),
     ] {
         let mut comparison = compare("--connections 1 --workload all-active");
+        comparison.env("LOOPLINE_COMPARE_WARMUP", "1ms");
         let output = output(comparison.args(["--with", &format!("bad={command}")]));
         let error = text(&output.stderr);
         assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
