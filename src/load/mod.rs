@@ -20,6 +20,7 @@ mod fake_net;
 pub(crate) mod fixtures;
 mod heartbeats;
 mod idle_probe;
+pub(crate) mod merge;
 mod message_buffers;
 mod numbered;
 mod observer;

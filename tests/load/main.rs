@@ -14,6 +14,7 @@ mod connections;
 mod datagrams;
 mod failures;
 mod idle_probe;
+mod merge;
 mod one_shot;
 mod results;
 mod running;

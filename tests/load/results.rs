@@ -92,9 +92,14 @@ fn a_log_without_intervals_fails_the_merge() {
     let header = text.split_once("Tag=").expect("it has intervals").0;
     for content in ["", header] {
         fs::write(&empty, content).unwrap();
-        let run = run(command("--json - --merge").args([&log, &empty]));
         let problem = format!("loopline: {}: the log has no complete interval", empty.display());
-        assert_eq!((run.line(1), run.stdout.as_str()), (problem.as_str(), ""));
+        let alone = run(command("--json - --merge").arg(&empty));
+        assert_eq!((alone.line(1), alone.stdout.as_str()), (problem.as_str(), ""));
+        // The others are merged.
+        let run = run(command("--json - --merge").args([&log, &empty]));
+        assert_eq!(run.line(1), problem);
+        let result: Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!(result["missing"], json!([problem.strip_prefix("loopline: ")]));
     }
 }
 

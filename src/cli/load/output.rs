@@ -9,6 +9,7 @@ use super::progress::Progress;
 use crate::cli::lines::print_error;
 use crate::load;
 use crate::load::LoadError;
+use crate::load::merge::{self, MergeError};
 use crate::load::options::LoadOptions;
 use crate::load::output::ending;
 use crate::load::output::page;
@@ -81,35 +82,35 @@ impl Output<'_> {
     }
 
     fn try_merge(&self, paths: &[PathBuf]) -> Result<ExitCode, Failure> {
-        for threshold in self.fail_if {
-            let refused = |why| Failure { line: Some(format!("--fail-if {threshold}: {why}")), status: 2 };
-            threshold.check_logged().map_err(refused)?;
-        }
         histogram_log::check_distinct(paths).map_err(|line| Failure { line: Some(line), status: 2 })?;
         self.check_files(paths)?;
         let info = RunInfo::now();
-        let merged = histogram_log::merge(paths).map_err(|line| Failure { line: Some(line), status: 1 })?;
-        // Logs are read before files are created, so that an error leaves no files.
+        let runs = merge::merge(paths)?;
+        if runs.counts.is_none() {
+            for threshold in self.fail_if {
+                let refused =
+                    |why| Failure { line: Some(format!("--fail-if {threshold}: {why}")), status: 2 };
+                threshold.check_logged().map_err(refused)?;
+            }
+        }
+        // Inputs are read before files are created, so that an error leaves no files.
         let json = Json::open(self.json)?;
         let page = self.report.map(OutputFile::open).transpose()?;
-        merged.ignored.iter().for_each(|line| print_error(line));
+        runs.times.ignored.iter().chain(&runs.missing).for_each(|line| print_error(line));
         // The result is printed even if a file cannot be written, and the other way round.
-        let judgments = self.judge(|threshold| threshold.judge_merged(&merged));
-        let record = Record::new(
-            Command::Load,
-            &info,
-            MergeOptions::of(paths),
-            MergedSummary::of(&merged, &judgments),
-        );
-        let drawn = page.map_or(Ok(()), |page| page.write(&page::merged(&merged, &judgments, &info)));
-        let shown = json.write(&record, || table::merged(&merged, width(), has_colors()));
+        let judgments = self.judge(|threshold| threshold.judge_merged(&runs));
+        let record =
+            Record::new(Command::Load, &info, MergeOptions::of(paths), MergedSummary::of(&runs, &judgments));
+        let drawn = page.map_or(Ok(()), |page| page.write(&page::merged(&runs, &judgments, &info)));
+        let shown = json.write(&record, || table::merged(&runs, width(), has_colors()));
         if let Some(path) = self.histogram {
-            let written = File::create(path).and_then(|file| merged.write(file));
+            let written = File::create(path).and_then(|file| runs.times.write(file));
             written.map_err(|error| WriteError::at(path, error))?;
         }
         shown?;
         drawn?;
-        Ok(judged(&judgments))
+        let status = judged(&judgments);
+        Ok(if runs.missing.is_empty() { status } else { ExitCode::FAILURE })
     }
 }
 
@@ -155,6 +156,15 @@ impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
         let status = if matches!(error, LoadError::Usage(_)) { 2 } else { 1 };
         Self { line: Some(error.to_string()), status }
+    }
+}
+
+impl From<MergeError> for Failure {
+    fn from(error: MergeError) -> Self {
+        match error {
+            MergeError::Twice(line) => Self { line: Some(line), status: 2 },
+            MergeError::Invalid(line) => Self { line: Some(line), status: 1 },
+        }
     }
 }
 

@@ -6,8 +6,9 @@
 use comfy_table::{CellAlignment, ContentArrangement, Row, Table, presets};
 
 use crate::journal::escape::escaped;
+use crate::load::merge::{CountedFailure, MergedRuns, counted};
 use crate::load::output::{ending, idle_probe, stages};
-use crate::load::stats::histogram_log::{CONNECT, HEARTBEAT, LAG, Merged, RESPONSE, SERVICE};
+use crate::load::stats::histogram_log::{CONNECT, HEARTBEAT, LAG, RESPONSE, SERVICE};
 use crate::load::stats::idle_probe::ProbeGroup;
 use crate::load::stats::latency::Latency;
 use crate::load::stats::stages::StageRow;
@@ -57,25 +58,42 @@ pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> St
     parts.join("\n\n") + "\n"
 }
 
-/// The sums of merged logs. A tag that only some of the logs have is marked with their number.
-pub(crate) fn merged(merged: &Merged, width: Option<u16>, colors: bool) -> String {
+/// The sums of several generators, after what is missing. A tag that only some of the files have is marked with their
+/// number.
+pub(crate) fn merged(runs: &MergedRuns, width: Option<u16>, colors: bool) -> String {
     let style = Style { width, colors };
-    let title = format!(
-        "{} of {} over {}",
-        counted(merged.intervals, "interval"),
-        counted(merged.files as u64, "log"),
-        seconds(merged.span().as_secs_f64()),
-    );
+    let times = &runs.times;
     let known = [RESPONSE, SERVICE, LAG, CONNECT, HEARTBEAT];
-    let others = merged.histograms.keys().map(String::as_str).filter(|tag| !known.contains(tag));
+    let others = times.histograms.keys().map(String::as_str).filter(|tag| !known.contains(tag));
     let rows = known.into_iter().chain(others).filter_map(|tag| {
-        let histogram = merged.histograms.get(tag)?;
-        let some = merged.incomplete().find(|(incomplete, _)| *incomplete == tag);
-        let some = some.map_or_else(String::new, |(_, logs)| format!(" ({logs} of {} logs)", merged.files));
+        let histogram = times.histograms.get(tag)?;
+        let some = times.incomplete().find(|(incomplete, _)| *incomplete == tag);
+        let some = some
+            .map_or_else(String::new, |(_, files)| format!(" ({files} of {} {})", times.files, runs.noun()));
         Some(times_row(&(escaped(tag.as_bytes()) + &some), &Latency::of(histogram)))
     });
-    let ignored: Vec<String> = merged.ignored.iter().map(|line| format!("incomplete: {line}\n")).collect();
-    format!("{}{}\n\n{}\n", ignored.concat(), style.bold(&title), style.times(rows.collect()))
+    let ignored: Vec<String> = times.ignored.iter().map(|line| format!("incomplete: {line}\n")).collect();
+    let notes: Vec<String> = runs.notes().iter().map(|note| style.painted(note, RED) + "\n").collect();
+    let head = ignored.concat() + &notes.concat() + &style.bold(&merged_title(runs));
+    let counts = runs.counts.as_ref().map(|summary| style.pairs(lines(summary)));
+    let failures = runs.failures();
+    let failures = (!failures.is_empty()).then(|| style.counted_failures(&failures));
+    let parts = [Some(head), counts, Some(style.times(rows.collect())), failures];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n") + "\n"
+}
+
+/// `36 intervals of 2 logs over 5.07 s`, or `4 generators, 3 with counts, over 5.07 s`.
+pub(crate) fn merged_title(runs: &MergedRuns) -> String {
+    let span = seconds(runs.times.span().as_secs_f64());
+    let (all, with_counts) = (runs.times.files as u64, runs.with_counts() as u64);
+    let generators = counted(all, "generator");
+    match with_counts {
+        0 => format!("{} of {} over {span}", counted(runs.times.intervals, "interval"), counted(all, "log")),
+        with_counts if with_counts == all => format!("{generators} over {span}"),
+        with_counts => {
+            format!("{generators}, {} of them a log, over {span}", format::count(all - with_counts))
+        }
+    }
 }
 
 fn title(summary: &Summary) -> String {
@@ -135,6 +153,15 @@ impl Style {
         self.headed(&wrapped([header].into_iter().chain(rows), self.width))
     }
 
+    /// As [`failures`](Self::failures), of several generators.
+    fn counted_failures(self, failures: &[CountedFailure]) -> String {
+        let header = Row::from(["failures", "count", "first"]);
+        let rows = failures.iter().map(|failure| {
+            Row::from([failure.reason.clone(), format::count(failure.count), failure.first.clone()])
+        });
+        self.headed(&wrapped([header].into_iter().chain(rows), self.width))
+    }
+
     /// `table` with its first line in bold.
     fn headed(self, table: &str) -> String {
         match table.split_once('\n') {
@@ -190,10 +217,6 @@ fn times_row(name: &str, of: &Latency) -> Row {
     let times = times.into_iter().map(|time| format::optional(time, format::time_us));
     let samples = if of.count == 0 { format::NONE.into() } else { format::count(of.count) };
     Row::from([name.to_owned()].into_iter().chain(times).chain([samples]).collect::<Vec<_>>())
-}
-
-fn counted(count: u64, of: &str) -> String {
-    format!("{} {of}{}", format::count(count), if count == 1 { "" } else { "s" })
 }
 
 const COLUMN_GAP: u16 = 2;

@@ -1,11 +1,11 @@
 //! How a run ended: before its time, and whether it failed because of the server.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::load::error_kind::ErrorKind;
 
 /// Why a run ended before its duration was over, or opened fewer connections than requested.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EndedEarly {
@@ -83,7 +83,7 @@ pub(crate) struct Silence {
 }
 
 /// Why a run failed. Except for the first, the server is at fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Failed {

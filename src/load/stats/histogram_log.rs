@@ -15,7 +15,7 @@
 //!
 //! A line has one second of one distribution: its start in seconds after `BaseTime`, its length, its maximum,
 //! and its counts. Values are in nanoseconds, the maximum in milliseconds as the tools expect. Since a line
-//! has counts and not percentiles, logs of several generators [merge](merge()) exactly. Other tools ignore the comments
+//! has counts and not percentiles, logs of several generators [merge](Merged) exactly. Other tools ignore the comments
 //! with the identity of the run, which its JSON has too, and with its end, without which the generator was killed.
 
 use std::io::{self, Write};
@@ -33,12 +33,13 @@ mod decode;
 mod duplicates;
 mod encode;
 mod merge;
+mod read;
 
+pub(crate) use decode::decode;
 pub(crate) use duplicates::check_distinct;
 pub(crate) use encode::Encoder;
-#[cfg(test)]
-pub(crate) use merge::read;
-pub(crate) use merge::{Merged, merge};
+pub(crate) use merge::Merged;
+pub(crate) use read::{Log, ReadError};
 
 /// Tag of the times from when a message was due to its reply. Other tools write them without a tag.
 pub(crate) const RESPONSE: &str = "response";

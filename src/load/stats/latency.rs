@@ -2,10 +2,10 @@
 
 use crate::units::float;
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A distribution of times.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Latency {
     /// Median, in microseconds; null if fewer than ten samples are above it.
@@ -48,7 +48,7 @@ impl From<&Lag> for Latency {
 }
 
 /// The percentiles of an interval.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Percentiles {
     /// Median, in microseconds; null if fewer than ten samples are above it.

@@ -2,6 +2,7 @@
 
 pub(crate) mod clock_times;
 pub(crate) mod counts;
+pub(crate) mod encoded_times;
 pub(crate) mod ending;
 pub(crate) mod histogram_log;
 pub(crate) mod idle_probe;

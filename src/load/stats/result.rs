@@ -1,13 +1,11 @@
 //! The result of a run as JSON: the summary, the judgment of each threshold, every second, and all samples.
 
-use hdrhistogram::Histogram;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::clock_times::ClockTimes;
-use super::histogram_log::Encoder;
+use super::encoded_times::EncodedTimes;
 use super::summary::{Outcome, Second, Summary};
 use super::threshold::Judgment;
-use super::times::Times;
 
 /// The result as `--json` writes it: times in microseconds, rates per second.
 #[derive(Debug, Serialize)]
@@ -28,28 +26,6 @@ pub(crate) struct LoadResult<'a> {
     histograms: EncodedTimes,
 }
 
-/// Encoded histograms. Those without samples are absent.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
-pub(crate) struct EncodedTimes {
-    /// Response times.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub response: Option<String>,
-    /// Service times.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
-    /// How late messages were sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lag: Option<String>,
-    /// Times to connect.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub connect: Option<String>,
-    /// Times of heartbeats.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub heartbeat: Option<String>,
-}
-
 impl<'a> LoadResult<'a> {
     /// The result of `outcome`, to which `thresholds` belong.
     pub(crate) fn of(
@@ -60,24 +36,5 @@ impl<'a> LoadResult<'a> {
     ) -> Self {
         let Outcome { summary, seconds, times } = outcome;
         Self { run_id, clock, summary, thresholds, seconds, histograms: EncodedTimes::of(times) }
-    }
-}
-
-impl EncodedTimes {
-    fn of(times: &Times) -> Self {
-        let mut encoder = Encoder::new();
-        let mut encode = |histogram: &Histogram<u64>| {
-            let mut text = String::new();
-            let encoded = (!histogram.is_empty()).then(|| encoder.append(histogram, &mut text));
-            encoded?.expect("memory takes any bytes");
-            Some(text)
-        };
-        Self {
-            response: encode(&times.response),
-            service: encode(&times.service),
-            lag: encode(&times.lag),
-            connect: encode(&times.connect),
-            heartbeat: encode(&times.heartbeat),
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! The result of a run: the numbers that the table, the JSON and the page show.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::ending::{EndedEarly, Failed, Stage};
 use super::idle_probe::ProbeResult;
@@ -24,7 +24,7 @@ pub(crate) struct Outcome {
 }
 
 /// One second of a run.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Second {
     /// Seconds from the start of the run to the end of this interval.
@@ -106,7 +106,7 @@ pub(crate) struct Summary {
 }
 
 /// Connections of a run.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Connections {
     /// Connections to open; with a connection for each message, those of all messages.
@@ -116,7 +116,6 @@ pub(crate) struct Connections {
     /// Connections that could not be opened; with a connection for each message, the message has failed too.
     pub failed: u64,
     /// Of these, connections of one message: the failed message counts as the error.
-    #[serde(skip)]
     pub failed_with_message: u64,
     /// Connections that were not requested; `why_not_tried` is why.
     pub not_tried: u64,
@@ -139,7 +138,7 @@ pub(crate) struct Connections {
 }
 
 /// Messages of a run: `sent = acknowledged + failed + unanswered`.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Messages {
     /// Messages sent.
@@ -159,7 +158,7 @@ pub(crate) struct Messages {
 }
 
 /// Heartbeats of a run: `sent = acknowledged + failed + unanswered`. `messages` includes them; `latency_us` does not.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Heartbeats {
     /// Heartbeats sent.
@@ -175,7 +174,7 @@ pub(crate) struct Heartbeats {
 }
 
 /// Datagrams of a run: `sent = answered + late + lost`.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Datagrams {
     /// Datagrams sent.
@@ -193,7 +192,7 @@ pub(crate) struct Datagrams {
 }
 
 /// Growth of the kernel's counters during the run, for the whole host.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct DatagramDrops {
     /// Datagrams dropped because a receive buffer was full (`RcvbufErrors`).
@@ -221,7 +220,7 @@ pub(crate) struct Latencies {
 }
 
 /// Bytes of all connections, with the headers of the protocol and without those of the network.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Bytes {
     /// Bytes sent.
@@ -231,7 +230,7 @@ pub(crate) struct Bytes {
 }
 
 /// Resources used by this process.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Generator {
     /// CPU time of the generator, in seconds.
@@ -248,7 +247,7 @@ pub(crate) struct Generator {
 }
 
 /// When messages are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LoadModel {

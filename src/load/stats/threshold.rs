@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::histogram_log::Merged;
 use super::summary::{LoadModel, Summary};
+use crate::load::merge::MergedRuns;
 use metrics::Metric;
 
 mod metrics;
@@ -47,8 +47,8 @@ impl Threshold {
         self.judge_found(self.metric.of(summary))
     }
 
-    /// As [`judge`](Self::judge), for merged logs. A metric that not every log has is unknown.
-    pub(crate) fn judge_merged(&self, merged: &Merged) -> Judgment {
+    /// As [`judge`](Self::judge), for several generators. A metric that not all of them have is unknown.
+    pub(crate) fn judge_merged(&self, merged: &MergedRuns) -> Judgment {
         self.judge_found(self.metric.of_merged(merged))
     }
 
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn merged_logs_are_judged_by_the_times_that_all_have() {
-        let merged = Merged::sample(&[(RESPONSE, 2, 2000), (SERVICE, 1, 1800), (LAG, 2, 1500)]);
+        let merged = MergedRuns::sample(&[(RESPONSE, 2, 2000), (SERVICE, 1, 1800), (LAG, 2, 1500)]);
         let judge = |expression: &str| expression.parse::<Threshold>().unwrap().judge_merged(&merged).why_not;
         assert_eq!(judge("p99>1us").unwrap(), "p99 is 2 µs, over 1us");
         assert_eq!(judge("lag_p99>1us").unwrap(), "lag_p99 is 1.5 µs, over 1us");

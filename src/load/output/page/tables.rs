@@ -1,5 +1,6 @@
 //! The tables of a run.
 
+use crate::load::merge::CountedFailure;
 use crate::load::output::{stages, wording};
 use crate::load::stats::latency::Latency;
 use crate::load::stats::stages::StageRow;
@@ -152,6 +153,17 @@ pub(super) fn stages(rows: &[StageRow]) -> Table<'static> {
 pub(super) fn failures(failures: &[Failure]) -> Table<'static> {
     let row =
         |failure: &Failure| vec![failure.reason.to_string(), count(failure.count), failure.first.clone()];
+    Table {
+        title: "Failures",
+        columns: vec![Column::Text("reason"), Column::Numbers("count"), Column::Text("first")],
+        rows: failures.iter().map(row).collect(),
+        note: "",
+    }
+}
+
+/// The errors of several generators by kind.
+pub(super) fn counted_failures(failures: &[CountedFailure]) -> Table<'static> {
+    let row = |of: &CountedFailure| vec![of.reason.clone(), count(of.count), of.first.clone()];
     Table {
         title: "Failures",
         columns: vec![Column::Text("reason"), Column::Numbers("count"), Column::Text("first")],

@@ -5,7 +5,6 @@ use hdrhistogram::Histogram;
 use super::*;
 use crate::load::error_kind::{ErrorKind, OpenLimit};
 use crate::load::stats::ending::{EndedEarly, Failed, Stage};
-use crate::load::stats::histogram_log::{Merged, RESPONSE, SERVICE};
 use crate::load::stats::invalid::InvalidReason;
 use crate::load::stats::latency::{Lag, Latency, Percentiles};
 use crate::load::stats::summary::{
@@ -16,6 +15,7 @@ use crate::report::html::mismatched_tag;
 use crate::report::page::write_sample;
 
 mod heartbeats;
+mod merged;
 mod stages;
 
 fn page(outcome: &Outcome) -> String {
@@ -360,26 +360,6 @@ fn a_failure_is_shown_before_the_numbers() {
     assert!(failed < page.find("<dl").unwrap());
     assert_eq!(page.matches("the server went away").count(), 1, "a reason is written once");
     write_sample("failed.html", &page);
-}
-
-#[test]
-fn merged_logs_have_a_page() {
-    let mut merged = Merged::sample(&[(RESPONSE, 2, 2_000_000), (SERVICE, 2, 1_000_000), ("<disk>", 1, 500)]);
-    merged.ignored = vec!["a.hlog: line 9: the line was cut off".into()];
-    let page = merged::merged(&merged, &[], &RunInfo::sample());
-    assert_eq!(mismatched_tag(&page), None);
-    for part in [
-        "7 intervals of 2 logs",
-        ">&lt;disk&gt;</th>",
-        "Histogram: response",
-        "<td class=\"number\">2 ms</td>",
-    ] {
-        assert!(page.contains(part), "{part}: {page}");
-    }
-    let some = "Only 1 of 2 logs have &lt;disk&gt; times: their sum is not that of all.";
-    assert!(page.contains(some) && !page.contains("have response times"), "{page}");
-    assert!(page.contains("a.hlog: line 9: the line was cut off."), "{page}");
-    write_sample("merged.html", &page);
 }
 
 /// The number of plots.

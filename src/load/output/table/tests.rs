@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::load::error_kind::{ErrorKind, OpenLimit};
+use crate::load::merge::merge;
 use crate::load::sources::SourceUse;
 use crate::load::stats::ending::{EndedEarly, Failed, Stage};
-use crate::load::stats::histogram_log::{IntervalLog, read};
+use crate::load::stats::histogram_log::IntervalLog;
 use crate::load::stats::invalid::InvalidReason;
 use crate::load::stats::latency::Lag;
 use crate::load::stats::summary::{Connections, DatagramDrops, Datagrams, Latencies, LoadModel, Messages};
@@ -205,15 +206,15 @@ latency    p50   p90   p99  p99.9  p99.99   max  mean  samples
 response  2 ms  2 ms  2 ms      –       –  2 ms  2 ms    1,000
 a\\u{1b}z  2 ms  2 ms  2 ms      –       –  2 ms  2 ms    1,000
 ";
-    let mut log = read(&path).unwrap();
+    let mut log = merge(&[&path]).unwrap();
     assert_eq!(merged(&log, None, false), expected);
-    log.ignored = vec!["a.hlog: line 9: cut".into()];
+    log.times.ignored = vec!["a.hlog: line 9: cut".into()];
     assert_eq!(merged(&log, None, false), format!("incomplete: a.hlog: line 9: cut\n{expected}"));
 }
 
 #[test]
 fn tags_of_some_logs_are_marked() {
-    let sum = Merged::sample(&[(RESPONSE, 2, 2_000_000), (LAG, 1, 1000)]);
+    let sum = MergedRuns::sample(&[(RESPONSE, 2, 2_000_000), (LAG, 1, 1000)]);
     let table = merged(&sum, None, false);
     let names: Vec<&str> = table.lines().skip(3).map(|line| line.split("  ").next().unwrap()).collect();
     assert_eq!(names, ["response", "lag (1 of 2 logs)"]);

@@ -1,8 +1,9 @@
 //! The metrics of thresholds, in two tables, and their values as text.
 
-use super::super::histogram_log::{CONNECT, LAG, Merged, RESPONSE, SERVICE};
+use super::super::histogram_log::{CONNECT, LAG, RESPONSE, SERVICE};
 use super::super::latency::Latency;
 use super::super::summary::{LoadModel, Summary};
+use crate::load::merge::MergedRuns;
 use crate::units::float;
 
 /// A metric of the tables below.
@@ -224,9 +225,15 @@ impl Metric {
     }
 
     /// The value in `merged`, or why there is none.
-    pub(super) fn of_merged(self, merged: &Merged) -> Result<f64, &'static str> {
-        let (tag, point) = self.logged()?;
-        let times = merged.complete(tag).ok_or("not every log has its times")?;
+    pub(super) fn of_merged(self, merged: &MergedRuns) -> Result<f64, &'static str> {
+        if !merged.missing.is_empty() {
+            return Err("a generator is missing");
+        }
+        let Ok((tag, point)) = self.logged() else {
+            let counts = merged.counts.as_ref().filter(|_| merged.has_all_counts());
+            return self.of(counts.ok_or("not every generator has counts")?);
+        };
+        let times = merged.times.complete(tag).ok_or("not every log has its times")?;
         point(&Latency::of(times)).ok_or(TOO_FEW_SAMPLES)
     }
 

@@ -1,6 +1,6 @@
 //! Logs that are merged, truncated, or invalid.
 
-use super::super::{LAG, SERVICE};
+use super::super::{LAG, Log, RESPONSE, ReadError, SERVICE};
 use super::*;
 use crate::load::stats::times as run;
 use proptest::prelude::*;
@@ -31,7 +31,10 @@ fn log_of(intervals: &[Vec<u64>]) -> Vec<u8> {
 fn merged<'a>(logs: impl IntoIterator<Item = &'a [u8]>) -> Result<Merged, String> {
     let mut merged = Merged::default();
     for (number, log) in logs.into_iter().enumerate() {
-        merged.add_log(Path::new(&format!("{number}.hlog")), log)?;
+        let name = format!("{number}.hlog");
+        let log =
+            Log::read(&name, log).map_err(|(ReadError::Absent(line) | ReadError::Invalid(line))| line)?;
+        merged.add(&log.times).map_err(|what| format!("{name}: {what}"))?;
     }
     Ok(merged)
 }
@@ -121,7 +124,6 @@ fn an_error_names_file_and_line() {
     assert_eq!(error_of(&whole.replace("Tag=service", "service")), {
         "1.hlog: line 7: the line is not of a histogram log"
     });
-    assert!(read(Path::new("/no\n/such.hlog")).unwrap_err().starts_with("/no\\n/such.hlog: "));
 }
 
 #[test]
@@ -172,12 +174,26 @@ fn a_tag_that_a_log_does_not_have_is_not_complete() {
 }
 
 #[test]
-fn files_are_read_and_merged() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.hlog");
-    let mut log = IntervalLog::new(File::create(&path).unwrap(), started(), None).unwrap();
-    log.append_tagged(Duration::ZERO, Duration::from_secs(1), [(RESPONSE, &histogram(&[5]))]).unwrap();
-    assert_eq!(merge([&path, &path]).unwrap().histograms[RESPONSE].len(), 2);
+fn a_log_has_the_identity_of_its_run_and_an_end_unless_the_generator_was_killed() {
+    let mut file = Vec::new();
+    let mut log = IntervalLog::new(&mut file, started(), Some("5d1c")).unwrap();
+    let response = histogram(&[5]);
+    log.append_tagged(Duration::from_secs(3), Duration::from_secs(1), [(RESPONSE, &response)]).unwrap();
+    log.finish().unwrap();
+    let read = |file: &[u8]| {
+        let log = Log::read("a", file).unwrap();
+        let seconds: Vec<_> = log.seconds.iter().map(|second| (second.at_seconds, second.answered)).collect();
+        (log.run_id.clone(), log.has_end, log.began_at(), seconds)
+    };
+    assert_eq!(read(&file), (Some("5d1c".into()), true, Some(started()), vec![(4.0, 1)]));
+    let killed = &file[..file.len() - 7];
+    assert!(killed.ends_with(
+        b"
+"
+    ));
+    assert!(!read(killed).1);
+    let other = String::from_utf8(file).unwrap().replace("#[Run: 5d1c]", "#Run");
+    assert_eq!(read(other.as_bytes()).0, None);
 }
 
 #[test]
