@@ -121,7 +121,8 @@ pub(super) struct LoadArguments {
     #[arg(value_parser = parse_duration)]
     warmup: Option<Duration>,
 
-    /// Maximum time to open a connection [default: 10s], or to wait for the answer to a datagram [default: 1s]
+    /// Maximum time to open a connection [default: 10s], or to wait for the answer to a datagram [default: 1s]; with
+    /// --idle-probe, also to wait for a reply
     #[arg(long, value_name = "DUR", env = "LOOPLINE_LOAD_TIMEOUT")]
     #[arg(value_parser = parse_duration)]
     timeout: Option<Duration>,
@@ -183,6 +184,7 @@ Examples:
   loopline load hold=192.0.2.1:443 -c 10000     only open and hold connections
   loopline load tcp=6379 --send 'PING\\r\\n' --expect '+PONG\\r\\n'
                                                 requests and replies of any protocol
+  loopline load message --idle-probe 10s,1m     after which silence are connections dead?
   loopline load --merge a.hlog b.hlog           the result of several generators";
 
 const STAGES: &str = "\

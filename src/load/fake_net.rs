@@ -28,6 +28,8 @@ pub(crate) struct FakeNet {
     pub(crate) connect_errors: VecDeque<io::ErrorKind>,
     /// When the server ends the streams of the first connections.
     pub(crate) ends_ns: VecDeque<u64>,
+    /// Time after its last reply on a connection after which the server ends the stream.
+    pub(crate) idle_timeout_ns: Option<u64>,
     /// Source addresses of the connections that were tried.
     pub(crate) tried_sources: Vec<Option<SocketAddr>>,
     /// When a stop request arrives.
@@ -56,6 +58,8 @@ pub(crate) struct Pipe {
     delayed: VecDeque<(u64, Vec<u8>)>,
     /// The error of a write.
     pub(crate) broken: Option<io::ErrorKind>,
+    /// The next read fails: the connection is reset.
+    pub(crate) reset: bool,
     pub(crate) is_closed: bool,
     is_announced: bool,
 }
@@ -90,6 +94,11 @@ impl FakeNet {
         for _ in 0..answers {
             self.pipes[pipe].delayed.push_back((at_ns, self.reply.clone()));
         }
+        if let Some(idle_ns) = self.idle_timeout_ns {
+            let delayed = &mut self.pipes[pipe].delayed;
+            delayed.retain(|(_, text)| !text.is_empty());
+            delayed.push_back((at_ns + idle_ns, Vec::new()));
+        }
     }
 }
 
@@ -97,6 +106,9 @@ impl StreamIo for FakeNet {
     type Stream = usize;
 
     fn read(&mut self, pipe: &usize, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.pipes[*pipe].reset {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
         let incoming = &mut self.pipes[*pipe].incoming;
         let Some(mut text) = incoming.pop_front() else { return Err(io::ErrorKind::WouldBlock.into()) };
         let bytes = text.len().min(buffer.len());
@@ -181,6 +193,7 @@ impl Connect for FakeNet {
             incoming: VecDeque::new(),
             delayed: self.ends_ns.pop_front().map(|at_ns| (at_ns, Vec::new())).into_iter().collect(),
             broken: None,
+            reset: false,
             is_closed: false,
             is_announced: false,
         });

@@ -76,7 +76,8 @@ pub(crate) struct LoadOptions {
     pub spin: bool,
     #[serde(flatten)]
     pub exchange: Exchange,
-    /// Maximum time to open a connection, or to wait for the answer to a datagram, in seconds.
+    /// Maximum time to open a connection, or to wait for the answer to a datagram or, in an idle probe, for a reply, in
+    /// seconds.
     #[serde(rename = "timeout_seconds", serialize_with = "seconds")]
     #[cfg_attr(test, schemars(with = "f64"))]
     pub timeout: Duration,

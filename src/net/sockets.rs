@@ -190,4 +190,15 @@ mod tests {
         #[cfg(target_os = "linux")]
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_BYTES_LOW);
     }
+    #[cfg(feature = "cli")]
+    #[test]
+    fn the_kernel_sends_nothing_by_itself_on_an_idle_connection_of_a_client() {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), SocketOptions::default()).unwrap();
+        let stream = connect(None, listener.local_addr().unwrap()).unwrap();
+        let socket = SockRef::from(&stream);
+        // An idle probe relies on it: what is on the way counts the time since the last packet.
+        assert!(!socket.keepalive().unwrap());
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), None);
+    }
 }

@@ -30,10 +30,9 @@ pub(crate) fn page(outcome: &Outcome, judgments: &[Judgment], run: &RunInfo) -> 
     if let Some(probe) = &summary.idle_probe {
         page.cards(&probe_cards(summary, probe));
         page.section("Survival of idle connections", &format!("{}.", sentence(&probe.answer)));
-        page.plots(&[idle_probe::survival(&probe.groups)]);
+        let [over_time, _] = plots::opening(&outcome.seconds);
+        page.plots(&[idle_probe::survival(&probe.groups), plots::marked(over_time, summary)]);
         page.table(&idle_probe::table(&probe.groups));
-        page.section("Second by second", "");
-        page.plots(&plots::activity(&outcome.seconds).map(|plot| plots::marked(plot, summary)));
         stages(summary, &mut page);
         connecting(outcome, &mut page);
     } else if summary.load_model == LoadModel::Hold {

@@ -21,6 +21,7 @@ use crate::service::ClientSide;
 use crate::service::message::ACKNOWLEDGEMENT;
 
 mod ending;
+mod idle_probe;
 mod stages;
 
 const MS: u64 = 1_000_000;
@@ -51,8 +52,8 @@ fn traffic_sending_on(options: &LoadOptions, active: u32) -> TcpTraffic<FakeNet>
     let plan = Plan {
         target,
         sources: Sources::new(&[], target, 1, options.one_shot),
-        active,
-        pipeline: (!options.is_open_loop()).then_some(options.pipeline),
+        active: if options.idle_probe.is_empty() { active } else { 0 },
+        pipeline: (!options.is_open_loop() && options.idle_probe.is_empty()).then_some(options.pipeline),
         one_shot: options.one_shot,
         timeout_ns: SECOND_NS,
         introduction: Introduction::default(),

@@ -12,6 +12,7 @@ use crate::service::{self, ClientSide, Definition};
 
 mod any_protocol;
 mod heartbeats;
+mod idle_probe;
 
 /// Bytes of a request of the default size.
 const REQUEST_BYTES: usize = 64 + 26;

@@ -8,6 +8,7 @@ use crate::service::month::{INTRODUCTION, MONTHS};
 use crate::service::{self, ClientSide, Definition};
 
 mod any_protocol;
+mod idle_probe;
 
 /// The timeout of a datagram.
 const TIMEOUT_NS: u64 = 1000;

@@ -16,6 +16,7 @@ use crate::report::page::write_sample;
 
 mod heartbeats;
 mod merged;
+mod idle_probe;
 mod stages;
 
 fn page(outcome: &Outcome) -> String {

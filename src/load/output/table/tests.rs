@@ -9,6 +9,7 @@ use crate::load::merge::merge;
 use crate::load::sources::SourceUse;
 use crate::load::stats::ending::{EndedEarly, Failed, Stage};
 use crate::load::stats::histogram_log::IntervalLog;
+use crate::load::stats::idle_probe::{ProbeGroup, ProbeResult};
 use crate::load::stats::invalid::InvalidReason;
 use crate::load::stats::latency::Lag;
 use crate::load::stats::summary::{Connections, DatagramDrops, Datagrams, Latencies, LoadModel, Messages};
@@ -249,4 +250,37 @@ fn with_failures() -> Summary {
     of.valid = false;
     of.why_invalid = Some(InvalidReason::NeverSent(7));
     of
+}
+
+#[test]
+fn an_idle_probe_has_its_answer_first_and_a_row_for_each_silence() {
+    let group = |silence_seconds, alive| ProbeGroup {
+        silence_seconds,
+        connections: 250,
+        probed: 250,
+        alive,
+        dead: 250 - alive,
+        unanswered: 250 - alive,
+        ..ProbeGroup::default()
+    };
+    let answer = "connections die silently after between 10 s and 5 min".into();
+    let mut of = Summary::sample();
+    of.load_model = LoadModel::Probe;
+    of.idle_probe = Some(ProbeResult {
+        answer,
+        groups: vec![group(10.0, 250), group(300.0, 0)],
+        ..ProbeResult::default()
+    });
+    let table = plain(&of);
+    let title =
+        "message=127.0.0.1:9999, idle probe, 10 s\nconnections die silently after between 10 s and 5 min\n\n";
+    assert!(table.starts_with(title), "{table}");
+    for line in [
+        "silence  connections  probed  alive  dead  how",
+        "   10 s          250     250    250     0",
+        "  5 min          250     250      0   250  250 silently",
+    ] {
+        assert_contains(&table, line);
+    }
+    assert!(!table.contains("\nrate "), "messages are not sent at a rate: {table}");
 }
