@@ -268,6 +268,8 @@ impl IdleProbe {
 #[derive(Debug, Clone, Copy)]
 struct Packed(u32);
 
+const _: () = assert!(size_of::<Packed>() == 4);
+
 impl From<State> for Packed {
     fn from(state: State) -> Self {
         Self(match state {
