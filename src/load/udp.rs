@@ -1,6 +1,7 @@
 //! The sockets of a run over UDP, each with a session of its own.
 
 mod dialect;
+mod heartbeats;
 mod idle_probe;
 mod numbered;
 mod requests;
@@ -19,7 +20,7 @@ use super::traffic::{Context, Plan, Traffic};
 use crate::conn::token::{ConnId, Source};
 use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
-use crate::load::heartbeats::{HEARTBEATS_PER_TURN_MAX, Heartbeat, Heartbeats};
+use crate::load::heartbeats::Heartbeats;
 use crate::load::sources::Sources;
 use crate::load::stats::tally::Tally;
 use crate::net::{ClientNet, Event};
@@ -196,26 +197,6 @@ impl<N: ClientNet> UdpTraffic<N> {
     /// Whether the requests of a socket are heartbeats.
     fn has_heartbeats(&self, key: u32) -> bool {
         self.heartbeats.is_some() && key >= self.active()
-    }
-
-    /// Sends the heartbeats that are due. Returns when the next will be.
-    fn send_heartbeats(&mut self, context: &mut Context<N>, now_ns: u64) -> Option<u64> {
-        let active = self.active();
-        let idle = u32::try_from(self.peers.len()).unwrap_or(u32::MAX) - active;
-        for _ in 0..HEARTBEATS_PER_TURN_MAX {
-            let heartbeats = self.heartbeats.as_mut().filter(|_| self.is_sending && idle > 0)?;
-            let Heartbeat { due_ns, index } = match heartbeats.take(idle, now_ns) {
-                Ok(heartbeat) => heartbeat,
-                Err(next_ns) => return Some(next_ns),
-            };
-            let key = active + index;
-            if self.peer(key).session.is_open() {
-                context.tally.heartbeat_sent();
-                let now_ns = context.net.now_ns();
-                self.request(context, key, Batch::due(due_ns, now_ns));
-            }
-        }
-        Some(now_ns)
     }
 
     /// A request is answered.

@@ -15,8 +15,8 @@ use crate::report::html::mismatched_tag;
 use crate::report::page::write_sample;
 
 mod heartbeats;
-mod merged;
 mod idle_probe;
+mod merged;
 mod stages;
 
 fn page(outcome: &Outcome) -> String {
