@@ -150,9 +150,10 @@ pub(super) struct LoadArguments {
     #[arg(long, value_name = "EXPR", env = "LOOPLINE_LOAD_FAIL_IF", value_delimiter = ',', help_heading = RESULT)]
     fail_if: Vec<Threshold>,
 
-    /// Instead of a run, merge logs written by --histogram and print the result; with --histogram, also write
-    /// it as a log; --json, --report and --fail-if apply to response, service, connect and lag times
-    #[arg(long, value_name = "FILE.hlog", num_args = 1.., help_heading = RESULT)]
+    /// Instead of a run, merge the results of several generators, as --json and --histogram write them, and print the
+    /// sum; --json, --report, --histogram and --fail-if apply to it. A file that is missing or incomplete is named, and
+    /// the exit status is 1. A log has times and no counts
+    #[arg(long, value_name = "FILE", num_args = 1.., help_heading = RESULT)]
     #[arg(conflicts_with = "target")]
     merge: Vec<PathBuf>,
 }
@@ -185,15 +186,15 @@ Examples:
   loopline load tcp=6379 --send 'PING\\r\\n' --expect '+PONG\\r\\n'
                                                 requests and replies of any protocol
   loopline load message --idle-probe 10s,1m     after which silence are connections dead?
-  loopline load --merge a.hlog b.hlog           the result of several generators";
+  loopline load --merge a.json b.json c.hlog    the result of several generators";
 
 const STAGES: &str = "\
 STAGES are numbers with durations, or linear ramps from one number to another, as in 1000@30s,1000..5000@1m,0@10s; \
 0 is a pause. --duration is the sum of those of --rate or --active. --fail-if applies to the whole run.";
 
 const STATUS: &str = "\
-Exit status: 0 done; 1 no connection could be opened, a log to merge has no intervals, or a result could not be \
-written; 2 usage error, or a log given twice; 3 a --fail-if holds, or its metric is unknown; 4 the server failed: it \
+Exit status: 0 done; 1 no connection could be opened, a result to merge is missing, incomplete or of another \
+kind, a signal came before --start-at, or a result could not be written; 2 usage error, or a result given twice; 3 a --fail-if holds, or its metric is unknown; 4 the server failed: it \
 acknowledged nothing, sent wrong replies or closed connections until none was left, or stopped replying. If a \
 --fail-if holds as well, the status is 4. Neither a signal nor a generator that is not ok changes the exit status.";
 

@@ -96,7 +96,11 @@ fn merge_files(
 /// Reads a result or a log, which its first byte tells apart.
 fn read(name: &str, mut from: impl BufRead) -> Result<Generator, ReadError> {
     let failed = |error: std::io::Error| ReadError::Invalid(format!("{name}: {error}"));
-    let first = from.fill_buf().map_err(failed)?.iter().find(|byte| !byte.is_ascii_whitespace()).copied();
+    let beginning = from.fill_buf().map_err(failed)?;
+    if beginning.is_empty() {
+        return Err(ReadError::Absent(format!("{name}: the file is empty")));
+    }
+    let first = beginning.iter().find(|byte| !byte.is_ascii_whitespace()).copied();
     if first != Some(b'{') {
         let log = Log::read(name, from)?;
         return Ok(Generator {

@@ -100,7 +100,7 @@ fn a_generator_without_a_result_is_named_and_the_others_are_merged() {
     let lines: Vec<&str> = run.stderr.lines().collect();
     assert_eq!(lines.len(), 3, "{lines:?}");
     assert!(lines[0].ends_with("missing.json: No such file or directory (os error 2)"), "{lines:?}");
-    assert!(lines[1].ends_with("empty.json: the log has no complete interval"), "{lines:?}");
+    assert!(lines[1].ends_with("empty.json: the file is empty"), "{lines:?}");
     assert!(lines[2].contains("cut.json: the result is incomplete (EOF while parsing"), "{lines:?}");
     assert_eq!(run.stdout.lines().filter(|line| line.starts_with("missing: ")).count(), 3, "{}", run.stdout);
     assert!(run.stdout.contains("counts and rates are those of 1 of 4 generators\n"), "{}", run.stdout);

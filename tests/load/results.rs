@@ -90,9 +90,9 @@ fn a_log_without_intervals_fails_the_merge() {
     let empty = folder.path().join("empty.hlog");
     let text = fs::read_to_string(&log).unwrap();
     let header = text.split_once("Tag=").expect("it has intervals").0;
-    for content in ["", header] {
+    for (content, problem) in [("", "the file is empty"), (header, "the log has no complete interval")] {
         fs::write(&empty, content).unwrap();
-        let problem = format!("loopline: {}: the log has no complete interval", empty.display());
+        let problem = format!("loopline: {}: {problem}", empty.display());
         let alone = run(command("--json - --merge").arg(&empty));
         assert_eq!((alone.line(1), alone.stdout.as_str()), (problem.as_str(), ""));
         // The others are merged.

@@ -21,6 +21,7 @@ mod idle_probe;
 mod logrotate;
 mod metrics;
 mod page;
+mod parallel_ssh;
 mod prometheus_rules;
 mod proxy;
 mod recipes;

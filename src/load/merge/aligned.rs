@@ -38,6 +38,9 @@ pub(crate) struct AlignedSecond {
     pub errors: u64,
     /// The largest response time, in microseconds; null without samples. Percentiles of seconds cannot be added.
     pub response_max_us: Option<f64>,
+    /// Whether counts of connections are known.
+    #[serde(skip)]
+    pub has_counts: bool,
     /// The largest p99 of a generator, in microseconds.
     #[serde(skip)]
     pub p99_us: Option<f64>,
@@ -65,6 +68,7 @@ fn moved(generator: &Generator, first: Option<UtcTime>) -> Vec<AlignedSecond> {
         });
         into.add_counts(second.opened, second.sent, second.answered, second.errors);
         into.open = second.open;
+        into.has_counts = generator.result.is_some();
         into.response_max_us = larger(into.response_max_us, second.response_us.max);
         into.p99_us = larger(into.p99_us, second.response_us.p99);
     }
@@ -77,6 +81,7 @@ pub(crate) fn sum(of: &[Vec<AlignedSecond>]) -> Vec<AlignedSecond> {
     for second in of.iter().flatten() {
         let at_seconds = second.at_seconds;
         let into = sums.entry(at_seconds).or_insert(AlignedSecond { at_seconds, ..AlignedSecond::default() });
+        into.has_counts |= second.has_counts;
         into.generators = into.generators.saturating_add(second.generators);
         into.open = into.open.saturating_add(second.open);
         into.add_counts(second.opened, second.sent, second.answered, second.errors);

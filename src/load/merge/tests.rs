@@ -175,7 +175,7 @@ fn a_missing_generator_is_named_and_the_others_are_merged() {
         runs.notes(),
         [
             "missing: b.json: No such file",
-            "missing: c.json: the log has no complete interval",
+            "missing: c.json: the file is empty",
             "counts and rates are those of 1 of 4 generators",
             "d.hlog: killed, or still running: its log ends after 2 s",
         ]

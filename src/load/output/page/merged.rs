@@ -2,7 +2,7 @@
 
 use super::histogram::{Noted, histogram};
 use super::plots::{by_percentile, percentiles};
-use super::{tables, thresholds};
+use super::{sentence, tables, thresholds};
 use crate::load::merge::{AlignedSecond, Generator, MergedRuns, sum};
 use crate::load::output::table::merged_title;
 use crate::load::stats::histogram_log::{CONNECT, HEARTBEAT, LAG, RESPONSE, SERVICE};
@@ -56,8 +56,14 @@ fn notes(runs: &MergedRuns, page: &mut Page) {
         let why = format!("Only {files} of {all} {noun} have {tag} times: their sum is not that of all.");
         page.note(Tone::Warning, "Incomplete.", &why);
     }
-    for line in times.ignored.iter().cloned().chain(runs.notes()) {
-        page.note(Tone::Warning, "Incomplete.", &format!("{}.", line.trim_end_matches('.')));
+    for line in &times.ignored {
+        page.note(Tone::Warning, "Incomplete.", &format!("{line}."));
+    }
+    for note in runs.notes() {
+        match note.split_once(": ") {
+            Some((about, what)) => page.note(Tone::Warning, &format!("{about}:"), &format!("{what}.")),
+            None => page.note(Tone::Warning, "Incomplete.", &format!("{}.", sentence(&note))),
+        }
     }
     if runs.has_all_counts() && runs.counts.as_ref().is_some_and(|counts| counts.valid) {
         page.note(Tone::Good, "Generators ok.", "No generator was the limit.");
@@ -79,6 +85,8 @@ fn over_time(runs: &MergedRuns, page: &mut Page) {
         let named = runs.generators.iter().zip(&each).take(LINES_MAX);
         named.map(|(generator, seconds)| line(generator.short_name(), seconds, pick)).collect()
     };
+    // A log has no count of open connections.
+    let has_open = |second: &AlignedSecond| second.has_counts.then(|| float(second.open));
     let with_sum = |pick: fn(&AlignedSecond) -> Option<f64>| {
         let all = line("sum", &total, pick).drawn(Stroke::Dashed);
         let lines = lines(pick);
@@ -93,7 +101,7 @@ fn over_time(runs: &MergedRuns, page: &mut Page) {
     let mut plots: Vec<Noted> = Vec::new();
     if total.iter().any(|second| second.open > 0) {
         let y = Axis::numbers("open", Scale::Whole);
-        let open = with_sum(|second| Some(float(second.open)));
+        let open = with_sum(has_open);
         plots.push((
             Plot::new("Connections over time", SINCE_START, y, open),
             "Open at the end of each second.",
@@ -134,6 +142,7 @@ fn generators(runs: &MergedRuns) -> Table<'static> {
         let number = |pick: Option<u64>| pick.map_or_else(|| NONE.into(), count);
         vec![
             generator.file.clone(),
+            generator.state(),
             result.map_or_else(|| NONE.into(), |it| it.run.host.clone()),
             optional(after, time_us),
             number(result.map(|it| it.connections.opened)),
@@ -142,35 +151,23 @@ fn generators(runs: &MergedRuns) -> Table<'static> {
             number(result.map(|it| it.messages.failed.saturating_add(it.messages.unanswered))),
             optional(response.p50, time_us),
             optional(response.p99, time_us),
-            optional(response.max, time_us),
             optional(result.map(|it| it.generator.busy), share),
-            generator.state(),
         ]
     };
     let missing = runs.missing.iter().map(|line| {
-        let (file, why) = line.split_once(": ").unwrap_or((line, ""));
-        let mut cells = vec![String::from(NONE); 12];
-        (cells[0], cells[11]) = (file.to_owned(), format!("missing: {why}"));
+        let file = line.split(": ").next().unwrap_or(line);
+        let mut cells = vec![String::from(NONE); 11];
+        (cells[0], cells[1]) = (file.to_owned(), "missing".into());
         cells
     });
-    let numbers = [
-        "began after",
-        "connections",
-        "acknowledged",
-        "rate",
-        "failed or unanswered",
-        "p50",
-        "p99",
-        "largest",
-        "busy",
-    ];
-    let columns = [Column::Text("generator"), Column::Short("host")];
-    let columns = columns.into_iter().chain(numbers.map(Column::Numbers)).chain([Column::Text("state")]);
+    let numbers = ["began after", "connections", "acknowledged", "rate", "failed", "p50", "p99", "busy"];
+    let columns = [Column::Short("generator"), Column::Short("state"), Column::Short("host")];
+    let columns = columns.into_iter().chain(numbers.map(Column::Numbers));
     Table {
         title: "Generators",
         columns: columns.collect(),
         rows: runs.generators.iter().map(row).chain(missing).collect(),
-        note: "A histogram log has times and no counts.",
+        note: "Failed: also messages that were not answered. A histogram log has times and no counts.",
     }
 }
 
