@@ -173,7 +173,7 @@ fn amount(min: u64) -> impl Fn(&str) -> Result<Amount, String> + Clone {
 
 fn after_help() -> String {
     format!(
-        "{EXAMPLES}\n\n{UNITS}\n\n{STAGES}\n\n{BYTES}\n\nMetrics of --fail-if (times as in 800us, 1.5ms or 2s):\n{}\n{STATUS}",
+        "{EXAMPLES}\n\n{UNITS}\n\n{STAGES}\n\n{BYTES}\n\nMetrics of --fail-if and --until (times as in 800us, 1.5ms or 2s):\n{}\n{STATUS}\n\n{SEARCH_STATUS}",
         metrics_help()
     )
 }
@@ -186,6 +186,9 @@ Examples:
   loopline load tcp=6379 --send 'PING\\r\\n' --expect '+PONG\\r\\n'
                                                 requests and replies of any protocol
   loopline load message --idle-probe 10s,1m     after which silence are connections dead?
+  loopline load message --find rate --until 'p99>5ms'
+                                                the largest rate at which p99 is 5 ms or less
+  loopline load hold=443 --find connections     the largest number of connections that stay open
   loopline load --merge a.json b.json c.hlog    the result of several generators";
 
 const STAGES: &str = "\
@@ -197,6 +200,11 @@ Exit status: 0 done; 1 no connection could be opened, a result to merge is missi
 kind, a signal came before --start-at, or a result could not be written; 2 usage error, or a result given twice; 3 a --fail-if holds, or its metric is unknown; 4 the server failed: it \
 acknowledged nothing, sent wrong replies or closed connections until none was left, or stopped replying. If a \
 --fail-if holds as well, the status is 4. Neither a signal nor a generator that is not ok changes the exit status.";
+
+const SEARCH_STATUS: &str = "\
+The exit status of a search (--find) is 0 with an answer, also if the generator or this host was the limit or a signal \
+ended it. Without an answer it is 3 if even the smallest number failed, 4 if it failed because the server did, and 1 \
+otherwise. If the server does not accept connections any more, it is 4, and 1 if it never did.";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ArrivalsArgument {

@@ -32,6 +32,7 @@ pub(super) fn close_and_wait<N: ClientNet>(
             break;
         }
         net.poll_until(&mut events, EVENTS_MAX, now_ns, until_ns, false)?;
+        let polled_ns = net.now_ns();
         for event in events.drain(..) {
             if event.token == Token::STOP {
                 net.stop_requests();
@@ -41,7 +42,7 @@ pub(super) fn close_and_wait<N: ClientNet>(
             let Some(slot) = streams.get_mut(id.key as usize) else { continue };
             if close_if_ended(net, slot, &mut buffer) {
                 left = left.saturating_sub(1);
-                until_ns = now_ns + WAIT_NS;
+                until_ns = polled_ns + WAIT_NS;
             }
         }
     }
@@ -70,3 +71,49 @@ const EVENTS_MAX: usize = 1024;
 
 /// How long to wait for a server that closes no connection.
 const WAIT_NS: u64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::token::ConnId;
+    use crate::load::fake_net::FakeNet;
+    use crate::net::{Connect, StreamIo};
+
+    /// A network with this number of connections. A reply of the server is the end of its stream, half a second later.
+    fn network(connections: u32) -> (FakeNet, Vec<Option<usize>>) {
+        let mut net = FakeNet { request_bytes: 1, reply_delay_ns: WAIT_NS / 2, ..FakeNet::default() };
+        let peer = ([127, 0, 0, 1], 1).into();
+        let token = |key| Source::Conn(ConnId { key, generation: 0 }).into();
+        let streams = (0..connections).map(|key| net.connect(None, peer, token(key)).ok()).collect();
+        (net, streams)
+    }
+
+    #[test]
+    fn it_waits_until_the_server_has_closed_its_ends() {
+        let (mut net, streams) = network(2);
+        net.deliver(0, b"rest");
+        net.deliver(0, b"");
+        net.write(&1, b"x").unwrap();
+        close_and_wait(&mut net, streams).unwrap();
+        assert!(net.pipes.iter().all(|pipe| pipe.is_closed));
+        assert_eq!(net.now_ns, WAIT_NS / 2);
+    }
+
+    #[test]
+    fn a_server_that_closes_nothing_is_given_a_second() {
+        let (mut net, mut streams) = network(3);
+        streams.push(None);
+        net.write(&1, b"x").unwrap();
+        close_and_wait(&mut net, streams).unwrap();
+        assert!(net.pipes.iter().all(|pipe| pipe.is_closed));
+        assert_eq!(net.now_ns, WAIT_NS / 2 + WAIT_NS, "from the last that it has closed");
+    }
+
+    #[test]
+    fn a_stop_request_ends_the_wait() {
+        let (mut net, streams) = network(1);
+        net.stop_at_ns = Some(1000);
+        close_and_wait(&mut net, streams).unwrap();
+        assert_eq!((net.now_ns, net.pipes[0].is_closed), (1000, true));
+    }
+}

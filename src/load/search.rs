@@ -62,7 +62,7 @@ fn search_by(
     mut run: impl FnMut(usize, u64) -> Result<Option<Outcome>, LoadError>,
 ) -> Result<SearchResult, LoadError> {
     let mut boundary = Boundary::new(options.start(), options.min(), MAX);
-    let (mut steps, mut ended_early, mut failed) = (Vec::new(), None, None);
+    let (mut steps, mut ended_early) = (Vec::new(), None);
     let mut unopened = 0;
     while let Some(value) = boundary.next() {
         let Some(outcome) = run(steps.len() + 1, value)? else {
@@ -73,7 +73,6 @@ fn search_by(
         let verdict = judged.verdict();
         let is_unopened =
             judged.end == StepEnd::ServerFailed && outcome.summary.failed == Some(Failed::NoConnection);
-        failed = outcome.summary.failed;
         steps.push(StepRow::new(value, judged, &outcome));
         let Some(verdict) = verdict else {
             ended_early = Some(SearchEnd::Interrupted);
@@ -102,7 +101,6 @@ fn search_by(
         certainty: answer.map(|_| Certainty::of(&boundary)),
         ended_early,
         steps,
-        failed,
     })
 }
 

@@ -20,5 +20,6 @@ mod results;
 mod running;
 mod schedule;
 mod scripted;
+mod search;
 mod signals;
 mod start_at;

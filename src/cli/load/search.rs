@@ -18,7 +18,6 @@ use crate::load::search::options::{Quantity, SearchOptions};
 use crate::load::search::result::{SearchEnd, SearchResult};
 use crate::load::search::verdict::StepEnd;
 use crate::load::search::{self, SearchObserver};
-use crate::load::stats::ending::Failed;
 use crate::load::stats::summary::Second;
 use crate::load::stats::threshold::Threshold;
 use crate::load::{Observer, Times};
@@ -112,15 +111,15 @@ fn try_run(options: &SearchOptions, json: Option<&Path>, report: Option<&Path>) 
 
 /// The exit status for the result of a search. Without an answer, prints why.
 fn status(result: &SearchResult) -> ExitCode {
-    let is_server_gone = result.ended_early == Some(SearchEnd::ServerGone);
-    let why = result.above.as_ref().map(|above| above.end);
-    let status = match (result.answer, why) {
-        (Some(_), _) if is_server_gone => SERVER_STATUS,
+    let was_there = result.steps.iter().any(|row| row.opened > 0);
+    let is_gone = was_there && result.ended_early == Some(SearchEnd::ServerGone);
+    let status = match (result.answer, result.above.as_ref().map(|above| above.end)) {
+        _ if is_gone => SERVER_STATUS,
         (Some(_), _) => return ExitCode::SUCCESS,
         (None, Some(StepEnd::Condition | StepEnd::NotKeptUp | StepEnd::Connections | StepEnd::Unknown)) => {
             THRESHOLD_STATUS
         }
-        (None, Some(StepEnd::ServerFailed)) if result.failed != Some(Failed::NoConnection) => SERVER_STATUS,
+        (None, Some(StepEnd::ServerFailed)) if was_there => SERVER_STATUS,
         (None, _) => FAILURE_STATUS,
     };
     print_error(&format_args!("{}: {}", result.endpoint, answer(result)));

@@ -43,7 +43,9 @@ pub(crate) fn certainty(of: &SearchResult) -> Option<&'static str> {
     Some(match of.certainty? {
         Certainty::Repeated => "repeated, and no step contradicts it",
         Certainty::Varied => "steps contradict each other: the boundary is blurred",
-        Certainty::Once => "no step contradicts it, but the boundary was not repeated",
+        Certainty::Once => {
+            "no step contradicts it, but not both sides of the boundary were repeated often enough"
+        }
     })
 }
 
@@ -83,7 +85,7 @@ pub(crate) fn columns(of: &SearchResult) -> [&'static str; 9] {
         Quantity::Rate => "rate",
         Quantity::Connections => "connections",
     };
-    ["step", value, "", "acknowledged", "p50", "p99", "max", "busy", "why"]
+    ["step", value, "result", "acknowledged", "p50", "p99", "max", "busy", "why"]
 }
 
 /// The cells of the step `index`, from 0.

@@ -5,7 +5,6 @@ use serde::Serialize;
 use super::boundary::{Boundary, Side, Standing};
 use super::options::Quantity;
 use super::verdict::{Judged, StepEnd};
-use crate::load::stats::ending::Failed;
 use crate::load::stats::latency::Percentiles;
 use crate::load::stats::summary::{LoadModel, Outcome};
 use crate::load::stats::threshold::Judgment;
@@ -35,9 +34,6 @@ pub(crate) struct SearchResult {
     pub ended_early: Option<SearchEnd>,
     /// All steps in their order.
     pub steps: Vec<StepRow>,
-    /// Why the last step failed because of the server, as in the result of a run.
-    #[serde(skip)]
-    pub failed: Option<Failed>,
 }
 
 /// The smallest number that did not hold.
@@ -66,7 +62,7 @@ pub(crate) enum Certainty {
     Repeated,
     /// Steps contradict each other: the boundary is blurred.
     Varied,
-    /// No step contradicts the answer, and the boundary was not repeated.
+    /// No step contradicts the answer, and not both sides of the boundary have three steps.
     Once,
 }
 

@@ -120,7 +120,11 @@ fn plot(result: &SearchResult, title: String, y: Axis, value: &dyn Fn(&StepRow) 
         let mut points: Vec<(u64, Option<f64>)> =
             result.steps.iter().filter(|row| is(row.end)).map(|row| (row.value, value(row))).collect();
         points.sort_by_key(|(x, _)| *x);
-        Series::new(name, points.into_iter().map(|(x, y)| (float(x), y))).drawn(Stroke::Marked)
+        // Only what held is a line: other steps stand for themselves.
+        let is_line = is(StepEnd::Held);
+        let gap = |x: u64| (!is_line).then_some((float(x), None));
+        let points = points.into_iter().flat_map(|(x, y)| [(float(x), y)].into_iter().chain(gap(x)));
+        Series::new(name, points).drawn(Stroke::Marked)
     };
     let lines = vec![
         series("held", |end| end == StepEnd::Held),
