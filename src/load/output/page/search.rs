@@ -79,12 +79,15 @@ fn cards(result: &SearchResult, page: &mut Page) {
 /// Each metric of a condition, and how the server kept up.
 fn plots(result: &SearchResult, until: &[Threshold]) -> Vec<Noted> {
     let of_condition = |(index, threshold): (usize, &Threshold)| {
-        let value = |row: &StepRow| row.thresholds.get(index).and_then(|it| it.value);
-        let (y, value): (Axis, Box<dyn Fn(&StepRow) -> Option<f64>>) = if threshold.is_time() {
-            let y = Axis::new("time, logarithmic", Scale::Log, time_us);
-            (y, Box::new(move |row| value(row).map(drawable)))
+        let is_time = threshold.is_time();
+        let value = |row: &StepRow| {
+            let value = row.thresholds.get(index)?.value;
+            if is_time { value.map(drawable) } else { value }
+        };
+        let y = if is_time {
+            Axis::new("time, logarithmic", Scale::Log, time_us)
         } else {
-            (Axis::numbers("value", Scale::Linear), Box::new(value))
+            Axis::numbers("value", Scale::Linear)
         };
         let mut plot = plot(result, format!("{} by step", threshold.metric()), y, &value);
         plot.reference = Some(threshold.limit()).filter(|limit| *limit > 0.0 || !threshold.is_time());
