@@ -196,10 +196,11 @@ STAGES are numbers with durations, or linear ramps from one number to another, a
 0 is a pause. --duration is the sum of those of --rate or --active. --fail-if applies to the whole run.";
 
 const STATUS: &str = "\
-Exit status: 0 done; 1 no connection could be opened, a result to merge is missing, incomplete or of another \
-kind, a signal came before --start-at, or a result could not be written; 2 usage error, or a result given twice; 3 a --fail-if holds, or its metric is unknown; 4 the server failed: it \
-acknowledged nothing, sent wrong replies or closed connections until none was left, or stopped replying. If a \
---fail-if holds as well, the status is 4. Neither a signal nor a generator that is not ok changes the exit status.";
+Exit status: 0 done; 1 no connection could be opened, a result to merge is missing, incomplete or of another kind, a \
+signal came before --start-at, or a result could not be written; 2 usage error, or a result given twice; 3 a \
+--fail-if holds, or its metric is unknown; 4 the server failed: it acknowledged nothing, sent wrong replies or \
+closed connections until none was left, or stopped replying. If a --fail-if holds as well, the status is 4. Neither \
+a signal nor a generator that is not ok changes the exit status.";
 
 const SEARCH_STATUS: &str = "\
 The exit status of a search (--find) is 0 with an answer, also if the generator or this host was the limit or a signal \

@@ -9,7 +9,7 @@ fn merged_logs_have_a_page() {
     let mut runs =
         MergedRuns::sample(&[(RESPONSE, 2, 2_000_000), (SERVICE, 2, 1_000_000), ("<disk>", 1, 500)]);
     runs.times.ignored = vec!["a.hlog: line 9: the line was cut off".into()];
-    let page = crate::load::output::page::merged(&runs, &[], &RunInfo::sample());
+    let page = merged(&runs, &[], &RunInfo::sample());
     assert_eq!(mismatched_tag(&page), None);
     for part in [
         "7 intervals of 2 logs",
