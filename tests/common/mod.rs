@@ -28,6 +28,8 @@ pub(crate) use rustix::process::Signal;
 pub(crate) use hosts::Hosts;
 pub(crate) use months::MONTHS;
 pub(crate) use namespace::{Network, in_namespace, program_behind_link};
+#[cfg(feature = "cli")]
+pub(crate) use peer::wait_for_delivery;
 pub(crate) use peer::{DatagramPeer, End, Peer, is_reset};
 pub(crate) use server::{Exit, Serve, Server};
 pub(crate) use strace::has_no_strace;
@@ -99,6 +101,16 @@ pub(crate) fn wait_with_output(child: Child) -> Output {
     drop(sender);
     assert!(killer.join().unwrap().is_none(), "the process did not end and was killed: {output:?}");
     output
+}
+
+/// Runs `check` with both models at the same time: for tests that mostly wait.
+pub(crate) fn with_each_model(check: impl Fn(&str) + Sync) {
+    thread::scope(|scope| {
+        for model in MODELS {
+            let check = &check;
+            scope.spawn(move || check(model));
+        }
+    });
 }
 
 /// Calls `poll` until it returns something.

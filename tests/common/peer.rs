@@ -1,5 +1,7 @@
 //! Peers of a server, on which nothing waits longer than [`WAIT_MAX`].
 
+#[cfg(feature = "cli")]
+use std::collections::HashSet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
@@ -53,17 +55,6 @@ impl Peer {
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).expect("the server accepts what is sent");
-    }
-
-    /// Waits until what was sent is in the receive buffer of the server: a busy machine delivers it later.
-    #[cfg(feature = "cli")] // and `procfs` with it
-    pub(crate) fn wait_for_delivery(&self) {
-        let local = self.stream.local_addr().unwrap();
-        let is_delivered = || {
-            let sockets = procfs::net::tcp().unwrap();
-            sockets.iter().any(|it| it.local_address == local && it.tx_queue == 0)
-        };
-        super::eventually("the bytes are delivered", || is_delivered().then_some(()));
     }
 
     /// Sends, unless the server has closed the connection.
@@ -147,6 +138,19 @@ impl Peer {
             Err(error) => panic!("cannot peek: {error}"),
         }
     }
+}
+
+/// Waits until what `peers` have sent is in the receive buffers of the server: a busy machine delivers it later.
+#[cfg(feature = "cli")] // and `procfs` with it
+pub(crate) fn wait_for_delivery<'a>(peers: impl IntoIterator<Item = &'a Peer>) {
+    let mut waiting: HashSet<SocketAddr> = peers.into_iter().map(Peer::local_address).collect();
+    super::eventually("the bytes are delivered", || {
+        // One look for all: the table has each socket of the machine.
+        for socket in procfs::net::tcp().unwrap().iter().filter(|it| it.tx_queue == 0) {
+            waiting.remove(&socket.local_address);
+        }
+        waiting.is_empty().then_some(())
+    });
 }
 
 /// Whether `error` means that the other side has closed the connection.

@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::common::{MODELS, Serve, Server, eventually, output, without_options};
 use crate::is_missing;
 
-const ROTATIONS: usize = 3;
+const ROTATIONS: usize = 2;
 const PEERS: usize = 4;
 
 /// The user `nobody` and the group `nogroup` of Debian, which take the place of `loopline` if the test is run by root.

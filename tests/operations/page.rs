@@ -330,8 +330,8 @@ fn a_page_that_stays_open_keeps_ten_minutes_and_no_more() {
     let mut next = 0;
     let mut sizes = Vec::new();
     for _ in 0..2 {
-        // Some hours.
-        for _ in 0..25 {
+        // Two hours.
+        for _ in 0..12 {
             let samples: Vec<_> =
                 (next..next + 600u64).map(|at| sample(i64::try_from(at).unwrap(), at)).collect();
             assert_eq!(page.samples(1, next + 600, &samples), next);

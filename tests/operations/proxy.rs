@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::common::{
     Clock, GREETING, MODELS, Peer, Serve, Server, Signal, eventually, frame, loopline, output,
+    wait_for_delivery,
 };
 use crate::proxy_headers::{BINARY, LINE, LOCAL, line_of};
 
@@ -63,13 +64,17 @@ fn a_header_may_be_cut_anywhere() {
     for model in MODELS {
         let server = Server::start(&format!("message+proxy=0 --model {model}"));
         let wire = [BINARY, &frame("text")].concat();
-        for cut in 1..=BINARY.len() + 1 {
-            let mut peer = server.connect("message");
+        let cuts = 1..=BINARY.len() + 1;
+        let mut peers: Vec<Peer> = cuts.clone().map(|_| server.connect("message")).collect();
+        for (peer, cut) in peers.iter_mut().zip(cuts.clone()) {
             peer.send(&wire[..cut]);
-            peer.wait_for_delivery();
+        }
+        wait_for_delivery(&peers);
+        for (peer, cut) in peers.iter_mut().zip(cuts) {
             peer.send(&wire[cut..]);
             peer.receive_acknowledgement();
         }
+        drop(peers);
         let exit = server.stop_cleanly();
         assert_eq!(exit.journal, "[192.0.2.1:56324] text\n".repeat(BINARY.len() + 1), "{model}");
     }

@@ -14,7 +14,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use crate::activator::Activator;
 use crate::common::{
     Clock, DatagramPeer, GREETING, INTRODUCTION, MODELS, Network, PROGRAM, Peer, REPLY, Serve, Signal,
-    WAIT_MAX, eventually, has_no_strace, in_namespace, loopline, stall,
+    WAIT_MAX, eventually, has_no_strace, in_namespace, loopline, stall, with_each_model,
 };
 use crate::is_missing;
 use crate::metrics::fetch;
@@ -76,7 +76,7 @@ fn an_inherited_socket_may_be_behind_a_proxy() {
 
 #[test]
 fn metrics_are_served_at_the_inherited_socket_of_this_name_and_left_to_the_next_server() {
-    for model in MODELS {
+    with_each_model(|model| {
         let activator = Activator::default().with("metrics", listener()).with("message", listener());
         let server = activator.serve(&format!("--model {model} --sandbox on")).start();
         let address = server.address("metrics");
@@ -91,7 +91,7 @@ fn metrics_are_served_at_the_inherited_socket_of_this_name_and_left_to_the_next_
         let next = activator.serve(&format!("--model {model}")).start();
         assert!(waiting.receive_all().0.starts_with(b"HTTP/1.1 200 OK\r\n"), "{model}");
         next.stop_cleanly();
-    }
+    });
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::begin_a_frame;
-use crate::common::{Clock, DatagramPeer, INTRODUCTION, MODELS, Serve, Server, frame};
+use crate::common::{Clock, DatagramPeer, INTRODUCTION, MODELS, Serve, Server, frame, with_each_model};
 use crate::services::{date, unix_seconds};
 
 const HOUR_SECONDS: i64 = 3600;
@@ -83,8 +83,8 @@ fn timeouts_are_kept_when_the_clock_is_set_back() {
     const TIMEOUT: Duration = Duration::from_millis(500);
     let Some(library) = libfaketime() else { return };
     let directory = tempfile::tempdir().unwrap();
-    let offset = directory.path().join("offset");
-    for model in MODELS {
+    with_each_model(|model| {
+        let offset = directory.path().join(model);
         let timeouts = "--idle-timeout 500ms --frame-timeout 500ms --session-timeout 500ms";
         let server =
             start(&library, &offset, &format!("message=0 daytime=0 month=0 {timeouts} --model {model}"));
@@ -104,5 +104,5 @@ fn timeouts_are_kept_when_the_clock_is_set_back() {
             assert_eq!(caller.request("0"), INTRODUCTION, "{model}: the session has expired");
         }
         server.stop_cleanly();
-    }
+    });
 }

@@ -7,7 +7,9 @@
 use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
-use crate::common::{Clock, MODELS, Peer, Serve, Server, acknowledgement, eventually, frame};
+use crate::common::{
+    Clock, MODELS, Peer, Serve, Server, acknowledgement, eventually, frame, with_each_model,
+};
 use crate::open_descriptors;
 
 /// How many peers: `full` in the long form.
@@ -57,7 +59,7 @@ fn peers_that_send_a_byte_a_second_are_closed_at_the_frame_timeout_and_others_ar
     let count = peers(300, 15_000);
     let is_full = count == 15_000;
     let timeout = Duration::from_secs(if is_full { 30 } else { 3 });
-    for model in MODELS {
+    with_each_model(|model| {
         // Many machines do not allow as many threads.
         let count = if model == "threads" { count.min(2000) } else { count };
         let arguments =
@@ -87,7 +89,7 @@ fn peers_that_send_a_byte_a_second_are_closed_at_the_frame_timeout_and_others_ar
         assert!(per_peer < if model == "threads" { 64 << 10 } else { 4096 }, "{model}: {per_peer} bytes");
         normal.report(&format!("{model}, {count} that send a byte a second, {per_peer} bytes each"));
         server.stop_cleanly();
-    }
+    });
 }
 
 #[test]
@@ -105,13 +107,15 @@ fn a_maximal_message_that_is_announced_and_not_sent_costs_less_than_256_bytes() 
     // Some memory is for all peers together.
     assert!(per_peer * (count as u64) < 256 * (count as u64 + 1024), "{per_peer} bytes");
     normal.report(&format!("{count} that announce a message, {per_peer} bytes each"));
+    // The server would wait for the rest of their messages.
+    drop(announcing);
     server.stop_cleanly();
 }
 
 #[test]
 fn peers_that_pipeline_and_never_read_are_closed_at_the_write_timeout_with_bounded_memory() {
     let count = peers(200, 2000);
-    for model in MODELS {
+    with_each_model(|model| {
         let server = Server::start(&format!("message=0 --journal none --write-timeout 3s --model {model}"));
         let mut normal = Normal::connect(&server);
         normal.exchange();
@@ -134,7 +138,7 @@ fn peers_that_pipeline_and_never_read_are_closed_at_the_write_timeout_with_bound
         assert!(per_peer < 512 << 10, "{model}: {per_peer} bytes");
         normal.report(&format!("{model}, {count} that never read, {per_peer} bytes each"));
         server.stop_cleanly();
-    }
+    });
 }
 
 /// What bad peers send, each of which is refused.

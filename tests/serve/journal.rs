@@ -12,6 +12,7 @@ use socket2::SockRef;
 
 use crate::common::{
     Clock, DatagramPeer, Exit, GREETING, INTRODUCTION, MODELS, Peer, REPLY, Serve, Server, eventually, frame,
+    with_each_model,
 };
 use crate::{assert_is_a_time, hosts};
 
@@ -87,6 +88,7 @@ fn messages_are_acknowledged_without_a_journal() {
         let mut peer = server.connect("reply");
         peer.send("gone too");
         assert_eq!(peer.receive_text(), REPLY);
+        drop(peer);
         assert_eq!(server.stop_cleanly().journal, "");
     }
 }
@@ -158,48 +160,48 @@ fn assert_journal_failed(ended: &Exit, error: &str) {
 #[test]
 fn a_blocked_journal_delays_acknowledgements_and_nothing_else() {
     const MESSAGES: usize = 40;
-    for (model, (reader, writer)) in
-        MODELS.into_iter().flat_map(|model| blocking_outputs().map(|it| (model, it)))
-    {
-        let endpoints = "message=0 greeting=0 daytime=0 month=0 --write-timeout 100ms --model";
-        let server = Serve::new(endpoints).arg(model).stdout(writer).start();
-        let bodies: Vec<String> =
-            (0..MESSAGES).map(|place| format!("{place:02} {}", "x".repeat(60 << 10))).collect();
+    with_each_model(|model| {
+        blocking_outputs().into_iter().for_each(|(reader, writer)| {
+            let endpoints = "message=0 greeting=0 daytime=0 month=0 --write-timeout 100ms --model";
+            let server = Serve::new(endpoints).arg(model).stdout(writer).start();
+            let bodies: Vec<String> =
+                (0..MESSAGES).map(|place| format!("{place:02} {}", "x".repeat(60 << 10))).collect();
 
-        let mut peer = server.connect("message");
-        // A pipe holds one of these, but not two.
-        peer.exchange(&bodies[0]);
-        let mut sender = Peer::on(peer.stream.try_clone().unwrap());
-        let rest: Vec<u8> = bodies[1..].iter().flat_map(frame).collect();
-        let sending = thread::spawn(move || sender.send(rest));
+            let mut peer = server.connect("message");
+            // A pipe holds one of these, but not two.
+            peer.exchange(&bodies[0]);
+            let mut sender = Peer::on(peer.stream.try_clone().unwrap());
+            let rest: Vec<u8> = bodies[1..].iter().flat_map(frame).collect();
+            let sending = thread::spawn(move || sender.send(rest));
 
-        let clock = Clock::start();
-        let caller = DatagramPeer::connect(server.address("month"));
-        assert_eq!(caller.request("hello"), INTRODUCTION);
-        // The write timeout does not run while acknowledgements wait for the journal.
-        while clock.elapsed() < Duration::from_millis(300) {
-            assert_eq!(server.connect("greeting").receive_text(), GREETING);
-            assert_is_a_time(&server.connect("daytime").receive_text());
-            assert_eq!(caller.request("2"), "February");
-        }
-        peer.assert_silent();
+            let clock = Clock::start();
+            let caller = DatagramPeer::connect(server.address("month"));
+            assert_eq!(caller.request("hello"), INTRODUCTION);
+            // The write timeout does not run while acknowledgements wait for the journal.
+            while clock.elapsed() < Duration::from_millis(300) {
+                assert_eq!(server.connect("greeting").receive_text(), GREETING);
+                assert_is_a_time(&server.connect("daytime").receive_text());
+                assert_eq!(caller.request("2"), "February");
+            }
+            peer.assert_silent();
 
-        let reading = read_in_a_thread(reader);
-        for _ in 1..MESSAGES {
-            peer.receive_acknowledgement();
-        }
-        sending.join().unwrap();
-        let mut next = server.connect("message");
-        next.exchange("next");
-        let (peer, next) = (peer.local_address(), next.local_address());
-        server.stop_cleanly();
-        let mut expected: Vec<String> = bodies.iter().map(|body| format!("[{peer}] {body}\n")).collect();
-        expected.push(format!("[{next}] next\n"));
-        assert!(
-            reading.join().unwrap() == expected.concat(),
-            "{model}: the journal has all messages in order"
-        );
-    }
+            let reading = read_in_a_thread(reader);
+            for _ in 1..MESSAGES {
+                peer.receive_acknowledgement();
+            }
+            sending.join().unwrap();
+            let mut next = server.connect("message");
+            next.exchange("next");
+            let (peer, next) = (peer.local_address(), next.local_address());
+            server.stop_cleanly();
+            let mut expected: Vec<String> = bodies.iter().map(|body| format!("[{peer}] {body}\n")).collect();
+            expected.push(format!("[{next}] next\n"));
+            assert!(
+                reading.join().unwrap() == expected.concat(),
+                "{model}: the journal has all messages in order"
+            );
+        })
+    });
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::thread;
 
-use crate::common::{MODELS, Peer, Serve, Signal, eventually, frame, has_no_strace, loopline, output};
+use crate::common::{
+    MODELS, Peer, Serve, Signal, eventually, frame, has_no_strace, loopline, output, with_each_model,
+};
 use crate::schema;
 
 #[test]
@@ -189,7 +191,7 @@ fn a_journal_that_cannot_be_reopened_goes_on_in_the_open_file() {
 
 #[test]
 fn a_deleted_or_replaced_journal_is_noticed() {
-    for model in MODELS {
+    with_each_model(|model| {
         for is_replaced in [false, true] {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("journal");
@@ -211,7 +213,7 @@ fn a_deleted_or_replaced_journal_is_noticed() {
             assert_eq!(ended.log.matches(notice).count(), 1);
             assert_eq!(messages(&path).last().map(String::as_str), Some("in the new file"), "{model}");
         }
-    }
+    });
 }
 
 #[test]

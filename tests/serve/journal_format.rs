@@ -42,6 +42,7 @@ fn a_line_of_json_has_the_time_the_peer_the_service_and_the_message() {
         asking.send(b"\xff\0");
         asking.receive_text();
         expected.push((asking.local_address(), json!({"service": "reply", "base64": "/wA="})));
+        drop((peer, asking));
         server.stop_cleanly();
 
         let journal = fs::read_to_string(&path).unwrap();

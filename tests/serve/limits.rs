@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::common::{ACKNOWLEDGEMENT, Clock, MODELS, Peer, Serve, Server, eventually, frame};
+use crate::common::{
+    ACKNOWLEDGEMENT, Clock, MODELS, Peer, Serve, Server, eventually, frame, with_each_model,
+};
 use crate::open_descriptors;
 
 #[test]
@@ -61,7 +63,7 @@ fn refused_peers_do_not_count_as_connections() {
 
 #[test]
 fn a_low_descriptor_limit_bounds_the_connections_served() {
-    for model in MODELS {
+    with_each_model(|model| {
         for descriptors in [40, 48, 100] {
             let endpoint = format!("message=0 --max-connections 10000 --model {model}");
             let server = Serve::after(&format!("ulimit -n {descriptors}"), &endpoint).start();
@@ -82,7 +84,7 @@ fn a_low_descriptor_limit_bounds_the_connections_served() {
             let ended = server.stop_cleanly();
             assert!(!ended.log.contains("os error"), "{}", ended.log);
         }
-    }
+    });
 }
 
 #[test]

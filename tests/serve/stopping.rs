@@ -1,7 +1,7 @@
 //! SIGTERM and SIGINT: what is finished before the server exits, and how long that may take.
 
 use std::fs::{self, DirEntry};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Write, pipe, stderr};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use rustix::process::{Pid, kill_process};
 
 use crate::common::{
     Clock, DatagramPeer, GREETING, INTRODUCTION, MODELS, PROGRAM, Peer, Serve, Server, Signal,
-    acknowledgement, eventually, frame, without_options,
+    acknowledgement, eventually, frame, wait_for_delivery, with_each_model, without_options,
 };
 use crate::{begin_a_frame, open_descriptors};
 
@@ -24,18 +24,18 @@ fn a_server_without_connections_ends_at_once() {
 
 #[test]
 fn a_lingering_peer_does_not_delay_the_exit_beyond_the_linger_timeout() {
-    for model in MODELS {
+    with_each_model(|model| {
         let server = Server::start(&format!("greeting=0 --model {model} {LONG_TIMEOUTS}"));
         let mut lingering = server.connect("greeting");
         // The peer has received everything, but does not end its side.
         assert_eq!(lingering.receive_text(), GREETING);
         server.stop_cleanly();
-    }
+    });
 }
 
 #[test]
 fn idle_connections_do_not_delay_the_exit() {
-    for model in MODELS {
+    with_each_model(|model| {
         for signal in [Signal::TERM, Signal::INT] {
             let server =
                 Server::start(&format!("message=0 greeting=0 month=0 --model {model} {LONG_TIMEOUTS}"));
@@ -52,7 +52,7 @@ fn idle_connections_do_not_delay_the_exit() {
             }
             assert_eq!(ended.messages(), ["once"]);
         }
-    }
+    });
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_frame_that_has_begun_is_finished_and_acknowledged_while_new_peers_are_refus
         let frames = [frame("during"), frame("and the next")].concat();
         let (first, rest) = frames.split_at(40);
         begun.iter_mut().for_each(|peer| peer.send(first));
-        begun.iter().for_each(Peer::wait_for_delivery);
+        wait_for_delivery(&begun);
         server.signal(Signal::TERM);
         server.wait_for_log("stopping");
         eventually("new peers are refused", || {
@@ -136,7 +136,7 @@ fn a_second_signal_in_the_drain_delay_ends_the_server_at_once_and_idle_connectio
 
 #[test]
 fn a_frame_that_is_never_finished_delays_the_exit_until_the_drain_timeout() {
-    for model in MODELS {
+    with_each_model(|model| {
         let server =
             Server::start(&format!("message=0 --model {model} --frame-timeout off --drain-timeout 300ms"));
         let mut begun = begin_a_frame(&server);
@@ -145,7 +145,7 @@ fn a_frame_that_is_never_finished_delays_the_exit_until_the_drain_timeout() {
         assert!(clock.elapsed() >= Duration::from_millis(300), "{model}: {:?}", clock.elapsed());
         assert!(ended.log.contains("stopped with unfinished connections: 1"), "{}", ended.log);
         assert_eq!(begun.receive_all().0, b"");
-    }
+    });
 }
 
 #[test]
@@ -168,16 +168,16 @@ fn connections_in_the_backlog_are_served_after_a_stop_request() {
 
 #[test]
 fn a_journal_that_is_stuck_delays_the_exit_until_the_drain_timeout_or_the_second_signal() {
-    for model in MODELS {
+    with_each_model(|model| {
         for (timeout, signals) in [("300ms", 1), ("5m", 2)] {
-            let (_reader, writer) = std::io::pipe().unwrap();
+            let (_reader, writer) = pipe().unwrap();
             let options = format!("message=0 --model {model} --drain-timeout {timeout}");
             let server = Serve::new(&options).stdout(writer).start();
             let mut peer = server.connect("message");
             peer.exchange("recorded");
             // More than a pipe takes.
             peer.send(frame("x".repeat(100 << 10)));
-            peer.wait_for_delivery();
+            wait_for_delivery([&peer]);
             server.signal(Signal::TERM);
             server.wait_for_log("stopping");
             if signals == 2 {
@@ -188,7 +188,7 @@ fn a_journal_that_is_stuck_delays_the_exit_until_the_drain_timeout_or_the_second
             assert_eq!(ended.status.code(), Some(74), "{model}, {signals} signals: {}", ended.log);
             assert_eq!(peer.receive_all().0, b"", "{model}: it is not acknowledged");
         }
-    }
+    });
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn sigterm_stops_a_server_that_is_process_1() {
     let allowed = unshare().arg("true").output();
     if !allowed.as_ref().is_ok_and(|output| output.status.success()) {
         assert!(std::env::var_os("LOOPLINE_NO_SKIP").is_none(), "no process namespace: {allowed:?}");
-        let _ = std::io::stderr().write_all(b"SKIPPED: a process namespace is not available\n");
+        let _ = stderr().write_all(b"SKIPPED: a process namespace is not available\n");
         return;
     }
     for (model, signal) in MODELS.into_iter().flat_map(|model| [(model, Signal::TERM), (model, Signal::INT)])

@@ -9,12 +9,12 @@ use socket2::{Domain, Socket, Type};
 
 use crate::begin_a_frame;
 use crate::common::{
-    Clock, MODELS, Peer, Server, Signal, WAIT_MAX, acknowledgement, eventually, frame, is_reset,
+    Clock, Peer, Server, Signal, WAIT_MAX, acknowledgement, eventually, frame, is_reset, with_each_model,
 };
 
 #[test]
 fn a_slow_frame_is_closed_at_the_frame_timeout_while_others_are_served() {
-    for model in MODELS {
+    with_each_model(|model| {
         let server = Server::start(&format!("message=0 --model {model} --frame-timeout 200ms"));
         let mut good = server.connect("message");
         let mut slow = server.connect("message");
@@ -32,14 +32,14 @@ fn a_slow_frame_is_closed_at_the_frame_timeout_while_others_are_served() {
         good.exchange("still there");
         let ended = server.stop_cleanly();
         assert!(ended.messages().iter().all(|text| *text != "x"));
-    }
+    });
 }
 
 #[test]
 fn each_frame_has_the_frame_timeout_for_itself() {
     const FRAME_TIMEOUT: Duration = Duration::from_secs(1);
     let (first, second) = (frame("first"), frame("second"));
-    for model in MODELS {
+    with_each_model(|model| {
         let server = Server::start(&format!("message=0 --model {model} --frame-timeout 1s"));
         let mut good = server.connect("message");
         // A test that does not run for half of the timeout starts again.
@@ -68,7 +68,7 @@ fn each_frame_has_the_frame_timeout_for_itself() {
             is_open.then_some(())
         });
         server.stop_cleanly();
-    }
+    });
 }
 
 /// As in the options of the server below.
@@ -76,7 +76,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_millis(700);
 
 #[test]
 fn a_silent_peer_is_closed_at_the_idle_timeout_and_an_active_one_is_not() {
-    for model in MODELS {
+    with_each_model(|model| {
         let server = Server::start(&format!("message=0 --model {model} --idle-timeout 700ms"));
         // A test that does not run for the timeout finds both closed, and starts again.
         eventually("the idle peer is closed and the active one is not", || {
@@ -99,12 +99,12 @@ fn a_silent_peer_is_closed_at_the_idle_timeout_and_an_active_one_is_not() {
             is_active.then_some(())
         });
         server.stop_cleanly();
-    }
+    });
 }
 
 #[test]
 fn the_idle_timeout_does_not_close_a_connection_inside_a_frame() {
-    for model in MODELS {
+    with_each_model(|model| {
         let options = format!("message=0 --model {model} --idle-timeout 300ms --frame-timeout off");
         let server = Server::start(&options);
         let mut begun = server.connect("message");
@@ -116,13 +116,13 @@ fn the_idle_timeout_does_not_close_a_connection_inside_a_frame() {
         begun.send(&frame[1..]);
         begun.receive_acknowledgement();
         server.stop_cleanly();
-    }
+    });
 }
 
 #[test]
 fn peers_that_never_read_are_closed_at_the_write_timeout_with_bounded_memory() {
     const PEERS: u64 = 8;
-    for model in MODELS {
+    with_each_model(|model| {
         let server = Server::start(&format!("message=0 --model {model} --write-timeout 1s --journal none"));
         let mut good = server.connect("message");
         good.exchange("first");
@@ -142,7 +142,7 @@ fn peers_that_never_read_are_closed_at_the_write_timeout_with_bounded_memory() {
         assert!(grown_kib < PEERS * 1024, "{model}: {grown_kib} KiB for {PEERS} peers");
         good.exchange("last");
         server.stop_cleanly();
-    }
+    });
 }
 
 /// Sends messages until the server closes the connection. Returns the number of bytes sent.
@@ -165,7 +165,7 @@ fn send_without_reading(address: SocketAddr) -> usize {
 
 #[test]
 fn bytes_received_while_the_process_is_stopped_are_read_before_the_idle_timeout() {
-    for model in MODELS {
+    with_each_model(|model| {
         let arguments = "message=0 --metrics 0 --idle-timeout 4s --frame-timeout 4s --model";
         let server = Server::start(&format!("{arguments} {model}"));
         let mut idle = server.connect("message");
@@ -188,5 +188,5 @@ fn bytes_received_while_the_process_is_stopped_are_read_before_the_idle_timeout(
         let read_bytes: usize = texts.iter().map(|text| frame(text).len()).sum();
         server.wait_for_log(&format!(" {read_bytes} bytes received"));
         server.stop_cleanly();
-    }
+    });
 }

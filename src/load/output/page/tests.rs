@@ -44,24 +44,26 @@ fn nothing() -> Outcome {
 
 /// A second of [`sample`], with a stall in one of them.
 fn second(n: u32, random: &mut Random, outcome: &mut Outcome) -> Second {
-    const RATE: u32 = 40_000;
+    const RATE: u64 = 40_000;
+    /// A random time stands for this number of messages: a test draws several runs.
+    const ALIKE: u64 = 20;
     let opening = n < 2;
     let stalled = n == 21;
     let mut of_second = [Histogram::new(3).unwrap(), Histogram::new(3).unwrap()];
-    for _ in 0..if opening { 0 } else { RATE } {
+    for _ in 0..if opening { 0 } else { RATE / ALIKE } {
         let service = 90_000.0 * (1.0 + random.exponential() * 0.6);
         let service = if random.uniform() < 0.002 { service * 9.0 } else { service };
         let lag = 1_500.0 + random.exponential() * 900.0;
         let waited = if stalled { 180e6 * random.uniform() * random.uniform() } else { 0.0 };
         let [service, lag, response] =
             [service, lag, service + lag + waited].map(|time| format!("{time:.0}").parse::<u64>().unwrap());
-        outcome.times.service.record(service).unwrap();
-        outcome.times.response.record(response).unwrap();
-        outcome.times.lag.record(lag).unwrap();
-        of_second[0].record(response).unwrap();
-        of_second[1].record(lag).unwrap();
+        outcome.times.service.record_n(service, ALIKE).unwrap();
+        outcome.times.response.record_n(response, ALIKE).unwrap();
+        outcome.times.lag.record_n(lag, ALIKE).unwrap();
+        of_second[0].record_n(response, ALIKE).unwrap();
+        of_second[1].record_n(lag, ALIKE).unwrap();
     }
-    let sent = if opening { 0 } else { u64::from(RATE) };
+    let sent = if opening { 0 } else { RATE };
     let answered = if stalled { sent - 7_900 } else { sent.saturating_sub(u64::from(n % 3) * 40) };
     Second {
         at_seconds: f64::from(n + 1),
