@@ -158,7 +158,11 @@ fn cards(summary: &Summary) -> [Card; 8] {
     let response = &summary.latency_us.response;
     let of_offered = messages.offered_rate.filter(|offered| *offered > 0.0).map_or_else(
         || "as fast as replies arrived".into(),
-        |offered| format!("{} of {} offered", share(messages.rate / offered), rate(offered)),
+        |offered| match &summary.heartbeats {
+            None => format!("{} of {} offered", share(messages.rate / offered), rate(offered)),
+            // They are acknowledged in addition.
+            Some(_) => format!("{} offered, and heartbeats", rate(offered)),
+        },
     );
     [
         opened_card(connections),

@@ -100,9 +100,10 @@ figure .small { margin: 0.5rem 0 0; }
 .table .small { margin: 0.3rem 1rem 0.6rem; }
 table { width: 100%; border-collapse: collapse; font-size: 0.9375rem; }
 caption { padding: 0.8rem 1rem 0.3rem; text-align: left; font-weight: 600; }
-th, td { padding: 0.4rem 1rem; border-top: 1px solid var(--line); text-align: left; vertical-align: baseline; }
+th, td { padding: 0.4rem 0.65rem; border-top: 1px solid var(--line); text-align: left; vertical-align: baseline; }
 thead th { border-top: 0; font-size: 0.8125rem; font-weight: 500; color: var(--muted); }
-th:first-child { position: sticky; left: 0; background: var(--surface); }
+th:first-child { position: sticky; left: 0; padding-left: 1rem; background: var(--surface); }
+th:last-child, td:last-child { padding-right: 1rem; }
 tbody th { font-weight: 400; }
 .text { min-width: 14rem; }
 .short { white-space: nowrap; }
@@ -126,7 +127,7 @@ footer { margin-top: 2.5rem; font-size: 0.8125rem; color: var(--muted); }
   figure { padding: 0.8rem; }
   .plot text { font-size: 68px; }
   table { font-size: 0.875rem; }
-  th, td { padding: 0.4rem 0.5rem; }
+  th, td, th:first-child, th:last-child, td:last-child { padding: 0.4rem 0.5rem; }
   caption { padding: 0.8rem 0.5rem 0.3rem; }
   .table .small { margin: 0.3rem 0.5rem 0.6rem; }
   .hint span { left: 0.5rem; }
@@ -135,7 +136,7 @@ footer { margin-top: 2.5rem; font-size: 0.8125rem; color: var(--muted); }
   .values, .cursor, .hint { display: none; }
   .scrolls { overflow: visible; }
   table { font-size: 0.6875rem; }
-  th, td { padding: 0.2rem 0.4rem; }
+  th, td, th:first-child, th:last-child, td:last-child { padding: 0.2rem 0.4rem; }
   details::details-content { content-visibility: visible; }
   figure, .table, .cards div { break-inside: avoid; }
 }

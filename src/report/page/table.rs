@@ -41,6 +41,7 @@ pub(super) fn table(table: &Table<'_>) -> String {
         Column::Numbers(_) | Column::Text(_) | Column::Short(_) => of_text("th scope=\"col\"", column.name()),
     };
     let cell = |(index, (cell, column)): (usize, (&String, &Column<'_>))| match column {
+        Column::Short(_) if index == 0 => of_text("th scope=\"row\" class=\"short\"", cell),
         _ if index == 0 => of_text("th scope=\"row\"", cell),
         Column::Numbers(_) => of_text("td class=\"number\"", cell),
         Column::Text(_) => of_text("td class=\"text\"", cell),

@@ -18,6 +18,8 @@ pub(crate) const DRAWING_SIZE: (u32, u32) = ((SIZE.0 * ZOOM).unsigned_abs(), (SI
 
 /// Space in pixels above the lines for the name of the left axis, and for the label of a peak.
 const TOP: i32 = 40;
+/// Space in addition for the numbers of marks, above the label of a peak.
+const MARK_ROW: i32 = 18;
 /// Space for the labels at the left.
 const LEFT: i32 = 60;
 /// Space for the labels at the bottom, and for the name of that axis.
@@ -33,7 +35,8 @@ impl Plot {
         let names: Vec<&str> = self.drawn().map(|(_, series)| series.name.as_str()).collect();
         let label = html::text(&format!("{}: {}", self.title, names.join(", ")));
         let (width, height) = DRAWING_SIZE;
-        let area = [LEFT, TOP, SIZE.0 - LEFT - RIGHT, SIZE.1 - TOP - BOTTOM].map(|length| length * ZOOM);
+        let top = top(self);
+        let area = [LEFT, top, SIZE.0 - LEFT - RIGHT, SIZE.1 - top - BOTTOM].map(|length| length * ZOOM);
         let start = format!(
             "svg class=\"plot\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\" \
              data-area=\"{} {} {} {}\"",
@@ -70,7 +73,7 @@ fn draw(plot: &Plot, area: &Area<'_>) -> Drawn<Vec<Trace>> {
     let y = plot.y.frame(shown().flat_map(values).map(|value| plot.limited(value)).chain(plot.reference));
     let (width, across) = (SIZE.0 - LEFT - RIGHT, x.range.end - x.range.start);
     let mut chart = ChartBuilder::on(area)
-        .margin_top(TOP * ZOOM)
+        .margin_top(top(plot) * ZOOM)
         .margin_right(RIGHT * ZOOM)
         .x_label_area_size(BOTTOM * ZOOM)
         .y_label_area_size(LEFT * ZOOM)
@@ -87,6 +90,12 @@ fn draw(plot: &Plot, area: &Area<'_>) -> Drawn<Vec<Trace>> {
         .try_for_each(|it| draw_peak(plot, it, area))?;
     area.present()?;
     Ok(traces)
+}
+
+/// Space in pixels above the lines.
+fn top(plot: &Plot) -> i32 {
+    let has_peak = plot.series.iter().any(|series| series.has_peak);
+    if has_peak && !plot.marks.is_empty() { TOP + MARK_ROW } else { TOP }
 }
 
 /// How far each series is moved to the right, in pixels, so that error bars are side by side.

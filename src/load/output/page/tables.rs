@@ -140,10 +140,13 @@ pub(super) fn connections(summary: &Summary) -> Table<'static> {
 /// The stages.
 pub(super) fn stages(rows: &[StageRow]) -> Table<'static> {
     let [first, numbers @ .., last] = stages::COLUMNS;
-    let columns = [Column::Text(first)].into_iter().chain(numbers.map(Column::Numbers));
+    // The names of two options in one line would leave no room on a narrow page.
+    let has_short_names = rows.iter().all(|row| row.settings.len() == 1);
+    let first = if has_short_names { Column::Short(first) } else { Column::Text(first) };
+    let columns = [first].into_iter().chain(numbers.map(Column::Numbers));
     Table {
         title: "Stages",
-        columns: columns.chain([Column::Text(last)]).collect(),
+        columns: columns.chain([Column::Short(last)]).collect(),
         rows: rows.iter().enumerate().map(|(index, row)| stages::cells(index + 1, row).into()).collect(),
         note: stages::NOTE,
     }
