@@ -104,7 +104,15 @@ impl MessageBuffers {
     }
 
     /// Checks `bytes` of a connection, which follow the first `partial_bytes` bytes of a reply.
-    pub(crate) fn check(&mut self, key: u32, partial_bytes: u32, bytes: &[u8]) -> Result<Found, WrongReply> {
+    ///
+    /// # Errors
+    /// What is wrong; in a box, so that what is right fits into registers.
+    pub(crate) fn check(
+        &mut self,
+        key: u32,
+        partial_bytes: u32,
+        bytes: &[u8],
+    ) -> Result<Found, Box<WrongReply>> {
         let Some(replies) = &self.replies else { return self.check_stated(key, partial_bytes, bytes) };
         let start = partial_bytes as usize;
         let received = start + bytes.len();
@@ -114,7 +122,7 @@ impl MessageBuffers {
             replies.repeated[start..received] == *bytes
         };
         if !is_right || (replies.server_ends_stream && received > replies.reply_bytes) {
-            return Err(replies.wrong_reply(start, bytes));
+            return Err(Box::new(replies.wrong_reply(start, bytes)));
         }
         // Mostly one whole reply has come, and a division takes longer than these comparisons.
         let (whole, partial) = match received {
@@ -127,9 +135,11 @@ impl MessageBuffers {
 
     /// Outside [`check`](Self::check), which mostly compares equal replies.
     #[inline(never)]
-    fn check_stated(&mut self, key: u32, progress: u32, bytes: &[u8]) -> Result<Found, WrongReply> {
-        let stated = self.stated.as_mut().map(|stated| stated.check(key, progress, bytes));
-        stated.unwrap_or(Ok(Found { replies: 0, partial_bytes: 0 }))
+    fn check_stated(&mut self, key: u32, progress: u32, bytes: &[u8]) -> Result<Found, Box<WrongReply>> {
+        match &mut self.stated {
+            Some(stated) => stated.check(key, progress, bytes).map_err(Box::new),
+            None => Ok(Found { replies: 0, partial_bytes: 0 }),
+        }
     }
 
     /// Whether the end of the stream after `partial_bytes` bytes of a reply completes it.

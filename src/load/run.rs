@@ -263,8 +263,11 @@ impl<'a, N: ClientNet, T: Traffic<N>> Run<'a, N, T> {
             Phase::Draining { .. } | Phase::Over => now_ns,
         };
         let more_ns = if self.traffic.has_pending_work() { now_ns } else { u64::MAX };
-        let stage_ns = self.stages.next_ns().unwrap_or(u64::MAX);
-        phase_ns.min(stage_ns).min(self.next_second_ns).min(overdue_ns.unwrap_or(u64::MAX)).min(more_ns)
+        phase_ns
+            .min(self.stages.next_ns())
+            .min(self.next_second_ns)
+            .min(overdue_ns.unwrap_or(u64::MAX))
+            .min(more_ns)
     }
 
     /// Once a second: reports the progress.

@@ -102,11 +102,12 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
     }
 
     fn expire(&mut self, context: &mut Context<N>, now_ns: u64) -> Option<u64> {
-        let next_ns = [
-            self.expire_opening(context, now_ns),
-            self.send_heartbeats(context, now_ns),
-            self.continue_probe(context, now_ns),
-        ];
+        let opening_ns = self.expire_opening(context, now_ns);
+        if self.heartbeats.is_none() && self.probe.is_none() {
+            return opening_ns;
+        }
+        let next_ns =
+            [opening_ns, self.send_heartbeats(context, now_ns), self.continue_probe(context, now_ns)];
         next_ns.into_iter().flatten().min()
     }
 
@@ -379,6 +380,7 @@ impl<N: ClientNet> TcpTraffic<N> {
 }
 
 /// Writes to a stream. Returns how many bytes were written: 0 if its send buffer is full.
+#[inline]
 fn write<N: ClientNet>(context: &mut Context<N>, stream: &N::Stream, bytes: &[u8]) -> io::Result<usize> {
     loop {
         match context.net.write(stream, bytes) {

@@ -165,8 +165,8 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
             Some(if is_gone { EndedEarly::ServerGone } else { reason })
         } else {
             // Connections that do not send may be left.
-            let holds_only = self.options.target.is_hold() || self.options.active == Some(0);
-            let is_over = tally.counts().open == 0 || (!holds_only && !self.traffic.can_send());
+            let holds_only = || self.options.target.is_hold() || self.options.active == Some(0);
+            let is_over = tally.counts().open == 0 || (!self.traffic.can_send() && !holds_only());
             is_over.then(|| self.reason_of_losses())
         }
     }

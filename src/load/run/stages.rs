@@ -24,8 +24,10 @@ pub(super) struct StageClock {
 
 impl StageClock {
     /// When the next change is due.
-    pub(super) fn next_ns(&self) -> Option<u64> {
-        self.ends_ns.last().copied().into_iter().chain(self.active_changes_ns).min()
+    pub(super) fn next_ns(&self) -> u64 {
+        // Each turn calls this, mostly without stages.
+        let ends_ns = self.ends_ns.last().copied().unwrap_or(u64::MAX);
+        ends_ns.min(self.active_changes_ns.unwrap_or(u64::MAX))
     }
 }
 
@@ -73,7 +75,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
 
     /// Ends the stages that are over, and sets the number of connections that send.
     pub(super) fn continue_stages(&mut self, now_ns: u64, observer: &mut dyn Observer) {
-        if self.stages.next_ns().is_none_or(|next_ns| now_ns < next_ns) {
+        if now_ns < self.stages.next_ns() {
             return;
         }
         let is_over = |stages: &StageClock| stages.ends_ns.last().is_some_and(|ends_ns| now_ns >= *ends_ns);

@@ -140,6 +140,12 @@ impl Stages {
         (stage.busy, stage.waited) = (busy, waited);
     }
 
+    /// Whether the run has none: then nothing is counted here, which each message checks.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// All stages.
     pub(crate) fn all(&self) -> &[StageTally] {
         &self.all
@@ -150,7 +156,6 @@ impl Stages {
     }
 
     /// The stage in which a message was due.
-    #[cold]
     fn of(&mut self, due_ns: u64) -> Option<&mut StageTally> {
         let sending = self.all.get_mut(self.sending_from..).filter(|_| self.is_sending)?;
         let begun = sending.partition_point(|stage| stage.began_ns <= due_ns);
@@ -158,41 +163,29 @@ impl Stages {
         sending.get_mut(begun.saturating_sub(1))
     }
 
-    #[inline]
+    #[cold]
     pub(super) fn sent(&mut self, batch: &Batch) {
-        if self.all.is_empty() {
-            return;
-        }
         if let Some(stage) = self.of(due_ns(batch)) {
             stage.sent += u64::from(batch.count);
         }
     }
 
-    #[inline]
+    #[cold]
     pub(super) fn acknowledged(&mut self, batch: &Batch) {
-        if self.all.is_empty() {
-            return;
-        }
         if let Some(stage) = self.of(due_ns(batch)) {
             stage.acknowledged += u64::from(batch.count);
         }
     }
 
-    #[inline]
+    #[cold]
     pub(super) fn response(&mut self, batch: &Batch, response_ns: u64) {
-        if self.all.is_empty() {
-            return;
-        }
         if let Some(stage) = self.of(due_ns(batch)) {
             record(stage.response.get_or_insert_with(histogram), response_ns, batch.count);
         }
     }
 
-    #[inline]
+    #[cold]
     pub(super) fn lag(&mut self, due_ns: u64, lag_ns: u64) {
-        if self.all.is_empty() {
-            return;
-        }
         if let Some(stage) = self.of(due_ns) {
             record(stage.lag.get_or_insert_with(histogram), lag_ns, 1);
         }

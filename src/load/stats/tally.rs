@@ -121,7 +121,7 @@ impl Tally {
         self.counts.sent += u64::from(batch.count);
         if self.is_backlog(batch) {
             self.counts.sent_backlog += u64::from(batch.count);
-        } else {
+        } else if !self.stages.is_empty() {
             self.stages.sent(batch);
         }
     }
@@ -171,6 +171,7 @@ impl Tally {
         if self.count_answered(&batch, now_ns) {
             let response_ns = now_ns.saturating_sub(batch.sent_ns) + u64::from(batch.lag_us) * 1000;
             record(&mut self.interval.heartbeat, response_ns, batch.count);
+            self.stages.acknowledged(&batch);
         }
     }
 
@@ -190,10 +191,14 @@ impl Tally {
         if !self.closed_loop {
             record(&mut self.interval.response, response_ns, batch.count);
         }
-        self.stages.response(&batch, response_ns);
+        if !self.stages.is_empty() {
+            self.stages.acknowledged(&batch);
+            self.stages.response(&batch, response_ns);
+        }
     }
 
     /// Counts the messages of `batch` as answered. Returns whether their times are measured.
+    #[inline]
     fn count_answered(&mut self, batch: &Batch, now_ns: u64) -> bool {
         self.counts.answered += u64::from(batch.count);
         let Counts { sent, failed, overdue, .. } = self.counts;
@@ -203,8 +208,6 @@ impl Tally {
         let is_backlog = self.is_backlog(batch);
         if is_backlog {
             self.counts.answered_backlog += u64::from(batch.count);
-        } else {
-            self.stages.acknowledged(batch);
         }
         !is_backlog
     }
@@ -224,7 +227,9 @@ impl Tally {
         if due_ns >= self.measured_from_ns {
             let lag_ns = now_ns.saturating_sub(due_ns);
             record(&mut self.interval.lag, lag_ns, 1);
-            self.stages.lag(due_ns, lag_ns);
+            if !self.stages.is_empty() {
+                self.stages.lag(due_ns, lag_ns);
+            }
         }
     }
 
