@@ -115,7 +115,7 @@ fn a_greeting_and_a_hello_precede_the_requests_on_each_connection() {
         assert_counts(&result, &[("messages/failed", 0), ("connections/lost", 0), ("connections/failed", 0)]);
     }
     let refusing = greeting_server("220 ready\r\n", "-DENIED\r\n");
-    let run = run_with(&format!("tcp={} {PING} {introduction} -c 2 -d 300ms", refusing.address));
+    let run = run_with(&format!("tcp={} {PING} {introduction} -c 1 -d 300ms", refusing.address));
     assert_eq!(
         run.line(1),
         format!(

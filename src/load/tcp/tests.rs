@@ -10,6 +10,7 @@ use crate::load::stats::tally::Tally;
 use crate::service::message::ACKNOWLEDGEMENT;
 use crate::service::{self, ClientSide, Definition};
 
+mod active;
 mod any_protocol;
 mod heartbeats;
 mod idle_probe;

@@ -7,6 +7,7 @@ use crate::load::sources::Sources;
 use crate::service::month::{INTRODUCTION, MONTHS};
 use crate::service::{self, ClientSide, Definition};
 
+mod active;
 mod any_protocol;
 mod idle_probe;
 

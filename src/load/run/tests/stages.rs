@@ -133,6 +133,14 @@ fn the_number_of_active_connections_follows_its_stages_in_a_closed_loop() {
 }
 
 #[test]
+fn connections_become_active_one_after_the_other_in_a_ramp() {
+    let options = staged(|it| it.active_stages = stages("1..3@1s"));
+    let rows = rows(&options, FakeNet { reply_delay_ns: 400 * MS, ..net() });
+    // 0, 0.4, 0.8 | from a quarter: 0.25, 0.65 | from three quarters: 0.75.
+    assert_eq!(rows[0].sent, 6, "{rows:?}");
+}
+
+#[test]
 fn active_connections_of_an_open_loop_take_the_messages_in_turn() {
     let options = staged(|it| (it.rate, it.active_stages) = (Some(1000), stages("1@1s,1..4@1s")));
     let rows = rows(&options, net());
