@@ -84,8 +84,9 @@ impl MessageBuffers {
     /// one write.
     pub(crate) fn to_write(&self, unsent: u32, written: u32) -> &[u8] {
         let whole_bytes = (unsent as usize).saturating_mul(self.request_bytes);
+        let end = self.requests.len().min(whole_bytes);
         // Nothing if the requests are numbered.
-        self.requests.get(written as usize..self.requests.len().min(whole_bytes)).unwrap_or_default()
+        &self.requests[end.min(written as usize)..end]
     }
 
     /// `unsent` and `written` after `taken` more bytes are written.
@@ -104,15 +105,7 @@ impl MessageBuffers {
     }
 
     /// Checks `bytes` of a connection, which follow the first `partial_bytes` bytes of a reply.
-    ///
-    /// # Errors
-    /// What is wrong; in a box, so that what is right fits into registers.
-    pub(crate) fn check(
-        &mut self,
-        key: u32,
-        partial_bytes: u32,
-        bytes: &[u8],
-    ) -> Result<Found, Box<WrongReply>> {
+    pub(crate) fn check(&mut self, key: u32, partial_bytes: u32, bytes: &[u8]) -> Result<Found, WrongReply> {
         let Some(replies) = &self.replies else { return self.check_stated(key, partial_bytes, bytes) };
         let start = partial_bytes as usize;
         let received = start + bytes.len();
@@ -121,23 +114,26 @@ impl MessageBuffers {
         } else {
             replies.repeated[start..received] == *bytes
         };
-        if !is_right || (replies.server_ends_stream && received > replies.reply_bytes) {
-            return Err(Box::new(replies.wrong_reply(start, bytes)));
+        // Mostly one whole reply has come.
+        if is_right && received == replies.reply_bytes && !replies.server_ends_stream {
+            return Ok(Found { replies: 1, partial_bytes: 0 });
         }
-        // Mostly one whole reply has come, and a division takes longer than these comparisons.
-        let (whole, partial) = match received {
-            _ if replies.server_ends_stream => (0, received),
-            _ if received == replies.reply_bytes => (1, 0),
-            _ => (received / replies.reply_bytes, received % replies.reply_bytes),
+        if !is_right || (replies.server_ends_stream && received > replies.reply_bytes) {
+            return Err(replies.wrong_reply(start, bytes));
+        }
+        let (whole, partial) = if replies.server_ends_stream {
+            (0, received)
+        } else {
+            (received / replies.reply_bytes, received % replies.reply_bytes)
         };
         Ok(Found { replies: narrow(whole), partial_bytes: narrow(partial) })
     }
 
     /// Outside [`check`](Self::check), which mostly compares equal replies.
     #[inline(never)]
-    fn check_stated(&mut self, key: u32, progress: u32, bytes: &[u8]) -> Result<Found, Box<WrongReply>> {
+    fn check_stated(&mut self, key: u32, progress: u32, bytes: &[u8]) -> Result<Found, WrongReply> {
         match &mut self.stated {
-            Some(stated) => stated.check(key, progress, bytes).map_err(Box::new),
+            Some(stated) => stated.check(key, progress, bytes),
             None => Ok(Found { replies: 0, partial_bytes: 0 }),
         }
     }

@@ -216,10 +216,13 @@ impl Tally {
     /// backlog that is answered then would exceed the offered rate. In a closed loop, as many replies are outstanding
     /// when measuring ends as when it begins.
     fn is_backlog(&self, batch: &Batch) -> bool {
+        if self.closed_loop {
+            return false;
+        }
         // The lag is rounded up, so the message was due up to a microsecond later than this.
         let due_ns = batch.sent_ns.saturating_sub(u64::from(batch.lag_us) * 1000);
         let rounding_ns = if batch.lag_us > 0 { 999 } else { 0 };
-        !self.closed_loop && due_ns + rounding_ns < self.measured_from_ns
+        due_ns + rounding_ns < self.measured_from_ns
     }
 
     /// A message that was due at `due_ns` is sent.
