@@ -110,6 +110,8 @@ fn the_number_of_a_request_is_read_back() {
         ("{conn}{seq}", b"812", None),
         ("{seq:u16}x", b"\x01\x02x", Some(0x102)),
         ("{seq:u16}x", b"\x01", None),
+        ("{seq:u16}x", b"\x01\x02y", None),
+        ("{seq:u32}x", b"\0\0\x01\x02y", None),
         ("{seq:u16}{seq:u32}", b"\x03\x04\x01\x02\x03\x04", Some(0x0102_0304)),
         ("{seq:u16}{seq:u32}", b"\x03\x05\x01\x02\x03\x04", None),
     ] {

@@ -146,6 +146,15 @@ fn a_datagram_of_the_largest_size_is_received() {
 }
 
 #[test]
+fn a_heartbeat_is_not_late_because_answers_are_awaited_for_longer() {
+    let exchange = Exchange { send: "q".parse().ok(), ..Exchange::default() };
+    let plan = Plan { active: 1, heartbeat_ns: Some(1000), ..plan(Some(1)) };
+    let mut it = Fixture::of(3, plan, Dialect::stated(&exchange));
+    it.with(UdpTraffic::start);
+    assert_eq!([0, 500].map(|now_ns| it.expire(now_ns)), [Some(500), Some(TIMEOUT_NS)]);
+}
+
+#[test]
 fn idle_sockets_send_heartbeats_that_are_counted_apart() {
     let exchange = Exchange { send: "q".parse().ok(), ..Exchange::default() };
     let plan = Plan { active: 1, heartbeat_ns: Some(2000), ..plan(Some(1)) };
