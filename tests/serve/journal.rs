@@ -161,7 +161,7 @@ fn assert_journal_failed(ended: &Exit, error: &str) {
 fn a_blocked_journal_delays_acknowledgements_and_nothing_else() {
     const MESSAGES: usize = 40;
     with_each_model(|model| {
-        blocking_outputs().into_iter().for_each(|(reader, writer)| {
+        for (reader, writer) in blocking_outputs() {
             let endpoints = "message=0 greeting=0 daytime=0 month=0 --write-timeout 100ms --model";
             let server = Serve::new(endpoints).arg(model).stdout(writer).start();
             let bodies: Vec<String> =
@@ -200,7 +200,7 @@ fn a_blocked_journal_delays_acknowledgements_and_nothing_else() {
                 reading.join().unwrap() == expected.concat(),
                 "{model}: the journal has all messages in order"
             );
-        })
+        }
     });
 }
 
