@@ -183,7 +183,7 @@ fn a_datagram_server_that_forgets_a_peer_is_a_silent_death() {
 #[test]
 fn a_session_that_a_server_has_forgotten_is_dead() {
     let server = serve("month=0 --session-timeout 1s");
-    let run = result(&format!("month={} -c 4 --idle-probe 100ms,3s --timeout 5s", server.address("month")));
+    let run = result(&format!("month={} -c 4 --idle-probe 100ms,3s --timeout 3s", server.address("month")));
     let groups = &run["idle_probe"]["groups"];
     assert_eq!((&groups[0]["alive"], &groups[1]["session_lost"]), (&json!(2), &json!(2)), "{groups:#}");
     assert_eq!(run["idle_probe"]["answer"], "connections lose their session after between 100 ms and 3 s");
