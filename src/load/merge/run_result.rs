@@ -66,9 +66,12 @@ impl RunResult {
     /// # Errors
     /// A line without the name of the file.
     pub(super) fn read(json: &[u8]) -> Result<(Self, Merged), ReadError> {
-        let value: Value = serde_json::from_slice(json).map_err(|error| match error.is_eof() {
-            true => ReadError::Absent(format!("the result is incomplete ({error})")),
-            false => ReadError::Invalid(format!("neither a histogram log nor JSON: {error}")),
+        let value: Value = serde_json::from_slice(json).map_err(|error| {
+            if error.is_eof() {
+                ReadError::Absent(format!("the result is incomplete ({error})"))
+            } else {
+                ReadError::Invalid(format!("neither a histogram log nor JSON: {error}"))
+            }
         })?;
         check_kind(&value).map_err(ReadError::Invalid)?;
         let result = serde_json::from_value::<Self>(value)

@@ -9,6 +9,7 @@ use crate::report::utc_time::UtcTime;
 
 /// Times of the host's clock. Those of several hosts can be compared as far as their clocks agree.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the fields are keys of the JSON")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct ClockTimes {
     /// When the first connection was requested, which `at_seconds` of `seconds` counts from, in UTC (RFC 3339).

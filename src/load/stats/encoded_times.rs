@@ -34,8 +34,8 @@ impl EncodedTimes {
         let mut encoder = Encoder::new();
         let mut encode = |histogram: &Histogram<u64>| {
             let mut text = String::new();
-            let encoded = (!histogram.is_empty()).then(|| encoder.append(histogram, &mut text));
-            encoded?.expect("memory takes any bytes");
+            let appended = (!histogram.is_empty()).then(|| encoder.append(histogram, &mut text));
+            appended?.expect("memory takes any bytes");
             Some(text)
         };
         Self {

@@ -118,8 +118,8 @@ impl Log {
         self.times.add_span(begin, end);
         self.times.intervals += 1;
         if tag == RESPONSE || tag == CONNECT {
-            let began = self.base.or(self.start).unwrap_or_default();
-            let second = self.second(end.saturating_sub(began), interval.duration());
+            let run_began = self.base.or(self.start).unwrap_or_default();
+            let second = self.second(end.saturating_sub(run_began), interval.duration());
             if tag == RESPONSE {
                 second.answered = histogram.len();
                 second.response_us = Percentiles::of(&histogram);
