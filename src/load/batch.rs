@@ -23,6 +23,12 @@ impl Batch {
         let lag_us = now_ns.saturating_sub(due_ns).div_ceil(1000);
         Self { sent_ns: now_ns, lag_us: u32::try_from(lag_us).unwrap_or(u32::MAX), count: 1 }
     }
+
+    /// When they were due; the lag is rounded up, so this is up to a microsecond after it, and not before.
+    pub(crate) fn due_ns(&self) -> u64 {
+        let rounding_ns = if self.lag_us > 0 { 999 } else { 0 };
+        self.sent_ns.saturating_sub(u64::from(self.lag_us) * 1000) + rounding_ns
+    }
 }
 
 #[cfg(test)]

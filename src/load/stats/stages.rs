@@ -165,21 +165,21 @@ impl Stages {
 
     #[cold]
     pub(super) fn sent(&mut self, batch: &Batch) {
-        if let Some(stage) = self.of(due_ns(batch)) {
+        if let Some(stage) = self.of(batch.due_ns()) {
             stage.sent += u64::from(batch.count);
         }
     }
 
     #[cold]
     pub(super) fn acknowledged(&mut self, batch: &Batch) {
-        if let Some(stage) = self.of(due_ns(batch)) {
+        if let Some(stage) = self.of(batch.due_ns()) {
             stage.acknowledged += u64::from(batch.count);
         }
     }
 
     #[cold]
     pub(super) fn response(&mut self, batch: &Batch, response_ns: u64) {
-        if let Some(stage) = self.of(due_ns(batch)) {
+        if let Some(stage) = self.of(batch.due_ns()) {
             record(stage.response.get_or_insert_with(histogram), response_ns, batch.count);
         }
     }
@@ -197,10 +197,4 @@ impl Stages {
             record(stage.connect.get_or_insert_with(histogram), connect_ns, 1);
         }
     }
-}
-
-/// When a batch was due; its lag is rounded up, so this is up to a microsecond after it, and not before.
-fn due_ns(batch: &Batch) -> u64 {
-    let rounding_ns = if batch.lag_us > 0 { 999 } else { 0 };
-    batch.sent_ns.saturating_sub(u64::from(batch.lag_us) * 1000) + rounding_ns
 }

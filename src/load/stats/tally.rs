@@ -206,9 +206,7 @@ impl Tally {
         self.last_reply = LastReply { at_ns: now_ns, sent, failed, in_flight };
         self.latest_error = None;
         let is_backlog = self.is_backlog(batch);
-        if is_backlog {
-            self.counts.answered_backlog += u64::from(batch.count);
-        }
+        self.counts.answered_backlog += if is_backlog { u64::from(batch.count) } else { 0 };
         !is_backlog
     }
 
@@ -216,13 +214,7 @@ impl Tally {
     /// backlog that is answered then would exceed the offered rate. In a closed loop, as many replies are outstanding
     /// when measuring ends as when it begins.
     fn is_backlog(&self, batch: &Batch) -> bool {
-        if self.closed_loop {
-            return false;
-        }
-        // The lag is rounded up, so the message was due up to a microsecond later than this.
-        let due_ns = batch.sent_ns.saturating_sub(u64::from(batch.lag_us) * 1000);
-        let rounding_ns = if batch.lag_us > 0 { 999 } else { 0 };
-        due_ns + rounding_ns < self.measured_from_ns
+        !self.closed_loop && batch.due_ns() < self.measured_from_ns
     }
 
     /// A message that was due at `due_ns` is sent.
