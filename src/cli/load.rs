@@ -75,7 +75,7 @@ pub(super) struct LoadArguments {
     heartbeat: Option<Duration>,
 
     /// Find idle timeouts on the way: connections in equal groups send a message, are silent for one of these times,
-    /// send another one and await its reply; takes the longest time and --timeout
+    /// send another one and await its reply; takes the longest time and at most twice --timeout
     #[arg(long, value_name = "DUR[,…]", env = "LOOPLINE_LOAD_IDLE_PROBE", value_parser = parse_silences)]
     idle_probe: Option<Silences>,
 
@@ -151,8 +151,8 @@ pub(super) struct LoadArguments {
     fail_if: Vec<Threshold>,
 
     /// Instead of a run, merge the results of several generators, as --json and --histogram write them, and print the
-    /// sum; --json, --report, --histogram and --fail-if apply to it. A file that is missing or incomplete is named, and
-    /// the exit status is 1. A log has times and no counts
+    /// sum; --json, --report, --histogram and --fail-if apply to it. A file that is missing, incomplete or of a
+    /// killed run is named, and the exit status is 1. A log has times and no counts
     #[arg(long, value_name = "FILE", num_args = 1.., help_heading = RESULT)]
     #[arg(conflicts_with = "target")]
     merge: Vec<PathBuf>,
@@ -196,7 +196,7 @@ STAGES are numbers with durations, or linear ramps from one number to another, a
 0 is a pause. --duration is the sum of those of --rate or --active. --fail-if applies to the whole run.";
 
 const STATUS: &str = "\
-Exit status: 0 done; 1 no connection could be opened, a result to merge is missing, incomplete or of another kind, a \
+Exit status: 0 done; 1 no connection could be opened, a result to merge is missing, incomplete, of a killed run or of another kind, a \
 signal came before --start-at, or a result could not be written; 2 usage error, or a result given twice; 3 a \
 --fail-if holds, or its metric is unknown; 4 the server failed: it acknowledged nothing, sent wrong replies or \
 closed connections until none was left, or stopped replying. If a --fail-if holds as well, the status is 4. Neither \

@@ -147,6 +147,12 @@ impl MergedRuns {
         if self.with_counts() == 0 { "logs" } else { "generators" }
     }
 
+    /// The generators whose results are missing or end before their runs did, a line each.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let unfinished = self.generators.iter().filter_map(Generator::unfinished);
+        self.missing.iter().cloned().chain(unfinished).collect()
+    }
+
     /// Whether every generator that was named has counts, so that theirs are those of the whole.
     pub(crate) fn has_all_counts(&self) -> bool {
         self.missing.is_empty() && self.with_counts() == self.generators.len()

@@ -50,7 +50,7 @@ pub(crate) struct Measurements {
     pub(crate) idle_ns: u64,
     /// Duration of the spinning, also in the warm-up.
     pub(crate) spin_ns: u64,
-    /// Messages answered while sending.
+    /// Messages answered while sending, without heartbeats.
     pub(crate) answered: u64,
     /// Messages that were due and not sent when sending ended.
     pub(crate) never_sent: u64,

@@ -48,7 +48,7 @@ fn check() {
     assert!(missing.len() == 1 && missing[0].as_str().unwrap().contains("3.json: "), "{missing:?}");
 
     // Its log has what it measured before.
-    let with_log = merge(["1.json", "2.json", "3.hlog", "4.json"], 0);
+    let with_log = merge(["1.json", "2.json", "3.hlog", "4.json"], 1);
     assert_eq!((&with_log["missing"], &with_log["generators"][2]["finished"]), (&json!([]), &json!(false)));
     let samples = |of: &Value| of["latency_us"]["response"]["count"].as_u64().unwrap();
     assert!(samples(&with_log) > samples(&results), "{with_log:#}");

@@ -96,7 +96,8 @@ impl Output<'_> {
         // Inputs are read before files are created, so that an error leaves no files.
         let json = Json::open(self.json)?;
         let page = self.report.map(OutputFile::open).transpose()?;
-        runs.times.ignored.iter().chain(&runs.missing).for_each(|line| print_error(line));
+        let faults = runs.faults();
+        runs.times.ignored.iter().chain(&faults).for_each(|line| print_error(line));
         // The result is printed even if a file cannot be written, and the other way round.
         let judgments = self.judge(|threshold| threshold.judge_merged(&runs));
         let record =
@@ -110,7 +111,7 @@ impl Output<'_> {
         shown?;
         drawn?;
         let status = judged(&judgments);
-        Ok(if runs.missing.is_empty() { status } else { ExitCode::FAILURE })
+        Ok(if faults.is_empty() { status } else { ExitCode::FAILURE })
     }
 }
 

@@ -25,13 +25,14 @@ pub(crate) struct Generator {
 }
 
 impl Generator {
+    /// A line that names its log, if that is not of a whole run.
+    pub(super) fn unfinished(&self) -> Option<String> {
+        self.why_unfinished().map(|why| format!("{}: {why}", self.file))
+    }
+
     /// Why its result is not that of a whole, valid run.
     pub(super) fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        if self.is_finished == Some(false) {
-            let end = self.seconds.last().map_or(0.0, |last| last.at_seconds);
-            notes.push(format!("killed, or still running: its log ends after {}", time_us(end * 1e6)));
-        }
+        let mut notes: Vec<String> = self.why_unfinished().into_iter().collect();
         if let Some(result) = &self.result {
             if let Some(failed) = result.failed {
                 notes.push(format!("failed: {}", word(&failed)));
@@ -45,6 +46,13 @@ impl Generator {
             }
         }
         notes.into_iter().map(|note| format!("{}: {note}", self.file)).collect()
+    }
+
+    /// Why its log is not that of a whole run, if it is not.
+    fn why_unfinished(&self) -> Option<String> {
+        let end = self.seconds.last().map_or(0.0, |last| last.at_seconds);
+        let is_unfinished = self.is_finished == Some(false);
+        is_unfinished.then(|| format!("killed, or still running: its log ends after {}", time_us(end * 1e6)))
     }
 
     /// Its name in plots and tables: that of its file, without folders and ending.

@@ -123,6 +123,9 @@ fn check_kind(value: &Value) -> Result<(), String> {
     if value.get("idle_probe").is_some() {
         return Err("a result of --idle-probe, which cannot be merged".into());
     }
+    if value.get("find").is_some() {
+        return Err("a result of --find, which cannot be merged".into());
+    }
     if value.get("histograms").is_none() {
         let version = value["loopline"].as_str().unwrap_or("?");
         return Err(format!(

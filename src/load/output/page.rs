@@ -11,7 +11,7 @@ mod thresholds;
 pub(crate) use merged::merged;
 pub(crate) use search::search;
 
-use crate::load::output::{ending, wording};
+use crate::load::output::{ending, stages, wording};
 use crate::load::stats::idle_probe::{ProbeResult, silence};
 use crate::load::stats::summary::{Connections, LoadModel, Outcome, Summary};
 use crate::load::stats::threshold::Judgment;
@@ -69,6 +69,7 @@ fn stages(summary: &Summary, page: &mut Page) {
     if !summary.stages.is_empty() {
         page.section("Stages", "The plots over time are marked with their numbers.");
         page.table(&tables::stages(&summary.stages));
+        stages::reasons(&summary.stages).iter().for_each(|reason| page.paragraph(reason));
     }
 }
 

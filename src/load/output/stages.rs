@@ -36,6 +36,14 @@ pub(crate) fn cells(number: usize, row: &StageRow) -> [String; 11] {
     ]
 }
 
+/// Why the generator of a stage was not ok, a line for each such stage.
+pub(crate) fn reasons(rows: &[StageRow]) -> Vec<String> {
+    let of_row = |(index, row): (usize, &StageRow)| {
+        row.why_invalid.as_ref().map(|why| format!("stage {}, not ok: {why}", index + 1))
+    };
+    rows.iter().enumerate().filter_map(of_row).collect()
+}
+
 /// What a reader must know of the rows.
 pub(crate) const NOTE: &str = "Messages belong to the stage in which they were due, however late they were answered; failures and the rate of \
      acknowledged messages to that in which they happened. In stages of the opening, times are those to connect.";

@@ -49,7 +49,8 @@ pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> St
         parts.push(style.idle_probe(&probe.groups));
     }
     if !summary.stages.is_empty() {
-        parts.push(style.stages(&summary.stages));
+        let table = [style.stages(&summary.stages)];
+        parts.push(table.into_iter().chain(stages::reasons(&summary.stages)).collect::<Vec<_>>().join("\n"));
     }
     if !summary.failures.is_empty() {
         parts.push(style.failures(&summary.failures));

@@ -186,8 +186,10 @@ impl Boundary {
         let low = below.unwrap_or(self.min - 1);
         // What a step has reached is not a guess: it is tried, and then the number after it.
         let hint = self.trials[&limit].reached.filter(|reached| (self.min..limit).contains(reached));
+        // The number just below is not, if that one was tried for the same reason: step by step takes too long.
+        let was_hinted = self.trials.get(&(limit + 1)).is_some_and(|above| above.reached == Some(limit));
         match hint {
-            Some(reached) if reached > low && reached + 1 < limit => return Some(reached),
+            Some(reached) if reached > low && (reached + 1 < limit || !was_hinted) => return Some(reached),
             Some(reached) if reached == low && reached + 1 < limit => return Some(reached + 1),
             _ => {}
         }

@@ -153,11 +153,12 @@ fn not_kept_up(outcome: &Outcome) -> Option<String> {
         let unsent = count(messages.never_sent);
         return Some(format!("{unsent} messages were due and never sent: no connection was free"));
     }
-    let sent_rate = float(messages.sent) / summary.duration_seconds;
+    let sent = float(messages.sent - summary.heartbeats.as_ref().map_or(0, |heartbeats| heartbeats.sent));
+    let sent_rate = sent / summary.duration_seconds;
     let fastest_seconds = float(outcome.times.response.min()) / 1e9;
     let outstanding = sent_rate * fastest_seconds.min(summary.duration_seconds) + 1.0;
     let acknowledged = messages.rate * summary.duration_seconds;
-    let is_behind = acknowledged + outstanding < float(messages.sent) * KEPT_UP;
+    let is_behind = acknowledged + outstanding < sent * KEPT_UP;
     is_behind.then(|| format!("{} of {} offered were acknowledged", rate(messages.rate), rate(offered)))
 }
 

@@ -44,6 +44,8 @@ pub(crate) struct Counts {
     pub(crate) heartbeats_sent: u64,
     /// Of the messages answered, heartbeats.
     pub(crate) heartbeats_answered: u64,
+    /// Of these, heartbeats that were due while messages are measured.
+    pub(crate) heartbeats_measured: u64,
     /// Of the messages that failed, heartbeats.
     pub(crate) heartbeats_failed: u64,
     pub(crate) sent_bytes: u64,
@@ -59,6 +61,17 @@ impl Counts {
     /// Heartbeats that are not answered.
     pub(crate) fn heartbeats_in_flight(&self) -> u64 {
         self.heartbeats_sent - self.heartbeats_answered - self.heartbeats_failed
+    }
+
+    /// Only heartbeats in flight are left.
+    pub(crate) fn reset_answered_heartbeats(&mut self) {
+        self.heartbeats_sent = self.heartbeats_in_flight();
+        (self.heartbeats_answered, self.heartbeats_measured, self.heartbeats_failed) = (0, 0, 0);
+    }
+
+    /// Messages answered that count in rates: those of active connections that were due while messages are measured.
+    pub(crate) fn answered_of_active(&self) -> u64 {
+        self.answered - self.answered_backlog - self.heartbeats_measured
     }
 
     /// Connections that were requested, unless each message has its own.

@@ -11,19 +11,19 @@ use super::times::Times;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub(crate) struct EncodedTimes {
-    /// Response times.
+    /// Response times. Absent without samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response: Option<String>,
-    /// Service times.
+    /// Service times. Absent without samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
-    /// How late messages were sent.
+    /// How late messages were sent. Absent without samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<String>,
-    /// Times to connect.
+    /// Times to connect. Absent without samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect: Option<String>,
-    /// Times of heartbeats.
+    /// Times of heartbeats. Absent without samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<String>,
 }

@@ -39,7 +39,7 @@ pub(crate) struct MergedSummary<'a> {
     pub latency_us: MergedLatencies,
     /// How late messages were sent, in microseconds. Only open loops have a schedule.
     pub schedule_lag_us: Lag,
-    /// Times with the tags of other tools, in microseconds. Absent if there are none.
+    /// Times with other tags, of heartbeats and of other tools, in microseconds. Absent if there are none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub other_us: BTreeMap<&'a str, Latency>,
     /// Tags that only some of the files have, with the number of these files: their sums are not those of all.

@@ -66,7 +66,7 @@ pub(crate) struct StageRow {
     pub failed: u64,
     /// Messages that no connection could send in it.
     pub never_sent: u64,
-    /// Messages acknowledged in it per second, whenever they were due.
+    /// Messages acknowledged in it per second, without heartbeats, whenever they were due.
     pub rate: f64,
     /// Messages due per second; null in a closed loop.
     pub offered_rate: Option<f64>,
@@ -132,7 +132,8 @@ impl Stages {
             opened: counts.opened.saturating_sub(began.opened),
             open_failed: counts.open_failed - began.open_failed,
             lost_idle: counts.lost_idle - began.lost_idle,
-            answered: (counts.answered - counts.answered_backlog) - (began.answered - began.answered_backlog),
+            // For the rate.
+            answered: counts.answered_of_active() - began.answered_of_active(),
             failed: counts.failed - began.failed,
             never_sent: counts.never_sent - began.never_sent,
             ..Counts::default()

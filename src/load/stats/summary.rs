@@ -145,15 +145,16 @@ pub(crate) struct Messages {
     pub sent: u64,
     /// Messages answered correctly.
     pub acknowledged: u64,
-    /// Messages answered wrongly, or sent on a connection that ended before the answer.
+    /// Messages answered wrongly, or sent on a connection that ended before the answer. Over UDP, a wrong answer is an
+    /// error in `failures`, and its message is unanswered: it may have another answer.
     pub failed: u64,
     /// Messages not answered when the run was over.
     pub unanswered: u64,
     /// Messages that were due on schedule and not sent. They are not part of `sent`.
     pub never_sent: u64,
-    /// Messages acknowledged per second.
+    /// Messages acknowledged per second, without heartbeats.
     pub rate: f64,
-    /// Messages due per second; null in a closed loop.
+    /// Messages due per second, without heartbeats; null in a closed loop.
     pub offered_rate: Option<f64>,
 }
 

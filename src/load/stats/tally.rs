@@ -169,6 +169,7 @@ impl Tally {
     pub(crate) fn heartbeat_answered(&mut self, batch: Batch, now_ns: u64) {
         self.counts.heartbeats_answered += u64::from(batch.count);
         if self.count_answered(&batch, now_ns) {
+            self.counts.heartbeats_measured += u64::from(batch.count);
             let response_ns = now_ns.saturating_sub(batch.sent_ns) + u64::from(batch.lag_us) * 1000;
             record(&mut self.interval.heartbeat, response_ns, batch.count);
             self.stages.acknowledged(&batch);
@@ -318,8 +319,7 @@ impl Tally {
         self.counts.sent = self.counts.in_flight();
         self.counts.sent_backlog = if self.closed_loop { 0 } else { self.counts.sent };
         (self.counts.answered, self.counts.failed) = (0, 0);
-        self.counts.heartbeats_sent = self.counts.heartbeats_in_flight();
-        (self.counts.heartbeats_answered, self.counts.heartbeats_failed) = (0, 0);
+        self.counts.reset_answered_heartbeats();
         (self.counts.never_sent, self.counts.late, self.counts.duplicate) = (0, 0, 0);
         (self.last_reply.sent, self.last_reply.failed) = (0, 0);
         (self.counts.sent_bytes, self.counts.received_bytes) = (0, 0);

@@ -25,7 +25,7 @@ pub(super) const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 pub(super) const POLICY: &str = concat!(
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; connect-src 'self'; img-src data:; ",
     "style-src 'sha256-",
-    "yytAz2Zzg1PRUCq02fC9np2nvRVgz0mtiYqK+z1o3bY=",
+    "q4/g/asP/6F6nffew1u4llH95FkQSBO6Qw3StGNgvM4=",
     "'; script-src 'sha256-",
     "GcjUxq2Ikpp59K5J1vcWFWbf0Lo9FcxJXpdPeH63jx8=",
     "' 'sha256-",

@@ -70,6 +70,14 @@ fn what_a_step_has_reached_is_tried_and_the_number_after_it() {
 }
 
 #[test]
+fn what_a_step_has_reached_is_tried_also_just_below_the_start() {
+    let mut boundary = Boundary::new(301, 1, 1_000_000);
+    let step = |value, _| if value <= 300 { Verdict::Held } else { Verdict::Failed { reached: Some(300) } };
+    assert_eq!(search(&mut boundary, step), [301, 301, 300, 300, 300, 301]);
+    assert_eq!(sides(&boundary), (Some(300), Some(301)));
+}
+
+#[test]
 fn a_number_that_was_reached_and_does_not_hold_is_only_a_hint() {
     let mut boundary = Boundary::new(64, 1, 1_000_000);
     // Each step claims that the number before its own can be reached.

@@ -7,7 +7,7 @@ use crate::load::error_kind::ErrorKind;
 use crate::load::options::LoadOptions;
 use crate::load::stats::ending::Failed;
 use crate::load::stats::invalid::InvalidReason;
-use crate::load::stats::summary::Failure;
+use crate::load::stats::summary::{Failure, Heartbeats};
 use crate::load::stats::times::Times;
 
 /// The options of a search with conditions.
@@ -166,4 +166,17 @@ fn a_step_that_a_signal_ended_has_no_verdict() {
     };
     let judged = judge(&options(Quantity::Rate, &["p99>1s"]), &outcome(interrupted));
     assert_eq!((judged.end, judged.verdict()), (StepEnd::Interrupted, None));
+}
+
+#[test]
+fn heartbeats_do_not_make_up_for_messages_that_were_not_acknowledged() {
+    let step = |rate: f64| {
+        end_of_rate(&["errors>1000000"], |it| {
+            (it.duration_seconds, it.messages.rate) = (10.0, rate);
+            (it.messages.sent, it.messages.acknowledged) = (550_000, 500_000 + 45_000);
+            it.heartbeats =
+                Some(Heartbeats { sent: 500_000, acknowledged: 500_000, ..Heartbeats::default() });
+        })
+    };
+    assert_eq!((step(4500.0), step(4900.0)), (StepEnd::NotKeptUp, StepEnd::Held));
 }

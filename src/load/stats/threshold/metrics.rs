@@ -84,7 +84,7 @@ const ALL_POINTS: &[(&str, Point)] = &[
 const NUMBERS: &[Number] = &[
     Number {
         name: "rate",
-        about: "messages acknowledged per second",
+        about: "messages acknowledged per second, without heartbeats",
         of: |summary| Ok(summary.messages.rate),
     },
     Number {
