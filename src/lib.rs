@@ -140,7 +140,11 @@ pub mod fuzzing {
     /// # Errors
     /// The line that is not of a log.
     pub fn read_histogram_log(bytes: &[u8]) -> Result<(), String> {
-        crate::load::stats::histogram_log::Merged::default().add_log("log".as_ref(), bytes)
+        use crate::load::stats::histogram_log::{Log, ReadError};
+        match Log::read("log", bytes) {
+            Ok(_) => Ok(()),
+            Err(ReadError::Absent(what) | ReadError::Invalid(what)) => Err(what),
+        }
     }
 }
 

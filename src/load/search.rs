@@ -32,7 +32,7 @@ pub(crate) trait SearchObserver: Observer {
 /// See [`LoadError`]. Failures of the target are part of the result.
 pub(crate) fn search(
     options: &SearchOptions,
-    observer: &mut dyn SearchObserver,
+    observer: &mut impl SearchObserver,
 ) -> Result<SearchResult, LoadError> {
     // A signal between two runs ends the search as well.
     let mut signals = Signals::new(&[SIGINT, SIGTERM]).map_err(LoadError::Network)?;
