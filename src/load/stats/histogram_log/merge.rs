@@ -85,7 +85,9 @@ impl Merged {
             empty.auto(true);
             empty
         });
-        sum.add(histogram).map_err(|error| error.to_string())
+        sum.add(histogram).map_err(|error| error.to_string())?;
+        // Sums saturate; percentiles are not defined then.
+        if sum.len() == u64::MAX { Err("there are more samples than can be counted".into()) } else { Ok(()) }
     }
 
     /// Extends the span to these times since the epoch.

@@ -139,6 +139,16 @@ fn histograms_of_different_precision_are_not_mixed() {
 }
 
 #[test]
+fn samples_that_cannot_be_counted_are_an_error() {
+    let mut many = histogram(&[]);
+    many.record_n(1_000_000, u64::MAX / 2 + 1).unwrap();
+    let mut merged = Merged::of_file();
+    assert_eq!(merged.add_histogram(RESPONSE, &many), Ok(()));
+    let error = merged.add_histogram(RESPONSE, &many).unwrap_err();
+    assert_eq!(error, "there are more samples than can be counted");
+}
+
+#[test]
 fn other_tools_leave_out_tags_and_count_time_from_the_start() {
     let log = String::from_utf8(log_of(&[vec![1_000_000], vec![2_000_000]])).unwrap();
     let untagged = log.replace("Tag=response,", "").replace('\n', "\r\n");
