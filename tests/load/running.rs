@@ -52,14 +52,15 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).expect("it runs");
     }
 
-    /// Waits until SIGINT is handled.
+    /// Waits until SIGINT is handled. While a handler is being installed, a signal of its kind is lost; that of SIGTERM
+    /// is installed next.
     pub(crate) fn wait_until_it_handles_signals(&self) {
         let path = format!("/proc/{}/status", self.child.id());
         eventually("signals are handled", || {
             let status = fs::read_to_string(&path).unwrap();
             let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();
-            let interrupt = 1 << (2 - 1);
-            (u64::from_str_radix(caught, 16).unwrap() & interrupt != 0).then_some(())
+            let terminate = 1 << (Signal::TERM.as_raw() - 1);
+            (u64::from_str_radix(caught, 16).unwrap() & terminate != 0).then_some(())
         });
     }
 
