@@ -7,7 +7,7 @@
 //! | `\u{e9}` | a Unicode character in UTF-8 |
 //! | `{seq}` `{conn}` | the number of the request on its connection, that of the connection, both from 1 |
 //! | `{seq:u16}` `{seq:u32}` | the same in two or four bytes, the most significant first; also for `conn` |
-//! | anything else | itself in UTF-8 |
+//! | anything else, unless it begins with `{seq` or `{conn` | itself in UTF-8 |
 //!
 //! Text that begins with `hex:` is hexadecimal digits with spaces between bytes, and numbers in braces. Text that
 //! begins with `@` is the name of a file, of which each byte stands for itself.
@@ -193,7 +193,7 @@ impl<'a> Parser<'a> {
         while let Some(first) = self.rest().chars().next() {
             match first {
                 '\\' => self.escape()?,
-                '{' if self.number() => {}
+                '{' if self.number()? => {}
                 _ => {
                     let end = self.rest()[first.len_utf8()..].find(['\\', '{']);
                     let plain = end.map_or(self.rest(), |end| &self.rest()[..first.len_utf8() + end]);
@@ -213,7 +213,7 @@ impl<'a> Parser<'a> {
                     self.at += 2;
                 }
                 (' ' | '\t' | '\n' | '\r', _) => self.at += 1,
-                ('{', _) if self.number() => {}
+                ('{', _) if self.number()? => {}
                 (_, None) if first.is_ascii_hexdigit() => {
                     return Err(self.error(&format!("'{first}' is half a byte, expected two digits")));
                 }
@@ -223,15 +223,24 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// Reads a number in braces, if one begins here.
-    fn number(&mut self) -> bool {
+    /// Reads a number in braces, if one begins here. What only begins like one is an error, since it would be sent
+    /// as it is.
+    fn number(&mut self) -> Result<bool, String> {
         let rest = self.rest();
         let Some((name, of, form)) = NUMBERS.into_iter().find(|(name, ..)| rest.starts_with(name)) else {
-            return false;
+            if !["{seq", "{conn"].iter().any(|name| rest.starts_with(name)) {
+                return Ok(false);
+            }
+            let shown: String =
+                rest.split_inclusive('}').next().unwrap_or(rest).chars().take(SHOWN_MAX).collect();
+            let known = NUMBERS.map(|(name, ..)| name).join(", ");
+            return Err(self.error(&format!(
+                "unknown number '{shown}', expected one of {known}; '\\{{' is the brace itself"
+            )));
         };
         self.parts.push(Part::Number(of, form));
         self.at += name.len();
-        true
+        Ok(true)
     }
 
     /// Reads the escape that begins here.
@@ -299,6 +308,9 @@ fn byte_of(digits: &str) -> Option<u8> {
     let are_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     u8::from_str_radix(digits, 16).ok().filter(|_| are_digits)
 }
+
+/// Characters of an unknown number that an error shows.
+const SHOWN_MAX: usize = 20;
 
 /// Digits of the largest number.
 const DIGITS_MAX: usize = 10;

@@ -11,7 +11,7 @@ pub(super) const BYTES: &str = "\
 BYTES is text with the escapes \\r, \\n, \\t, \\0, \\\\, \\{, \\xNN (a byte) and \\u{…} (a character), hexadecimal digits \
 after hex:, as in 'hex:0d 0a', or the contents of a file, as in @FILE. In --send and --expect, {seq} is the number of \
 the request on its connection and {conn} that of the connection, both from 1; {seq:u16}, {seq:u32}, {conn:u16} and \
-{conn:u32} are the same in two or four bytes, the most significant first. Any other brace is itself. REPLY is BYTES, \
+{conn:u32} are the same in two or four bytes, the most significant first. \\{ is the brace itself, and so is any brace before other text. REPLY is BYTES, \
 bytes:N (any N bytes) or until:BYTES (any bytes up to the first BYTES).";
 
 #[derive(Debug, Clone, Args)]

@@ -63,10 +63,31 @@ fn numbers_stand_for_the_request_and_the_connection() {
 
 #[test]
 fn any_other_brace_is_itself() {
-    for text in ["{\"id\":1,\"of\":{}}", "{", "}", "{seq", "{sequence}", "{seq:u8}", "{{SEQ}}"] {
+    for text in ["{\"seq\":1,\"of\":{}}", "{", "}", "{se", "{ seq}", "{{SEQ}}", "{\"{con}"] {
         assert_eq!(bytes(text), text.as_bytes());
     }
+    assert_eq!(bytes("\\{seq:u8}"), b"{seq:u8}");
     assert_eq!(rendered("{\"id\":{seq}}", 1, 9), b"{\"id\":9}");
+}
+
+#[test]
+fn a_number_that_is_not_known_is_refused_and_not_sent_as_it_is() {
+    const EXPECTED: &str = "expected one of {seq}, {seq:u16}, {seq:u32}, {conn}, {conn:u16}, {conn:u32}; '\\{' is the \
+                            brace itself";
+    for (text, position, shown) in [
+        ("é{seq}{seq:u8}\\r", 7, "{seq:u8}"),
+        ("{conn:U16}", 1, "{conn:U16}"),
+        ("{sequence}", 1, "{sequence}"),
+        ("{{seq", 2, "{seq"),
+        ("hex:00 {seq:8}", 8, "{seq:8}"),
+        ("{connection: 1, of: 2, and: 3}", 1, "{connection: 1, of: "),
+    ] {
+        assert_eq!(
+            error(text),
+            format!("character {position}: unknown number '{shown}', {EXPECTED}"),
+            "{text}"
+        );
+    }
 }
 
 #[test]
