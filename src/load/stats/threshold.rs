@@ -93,7 +93,8 @@ impl Threshold {
         let why_not = match found {
             Err(why) => Some(format!("{name} is unknown: {why}, so it may be {text} {limit}")),
             Ok(found) if holds(&found, value) => {
-                Some(format!("{name} is {}, {text} {limit}", metric.text(found)))
+                let found = metric.text(found, |shown| holds(&shown, value));
+                Some(format!("{name} is {found}, {text} {limit}"))
             }
             Ok(_) => None,
         };
@@ -195,9 +196,32 @@ mod tests {
     fn a_value_is_not_rounded_to_its_limit() {
         let mut summary = Summary::sample();
         summary.latency_us.response.p99 = Some(5000.703);
-        assert_eq!(broken("p99>5ms", &summary), "p99 is 5.000703 ms, over 5ms");
+        assert_eq!(broken("p99>5ms", &summary), "p99 is 5.001 ms, over 5ms");
         summary.messages.rate = 99_999.96;
         assert_eq!(broken("rate<100000", &summary), "rate is 99999.96, under 100000");
+        summary.latency_us.response.p99 = Some(5000.0 + 1e-9);
+        assert_eq!(broken("p99>5ms", &summary), "p99 is 5.000000000001 ms, over 5ms");
+    }
+
+    #[test]
+    fn a_value_has_three_digits_where_they_show_that_the_condition_holds() {
+        let mut summary = Summary::sample();
+        for (us, text) in [
+            (66_191.359, "66.2 ms"),
+            (9_039_658.0, "9.04 s"),
+            (12_345_678.0, "12.3 s"),
+            (1_234_567_890.0, "1235 s"),
+            (5_000.4, "5.0004 ms"),
+            (5_004.0, "5.004 ms"),
+            (5_016.0, "5.02 ms"),
+        ] {
+            summary.latency_us.response.p99 = Some(us);
+            assert_eq!(broken("p99>5ms", &summary), format!("p99 is {text}, over 5ms"));
+        }
+        summary.latency_us.response.p99 = Some(1100.0);
+        assert_eq!(broken("p99<=1.1ms", &summary), "p99 is 1.1 ms, at or under 1.1ms");
+        summary.messages.rate = 0.123_456;
+        assert_eq!(broken("rate<1", &summary), "rate is 0.123, under 1");
     }
 
     #[test]

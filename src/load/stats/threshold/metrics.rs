@@ -266,17 +266,34 @@ impl Metric {
         matches!(self, Self::Number(number) if OF_SERVER.contains(&number.name))
     }
 
-    /// The value as text, with more digits than in the table, which would show `5 ms, over 5ms`.
-    pub(super) fn text(self, found: f64) -> String {
-        let (found, unit) = match self {
-            Self::Number(_) => (found, ""),
-            Self::Time(..) if found < 1e3 => (found, " µs"),
-            Self::Time(..) if found < 1e6 => (found / 1e3, " ms"),
-            Self::Time(..) => (found / 1e6, " s"),
+    /// The value as text: with three digits, or as many more as are necessary for what is shown to be `as_found`,
+    /// since `5 ms, over 5ms` would seem wrong.
+    pub(super) fn text(self, found: f64, as_found: impl Fn(f64) -> bool) -> String {
+        let (size, unit) = match self {
+            Self::Number(_) => (1.0, ""),
+            Self::Time(..) if found < 1e3 => (1.0, " µs"),
+            Self::Time(..) if found < 1e6 => (1e3, " ms"),
+            Self::Time(..) => (1e6, " s"),
         };
-        format!("{}{unit}", (found * 1e6).round() / 1e6)
+        let scaled = found / size;
+        let decimals = match scaled {
+            below if below < 1.0 => 3,
+            below if below < 10.0 => 2,
+            below if below < 100.0 => 1,
+            _ => 0,
+        };
+        let shown = (decimals..=DECIMALS_MAX).map(|decimals| {
+            let power = 10_f64.powi(decimals);
+            (scaled * power).round() / power
+        });
+        // Rounded to picoseconds: in floating point, 1.1 times 1000 is slightly more than 1100.
+        let shown = shown.into_iter().find(|shown| as_found((shown * size * 1e6).round() / 1e6));
+        format!("{}{unit}", shown.unwrap_or(scaled))
     }
 }
+
+/// Times are known to the nanosecond.
+const DECIMALS_MAX: i32 = 9;
 
 fn names() -> impl Iterator<Item = String> {
     let points =
