@@ -105,7 +105,7 @@ fn notes(comparison: &Comparison) -> String {
 }
 
 /// The cells of a workload in the columns that are not in `without`.
-fn cells(cells: &[&Cell], without: &[&str]) -> Table {
+fn cells(cells: &[&Cell], without: &[&str]) -> String {
     let columns: Vec<(&str, CellValue)> = COLUMNS
         .iter()
         .filter_map(|(name, _, value)| Some((*name.as_ref().filter(|name| !without.contains(name))?, *value)))
@@ -114,12 +114,12 @@ fn cells(cells: &[&Cell], without: &[&str]) -> Table {
     grid(&header, cells.iter().map(|cell| columns.iter().map(|(_, value)| value(cell)).collect()))
 }
 
-fn memory(comparison: &Comparison) -> Table {
+fn memory(comparison: &Comparison) -> String {
     let header = ["model", "process memory", "kernel stacks", "sockets of both ends"];
     grid(&header, comparison.memory_of_all().map(memory_row))
 }
 
-fn stacks(comparison: &Comparison) -> Table {
+fn stacks(comparison: &Comparison) -> String {
     let row = |it: &Stack| {
         vec![
             bytes(it.stack_bytes as u64),
@@ -133,7 +133,7 @@ fn stacks(comparison: &Comparison) -> Table {
 }
 
 /// A table without borders. The model and the signs are text, all other columns are numbers.
-fn grid(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Table {
+fn grid(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
@@ -145,7 +145,7 @@ fn grid(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Table {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table
+    table.trim_fmt()
 }
 
 fn append(text: &mut String, what: std::fmt::Arguments<'_>) {
@@ -178,6 +178,13 @@ mod tests {
         }
         let widest = text.lines().filter(|line| line.starts_with(' ')).map(|line| line.chars().count()).max();
         assert!(widest.is_some_and(|widest| widest <= 132), "{widest:?}: {text}");
+    }
+
+    #[test]
+    fn no_line_ends_with_blanks() {
+        let text = table(&fixtures::comparison());
+        let cut: Vec<&str> = text.lines().filter(|line| line.ends_with(' ')).collect();
+        assert!(cut.is_empty(), "{cut:?}");
     }
 
     #[test]
