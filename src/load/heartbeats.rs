@@ -4,7 +4,7 @@
 //! after the other at equal intervals, and one number is enough to know which is next.
 
 /// The heartbeats of a run.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Heartbeats {
     began_ns: u64,
     period_ns: u64,
@@ -26,11 +26,31 @@ impl Heartbeats {
         Self { began_ns, period_ns, taken: 0 }
     }
 
+    /// Passes the heartbeats of `idle` connections that are due at `now_ns` to `send`, as many as a turn allows. Returns
+    /// when the next will be due.
+    pub(crate) fn send_due(
+        &mut self,
+        idle: u32,
+        now_ns: u64,
+        mut send: impl FnMut(Heartbeat),
+    ) -> Option<u64> {
+        if idle == 0 {
+            return None;
+        }
+        for _ in 0..HEARTBEATS_PER_TURN_MAX {
+            match self.take(idle, now_ns) {
+                Ok(heartbeat) => send(heartbeat),
+                Err(next_ns) => return Some(next_ns),
+            }
+        }
+        Some(now_ns)
+    }
+
     /// The next heartbeat of `idle` connections, at least one, if it is due at `now_ns`.
     ///
     /// # Errors
     /// When it will be.
-    pub(crate) fn take(&mut self, idle: u32, now_ns: u64) -> Result<Heartbeat, u64> {
+    fn take(&mut self, idle: u32, now_ns: u64) -> Result<Heartbeat, u64> {
         let since_ns = u128::from(self.taken) * u128::from(self.period_ns) / u128::from(idle);
         let due_ns = self.began_ns.saturating_add(u64::try_from(since_ns).unwrap_or(u64::MAX));
         if now_ns < due_ns {
@@ -43,7 +63,7 @@ impl Heartbeats {
 }
 
 /// Heartbeats sent in one turn, before replies are read.
-pub(crate) const HEARTBEATS_PER_TURN_MAX: u32 = 256;
+const HEARTBEATS_PER_TURN_MAX: u32 = 256;
 
 #[cfg(test)]
 mod tests {
@@ -61,5 +81,16 @@ mod tests {
         };
         assert_eq!(due, [(100, 0), (433, 1), (766, 2), (1100, 0), (1433, 1), (1766, 2)]);
         assert_eq!(next_ns, 2100);
+    }
+
+    #[test]
+    fn a_turn_sends_a_bounded_number_and_the_rest_is_due_at_once() {
+        let mut heartbeats = Heartbeats::new(0, 300);
+        let mut send = |idle| {
+            let mut sent = 0;
+            let next_ns = heartbeats.send_due(idle, 299, |_| sent += 1);
+            (sent, next_ns)
+        };
+        assert_eq!([send(300), send(300), send(0)], [(256, Some(299)), (44, Some(300)), (0, None)]);
     }
 }

@@ -20,7 +20,7 @@ use super::batch::Batch;
 use super::conn::{ConnEvent, State};
 use super::conn_table::ConnTable;
 use super::error_kind::ErrorKind;
-use super::heartbeats::{HEARTBEATS_PER_TURN_MAX, Heartbeat, Heartbeats};
+use super::heartbeats::{Heartbeat, Heartbeats};
 use super::idle_probe::IdleProbe;
 use super::message_buffers::{MessageBuffers, READ_BYTES_MAX};
 use super::sources::Sources;
@@ -248,22 +248,19 @@ impl<N: ClientNet> TcpTraffic<N> {
 
     /// Sends the heartbeats that are due. Returns when the next will be.
     fn send_heartbeats(&mut self, context: &mut Context<N>, now_ns: u64) -> Option<u64> {
+        let mut heartbeats = self.heartbeats.filter(|_| self.is_sending)?;
         let active = self.active();
         let idle = self.conns.len() - active;
-        for _ in 0..HEARTBEATS_PER_TURN_MAX {
-            let heartbeats = self.heartbeats.as_mut().filter(|_| self.is_sending && idle > 0)?;
-            let Heartbeat { due_ns, index } = match heartbeats.take(idle, now_ns) {
-                Ok(heartbeat) => heartbeat,
-                Err(next_ns) => return Some(next_ns),
-            };
+        let next_ns = heartbeats.send_due(idle, now_ns, |Heartbeat { due_ns, index }| {
             let key = active + index;
             if self.conns.get(key).state.can_send() {
                 context.tally.heartbeat_sent();
                 let now_ns = context.net.now_ns();
                 self.send(context, key, Batch::due(due_ns, now_ns));
             }
-        }
-        Some(now_ns)
+        });
+        self.heartbeats = Some(heartbeats);
+        next_ns
     }
 
     /// Sends messages after those in flight.
