@@ -64,6 +64,7 @@ use self::udp::{Dialect, UdpTraffic};
 use crate::net::fd_limit;
 use crate::net::kernel::KernelNet;
 use crate::net::sockets::SocketOptions;
+use crate::report::format::duration;
 use crate::report::utc_time::UtcTime;
 use crate::service::ClientSide;
 
@@ -163,8 +164,8 @@ impl fmt::Display for LoadError {
             Self::Usage(line) => f.write_str(line),
             Self::Unresolved(target, error) => write!(f, "{target}: cannot resolve the host: {error}"),
             Self::Stopped { time, left } => {
-                let left = left.as_secs_f64();
-                write!(f, "interrupted {left:.1} s before the start at {time}: nothing was sent")
+                let left = duration(*left);
+                write!(f, "interrupted {left} before the start at {time}: nothing was sent")
             }
             Self::Network(error) => write!(f, "the poller failed: {error}"),
         }

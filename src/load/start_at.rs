@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::observer::Observer;
 use crate::net::{ClientNet, Token};
+use crate::report::format::duration;
 use crate::report::utc_time::UtcTime;
 use crate::units::{DURATION_MAX, parse_duration};
 
@@ -29,10 +30,8 @@ impl StartAt {
             Self::After(duration) => now.after(duration).ok_or("--start-at: it must be at most 24d away")?,
         };
         if time < now {
-            let ago = now.since(time).as_secs_f64();
-            return Err(format!(
-                "--start-at {time}: that was {ago:.3} s ago, by the clock of this host: {now}"
-            ));
+            let ago = duration(now.since(time));
+            return Err(format!("--start-at {time}: that was {ago} ago, by the clock of this host: {now}"));
         }
         if time.since(now) > DURATION_MAX {
             return Err(format!("--start-at {time}: it must be at most 24d away, and now it is {now}"));
@@ -142,7 +141,7 @@ mod tests {
         assert_eq!(StartAt::After(Duration::from_secs(2)).time(at(500)), Ok(at(2500)));
         assert_eq!(
             StartAt::Time(at(0)).time(at(3200)).unwrap_err(),
-            "--start-at 2026-11-21T20:17:46.000Z: that was 3.200 s ago, by the clock of this host: \
+            "--start-at 2026-11-21T20:17:46.000Z: that was 3.2 s ago, by the clock of this host: \
              2026-11-21T20:17:49.200Z"
         );
         let far = StartAt::Time(at(25 * 24 * 3_600_000)).time(at(0)).unwrap_err();

@@ -1,6 +1,8 @@
 //! Numbers with units and three significant digits: `1.24 ms`, `1,234,567`, `64 KiB`. For text and pages; JSON
 //! has the numbers themselves.
 
+use std::time::Duration;
+
 /// A time given in microseconds, to three digits: `870 µs`, `1.24 ms`, `3.1 s`.
 #[must_use]
 pub(crate) fn time_us(us: f64) -> String {
@@ -8,6 +10,18 @@ pub(crate) fn time_us(us: f64) -> String {
         return "0 µs".into();
     }
     scaled(us, &[(1e6, "s"), (1e3, "ms"), (1.0, "µs"), (1e-3, "ns")])
+}
+
+/// A time of any length, to the unit that matters: `3.2 s`, `90 s`, `45 min`, `30 h`, `324 d`.
+#[must_use]
+pub(crate) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    let unit =
+        [(86_400.0, "d"), (3600.0, "h"), (60.0, "min")].into_iter().find(|(size, _)| seconds >= 2.0 * size);
+    match unit {
+        Some((size, name)) => format!("{} {name}", rounded(seconds / size)),
+        None => time_us(seconds * 1e6),
+    }
 }
 
 /// A count, in groups of three digits: `1,234,567`.
@@ -140,6 +154,21 @@ mod tests {
         ];
         for (us, text) in times {
             assert_eq!(time_us(us), text);
+        }
+    }
+
+    #[test]
+    fn a_long_time_is_in_minutes_hours_or_days() {
+        for (ms, text) in [
+            (3_200, "3.2 s"),
+            (119_000, "119 s"),
+            (120_000, "2 min"),
+            (3_599_000, "60 min"),
+            (7_200_000, "2 h"),
+            (28_057_612_000, "325 d"),
+            (3_650_000 * 86_400_000, "3,650,000 d"),
+        ] {
+            assert_eq!(duration(Duration::from_millis(ms)), text);
         }
     }
 

@@ -12,27 +12,53 @@ use serde::Serialize;
 use crate::journal::escape::escaped;
 
 /// A file for a result that does not exist yet. It is opened early, so that a path that cannot be written fails
-/// before the work and not after it.
+/// before the work and not after it. A file that was created for it is removed again if there is no result.
 #[derive(Debug)]
 pub(crate) struct OutputFile {
     name: String,
     file: File,
+    created: Created,
+}
+
+/// The path of a file that was created, without links, until there is a result.
+#[derive(Debug)]
+struct Created(Option<PathBuf>);
+
+impl Drop for Created {
+    fn drop(&mut self) {
+        // Another process may have written to it.
+        let is_empty = |path: &PathBuf| fs::metadata(path).is_ok_and(|it| it.is_file() && it.len() == 0);
+        if let Some(path) = self.0.take().filter(is_empty) {
+            // It is empty, and no error of its own: the reason why there is no result is reported.
+            drop(fs::remove_file(path));
+        }
+    }
 }
 
 impl OutputFile {
     /// Opens the file. Its content stays until the result is written.
     pub(crate) fn open(path: &Path) -> Result<Self, WriteError> {
+        let is_new = !path.exists();
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-        file.map(|file| Self { name: path.display().to_string(), file })
-            .map_err(|error| WriteError::at(path, error))
+        let file = file.map_err(|error| WriteError::at(path, error))?;
+        let created = Created(fs::canonicalize(path).ok().filter(|_| is_new));
+        Ok(Self { name: path.display().to_string(), file, created })
     }
 
-    pub(crate) fn write(mut self, text: &str) -> Result<(), WriteError> {
+    pub(crate) fn write(self, text: &str) -> Result<(), WriteError> {
+        let name = self.name.clone();
+        let written = self.into_file().and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(|error| WriteError { name, error })
+    }
+
+    /// The file, emptied for a result.
+    pub(crate) fn into_file(mut self) -> io::Result<File> {
+        self.created.0 = None;
         // A pipe cannot be truncated.
-        let is_file = self.file.metadata().is_ok_and(|it| it.is_file());
-        let truncated = if is_file { self.file.set_len(0) } else { Ok(()) };
-        let written = truncated.and_then(|()| self.file.write_all(text.as_bytes()));
-        written.map_err(|error| WriteError { name: self.name, error })
+        if self.file.metadata().is_ok_and(|it| it.is_file()) {
+            self.file.set_len(0)?;
+        }
+        Ok(self.file)
     }
 }
 
@@ -196,6 +222,24 @@ mod tests {
             options.into_iter().zip(paths.iter().map(|path| Some(path.as_path()))).collect();
         let prefix = format!("{}/", folder.path().display());
         check_distinct(&outputs, &[at("a")]).map_err(|line| line.replace(&prefix, ""))
+    }
+
+    #[test]
+    fn a_file_that_was_created_is_removed_if_there_is_no_result() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("old"), "old result").unwrap();
+        symlink("target", at("link")).unwrap();
+        for name in ["new", "old", "link"] {
+            let file = OutputFile::open(&at(name)).unwrap();
+            assert!(at(name).exists(), "{name}: it can be written");
+            drop(file);
+        }
+        assert!(!at("new").exists() && !at("target").exists());
+        assert_eq!(fs::read(at("old")).unwrap(), b"old result");
+        OutputFile::open(&at("new")).unwrap().write("").unwrap();
+        OutputFile::open(&at("old")).unwrap().write("a").unwrap();
+        assert_eq!(["new", "old"].map(|name| fs::read(at(name)).unwrap()), [b"".to_vec(), b"a".to_vec()]);
     }
 
     #[test]

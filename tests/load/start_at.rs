@@ -1,5 +1,6 @@
 //! Runs that start at a time of the clock.
 
+use std::fs;
 use std::time::Duration;
 
 use crate::common::{Clock, Signal};
@@ -49,16 +50,32 @@ fn a_time_that_is_over_is_refused() {
 fn a_signal_before_the_start_ends_the_run_with_a_line() {
     let server = Scripted::new(|stream, _| read_to_the_end(&stream));
     let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("a.hlog");
-    let arguments = format!("message={} --start-at +1h --json -", server.address);
-    let load = Running::start(command(&arguments).arg("--histogram").arg(&log));
+    let [log, report, json] = ["a.hlog", "a.html", "old.json"].map(|name| folder.path().join(name));
+    fs::write(&json, "old").unwrap();
+    let arguments = format!("message={} --start-at +1h", server.address);
+    let mut command = command(&arguments);
+    command.arg("--histogram").arg(&log).arg("--report").arg(&report).arg("--json").arg(&json);
+    let load = Running::start(&mut command);
     load.wait_until_it_handles_signals();
     load.signal(Signal::INT);
     let run = load.wait();
     let line = run.line(1);
-    assert!(line.starts_with("loopline: interrupted 3"), "{line}");
+    assert!(
+        line.starts_with("loopline: interrupted ") && line.contains(" min before the start at "),
+        "{line}"
+    );
     assert!(line.ends_with(": nothing was sent"), "{line}");
     assert_eq!((run.stdout.as_str(), server.accepted()), ("", 0));
+    assert!(!log.exists() && !report.exists(), "no empty files are left");
+    assert_eq!(fs::read(&json).unwrap(), b"old");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_refused_before_the_wait() {
+    for option in ["--json", "--report", "--histogram"] {
+        let run = run_with(&format!("message=1 --start-at +1h {option} /no/such/file"));
+        assert!(run.line(1).contains("/no/such/file: cannot be written: No such file"), "{run:?}");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::load::output::live_line::LiveLine;
 use crate::load::stats::clock_times::{ClockTimes, run_id};
 use crate::load::stats::histogram_log::IntervalLog;
 use crate::load::stats::summary::Second;
-use crate::report::output_file::WriteError;
+use crate::report::output_file::{OutputFile, WriteError};
 use crate::report::utc_time::UtcTime;
 
 /// Receives the progress of a run.
@@ -31,24 +31,24 @@ pub(super) struct Progress {
 struct Log {
     path: PathBuf,
     /// Until the run begins, only the file.
-    file: Option<File>,
+    file: Option<OutputFile>,
     intervals: Option<IntervalLog<File>>,
 }
 
 impl Progress {
-    /// Creates the log at `histogram`, before the run.
+    /// Opens the log at `histogram`, before the run.
     pub(super) fn new(options: &LoadOptions, histogram: Option<&Path>) -> Result<Self, WriteError> {
         let asked = options.connections.into();
-        let create = |path: &Path| {
-            let file = File::create(path).map_err(|error| WriteError::at(path, error))?;
-            Ok(Log { path: path.to_owned(), file: Some(file), intervals: None })
+        let open = |path: &Path| {
+            let file = Some(OutputFile::open(path)?);
+            Ok(Log { path: path.to_owned(), file, intervals: None })
         };
         Ok(Self {
             line: LiveLine::new(io::stderr().is_terminal(), asked, options.warmup + options.duration),
             run_id: run_id(),
             began_at: None,
             measuring_at: None,
-            log: histogram.map(create).transpose()?,
+            log: histogram.map(open).transpose()?,
             is_open_loop: options.is_open_loop(),
             is_hold: options.target.is_hold(),
             unwritten: None,
@@ -89,7 +89,8 @@ impl Observer for Progress {
         else {
             return;
         };
-        let begun = IntervalLog::new(file, now, Some(&self.run_id)).map(|it| log.intervals = Some(it));
+        let begun = file.into_file().and_then(|file| IntervalLog::new(file, now, Some(&self.run_id)));
+        let begun = begun.map(|it| log.intervals = Some(it));
         self.note(begun);
     }
 
