@@ -127,7 +127,8 @@ pub(crate) struct MergedLatencies {
     pub response: Latency,
     /// Service time: from when a message was sent until it was answered.
     pub service: Latency,
-    /// From the request of a connection until it was established.
+    /// From the request of a connection until it was established. Those that the server closed before anything
+    /// was sent on them are included, though they are counted as failed.
     pub connect: Latency,
 }
 
