@@ -33,6 +33,8 @@ pub(crate) struct Plot {
     pub reference: Option<f64>,
     /// Positions on the axis at the bottom, marked with their numbers from 1.
     pub marks: Vec<f64>,
+    /// Values of the axis at the bottom to compare with, drawn as lines from top to bottom.
+    pub references_x: Vec<f64>,
     /// The part of the left axis that is drawn at most. An error bar that leaves it has no end there.
     pub limits: Option<(f64, f64)>,
 }
@@ -79,7 +81,16 @@ pub(crate) enum Stroke {
 impl Plot {
     /// A plot of `series`.
     pub(crate) fn new(title: impl Into<String>, x: Axis, y: Axis, series: Vec<Series>) -> Self {
-        Self { title: title.into(), x, y, series, reference: None, marks: Vec::new(), limits: None }
+        Self {
+            title: title.into(),
+            x,
+            y,
+            series,
+            reference: None,
+            marks: Vec::new(),
+            references_x: Vec::new(),
+            limits: None,
+        }
     }
 
     /// The series that have something to show, with their numbers. Only these are in a legend.
@@ -301,6 +312,15 @@ mod tests {
         let svg = plot.svg();
         let labels = ["1", "2", "3", "4"].map(|number| count(&svg, &format!(">\n{number}\n</text>")));
         assert_eq!(labels, [1, 1, 0, 1], "{svg}");
+    }
+
+    #[test]
+    fn references_from_top_to_bottom_have_no_numbers() {
+        let mut plot = plot(Scale::Linear, vec![line(&[10_000.0; 61])]);
+        let parts = |plot: &Plot| ["<polyline", "<text"].map(|part| count(&plot.svg(), part));
+        let [lines, texts] = parts(&plot);
+        plot.references_x = vec![20.0, 40.0];
+        assert_eq!(parts(&plot), [lines + 2, texts]);
     }
 
     #[test]

@@ -154,6 +154,11 @@ fn draw_axes(plot: &Plot, area: &Area<'_>, chart: &mut Chart<'_, '_>) -> Drawn {
         let across = PathElement::new([(x.start, y), (x.end, y)], AXIS.stroke_width(LINE));
         chart.plotting_area().draw(&across)?;
     }
+    for x in plot.references_x.iter().filter_map(|value| plot.x.scale.position(*value)) {
+        let y = chart.y_range();
+        let down = PathElement::new([(x, y.start), (x, y.end)], AXIS.stroke_width(LINE));
+        chart.plotting_area().draw(&down)?;
+    }
     draw_marks(plot, area, chart)?;
     write(plot.y.label, (0, 0), Pos::new(HPos::Left, VPos::Top), area)?;
     write(plot.x.label, (SIZE.0 - RIGHT, SIZE.1), Pos::new(HPos::Right, VPos::Bottom), area)
