@@ -1,5 +1,6 @@
-//! A result for tests.
+//! Parts of results for tests.
 
+use crate::load::stats::idle_probe::ProbeGroup;
 use crate::load::stats::latency::{Lag, Latency};
 use crate::load::stats::summary::{Bytes, Connections, Generator, Latencies, LoadModel, Messages, Summary};
 
@@ -55,6 +56,21 @@ impl Summary {
             why_invalid: None,
             stages: Vec::new(),
             failures: Vec::new(),
+        }
+    }
+}
+
+impl ProbeGroup {
+    /// A group of 250 connections, of which those that are not `alive` died silently.
+    pub(crate) fn sample(silence_seconds: f64, alive: u64) -> Self {
+        Self {
+            silence_seconds,
+            connections: 250,
+            probed: 250,
+            alive,
+            dead: 250 - alive,
+            unanswered: 250 - alive,
+            ..Self::default()
         }
     }
 }

@@ -5,6 +5,8 @@
 
 mod aligned;
 mod counts;
+#[cfg(test)]
+pub(super) mod fixtures;
 mod generator;
 mod run_result;
 
@@ -186,7 +188,9 @@ impl MergedRuns {
         let apart = self.apart_seconds().filter(|apart| with_counts > 0 && *apart >= APART_SECONDS_MAX);
         notes.extend(apart.map(|apart| {
             let apart = time_us(apart * 1e6);
-            format!("the runs began {apart} apart, by the clocks of their hosts: they did not load the server together")
+            format!(
+                "the runs began {apart} apart, by the clocks of their hosts, and did not load the server together"
+            )
         }));
         notes
     }

@@ -2,6 +2,7 @@
 
 use super::generator::Generator;
 use super::run_result::{CountedFailure, RunResult};
+use crate::load::sources::SourceUse;
 use crate::load::stats::histogram_log::{CONNECT, HEARTBEAT, LAG, Merged, RESPONSE, SERVICE};
 use crate::load::stats::latency::{Lag, Latency};
 use crate::load::stats::summary::{
@@ -74,10 +75,20 @@ fn connections(results: &[&RunResult]) -> Connections {
         add(&mut sum.slow, of.slow);
         sum.open_seconds = sum.open_seconds.max(of.open_seconds);
         sum.open_rate += of.open_rate;
-        sum.sources.extend(of.sources.iter().cloned());
+        of.sources.iter().for_each(|source| add_source(&mut sum.sources, source));
         sum.limited_by = sum.limited_by.or(of.limited_by);
     }
     sum
+}
+
+/// Generators of one host have the same sources.
+fn add_source(sums: &mut Vec<SourceUse>, of: &SourceUse) {
+    let is_same =
+        |sum: &&mut SourceUse| (sum.first, sum.last, sum.addresses) == (of.first, of.last, of.addresses);
+    match sums.iter_mut().find(is_same) {
+        Some(sum) => add(&mut sum.connections, of.connections),
+        None => sums.push(of.clone()),
+    }
 }
 
 fn messages(results: &[&RunResult]) -> Messages {

@@ -12,7 +12,7 @@ use crate::load::stats::histogram_log::{
     CONNECT, HEARTBEAT, LAG, Merged, RESPONSE, ReadError, SERVICE, decode,
 };
 use crate::load::stats::summary::{
-    Bytes, Connections, Datagrams, Generator as Resources, Heartbeats, LoadModel, Messages, Second,
+    Bytes, Connections, Datagrams, Failure, Generator as Resources, Heartbeats, LoadModel, Messages, Second,
 };
 use crate::report::record::SCHEMA;
 use crate::report::utc_time::UtcTime;
@@ -58,6 +58,15 @@ pub(crate) struct CountedFailure {
     pub count: u64,
     /// Description of the first of one of the generators.
     pub first: String,
+}
+
+impl CountedFailure {
+    /// The errors of a run.
+    pub(crate) fn of(failures: &[Failure]) -> Vec<Self> {
+        let counted =
+            |it: &Failure| Self { reason: it.reason.to_string(), count: it.count, first: it.first.clone() };
+        failures.iter().map(counted).collect()
+    }
 }
 
 impl RunResult {

@@ -1,90 +1,15 @@
 //! Results of several generators that are merged, incomplete, or of another kind.
 
-use std::time::Duration;
-
-use hdrhistogram::Histogram;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::fixtures::{Samples, histogram, json_of, log, merged, outcome, result};
 use super::*;
-use crate::load::error_kind::ErrorKind;
-use crate::load::stats::clock_times::ClockTimes;
-use crate::load::stats::histogram_log::{IntervalLog, LAG, RESPONSE};
+use crate::load::sources::SourceUse;
+use crate::load::stats::histogram_log::{LAG, RESPONSE};
 use crate::load::stats::invalid::InvalidReason;
-use crate::load::stats::latency::Percentiles;
 use crate::load::stats::merged_summary::MergedSummary;
-use crate::load::stats::result::LoadResult;
-use crate::load::stats::summary::{Failure, Messages, Outcome, Second};
-use crate::load::stats::times::Times;
-use crate::report::record::{Command, Record};
-use crate::report::run_info::RunInfo;
-
-fn at(ms: u64) -> UtcTime {
-    UtcTime::since_epoch(Duration::from_millis(1_795_292_266_000 + ms))
-}
-
-/// What a generator measured: its response times in each second.
-type Samples = Vec<Vec<u64>>;
-
-fn histogram<'a>(samples: impl IntoIterator<Item = &'a u64>) -> Histogram<u64> {
-    let mut histogram = Histogram::new(3).unwrap();
-    samples.into_iter().for_each(|sample| histogram.record(*sample).unwrap());
-    histogram
-}
-
-fn times<'a>(samples: impl IntoIterator<Item = &'a u64>) -> Times {
-    let response = histogram(samples);
-    Times { service: response.clone(), response, ..Times::new() }
-}
-
-/// A run that began at `began_ms`.
-fn outcome(samples: &Samples) -> Outcome {
-    let acknowledged = samples.iter().flatten().count() as u64;
-    let second = |(number, of): (u32, &Vec<u64>)| Second {
-        at_seconds: f64::from(number) + 1.0,
-        length_seconds: 1.0,
-        open: 2,
-        sent: of.len() as u64,
-        answered: of.len() as u64,
-        response_us: Percentiles::of(&histogram(of)),
-        ..Second::default()
-    };
-    let mut summary = Summary::sample();
-    summary.messages =
-        Messages { sent: acknowledged + 3, acknowledged, failed: 1, unanswered: 2, ..Messages::default() };
-    summary.failures = vec![Failure { reason: ErrorKind::Reset, count: 1, first: "first".into() }];
-    Outcome {
-        summary,
-        seconds: (0..).zip(samples).map(second).collect(),
-        times: times(samples.iter().flatten()),
-    }
-}
-
-/// The JSON of `outcome`.
-fn json_of(outcome: &Outcome, run_id: &str, began_ms: u64) -> Value {
-    let clock = ClockTimes { began_at: at(began_ms), measuring_at: None, synchronized_at: None };
-    let result = LoadResult::of(outcome, &[], run_id, clock);
-    serde_json::to_value(Record::new(Command::Load, &RunInfo::sample(), json!({}), result)).unwrap()
-}
-
-fn result(run_id: &str, began_ms: u64, samples: &Samples) -> Vec<u8> {
-    json_of(&outcome(samples), run_id, began_ms).to_string().into_bytes()
-}
-
-/// The log of the same run, without its end.
-fn log(run_id: &str, began_ms: u64, samples: &Samples) -> Vec<u8> {
-    let mut file = Vec::new();
-    let mut log = IntervalLog::new(&mut file, at(began_ms), Some(run_id)).unwrap();
-    for (second, of) in (0..).zip(samples) {
-        log.append(Duration::from_secs(second), Duration::from_secs(1), &times(of), false).unwrap();
-    }
-    file
-}
-
-/// The merge of `files`, which are called `0`, `1` and so on.
-fn merged<T: AsRef<[u8]>>(files: &[T]) -> Result<MergedRuns, MergeError> {
-    merge_files(files.iter().enumerate().map(|(number, file)| read(&number.to_string(), file.as_ref())))
-}
+use crate::load::stats::summary::{Messages, Second};
 
 fn error(file: &[u8]) -> String {
     match merged(&[file]).unwrap_err() {
@@ -209,7 +134,7 @@ fn a_generator_that_was_interrupted_failed_or_not_valid_is_named() {
             "1: failed: stopped replying",
             "1: ended early (interrupted), after 10 s of sending",
             "1: not ok: the generator could not keep up: 7 messages were due and never sent",
-            "the runs began 61.5 s apart, by the clocks of their hosts: they did not load the server together",
+            "the runs began 61.5 s apart, by the clocks of their hosts, and did not load the server together",
         ]
     );
     let counts = runs.counts.unwrap();
@@ -272,6 +197,20 @@ fn a_lag_that_not_every_generator_has_is_incomplete() {
     let runs = merged(&files).unwrap();
     assert_eq!(runs.times.incomplete().collect::<Vec<_>>(), [(LAG, 1)]);
     assert_eq!(runs.counts.unwrap().schedule_lag_us.max, Some(0.1));
+}
+
+#[test]
+fn equal_sources_are_listed_once() {
+    let from = |address: &str, connections| {
+        let first = address.parse().unwrap();
+        let mut of = outcome(&vec![vec![5000]]);
+        of.summary.connections.sources = vec![SourceUse { first, last: first, addresses: 1, connections }];
+        json_of(&of, &connections.to_string(), 0).to_string().into_bytes()
+    };
+    let files = [from("127.0.0.1", 3), from("127.0.0.2", 20), from("127.0.0.1", 100)];
+    let sources = merged(&files).unwrap().counts.unwrap().connections.sources;
+    let sources: Vec<_> = sources.iter().map(|it| (it.first.to_string(), it.connections)).collect();
+    assert_eq!(sources, [("127.0.0.1".into(), 103), ("127.0.0.2".into(), 20)]);
 }
 
 /// The sums of generators that began at these milliseconds, with a message in the first second, two in the next and

@@ -11,6 +11,7 @@ mod thresholds;
 pub(crate) use merged::merged;
 pub(crate) use search::search;
 
+use crate::load::merge::CountedFailure;
 use crate::load::output::{ending, stages, wording};
 use crate::load::stats::idle_probe::{ProbeResult, silence};
 use crate::load::stats::summary::{Connections, LoadModel, Outcome, Summary};
@@ -52,12 +53,12 @@ pub(crate) fn page(outcome: &Outcome, judgments: &[Judgment], run: &RunInfo) -> 
     let messages = (summary.load_model != LoadModel::Hold).then(|| tables::messages(summary));
     let heartbeats = summary.heartbeats.as_ref().map(tables::heartbeats);
     let datagrams = summary.datagrams.as_ref().map(tables::datagrams);
-    let connections = Some(tables::connections(summary));
+    let connections = Some(tables::connections(summary, 1));
     page.tables(
         &messages.into_iter().chain(heartbeats).chain(connections).chain(datagrams).collect::<Vec<_>>(),
     );
     if !summary.failures.is_empty() {
-        page.table(&tables::failures(&summary.failures));
+        page.table(&tables::failures(&CountedFailure::of(&summary.failures)));
     }
     page.section("The generator", "Resources used by the generator, not by the server.");
     page.tables(&[tables::generator(&summary.generator), tables::traffic(&summary.bytes)]);

@@ -12,7 +12,7 @@ use crate::load::stats::histogram_log::{CONNECT, HEARTBEAT, LAG, RESPONSE, SERVI
 use crate::load::stats::idle_probe::ProbeGroup;
 use crate::load::stats::latency::Latency;
 use crate::load::stats::stages::StageRow;
-use crate::load::stats::summary::{Failure, Summary};
+use crate::load::stats::summary::Summary;
 use crate::report::format;
 use lines::{lines, seconds};
 
@@ -41,7 +41,7 @@ pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> St
     let mut head = style.notes(summary);
     head.push(style.bold(&title(summary)));
     head.extend(summary.idle_probe.as_ref().map(|probe| style.bold(&probe.answer)));
-    let mut parts = vec![head.join("\n"), style.pairs(lines(summary))];
+    let mut parts = vec![head.join("\n"), style.pairs(lines(summary, 1))];
     if !times.is_empty() {
         parts.push(style.times(times));
     }
@@ -53,7 +53,7 @@ pub(crate) fn summary(summary: &Summary, width: Option<u16>, colors: bool) -> St
         parts.push(table.into_iter().chain(stages::reasons(&summary.stages)).collect::<Vec<_>>().join("\n"));
     }
     if !summary.failures.is_empty() {
-        parts.push(style.failures(&summary.failures));
+        parts.push(style.failures(&CountedFailure::of(&summary.failures)));
     }
     parts.push(style.verdict(summary));
     parts.join("\n\n") + "\n"
@@ -76,9 +76,9 @@ pub(crate) fn merged(runs: &MergedRuns, width: Option<u16>, colors: bool) -> Str
     let ignored: Vec<String> = times.ignored.iter().map(|line| format!("incomplete: {line}\n")).collect();
     let notes: Vec<String> = runs.notes().iter().map(|note| style.painted(note, RED) + "\n").collect();
     let head = ignored.concat() + &notes.concat() + &style.bold(&merged_title(runs));
-    let counts = runs.counts.as_ref().map(|summary| style.pairs(lines(summary)));
+    let counts = runs.counts.as_ref().map(|summary| style.pairs(lines(summary, runs.with_counts())));
     let failures = runs.failures();
-    let failures = (!failures.is_empty()).then(|| style.counted_failures(&failures));
+    let failures = (!failures.is_empty()).then(|| style.failures(&failures));
     let parts = [Some(head), counts, Some(style.times(rows.collect())), failures];
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n") + "\n"
 }
@@ -146,16 +146,7 @@ impl Style {
         self.headed(&table.trim_fmt())
     }
 
-    fn failures(self, failures: &[Failure]) -> String {
-        let header = Row::from(["failures", "count", "first"]);
-        let rows = failures.iter().map(|failure| {
-            Row::from([failure.reason.to_string(), format::count(failure.count), failure.first.clone()])
-        });
-        self.headed(&wrapped([header].into_iter().chain(rows), self.width))
-    }
-
-    /// As [`failures`](Self::failures), of several generators.
-    fn counted_failures(self, failures: &[CountedFailure]) -> String {
+    fn failures(self, failures: &[CountedFailure]) -> String {
         let header = Row::from(["failures", "count", "first"]);
         let rows = failures.iter().map(|failure| {
             Row::from([failure.reason.clone(), format::count(failure.count), failure.first.clone()])

@@ -22,10 +22,13 @@ fn has_rates(summary: &Summary) -> bool {
     summary.stages.iter().flat_map(|stage| &stage.settings).any(|setting| setting.option == "rate")
 }
 
-/// How long opening took, and its rate.
-pub(crate) fn opening(summary: &Summary) -> String {
-    let of = &summary.connections;
-    format!("opened in {}, {}", time_us(of.open_seconds * 1e6), rate(of.open_rate))
+/// How long opening took, and its rate. Of several generators, the times are the longest and the rates a sum.
+pub(crate) fn opening(of: &Connections, generators: usize) -> String {
+    let (time, rate) = (time_us(of.open_seconds * 1e6), rate(of.open_rate));
+    match generators {
+        1 => format!("opened in {time}, {rate}"),
+        _ => format!("opened in {time} at most, {rate} in sum"),
+    }
 }
 
 /// The numbers of connections that were requested from each source, and the source; nothing if none was opened.
@@ -52,6 +55,13 @@ pub(crate) fn sources_line(of: &Connections) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_opening_of_several_generators_is_not_taken_for_that_of_one() {
+        let of = Connections { open_seconds: 0.5, open_rate: 4000.0, ..Connections::default() };
+        assert_eq!(opening(&of, 1), "opened in 500 ms, 4,000/s");
+        assert_eq!(opening(&of, 2), "opened in 500 ms at most, 4,000/s in sum");
+    }
 
     #[test]
     fn sources_are_listed_with_their_connections() {

@@ -37,12 +37,15 @@ pub(crate) fn merged(runs: &MergedRuns, judgments: &[Judgment], run: &RunInfo) -
         let messages = (summary.messages.sent > 0).then(|| tables::messages(summary));
         let heartbeats = summary.heartbeats.as_ref().map(tables::heartbeats);
         let datagrams = summary.datagrams.as_ref().map(tables::datagrams);
-        let found =
-            messages.into_iter().chain(heartbeats).chain([tables::connections(summary)]).chain(datagrams);
+        let found = messages
+            .into_iter()
+            .chain(heartbeats)
+            .chain([tables::connections(summary, runs.with_counts())])
+            .chain(datagrams);
         page.tables(&found.chain([tables::traffic(&summary.bytes)]).collect::<Vec<_>>());
         let failures = runs.failures();
         if !failures.is_empty() {
-            page.table(&tables::counted_failures(&failures));
+            page.table(&tables::failures(&failures));
         }
     }
     page.finish(&format!("Written by loopline {VERSION}."))
@@ -61,8 +64,9 @@ fn notes(runs: &MergedRuns, page: &mut Page) {
     }
     for note in runs.notes() {
         match note.split_once(": ") {
-            Some((about, what)) => page.note(Tone::Warning, &format!("{about}:"), &format!("{what}.")),
-            None => page.note(Tone::Warning, "Incomplete.", &format!("{}.", sentence(&note))),
+            Some(("missing", what)) => page.note(Tone::Warning, "Missing:", &format!("{what}.")),
+            Some((file, what)) => page.note(Tone::Warning, &format!("{file}:"), &format!("{what}.")),
+            None => page.note(Tone::Warning, &format!("{}.", sentence(&note)), ""),
         }
     }
     if runs.has_all_counts() && runs.counts.as_ref().is_some_and(|counts| counts.valid) {

@@ -4,9 +4,7 @@ use crate::load::merge::CountedFailure;
 use crate::load::output::{stages, wording};
 use crate::load::stats::latency::Latency;
 use crate::load::stats::stages::StageRow;
-use crate::load::stats::summary::{
-    Bytes, Datagrams, Failure, Generator, Heartbeats, Latencies, LoadModel, Summary,
-};
+use crate::load::stats::summary::{Bytes, Datagrams, Generator, Heartbeats, Latencies, LoadModel, Summary};
 use crate::report::format::{NONE, bytes, count, optional, rate, share, time_us};
 use crate::report::page::{Column, Table};
 use crate::units::float;
@@ -59,37 +57,31 @@ pub(super) fn percentiles<'a>(title: &'a str, measured: &[(&'a str, &Latency)]) 
 
 /// The counts of messages.
 pub(super) fn messages(summary: &Summary) -> Table<'static> {
-    let messages = &summary.messages;
-    let row = |name: &str, n: u64| counted(name, n, messages.sent);
-    Table {
-        title: "Messages: sent = acknowledged + failed + unanswered",
-        columns: COUNTS.into(),
-        rows: vec![
-            row("sent", messages.sent),
-            row("acknowledged", messages.acknowledged),
-            row("failed", messages.failed),
-            row("unanswered", messages.unanswered),
-            beside("due and never sent", count(messages.never_sent)),
-        ],
-        note: "Failed: answered wrongly, or on a connection that ended before the answer. Unanswered: not answered \
-               when the run was over.",
-    }
+    let of = &summary.messages;
+    let mut table = outcomes(
+        "Messages: sent = acknowledged + failed + unanswered",
+        [of.sent, of.acknowledged, of.failed, of.unanswered],
+        "Failed: answered wrongly, or on a connection that ended before the answer. Unanswered: not answered when \
+         the run was over.",
+    );
+    table.rows.push(beside("due and never sent", count(of.never_sent)));
+    table
 }
 
 /// The counts of heartbeats.
 pub(super) fn heartbeats(of: &Heartbeats) -> Table<'static> {
-    let row = |name: &str, n: u64| counted(name, n, of.sent);
-    Table {
-        title: "Heartbeats: sent = acknowledged + failed + unanswered",
-        columns: COUNTS.into(),
-        rows: vec![
-            row("sent", of.sent),
-            row("acknowledged", of.acknowledged),
-            row("failed", of.failed),
-            row("unanswered", of.unanswered),
-        ],
-        note: "Of the messages, those of connections that are not active.",
-    }
+    outcomes(
+        "Heartbeats: sent = acknowledged + failed + unanswered",
+        [of.sent, of.acknowledged, of.failed, of.unanswered],
+        "Of the messages, those of connections that are not active.",
+    )
+}
+
+/// How many were sent, acknowledged, failed, and not answered.
+fn outcomes(title: &'static str, counts: [u64; 4], note: &'static str) -> Table<'static> {
+    let names = ["sent", "acknowledged", "failed", "unanswered"];
+    let rows = names.into_iter().zip(counts).map(|(name, n)| counted(name, n, counts[0])).collect();
+    Table { title, columns: COUNTS.into(), rows, note }
 }
 
 /// The counts of datagrams.
@@ -115,8 +107,8 @@ pub(super) fn datagrams(datagrams: &Datagrams) -> Table<'static> {
     }
 }
 
-/// The counts of connections.
-pub(super) fn connections(summary: &Summary) -> Table<'static> {
+/// The counts of connections, of this number of generators.
+pub(super) fn connections(summary: &Summary, generators: usize) -> Table<'static> {
     let connections = &summary.connections;
     let row = |name: &str, n: u64| counted(name, n, connections.asked);
     let mut rows = vec![
@@ -129,9 +121,13 @@ pub(super) fn connections(summary: &Summary) -> Table<'static> {
     ];
     let sources = wording::sources(connections).into_iter();
     rows.extend(sources.map(|(connections, source)| beside(&format!("requested {source}"), connections)));
+    let [time, per_second] = match generators {
+        1 => ["opened in", "opened per second"],
+        _ => ["opened in, the longest", "opened per second, the sum"],
+    };
     rows.extend([
-        beside("opened in", time_us(connections.open_seconds * 1e6)),
-        beside("opened per second", rate(connections.open_rate)),
+        beside(time, time_us(connections.open_seconds * 1e6)),
+        beside(per_second, rate(connections.open_rate)),
         beside("limited by", connections.limited_by.map_or_else(|| NONE.into(), |limit| limit.to_string())),
     ]);
     Table { title: "Connections", columns: COUNTS.into(), rows, note: "" }
@@ -153,19 +149,7 @@ pub(super) fn stages(rows: &[StageRow]) -> Table<'static> {
 }
 
 /// The errors by kind.
-pub(super) fn failures(failures: &[Failure]) -> Table<'static> {
-    let row =
-        |failure: &Failure| vec![failure.reason.to_string(), count(failure.count), failure.first.clone()];
-    Table {
-        title: "Failures",
-        columns: vec![Column::Text("reason"), Column::Numbers("count"), Column::Text("first")],
-        rows: failures.iter().map(row).collect(),
-        note: "",
-    }
-}
-
-/// The errors of several generators by kind.
-pub(super) fn counted_failures(failures: &[CountedFailure]) -> Table<'static> {
+pub(super) fn failures(failures: &[CountedFailure]) -> Table<'static> {
     let row = |of: &CountedFailure| vec![of.reason.clone(), count(of.count), of.first.clone()];
     Table {
         title: "Failures",
@@ -227,7 +211,7 @@ mod tests {
         let first = "127.0.0.1".parse().unwrap();
         summary.connections.sources = vec![SourceUse { first, last: first, addresses: 1, connections: 129 }];
         let listed = |summary: &Summary| {
-            let rows = connections(summary).rows;
+            let rows = connections(summary, 1).rows;
             rows.into_iter().find(|row| row[0] == "requested from 127.0.0.1").map(|row| row[1].clone())
         };
         assert_eq!(listed(&summary).as_deref(), Some("129"));

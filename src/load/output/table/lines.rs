@@ -4,9 +4,9 @@ use crate::load::output::wording;
 use crate::load::stats::summary::{DatagramDrops, Datagrams, Heartbeats, Summary};
 use crate::report::format;
 
-/// Each line with its name.
-pub(super) fn lines(summary: &Summary) -> Vec<(&'static str, String)> {
-    let mut lines = vec![("connections", connections(summary))];
+/// Each line of the result of this number of generators, with its name.
+pub(super) fn lines(summary: &Summary, generators: usize) -> Vec<(&'static str, String)> {
+    let mut lines = vec![("connections", connections(summary, generators))];
     lines.extend(wording::sources_line(&summary.connections).map(|sources| ("sources", sources)));
     // What was not done has no results.
     if summary.messages.sent > 0 {
@@ -27,7 +27,7 @@ pub(super) fn lines(summary: &Summary) -> Vec<(&'static str, String)> {
     lines
 }
 
-fn connections(summary: &Summary) -> String {
+fn connections(summary: &Summary, generators: usize) -> String {
     let of = &summary.connections;
     let [asked, opened, failed, lost] = [of.asked, of.opened, of.failed, of.lost].map(format::count);
     let untried = match of.not_tried {
@@ -35,8 +35,10 @@ fn connections(summary: &Summary) -> String {
         untried => format!(", {} not tried", format::count(untried)),
     };
     let limit = of.limited_by.map_or_else(String::new, |limit| format!("; limited by {limit}"));
-    let opening =
-        if of.opened > 0 { format!("; {lost} lost; {}", wording::opening(summary)) } else { String::new() };
+    let opening = match of.opened {
+        0 => String::new(),
+        _ => format!("; {lost} lost; {}", wording::opening(of, generators)),
+    };
     format!("{asked} requested: {opened} opened, {failed} failed{untried}{opening}{limit}")
 }
 

@@ -12,7 +12,9 @@ use crate::load::stats::histogram_log::IntervalLog;
 use crate::load::stats::idle_probe::{ProbeGroup, ProbeResult};
 use crate::load::stats::invalid::InvalidReason;
 use crate::load::stats::latency::Lag;
-use crate::load::stats::summary::{Connections, DatagramDrops, Datagrams, Latencies, LoadModel, Messages};
+use crate::load::stats::summary::{
+    Connections, DatagramDrops, Datagrams, Failure, Latencies, LoadModel, Messages,
+};
 use crate::load::stats::times::Times;
 use crate::report::utc_time::UtcTime;
 use hdrhistogram::Histogram;
@@ -254,21 +256,12 @@ fn with_failures() -> Summary {
 
 #[test]
 fn an_idle_probe_has_its_answer_first_and_a_row_for_each_silence() {
-    let group = |silence_seconds, alive| ProbeGroup {
-        silence_seconds,
-        connections: 250,
-        probed: 250,
-        alive,
-        dead: 250 - alive,
-        unanswered: 250 - alive,
-        ..ProbeGroup::default()
-    };
     let answer = "connections die silently after between 10 s and 5 min".into();
     let mut of = Summary::sample();
     of.load_model = LoadModel::Probe;
     of.idle_probe = Some(ProbeResult {
         answer,
-        groups: vec![group(10.0, 250), group(300.0, 0)],
+        groups: vec![ProbeGroup::sample(10.0, 250), ProbeGroup::sample(300.0, 0)],
         ..ProbeResult::default()
     });
     let table = plain(&of);

@@ -6,15 +6,7 @@ use crate::load::stats::idle_probe::{DeathTimes, ProbeGroup, ProbeResult};
 /// Four groups, of which the longer ones have dead connections. The silences are these numbers of seconds.
 fn probed(silences: [f64; 4]) -> Outcome {
     let [a, b, c, d] = silences;
-    let group = |silence_seconds, alive| ProbeGroup {
-        silence_seconds,
-        connections: 250,
-        probed: 250,
-        alive,
-        dead: 250 - alive,
-        unanswered: 250 - alive,
-        ..ProbeGroup::default()
-    };
+    let group = ProbeGroup::sample;
     let closed = Some(DeathTimes { first: 52.0, median: 55.0, last: 58.3 });
     let longest =
         ProbeGroup { unanswered: 200, closed_in_silence: 50, closed_after_seconds: closed, ..group(d, 0) };
