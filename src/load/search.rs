@@ -2,6 +2,8 @@
 //! complete run with connections of its own.
 
 pub(crate) mod boundary;
+#[cfg(test)]
+pub(super) mod fixtures;
 pub(crate) mod options;
 pub(crate) mod result;
 #[cfg(test)]

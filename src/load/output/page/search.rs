@@ -2,7 +2,7 @@
 
 use super::histogram::{Noted, drawable};
 use super::{card, sentence};
-use crate::load::output::search::{answer, cells, certainty, columns, early_end, number, title};
+use crate::load::output::search::{answer, cells, certainty, columns, early_end, end, number, title};
 use crate::load::search::options::{Quantity, SearchOptions};
 use crate::load::search::result::{Certainty, SearchResult, StepRow};
 use crate::load::search::verdict::StepEnd;
@@ -69,7 +69,11 @@ fn cards(result: &SearchResult, page: &mut Page) {
     let above = result.above.as_ref().map_or_else(
         || card("smallest that did not", NONE.into(), "none was found"),
         |above| {
-            let note = in_steps(above.failed, above.steps);
+            let note = match above.steps {
+                // It has no verdict: the step reached a limit that is not the server's.
+                0 => end(above.end).into(),
+                steps => in_steps(above.failed, steps),
+            };
             card("smallest that did not", number(result, above.value), &note)
         },
     );
@@ -135,7 +139,7 @@ fn plot(result: &SearchResult, title: String, y: Axis, value: &dyn Fn(&StepRow) 
         series("did not count", |end| end != StepEnd::Held && !is_failed(end)),
     ];
     let mut plot = Plot::new(title, x, y, lines);
-    plot.marks =
+    plot.references_x =
         result.answer.into_iter().chain(result.above.as_ref().map(|it| it.value)).map(float).collect();
     plot
 }
@@ -156,5 +160,5 @@ fn table(result: &SearchResult) -> Table<'static> {
     Table { title: "All steps", columns: names.into_iter().enumerate().map(column).collect(), rows, note: "" }
 }
 
-const EXPLANATION: &str = "Each step was a run of its own. The marked lines from top to bottom are the boundary: the largest \
+const EXPLANATION: &str = "Each step was a run of its own. The lines from top to bottom are the boundary: the largest \
      number that held, and the smallest that did not.";

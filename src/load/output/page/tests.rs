@@ -10,6 +10,7 @@ use crate::load::stats::latency::{Lag, Latency, Percentiles};
 use crate::load::stats::summary::{
     Bytes, Connections, DatagramDrops, Datagrams, Failure, Generator, Latencies, Messages, Second,
 };
+use crate::load::stats::threshold::Threshold;
 use crate::load::stats::times::Times;
 use crate::report::html::mismatched_tag;
 use crate::report::page::write_sample;
@@ -17,6 +18,7 @@ use crate::report::page::write_sample;
 mod heartbeats;
 mod idle_probe;
 mod merged;
+mod search;
 mod stages;
 
 fn page(outcome: &Outcome) -> String {
@@ -138,7 +140,7 @@ fn sample() -> Outcome {
     };
     summary.duration_seconds = 30.0;
     summary.load_model = LoadModel::Open;
-    (summary.valid, summary.why_invalid) = (true, None);
+    (summary.valid, summary.why_invalid, summary.failed) = (true, None, None);
     summary.failures = vec![Failure {
         reason: ErrorKind::Reset,
         count: 2,
@@ -303,7 +305,7 @@ fn held() -> Outcome {
         ..Connections::default()
     };
     summary.duration_seconds = 3.0;
-    (summary.valid, summary.why_invalid) = (true, None);
+    (summary.valid, summary.why_invalid, summary.failed) = (true, None, None);
     outcome
 }
 
