@@ -34,7 +34,7 @@ const PING: &str = "--send PING\\r\\n --expect +PONG\\r\\n";
 fn requests_of_the_user_are_sent_in_each_way_that_messages_are() {
     let server = pong_server();
     for way in ["", "--pipeline 16", "--one-shot", "--rate 500", "--rate 500 --one-shot", "--active 2"] {
-        let result = result(&format!("tcp={} {PING} -c 4 -d 300ms {way}", server.address));
+        let result = result(&format!("tcp={} {PING} -c 4 -d 100ms {way}", server.address));
         let sent = count(&result, "messages/sent");
         assert!(sent >= 4 || (way == "--active 2" && sent >= 2), "{way}: {result:#}");
         assert_counts(
@@ -110,7 +110,7 @@ fn a_greeting_and_a_hello_precede_the_requests_on_each_connection() {
     let server = greeting_server("220 ready when you are\r\n", "+OK\r\n");
     let introduction = "--greeting until:\\r\\n --hello AUTH\\x20{conn}\\n --hello-expect +OK\\r\\n";
     for way in ["-c 5", "-c 2 --one-shot", "-c 2 --rate 200"] {
-        let result = result(&format!("tcp={} {PING} {introduction} {way} -d 300ms", server.address));
+        let result = result(&format!("tcp={} {PING} {introduction} {way} -d 100ms", server.address));
         assert!(count(&result, "messages/acknowledged") > 0, "{way}: {result:#}");
         assert_counts(&result, &[("messages/failed", 0), ("connections/lost", 0), ("connections/failed", 0)]);
     }
@@ -225,7 +225,7 @@ fn datagrams_of_the_user_are_sent_and_their_answers_matched_by_number() {
     let server = Datagrams::new(|request, _| vec![request.replace('q', "a")]);
     for way in ["", "--pipeline 16", "--rate 500", "--hello q0 --hello-expect a0", "--hello q0"] {
         let result = result(&format!(
-            "udp={} --send q{{seq}} --expect a{{seq}} -c 3 -d 300ms --timeout 20s {way}",
+            "udp={} --send q{{seq}} --expect a{{seq}} -c 3 -d 100ms --timeout 20s {way}",
             server.address
         ));
         // A hello that nothing is expected of is answered by this server all the same.
@@ -256,7 +256,8 @@ fn lost_and_repeated_datagrams_of_the_user_are_counted() {
 fn idle_connections_send_heartbeats() {
     let server = pong_server();
     for options in ["--active 1", "--active 0", "--active 1 --rate 100"] {
-        let result = result(&format!("tcp={} {PING} -c 9 --heartbeat 100ms -d 1s {options}", server.address));
+        let result =
+            result(&format!("tcp={} {PING} -c 9 --heartbeat 60ms -d 600ms {options}", server.address));
         let [sent, acknowledged] =
             ["sent", "acknowledged"].map(|of| count(&result, &format!("heartbeats/{of}")));
         // Eight or nine connections send ten times each; a generator without a processor may not reach the last.

@@ -145,7 +145,7 @@ fn a_server_of_another_service_is_recognized() {
         ("reply", "message", "Error: header b"),
     ] {
         let address = server.address(there);
-        let result = failed_result(&format!("{asked}={address} -c 2 -d 300ms --drain-timeout 100ms"));
+        let result = failed_result(&format!("{asked}={address} -c 2 -d 100ms --drain-timeout 50ms"));
         assert_eq!(count(&result, "messages/acknowledged"), 0, "{asked} at {there}: {result:#}");
         let (_, first) = failure(&result, "wrong reply");
         assert!(first.contains(expected), "{asked} at {there}: {first}");

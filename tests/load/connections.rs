@@ -137,7 +137,7 @@ fn as_many_connections_are_opened_as_there_are_descriptors() {
 #[test]
 fn an_idle_connection_takes_at_most_48_bytes_and_no_cpu_time() {
     let server = serve("message=0");
-    let arguments = format!("hold={} -c 18000 -d 2s", server.address("message"));
+    let arguments = format!("hold={} -c 18000 -d 1s", server.address("message"));
     let result = result(&arguments);
     let opened = count(&result, "connections/opened");
     if opened < 18_000 {

@@ -75,7 +75,7 @@ fn a_run_in_which_nothing_is_acknowledged_fails() {
     for (server, expected) in [(&silent, " unanswered"), (&web, "reply is 'H', expected '3'")] {
         let endpoint = format!("message={}", server.address);
         for options in ["", "-r 20", "--one-shot", "--one-shot -r 20"] {
-            let run = Written::by(&format!("{endpoint} -c 2 -d 200ms --drain-timeout 50ms {options}"));
+            let run = Written::by(&format!("{endpoint} -c 2 -d 100ms --drain-timeout 50ms {options}"));
             let why = run.assert_failed(&endpoint);
             assert!(why.starts_with("nothing was acknowledged, ") && why.contains(expected), "{why}");
             assert_eq!(run.result["failed"], "nothing_acknowledged");
@@ -205,13 +205,13 @@ fn calendar_that_only_introduces_itself() -> (SocketAddr, thread::JoinHandle<()>
 fn a_run_in_which_no_datagram_is_answered_fails() {
     let server = Calendar::new(|_, _| Vec::new());
     for options in ["", "-r 50"] {
-        let arguments = format!("month={} -c 1 -d 200ms --timeout 500ms {options}", server.address);
+        let arguments = format!("month={} -c 1 -d 100ms --timeout 200ms {options}", server.address);
         let result = failed_result(&arguments);
         assert_counts(&result, &[("datagrams/answered", 0), ("datagrams/late", 0)]);
         assert_eq!(result["failed"], "nothing_acknowledged");
     }
     let (address, ended) = calendar_that_only_introduces_itself();
-    let result = failed_result(&format!("month={address} -c 1 -d 200ms --timeout 500ms"));
+    let result = failed_result(&format!("month={address} -c 1 -d 100ms --timeout 200ms"));
     ended.join().unwrap();
     assert_eq!(failure(&result, "connection refused").1, "socket 1: Connection refused (os error 111)");
 }
@@ -219,7 +219,7 @@ fn a_run_in_which_no_datagram_is_answered_fails() {
 #[test]
 fn lost_datagrams_do_not_fail_a_run() {
     let server = Calendar::new(|number, _| if number % 2 == 0 { Vec::new() } else { vec![month(number)] });
-    let run = run_with(&format!("month={} -c 1 -d 1500ms -r 20 --timeout 300ms", server.address));
+    let run = run_with(&format!("month={} -c 1 -d 600ms -r 20 --timeout 200ms", server.address));
     assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
 }
 

@@ -40,7 +40,7 @@ fn each_way_to_die_is_counted() {
             }
         }
     });
-    let run = result(&format!("message={} -c 8 --idle-probe 2s --timeout 3s", server.address));
+    let run = result(&format!("message={} -c 8 --idle-probe 1s --timeout 1s", server.address));
     let group = &run["idle_probe"]["groups"][0];
     for (key, expected) in [
         ("connections", 8),
@@ -59,9 +59,9 @@ fn each_way_to_die_is_counted() {
         assert_eq!(group[key], json!(expected), "{key}: {group:#}");
     }
     for times in ["reset_after_seconds", "closed_after_seconds"] {
-        assert!((0.0..2.0).contains(&real(&group[times]["first"])), "{group:#}");
+        assert!((0.0..1.0).contains(&real(&group[times]["first"])), "{group:#}");
     }
-    assert!(real(&group["longest_seconds"]) >= 2.0, "{group:#}");
+    assert!(real(&group["longest_seconds"]) >= 1.0, "{group:#}");
     let answer = run["idle_probe"]["answer"].as_str().unwrap();
     assert!(answer.starts_with("some connections (5 of 7) die (1 silently, 1 reset, "), "{answer}");
     assert_counts(&run, &[("connections/opened", 8), ("messages/sent", 14), ("messages/acknowledged", 10)]);
@@ -102,7 +102,7 @@ fn connections_that_do_not_open_or_do_not_answer_at_first_are_not_dead() {
         }
         let _ = stream.read(&mut [0]);
     });
-    let run = result(&format!("message={} -c 4 --idle-probe 100ms --timeout 2s", server.address));
+    let run = result(&format!("message={} -c 4 --idle-probe 100ms --timeout 1s", server.address));
     let group = &run["idle_probe"]["groups"][0];
     assert_eq!((&group["connections"], &group["probed"], &group["dead"]), (&json!(4), &json!(2), &json!(0)));
     assert_eq!(run["idle_probe"]["answer"], "no connection died up to 100 ms");
@@ -172,8 +172,9 @@ fn a_datagram_server_that_forgets_a_peer_is_a_silent_death() {
             counting.fetch_add(1, Ordering::SeqCst);
         }
     });
-    let arguments =
-        format!("udp={address} --send ping{{seq}} --expect ping{{seq}} -c 3 --idle-probe 200ms --timeout 2s");
+    let arguments = format!(
+        "udp={address} --send ping{{seq}} --expect ping{{seq}} -c 3 --idle-probe 200ms --timeout 500ms"
+    );
     let run = result(&arguments);
     assert_eq!(run["idle_probe"]["answer"], "connections die silently within 200 ms");
     assert_eq!((count(&run, "idle_probe/dead"), received.load(Ordering::SeqCst)), (3, 6));
@@ -183,10 +184,10 @@ fn a_datagram_server_that_forgets_a_peer_is_a_silent_death() {
 #[test]
 fn a_session_that_a_server_has_forgotten_is_dead() {
     let server = serve("month=0 --session-timeout 1s");
-    let run = result(&format!("month={} -c 4 --idle-probe 100ms,3s --timeout 3s", server.address("month")));
+    let run = result(&format!("month={} -c 4 --idle-probe 10ms,2s --timeout 1s", server.address("month")));
     let groups = &run["idle_probe"]["groups"];
     assert_eq!((&groups[0]["alive"], &groups[1]["session_lost"]), (&json!(2), &json!(2)), "{groups:#}");
-    assert_eq!(run["idle_probe"]["answer"], "connections lose their session after between 100 ms and 3 s");
+    assert_eq!(run["idle_probe"]["answer"], "connections lose their session after between 10 ms and 2 s");
     server.stop_cleanly();
 }
 

@@ -68,9 +68,11 @@ fn results_and_logs_are_merged_into_one_result() {
     assert_eq!(answered, count(&result, "messages/acknowledged"), "{result:#}");
     assert_eq!((&result["results"], &result["logs"], &result["missing"]), (&json!(3), &json!(0), &json!([])));
     let page = fs::read_to_string(page).unwrap();
-    for part in ["several generators", ">a<", ">b<", ">c<", ">sum<", "Generators ok."] {
+    for part in ["several generators", ">a<", ">b<", ">c<", ">sum<"] {
         assert!(page.contains(part), "{part}");
     }
+    // On a busy machine, a generator may be late.
+    assert_eq!(page.contains("Generators ok."), result["valid"] == json!(true));
 
     // With a log instead of a result, its counts are unknown.
     let mixed = run(command("--json - --fail-if errors>0 --merge").args([&files[0].0, &files[1].1]));

@@ -19,12 +19,12 @@ fn services_that_end_the_stream_get_a_new_connection_for_each_message() {
     ] {
         let address = server.address(service);
         // With few descriptors, a run that does not close connections fails.
-        let arguments = format!("{service}={address} -c 20 -d 400ms {options} --json -");
+        let arguments = format!("{service}={address} -c 20 -d 200ms {options} --json -");
         let result = run(&mut command_after("ulimit -n 90", &arguments)).result(0);
         let sent = count(&result, "messages/sent");
         assert!(sent > 0, "{arguments}: {result:#}");
         if options.ends_with("300") {
-            assert_due(&result, 120);
+            assert_due(&result, 60);
         }
         let all =
             [("messages/acknowledged", sent), ("connections/opened", sent), ("bytes/sent", sent * bytes)];
@@ -59,8 +59,8 @@ fn a_reply_that_is_too_long_or_too_short_is_wrong() {
         (String::new(), "closed by the server", "the server ended the stream"),
     ] {
         let server = Scripted::new(move |mut stream, _| stream.write_all(bytes.as_bytes()).unwrap());
-        let result = failed_result(&format!("greeting={} -c 1 -r 10 -d 500ms", server.address));
-        assert_due(&result, 5);
+        let result = failed_result(&format!("greeting={} -c 1 -r 10 -d 300ms", server.address));
+        assert_due(&result, 3);
         let (times, first) = failure(&result, reason);
         assert_counts(&result, &[("messages/sent", times), ("messages/failed", times)]);
         assert!(first.starts_with(&format!("connection 1: {expected}")), "{first}");

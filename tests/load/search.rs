@@ -28,7 +28,7 @@ fn slow_at(stalled: usize) -> impl Fn(TcpStream, usize) + Send + Sync {
         let lines = BufReader::new(stream.try_clone().unwrap()).lines();
         for (seq, _) in (1..).zip(lines.map_while(Result::ok)) {
             if seq == stalled {
-                thread::sleep(Duration::from_millis(800));
+                thread::sleep(Duration::from_millis(500));
             }
             if stream.write_all(b"ok\n").is_err() {
                 return;
@@ -54,17 +54,17 @@ fn the_connections_that_a_server_allows_are_found_exactly() {
 
 #[test]
 fn the_rate_at_which_a_condition_holds_is_found() {
-    // At up to 6 messages per second, three are due in half a second.
+    // At up to 15 messages per second, three are due in 200 ms.
     let server = Scripted::new(slow_at(4));
     let found = run_with(&format!(
-        "tcp={} --send {{seq}}\\n --expect ok\\n -c 1 --find rate --rate 3 --step 500ms --until max>500ms --spin off --json -",
+        "tcp={} --send {{seq}}\\n --expect ok\\n -c 1 --find rate --rate 8 --step 200ms --until max>400ms --spin off --json -",
         server.address
     ));
     let result = searched(&found, 0);
-    assert_eq!((&result["answer"], &result["above"]["value"]), (&6.into(), &7.into()), "{result:#}");
+    assert_eq!((&result["answer"], &result["above"]["value"]), (&15.into(), &16.into()), "{result:#}");
     assert_eq!(result["above"]["end"], "condition");
     let why = result["above"]["why"].as_str().unwrap();
-    assert!(why.starts_with("max is ") && why.ends_with(" ms, over 500ms"), "{why}");
+    assert!(why.starts_with("max is ") && why.ends_with(" ms, over 400ms"), "{why}");
 }
 
 #[test]
