@@ -6,6 +6,9 @@ use std::process::Stdio;
 
 use super::common::{ACKNOWLEDGEMENT, Serve, Signal, loopline};
 
+/// An address of its own: on another, a connection of any program could take the port while the server is away.
+const ENDPOINT: &str = "message=127.0.77.1:0";
+
 #[test]
 fn each_acknowledged_line_is_in_the_journal_in_order_though_the_server_is_killed_under_the_client() {
     const KILLS: usize = 4;
@@ -13,7 +16,7 @@ fn each_acknowledged_line_is_in_the_journal_in_order_though_the_server_is_killed
     let folder = tempfile::tempdir().unwrap();
     let journal = folder.path().join("journal");
     let start = |endpoint: &str| Serve::new(endpoint).arg("--journal").arg(&journal).start();
-    let mut server = start("message=0");
+    let mut server = start(ENDPOINT);
     let endpoint = format!("message={}", server.address("message"));
     let mut command = loopline();
     command.args(["client", &endpoint, "--retry"]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -49,7 +52,7 @@ fn each_acknowledged_line_is_in_the_journal_in_order_though_the_server_is_killed
 #[test]
 fn a_client_that_is_refused_reports_it_once_and_goes_on_when_the_server_is_there() {
     let start = |endpoint: &str| Serve::new(endpoint).arg("--journal").arg("none").start();
-    let server = start("message=0");
+    let server = start(ENDPOINT);
     let address = server.address("message");
     server.stop_cleanly();
     let mut command = loopline();
