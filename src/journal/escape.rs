@@ -19,10 +19,15 @@ use std::fmt::Write;
 /// Appends the escaped form of `bytes` to `line`.
 pub fn escape(bytes: &[u8], line: &mut Vec<u8>) {
     // Nearly every message is printable ASCII: one pass to check it, one copy.
-    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b'\\') {
+    if all(bytes, |byte| matches!(byte, b' '..=b'~') && byte != b'\\') {
         line.extend_from_slice(bytes);
-        return;
+    } else {
+        escape_characters(bytes, line);
     }
+}
+
+#[cold]
+fn escape_characters(bytes: &[u8], line: &mut Vec<u8>) {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
@@ -38,7 +43,7 @@ pub fn escape(bytes: &[u8], line: &mut Vec<u8>) {
 /// Appends `text` to `line` as the inside of a JSON string. What [`escape`] escapes is escaped here too.
 #[cfg(feature = "cli")]
 pub(crate) fn escape_json(text: &str, line: &mut Vec<u8>) {
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'\\' | b'"')) {
+    if all(text.as_bytes(), |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'\\' | b'"')) {
         line.extend_from_slice(text.as_bytes());
         return;
     }
@@ -98,6 +103,20 @@ pub fn unescape(line: &str) -> Option<Vec<u8>> {
     bytes.extend_from_slice(rest.as_bytes());
     Some(bytes)
 }
+
+/// Whether every byte is `plain`. A block is looked at as a whole, which needs no branch for each byte: the compiler
+/// makes vectors of it.
+#[inline]
+fn all(bytes: &[u8], plain: impl Fn(u8) -> bool) -> bool {
+    let is_plain = |block: &[u8]| block.iter().fold(true, |all, byte| all & plain(*byte));
+    match bytes.last_chunk::<BLOCK_BYTES>() {
+        // The last block overlaps the one before it.
+        Some(last) => bytes.chunks_exact(BLOCK_BYTES).all(is_plain) && is_plain(last),
+        None => is_plain(bytes),
+    }
+}
+
+const BLOCK_BYTES: usize = 16;
 
 fn escape_character(character: char, text: &mut String) {
     match character {
@@ -182,6 +201,22 @@ mod tests {
         assert_eq!(unescape(&escaped(&all)).as_deref(), Some(&all[..]));
         for byte in 0..=255 {
             assert_eq!(unescape(&escaped(&[byte])).as_deref(), Some(&[byte][..]));
+        }
+    }
+
+    #[test]
+    fn a_byte_is_escaped_wherever_it_stands() {
+        for bytes in 1..70 {
+            assert_eq!(escaped(&vec![b'~'; bytes]), "~".repeat(bytes));
+            for position in 0..bytes {
+                for byte in [b'\\', 0x1f, 0x7f, 0x80, 0xff] {
+                    let mut text = vec![b' '; bytes];
+                    text[position] = byte;
+                    let line = escaped(&text);
+                    assert!(line.len() > bytes && line[position..].starts_with('\\'), "{line}");
+                    assert_eq!(unescape(&line), Some(text));
+                }
+            }
         }
     }
 

@@ -8,12 +8,12 @@
 //! Either way, everything in a message that could end the line, move the cursor or reorder the text is
 //! [escaped](crate::journal::escape). In a line of JSON, `base64` takes the place of `text` if the message is not UTF-8.
 
-use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::journal::escape::escape;
 #[cfg(feature = "cli")]
 use crate::journal::escape::escape_json;
+use crate::journal::sender::Sender;
 #[cfg(feature = "cli")]
 use crate::journal::time_stamp::TimeStamp;
 
@@ -28,9 +28,11 @@ pub enum Format {
 }
 
 /// Lines that are not written yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lines {
     bytes: Vec<u8>,
+    /// That of the last line.
+    sender: Sender,
     /// The time of lines in JSON; `None`: they are text.
     #[cfg(feature = "cli")]
     time: Option<TimeStamp>,
@@ -44,6 +46,7 @@ impl Lines {
         let _ = format;
         Self {
             bytes: Vec::new(),
+            sender: Sender::new((Ipv4Addr::UNSPECIFIED, 0).into()),
             #[cfg(feature = "cli")]
             time: (format == Format::Json).then(TimeStamp::default),
         }
@@ -77,12 +80,13 @@ impl Lines {
 
     /// Adds the line of a message that `peer` has sent to `service`.
     pub fn add(&mut self, peer: SocketAddr, service: &str, message: &[u8]) {
+        self.sender.set(peer);
         #[cfg(feature = "cli")]
         if let Some(time) = &self.time {
-            return add_json(time.as_bytes(), peer, service, message, &mut self.bytes);
+            return add_json(time.as_bytes(), self.sender.address(), service, message, &mut self.bytes);
         }
         let _ = service;
-        write!(self.bytes, "[{peer}] ").expect("writing to a Vec cannot fail");
+        self.sender.append_to(&mut self.bytes);
         escape(message, &mut self.bytes);
         self.bytes.push(b'\n');
     }
@@ -110,15 +114,24 @@ impl Lines {
     }
 }
 
+impl Default for Lines {
+    fn default() -> Self {
+        Self::new(Format::Text)
+    }
+}
+
 #[cfg(feature = "cli")]
-fn add_json(time: &[u8], peer: SocketAddr, service: &str, message: &[u8], line: &mut Vec<u8>) {
+fn add_json(time: &[u8], peer: &[u8], service: &str, message: &[u8], line: &mut Vec<u8>) {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
 
     line.extend_from_slice(b"{\"time\":\"");
     line.extend_from_slice(time);
-    write!(line, "\",\"peer\":\"{peer}\",\"service\":\"{service}\",\"")
-        .expect("writing to a Vec cannot fail");
+    line.extend_from_slice(b"\",\"peer\":\"");
+    line.extend_from_slice(peer);
+    line.extend_from_slice(b"\",\"service\":\"");
+    line.extend_from_slice(service.as_bytes());
+    line.extend_from_slice(b"\",\"");
     if let Ok(text) = std::str::from_utf8(message) {
         line.extend_from_slice(b"text\":\"");
         escape_json(text, line);

@@ -15,6 +15,7 @@ mod lines;
 mod lock;
 mod pipe;
 mod regular_file;
+mod sender;
 mod sink;
 pub(crate) mod target;
 #[cfg(feature = "cli")]

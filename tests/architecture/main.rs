@@ -26,6 +26,7 @@ const LAYERS: [Layer; 6] = [
         "units",
         "journal/escape",
         "journal/time_stamp",
+        "journal/sender",
         "journal/lines",
         "conn/token",
         "conn/deadlines",
