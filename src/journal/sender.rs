@@ -1,7 +1,7 @@
 //! The sender of a line as text. It is formatted once for consecutive lines of one peer.
 
 use std::io::Write;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// The beginning of a line of text, `[192.0.2.1:4000] `, and the peer that it names.
 #[derive(Debug)]
@@ -48,13 +48,17 @@ impl Sender {
     fn format(&mut self) {
         self.bytes = match self.peer {
             SocketAddr::V4(peer) => format_v4(peer, &mut self.text),
-            SocketAddr::V6(peer) => {
-                let mut rest = &mut self.text[..];
-                write!(rest, "[{peer}] ").expect("the longest address fits");
-                TEXT_BYTES_MAX - rest.len()
-            }
+            SocketAddr::V6(peer) => format_v6(peer, &mut self.text),
         };
     }
+}
+
+/// Writes `[[address]:port] ` and returns its length.
+#[inline(never)]
+fn format_v6(peer: SocketAddrV6, text: &mut [u8; TEXT_BYTES_MAX]) -> usize {
+    let mut rest = &mut text[..];
+    write!(rest, "[{peer}] ").expect("the longest address fits");
+    TEXT_BYTES_MAX - rest.len()
 }
 
 /// Writes `[a.b.c.d:port] ` and returns its length. By `core::fmt`, it would cost more than all else that a line does.
@@ -102,7 +106,7 @@ const SHORT_BYTES: usize = 32;
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV6};
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     use proptest::prelude::*;
 
