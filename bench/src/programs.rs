@@ -1,6 +1,6 @@
 //! The servers and the drivers: their paths, and how they are built.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -29,11 +29,16 @@ pub(crate) const BARE_C: &str = "bare C";
 /// The name of loopline in tables.
 pub(crate) const OURS: &str = "loopline";
 
+/// The name of its other model in tables.
+pub(crate) const OURS_THREADS: &str = "loopline --model threads";
+
 /// The built programs.
 pub(crate) struct Programs {
     root: PathBuf,
     target: PathBuf,
     go: Option<PathBuf>,
+    /// `None` if liburing is not installed.
+    uring: Option<PathBuf>,
 }
 
 impl Programs {
@@ -45,7 +50,7 @@ impl Programs {
         let own = std::env::current_exe()?;
         let target =
             own.ancestors().nth(3).context("this program is not where bench/run puts it")?.to_owned();
-        let mut programs = Self { root, target, go: None };
+        let mut programs = Self { root, target, go: None, uring: None };
         programs.cargo(&["--release", "--bins"], "")?;
         programs.build_c()?;
         if is_installed("go") {
@@ -70,21 +75,35 @@ impl Programs {
         run(cargo.arg("--target-dir").arg(self.target.join(target)))
     }
 
-    fn build_c(&self) -> Result<()> {
+    fn build_c(&mut self) -> Result<()> {
         let folder = self.target.join("bench/c");
         std::fs::create_dir_all(&folder)?;
         let native: &[&str] = &["-march=native"];
         // Valgrind lacks some instructions of newer processors, so its program is built for a generic one.
-        let sources = ["epoll_server", "udp_server", "closed_loop", "storm", "udp_driver", "clock", "tail"]
-            .map(|name| (name, name, native));
-        for (source, program, flags) in
-            sources.into_iter().chain([("epoll_server", "epoll_server_any", &[][..])])
+        let sources = SOURCES.map(|name| (name, name.to_owned(), native));
+        let generic = COUNTED.map(|name| (name, format!("{name}_any"), &[][..]));
+        for (source, program, flags) in sources.into_iter().chain(generic) {
+            run(compiler().args(flags).arg("-o").args([folder.join(program), self.c(source)]))?;
+        }
+        // The first is successful if there is such a header.
+        if compiler()
+            .args(["-E", "-include", "liburing.h", "-x", "c", "/dev/null"])
+            .output()?
+            .status
+            .success()
         {
-            let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
-            compiler.args(["-O2", "-Wall", "-Wextra"]).args(flags).arg("-o").arg(folder.join(program));
-            run(compiler.arg(self.root.join(format!("bench/c/{source}.c"))))?;
+            let program = folder.join("uring_server");
+            let mut compiler = compiler();
+            compiler.args(native).arg("-o").args([&program, &self.c("uring_server")]).arg("-luring");
+            run(&mut compiler)?;
+            self.uring = Some(program);
         }
         Ok(())
+    }
+
+    /// The path of C source.
+    fn c(&self, name: &str) -> PathBuf {
+        self.root.join(format!("bench/c/{name}.c"))
     }
 
     /// The path of loopline.
@@ -99,9 +118,14 @@ impl Programs {
 
     /// `loopline serve` with `arguments`, without a journal.
     pub(crate) fn serve(&self, name: &'static str, arguments: &[&str]) -> Program {
+        self.serve_with(name, arguments, "none".as_ref())
+    }
+
+    fn serve_with(&self, name: &'static str, arguments: &[&str], journal: &OsStr) -> Program {
         let mut command = vec![self.loopline().into_os_string(), "serve".into()];
         command.extend(arguments.iter().map(OsString::from));
-        command.extend(["--journal", "none", "--log", "info"].map(OsString::from));
+        command.extend(["--log", "info", "--journal"].map(OsString::from));
+        command.push(journal.into());
         Program { name, command, port: PortIs::Logged }
     }
 
@@ -118,9 +142,46 @@ impl Programs {
         printed(BARE_C, self.driver("epoll_server_any"), &[])
     }
 
+    /// The file of servers with a journal, on the file system of the target directory.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.target.join("bench/journal")
+    }
+
+    /// loopline with `file` as its journal.
+    pub(crate) fn ours_recording(&self, file: &Path, ack: &str) -> Program {
+        self.serve_with(OURS, &["message=0", "--ack", ack], file.as_os_str())
+    }
+
+    /// The bare server that writes the same lines to `file`.
+    pub(crate) fn bare_c_recording(&self, file: &Path, is_synced: bool) -> Program {
+        self.recording("journal_server", file, is_synced)
+    }
+
+    /// The same for valgrind.
+    pub(crate) fn bare_c_recording_for_any(&self, file: &Path) -> Program {
+        self.recording("journal_server_any", file, false)
+    }
+
+    fn recording(&self, program: &str, file: &Path, is_synced: bool) -> Program {
+        let mut server = printed(BARE_C, self.driver(program), &[]);
+        server.command.push(file.into());
+        server.command.extend(is_synced.then(|| "--sync".into()));
+        server
+    }
+
     /// The bare UDP server.
     pub(crate) fn bare_udp(&self, name: &'static str, batch: &str) -> Program {
         printed(name, self.driver("udp_server"), &[batch])
+    }
+
+    /// The bare server for large bodies.
+    pub(crate) fn bare_c_for_large_bodies(&self) -> Program {
+        printed(BARE_C, self.driver("large_server"), &[])
+    }
+
+    /// The bare server with `io_uring`; `None` if liburing is not installed.
+    pub(crate) fn bare_uring(&self) -> Option<Program> {
+        self.uring.as_ref().map(|program| printed("bare C, io_uring", program.clone(), &[]))
     }
 
     /// All servers of `message`, the bare one first and loopline second; and the reason if one is left out.
@@ -131,13 +192,30 @@ impl Programs {
             self.ours(),
             printed("tokio, current thread", own("tokio-server"), &["current"]),
             printed("tokio, many threads", own("tokio-server"), &["multi"]),
-            self.serve("loopline --model threads", &["message=0", "--model", "threads"]),
+            self.serve(OURS_THREADS, &["message=0", "--model", "threads"]),
             printed("a thread each", own("threads-server"), &[]),
         ];
         servers.extend(self.go.as_ref().map(|go| printed("Go", go.clone(), &[])));
         (servers, self.go.is_none().then(|| "Go: go is not installed (Debian: golang-go)".into()))
     }
 }
+
+/// The C programs, except that with liburing.
+const SOURCES: [&str; 10] = [
+    "epoll_server",
+    "journal_server",
+    "large_server",
+    "udp_server",
+    "closed_loop",
+    "storm",
+    "large_driver",
+    "udp_driver",
+    "clock",
+    "tail",
+];
+
+/// Those that run under valgrind too.
+const COUNTED: [&str; 2] = ["epoll_server", "journal_server"];
 
 fn printed(name: &'static str, program: PathBuf, arguments: &[&str]) -> Program {
     let arguments = arguments.iter().map(OsString::from);
@@ -146,6 +224,13 @@ fn printed(name: &'static str, program: PathBuf, arguments: &[&str]) -> Program 
         command: std::iter::once(program.into()).chain(arguments).collect(),
         port: PortIs::Printed,
     }
+}
+
+/// The C compiler, with the options for all programs.
+fn compiler() -> Command {
+    let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
+    compiler.args(["-O2", "-Wall", "-Wextra"]).stdin(Stdio::null());
+    compiler
 }
 
 /// Whether the command is in `PATH`.

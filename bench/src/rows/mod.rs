@@ -9,6 +9,8 @@ mod attack;
 mod counts;
 mod cpu;
 mod generator;
+mod journal;
+mod large;
 mod memory;
 mod scaling;
 mod sizes;
@@ -16,6 +18,7 @@ mod storm;
 mod syscalls;
 mod tail;
 mod udp;
+mod uring;
 
 /// A part of the benchmark that can be run alone.
 pub(crate) struct Row {
@@ -60,6 +63,38 @@ pub(crate) static ROWS: &[Row] = &[
         cpu::compare(bench, section, 50, 16)
     }),
     row("growth", "processor time per message: 10,000 connections against 50", cpu::growth),
+    row(
+        "journal-50x1",
+        "processor time per message with a journal in a file: 50 connections",
+        |bench, section| journal::written(bench, section, 50, 1),
+    ),
+    row("journal-1000x1", "the same with 1,000 connections", |bench, section| {
+        journal::written(bench, section, 1000, 1)
+    }),
+    row(
+        "journal-50x16",
+        "the same with 50 connections and 16 messages in flight on each",
+        |bench, section| journal::written(bench, section, 50, 16),
+    ),
+    row(
+        "synced-50x1",
+        "messages per second with a journal that is synced: 50 connections",
+        |bench, section| journal::synced(bench, section, 50, 1),
+    ),
+    row("synced-1000x1", "the same with 1,000 connections", |bench, section| {
+        journal::synced(bench, section, 1000, 1)
+    }),
+    row(
+        "synced-50x16",
+        "the same with 50 connections and 16 messages in flight on each",
+        |bench, section| journal::synced(bench, section, 50, 16),
+    ),
+    row("large-64k", "processor time per byte with bodies of 64 KiB", |bench, section| {
+        large::compare(bench, section, 64)
+    }),
+    row("large-1m", "the same with bodies of 1 MiB", |bench, section| large::compare(bench, section, 1024)),
+    row("curve", "processor time per byte by the size of the body, from 1 KiB to 4 MiB", large::curve),
+    row("uring", "processor time per message, beside a bare io_uring", uring::measure),
     row(
         "tail",
         "latency of 100 normal connections beside ones that pipeline, send much or never read",
