@@ -201,13 +201,14 @@ impl Programs {
 }
 
 /// The C programs, except that with liburing.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     "epoll_server",
     "journal_server",
     "large_server",
     "udp_server",
     "closed_loop",
     "storm",
+    "one_shot",
     "large_driver",
     "udp_driver",
     "clock",

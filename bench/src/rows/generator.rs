@@ -1,4 +1,4 @@
-//! `generator-…`: throughput, schedule lag and memory of `loopline load`.
+//! `generator-…`: throughput, connections, schedule lag and memory of `loopline load`.
 
 use std::process::{Command, Stdio};
 
@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use crate::bench::{Bench, Until};
 use crate::kernel::{descriptors, own_bytes};
-use crate::process::{Process, output, wait_until};
+use crate::process::{Process, drive, output, wait_until};
 use crate::programs::{BARE_C, OURS};
 use crate::report::{Cell, Section, Table, Target, count};
 use crate::stats::{Spread, slope};
-use crate::turns::alternate;
+use crate::turns::{alternate, column};
 
 pub(super) fn rate(bench: &Bench, section: &mut Section) -> Result<()> {
     // A run ends with all connections in flight, so it is longer, to make that a small part.
@@ -31,11 +31,82 @@ pub(super) fn rate(bench: &Bench, section: &mut Section) -> Result<()> {
             let arguments = ["-c", &connections, "--pipeline", &in_flight, "--warmup", &warm_up];
             number(&run(bench, server.port, seconds, &arguments)?, "/messages/rate")
         })?;
-        let ratio = Cell::of_ratios(&all[1], &all[0]).with_target(Some(Target::AtLeast(0.95)));
+        let ratio = Cell::of_ratios(&all[1], &all[0]).with_target(Some(Target::AtLeast(0.97)));
         table.line(load.to_text(), vec![Cell::of(all[0].clone()), Cell::of(all[1].clone()), ratio]);
     }
     section.tables.push(table);
     Ok(())
+}
+
+pub(super) fn churn(bench: &Bench, section: &mut Section) -> Result<()> {
+    // A run of `load` includes its start.
+    let seconds = 4.0 * bench.seconds;
+    for in_flight in [50, 1000] {
+        let in_flight = bench.load(in_flight, 1).connections;
+        let subjects = [Churn::ByBareC, Churn::ByLoad, Churn::OfOurs];
+        let all = alternate(bench.pairs, &subjects, |subject| subject.run(bench, in_flight, seconds))?;
+        let [rates, cpu] =
+            [0, 1].map(|index| all.iter().map(|runs| column(runs, |run| run[index])).collect::<Vec<_>>());
+        let columns = [
+            "connections per second",
+            "CPU µs per connection",
+            "bare C driver's CPU / its",
+            "CPU of loopline serve / its",
+        ];
+        let title = format!("a message per connection, {} connections at a time", count(in_flight));
+        let mut table = Table::new(title, &columns);
+        for (index, name) in ["bare C driver", "loopline load", "loopline serve"].into_iter().enumerate() {
+            // What a processor can drive, by what a processor can serve.
+            let target = (index == 1).then_some(Target::AtLeast(1.5));
+            table.line(
+                name,
+                vec![
+                    Cell::of(rates[index].clone()),
+                    Cell::of(cpu[index].clone()),
+                    Cell::of_ratios(&cpu[0], &cpu[index]),
+                    Cell::of_ratios(&cpu[2], &cpu[index]).with_target(target),
+                ],
+            );
+        }
+        section.tables.push(table);
+    }
+    section.note("both drivers run on the bare C server, and loopline serve with the bare C driver;");
+    section.note("on loopback, the kernel does a part of the server's work in the calls of the driver");
+    Ok(())
+}
+
+/// A run with a connection per message, and the process whose time is measured.
+#[derive(Debug, Clone, Copy)]
+enum Churn {
+    ByBareC,
+    ByLoad,
+    /// `loopline serve`, driven by the bare C driver.
+    OfOurs,
+}
+
+impl Churn {
+    /// Connections per second, and processor time per connection in microseconds.
+    fn run(self, bench: &Bench, in_flight: usize, seconds: f64) -> Result<[f64; 2]> {
+        let is_ours = matches!(self, Self::OfOurs);
+        let program = if is_ours { bench.programs.ours() } else { bench.programs.bare_c() };
+        let server = bench.start(&program)?;
+        if matches!(self, Self::ByLoad) {
+            let in_flight = in_flight.to_string();
+            let result = run(bench, server.port, seconds, &["-c", &in_flight, "--one-shot"])?;
+            let cpu_us = number(&result, "/generator/cpu_seconds")? * 1e6;
+            return Ok([
+                number(&result, "/messages/rate")?,
+                cpu_us / number(&result, "/messages/acknowledged")?,
+            ]);
+        }
+        // The driver takes 0 for itself.
+        let measured = if is_ours { server.pid() } else { 0 };
+        let arguments =
+            [server.port.to_string(), in_flight.to_string(), seconds.to_string(), measured.to_string()];
+        let one_shot = bench.programs.driver("one_shot");
+        let driven = drive(one_shot.as_os_str(), &arguments, &bench.cores.driver)?;
+        Ok([driven.rate(), driven.cpu_us()])
+    }
 }
 
 pub(super) fn lag(bench: &Bench, section: &mut Section) -> Result<()> {

@@ -108,6 +108,7 @@ pub(crate) static ROWS: &[Row] = &[
     row("udp", "datagrams answered per second", udp::measure),
     row("storm", "19,000 connections opened at the same time", storm::measure),
     row("generator-rate", "messages per second of `load`", generator::rate),
+    row("generator-churn", "connections per second of `load --one-shot`", generator::churn),
     row("generator-lag", "how late `load` sends on a schedule", generator::lag),
     row("generator-memory", "memory of `load` per connection", generator::memory),
     row("sizes", "size on disk and memory at start, of both builds", sizes::measure),
