@@ -9,6 +9,9 @@
 
 enum { IN_FLIGHT_MAX = 256, ANSWER = 128 };
 
+// Beyond loopback, loopline shortens an introduction to three times the bytes that it answers.
+static const char hello[] = "Hello, please introduce yourself in full.";
+
 static struct mmsghdr questions[IN_FLIGHT_MAX], answers[IN_FLIGHT_MAX];
 static struct iovec question = {.iov_base = "7", .iov_len = 1}, places[IN_FLIGHT_MAX];
 static char in[IN_FLIGHT_MAX][ANSWER];
@@ -28,7 +31,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < sockets; i++) {
         all[i] = open_socket(SOCK_DGRAM, port, i);
         setsockopt(all[i], SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = 5}, sizeof(struct timeval));
-        send(all[i], "hello", 5, 0);
+        send(all[i], hello, strlen(hello), 0);
         if (recv(all[i], in[0], ANSWER, 0) < 20) return fprintf(stderr, "no introduction\n"), 1;
         watch(poller, all[i], i, EPOLLIN);
     }

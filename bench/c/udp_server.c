@@ -1,11 +1,13 @@
 // The lower bound of `month` in practice: sessions in a small table, and replies.
 //
-//     udp_server BATCH
+//     udp_server BATCH [ADDRESS]
 //
 // With a BATCH of 1 it uses recvfrom and sendto, one datagram per call; with more, recvmmsg and sendmmsg for up to
 // BATCH datagrams. Sessions never end, and their table is never full, since the driver has few sockets. The receive
-// blocks; there is no poll.
+// blocks; there is no poll. It is bound to ADDRESS, by default 127.0.0.1; with 0.0.0.0, an answer comes from the
+// address that the route to its peer selects, and not from the one that was asked.
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -48,7 +50,8 @@ int main(int argc, char **argv) {
     if (batch < 1 || batch > BATCH_MAX) return fprintf(stderr, "BATCH is 1 to %d\n", BATCH_MAX), 2;
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) lengths[i] = strlen(answers[i]);
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    if (!inet_aton(argc > 2 ? argv[2] : "127.0.0.1", &address.sin_addr)) return fprintf(stderr, "not an address: %s\n", argv[2]), 2;
     socklen_t size = sizeof address;
     if (bind(fd, (void *)&address, size) || getsockname(fd, (void *)&address, &size)) return perror("bind"), 1;
     printf("%d\n", ntohs(address.sin_port));

@@ -170,8 +170,8 @@ impl Programs {
     }
 
     /// The bare UDP server.
-    pub(crate) fn bare_udp(&self, name: &'static str, batch: &str) -> Program {
-        printed(name, self.driver("udp_server"), &[batch])
+    pub(crate) fn bare_udp(&self, name: &'static str, batch: &str, address: &str) -> Program {
+        printed(name, self.driver("udp_server"), &[batch, address])
     }
 
     /// The bare server for large bodies.
