@@ -112,7 +112,7 @@ pub(crate) static ROWS: &[Row] = &[
     row("generator-lag", "how late `load` sends on a schedule", generator::lag),
     row("generator-memory", "memory of `load` per connection", generator::memory),
     row("sizes", "size on disk and memory at start, of both builds", sizes::measure),
-    row("scaling", "one process against two that share a port", scaling::measure),
+    row("scaling", "one to four processes that share a port", scaling::measure),
 ];
 
 /// The list of rows for `--help`.
