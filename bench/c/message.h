@@ -66,6 +66,7 @@ static inline size_t valid_utf8(const bytes *text, size_t length, int *is_incomp
             for (int i = 0; i < WIDE / 8; i++) any |= words[i];
             if (any) break;
         }
+        if (at == length) break;
         if (length - at >= VECTOR && is_zero(vector_at(text + at) & 0x80)) { at += VECTOR; continue; }
         bytes first = text[at];
         if (first < 0x80) { at++; continue; }

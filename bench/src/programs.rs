@@ -174,9 +174,13 @@ impl Programs {
         printed(name, self.driver("udp_server"), &[batch, address])
     }
 
-    /// The bare server for large bodies.
-    pub(crate) fn bare_c_for_large_bodies(&self) -> Program {
-        printed(BARE_C, self.driver("large_server"), &[])
+    /// The bare server for large bodies, and the same with `SO_RCVLOWAT`.
+    pub(crate) fn bare_c_for_large_bodies(&self) -> [Program; 2] {
+        let server = self.driver("large_server");
+        [
+            printed(BARE_C, server.clone(), &["0"]),
+            printed("bare C, SO_RCVLOWAT", server, &["0", "--low-water"]),
+        ]
     }
 
     /// The bare server with `io_uring`; `None` if liburing is not installed.

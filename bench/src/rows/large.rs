@@ -45,7 +45,8 @@ pub(super) fn compare(bench: &Bench, section: &mut Section, body_kib: usize) -> 
 
 /// Shows how the cost of a byte depends on the size.
 pub(super) fn curve(bench: &Bench, section: &mut Section) -> Result<()> {
-    let programs = programs(bench);
+    let [bare, ours, threads, _] = programs(bench);
+    let programs = [bare, ours, threads];
     let columns: Vec<String> = programs
         .iter()
         .map(|program| format!("{}, CPU ns per KiB", program.name))
@@ -67,15 +68,14 @@ pub(super) fn curve(bench: &Bench, section: &mut Section) -> Result<()> {
     Ok(())
 }
 
-/// Bare C, loopline, and its threads.
-fn programs(bench: &Bench) -> [Program; 3] {
+/// Bare C, loopline, its threads, and bare C with `SO_RCVLOWAT`.
+fn programs(bench: &Bench) -> [Program; 4] {
     let arguments = ["message=0", "--max-message", "4MiB"];
     let threads = [&arguments[..], &["--model", "threads"]].concat();
-    [
-        bench.programs.bare_c_for_large_bodies(),
-        bench.programs.serve(OURS, &arguments),
-        bench.programs.serve(OURS_THREADS, &threads),
-    ]
+    let [bare, bare_with_low_water] = bench.programs.bare_c_for_large_bodies();
+    let [ours, threads] =
+        [bench.programs.serve(OURS, &arguments), bench.programs.serve(OURS_THREADS, &threads)];
+    [bare, ours, threads, bare_with_low_water]
 }
 
 fn run(bench: &Bench, program: &Program, connections: usize, body_bytes: usize) -> Result<Driven> {
