@@ -33,7 +33,8 @@ pub(crate) const DEFINITION: Definition = Definition::stream(
 #[derive(Debug)]
 pub struct Message {
     message_bytes_max: usize,
-    /// [`SENT_AT_ONCE`] acknowledgements, one after the other.
+    acknowledgement: [u8; ACKNOWLEDGEMENT_BYTES],
+    /// [`SENT_AT_ONCE`] of them, one after the other.
     acknowledgements: Vec<u8>,
 }
 
@@ -41,9 +42,21 @@ impl Message {
     /// Accepts messages of up to `message_bytes_max` bytes.
     #[must_use]
     pub fn new(message_bytes_max: usize) -> Self {
-        let mut acknowledgement = Vec::new();
-        frame::append(ACKNOWLEDGEMENT, &mut acknowledgement);
-        Self { message_bytes_max, acknowledgements: acknowledgement.repeat(SENT_AT_ONCE) }
+        let mut frame = Vec::new();
+        frame::append(ACKNOWLEDGEMENT, &mut frame);
+        let mut acknowledgement = [0; ACKNOWLEDGEMENT_BYTES];
+        acknowledgement.copy_from_slice(&frame);
+        Self { message_bytes_max, acknowledgement, acknowledgements: frame.repeat(SENT_AT_ONCE) }
+    }
+
+    #[inline]
+    fn acknowledge(&self, messages: usize, out: &mut Output<'_>) {
+        if messages == 1 {
+            // A copy of a constant length is no call.
+            out.send(&self.acknowledgement);
+        } else if messages > 0 {
+            self.acknowledge_many(messages, out);
+        }
     }
 
     #[expect(
@@ -51,15 +64,18 @@ impl Message {
         clippy::indexing_slicing,
         reason = "at most SENT_AT_ONCE at once"
     )]
-    fn acknowledge(&self, mut messages: usize, out: &mut Output<'_>) {
-        let one_bytes = self.acknowledgements.len() / SENT_AT_ONCE;
+    #[inline(never)]
+    fn acknowledge_many(&self, mut messages: usize, out: &mut Output<'_>) {
         while messages > 0 {
             let now = messages.min(SENT_AT_ONCE);
-            out.send(&self.acknowledgements[..now * one_bytes]);
+            out.send(&self.acknowledgements[..now * ACKNOWLEDGEMENT_BYTES]);
             messages -= now;
         }
     }
 }
+
+/// The size of an acknowledgement in bytes.
+const ACKNOWLEDGEMENT_BYTES: usize = frame::HEADER_BYTES + ACKNOWLEDGEMENT.len();
 
 /// The number of acknowledgements that one copy appends to the answer.
 const SENT_AT_ONCE: usize = 16;
