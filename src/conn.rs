@@ -94,6 +94,12 @@ impl<S> Conn<S> {
             && self.session.is_open()
     }
 
+    /// Whether a write may be tried.
+    #[inline]
+    pub(crate) fn takes_writes(&self) -> bool {
+        self.flags.contains(Flags::WRITABLE) && !self.flags.contains(Flags::HELD)
+    }
+
     /// Whether bytes of the peer are wanted now. Backpressure is one comparison: nothing is read from a peer
     /// that does not read its answers.
     pub(crate) fn wants_read(&self, unsent_bytes: usize, unsent_bytes_max: usize) -> bool {

@@ -8,10 +8,10 @@ use crate::net::{Event, Net};
 impl<N: Net> EventLoop<N> {
     /// Events set flags and fill the run queue; nothing is read or closed before all events are seen.
     pub(super) fn mark_ready(&mut self) {
-        for index in 0..self.events.len() {
-            let event = self.events[index];
+        let events = std::mem::take(&mut self.events);
+        for event in &events {
             match Source::from(event.token) {
-                Source::Conn(id) => self.mark_conn_ready(id, event),
+                Source::Conn(id) => self.mark_conn_ready(id, *event),
                 Source::Listener(index) => {
                     if let Some(listener) = self.listeners.get_mut(usize::from(index)) {
                         listener.ready = true;
@@ -37,6 +37,7 @@ impl<N: Net> EventLoop<N> {
                 Source::Journal | Source::Timer => {}
             }
         }
+        self.events = events;
     }
 
     fn mark_conn_ready(&mut self, id: ConnId, event: Event) {
@@ -90,9 +91,7 @@ impl<N: Net> EventLoop<N> {
 
     /// Whether unsent bytes can be sent.
     pub(super) fn can_write(&self, conn: &Conn<N::Stream>) -> bool {
-        self.table.unsent_bytes_of(conn) > 0
-            && conn.flags.contains(Flags::WRITABLE)
-            && !conn.flags.contains(Flags::HELD)
+        self.table.unsent_bytes_of(conn) > 0 && conn.takes_writes()
     }
 
     /// Queues a visit, once.

@@ -22,36 +22,40 @@ impl<N: Net> EventLoop<N> {
 
     fn send_answer(&mut self, answer: &Answer, committed: Committed) {
         let Some(key) = self.table.find(answer.to) else { return };
-        if answer.needs_commit && committed == Committed::Waiting {
-            self.hold(key);
-        }
+        let waits = answer.needs_commit && committed == Committed::Waiting;
         let fresh = &self.outbox.bytes[answer.bytes.clone()];
         let conn = self.table.conn(key);
-        let flags = conn.flags;
-        if flags.contains(Flags::HELD) {
-            self.table.push_unsent(key, fresh);
+        let is_first = conn.takes_writes() && self.table.unsent_bytes_of(conn) == 0;
+        if waits || !is_first || fresh.is_empty() {
+            return self.send_later(key, answer, waits);
+        }
+        match self.net.write(&conn.stream, fresh) {
+            // Commonly everything is sent, and there is nothing else to do.
+            Ok(taken) if taken == fresh.len() && self.phase == Phase::Serving && conn.is_idle() => {
+                self.counters.sent_bytes += taken as u64;
+            }
+            outcome => {
+                let outcome = block_as_zero(outcome);
+                // Only what the kernel does not take is copied.
+                self.table.push_unsent(key, &fresh[*outcome.as_ref().unwrap_or(&0)..]);
+                self.after_write(key, outcome);
+            }
+        }
+    }
+
+    /// Puts an answer behind what is unsent, and writes that if it may be.
+    #[inline(never)]
+    fn send_later(&mut self, key: u32, answer: &Answer, waits: bool) {
+        if waits {
+            self.hold(key);
+        }
+        self.table.push_unsent(key, &self.outbox.bytes[answer.bytes.clone()]);
+        let conn = self.table.conn(key);
+        if conn.flags.contains(Flags::HELD) {
             return self.shed_over_high_mark(None);
         }
-        let outcome = if !flags.contains(Flags::WRITABLE) {
-            self.table.push_unsent(key, fresh);
-            Ok(0)
-        } else if self.table.unsent_bytes_of(conn) > 0 {
-            self.table.push_unsent(key, fresh);
-            write_unsent(&mut self.net, &mut self.table, key)
-        } else if fresh.is_empty() {
-            Ok(0)
-        } else {
-            let outcome = block_as_zero(self.net.write(&conn.stream, fresh));
-            let taken = *outcome.as_ref().unwrap_or(&0);
-            if taken == fresh.len() && self.phase == Phase::Serving && conn.is_idle() {
-                // Commonly everything is sent, and there is nothing else to do.
-                self.counters.sent_bytes += taken as u64;
-                return;
-            }
-            // Only what the kernel does not take is copied.
-            self.table.push_unsent(key, &fresh[taken..]);
-            outcome
-        };
+        let is_sent = !conn.takes_writes() || self.table.unsent_bytes_of(conn) == 0;
+        let outcome = if is_sent { Ok(0) } else { write_unsent(&mut self.net, &mut self.table, key) };
         self.after_write(key, outcome);
     }
 
