@@ -17,6 +17,8 @@
 use std::fmt::Write;
 
 /// Appends the escaped form of `bytes` to `line`.
+#[expect(clippy::inline_always, reason = "it runs for every message")]
+#[inline(always)]
 pub fn escape(bytes: &[u8], line: &mut Vec<u8>) {
     // Nearly every message is printable ASCII: one pass to check it, one copy.
     if all(bytes, |byte| matches!(byte, b' '..=b'~') && byte != b'\\') {
@@ -106,7 +108,8 @@ pub fn unescape(line: &str) -> Option<Vec<u8>> {
 
 /// Whether every byte is `plain`. A block is looked at as a whole, which needs no branch for each byte: the compiler
 /// makes vectors of it.
-#[inline]
+#[expect(clippy::inline_always, reason = "it runs for every message")]
+#[inline(always)]
 fn all(bytes: &[u8], plain: impl Fn(u8) -> bool) -> bool {
     let is_plain = |block: &[u8]| block.iter().fold(true, |all, byte| all & plain(*byte));
     match bytes.last_chunk::<BLOCK_BYTES>() {

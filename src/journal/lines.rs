@@ -80,7 +80,19 @@ impl Lines {
 
     /// Adds the line of a message that `peer` has sent to `service`.
     pub fn add(&mut self, peer: SocketAddr, service: &str, message: &[u8]) {
+        self.set_sender(peer);
+        self.add_next(service, message);
+    }
+
+    /// The next lines are of messages that `peer` has sent.
+    #[inline]
+    pub(crate) fn set_sender(&mut self, peer: SocketAddr) {
         self.sender.set(peer);
+    }
+
+    /// Adds the line of another message of the same sender.
+    #[inline]
+    pub(crate) fn add_next(&mut self, service: &str, message: &[u8]) {
         #[cfg(feature = "cli")]
         if let Some(time) = &self.time {
             return add_json(time.as_bytes(), self.sender.address(), service, message, &mut self.bytes);
@@ -121,6 +133,7 @@ impl Default for Lines {
 }
 
 #[cfg(feature = "cli")]
+#[inline(never)]
 fn add_json(time: &[u8], peer: &[u8], service: &str, message: &[u8], line: &mut Vec<u8>) {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
