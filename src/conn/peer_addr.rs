@@ -26,13 +26,26 @@ pub(crate) struct PeerAddrs {
     long: Slab<SocketAddrV6>,
 }
 
+/// A peer's address where it is stored. It is looked up when it is needed, which few steps do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StoredPeer<'a> {
+    pub(crate) key: PeerKey,
+    pub(crate) addrs: &'a PeerAddrs,
+}
+
+impl StoredPeer<'_> {
+    pub(crate) fn address(self) -> SocketAddr {
+        self.addrs.address(self.key)
+    }
+}
+
 impl PeerAddrs {
     /// Stores `address`. An IPv4-mapped IPv6 address is stored as the IPv4 address.
     pub(crate) fn intern(&mut self, address: SocketAddr) -> PeerKey {
         match (address.ip().to_canonical(), address) {
             (IpAddr::V4(ip), _) if address.port() != 0 => {
                 let [a, b, c, d] = ip.octets();
-                PeerKey([u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]), address.port()])
+                PeerKey([u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]), address.port()])
             }
             (_, SocketAddr::V6(long)) => self.intern_long(long),
             (_, SocketAddr::V4(v4)) => {
@@ -48,7 +61,7 @@ impl PeerAddrs {
         if port == 0 {
             return self.long_address(key);
         }
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        let ([a, b], [c, d]) = (high.to_ne_bytes(), low.to_ne_bytes());
         SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), port)
     }
 

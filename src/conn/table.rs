@@ -17,7 +17,7 @@ use slab::Slab;
 use super::{Conn, Flags, NO_BUFFERS};
 use crate::conn::buffers::ConnBuffers;
 use crate::conn::deadlines::{DeadlineQueue, Link, Tick};
-use crate::conn::peer_addr::PeerAddrs;
+use crate::conn::peer_addr::{PeerAddrs, StoredPeer};
 use crate::conn::stored_bytes::StoredBytes;
 use crate::conn::stream_session::{Effect, StreamSession};
 use crate::conn::token::{ConnId, GENERATION_MASK};
@@ -48,7 +48,7 @@ pub(crate) struct SessionParts<'a> {
     pub(crate) session: &'a mut StreamSession,
     /// The beginning of a frame; `None` if there is none.
     pub(crate) unread: Option<&'a mut StoredBytes>,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: StoredPeer<'a>,
     pub(crate) endpoint: u8,
 }
 
@@ -157,7 +157,7 @@ impl<S> ConnTable<S> {
     pub(crate) fn session_parts(&mut self, key: u32) -> SessionParts<'_> {
         let conn = &mut self.conns[key as usize];
         SessionParts {
-            peer: self.peers.address(conn.peer),
+            peer: StoredPeer { key: conn.peer, addrs: &self.peers },
             endpoint: conn.endpoint,
             unread: match conn.buffers {
                 NO_BUFFERS => None,

@@ -23,11 +23,11 @@ impl<N: Net> EventLoop<N> {
     /// Visits a connection: reads up to `bytes_max` bytes once, if bytes are wanted, and queues an answer in the
     /// outbox if something is to be sent.
     pub(super) fn visit(&mut self, key: u32, bytes_max: usize) {
-        self.table.conn_mut(key).flags.remove(Flags::QUEUED);
         if self.journal_is_behind() {
             self.hold_if_it_uses_journal(key);
         }
-        let conn = self.table.conn(key);
+        let conn = self.table.conn_mut(key);
+        conn.flags.remove(Flags::QUEUED);
         let bytes_max = if conn.reads_freely() { bytes_max } else { self.readable_bytes(key, bytes_max) };
         let start = self.outbox.bytes.len();
         let outcome =
@@ -125,7 +125,7 @@ impl<N: Net> EventLoop<N> {
             return self.on_more_bytes(key, bytes);
         }
         let service = self.listeners[usize::from(endpoint)].service.as_ref();
-        let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
+        let mut out = Output::to_stored(peer, &mut self.outbox.bytes, self.journal.lines());
         let (step, left) = session.receive_first(service, &self.read_buffer[..bytes], &mut out);
         self.table.renew_idle(key, self.now);
         // Commonly nothing is left.
@@ -149,7 +149,7 @@ impl<N: Net> EventLoop<N> {
             return self.discard(key, bytes);
         };
         let service = self.listeners[usize::from(endpoint)].service.as_ref();
-        let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
+        let mut out = Output::to_stored(peer, &mut self.outbox.bytes, self.journal.lines());
         let step = session.receive(service, unread, &self.read_buffer[..bytes], &mut out);
         self.table.renew_idle(key, self.now);
         self.table.recount_unread(key);
@@ -180,7 +180,7 @@ impl<N: Net> EventLoop<N> {
             return ReadOutcome::Closed;
         }
         let service = self.listeners[usize::from(endpoint)].service.as_ref();
-        let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
+        let mut out = Output::to_stored(peer, &mut self.outbox.bytes, self.journal.lines());
         let step = session.peer_ended(service, is_in_frame, &mut out);
         ReadOutcome::Open { journal_lines: self.apply_step(key, step) }
     }

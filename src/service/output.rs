@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
+use crate::conn::peer_addr::StoredPeer;
 use crate::journal::Lines;
 
 /// What a service has to send to its peer, and to record in the journal.
 #[derive(Debug)]
 pub struct Output<'a> {
-    peer: SocketAddr,
+    peer: Peer<'a>,
     answer: &'a mut Vec<u8>,
     journal: Option<&'a mut Lines>,
     journal_lines: u64,
@@ -17,7 +18,17 @@ impl<'a> Output<'a> {
     /// Appends answers to `peer` to `answer`, and journal lines to `journal`; with `None` the lines are
     /// counted and dropped.
     pub fn new(peer: SocketAddr, answer: &'a mut Vec<u8>, journal: Option<&'a mut Lines>) -> Self {
-        Self { peer, answer, journal, journal_lines: 0 }
+        Self { peer: Peer::Address(peer), answer, journal, journal_lines: 0 }
+    }
+
+    /// Does the same for a peer whose address is stored.
+    #[inline]
+    pub(crate) fn to_stored(
+        peer: StoredPeer<'a>,
+        answer: &'a mut Vec<u8>,
+        journal: Option<&'a mut Lines>,
+    ) -> Self {
+        Self { peer: Peer::Stored(peer), answer, journal, journal_lines: 0 }
     }
 
     /// Sends `bytes` to the peer, after everything sent before. The server sends them after it has
@@ -45,10 +56,17 @@ impl<'a> Output<'a> {
     /// registers, which it needs for parsing.
     #[inline(never)]
     fn write_line(&mut self, service: &str, text: &[u8]) {
-        self.journal_lines += 1;
         if let Some(journal) = &mut self.journal {
-            journal.add(self.peer, service, text);
+            // Nothing else adds lines until this output is dropped.
+            if self.journal_lines == 0 {
+                journal.set_sender(match self.peer {
+                    Peer::Address(address) => address,
+                    Peer::Stored(stored) => stored.address(),
+                });
+            }
+            journal.add_next(service, text);
         }
+        self.journal_lines += 1;
     }
 
     /// The number of calls of [`record`](Self::record).
@@ -56,6 +74,12 @@ impl<'a> Output<'a> {
     pub fn journal_lines(&self) -> u64 {
         self.journal_lines
     }
+}
+
+#[derive(Debug)]
+enum Peer<'a> {
+    Address(SocketAddr),
+    Stored(StoredPeer<'a>),
 }
 
 #[cfg(test)]
