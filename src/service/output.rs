@@ -86,6 +86,7 @@ enum Peer<'a> {
 mod tests {
     use super::super::fixtures::run;
     use super::*;
+    use crate::conn::peer_addr::PeerAddrs;
 
     #[test]
     fn a_recorded_text_is_one_line_that_names_the_peer() {
@@ -96,6 +97,20 @@ mod tests {
         });
         assert_eq!(outcome.returned, 2);
         assert_eq!(outcome.journal, "[127.0.0.1:4000] one\\ntwo\n[127.0.0.1:4000] \n");
+    }
+
+    #[test]
+    fn each_of_several_outputs_names_its_own_peer() {
+        let mut lines = Lines::default();
+        let mut addrs = PeerAddrs::default();
+        for port in [1, 2, 2, 1] {
+            let peer = SocketAddr::from(([192, 0, 2, 1], port));
+            Output::new(peer, &mut Vec::new(), Some(&mut lines)).record("message", b"a");
+            let stored = StoredPeer { key: addrs.intern(peer), addrs: &addrs };
+            Output::to_stored(stored, &mut Vec::new(), Some(&mut lines)).record("message", b"b");
+        }
+        let expected = [1, 2, 2, 1].map(|port| format!("[192.0.2.1:{port}] a\n[192.0.2.1:{port}] b\n"));
+        assert_eq!(String::from_utf8_lossy(lines.as_bytes()), expected.concat());
     }
 
     #[test]
