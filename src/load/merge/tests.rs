@@ -1,5 +1,7 @@
 //! Results of several generators that are merged, incomplete, or of another kind.
 
+mod sums;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -172,6 +174,7 @@ fn json_of_another_kind_is_named() {
         with(|it| it["idle_probe"] = json!({})),
         "0: a result of --idle-probe, which cannot be merged"
     );
+    assert_eq!(with(|it| it["find"] = json!({})), "0: a result of --find, which cannot be merged");
     let older = with(|it| drop(it.as_object_mut().unwrap().remove("histograms")));
     assert!(
         older.starts_with("0: it has no histograms: not the result of one run, or of an older version"),
