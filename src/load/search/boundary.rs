@@ -201,11 +201,10 @@ impl Boundary {
         (limit - low > close).then(|| low + (limit - low) / 2)
     }
 
-    /// The side of the boundary that was tried less often.
+    /// The side of the boundary that is tried again, the number that holds first.
     fn repeated(&self, held: Option<u64>, limit: u64) -> Option<u64> {
         let limit = Some(limit).filter(|limit| self.trials[limit].standing() == Standing::Failed);
-        let sides = [held, limit].into_iter().flatten().filter(|value| self.trials[value].may_repeat());
-        sides.min_by_key(|value| self.trials[value].held + self.trials[value].failed)
+        [held, limit].into_iter().flatten().find(|value| self.trials[value].may_repeat())
     }
 }
 

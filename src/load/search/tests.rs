@@ -102,6 +102,12 @@ fn a_server_that_is_not_there_ends_the_search_at_once() {
     });
     assert_eq!((result.answer, result.steps.len()), (None, 1));
     assert_eq!(result.ended_early, Some(SearchEnd::ServerGone));
+    // One that fails later may bear fewer connections.
+    let result = searched(&options, |_, value, summary| {
+        summary.failed = (value > 10).then_some(Failed::StoppedReplying);
+        Some(())
+    });
+    assert_eq!((result.answer, result.ended_early), (Some(10), None));
 }
 
 #[test]
@@ -115,9 +121,11 @@ fn a_server_that_does_not_come_back_ends_the_search_with_what_is_known() {
     });
     assert_eq!((result.answer, result.steps.len()), (Some(200), 5));
     assert_eq!(result.ended_early, Some(SearchEnd::ServerGone));
-    // One that restarts is searched further.
+    // One that restarts is searched further, also if it does so twice.
+    let mut of_answer = 0;
     let result = searched(&options, |number, value, summary| {
-        if number == 4 {
+        of_answer += u32::from(value == 1000);
+        if number == 4 || (value == 1000 && of_answer == 2) {
             refuse(summary);
         } else if value > 1000 {
             summary.connections.lost = value - 1000;
@@ -125,6 +133,7 @@ fn a_server_that_does_not_come_back_ends_the_search_with_what_is_known() {
         Some(())
     });
     assert_eq!((result.answer, result.ended_early), (Some(1000), None));
+    assert_eq!((result.answer_held, result.answer_steps), (2, 3));
     assert_eq!(result.certainty, Some(Certainty::Varied));
 }
 
@@ -139,6 +148,21 @@ fn steps_that_contradict_each_other_end_the_search() {
     });
     assert!(result.steps.len() <= 100);
     assert_ne!(result.certainty, Some(Certainty::Repeated));
+}
+
+#[test]
+fn a_search_whose_steps_mostly_cannot_count_ends_after_a_hundred() {
+    let options = options(Quantity::Rate, &["p99>5ms"], |it| it.rate = Some(1));
+    let (mut slow, mut last, mut times) = (slow_above(60_000_000), 0, 0);
+    let result = searched(&options, |number, value, summary| {
+        times = if value == last { times + 1 } else { 0 };
+        last = value;
+        if times < 2 {
+            (summary.valid, summary.why_invalid) = (false, Some(InvalidReason::Busy(0.97)));
+        }
+        slow(number, value, summary)
+    });
+    assert_eq!((result.steps.len(), result.ended_early), (100, Some(SearchEnd::TooManySteps)));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::boundary::Verdict;
 use super::options::{Quantity, SearchOptions};
 use crate::load::error_kind::OpenLimit;
 use crate::load::output::ending;
-use crate::load::stats::summary::{LoadModel, Outcome, Summary};
+use crate::load::stats::summary::{Outcome, Summary};
 use crate::load::stats::threshold::Judgment;
 use crate::report::format::{count, rate};
 use crate::units::float;
@@ -148,7 +148,7 @@ fn opened(summary: &Summary, limit: OpenLimit) -> String {
 fn not_kept_up(outcome: &Outcome) -> Option<String> {
     let summary = &outcome.summary;
     let messages = &summary.messages;
-    let offered = messages.offered_rate.filter(|_| summary.load_model == LoadModel::Open)?;
+    let offered = messages.offered_rate?;
     if messages.never_sent > 0 {
         let unsent = count(messages.never_sent);
         return Some(format!("{unsent} messages were due and never sent: no connection was free"));

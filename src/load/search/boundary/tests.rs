@@ -61,6 +61,11 @@ fn the_largest_number_is_repeated_and_has_nothing_above() {
 }
 
 #[test]
+fn a_start_out_of_the_range_is_its_nearest_number() {
+    assert_eq!([4, 5, 1000, 1001].map(|start| Boundary::new(start, 5, 1000).start), [5, 5, 1000, 1000]);
+}
+
+#[test]
 fn what_a_step_has_reached_is_tried_and_the_number_after_it() {
     let mut boundary = Boundary::new(50, 1, 1_000_000);
     let step = |value, _| if value <= 4137 { Verdict::Held } else { Verdict::Failed { reached: Some(4137) } };
@@ -149,6 +154,15 @@ fn a_step_that_cannot_count_is_repeated_and_changes_nothing() {
     assert_eq!(tried[..5], [4, 4, 8, 8, 16]);
     assert_eq!(sides(&boundary), (Some(11), Some(12)));
     assert!(boundary.is_consistent());
+    // A number that held once and then cannot count is not repeated until the steps are used up.
+    let mut boundary = Boundary::new(4, 1, 1000);
+    let tried = search(&mut boundary, |value, times| match value {
+        11 if times > 0 => Verdict::Invalid,
+        _ => capacity(value, times),
+    });
+    assert_eq!(tried.iter().filter(|value| **value == 11).count(), 4, "{tried:?}");
+    assert_eq!(boundary.answer().map(|side| (side.value, side.steps)), Some((11, 1)));
+    assert!(!boundary.is_exhausted() && !boundary.is_repeated());
 }
 
 #[test]
@@ -176,8 +190,23 @@ fn numbers_that_are_too_small_to_be_judged_are_passed_over() {
     // None is judged before one fails.
     let mut boundary = Boundary::new(10, 1, 1_000_000);
     search(&mut boundary, |value, _| if value <= 200 { Verdict::Unjudged } else { FAILED });
-    assert_eq!(boundary.answer(), None);
-    assert!((201..=240).contains(&sides(&boundary).1.unwrap()), "{boundary:?}");
+    assert_eq!(sides(&boundary), (None, Some(240)), "200 cannot be judged, and is close enough");
+}
+
+#[test]
+fn a_number_that_cannot_be_judged_beside_one_that_was_has_failed() {
+    // With a smaller number, more was measured.
+    let mut boundary = Boundary::new(10, 1, 1000);
+    search(&mut boundary, |value, _| if value <= 10 { Verdict::Held } else { Verdict::Unjudged });
+    assert_eq!(sides(&boundary), (Some(10), Some(11)));
+    // As in the first step with the same number.
+    let mut boundary = Boundary::new(8, 1, 1000);
+    let capacity = held_up_to(11);
+    search(&mut boundary, |value, times| match (value, times) {
+        (11, 1) => Verdict::Unjudged,
+        _ => capacity(value, times),
+    });
+    assert_eq!(boundary.answer().map(|side| (side.value, side.agreed, side.steps)), Some((11, 2, 3)));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::load::error_kind::ErrorKind;
 use crate::load::options::LoadOptions;
 use crate::load::stats::ending::Failed;
 use crate::load::stats::invalid::InvalidReason;
-use crate::load::stats::summary::{Failure, Heartbeats};
+use crate::load::stats::summary::{Failure, Heartbeats, LoadModel};
 use crate::load::stats::times::Times;
 
 /// The options of a search with conditions.
@@ -93,6 +93,12 @@ fn connections_that_are_open_count_even_if_the_generator_is_busy() {
     assert_eq!(of_connections(&[]), StepEnd::Held);
     assert_eq!(of_connections(&["errors>0", "lost_connections>5"]), StepEnd::Held);
     assert_eq!(of_connections(&["p99>1s"]), StepEnd::Generator);
+    // It was too busy for its rate.
+    let behind = |summary: &mut Summary| {
+        busy(summary);
+        summary.messages.rate = 100.0;
+    };
+    assert_eq!(judged(Quantity::Connections, &[], behind).0, StepEnd::Held);
     // The generator may have left them unanswered.
     let unanswered = |summary: &mut Summary| {
         busy(summary);
@@ -118,7 +124,9 @@ fn a_limit_of_this_host_is_not_that_of_the_server() {
     let ports = |summary: &mut Summary| opened(summary, 9000, OpenLimit::Ports, ErrorKind::Ports);
     let why = "9,000 of 10,000 connections opened, limited by ports";
     assert_eq!(judged(Quantity::Connections, &[], ports), (StepEnd::Host, why.into(), Some(9000)));
-    assert_eq!(end_of_rate(&["errors>0"], ports), StepEnd::Host);
+    assert_eq!(judged(Quantity::Rate, &["errors>0"], ports), (StepEnd::Host, why.into(), None));
+    let memory = |summary: &mut Summary| opened(summary, 9000, OpenLimit::Memory, ErrorKind::Memory);
+    assert_eq!(judged(Quantity::Connections, &[], memory).0, StepEnd::Host);
     // Not even one was opened.
     let none = |summary: &mut Summary| {
         opened(summary, 0, OpenLimit::Source, ErrorKind::Source);
