@@ -79,7 +79,6 @@ pub fn parse(unread: &[u8], body_bytes_max: usize) -> Result<Option<Frame<'_>>, 
 
 /// Whether every byte is ASCII, as `[u8]::is_ascii` finds, but without a look at each byte behind the last whole block.
 #[inline(always)]
-#[expect(clippy::indexing_slicing, reason = "the blocks are in the body")]
 fn is_ascii(body: &[u8]) -> bool {
     const BLOCK_BYTES: usize = 16;
     // As many as the standard library looks at together.

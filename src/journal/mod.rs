@@ -196,8 +196,10 @@ impl Journal {
             on_sync();
             sink.sync()?;
         }
+        // The next turn commonly has as many lines, whose memory would be obtained anew.
+        let kept_bytes = lines.len().saturating_mul(2).clamp(CAPACITY_KEPT_BYTES, CAPACITY_KEPT_BYTES_MAX);
         lines.clear();
-        lines.shrink_to(CAPACITY_KEPT_BYTES);
+        lines.shrink_to(kept_bytes);
         self.written = 0;
         Ok(Committed::All)
     }
@@ -225,8 +227,11 @@ fn torn_bytes(written: &[u8]) -> usize {
 /// Between two checks whether the file is in place, in milliseconds.
 const CHECK_INTERVAL_MS: u32 = 1000;
 
-/// The capacity that the buffer of lines keeps from turn to turn, in bytes.
+/// The capacity that the buffer of lines keeps from turn to turn, in bytes, also after a turn with few lines.
 const CAPACITY_KEPT_BYTES: usize = 64 * 1024;
+
+/// The capacity that it keeps at most.
+const CAPACITY_KEPT_BYTES_MAX: usize = 512 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -326,7 +331,25 @@ mod tests {
         journal.lines().unwrap().bytes_mut().resize(1 << 20, b'\n');
         assert!(journal.buffer_bytes() >= 1 << 20);
         journal.commit().unwrap();
-        assert_eq!(journal.buffer_bytes(), 65_536);
+        assert_eq!(journal.buffer_bytes(), 512 * 1024);
+        journal.lines().unwrap().bytes_mut().push(b'\n');
+        journal.commit().unwrap();
+        assert_eq!(journal.buffer_bytes(), 64 * 1024);
+    }
+
+    #[test]
+    fn the_buffer_of_lines_is_kept_for_a_turn_of_the_same_size() {
+        let (mut journal, _, _) = journal(Ack::Written, vec![]);
+        let mut capacity_after = |bytes| {
+            journal.lines().unwrap().bytes_mut().resize(bytes, b'\n');
+            let capacity = journal.buffer_bytes();
+            journal.commit().unwrap();
+            (capacity, journal.buffer_bytes())
+        };
+        for bytes in [70_000, 130_000, 200_000, 250_000] {
+            let (during, after) = capacity_after(bytes);
+            assert!(during >= bytes && during == after, "{bytes}: {during}, {after}");
+        }
     }
 
     #[test]

@@ -33,8 +33,7 @@ pub(crate) const DEFINITION: Definition = Definition::stream(
 #[derive(Debug)]
 pub struct Message {
     message_bytes_max: usize,
-    acknowledgement: [u8; ACKNOWLEDGEMENT_BYTES],
-    /// [`SENT_AT_ONCE`] of them, one after the other.
+    /// [`SENT_AT_ONCE`] acknowledgements, one after the other.
     acknowledgements: Vec<u8>,
 }
 
@@ -42,20 +41,17 @@ impl Message {
     /// Accepts messages of up to `message_bytes_max` bytes.
     #[must_use]
     pub fn new(message_bytes_max: usize) -> Self {
-        let mut frame = Vec::new();
-        frame::append(ACKNOWLEDGEMENT, &mut frame);
-        let mut acknowledgement = [0; ACKNOWLEDGEMENT_BYTES];
-        acknowledgement.copy_from_slice(&frame);
-        Self { message_bytes_max, acknowledgement, acknowledgements: frame.repeat(SENT_AT_ONCE) }
+        let mut acknowledgement = Vec::new();
+        frame::append(ACKNOWLEDGEMENT, &mut acknowledgement);
+        Self { message_bytes_max, acknowledgements: acknowledgement.repeat(SENT_AT_ONCE) }
     }
 
     #[inline]
     fn acknowledge(&self, messages: usize, out: &mut Output<'_>) {
-        if messages == 1 {
+        match self.acknowledgements.first_chunk::<ACKNOWLEDGEMENT_BYTES>() {
             // A copy of a constant length is no call.
-            out.send(&self.acknowledgement);
-        } else if messages > 0 {
-            self.acknowledge_many(messages, out);
+            Some(one) if messages == 1 => out.send(one),
+            _ => self.acknowledge_many(messages, out),
         }
     }
 
