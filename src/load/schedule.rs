@@ -33,6 +33,7 @@ pub(crate) struct Schedule {
     piece: usize,
     taken: u64,
     next_ns: u64,
+    steps: Option<Steps>,
     /// `None`: equal intervals.
     random: Option<Rng>,
 }
@@ -47,6 +48,17 @@ struct Piece {
     to: u64,
     /// Of a constant rate, it is not used.
     length_ns: u64,
+}
+
+/// Equal intervals of a constant rate, without a division for each: what is lost by rounding down is kept.
+#[derive(Debug, Clone, Copy)]
+struct Steps {
+    rate: u64,
+    interval_ns: u64,
+    /// What is missing of the interval, and of the time of the next message, in parts of a nanosecond of which it has
+    /// `rate`.
+    lost: u64,
+    lost_of_next: u64,
 }
 
 impl Schedule {
@@ -67,7 +79,8 @@ impl Schedule {
         }
         pieces.push(Piece { began_ns, began_parts, from: rate, to: rate, length_ns: u64::MAX });
         let random = (arrivals == Arrivals::Poisson).then(|| Rng::with_seed(SEED));
-        let mut schedule = Self { pieces: pieces.into(), piece: 0, taken: 0, next_ns: start_ns, random };
+        let mut schedule =
+            Self { pieces: pieces.into(), piece: 0, taken: 0, next_ns: start_ns, steps: None, random };
         schedule.next_ns = schedule.after(start_ns);
         schedule
     }
@@ -90,6 +103,7 @@ impl Schedule {
         if self.random.is_none() {
             let due = self.parts_before(end_ns).div_ceil(PARTS.into());
             self.taken = before.max(u64::try_from(due).unwrap_or(u64::MAX));
+            self.steps = None;
             self.next_ns = self.after(end_ns);
             return self.taken - before;
         }
@@ -111,8 +125,14 @@ impl Schedule {
             // At a rate of zero, the next message is due when it is over.
             while self.next_piece().is_some_and(|next| u128::from(next.began_parts) <= parts) {
                 self.piece += 1;
+                self.steps = None;
             }
-            return self.pieces[self.piece].due_ns(parts);
+            if let Some(steps) = &mut self.steps {
+                return previous_ns.saturating_add(steps.next());
+            }
+            let piece = &self.pieces[self.piece];
+            self.steps = piece.steps(parts);
+            return piece.due_ns(parts);
         };
         // The logarithm of 1 - [0, 1) is always finite.
         let mut messages = -(1.0 - random.f64()).ln();
@@ -142,7 +162,30 @@ impl Schedule {
     }
 }
 
+impl Steps {
+    /// The time to the next message.
+    fn next(&mut self) -> u64 {
+        self.lost_of_next += self.lost;
+        if self.lost_of_next < self.rate {
+            return self.interval_ns;
+        }
+        self.lost_of_next -= self.rate;
+        self.interval_ns + 1
+    }
+}
+
 impl Piece {
+    /// The intervals after the message before which there are `parts`, if they are equal.
+    fn steps(&self, parts: u128) -> Option<Steps> {
+        let rate = self.from;
+        if rate == 0 || rate > RATE_IN_STEPS_MAX || self.to != rate {
+            return None;
+        }
+        let since = (parts - u128::from(self.began_parts)) * PART_NS;
+        let lost_of_next = u64::try_from(since % u128::from(rate)).expect("it is less than the rate");
+        Some(Steps { rate, interval_ns: SECOND_NS / rate, lost: SECOND_NS % rate, lost_of_next })
+    }
+
     /// When the message is due before which there are `parts`, rounded down.
     fn due_ns(&self, parts: u128) -> u64 {
         let parts = parts - u128::from(self.began_parts);
@@ -251,6 +294,9 @@ const PART_NS: u128 = (SECOND_NS / PARTS) as u128;
 
 /// Twice as many: an area below a ramp is twice its messages.
 const PARTS_NS: u128 = 2 * PART_NS;
+
+/// Twice as much must fit into 64 bits.
+const RATE_IN_STEPS_MAX: u64 = u64::MAX / 2;
 
 /// Messages of random intervals that are counted one by one when they are skipped, which takes milliseconds.
 const COUNTED_MAX: u64 = 1_000_000;
