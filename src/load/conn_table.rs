@@ -35,6 +35,14 @@ pub(crate) enum Awaited {
     Nothing,
 }
 
+impl<S> Conn<S> {
+    /// Whether all messages in flight, if there are any, were sent together.
+    #[inline]
+    pub(crate) fn has_one_batch(&self) -> bool {
+        self.extra == NONE
+    }
+}
+
 /// All connections of a run, by slot.
 #[derive(Debug)]
 pub(crate) struct ConnTable<S> {

@@ -129,6 +129,26 @@ impl MessageBuffers {
         Ok(Found { replies: narrow(whole), partial_bytes: narrow(partial) })
     }
 
+    /// Whether requests and replies are all equal, and the server does not end the stream after a reply.
+    pub(crate) fn are_repeated(&self) -> bool {
+        let are_repeated = |replies: &Replies| !replies.repeated.is_empty() && !replies.server_ends_stream;
+        !self.requests.is_empty() && self.replies.as_ref().is_some_and(are_repeated)
+    }
+
+    /// `count` more requests, if `bytes` are that many whole right replies, and if one write takes the requests. Only
+    /// [repeated](Self::are_repeated) ones.
+    #[inline]
+    pub(crate) fn next_round(&self, count: u32, bytes: &[u8]) -> Option<&[u8]> {
+        let replies = self.replies.as_ref()?;
+        let count = count as usize;
+        if bytes.len() != count.saturating_mul(replies.reply_bytes)
+            || replies.repeated[..bytes.len()] != *bytes
+        {
+            return None;
+        }
+        self.requests.get(..count.saturating_mul(self.request_bytes))
+    }
+
     /// Outside [`check`](Self::check), which mostly compares equal replies.
     #[inline(never)]
     fn check_stated(&mut self, key: u32, progress: u32, bytes: &[u8]) -> Result<Found, WrongReply> {

@@ -9,6 +9,7 @@ mod idle_probe;
 mod introduction;
 mod opening;
 mod replies;
+mod rounds;
 #[cfg(test)]
 mod tests;
 
@@ -59,7 +60,9 @@ pub(crate) struct TcpTraffic<N: ClientNet> {
     /// Messages of a probe that were sent, in order, for as long as one may be waiting: when, and on which connection.
     awaited: VecDeque<(u64, u32)>,
     /// Whether what a connection receives is not just replies: it is only held, or probed.
-    has_other_bytes: bool,
+    is_held: bool,
+    /// Connections before this one may have [`rounds`].
+    rounds_before: u32,
     /// Without requests, or in a silence: what the server sent.
     first_bytes: FirstBytes,
     buffer: Box<[u8]>,
@@ -84,7 +87,8 @@ impl<N: ClientNet> TcpTraffic<N> {
             is_started: false,
             unfinished: Vec::new(),
             heartbeats: None,
-            has_other_bytes: messages.accept_anything() || probe.is_some(),
+            is_held: messages.accept_anything() || probe.is_some(),
+            rounds_before: 0,
             messages,
             probe,
             awaited: VecDeque::new(),
@@ -115,12 +119,14 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
         (self.is_sending, self.is_started) = (true, true);
         let began_ns = context.net.now_ns();
         self.heartbeats = self.plan.heartbeat_ns.map(|period_ns| Heartbeats::new(began_ns, period_ns));
+        self.set_rounds();
         self.begin_closed_loop(context, 0);
         self.begin_probe(context);
     }
 
     fn set_active(&mut self, context: &mut Context<N>, active: u32) {
         let before = std::mem::replace(&mut self.sending, active.min(self.plan.active));
+        self.set_rounds();
         if self.is_sending {
             self.begin_closed_loop(context, before);
         }
@@ -132,6 +138,7 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
             self.start_messages(context);
         }
         self.is_sending = false;
+        self.set_rounds();
         let unsent = std::mem::take(&mut self.waiting).len() as u64;
         if unsent > 0 {
             let slots = self.conns.len();
@@ -168,16 +175,7 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
     fn on_event(&mut self, context: &mut Context<N>, event: Event) {
         let Source::Conn(id) = event.token.into() else { return };
         let Some(key) = self.conns.find(id) else { return };
-        let is_open = match self.conns.get(key).state {
-            State::Closed => false,
-            State::Connecting => self.finish_connecting(context, key, event),
-            State::Introducing => self.introduce(context, key, event),
-            State::Blocked if event.writable => {
-                self.conns.apply(key, ConnEvent::Writable);
-                self.flush(context, key)
-            }
-            State::Open | State::Blocked | State::Broken => true,
-        };
+        let is_open = self.conns.get(key).state == State::Open || self.go_on(context, key, event);
         if is_open && (event.readable || event.ended) {
             self.read(context, key, event);
         }
@@ -220,6 +218,21 @@ impl<N: ClientNet> Traffic<N> for TcpTraffic<N> {
 }
 
 impl<N: ClientNet> TcpTraffic<N> {
+    /// What an event means for a connection in another state than `Open`. Returns whether it can be read.
+    #[inline(never)]
+    fn go_on(&mut self, context: &mut Context<N>, key: u32, event: Event) -> bool {
+        match self.conns.get(key).state {
+            State::Closed => false,
+            State::Connecting => self.finish_connecting(context, key, event),
+            State::Introducing => self.introduce(context, key, event),
+            State::Blocked if event.writable => {
+                self.conns.apply(key, ConnEvent::Writable);
+                self.flush(context, key)
+            }
+            State::Open | State::Blocked | State::Broken => true,
+        }
+    }
+
     fn active(&self) -> u32 {
         self.plan.active.min(self.conns.len())
     }

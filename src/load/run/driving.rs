@@ -104,7 +104,7 @@ impl<N: ClientNet, T: Traffic<N>> Run<'_, N, T> {
         self.measurements.drive_ns = if is_measured { now_ns - self.drive_began_ns } else { 0 };
         self.measurements.waited_share = self.waiting().share_since(self.waited_from);
         let counts = self.context.tally.counts();
-        self.measurements.answered = if is_measured { counts.answered_of_active() } else { 0 };
+        self.measurements.answered = if is_measured { counts.answered_by_active() } else { 0 };
         self.phase = Phase::Draining { until_ns: now_ns + nanoseconds(self.options.drain_timeout) };
     }
 

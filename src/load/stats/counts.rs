@@ -70,7 +70,7 @@ impl Counts {
     }
 
     /// Messages answered that count in rates: those of active connections that were due while messages are measured.
-    pub(crate) fn answered_of_active(&self) -> u64 {
+    pub(crate) fn answered_by_active(&self) -> u64 {
         self.answered - self.answered_backlog - self.heartbeats_measured
     }
 

@@ -133,7 +133,7 @@ impl Stages {
             open_failed: counts.open_failed - began.open_failed,
             lost_idle: counts.lost_idle - began.lost_idle,
             // For the rate.
-            answered: counts.answered_of_active() - began.answered_of_active(),
+            answered: counts.answered_by_active() - began.answered_by_active(),
             failed: counts.failed - began.failed,
             never_sent: counts.never_sent - began.never_sent,
             ..Counts::default()

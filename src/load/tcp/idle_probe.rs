@@ -72,7 +72,7 @@ impl<N: ClientNet> TcpTraffic<N> {
 
     /// What a connection receives that is only held, or probed. Returns whether it is still open.
     #[cold]
-    pub(super) fn on_other_bytes(&mut self, context: &mut Context<N>, key: u32, bytes: usize) -> bool {
+    pub(super) fn on_held_bytes(&mut self, context: &mut Context<N>, key: u32, bytes: usize) -> bool {
         let probe = self.probe.as_mut();
         let is_silent = probe.as_ref().is_none_or(|probe| probe.is_silent(key));
         if is_silent {
@@ -81,21 +81,12 @@ impl<N: ClientNet> TcpTraffic<N> {
             probe.into_iter().for_each(|probe| probe.received(key));
             return true;
         }
-        let partial_bytes = self.conns.get(key).reply_bytes;
-        let found = match self.messages.check(key, partial_bytes, &self.buffer[..bytes]) {
-            Ok(found) => found,
-            Err(wrong) => {
-                self.on_wrong_reply(context, key, &wrong, bytes);
-                return false;
-            }
-        };
-        self.conns.get_mut(key).reply_bytes = found.partial_bytes;
+        let Some(replies) = self.check(context, key, bytes) else { return false };
         let now_ns = context.net.now_ns();
-        if self.answer(context, key, found.replies, now_ns) < found.replies {
-            self.fail(context, key, ErrorKind::WrongReply, || "received a reply without a request".into());
+        if self.answer(context, key, replies, now_ns).is_none() {
             return false;
         }
-        if let Some(probe) = self.probe.as_mut().filter(|_| found.replies > 0) {
+        if let Some(probe) = self.probe.as_mut().filter(|_| replies > 0) {
             probe.answered(key, now_ns);
         }
         true

@@ -22,7 +22,8 @@ impl<N: ClientNet> TcpTraffic<N> {
                 Ok(0) => return self.on_end_of_stream(context, key),
                 Ok(bytes) => {
                     context.tally.read(bytes);
-                    let is_open = self.on_bytes(context, key, bytes);
+                    let is_round = self.begin_round(context, key, bytes);
+                    let is_open = is_round.unwrap_or_else(|| self.on_bytes(context, key, bytes));
                     // A short read has emptied the socket, unless the end of the stream follows.
                     if !is_open || (bytes < self.buffer.len() && !event.ended) {
                         return;
@@ -57,30 +58,19 @@ impl<N: ClientNet> TcpTraffic<N> {
 
     /// Checks the first `bytes` of the buffer. Returns whether the connection is still open.
     pub(super) fn on_bytes(&mut self, context: &mut Context<N>, key: u32, bytes: usize) -> bool {
-        if self.has_other_bytes {
-            return self.on_other_bytes(context, key, bytes);
+        if self.is_held {
+            return self.on_held_bytes(context, key, bytes);
         }
-        let partial_bytes = self.conns.get(key).reply_bytes;
-        let found = match self.messages.check(key, partial_bytes, &self.buffer[..bytes]) {
-            Ok(found) => found,
-            Err(wrong) => {
-                self.on_wrong_reply(context, key, &wrong, bytes);
-                return false;
-            }
+        let replies = match self.check(context, key, bytes) {
+            None => return false,
+            Some(0) => return true,
+            Some(replies) => replies,
         };
-        self.conns.get_mut(key).reply_bytes = found.partial_bytes;
-        if found.replies == 0 {
-            return true;
-        }
         let now_ns = context.net.now_ns();
         if self.heartbeats.is_some() && self.has_heartbeats(key) {
-            return self.on_heartbeat_replies(context, key, found.replies, now_ns);
+            return self.on_heartbeat_replies(context, key, replies, now_ns);
         }
-        let answered = self.answer(context, key, found.replies, now_ns);
-        if answered < found.replies {
-            self.fail(context, key, ErrorKind::WrongReply, || "received a reply without a request".into());
-            return false;
-        }
+        let Some(answered) = self.answer(context, key, replies, now_ns) else { return false };
         if self.plan.one_shot {
             self.close(context, key);
             context.tally.closed();
@@ -93,14 +83,25 @@ impl<N: ClientNet> TcpTraffic<N> {
         true
     }
 
+    /// Checks the first `bytes` of the buffer as replies. Returns how many are whole; `None` if they are wrong, which
+    /// ends the connection.
+    #[inline]
+    pub(super) fn check(&mut self, context: &mut Context<N>, key: u32, bytes: usize) -> Option<u32> {
+        let partial_bytes = self.conns.get(key).reply_bytes;
+        match self.messages.check(key, partial_bytes, &self.buffer[..bytes]) {
+            Ok(found) => {
+                self.conns.get_mut(key).reply_bytes = found.partial_bytes;
+                Some(found.replies)
+            }
+            Err(wrong) => {
+                self.on_wrong_reply(context, key, &wrong, bytes);
+                None
+            }
+        }
+    }
+
     #[cold]
-    pub(super) fn on_wrong_reply(
-        &mut self,
-        context: &mut Context<N>,
-        key: u32,
-        wrong: &WrongReply,
-        bytes: usize,
-    ) {
+    fn on_wrong_reply(&mut self, context: &mut Context<N>, key: u32, wrong: &WrongReply, bytes: usize) {
         let reply = &self.buffer[wrong.reply_begins_at.unwrap_or(0)..bytes];
         let (kind, what) = match self.messages.refusal(reply) {
             Some(reason) => (ErrorKind::ServerRefuses, format!("the server refused: {}", excerpt(reason))),
@@ -109,15 +110,26 @@ impl<N: ClientNet> TcpTraffic<N> {
         self.fail(context, key, kind, || what);
     }
 
-    /// Counts the oldest messages in flight as answered. Returns how many of `replies` have a message.
-    pub(super) fn answer(&mut self, context: &mut Context<N>, key: u32, replies: u32, now_ns: u64) -> u32 {
+    /// Counts the oldest messages in flight as answered, one for each of `replies`, and returns these; `None` if there
+    /// are fewer, which ends the connection.
+    pub(super) fn answer(
+        &mut self,
+        context: &mut Context<N>,
+        key: u32,
+        replies: u32,
+        now_ns: u64,
+    ) -> Option<u32> {
         let mut answered = 0;
         while answered < replies {
-            let Some(batch) = self.conns.pop(key, replies - answered) else { break };
+            let Some(batch) = self.conns.pop(key, replies - answered) else {
+                let what = || "received a reply without a request".into();
+                self.fail(context, key, ErrorKind::WrongReply, what);
+                return None;
+            };
             answered += batch.count;
             context.tally.answered(batch, now_ns);
         }
-        answered
+        Some(answered)
     }
 
     /// Counts the oldest heartbeats in flight as answered. Returns whether the connection is still open. Outside
@@ -148,9 +160,10 @@ impl<N: ClientNet> TcpTraffic<N> {
         let reply_bytes = self.conns.get(key).reply_bytes;
         if self.messages.is_whole(reply_bytes) {
             let now_ns = context.net.now_ns();
-            self.answer(context, key, 1, now_ns);
-            self.close(context, key);
-            context.tally.closed();
+            if self.answer(context, key, 1, now_ns).is_some() {
+                self.close(context, key);
+                context.tally.closed();
+            }
             return;
         }
         let reply_bytes = self.messages.bytes_of(reply_bytes);
