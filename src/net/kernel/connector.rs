@@ -108,13 +108,14 @@ impl KernelNet {
             None => self.timer()?,
         };
         timer.set_to_ns = at_ns;
-        let wait = Duration::from_nanos(at_ns.saturating_sub(self.now_ns()).max(1));
+        // `now_ns` is the time of the same clock, which is never 0: that would not set the timer.
+        let at = Duration::from_nanos(at_ns);
         let once = Itimerspec {
             it_interval: Timespec::default(),
-            it_value: wait.try_into().map_err(|_| io::ErrorKind::InvalidInput)?,
+            it_value: at.try_into().map_err(|_| io::ErrorKind::InvalidInput)?,
         };
         // Setting it again also clears its expiration, so it is never read.
-        timerfd_settime(&timer.descriptor, TimerfdTimerFlags::empty(), &once)?;
+        timerfd_settime(&timer.descriptor, TimerfdTimerFlags::ABSTIME, &once)?;
         self.timer = Some(timer);
         Ok(())
     }
