@@ -84,7 +84,12 @@ mod tests {
         let mut net = FakeNet { request_bytes: 1, reply_delay_ns: WAIT_NS / 2, ..FakeNet::default() };
         let peer = ([127, 0, 0, 1], 1).into();
         let token = |key| Source::Conn(ConnId { key, generation: 0 }).into();
-        let streams = (0..connections).map(|key| net.connect(None, peer, token(key)).ok()).collect();
+        let mut streams = Vec::new();
+        for key in 0..connections {
+            let mut stream = net.connect(None, peer).unwrap();
+            net.watch(&mut stream, token(key)).unwrap();
+            streams.push(Some(stream));
+        }
         (net, streams)
     }
 

@@ -162,13 +162,17 @@ impl<S> ConnTable<S> {
         }
     }
 
-    /// A connection is requested at `now_ns`. Events of the slot's previous connection no longer apply.
-    pub(crate) fn request(&mut self, key: u32, now_ns: u64) {
+    /// A connection is requested, and opens at once or [later](Self::open_later). Events of the slot's previous
+    /// connection no longer apply.
+    pub(crate) fn request(&mut self, key: u32) {
         self.apply(key, ConnEvent::Requested);
-        let extra = narrow(self.extras.insert(Extra::Connecting { since_ns: now_ns }));
         let conn = self.get_mut(key);
         conn.generation = conn.generation.wrapping_add(1);
-        conn.extra = extra;
+    }
+
+    /// A connection that was requested at `since_ns` is not open yet.
+    pub(crate) fn open_later(&mut self, key: u32, since_ns: u64) {
+        self.get_mut(key).extra = narrow(self.extras.insert(Extra::Connecting { since_ns }));
     }
 
     /// When a connection that is not open was requested.
@@ -335,14 +339,16 @@ mod tests {
     #[test]
     fn the_id_of_an_ended_connection_is_not_found_again() {
         let (mut conns, key) = one();
-        conns.request(key, 7);
+        conns.request(key);
+        conns.open_later(key, 7);
         let first = conns.id(key);
         assert_eq!((conns.find(first), conns.establish(key, 9)), (Some(key), 2));
         conns.push(key, batch(1, 2));
         conns.push(key, batch(2, 1));
         assert_eq!(conns.end(key), (None, 3));
         assert_eq!(conns.find(first), None);
-        conns.request(key, 8);
+        conns.request(key);
+        conns.open_later(key, 8);
         assert_eq!(conns.find(first), None);
         assert_eq!((conns.find(conns.id(key)), conns.opening_since(key)), (Some(key), Some(8)));
         assert_eq!((conns.end(key), conns.extras.len()), ((None, 0), 0));

@@ -38,6 +38,10 @@ pub(crate) struct FakeNet {
     pub(crate) answers_max: Option<usize>,
     /// Connections that are accepted before all others are refused.
     pub(crate) refused_from: Option<usize>,
+    /// Whether connections are open when connecting returns, and not only after an event.
+    pub(crate) connects_at_once: bool,
+    /// Bytes that can be written to a new connection, if not any number.
+    pub(crate) first_room: Option<usize>,
     /// Whether there is no memory for the connection that is tried as this one, from 1.
     pub(crate) is_out_of_memory: Option<fn(usize) -> bool>,
     /// Writes to all connections fail from this time on.
@@ -83,6 +87,10 @@ impl FakeNet {
     /// An event of a connection that is readable and writable.
     pub(crate) fn event(&self, pipe: usize) -> Event {
         Event { token: self.pipes[pipe].token, readable: true, writable: true, ended: false }
+    }
+
+    fn first_room(&self) -> usize {
+        self.first_room.unwrap_or(usize::MAX)
     }
 
     fn answer(&mut self, pipe: usize, requests: usize) {
@@ -178,7 +186,7 @@ impl StopRequests for FakeNet {
 }
 
 impl Connect for FakeNet {
-    fn connect(&mut self, source: Option<SocketAddr>, _: SocketAddr, token: Token) -> io::Result<usize> {
+    fn connect(&mut self, source: Option<SocketAddr>, _: SocketAddr) -> io::Result<usize> {
         self.tried_sources.push(source);
         if let Some(kind) = self.connect_errors.pop_front() {
             return Err(kind.into());
@@ -187,9 +195,9 @@ impl Connect for FakeNet {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         self.pipes.push(Pipe {
-            token,
+            token: Token::STOP,
             written: Vec::new(),
-            room: usize::MAX,
+            room: if self.connects_at_once { self.first_room() } else { 0 },
             incoming: VecDeque::new(),
             delayed: self.ends_ns.pop_front().map(|at_ns| (at_ns, Vec::new())).into_iter().collect(),
             broken: None,
@@ -198,6 +206,20 @@ impl Connect for FakeNet {
             is_announced: false,
         });
         Ok(self.pipes.len() - 1)
+    }
+
+    fn watch(&mut self, pipe: &mut usize, token: Token) -> io::Result<()> {
+        let first_room = self.first_room();
+        let it = &mut self.pipes[*pipe];
+        it.token = token;
+        it.room = if it.written.is_empty() { first_room } else { it.room };
+        Ok(())
+    }
+
+    fn watch_reads(&mut self, pipe: &mut usize, token: Token) -> io::Result<()> {
+        self.pipes[*pipe].token = token;
+        self.pipes[*pipe].is_announced = true;
+        Ok(())
     }
 
     fn connected(&mut self, pipe: &usize) -> io::Result<bool> {
@@ -248,7 +270,8 @@ impl PreciseTime for FakeNet {
             self.stop_at_ns = None;
             events.push(Event { token: Token::STOP, readable: true, writable: false, ended: false });
         }
-        for pipe in self.pipes.iter_mut().filter(|pipe| !pipe.is_closed) {
+        let refused_from = self.refused_from.unwrap_or(usize::MAX);
+        for (number, pipe) in self.pipes.iter_mut().enumerate().filter(|(_, pipe)| !pipe.is_closed) {
             let is_due = |pipe: &Pipe| pipe.delayed.front().is_some_and(|(at_ns, _)| *at_ns <= self.now_ns);
             let readable = is_due(pipe);
             if events.len() >= events_max || (!readable && pipe.is_announced) {
@@ -258,7 +281,7 @@ impl PreciseTime for FakeNet {
                 pipe.incoming.extend(pipe.delayed.pop_front().map(|(_, text)| text));
             }
             // As with the kernel, a short read means that nothing is left, unless the stream has ended.
-            let ended = pipe.incoming.iter().any(Vec::is_empty);
+            let ended = pipe.incoming.iter().any(Vec::is_empty) || number >= refused_from;
             let all: Vec<u8> = std::mem::take(&mut pipe.incoming).into_iter().flatten().collect();
             pipe.incoming.extend([all].into_iter().filter(|all| !all.is_empty()));
             pipe.incoming.extend(ended.then(Vec::new));

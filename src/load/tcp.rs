@@ -37,6 +37,8 @@ pub(crate) struct TcpTraffic<N: ClientNet> {
     conns: ConnTable<N::Stream>,
     /// Requested connections and when they were requested, oldest first; some are established by now.
     requested: VecDeque<(u64, ConnId)>,
+    /// Connections in a row that were not open when connecting returned, up to a limit.
+    opened_later: u8,
     /// One-shot: slots without a connection.
     free: Vec<u32>,
     /// One-shot: when the messages were due that wait for a free slot.
@@ -79,6 +81,7 @@ impl<N: ClientNet> TcpTraffic<N> {
             plan,
             conns,
             requested: VecDeque::new(),
+            opened_later: 0,
             free,
             waiting: VecDeque::new(),
             next_sender: 0,

@@ -13,19 +13,28 @@ impl<N: Connect + PreciseTime + StopRequests> ClientNet for N {}
 
 /// Opens the sockets of a client.
 pub(crate) trait Connect: StreamIo + DatagramIo {
-    /// Begins to connect to `peer`, from `source` if one is given (from any port if its port is 0), and makes the
-    /// poller report its events. It is open once [`connected`](Self::connected) returns true, which is worth asking
-    /// after an event.
+    /// Begins to connect to `peer`, from `source` if one is given (from any port if its port is 0). The stream is open
+    /// once a write takes something, or [`connected`](Self::connected) returns true, which is worth asking after an
+    /// event. [`watch`](Self::watch) or [`watch_reads`](Self::watch_reads) follows.
     ///
     /// # Errors
-    /// `AddrNotAvailable` when no port of the source is free; `AddrInUse` when the port of the source is not; out of
-    /// descriptors or memory; refused, or unreachable, as far as that is known at once.
-    fn connect(
-        &mut self,
-        source: Option<SocketAddr>,
-        peer: SocketAddr,
-        token: Token,
-    ) -> io::Result<Self::Stream>;
+    /// `AddrNotAvailable` when no port of the source is free; `AddrInUse` when the port of the source is not, or when
+    /// the stream is connected to itself, since no process listens at the port and the local port chosen is the same;
+    /// out of descriptors or memory; refused, or unreachable, as far as that is known at once.
+    fn connect(&mut self, source: Option<SocketAddr>, peer: SocketAddr) -> io::Result<Self::Stream>;
+
+    /// Makes the poller report all events of the stream. What is written goes out at once, whatever was written before.
+    ///
+    /// # Errors
+    /// The poller has no room.
+    fn watch(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;
+
+    /// Makes the poller report what can be read from the stream. All that is ever written to it is written, by one
+    /// write.
+    ///
+    /// # Errors
+    /// The poller has no room.
+    fn watch_reads(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;
 
     /// The address that a stream was opened from.
     ///
@@ -36,8 +45,7 @@ pub(crate) trait Connect: StreamIo + DatagramIo {
     /// Whether the connection is open.
     ///
     /// # Errors
-    /// Why it will not be. `AddrInUse`: it is connected to itself, since no process listens at the port and
-    /// the local port chosen is the same.
+    /// Why it will not be.
     fn connected(&mut self, stream: &Self::Stream) -> io::Result<bool>;
 
     /// A socket for datagrams to and from `peer` only, with events of `token`.

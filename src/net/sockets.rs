@@ -113,11 +113,10 @@ pub(crate) fn bind(address: SocketAddr, options: SocketOptions) -> io::Result<Ud
 /// Begins to connect to `peer`, non-blocking: the connection may not be open yet when this returns.
 ///
 /// # Errors
-/// No port, descriptor or memory is left, or the peer is known to be unreachable.
+/// No port, descriptor or memory is left, or the peer is known to be unreachable. `AddrInUse`: it is connected to itself.
 #[cfg(feature = "cli")]
 pub(crate) fn connect(source: Option<SocketAddr>, peer: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(peer), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    socket.set_tcp_nodelay(true)?;
     if let Some(source) = source {
         if source.port() == 0 {
             // The kernel chooses the port when it knows the peer. So one port serves for several peers, and the
@@ -130,9 +129,19 @@ pub(crate) fn connect(source: Option<SocketAddr>, peer: SocketAddr) -> io::Resul
         bind_to(&socket, source)?;
     }
     match socket.connect(&peer.into()) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-        _ => Ok(socket.into()),
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+        _ => refuse_itself(&socket, peer)?,
     }
+    Ok(socket.into())
+}
+
+/// A socket is connected to itself if no process listens at the port, and the port chosen for the socket is the same.
+#[cfg(feature = "cli")]
+fn refuse_itself(socket: &Socket, peer: SocketAddr) -> io::Result<()> {
+    if socket.local_addr()?.as_socket() == Some(peer) {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "nothing listens there"));
+    }
+    Ok(())
 }
 
 /// A socket, non-blocking, for datagrams to and from `peer` only.
@@ -146,9 +155,7 @@ pub(crate) fn connect_datagrams(source: Option<SocketAddr>, peer: SocketAddr) ->
         bind_to(&socket, source)?;
     }
     socket.connect(&peer.into())?;
-    if socket.local_addr()?.as_socket() == Some(peer) {
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, "nothing listens there"));
-    }
+    refuse_itself(&socket, peer)?;
     Ok(socket.into())
 }
 
@@ -190,6 +197,15 @@ mod tests {
         #[cfg(target_os = "linux")]
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_BYTES_LOW);
     }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn a_socket_that_is_connected_to_itself_is_refused() {
+        let itself = SocketAddr::from(([127, 0, 0, 1], unused_port().unwrap()));
+        let error = connect(Some(itself), itself).unwrap_err();
+        assert_eq!((error.kind(), &*error.to_string()), (io::ErrorKind::AddrInUse, "nothing listens there"));
+    }
+
     #[cfg(feature = "cli")]
     #[test]
     fn the_kernel_sends_nothing_by_itself_on_an_idle_connection_of_a_client() {

@@ -14,6 +14,7 @@ mod active;
 mod any_protocol;
 mod heartbeats;
 mod idle_probe;
+mod one_shot;
 mod rounds;
 
 /// Bytes of a request of the default size.

@@ -19,15 +19,21 @@ use crate::net::sockets;
 use crate::net::{Connect, Event, Listen, Poller, PreciseTime, StreamIo, Token};
 
 impl Connect for KernelNet {
-    fn connect(
-        &mut self,
-        source: Option<SocketAddr>,
-        peer: SocketAddr,
-        token: Token,
-    ) -> io::Result<TcpStream> {
-        let mut stream = TcpStream::from_std(sockets::connect(source, peer)?);
-        self.register(&mut stream, token)?;
-        Ok(stream)
+    fn connect(&mut self, source: Option<SocketAddr>, peer: SocketAddr) -> io::Result<TcpStream> {
+        sockets::connect(source, peer).map(TcpStream::from_std)
+    }
+
+    fn watch(&mut self, stream: &mut TcpStream, token: Token) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        self.register(stream, token)
+    }
+
+    fn watch_reads(&mut self, stream: &mut TcpStream, token: Token) -> io::Result<()> {
+        // Without TCP_NODELAY, a small segment waits only behind an earlier one, and one write has at most one.
+        let reads = Interest::READABLE;
+        #[cfg(target_os = "linux")]
+        let reads = reads | Interest::PRIORITY;
+        self.poll.registry().register(stream, mio::Token(token.0), reads)
     }
 
     fn local_address(stream: &TcpStream) -> io::Result<SocketAddr> {
@@ -39,7 +45,6 @@ impl Connect for KernelNet {
             return Err(error);
         }
         match stream.peer_addr() {
-            Ok(peer) if stream.local_addr()? == peer => Err(io::ErrorKind::AddrInUse.into()),
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
             Err(error) => Err(error),
