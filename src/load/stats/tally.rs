@@ -117,7 +117,6 @@ impl Tally {
         self.open_error(kind, what);
     }
 
-    #[inline]
     pub(crate) fn sent(&mut self, batch: &Batch) {
         self.counts.sent += u64::from(batch.count);
         if self.is_backlog(batch) {
@@ -183,7 +182,6 @@ impl Tally {
     }
 
     /// The messages of `batch` are answered.
-    #[inline]
     pub(crate) fn answered(&mut self, batch: Batch, now_ns: u64) {
         if !self.count_answered(&batch, now_ns) {
             return;

@@ -5,8 +5,9 @@
 
 use std::io;
 
+use super::TcpTraffic;
 use super::replies::READS_PER_TURN_MAX;
-use super::{TcpTraffic, write};
+use super::writing::write;
 use crate::load::byte_text::Numbers;
 use crate::load::conn::State;
 use crate::load::conn_table::Awaited;

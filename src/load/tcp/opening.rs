@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{TcpTraffic, write};
+use super::TcpTraffic;
+use super::writing::write;
 use crate::conn::token::Source;
 use crate::load::batch::Batch;
 use crate::load::conn::{ConnEvent, State};

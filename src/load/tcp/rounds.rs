@@ -3,7 +3,8 @@
 //! looks at the connection once, and neither queues messages nor divides bytes into them. All else is left to
 //! [`on_bytes`](TcpTraffic::on_bytes).
 
-use super::{TcpTraffic, write};
+use super::TcpTraffic;
+use super::writing::write;
 use crate::load::batch::Batch;
 use crate::load::conn::{ConnEvent, State};
 use crate::load::traffic::Context;

@@ -1,5 +1,7 @@
 //! Connections on a fake network, where the test decides about each read and write.
 
+use std::io;
+
 use super::*;
 use crate::frame;
 use crate::load::exchange::Introduction;
