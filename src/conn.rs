@@ -19,12 +19,14 @@ pub(crate) mod proxy_header;
 pub(crate) mod reply_rate;
 pub(crate) mod reply_rules;
 pub(crate) mod source_network;
+pub(crate) mod spare_maps;
 pub(crate) mod state;
 pub(crate) mod stored_bytes;
 pub(crate) mod stream_session;
 pub(crate) mod table;
 pub(crate) mod token;
 pub(crate) mod udp_sessions;
+pub(crate) mod unread;
 
 pub use close_reason::CloseReason;
 
@@ -98,6 +100,12 @@ impl<S> Conn<S> {
     #[inline]
     pub(crate) fn takes_writes(&self) -> bool {
         self.flags.contains(Flags::WRITABLE) && !self.flags.contains(Flags::HELD)
+    }
+
+    /// The same, and it moves a few bytes at a time.
+    #[inline]
+    pub(crate) fn reads_little(&self) -> bool {
+        self.reads_freely() && !self.flags.contains(Flags::BULK)
     }
 
     /// Whether bytes of the peer are wanted now. Backpressure is one comparison: nothing is read from a peer
@@ -186,8 +194,7 @@ mod tests {
     fn end(conn: &mut Conn<()>) {
         let mut answer = Vec::new();
         let mut out = Output::new(v4_peer(), &mut answer, None);
-        let unread = &mut stored_bytes::StoredBytes::new();
-        let _ = conn.session.receive(&Message::new(10), unread, b"x", &mut out);
+        let _ = conn.session.receive_first(&Message::new(10), b"x", &mut out);
     }
 
     #[test]

@@ -250,6 +250,7 @@ impl<N: Net> EventLoop<N> {
             self.accept_wait_ms(),
             self.receive_wait_ms(),
             self.relief_wait_ms(),
+            self.table.spare_maps.wait_ms(now),
             self.drain_wait_ms(),
             self.net.supervision_wait_ms(now),
         ];

@@ -55,24 +55,64 @@ impl<'a> Frame<'a> {
 #[expect(clippy::inline_always, reason = "a call for each frame is a tenth of what the frame costs")]
 #[inline(always)]
 pub fn parse(unread: &[u8], body_bytes_max: usize) -> Result<Option<Frame<'_>>, BadFrame> {
+    parse_from(unread, Known::default(), body_bytes_max, |_, _| ())
+}
+
+/// What is known of an incomplete frame. By default nothing is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Size of the frame in bytes, header included; 0 while the header is incomplete.
+    pub wire_bytes: usize,
+    /// Bytes of the body, from the beginning, that are UTF-8 and need no further look.
+    pub checked_bytes: usize,
+}
+
+/// Parses the frame at the beginning of `unread`, of which `known` is known from its first bytes. `Ok(None)` means
+/// that more bytes are needed: call again with the same bytes and more after them, and the same `known`. So the
+/// header is parsed once, and each byte of the body is checked once, when it has arrived.
+///
+/// # Errors
+/// See [`parse`].
+#[expect(clippy::inline_always, reason = "what is known of the first frame is commonly nothing")]
+#[inline(always)]
+pub fn parse_more<'a>(
+    unread: &'a [u8],
+    known: &mut Known,
+    body_bytes_max: usize,
+) -> Result<Option<Frame<'a>>, BadFrame> {
+    let before = *known;
+    parse_from(unread, before, body_bytes_max, |body_bytes, part| {
+        known.wire_bytes = HEADER_BYTES.saturating_add(body_bytes);
+        known.checked_bytes = checked_bytes(part, before.checked_bytes);
+    })
+}
+
+/// Parses the frame at the beginning of `unread`. If it has a header, but is incomplete, passes the length of the body
+/// and the part that has arrived to `on_part`.
+#[expect(clippy::inline_always, reason = "a call for each frame is a tenth of what the frame costs")]
+#[inline(always)]
+fn parse_from(
+    unread: &[u8],
+    known: Known,
+    body_bytes_max: usize,
+    on_part: impl FnOnce(usize, &[u8]),
+) -> Result<Option<Frame<'_>>, BadFrame> {
     let Some((header, rest)) = unread.split_first_chunk::<HEADER_BYTES>() else {
         scan_header(unread)?;
         return Ok(None);
     };
-    let announced = match scan_plain(header) {
-        Some(announced) => announced,
-        None => scan_header(header)?,
-    };
-    let body_bytes = match usize::try_from(announced) {
-        Ok(body_bytes) if body_bytes <= body_bytes_max => body_bytes,
-        _ => return Err(BadFrame::TooLong { announced, body_bytes_max }),
+    let body_bytes = match known.wire_bytes.checked_sub(HEADER_BYTES) {
+        Some(body_bytes) => body_bytes,
+        None => body_bytes(header, body_bytes_max)?,
     };
     let Some(body) = rest.get(..body_bytes) else {
+        on_part(body_bytes, rest);
         return Ok(None);
     };
     // Most text is ASCII.
-    if !is_ascii(body) {
-        check_utf8(body)?;
+    let unchecked = body.get(known.checked_bytes..).unwrap_or_default();
+    if !is_ascii(unchecked) {
+        check_utf8(unchecked, known.checked_bytes)?;
     }
     Ok(Some(Frame { body }))
 }
@@ -89,11 +129,37 @@ fn is_ascii(body: &[u8]) -> bool {
     many.is_ascii() && few.chunks_exact(BLOCK_BYTES).all(<[u8]>::is_ascii) && last.is_ascii()
 }
 
+/// The number in a header, if it is not over the limit.
+#[expect(clippy::inline_always, reason = "a call for each frame is a tenth of what the frame costs")]
+#[inline(always)]
+fn body_bytes(header: &[u8; HEADER_BYTES], body_bytes_max: usize) -> Result<usize, BadFrame> {
+    let announced = match scan_plain(header) {
+        Some(announced) => announced,
+        None => scan_header(header)?,
+    };
+    match usize::try_from(announced) {
+        Ok(body_bytes) if body_bytes <= body_bytes_max => Ok(body_bytes),
+        _ => Err(BadFrame::TooLong { announced, body_bytes_max }),
+    }
+}
+
+/// How many bytes of the part of a body that has arrived are UTF-8, of which `checked` are known to be. A byte that is
+/// wrong is found again when the body is complete, and refused then.
+fn checked_bytes(part: &[u8], checked: usize) -> usize {
+    let unchecked = part.get(checked..).unwrap_or_default();
+    if unchecked.is_ascii() {
+        return part.len();
+    }
+    let valid = str::from_utf8(unchecked).map_or_else(|error| error.valid_up_to(), str::len);
+    checked.saturating_add(valid)
+}
+
+/// Checks the end of a body, behind `checked` bytes.
 #[cold]
-fn check_utf8(body: &[u8]) -> Result<(), BadFrame> {
-    match str::from_utf8(body) {
+fn check_utf8(unchecked: &[u8], checked: usize) -> Result<(), BadFrame> {
+    match str::from_utf8(unchecked) {
         Ok(_) => Ok(()),
-        Err(error) => Err(BadFrame::NotUtf8 { position: error.valid_up_to() }),
+        Err(error) => Err(BadFrame::NotUtf8 { position: checked.saturating_add(error.valid_up_to()) }),
     }
 }
 
@@ -342,6 +408,35 @@ mod tests {
             wire.extend_from_slice(bad);
             assert_eq!(parse(&wire, 100), Err(BadFrame::NotUtf8 { position: 1 }), "{bad:x?}");
         }
+    }
+
+    #[test]
+    fn a_frame_that_comes_in_any_two_parts_is_judged_as_if_it_came_whole() {
+        for body in ["größe €𝄞".as_bytes(), b"ab\xff", b"a\xe2\x82", b"\xf0\x9d\x84x", b""] {
+            let wire = [&header(body.len()), body].concat();
+            for cut in 0..wire.len() {
+                let known = &mut Known::default();
+                let outcome = match parse_more(&wire[..cut], known, 100) {
+                    Ok(None) => parse_more(&wire, known, 100),
+                    outcome => outcome,
+                };
+                assert_eq!(outcome, parse(&wire, 100), "{body:x?}, cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_an_incomplete_frame_the_header_is_parsed_once_and_each_byte_checked_once() {
+        let (mut wire, mut known) = ([&header(6)[..], "aé".as_bytes()].concat(), Known::default());
+        assert_eq!((parse_more(&wire[..63], &mut known, 9), known), (Ok(None), Known::default()));
+        assert_eq!(parse_more(&wire[..66], &mut known, 9), Ok(None));
+        assert_eq!(known, Known { wire_bytes: 70, checked_bytes: 1 }, "the character is incomplete");
+        // What has been looked at is not looked at again.
+        (wire[0], wire[64]) = (b'x', 0xff);
+        assert_eq!(parse_more(&wire, &mut known, 9), Ok(None));
+        assert_eq!(known, Known { wire_bytes: 70, checked_bytes: 3 });
+        wire.extend_from_slice(b"bcd");
+        assert_eq!(parse_more(&wire, &mut known, 9).map(|frame| frame.unwrap().wire_bytes()), Ok(70));
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub struct Limits {
     /// Datagrams received per turn on each socket, so that a flood of them leaves time for streams.
     pub datagrams_per_turn_max: usize,
     /// Bytes read per visit from a connection that moves bulk: the size of the shared read buffer. It also bounds
-    /// the frames answered per visit: 1,024 of the smallest fit.
+    /// the frames answered per visit: 2,048 of the smallest fit.
     pub read_bytes_max: usize,
     /// The budget for all bytes that wait in the server: received and not consumed, answered and not sent, journaled
     /// and not written. Near it the connections that hold most are not read, and above seven eighths the worst are
@@ -113,7 +113,7 @@ impl Default for Limits {
             answer_bytes_per_commit_max: 256 * 1024,
             accepts_per_turn_max: 256,
             datagrams_per_turn_max: 128,
-            read_bytes_max: 64 * 1024,
+            read_bytes_max: 128 * 1024,
             memory_bytes_max: 256 * 1024 * 1024,
             unsent_bytes_max: 256 * 1024,
             journal_bytes_max: 1024 * 1024,

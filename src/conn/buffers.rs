@@ -2,6 +2,7 @@
 
 use crate::conn::deadlines::{Link, Tick};
 use crate::conn::stored_bytes::StoredBytes;
+use crate::conn::unread::Unread;
 
 /// The bytes of one connection that are neither consumed nor sent. They exist only while there are any.
 ///
@@ -19,7 +20,7 @@ pub(crate) struct ConnBuffers {
     pub(super) frame_link: Link,
     /// In the queue of write deadlines while the peer is expected to read `unsent`.
     pub(super) write_link: Link,
-    unread: StoredBytes,
+    unread: Unread,
     unsent: StoredBytes,
     sent: usize,
     /// What the table counts for it.
@@ -33,7 +34,7 @@ impl ConnBuffers {
             discarded_bytes: 0,
             frame_link: Link::UNLINKED,
             write_link: Link::UNLINKED,
-            unread: StoredBytes::new(),
+            unread: Unread::new(),
             unsent: StoredBytes::new(),
             sent: 0,
             counted_bytes: 0,
@@ -42,7 +43,7 @@ impl ConnBuffers {
 
     /// The memory that it takes.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.unread.capacity() + self.unsent.capacity()
+        size_of::<Self>() + self.unread.memory_bytes() + self.unsent.capacity()
     }
 
     /// Replaces the counted bytes by those that it takes now; returns the former.
@@ -70,12 +71,7 @@ impl ConnBuffers {
         self.frame_link.age_ms(now)
     }
 
-    /// Makes space for `bytes` more unread bytes; with little `room`, for no more than these.
-    pub(super) fn reserve_unread(&mut self, bytes: usize, room: usize) {
-        self.unread.reserve(bytes, self.unread.len().min(room / 8));
-    }
-
-    pub(super) fn unread(&mut self) -> &mut StoredBytes {
+    pub(super) fn unread(&mut self) -> &mut Unread {
         &mut self.unread
     }
 
@@ -174,16 +170,6 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_has_space_for_as_much_again_where_there_is_room() {
-        for (room, capacity) in [(usize::MAX, 16_384), (0, 12_288), (800, 12_288), (32_000, 16_384)] {
-            let mut buffers = ConnBuffers::new(0);
-            buffers.unread().extend_from_slice(&[b'1'; 5000]);
-            buffers.reserve_unread(4000, room);
-            assert_eq!(buffers.unread.capacity(), capacity, "{room}");
-        }
-    }
-
-    #[test]
     fn a_buffer_is_empty_without_unread_unsent_and_discarded_bytes() {
         let mut buffers = ConnBuffers::new(0);
         assert!(buffers.is_empty());
@@ -191,9 +177,9 @@ mod tests {
         assert!(!buffers.is_empty() && !buffers.is_in_frame());
         buffers.advance(6);
         assert!(buffers.is_empty());
-        buffers.unread().extend_from_slice(b"1");
+        *buffers.unread() = Unread::holding(b"1");
         assert!(!buffers.is_empty() && buffers.is_in_frame());
-        *buffers.unread() = StoredBytes::new();
+        *buffers.unread() = Unread::new();
         assert_eq!([5, 7].map(|bytes| buffers.add_discarded(bytes)), [5, 12]);
         assert!(!buffers.is_empty());
     }

@@ -45,6 +45,11 @@ impl MemoryBudget {
         (self.bytes_max / 16).min(STEP_BYTES_MAX)
     }
 
+    /// The most that is kept for the frames that follow.
+    pub(crate) fn spare_bytes_max(self) -> usize {
+        self.bytes_max / 8
+    }
+
     /// The limit of a buffer that all connections share, such as the lines of the journal: `bytes`, or less under a
     /// small budget.
     pub(crate) fn fit(self, bytes: usize) -> usize {

@@ -2,6 +2,9 @@
 //!
 //! An allocator keeps what is freed: holes between small allocations stay with the process. So more than a few bytes
 //! have a memory map of their own. Less is on the heap, since a map takes a page and two system calls.
+//!
+//! The kernel gives a map its memory page by page, when bytes are written there. So a map may be longer than what has
+//! come: that is address space, and only the pages that have been written to count.
 
 use std::ops::Deref;
 
@@ -16,9 +19,16 @@ pub(crate) struct StoredBytes {
 
 #[derive(Debug)]
 enum Memory {
-    /// Its length is that of the bytes.
     Heap(Vec<u8>),
-    Map(MmapMut),
+    Map(Map),
+}
+
+/// A memory map.
+#[derive(Debug)]
+pub(crate) struct Map {
+    bytes: MmapMut,
+    /// As many bytes from the beginning, in whole pages, have been written to.
+    written: usize,
 }
 
 impl StoredBytes {
@@ -26,11 +36,32 @@ impl StoredBytes {
         Self { memory: Memory::Heap(Vec::new()), len: 0 }
     }
 
+    /// Without bytes yet, in the memory of `map`.
+    pub(crate) fn in_map(map: Map) -> Self {
+        Self { memory: Memory::Map(map), len: 0 }
+    }
+
+    /// Ends with the bytes, and keeps their map, if they are in one.
+    pub(crate) fn into_map(self) -> Option<Map> {
+        match self.memory {
+            Memory::Heap(_) => None,
+            Memory::Map(map) => Some(map),
+        }
+    }
+
     /// The memory that they take.
-    pub(crate) fn capacity(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         match &self.memory {
             Memory::Heap(bytes) => bytes.capacity(),
-            Memory::Map(map) => map.len(),
+            Memory::Map(map) => map.written,
+        }
+    }
+
+    /// As many bytes have space.
+    pub(crate) fn capacity(&self) -> usize {
+        match &self.memory {
+            Memory::Heap(bytes) => bytes.len(),
+            Memory::Map(map) => map.bytes.len(),
         }
     }
 
@@ -44,11 +75,35 @@ impl StoredBytes {
     /// Appends `bytes`. It grows by no more than these; [`reserve`](Self::reserve) first to copy less often.
     pub(crate) fn extend_from_slice(&mut self, bytes: &[u8]) {
         self.reserve(bytes.len(), 0);
+        self.space()[..bytes.len()].copy_from_slice(bytes);
+        self.add(bytes.len());
+    }
+
+    /// The space behind the bytes. What is written to its beginning becomes part of them with [`add`](Self::add).
+    pub(crate) fn space(&mut self) -> &mut [u8] {
         match &mut self.memory {
-            Memory::Heap(heap) => heap.extend_from_slice(bytes),
-            Memory::Map(map) => map[self.len..][..bytes.len()].copy_from_slice(bytes),
+            Memory::Heap(heap) => &mut heap[self.len..],
+            Memory::Map(map) => &mut map.bytes[self.len..],
         }
-        self.len += bytes.len();
+    }
+
+    /// `bytes` have been written to the space.
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.len += bytes;
+        assert!(self.len <= self.capacity(), "more bytes than there is space for");
+        if let Memory::Map(map) = &mut self.memory {
+            map.written = map.written.max(self.len.next_multiple_of(PAGE_BYTES));
+        }
+    }
+
+    /// Drops the first `bytes` bytes, and moves the others to the beginning of the same memory.
+    pub(crate) fn consume(&mut self, bytes: usize) {
+        let len = self.len;
+        match &mut self.memory {
+            Memory::Heap(heap) => heap.copy_within(bytes..len, 0),
+            Memory::Map(map) => map.bytes.copy_within(bytes..len, 0),
+        }
+        self.len -= bytes;
     }
 
     /// Drops the first `bytes` bytes, and the memory of the others that is more than they and `spare` more need.
@@ -58,23 +113,41 @@ impl StoredBytes {
 
     /// A copy, with space for `spare` more bytes.
     #[cold]
-    fn copied(bytes: &[u8], spare: usize) -> Self {
+    pub(crate) fn copied(bytes: &[u8], spare: usize) -> Self {
         let capacity = bytes.len().saturating_add(spare);
-        let map = if capacity > HEAP_BYTES_MAX {
-            MmapMut::map_anon(capacity.next_multiple_of(PAGE_BYTES)).ok()
-        } else {
-            None
-        };
+        let map = if capacity > HEAP_BYTES_MAX { Map::new(capacity) } else { None };
         // Without a map, for example since a process has a limited number of them, the heap has to do.
-        let memory = if let Some(mut map) = map {
-            map[..bytes.len()].copy_from_slice(bytes);
-            Memory::Map(map)
-        } else {
-            let mut heap = Vec::with_capacity(capacity);
-            heap.extend_from_slice(bytes);
-            Memory::Heap(heap)
-        };
-        Self { memory, len: bytes.len() }
+        let mut copy =
+            map.map_or_else(|| Self { memory: Memory::Heap(vec![0; capacity]), len: 0 }, Self::in_map);
+        copy.space()[..bytes.len()].copy_from_slice(bytes);
+        copy.add(bytes.len());
+        copy
+    }
+}
+
+impl Map {
+    /// A map for `bytes` bytes; `None` if there is no address space for it.
+    pub(crate) fn new(bytes: usize) -> Option<Self> {
+        let bytes = MmapMut::map_anon(bytes.next_multiple_of(PAGE_BYTES)).ok()?;
+        Some(Self { bytes, written: 0 })
+    }
+
+    /// A map that is longer than what will be written to it.
+    pub(crate) fn sparse(bytes: usize) -> Option<Self> {
+        let map = Self::new(bytes)?;
+        // Huge pages would be given to the part that nothing is written to. A kernel without them needs no advice.
+        #[cfg(target_os = "linux")]
+        let _ = map.bytes.advise(memmap2::Advice::NoHugePage);
+        Some(map)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The memory that it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.written
     }
 }
 
@@ -83,14 +156,14 @@ impl Deref for StoredBytes {
 
     fn deref(&self) -> &[u8] {
         match &self.memory {
-            Memory::Heap(bytes) => bytes,
-            Memory::Map(map) => &map[..self.len],
+            Memory::Heap(bytes) => &bytes[..self.len],
+            Memory::Map(map) => &map.bytes[..self.len],
         }
     }
 }
 
 /// The most that is on the heap. The beginning of a short message is.
-const HEAP_BYTES_MAX: usize = 1024;
+pub(crate) const HEAP_BYTES_MAX: usize = 1024;
 
 /// The size of a page on most machines; where pages are larger, a map takes a little more than is counted.
 const PAGE_BYTES: usize = 4096;
@@ -109,21 +182,36 @@ mod tests {
                 stored.extend_from_slice(bytes);
             }
             assert!(*stored == *all, "{portion}");
-            stored.drop_front(19_990, 0);
-            assert_eq!((&*stored, stored.capacity()), (&all[19_990..], 10));
+            stored.consume(10);
+            assert!(*stored == all[10..], "{portion}");
+            stored.drop_front(19_980, 0);
+            assert_eq!((&*stored, stored.memory_bytes()), (&all[19_990..], 10));
         }
     }
 
     #[test]
     fn without_spare_space_it_takes_the_pages_that_it_needs() {
         let mut stored = StoredBytes::new();
-        assert_eq!(stored.capacity(), 0);
+        assert_eq!(stored.memory_bytes(), 0);
         stored.extend_from_slice(&[1; 5000]);
-        assert_eq!(stored.capacity(), 8192);
+        assert_eq!(stored.memory_bytes(), 8192);
         stored.extend_from_slice(&[2; 3192]);
-        assert_eq!((stored.len(), stored.capacity()), (8192, 8192));
+        assert_eq!((stored.len(), stored.memory_bytes()), (8192, 8192));
         stored.extend_from_slice(&[3]);
-        assert_eq!((stored.len(), stored.capacity()), (8193, 12_288));
+        assert_eq!((stored.len(), stored.memory_bytes()), (8193, 12_288));
+    }
+
+    #[test]
+    fn of_a_map_the_pages_count_that_have_been_written_to() {
+        let mut stored = StoredBytes::in_map(Map::sparse(1 << 20).unwrap());
+        assert_eq!((stored.len(), stored.memory_bytes(), stored.capacity()), (0, 0, 1 << 20));
+        stored.space()[..5000].fill(b'1');
+        stored.add(5000);
+        assert_eq!((&*stored, stored.memory_bytes()), (&[b'1'; 5000][..], 8192));
+        stored.consume(5000);
+        assert_eq!((stored.len(), stored.memory_bytes()), (0, 8192), "they still have memory");
+        let map = stored.into_map().unwrap();
+        assert_eq!((map.len(), map.memory_bytes()), (1 << 20, 8192));
     }
 
     #[test]

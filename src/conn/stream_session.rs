@@ -11,8 +11,8 @@ use crate::conn::admission::Refusal;
 #[cfg(feature = "cli")]
 use crate::conn::proxy_header::{self, ProxyHeader};
 use crate::conn::state::{ConnEvent, State};
-use crate::conn::stored_bytes::StoredBytes;
-use crate::service::{Action, Output, Progress, StreamService};
+use crate::conn::unread::Unread;
+use crate::service::{Action, Known, Output, Progress, StreamService};
 
 /// The state of one stream connection. It is two bytes, so that it fits into the entry of an idle connection.
 #[derive(Debug, Clone, Copy)]
@@ -208,38 +208,26 @@ impl StreamSession {
         (self.step(service, action, frame, out), left)
     }
 
-    /// Passes received bytes to the service, behind those that it left in `unread` before. What it does not consume
-    /// is kept there.
+    /// Passes the bytes of `unread` to the service, of which the last `fresh` have just been received. What it does not
+    /// consume is left there.
     pub(crate) fn receive(
         &mut self,
         service: &dyn StreamService,
-        unread: &mut StoredBytes,
-        fresh: &[u8],
+        unread: &mut Unread,
+        fresh: usize,
         out: &mut Output<'_>,
     ) -> Step {
-        if unread.is_empty() {
-            // While frames come complete, nothing is copied: `unread` stays empty and without memory.
-            let (step, left) = self.receive_first(service, fresh, out);
-            if !left.is_empty() {
-                unread.extend_from_slice(left);
-            }
-            return step;
-        }
-        unread.extend_from_slice(fresh);
-        let Progress { consumed, action } = service.received(unread, false, out);
-        if !matches!(action, Action::Continue) {
-            *unread = StoredBytes::new();
-        } else if consumed > 0 {
-            // Copied, not moved down: a long frame must not leave its memory to the beginning of the next.
-            unread.drop_front(consumed, 0);
-        }
-        let frame = if unread.is_empty() {
-            FrameDeadline::Stop
-        } else if consumed > 0 {
+        let was_in_frame = unread.len() > fresh;
+        let mut known = unread.known;
+        let Progress { consumed, action } = service.received_more(unread, &mut known, out);
+        unread.consume(if matches!(action, Action::Continue) { consumed } else { unread.len() });
+        unread.known = if unread.is_empty() { Known::default() } else { known };
+        let frame = match (was_in_frame, unread.is_empty()) {
+            (true, true) => FrameDeadline::Stop,
+            (false, true) => FrameDeadline::Keep,
             // The frame that had begun is complete, and another has begun.
-            FrameDeadline::Start
-        } else {
-            FrameDeadline::Keep
+            (true, false) if consumed == 0 => FrameDeadline::Keep,
+            (_, false) => FrameDeadline::Start,
         };
         self.step(service, action, frame, out)
     }

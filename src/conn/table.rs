@@ -17,10 +17,12 @@ use slab::Slab;
 use super::{Conn, Flags, NO_BUFFERS};
 use crate::conn::buffers::ConnBuffers;
 use crate::conn::deadlines::{DeadlineQueue, Link, Tick};
+use crate::conn::memory::MemoryBudget;
 use crate::conn::peer_addr::{PeerAddrs, StoredPeer};
-use crate::conn::stored_bytes::StoredBytes;
+use crate::conn::spare_maps::SpareMaps;
 use crate::conn::stream_session::{Effect, StreamSession};
 use crate::conn::token::{ConnId, GENERATION_MASK};
+use crate::conn::unread::Unread;
 use crate::limits::Limits;
 
 pub(crate) use timeouts::TimeoutKind;
@@ -32,6 +34,8 @@ pub(crate) struct ConnTable<S> {
     buffers: Slab<ConnBuffers>,
     /// The memory of all buffers, in bytes.
     stored_bytes: usize,
+    /// The memory of long frames that are complete.
+    pub(crate) spare_maps: SpareMaps,
     peers: PeerAddrs,
     headers: DeadlineQueue<Conn<S>>,
     idle: DeadlineQueue<Conn<S>>,
@@ -46,8 +50,6 @@ pub(crate) struct ConnTable<S> {
 /// The parts of a connection that a step of its session needs.
 pub(crate) struct SessionParts<'a> {
     pub(crate) session: &'a mut StreamSession,
-    /// The beginning of a frame; `None` if there is none.
-    pub(crate) unread: Option<&'a mut StoredBytes>,
     pub(crate) peer: StoredPeer<'a>,
     pub(crate) endpoint: u8,
 }
@@ -61,6 +63,7 @@ impl<S> ConnTable<S> {
             conns: Slab::with_capacity(capacity),
             buffers: Slab::new(),
             stored_bytes: 0,
+            spare_maps: SpareMaps::new(MemoryBudget::new(limits.memory_bytes_max).spare_bytes_max()),
             peers: PeerAddrs::default(),
             headers: DeadlineQueue::absolute(Some(limits.proxy_header_timeout), |conn: &mut Conn<S>| {
                 &mut conn.link
@@ -159,10 +162,6 @@ impl<S> ConnTable<S> {
         SessionParts {
             peer: StoredPeer { key: conn.peer, addrs: &self.peers },
             endpoint: conn.endpoint,
-            unread: match conn.buffers {
-                NO_BUFFERS => None,
-                index => Some(self.buffers[index as usize].unread()),
-            },
             session: &mut conn.session,
         }
     }
@@ -185,14 +184,9 @@ impl<S> ConnTable<S> {
 
     /// Discards the beginning of a frame, and returns whether there was one.
     pub(crate) fn discard_unread(&mut self, key: u32) -> bool {
-        match self.conn(key).buffers {
-            NO_BUFFERS => false,
-            index => {
-                let unread = std::mem::replace(self.buffers[index as usize].unread(), StoredBytes::new());
-                self.recount(index);
-                !unread.is_empty()
-            }
-        }
+        let unread = self.take_unread(key);
+        self.recount_unread(key);
+        !unread.is_empty()
     }
 
     /// Stores the beginning of a frame; does nothing if it is empty.
@@ -200,9 +194,28 @@ impl<S> ConnTable<S> {
     pub(crate) fn store_unread(&mut self, key: u32, unread: &[u8]) {
         if !unread.is_empty() {
             self.with_buffers(key, |buffers| {
-                *buffers.unread() = StoredBytes::new();
-                buffers.unread().extend_from_slice(unread);
+                *buffers.unread() = Unread::holding(unread);
             });
+        }
+    }
+
+    /// Takes the stored beginning of a frame, or of a header, to append to it. [`put_unread`](Self::put_unread) it
+    /// back.
+    pub(crate) fn take_unread(&mut self, key: u32) -> Unread {
+        match self.conn(key).buffers {
+            NO_BUFFERS => Unread::new(),
+            index => std::mem::replace(self.buffers[index as usize].unread(), Unread::new()),
+        }
+    }
+
+    /// Stores what is left of it; memory that it does not need is left to others. `is_other`: it is not the frame
+    /// that was taken.
+    pub(crate) fn put_unread(&mut self, key: u32, mut unread: Unread, is_other: bool, now: Tick) {
+        unread.release_memory(is_other, &mut self.spare_maps, now);
+        if unread.is_empty() {
+            self.recount_unread(key);
+        } else {
+            self.with_buffers(key, |buffers| *buffers.unread() = unread);
         }
     }
 

@@ -29,7 +29,7 @@ impl<N: Net> EventLoop<N> {
     /// The bytes of the budget that are in use.
     pub(super) fn memory_used(&self) -> usize {
         let shared = self.journal.buffer_bytes() + self.outbox.buffer_bytes() + self.read_buffer.len();
-        self.table.stored_bytes() + shared
+        self.table.stored_bytes() + self.table.spare_maps.bytes() + shared
     }
 
     /// Bytes that connections may add before some are closed.
@@ -60,6 +60,12 @@ impl<N: Net> EventLoop<N> {
 
     /// The connection is not read until memory is free.
     pub(super) fn starve(&mut self, key: u32) {
+        if self.table.spare_maps.bytes() > 0 {
+            self.table.spare_maps.clear();
+            if self.can_continue(key) {
+                return self.enqueue(key);
+            }
+        }
         let conn = self.table.conn_mut(key);
         if conn.flags.contains(Flags::END_SEEN) {
             self.starved.ended.push(conn.id(key));
@@ -77,7 +83,11 @@ impl<N: Net> EventLoop<N> {
 
     /// Closes the worst holders, but not `except`, if more is in use than may be.
     pub(super) fn shed_over_high_mark(&mut self, except: Option<u32>) {
-        let over = self.memory_used().saturating_sub(self.memory.high_mark());
+        let mut over = self.memory_used().saturating_sub(self.memory.high_mark());
+        if over > 0 && self.table.spare_maps.bytes() > 0 {
+            self.table.spare_maps.clear();
+            over = self.memory_used().saturating_sub(self.memory.high_mark());
+        }
         self.starved.is_over = false;
         if over > 0 {
             self.shed(over + self.memory.step(), except);
@@ -121,6 +131,7 @@ impl<N: Net> EventLoop<N> {
     /// At the end of a turn: buffers that connections share may have grown since bytes were last stored.
     #[inline]
     pub(super) fn keep_within_memory(&mut self) {
+        self.table.spare_maps.expire(self.now);
         if self.table.stored_bytes() > 0 {
             self.shed_over_high_mark(None);
         }

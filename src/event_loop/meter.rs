@@ -171,6 +171,6 @@ mod tests {
         let mut measured = shared.lock();
         measured.keep_samples(1_000_000_000_000, || 0);
         let sample = measured.samples.since(0).next().unwrap();
-        assert_eq!((sample.memory_used, sample.memory_budget), (64 * 1024, 9_000_000));
+        assert_eq!((sample.memory_used, sample.memory_budget), (128 * 1024, 9_000_000));
     }
 }

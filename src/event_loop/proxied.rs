@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use crate::conn::Flags;
 use crate::conn::admission::Refusal;
-use crate::conn::stored_bytes::StoredBytes;
 use crate::conn::stream_session::HeaderStep;
 use crate::conn::table::SessionParts;
 use crate::event_loop::EventLoop;
@@ -40,18 +39,19 @@ impl<N: Net> EventLoop<N> {
     pub(super) fn on_header_bytes(&mut self, key: u32, bytes: usize) -> ReadOutcome {
         let proxy = self.table.peer(key);
         let mut received = self.table.take_unread(key);
-        received.extend_from_slice(&self.read_buffer[..bytes]);
+        received.append(&self.read_buffer[..bytes], &mut self.table.spare_maps);
         let SessionParts { session, endpoint, .. } = self.table.session_parts(key);
         let service = self.listeners[usize::from(endpoint)].service.as_ref();
         let mut out = Output::new(proxy, &mut self.outbox.bytes, None);
         let header =
             match session.receive_header(service, &received, self.limits.proxy_header_bytes_max, &mut out) {
                 HeaderStep::Incomplete => {
-                    self.table.store_unread(key, &received);
+                    self.table.put_unread(key, received, false, self.now);
                     self.shed_over_high_mark(Some(key));
                     return ReadOutcome::Open { journal_lines: 0 };
                 }
                 HeaderStep::Refused(step) => {
+                    self.table.recount_unread(key);
                     self.table.end_header(key, proxy);
                     return ReadOutcome::Open { journal_lines: self.apply_step(key, step) };
                 }
@@ -78,13 +78,14 @@ impl<N: Net> EventLoop<N> {
         let service = self.listeners[usize::from(endpoint)].service.as_ref();
         let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
         let mut step = session.identified(service, refusal, unix_seconds, &mut out);
-        let mut unread = StoredBytes::new();
+        let mut left = &[][..];
         if session.is_open() && !fresh.is_empty() {
             // It counts the lines of both steps.
-            step = session.receive(service, &mut unread, fresh, &mut out);
+            (step, left) = session.receive_first(service, fresh, &mut out);
         }
         self.table.renew_idle(key, self.now);
-        self.table.store_unread(key, &unread);
+        self.table.recount_unread(key);
+        self.table.store_unread(key, left);
         self.shed_over_high_mark(Some(key));
         ReadOutcome::Open { journal_lines: self.apply_step(key, step) }
     }

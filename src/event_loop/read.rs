@@ -28,20 +28,29 @@ impl<N: Net> EventLoop<N> {
         }
         let conn = self.table.conn_mut(key);
         conn.flags.remove(Flags::QUEUED);
-        let bytes_max = if conn.reads_freely() { bytes_max } else { self.readable_bytes(key, bytes_max) };
+        let reads_little = conn.reads_little();
         let start = self.outbox.bytes.len();
-        let outcome =
-            if bytes_max > 0 { self.read(key, bytes_max) } else { ReadOutcome::Open { journal_lines: 0 } };
+        let outcome = if reads_little { self.read(key, bytes_max) } else { self.visit_other(key, bytes_max) };
         if let ReadOutcome::Open { journal_lines } = outcome {
             self.queue_answer(key, start, journal_lines);
         }
     }
 
-    /// How many of `bytes_max` bytes a connection may read that the limits may keep from it.
+    /// Reads from a connection that moves bulk, holds bytes, or has come to its end, as far as the limits allow it.
     #[inline(never)]
-    fn readable_bytes(&self, key: u32, bytes_max: usize) -> usize {
+    fn visit_other(&mut self, key: u32, bytes_max: usize) -> ReadOutcome {
         let conn = self.table.conn(key);
-        if self.would_read(conn) { bytes_max.min(self.room_of(conn)) } else { 0 }
+        let bytes_max = if self.would_read(conn) { bytes_max.min(self.room_of(conn)) } else { 0 };
+        if bytes_max == 0 {
+            ReadOutcome::Open { journal_lines: 0 }
+        } else if conn.session().is_open() {
+            self.read_more(key, bytes_max)
+        } else {
+            match self.read_into_buffer(key, bytes_max) {
+                Ok(bytes) => self.on_other_bytes(key, bytes),
+                Err(outcome) => outcome,
+            }
+        }
     }
 
     /// While the journal has no room, reading for a service that writes to it is of no use.
@@ -85,45 +94,15 @@ impl<N: Net> EventLoop<N> {
         }
     }
 
+    /// Reads from a connection that commonly sends whole frames, and few bytes at a time.
+    #[expect(clippy::inline_always, reason = "it runs for every message")]
+    #[inline(always)]
     fn read(&mut self, key: u32, bytes_max: usize) -> ReadOutcome {
-        let buffer = &mut self.read_buffer[..bytes_max];
-        let conn = self.table.conn_mut(key);
-        match self.net.read(&conn.stream, buffer) {
-            Ok(0) => self.on_end_of_stream(key),
-            Ok(bytes) => {
-                self.counters.read_bytes += bytes as u64;
-                // A short read has drained the socket; what comes later brings an event of its own. Only
-                // the end of the stream may already have had its event.
-                if bytes < bytes_max {
-                    if !conn.flags.contains(Flags::END_SEEN) {
-                        conn.flags.remove(Flags::READABLE);
-                    }
-                } else {
-                    conn.flags.insert(Flags::BULK);
-                }
-                self.on_bytes(key, bytes)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                conn.flags.remove(Flags::READABLE);
-                ReadOutcome::Open { journal_lines: 0 }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                ReadOutcome::Open { journal_lines: 0 }
-            }
-            Err(error) => {
-                let reason = conn.session().reason_of(&error);
-                self.close(key, reason);
-                ReadOutcome::Closed
-            }
-        }
-    }
-
-    /// Handles the first `bytes` bytes of the read buffer, which have just been read.
-    fn on_bytes(&mut self, key: u32, bytes: usize) -> ReadOutcome {
-        let SessionParts { session, unread, peer, endpoint } = self.table.session_parts(key);
-        if unread.is_some() || !session.is_open() {
-            return self.on_more_bytes(key, bytes);
-        }
+        let bytes = match self.read_into_buffer(key, bytes_max) {
+            Ok(bytes) => bytes,
+            Err(outcome) => return outcome,
+        };
+        let SessionParts { session, peer, endpoint } = self.table.session_parts(key);
         let service = self.listeners[usize::from(endpoint)].service.as_ref();
         let mut out = Output::to_stored(peer, &mut self.outbox.bytes, self.journal.lines());
         let (step, left) = session.receive_first(service, &self.read_buffer[..bytes], &mut out);
@@ -136,25 +115,93 @@ impl<N: Net> EventLoop<N> {
         ReadOutcome::Open { journal_lines: self.apply_step(key, step) }
     }
 
-    /// Handles the bytes that have been read from a connection that holds bytes, or lingers.
-    #[inline(never)]
-    fn on_more_bytes(&mut self, key: u32, bytes: usize) -> ReadOutcome {
+    /// Reads behind what the connection holds, so that a long frame is received where it stays. Between short frames,
+    /// it holds nothing.
+    fn read_more(&mut self, key: u32, bytes_max: usize) -> ReadOutcome {
+        let mut unread = self.table.take_unread(key);
+        let before = unread.len();
+        let is_bulk = bytes_max > self.limits.light_read_bytes_max && self.memory_room() >= 2 * bytes_max;
+        let is_direct = is_bulk || unread.is_long();
+        let bytes_max =
+            if is_direct { unread.make_space(bytes_max, &mut self.table.spare_maps) } else { bytes_max };
+        let space = if is_direct { unread.space(bytes_max) } else { &mut self.read_buffer[..bytes_max] };
+        let outcome = self.net.read(&self.table.conn(key).stream, space);
+        let Some(bytes) = outcome.as_ref().ok().copied().filter(|bytes| *bytes > 0) else {
+            self.table.put_unread(key, unread, before == 0, self.now);
+            return self.after_read(key, outcome, bytes_max).err().unwrap_or(ReadOutcome::Closed);
+        };
+        let _ = self.after_read(key, Ok(bytes), bytes_max);
+        if is_direct {
+            unread.add(bytes);
+        } else {
+            unread.append(&self.read_buffer[..bytes], &mut self.table.spare_maps);
+        }
+        let SessionParts { session, peer, endpoint } = self.table.session_parts(key);
+        let service = self.listeners[usize::from(endpoint)].service.as_ref();
+        let mut out = Output::to_stored(peer, &mut self.outbox.bytes, self.journal.lines());
+        let step = session.receive(service, &mut unread, bytes, &mut out);
+        let is_other = before == 0 || step.frame != FrameDeadline::Keep;
+        self.table.put_unread(key, unread, is_other, self.now);
+        self.table.renew_idle(key, self.now);
+        self.shed_over_high_mark(Some(key));
+        ReadOutcome::Open { journal_lines: self.apply_step(key, step) }
+    }
+
+    /// Reads up to `bytes_max` bytes into the shared buffer, and returns how many, or the outcome of anything else.
+    #[expect(clippy::inline_always, reason = "it runs for every message")]
+    #[inline(always)]
+    fn read_into_buffer(&mut self, key: u32, bytes_max: usize) -> Result<usize, ReadOutcome> {
+        let outcome = self.net.read(&self.table.conn(key).stream, &mut self.read_buffer[..bytes_max]);
+        self.after_read(key, outcome, bytes_max)
+    }
+
+    /// Handles all outcomes of a read of up to `bytes_max` bytes but these bytes.
+    #[expect(clippy::inline_always, reason = "it runs for every message")]
+    #[inline(always)]
+    fn after_read(
+        &mut self,
+        key: u32,
+        outcome: io::Result<usize>,
+        bytes_max: usize,
+    ) -> Result<usize, ReadOutcome> {
+        let conn = self.table.conn_mut(key);
+        match outcome {
+            Ok(0) => Err(self.on_end_of_stream(key)),
+            Ok(bytes) => {
+                self.counters.read_bytes += bytes as u64;
+                // A short read has drained the socket; what comes later brings an event of its own. Only
+                // the end of the stream may already have had its event.
+                if bytes < bytes_max {
+                    if !conn.flags.contains(Flags::END_SEEN) {
+                        conn.flags.remove(Flags::READABLE);
+                    }
+                } else {
+                    conn.flags.insert(Flags::BULK);
+                }
+                Ok(bytes)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                conn.flags.remove(Flags::READABLE);
+                Err(ReadOutcome::Open { journal_lines: 0 })
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                Err(ReadOutcome::Open { journal_lines: 0 })
+            }
+            Err(error) => {
+                let reason = conn.session().reason_of(&error);
+                self.close(key, reason);
+                Err(ReadOutcome::Closed)
+            }
+        }
+    }
+
+    /// Handles the bytes that have been read from a connection that awaits a header, or lingers.
+    fn on_other_bytes(&mut self, key: u32, bytes: usize) -> ReadOutcome {
         #[cfg(feature = "cli")]
         if self.table.conn(key).session().is_awaiting() {
             return self.on_header_bytes(key, bytes);
         }
-        self.table.reserve_unread(key, bytes, self.memory_room());
-        let SessionParts { session, unread, peer, endpoint } = self.table.session_parts(key);
-        let Some(unread) = unread.filter(|_| !session.is_lingering()) else {
-            return self.discard(key, bytes);
-        };
-        let service = self.listeners[usize::from(endpoint)].service.as_ref();
-        let mut out = Output::to_stored(peer, &mut self.outbox.bytes, self.journal.lines());
-        let step = session.receive(service, unread, &self.read_buffer[..bytes], &mut out);
-        self.table.renew_idle(key, self.now);
-        self.table.recount_unread(key);
-        self.shed_over_high_mark(Some(key));
-        ReadOutcome::Open { journal_lines: self.apply_step(key, step) }
+        self.discard(key, bytes)
     }
 
     /// Discards bytes of a peer whose stream has ended.

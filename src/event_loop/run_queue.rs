@@ -64,6 +64,8 @@ struct LaterVisits {
 struct Visited {
     id: ConnId,
     is_admin: bool,
+    /// It held bytes, so a short read may be the end of a long frame.
+    had_bytes: bool,
     read_bytes: u64,
     sent_bytes: u64,
 }
@@ -122,11 +124,12 @@ impl<N: Net> EventLoop<N> {
         };
         let Some(id) = id else { return Ok(None) };
         let key = self.table.find(id).filter(|_| !is_admin);
+        let had_bytes = key.is_some_and(|key| self.table.conn(key).has_buffers());
         if let Some(key) = key.filter(|key| self.can_write(self.table.conn(*key))) {
             later.moved_bytes += self.table.unsent(key).len();
         }
         let Counters { read_bytes, sent_bytes, .. } = self.counters;
-        later.visited = Some(Visited { id, is_admin, read_bytes, sent_bytes });
+        later.visited = Some(Visited { id, is_admin, had_bytes, read_bytes, sent_bytes });
         let Limits { admin_read_bytes_max, read_bytes_max, .. } = self.limits;
         let bytes_max = if is_admin { admin_read_bytes_max } else { read_bytes_max };
         Ok(Some((id, bytes_max)))
@@ -153,7 +156,8 @@ impl<N: Net> EventLoop<N> {
         }
         let read_bytes = usize::try_from(self.counters.read_bytes - visited.read_bytes).unwrap_or(usize::MAX);
         later.moved_bytes += read_bytes;
-        if let Some(key) = key.filter(|_| read_bytes < self.limits.light_read_bytes_max) {
+        if let Some(key) = key.filter(|_| read_bytes < self.limits.light_read_bytes_max && !visited.had_bytes)
+        {
             self.table.conn_mut(key).flags.remove(Flags::BULK);
         }
         Ok(())

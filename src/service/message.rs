@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use super::client_side::{ExpectedReply, Reply, StreamClient};
 use super::definition::Definition;
 use super::output::Output;
-use super::server_side::{Action, Progress, StreamService};
+use super::server_side::{Action, Known, Progress, StreamService};
 use crate::frame;
 
 /// The body of every acknowledgement.
@@ -77,19 +77,38 @@ const ACKNOWLEDGEMENT_BYTES: usize = frame::HEADER_BYTES + ACKNOWLEDGEMENT.len()
 const SENT_AT_ONCE: usize = 16;
 
 impl StreamService for Message {
+    fn received(&self, unread: &[u8], _ended: bool, out: &mut Output<'_>) -> Progress {
+        self.receive(unread, &mut Known::default(), out)
+    }
+
+    fn received_more(&self, unread: &[u8], known: &mut Known, out: &mut Output<'_>) -> Progress {
+        self.receive(unread, known, out)
+    }
+
+    fn refused(&self, reason: &str, out: &mut Output<'_>) {
+        frame::append(&format!("{REFUSAL_PREFIX}{reason}"), out.answer());
+    }
+}
+
+impl Message {
+    /// Records and acknowledges the frames in `unread`, of the first of which `known` is known; keeps there what is
+    /// known of the incomplete one at the end.
     #[expect(
         clippy::arithmetic_side_effects,
         clippy::indexing_slicing,
         reason = "a frame is in the unread bytes"
     )]
-    fn received(&self, unread: &[u8], _ended: bool, out: &mut Output<'_>) -> Progress {
+    #[expect(clippy::inline_always, reason = "the common caller knows nothing of the first frame")]
+    #[inline(always)]
+    fn receive(&self, unread: &[u8], known: &mut Known, out: &mut Output<'_>) -> Progress {
         let (mut consumed, mut messages) = (0, 0);
         let action = loop {
             if consumed == unread.len() {
                 break Action::Continue;
             }
-            match frame::parse(&unread[consumed..], self.message_bytes_max) {
+            match frame::parse_more(&unread[consumed..], known, self.message_bytes_max) {
                 Ok(Some(frame)) => {
+                    *known = Known::default();
                     consumed += frame.wire_bytes();
                     messages += 1;
                     out.record(NAME, frame.body);
@@ -104,10 +123,6 @@ impl StreamService for Message {
         };
         self.acknowledge(messages, out);
         Progress { consumed, action }
-    }
-
-    fn refused(&self, reason: &str, out: &mut Output<'_>) {
-        frame::append(&format!("{REFUSAL_PREFIX}{reason}"), out.answer());
     }
 }
 

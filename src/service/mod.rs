@@ -58,7 +58,7 @@ pub use client_side::{
 #[doc(hidden)]
 pub use definition::{Definition, Make, Settings};
 pub use output::Output;
-pub use server_side::{Action, DatagramService, Progress, Session, StreamService};
+pub use server_side::{Action, DatagramService, Known, Progress, Session, StreamService};
 
 /// The services of the program, in the order in which they are listed to users.
 #[doc(hidden)]

@@ -1,6 +1,7 @@
 //! The server side of a service: what it does with the bytes of a stream, and with datagrams.
 
 use super::output::Output;
+pub use crate::frame::Known;
 
 /// The server side of a service on a stream of bytes (TCP).
 pub trait StreamService: Send + Sync {
@@ -16,6 +17,15 @@ pub trait StreamService: Send + Sync {
     /// Bytes left unconsumed count as the beginning of a frame: the frame timeout applies to them, and if
     /// the peer ends its side now, the frame is counted as truncated.
     fn received(&self, unread: &[u8], ended: bool, out: &mut Output<'_>) -> Progress;
+
+    /// Does the same for a connection that moves many bytes, or has bytes left. A service that knows the length of a
+    /// frame from its beginning can store in `known` what it has found out about the frame that it leaves unconsumed,
+    /// and is passed that again with more bytes, so that it need not examine the same bytes again. The server then has
+    /// memory for a frame of that length. At first, and for services without this method, nothing is known.
+    fn received_more(&self, unread: &[u8], known: &mut Known, out: &mut Output<'_>) -> Progress {
+        let _ = known;
+        self.received(unread, false, out)
+    }
 
     /// The server refuses to serve the connection further, because the input was bad or the connection
     /// table is full. A service whose answers are framed sends `reason`; one whose peers take any byte for

@@ -177,19 +177,28 @@ fn a_connection_that_waits_for_memory_until_the_frame_timeout_is_closed_for_memo
 #[test]
 fn connections_that_wait_and_end_their_side_are_closed_some_in_each_turn() {
     let mut scene = scene_with_budget(1 << 20);
-    // Some are closed, to make room; the last fill it.
-    for count in [300, 16] {
+    let add = |scene: &mut Scene, count: usize| {
         for _ in 0..count {
             let peer = scene.connect_with(MESSAGE, 1 << 16);
             scene.send(peer, &part_of_frame(2000));
         }
         scene.turns(20);
+        scene.closed(CloseReason::OutOfMemory)
+    };
+    // Whenever one too many has come, some are closed to make room. The last fill it.
+    let mut closed = add(&mut scene, 300);
+    while add(&mut scene, 1) == closed {}
+    closed = scene.closed(CloseReason::OutOfMemory);
+    let mut too_many = 1;
+    while add(&mut scene, 1) == closed {
+        too_many += 1;
     }
+    add(&mut scene, too_many - 1);
     // Frames that began long ago may use no reserve.
     scene.pass(Duration::from_secs(6));
     let open = scene.run.server.connections();
     assert!(open > 100, "{open}");
-    for peer in 0..316 {
+    for peer in 0..scene.net().wires.len() {
         if !scene.is_closed(peer) {
             scene.send(peer, &part_of_frame(3000)[2000..]);
             scene.wire(peer).end();

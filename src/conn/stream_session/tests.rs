@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use super::*;
 use crate::conn::admission::Refusal;
+use crate::conn::deadlines::Tick;
+use crate::conn::spare_maps::SpareMaps;
 use crate::frame;
 use crate::journal::Lines;
 use crate::service::message::{ACKNOWLEDGEMENT, DISCONNECT, Message};
@@ -15,7 +17,8 @@ fn peer() -> SocketAddr {
 /// A session of `message`, and what it has answered and written to the journal.
 struct Driven {
     session: StreamSession,
-    unread: StoredBytes,
+    unread: Unread,
+    maps: SpareMaps,
     answer: Vec<u8>,
     lines: Lines,
 }
@@ -24,7 +27,8 @@ impl Driven {
     fn new() -> Self {
         Self {
             session: StreamSession::new(),
-            unread: StoredBytes::new(),
+            unread: Unread::new(),
+            maps: SpareMaps::new(1 << 20),
             answer: Vec::new(),
             lines: Lines::default(),
         }
@@ -32,7 +36,10 @@ impl Driven {
 
     fn receive(&mut self, bytes: &[u8]) -> Step {
         let mut out = Output::new(peer(), &mut self.answer, Some(&mut self.lines));
-        self.session.receive(&Message::new(1000), &mut self.unread, bytes, &mut out)
+        self.unread.append(bytes, &mut self.maps);
+        let step = self.session.receive(&Message::new(1000), &mut self.unread, bytes.len(), &mut out);
+        self.unread.release_memory(step.frame != FrameDeadline::Keep, &mut self.maps, Tick::default());
+        step
     }
 
     fn peer_ended(&mut self) -> Step {
@@ -94,15 +101,21 @@ fn a_frame_that_begins_behind_a_complete_one_has_a_deadline_of_its_own() {
 }
 
 #[test]
-fn the_space_that_a_frame_has_reserved_stays_until_the_frame_is_complete() {
-    let wire = wire(&["one", "two"]);
+fn what_is_known_of_a_frame_is_passed_to_the_service_until_it_is_complete() {
+    let wire = wire(&["größe", "two"]);
     let mut driven = Driven::new();
-    let _ = driven.receive(&wire[..10]);
-    driven.unread.reserve(5000, 0);
-    let _ = driven.receive(&wire[10..20]);
-    assert_eq!(driven.unread.capacity(), 8192);
-    let _ = driven.receive(&wire[20..70]);
-    assert_eq!((driven.unread.len(), driven.unread.capacity()), (3, 3));
+    let known = |driven: &Driven| (driven.unread.known.wire_bytes, driven.unread.known.checked_bytes);
+    for (bytes, after) in [(0..63, (0, 0)), (63..67, (71, 2)), (67..68, (71, 4)), (68..135, (67, 0))] {
+        let _ = driven.receive(&wire[bytes.clone()]);
+        assert_eq!(known(&driven), after, "{bytes:?}");
+    }
+    let _ = driven.receive(&wire[135..]);
+    assert_eq!((driven.unread.len(), known(&driven)), (0, (0, 0)));
+    // What the service has looked at it does not look at again.
+    let _ = driven.receive(&wire[..66]);
+    driven.unread.known.checked_bytes = 7;
+    let _ = driven.receive(b"\xff\xff\xff\xff\xff");
+    assert_eq!(driven.session.reason(), CloseReason::Served);
 }
 
 #[test]
@@ -170,10 +183,11 @@ fn a_stopping_server_ends_a_connection_between_frames() {
 /// Passes `pieces` to a session one after the other, as reads bring them, and returns its answers.
 fn answers(pieces: &[&[u8]]) -> Vec<u8> {
     let service = Message::new(1000);
-    let (mut session, mut unread, mut answer) = (StreamSession::new(), StoredBytes::new(), Vec::new());
+    let (mut session, mut unread, mut answer) = (StreamSession::new(), Unread::new(), Vec::new());
     for piece in pieces {
         let mut out = Output::new(SocketAddr::from(([127, 0, 0, 1], 1)), &mut answer, None);
-        let _ = session.receive(&service, &mut unread, piece, &mut out);
+        unread.append(piece, &mut SpareMaps::new(0));
+        let _ = session.receive(&service, &mut unread, piece.len(), &mut out);
     }
     assert!(unread.is_empty(), "nothing is left of whole frames");
     answer
@@ -210,14 +224,14 @@ fn frames_that_come_byte_by_byte_are_each_acknowledged_once() {
 fn whole_frames_leave_no_memory_behind_and_a_long_one_none_to_the_next() {
     let mut driven = Driven::new();
     let _ = driven.receive(&wire(&["one", "two"]));
-    assert_eq!(driven.unread.capacity(), 0);
+    assert_eq!(driven.unread.memory_bytes(), 0);
     let (long, next) = (wire(&[&"x".repeat(900)]), wire(&["next"]));
     let _ = driven.receive(&long[..900]);
     let _ = driven.receive(&[&long[900..], &next[..2]].concat());
     assert_eq!(*driven.unread, next[..2]);
-    assert!(driven.unread.capacity() < 100);
+    assert!(driven.unread.memory_bytes() < 100);
     let _ = driven.receive(&next[2..]);
-    assert_eq!(driven.unread.capacity(), 0);
+    assert_eq!(driven.unread.memory_bytes(), 0);
 }
 
 #[test]
@@ -231,5 +245,33 @@ fn what_follows_the_end_of_the_stream_is_not_kept() {
             let _ = driven.receive(&[&last[split..], b"more"].concat());
             assert!(!driven.session.is_open() && driven.unread.is_empty(), "split at {split}");
         }
+    }
+}
+
+#[test]
+fn long_frames_that_are_read_in_any_portions_are_each_recorded_and_acknowledged_once() {
+    let bodies = [10, 1500, 20_000, 130_000, 1_300_000, 4, 66_000].map(|bytes| "ä".repeat(bytes / 2));
+    let wire = wire(&bodies.each_ref().map(String::as_str));
+    for bytes_max in [999, 2048, 70_000, 131_072, 3_000_000] {
+        let (mut driven, service) = (Driven::new(), Message::new(2_000_000));
+        let mut left = &wire[..];
+        while !left.is_empty() {
+            let bytes = driven.unread.make_space(bytes_max, &mut driven.maps).min(left.len());
+            let (fresh, rest) = left.split_at(bytes);
+            driven.unread.space(bytes).copy_from_slice(fresh);
+            driven.unread.add(bytes);
+            left = rest;
+            let mut out = Output::new(peer(), &mut driven.answer, Some(&mut driven.lines));
+            let step = driven.session.receive(&service, &mut driven.unread, bytes, &mut out);
+            let is_other = step.frame != FrameDeadline::Keep;
+            driven.unread.release_memory(is_other, &mut driven.maps, Tick::default());
+        }
+        assert!(driven.session.is_open() && driven.unread.is_empty());
+        assert_eq!(driven.answer.len(), bodies.len() * (64 + ACKNOWLEDGEMENT.len()), "{bytes_max}");
+        let lines = String::from_utf8_lossy(driven.lines.as_bytes());
+        assert!(
+            lines.lines().eq(bodies.each_ref().map(|body| format!("[{}] {body}", peer()))),
+            "{bytes_max}"
+        );
     }
 }

@@ -3,9 +3,7 @@
 use std::net::SocketAddr;
 
 use super::ConnTable;
-use crate::conn::NO_BUFFERS;
 use crate::conn::deadlines::{Link, Tick};
-use crate::conn::stored_bytes::StoredBytes;
 use crate::conn::stream_session::StreamSession;
 
 impl<S> ConnTable<S> {
@@ -25,17 +23,5 @@ impl<S> ConnTable<S> {
         conn.link = Link::unlinked_at(accepted_at);
         let former = std::mem::replace(&mut conn.peer, peer);
         self.peers.release(former);
-    }
-
-    /// Takes the stored beginning of a header.
-    pub(crate) fn take_unread(&mut self, key: u32) -> Vec<u8> {
-        match self.conn(key).buffers {
-            NO_BUFFERS => Vec::new(),
-            index => {
-                let unread = std::mem::replace(self.buffers[index as usize].unread(), StoredBytes::new());
-                self.recount(index);
-                unread.to_vec()
-            }
-        }
     }
 }

@@ -22,14 +22,6 @@ impl<S> ConnTable<S> {
         self.buffers_of(conn)?.frame_ms(now)
     }
 
-    /// Makes space for `bytes` more bytes of a frame that has begun; with little `room`, for no more than these.
-    pub(crate) fn reserve_unread(&mut self, key: u32, bytes: usize, room: usize) {
-        let index = self.conn(key).buffers;
-        if index != NO_BUFFERS {
-            self.buffers[index as usize].reserve_unread(bytes, room);
-        }
-    }
-
     /// Counts the memory of a connection again, after a change of its unread bytes.
     pub(crate) fn recount_unread(&mut self, key: u32) {
         let index = self.conn(key).buffers;
@@ -256,15 +248,5 @@ mod tests {
         table.push_unsent(1, &[0; 8192]);
         table.renew_write(1, false, at(6000));
         assert_eq!(table.worst_holders(1, 10, None, at(6000)), [0]);
-    }
-
-    #[test]
-    fn space_that_is_reserved_for_a_frame_is_counted() {
-        let mut table = table(&[2000]);
-        let before = table.stored_bytes();
-        table.reserve_unread(0, 5000, usize::MAX);
-        table.recount_unread(0);
-        assert_eq!(table.stored_bytes(), before - 4096 + 12_288);
-        table.check();
     }
 }

@@ -174,7 +174,6 @@ fn each_kind_of_deadline_is_due_at_its_time_until_it_is_ended() {
     table.stop_frame(key);
     table.renew_write(key, true, at(0));
     table.stop_write(key);
-    table.reserve_unread(key, 10, 10);
     table.recount_unread(key);
     assert_eq!((table.wait_ms(at(0)), table.frame_ms(table.conn(key), at(0))), (None, None));
 

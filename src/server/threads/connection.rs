@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use super::admission::Admission;
 use super::clock::{unix_ms, unix_seconds};
 use super::meter::Counts;
-use super::shared::{Connection, Shared};
+use super::shared::{Connection, Shared, lock};
 use crate::conn::CloseReason;
 use crate::conn::admission::Refusal;
 use crate::conn::log_throttle::LogKind;
-use crate::conn::stored_bytes::StoredBytes;
 use crate::conn::stream_session::{FrameDeadline, Step, StreamSession};
+use crate::conn::unread::Unread;
 use crate::journal::Lines;
 use crate::limits::Limits;
 use crate::service::{Output, StreamService};
@@ -30,7 +30,7 @@ use socket::is_timeout;
 const READ_BYTES: usize = 1024;
 
 /// The size of the read buffer for a peer that has filled smaller ones.
-const READ_BYTES_MAX: usize = 64 * 1024;
+const READ_BYTES_MAX: usize = 128 * 1024;
 
 /// Bytes of buffers that do not count: no more than a peer with short messages needs.
 const HELD_FREE_BYTES: usize = 8 * READ_BYTES;
@@ -82,7 +82,7 @@ struct Driver<'a> {
 
 impl Driver<'_> {
     fn serve(&mut self, service: &dyn StreamService) -> Result<(), CloseReason> {
-        let mut unread = StoredBytes::new();
+        let mut unread = Unread::new();
         let step = match self.admission.refusal.get() {
             Some(refusal) => self.refuse(service, refusal),
             None if self.session.is_awaiting() => self.receive_header(service, &mut unread)?,
@@ -96,7 +96,14 @@ impl Driver<'_> {
         let read_bytes = if self.is_admin { self.shared.limits.admin_read_bytes_max } else { READ_BYTES };
         let mut buffer = vec![0; read_bytes];
         while self.session.is_open() {
-            let bytes = self.read_next(&mut buffer, !unread.is_empty())?;
+            let (is_in_frame, is_direct) = (!unread.is_empty(), unread.is_long());
+            let space = if is_direct {
+                let bytes_max = unread.make_space(READ_BYTES_MAX, &mut lock(&self.shared.spare_maps));
+                unread.space(bytes_max)
+            } else {
+                &mut buffer
+            };
+            let bytes = self.read_next(space, is_in_frame)?;
             if bytes == 0 && self.connection.is_ended() {
                 if unread.is_empty() {
                     self.stop();
@@ -113,11 +120,26 @@ impl Driver<'_> {
             } else {
                 self.has_received = true;
                 self.connection.mark_busy();
-                self.session.receive(service, &mut unread, &buffer[..bytes], &mut out)
+                if is_direct {
+                    unread.add(bytes);
+                    self.session.receive(service, &mut unread, bytes, &mut out)
+                } else if is_in_frame {
+                    unread.append(&buffer[..bytes], &mut lock(&self.shared.spare_maps));
+                    self.session.receive(service, &mut unread, bytes, &mut out)
+                } else {
+                    let (step, left) = self.session.receive_first(service, &buffer[..bytes], &mut out);
+                    if !left.is_empty() {
+                        unread.append(left, &mut lock(&self.shared.spare_maps));
+                    }
+                    step
+                }
             };
+            if is_direct || is_in_frame {
+                self.shared.release_memory(&mut unread, step.frame != FrameDeadline::Keep);
+            }
             self.finish_step(step, &unread, buffer.len())?;
-            if bytes == buffer.len() && bytes < READ_BYTES_MAX && !self.is_admin {
-                buffer = vec![0; bytes * 4];
+            if !is_direct && bytes == buffer.len() && bytes < READ_BYTES_MAX && !self.is_admin {
+                buffer = vec![0; READ_BYTES_MAX.min(bytes * 4)];
             }
         }
         Ok(())
@@ -129,16 +151,11 @@ impl Driver<'_> {
     }
 
     /// Does what a step requires, and ends a connection that is idle while the server drains.
-    fn finish_step(
-        &mut self,
-        step: Step,
-        unread: &StoredBytes,
-        buffer_bytes: usize,
-    ) -> Result<(), CloseReason> {
+    fn finish_step(&mut self, step: Step, unread: &Unread, buffer_bytes: usize) -> Result<(), CloseReason> {
         // The journal and the peer may let it wait with all of this.
-        self.hold(buffer_bytes + unread.capacity() + self.answer.capacity() + self.lines.capacity());
+        self.hold(buffer_bytes + unread.memory_bytes() + self.answer.capacity() + self.lines.capacity());
         self.apply_step(step)?;
-        self.hold(buffer_bytes + unread.capacity());
+        self.hold(buffer_bytes + unread.memory_bytes());
         if self.session.is_open() && unread.is_empty() {
             self.connection.mark_idle();
             let shared = self.shared;

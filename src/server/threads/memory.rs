@@ -47,6 +47,11 @@ impl Memory {
         }
     }
 
+    /// The most that is kept for the frames that follow.
+    pub(super) fn spare_bytes_max(&self) -> usize {
+        self.budget.spare_bytes_max()
+    }
+
     /// The bytes that all hold.
     pub(super) fn used(&self) -> usize {
         self.used.load(Ordering::SeqCst)

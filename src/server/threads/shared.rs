@@ -17,6 +17,8 @@ use socket2::SockRef;
 use crate::conn::admission::Admissions;
 use crate::conn::deadlines::Tick;
 use crate::conn::log_throttle::{LogKind, LogThrottle};
+use crate::conn::spare_maps::SpareMaps;
+use crate::conn::unread::Unread;
 use crate::journal::{Format, Journal, Lines, unwritten_at_end};
 use crate::limits::Limits;
 use crate::server::threads::memory::{Held, Memory};
@@ -123,6 +125,8 @@ pub(super) struct Shared {
     /// Threads that serve no connection.
     pub(super) own_threads: usize,
     pub(super) memory: Memory,
+    /// The memory of long frames that are complete.
+    pub(super) spare_maps: Mutex<SpareMaps>,
     /// `None`: nothing is measured.
     pub(super) meter: Option<ThreadMeter>,
     pub(super) open: Mutex<Open>,
@@ -145,6 +149,7 @@ impl Shared {
     ) -> Self {
         let admissions = Admissions::new(&limits);
         let memory = Memory::new(limits.memory_bytes_max);
+        let spare_bytes_max = SPARE_BYTES_MAX.min(memory.spare_bytes_max());
         Self {
             limits,
             has_journal: journal.lines().is_some(),
@@ -152,6 +157,7 @@ impl Shared {
             journal: Mutex::new(Some(journal)),
             own_threads,
             memory,
+            spare_maps: Mutex::new(SpareMaps::new(spare_bytes_max)),
             meter: None,
             open: Mutex::new(Open { connections: Slab::new(), refusals: 0, admins: 0, admissions }),
             draining: AtomicBool::new(false),
@@ -238,6 +244,14 @@ impl Shared {
         }
     }
 
+    /// Leaves memory to other threads that the frame does not need.
+    pub(super) fn release_memory(&self, unread: &mut Unread, is_other: bool) {
+        let now = Tick::after(self.started.elapsed());
+        let mut maps = lock(&self.spare_maps);
+        unread.release_memory(is_other, &mut maps, now);
+        maps.expire(now);
+    }
+
     /// No lines yet, for a thread to add to.
     pub(super) fn new_lines(&self) -> Lines {
         Lines::new(self.journal_format)
@@ -315,6 +329,9 @@ impl Shared {
         }
     }
 }
+
+/// The most that is kept for the frames that follow: no timer frees it, only the end of the next long frame.
+const SPARE_BYTES_MAX: usize = 16 << 20;
 
 /// A thread that panics leaves nothing half-done in what these guard.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

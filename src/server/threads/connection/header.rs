@@ -3,8 +3,8 @@
 use super::socket::is_timeout;
 use super::{Driver, READ_BYTES, deadline_after, output};
 use crate::conn::CloseReason;
-use crate::conn::stored_bytes::StoredBytes;
 use crate::conn::stream_session::{HeaderStep, Step};
+use crate::conn::unread::Unread;
 use crate::server::threads::clock::unix_seconds;
 use crate::service::StreamService;
 
@@ -13,7 +13,7 @@ impl Driver<'_> {
     pub(super) fn receive_header(
         &mut self,
         service: &dyn StreamService,
-        unread: &mut StoredBytes,
+        unread: &mut Unread,
     ) -> Result<Step, CloseReason> {
         let limits = &self.shared.limits;
         let deadline = deadline_after(Some(limits.proxy_header_timeout));
@@ -58,6 +58,8 @@ impl Driver<'_> {
             return Ok(step);
         }
         // It counts the lines of both steps.
-        Ok(self.session.receive(service, unread, fresh, &mut out))
+        let (step, left) = self.session.receive_first(service, fresh, &mut out);
+        *unread = Unread::holding(left);
+        Ok(step)
     }
 }
