@@ -225,6 +225,19 @@ mod tests {
     }
 
     #[test]
+    fn a_server_is_in_the_group_of_its_guard_and_both_are_gone_afterwards() {
+        // As the guard does, it reads standard input to its end.
+        let (process, guard) = spawn(Path::new("xargs"), &mut Command::new("true")).unwrap();
+        let pids = [process.id(), guard.group().as_raw_pid().unsigned_abs()];
+        let log = Log::File(tempfile::tempfile().unwrap());
+        let child = Child { process, log, address: SocketAddr::from(([127, 0, 0, 1], 0)), guard };
+        assert_eq!(child.processes().now(), pids[..1], "all but the guard");
+        drop(child);
+        let are_left = pids.map(|pid| Path::new(&format!("/proc/{pid}")).exists());
+        assert_eq!(are_left, [false, false]);
+    }
+
+    #[test]
     fn the_last_line_of_a_long_log_is_found() {
         use std::io::Write;
         let mut log = tempfile::tempfile().unwrap();

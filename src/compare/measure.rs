@@ -302,6 +302,27 @@ mod tests {
     }
 
     #[test]
+    fn the_server_is_measured_from_the_first_message_to_the_last() {
+        let (signals, own) = (StopRequest::listen().unwrap(), std::process::id());
+        let mut stopping = || panic!("nothing was requested");
+        let mut observer = ServerObserver {
+            processes: Processes::Server(own),
+            pids: Vec::new(),
+            counters: Counters::default(),
+            signals: &signals,
+            stopping: &mut stopping,
+        };
+        observer.driving();
+        observer.measuring();
+        observer.measured();
+        observer.finished();
+        let Counters { driving, cpu_us, over, .. } = observer.counters;
+        assert_eq!(observer.pids, [own]);
+        assert!(driving.is_some() && over.is_some_and(|(_, stats)| stats.threads.is_some()));
+        assert!(cpu_us[0].is_some() && cpu_us[0] <= cpu_us[1], "{cpu_us:?}");
+    }
+
+    #[test]
     fn what_was_there_before_the_run_is_not_counted() {
         let it = measured(Workload::AllActive, stats(1e5, 5e6, 9e7, 300.0), stats(3e5, 6e6, 9.2e7, 700.0));
         assert_eq!(it.cpu_us_per_message, Some(5.0));

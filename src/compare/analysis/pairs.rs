@@ -180,5 +180,11 @@ mod tests {
             let it = of(measure, &by_loop, &by_threads).unwrap();
             assert_eq!(it.qualifications, [Qualification::OtherPrograms]);
         }
+        // Pairs that wait for the next look do not count.
+        let by_loop = [vec![run(5.0, 1000.0); 3], vec![delayed(run(5.0, 1000.0)); 4]].concat();
+        let by_threads = vec![run(10.0, 500.0); 7];
+        let looks = Looks::Repeated { planned: 3 };
+        let it = verdict(Measure::Rate, SCENARIO, Server::Threads, [&by_loop, &by_threads], looks).unwrap();
+        assert_eq!((it.pairs, it.qualifications), (5, vec![]));
     }
 }

@@ -47,3 +47,22 @@ impl Drop for Guard {
         let _ = self.process.wait();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_guard_kills_its_group() {
+        // As the guard does, it reads standard input to its end.
+        let guard = Guard::start(Path::new("xargs")).unwrap();
+        assert!(guard.process.stdin.is_some(), "it waits for the end of this process, not of its input");
+        let mut member = Command::new("cat");
+        member.process_group(guard.group().as_raw_pid()).stdin(Stdio::piped());
+        let mut member = member.spawn().unwrap();
+        drop(guard);
+        assert_eq!(member.wait().unwrap().signal(), Some(9));
+    }
+}
