@@ -260,6 +260,13 @@ mod tests {
         assert!((mean(&stages("1000@3s,0..1000@1s")) - 875.0).abs() < 1e-9);
     }
 
+    #[test]
+    fn the_ends_of_a_ramp_are_among_the_smallest_and_the_largest_numbers() {
+        for text in ["5@1s,9..2@1s", "2..9@1s,5@1s"] {
+            assert_eq!((smallest(&stages(text)), largest(&stages(text))), (2, 9), "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn each_list_of_stages_is_read_back(

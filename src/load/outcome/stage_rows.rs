@@ -72,3 +72,47 @@ fn measured_row(row: StageRow, tally: &StageTally, run_began_ns: u64) -> StageRo
         ..row
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::stats::counts::Counts;
+    use crate::load::stats::invalid::InvalidReason;
+    use crate::load::stats::times::{histogram, record};
+
+    fn tally() -> StageTally {
+        let mut lag = histogram();
+        record(&mut lag, 1000, 1);
+        let mut tally = StageTally::default();
+        (tally.began_ns, tally.measured_ns) = (5_000_000_000, 2_000_000_000);
+        (tally.sent, tally.acknowledged) = (100, 90);
+        (tally.lag, tally.busy) = (Some(lag), Some(0.5));
+        tally.counts =
+            Counts { opened: 7, open_failed: 1, lost_idle: 2, answered: 60, failed: 4, ..Counts::default() };
+        tally
+    }
+
+    #[test]
+    fn a_row_has_all_that_was_counted_of_its_stage() {
+        let row = measured_row(StageRow::default(), &tally(), 1_000_000_000);
+        assert_eq!((row.measured_seconds, row.began_seconds), (2.0, Some(4.0)));
+        assert_eq!((row.opened, row.sent, row.acknowledged, row.failed, row.errors), (7, 100, 90, 4, 7));
+        assert!((row.rate - 30.0).abs() < 1e-9);
+        assert_eq!((row.busy, row.schedule_lag_us.max), (Some(0.5), Some(1.0)));
+        assert_eq!((row.valid, row.why_invalid), (true, None));
+    }
+
+    #[test]
+    fn a_row_says_why_its_stage_is_not_valid() {
+        let of = |change: fn(&mut StageTally)| {
+            let mut tally = tally();
+            change(&mut tally);
+            let row = measured_row(StageRow::default(), &tally, 0);
+            assert_eq!((row.valid, row.never_sent), (false, tally.counts.never_sent));
+            row.why_invalid.unwrap()
+        };
+        assert_eq!(of(|it| it.busy = Some(0.96)), InvalidReason::Busy(0.96));
+        assert_eq!(of(|it| it.waited = 0.2), InvalidReason::Waited(0.2));
+        assert_eq!(of(|it| it.counts.never_sent = 8), InvalidReason::NeverSent(8));
+    }
+}

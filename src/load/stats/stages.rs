@@ -199,3 +199,60 @@ impl Stages {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts that differ from each other by factors.
+    fn counts(number: u64) -> Counts {
+        Counts {
+            opened: number,
+            open_failed: 2 * number,
+            lost_idle: 3 * number,
+            sent: 40 * number,
+            answered: 20 * number,
+            answered_backlog: number,
+            heartbeats_measured: number,
+            failed: 5 * number,
+            never_sent: 6 * number,
+            ..Counts::default()
+        }
+    }
+
+    #[test]
+    fn each_stage_has_what_happened_in_it() {
+        let mut stages = Stages::default();
+        stages.plan(&[0, 10], false, &counts(0));
+        for (number, factor) in [(0, 1), (10, 3)] {
+            stages.begin(number, counts(factor));
+            stages.end(number + 10, &counts(3 * factor), Some(0.5), 0.25);
+        }
+        for (stage, factor) in stages.all().iter().zip([2, 6]) {
+            let of = stage.counts;
+            assert_eq!((of.opened, of.open_failed, of.lost_idle), (factor, 2 * factor, 3 * factor));
+            assert_eq!((of.answered, of.failed, of.never_sent), (18 * factor, 5 * factor, 6 * factor));
+            assert_eq!((stage.measured_ns, stage.busy, stage.waited), (10, Some(0.5), 0.25));
+        }
+    }
+
+    #[test]
+    fn messages_are_those_of_the_stages_of_sending_in_which_they_were_due() {
+        let mut stages = Stages::default();
+        stages.plan(&[0, 1000], false, &counts(0));
+        // Those of the warm-up are in no stage, as long as connections are opened in stages.
+        stages.sent(&Batch::on_time(5, 1));
+        stages.plan(&[5000, 6000], true, &Counts { sent: 9, sent_backlog: 2, ..Counts::default() });
+        for (due_ns, count) in [(5999, 10), (6000, 100), (10, 1000)] {
+            let batch = Batch::on_time(due_ns, count);
+            stages.sent(&batch);
+            stages.acknowledged(&batch);
+            stages.response(&batch, 77);
+            stages.lag(due_ns, 5);
+        }
+        let of = |of: &Option<Histogram<u64>>| of.as_ref().map_or(0, Histogram::len);
+        let found: Vec<_> =
+            stages.all().iter().map(|it| (it.sent, it.acknowledged, of(&it.response), of(&it.lag))).collect();
+        assert_eq!(found, [(0, 0, 0, 0), (0, 0, 0, 0), (1017, 1010, 1010, 2), (100, 100, 100, 1)]);
+    }
+}

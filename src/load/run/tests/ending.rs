@@ -31,6 +31,14 @@ fn a_server_that_closes_all_connections_ends_the_run_at_once() {
 }
 
 #[test]
+fn connections_none_of_which_is_active_are_held_for_the_duration() {
+    let options = options(|it| it.active = Some(0));
+    let (tally, measurements) = measurements(&options, net());
+    assert_eq!((tally.counts().open, tally.counts().sent), (4, 0));
+    assert_eq!((measurements.ended_early, measurements.drive_ns.div_ceil(MS)), (None, 2000));
+}
+
+#[test]
 fn wrong_replies_on_all_connections_end_the_run() {
     let options = options(|_| {});
     let reply = b"HTTP/1.1 400 Bad Request".to_vec();

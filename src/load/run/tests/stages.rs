@@ -79,6 +79,34 @@ fn the_warm_up_has_the_first_rate_and_is_in_no_stage() {
 }
 
 #[test]
+fn the_warm_up_has_the_first_number_of_active_connections() {
+    // The opening takes longer than the first stage.
+    let options =
+        staged(|it| (it.active_stages, it.warmup) = (stages("1@10ms,4@1s"), Duration::from_secs(1)));
+    let result = result_of(&options, FakeNet { reply_delay_ns: 400 * MS, ..net() });
+    // 0, 0.4, 0.8: the opening and the settling are in intervals of their own.
+    assert_eq!(
+        result.seconds.iter().map(|second| second.sent).take(3).sum::<u64>(),
+        3,
+        "{:?}",
+        result.seconds
+    );
+}
+
+#[test]
+fn each_stage_has_the_share_of_its_time_in_which_the_generator_was_busy() {
+    let options = staged(|it| {
+        (it.rate_stages, it.warmup) = (stages("1000@1s,200@1s"), Duration::from_secs(1));
+    });
+    // A write takes half a millisecond.
+    let summary = result_of(&options, FakeNet { write_ns: MS / 2, ..net() }).summary;
+    let shares = [summary.stages[0].busy.unwrap(), summary.stages[1].busy.unwrap(), summary.generator.busy];
+    for (share, expected) in shares.into_iter().zip([0.5, 0.1, 0.3]) {
+        assert!((share - expected).abs() < 0.01, "{shares:?}");
+    }
+}
+
+#[test]
 fn stages_that_are_not_reached_have_no_results() {
     let options = staged(|it| it.rate_stages = stages("1000@1s,1000@1s,1000@1s"));
     let rows = rows(&options, FakeNet { stop_at_ns: Some(1550 * MS), ..net() });
