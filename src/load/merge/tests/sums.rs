@@ -70,6 +70,7 @@ fn what_only_some_generators_have_is_not_lost() {
     let limited = |of: &mut Outcome| of.summary.connections.limited_by = Some(OpenLimit::Descriptors);
     let (plain, mut other) = (outcome(&vec![vec![5000]]), outcome(&vec![vec![5000]]));
     limited(&mut other);
+    other.summary.connections.why_not_tried = Some(EndedEarly::Interrupted);
     other.summary.messages.offered_rate = Some(5.0);
     other.summary.load_model = LoadModel::Open;
     other.summary.failures = vec![
@@ -84,6 +85,7 @@ fn what_only_some_generators_have_is_not_lost() {
         let runs = merged(&files).unwrap();
         let counts = runs.counts.as_ref().unwrap();
         assert_eq!(counts.connections.limited_by, Some(OpenLimit::Descriptors));
+        assert_eq!(counts.connections.why_not_tried, Some(EndedEarly::Interrupted));
         assert_eq!((counts.load_model, counts.messages.offered_rate), (LoadModel::Closed, None));
         let failures: Vec<u64> = runs.failures().iter().map(|failure| failure.count).collect();
         assert_eq!(failures, [9, 2]);
@@ -103,7 +105,11 @@ fn a_second_of_all_has_sums_and_the_largest_times() {
         sent: 3 * factor,
         answered: 4 * factor,
         errors: 5 * factor,
-        response_us: Percentiles::of(&histogram(&[factor * 1000])),
+        // Too few samples for a p99 of their own.
+        response_us: Percentiles {
+            p99: Some(crate::units::float(factor)),
+            ..Percentiles::of(&histogram(&[factor * 1000]))
+        },
         ..Second::default()
     };
     for factors in [[1, 10], [10, 1]] {
@@ -122,6 +128,7 @@ fn a_second_of_all_has_sums_and_the_largest_times() {
         );
         let largest = Percentiles::of(&histogram(&[10_000])).max;
         assert_eq!((found.response_max_us, found.has_counts), (largest, true));
+        assert_eq!(found.p99_us, Some(10.0));
     }
 }
 
@@ -179,4 +186,20 @@ fn a_log_is_named_by_its_file_and_how_it_ended() {
     let runs = merged(&[&other, &other]).unwrap();
     assert_eq!(runs.generators.iter().map(|it| it.is_finished).collect::<Vec<_>>(), [None, None]);
     assert_eq!((runs.times.intervals, runs.generators[0].state()), (4, "unknown".into()));
+}
+
+#[test]
+fn runs_are_apart_if_all_beginnings_and_some_counts_are_known() {
+    let logs = [log("a", 0, &vec![vec![5000]]), log("b", 61_500, &vec![vec![5000]])];
+    let mut runs = merged(&logs).unwrap();
+    assert_eq!(runs.apart_seconds(), Some(61.5));
+    assert!(!runs.notes().iter().any(|note| note.contains(" apart")), "logs may be of one run after another");
+    runs.generators[0].began_at = None;
+    assert_eq!(runs.apart_seconds(), None);
+}
+
+#[test]
+fn a_result_may_begin_with_white_space() {
+    let file = [b"\n\t ".to_vec(), result("a", 0, &vec![vec![5000]])].concat();
+    assert_eq!(merged(&[file]).unwrap().with_counts(), 1);
 }
