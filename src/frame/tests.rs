@@ -1,3 +1,5 @@
+//! Tests of the frame.
+
 use super::*;
 
 fn padded(start: &[u8]) -> Vec<u8> {

@@ -1,3 +1,5 @@
+//! Tests of the journal.
+
 use super::*;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
