@@ -69,6 +69,19 @@ proptest! {
     }
 
     #[test]
+    fn a_frame_that_comes_in_any_parts_is_judged_as_the_grammar_says(
+        body in "[^\u{fffd}\n]{0,40}", changed in any::<prop::sample::Index>(), byte in any::<u8>(), is_changed in any::<bool>(),
+    ) {
+        let mut wire = Vec::new();
+        frame::append(&body, &mut wire);
+        if is_changed && !body.is_empty() {
+            let place = HEADER_BYTES + changed.index(body.len());
+            wire[place] = byte;
+        }
+        check(&wire, 1000);
+    }
+
+    #[test]
     fn any_bodies_behind_each_other_come_back(bodies in proptest::collection::vec(".{0,50}", 0..10)) {
         let mut wire = Vec::new();
         bodies.iter().for_each(|body| frame::append(body, &mut wire));

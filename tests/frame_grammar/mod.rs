@@ -1,6 +1,6 @@
 //! The grammar of a frame, read as naively as possible, to compare the parser with.
 
-use loopline::frame::{self, BadFrame, HEADER_BYTES};
+use loopline::frame::{self, BadFrame, Frame, HEADER_BYTES, Known};
 
 /// What a header announces, byte by byte, from the words of the grammar: digits without a leading zero,
 /// then spaces, 64 bytes in all. `Err` is the index of the first byte that does not fit.
@@ -28,9 +28,10 @@ fn read_header(header: &[u8]) -> Result<u128, usize> {
     Ok(value)
 }
 
-/// Compares the parser with the grammar.
+/// Compares the parser with the grammar, also for bytes that come in parts.
 pub fn check(bytes: &[u8], body_bytes_max: usize) {
     let outcome = frame::parse(bytes, body_bytes_max);
+    check_parts(bytes, body_bytes_max, outcome);
     let header = &bytes[..bytes.len().min(HEADER_BYTES)];
     match (read_header(header), outcome) {
         (Err(place), Err(BadFrame::Header { position, byte, .. })) => {
@@ -52,6 +53,18 @@ pub fn check(bytes: &[u8], body_bytes_max: usize) {
                 }
                 (Some(body), other) => panic!("{body:?} is there, but {other:?}"),
             }
+        }
+    }
+}
+
+/// In parts, bytes have the outcome that they have as a whole. The last bytes come one by one: most decide there.
+fn check_parts(bytes: &[u8], body_bytes_max: usize, whole: Result<Option<Frame<'_>>, BadFrame>) {
+    let mut known = Known::default();
+    let last = bytes.len().saturating_sub(8);
+    for end in (0..last).step_by(13).chain(last..=bytes.len()) {
+        match frame::parse_more(&bytes[..end], &mut known, body_bytes_max) {
+            Ok(None) if end < bytes.len() => {}
+            outcome => return assert_eq!(outcome, whole, "at {end}"),
         }
     }
 }
