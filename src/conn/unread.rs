@@ -74,7 +74,7 @@ impl Unread {
     }
 
     /// Drops the first `bytes` bytes. What is known is known of the frame behind them.
-    pub(super) fn consume(&mut self, bytes: usize) {
+    pub(crate) fn consume(&mut self, bytes: usize) {
         if bytes > 0 {
             self.bytes.consume(bytes);
         }

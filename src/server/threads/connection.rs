@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::admission::Admission;
 use super::clock::{unix_ms, unix_seconds};
 use super::meter::Counts;
-use super::shared::{Connection, Shared, lock};
+use super::shared::{Connection, Shared};
 use crate::conn::CloseReason;
 use crate::conn::admission::Refusal;
 use crate::conn::log_throttle::LogKind;
@@ -98,7 +98,7 @@ impl Driver<'_> {
         while self.session.is_open() {
             let (is_in_frame, is_direct) = (!unread.is_empty(), unread.is_long());
             let space = if is_direct {
-                let bytes_max = unread.make_space(READ_BYTES_MAX, &mut lock(&self.shared.spare_maps));
+                let bytes_max = self.shared.with_spare_maps(|maps| unread.make_space(READ_BYTES_MAX, maps));
                 unread.space(bytes_max)
             } else {
                 &mut buffer
@@ -124,12 +124,12 @@ impl Driver<'_> {
                     unread.add(bytes);
                     self.session.receive(service, &mut unread, bytes, &mut out)
                 } else if is_in_frame {
-                    unread.append(&buffer[..bytes], &mut lock(&self.shared.spare_maps));
+                    self.shared.with_spare_maps(|maps| unread.append(&buffer[..bytes], maps));
                     self.session.receive(service, &mut unread, bytes, &mut out)
                 } else {
                     let (step, left) = self.session.receive_first(service, &buffer[..bytes], &mut out);
                     if !left.is_empty() {
-                        unread.append(left, &mut lock(&self.shared.spare_maps));
+                        self.shared.with_spare_maps(|maps| unread.append(left, maps));
                     }
                     step
                 }

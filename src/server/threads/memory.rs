@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::conn::memory::MemoryBudget;
 
-/// The bytes that all connections hold.
+/// The bytes that all hold, and what is kept for the frames that follow.
 #[derive(Debug)]
 pub(super) struct Memory {
     budget: MemoryBudget,
     used: AtomicUsize,
 }
 
-/// The bytes that one connection holds.
+/// The bytes that one connection holds, or that are kept for all.
 #[derive(Debug, Default)]
 pub(super) struct Held(AtomicUsize);
 
@@ -32,7 +32,7 @@ impl Memory {
         Self { budget: MemoryBudget::new(bytes_max), used: AtomicUsize::new(0) }
     }
 
-    /// A connection holds `bytes` now.
+    /// It holds `bytes` now.
     pub(super) fn set(&self, held: &Held, bytes: usize) {
         let before = held.0.swap(bytes, Ordering::SeqCst);
         // The difference may be negative: the sum wraps, and is right in the end.

@@ -125,8 +125,8 @@ pub(super) struct Shared {
     /// Threads that serve no connection.
     pub(super) own_threads: usize,
     pub(super) memory: Memory,
-    /// The memory of long frames that are complete.
-    pub(super) spare_maps: Mutex<SpareMaps>,
+    /// The memory of long frames that are complete, and the bytes of it.
+    spare_maps: Mutex<(SpareMaps, Held)>,
     /// `None`: nothing is measured.
     pub(super) meter: Option<ThreadMeter>,
     pub(super) open: Mutex<Open>,
@@ -157,7 +157,7 @@ impl Shared {
             journal: Mutex::new(Some(journal)),
             own_threads,
             memory,
-            spare_maps: Mutex::new(SpareMaps::new(spare_bytes_max)),
+            spare_maps: Mutex::new((SpareMaps::new(spare_bytes_max), Held::default())),
             meter: None,
             open: Mutex::new(Open { connections: Slab::new(), refusals: 0, admins: 0, admissions }),
             draining: AtomicBool::new(false),
@@ -220,6 +220,7 @@ impl Shared {
         }
         self.memory.set(&connection.held, bytes);
         if self.memory.to_free() > 0 {
+            self.with_spare_maps(SpareMaps::clear);
             self.evict_worst();
         }
     }
@@ -247,9 +248,18 @@ impl Shared {
     /// Leaves memory to other threads that the frame does not need.
     pub(super) fn release_memory(&self, unread: &mut Unread, is_other: bool) {
         let now = Tick::after(self.started.elapsed());
-        let mut maps = lock(&self.spare_maps);
-        unread.release_memory(is_other, &mut maps, now);
-        maps.expire(now);
+        self.with_spare_maps(|maps| {
+            unread.release_memory(is_other, maps, now);
+            maps.expire(now);
+        });
+    }
+
+    /// Changes what is kept for the frames that follow, which counts for the budget.
+    pub(super) fn with_spare_maps<T>(&self, change: impl FnOnce(&mut SpareMaps) -> T) -> T {
+        let (maps, held) = &mut *lock(&self.spare_maps);
+        let result = change(maps);
+        self.memory.set(held, maps.bytes());
+        result
     }
 
     /// No lines yet, for a thread to add to.

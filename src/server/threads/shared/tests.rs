@@ -132,6 +132,20 @@ fn those_that_hold_most_are_closed_when_memory_is_short() {
 }
 
 #[test]
+fn memory_that_is_kept_for_the_next_frames_counts_and_is_freed_first() {
+    let shared = shared(Limits { memory_bytes_max: 16 << 20, ..Limits::default() });
+    let admission = admit(&shared).unwrap();
+    let mut unread = Unread::new();
+    shared.with_spare_maps(|maps| unread.append(&vec![b'1'; 1 << 20], maps));
+    let len = unread.len();
+    unread.consume(len);
+    shared.release_memory(&mut unread, true);
+    assert_eq!(shared.memory.used(), 1 << 20);
+    shared.hold(&admission.connection, 14 << 20);
+    assert_eq!((shared.memory.used(), admission.connection.is_evicted()), (14 << 20, false));
+}
+
+#[test]
 fn threads_that_find_the_budget_exceeded_at_once_close_no_more_than_one_of_them_would() {
     let shared = shared(Limits { memory_bytes_max: 1 << 20, ..Limits::default() });
     let admissions: Vec<Admission> = (0..4).map(|_| admit(&shared).unwrap()).collect();
