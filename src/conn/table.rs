@@ -175,6 +175,7 @@ impl<S> ConnTable<S> {
     }
 
     /// The number of bytes in [`unsent`](Self::unsent), for a connection at hand.
+    #[inline]
     pub(crate) fn unsent_bytes_of(&self, conn: &Conn<S>) -> usize {
         match conn.buffers {
             NO_BUFFERS => 0,
