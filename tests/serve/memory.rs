@@ -149,20 +149,21 @@ fn attackers_that_fill_the_memory_cost_no_more_than_the_budget_and_others_are_se
     }
 }
 
-/// With a thread each, the budget bounds the bytes that wait. The stacks of the threads, and what their allocator
-/// keeps for a moment, are in addition.
+/// With a thread each, the budget bounds the bytes that wait. The stacks of the threads are in addition, and the memory of
+/// closed connections whose threads have not ended yet, which takes longer on a busy machine. Without a budget, they
+/// would take 174 MiB.
 #[test]
 fn attackers_that_fill_the_memory_of_threads_cost_a_bounded_amount_and_others_are_served() {
-    const ATTACKERS: usize = 200;
-    const RESIDENT_KIB_MAX: u64 = BUDGET_MIB * 1024 * 3 / 2 + ATTACKERS as u64 * 32;
+    const ATTACKERS: usize = 300;
+    const RESIDENT_KIB_MAX: u64 = BUDGET_MIB * 1024 * 9 / 4 + ATTACKERS as u64 * 32;
     for attack in attacks() {
         let arguments = format!("message=0 --journal none --model threads --max-memory {BUDGET_MIB}MiB");
         let server = Server::start(&arguments);
         let before_kib = resident_kib(&server);
-        let mut normal: Vec<Peer> = (0..20).map(|_| server.connect("message")).collect();
+        let mut normal: Vec<Peer> = (0..ATTACKERS / 10).map(|_| server.connect("message")).collect();
         let mut attackers: Vec<Attacker> = (0..ATTACKERS).map(|_| Attacker::connect(&server)).collect();
         let mut resident_kib_max = 0;
-        for _ in 0..10 {
+        for _ in 0..20 {
             for (index, attacker) in attackers.iter_mut().enumerate() {
                 if !attacker.send(&attack) {
                     *attacker = Attacker::connect(&server);

@@ -47,6 +47,12 @@ impl Memory {
         }
     }
 
+    /// The most that a thread reads at once, of `bytes`: it accounts for a read only afterwards, and many may read when
+    /// memory is short.
+    pub(super) fn read_bytes_max(&self, bytes: usize) -> usize {
+        if self.used() > self.budget.high_mark() / 2 { bytes.min(SHORT_READ_BYTES) } else { bytes }
+    }
+
     /// The most that is kept for the frames that follow.
     pub(super) fn spare_bytes_max(&self) -> usize {
         self.budget.spare_bytes_max()
@@ -55,5 +61,23 @@ impl Memory {
     /// The bytes that all hold.
     pub(super) fn used(&self) -> usize {
         self.used.load(Ordering::SeqCst)
+    }
+}
+
+/// What is read at once when more than half of the memory is in use.
+const SHORT_READ_BYTES: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_are_short_when_more_than_half_of_the_memory_is_in_use() {
+        let (memory, held) = (Memory::new(1 << 20), Held::default());
+        for (used, expected) in [(0, 100_000), (448 << 10, 100_000), ((448 << 10) + 1, SHORT_READ_BYTES)] {
+            memory.set(&held, used);
+            assert_eq!(memory.read_bytes_max(100_000), expected, "{used}");
+            assert_eq!(memory.read_bytes_max(1000), 1000, "{used}");
+        }
     }
 }
