@@ -96,16 +96,16 @@ impl<S> Conn<S> {
             && self.session.is_open()
     }
 
-    /// Whether a write may be tried.
-    #[inline]
-    pub(crate) fn takes_writes(&self) -> bool {
-        self.flags.contains(Flags::WRITABLE) && !self.flags.contains(Flags::HELD)
-    }
-
     /// The same, and it moves a few bytes at a time.
     #[inline]
     pub(crate) fn reads_little(&self) -> bool {
         self.reads_freely() && !self.flags.contains(Flags::BULK)
+    }
+
+    /// Whether a write may be tried.
+    #[inline]
+    pub(crate) fn takes_writes(&self) -> bool {
+        self.flags.contains(Flags::WRITABLE) && !self.flags.contains(Flags::HELD)
     }
 
     /// Whether bytes of the peer are wanted now. Backpressure is one comparison: nothing is read from a peer
