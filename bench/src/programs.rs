@@ -188,16 +188,25 @@ impl Programs {
         self.uring.as_ref().map(|program| printed("bare C, io_uring", program.clone(), &[]))
     }
 
+    /// The server on tokio, on one thread.
+    pub(crate) fn tokio(&self) -> Program {
+        printed("tokio, current thread", self.own("tokio-server"), &["current"])
+    }
+
+    /// The path of a server of this package.
+    fn own(&self, name: &str) -> PathBuf {
+        self.target.join("bench/release").join(name)
+    }
+
     /// All servers of `message`, the bare one first and loopline second; and the reason if one is left out.
     pub(crate) fn message_servers(&self) -> (Vec<Program>, Option<String>) {
-        let own = |name: &str| self.target.join("bench/release").join(name);
         let mut servers = vec![
             self.bare_c(),
             self.ours(),
-            printed("tokio, current thread", own("tokio-server"), &["current"]),
-            printed("tokio, many threads", own("tokio-server"), &["multi"]),
+            self.tokio(),
+            printed("tokio, many threads", self.own("tokio-server"), &["multi"]),
             self.serve(OURS_THREADS, &["message=0", "--model", "threads"]),
-            printed("a thread each", own("threads-server"), &[]),
+            printed("a thread each", self.own("threads-server"), &[]),
         ];
         servers.extend(self.go.as_ref().map(|go| printed("Go", go.clone(), &[])));
         (servers, self.go.is_none().then(|| "Go: go is not installed (Debian: golang-go)".into()))

@@ -47,7 +47,7 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
         let resident_kib_max = (program.name == OURS).then_some(Target::AtMost(RESIDENT_KIB_MAX));
         section.tables.push(measure_program(bench, program, attackers, resident_kib_max)?);
     }
-    section.note("the driver's processor is shared with the others, which have the lowest priority");
+    section.note("the others share the driver's processor, and have it when the driver does not want it");
     section.note(
         "where the buffers of all exceed net.ipv4.tcp_mem, the kernel drops packets of all connections",
     );
@@ -66,9 +66,9 @@ fn measure_program(
     let all = alternate(bench.pairs.min(RUNS_MAX), &ATTACKS, |(kind, _)| {
         run(bench, program, seconds, kind, attackers)
     })?;
-    let title =
-        format!("{}: 100 connections, a message each 10 ms, beside {}", program.name, count(attackers));
-    let columns = ["p50, µs", "p99, µs", "max, µs", "replies", "most resident, KiB", "after it, KiB"];
+    let title = format!("{}: {}, beside {}", program.name, tail::LOAD, count(attackers));
+    let columns =
+        ["p50, µs", "p99, µs", "max, µs", "replies per second", "most resident, KiB", "after it, KiB"];
     let mut table = Table::new(title, &columns);
     let mut is_quiet = true;
     for ((kind, name), runs) in ATTACKS.iter().zip(&all) {
@@ -87,18 +87,19 @@ fn measure_program(
 /// Runs of five seconds or more.
 const RUNS_MAX: usize = 3;
 
-/// What [`tail::drive`] returns, the most resident memory, and that after the peers have left.
+/// Latencies and replies per second, the most resident memory, and that after the peers have left.
 fn run(bench: &Bench, program: &Program, seconds: f64, kind: &str, attackers: usize) -> Result<[f64; 6]> {
     let server = bench.start(program)?;
     let kib = |bytes: Result<f64>| bytes.map(|bytes| bytes / 1024.0);
     let before = kib(resident_bytes(server.pid()))?;
-    let [p50, p99, max, replies] = tail::drive(bench, &server, seconds, kind, attackers)?;
+    let latency = tail::drive(bench, &server, seconds, kind, attackers)?;
     let most = kib(resident_bytes_max(server.pid()))?;
     let is_returned = || kib(resident_bytes(server.pid())).is_ok_and(|now| now < before + RETURNED_KIB);
     // What is not returned by then is in the result.
     let _ = wait_until("the memory is returned", is_returned);
     let after = kib(resident_bytes(server.pid()))?;
-    Ok([p50, p99, max, replies, most, after])
+    let tail::Latency { p50, p99, max, replies_per_second, .. } = latency;
+    Ok([p50, p99, max, replies_per_second, most, after])
 }
 
 /// More than a server without connections keeps of what it has used.

@@ -97,7 +97,7 @@ pub(crate) static ROWS: &[Row] = &[
     row("uring", "processor time per message, beside a bare io_uring", uring::measure),
     row(
         "tail",
-        "latency of 100 normal connections beside ones that pipeline, send much or never read",
+        "latency of 100 normal connections beside ones that are idle, drip, pipeline, send much or never read",
         tail::measure,
     ),
     row(
