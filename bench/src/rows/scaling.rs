@@ -15,7 +15,7 @@ const PROCESSES: [usize; 4] = [1, 2, 3, 4];
 const CPU_RATIO_MIN: f64 = 0.95;
 
 pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
-    for load in [bench.load(50, 1), bench.load(1000, 1)] {
+    for load in [bench.load(50, 1), bench.load(1000, 1), bench.load(10_000, 1), bench.load(50, 16)] {
         let all = alternate(bench.pairs, &PROCESSES, |processes| run(bench, load, *processes))?;
         let columns =
             ["CPU µs per message, all processes", "one's CPU / its", "messages per second", "its / one's"];
