@@ -208,6 +208,15 @@ mod tests {
 
     #[cfg(feature = "cli")]
     #[test]
+    fn a_datagram_socket_that_is_connected_to_itself_is_refused() {
+        // The socket that has found the port is closed again.
+        let itself = UdpSocket::bind("127.0.0.1:0").and_then(|unused| unused.local_addr()).unwrap();
+        let error = connect_datagrams(Some(itself), itself).unwrap_err();
+        assert_eq!((error.kind(), &*error.to_string()), (io::ErrorKind::AddrInUse, "nothing listens there"));
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
     fn the_kernel_sends_nothing_by_itself_on_an_idle_connection_of_a_client() {
         let listener = listen("127.0.0.1:0".parse().unwrap(), SocketOptions::default()).unwrap();
         let stream = connect(None, listener.local_addr().unwrap()).unwrap();
