@@ -69,7 +69,7 @@ impl Connect for KernelNet {
 
 impl PreciseTime for KernelNet {
     fn now_ns(&mut self) -> u64 {
-        // Read twice for each message; `Instant` does more than is needed here.
+        // Read for each event; `Instant` does more than is needed here.
         let now = ClockId::CLOCK_MONOTONIC.now().expect("the monotonic clock is always there");
         let part = |number: i64| u64::try_from(number).unwrap_or(0);
         part(now.tv_sec()) * 1_000_000_000 + part(now.tv_nsec())
