@@ -6,29 +6,17 @@
 // The first tenth of the time is not measured. A PID of 0 is this process.
 //
 // Six system calls per connection, and a part of a poll: socket, connect, send, epoll_ctl, recv, close. On loopback
-// the connection is established when connect returns, so the frame is sent without waiting for an event. The kernel
-// selects the source; only where it has no free port, since those of closed connections are in use for a while, other
-// sources take turns, which costs two more calls.
+// the connection is established when connect returns, so the frame is sent without waiting for an event.
 #include "driver.h"
 
-enum { EVENTS = 1024, SOURCES = 64 };
+enum { EVENTS = 1024 };
 
 static struct epoll_event events[EVENTS];
 static char frame[FRAME], in[4096];
 static int *received;
 
-static int connect_one(int port) {
-    static int others;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    struct sockaddr_in server = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    if (!connect(fd, (void *)&server, sizeof server) || errno == EINPROGRESS) return fd;
-    if (errno != EADDRNOTAVAIL) perror("connect"), exit(1);
-    close(fd);
-    return open_socket(SOCK_STREAM | SOCK_NONBLOCK, port, others++ % SOURCES * PER_SOURCE);
-}
-
 static void open_one(int poller, int port, int number) {
-    int fd = connect_one(port);
+    int fd = connect_any(SOCK_STREAM | SOCK_NONBLOCK, port);
     received[number] = send(fd, frame, FRAME, MSG_NOSIGNAL) == FRAME ? 0 : -1;
     if (received[number] < 0 && errno != EAGAIN) perror("send"), exit(1);
     watch(poller, fd, number, EPOLLIN | (received[number] < 0 ? EPOLLOUT : 0));

@@ -214,7 +214,7 @@ impl Programs {
 }
 
 /// The C programs, except that with liburing.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     "epoll_server",
     "journal_server",
     "large_server",
@@ -222,6 +222,7 @@ const SOURCES: [&str; 11] = [
     "closed_loop",
     "storm",
     "one_shot",
+    "one_shot_minimum",
     "large_driver",
     "udp_driver",
     "clock",
