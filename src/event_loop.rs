@@ -97,8 +97,10 @@ pub struct EventLoop<N: Net> {
     read_buffer: Box<[u8]>,
     /// Datagrams that lie in `read_buffer`.
     received: Vec<Datagram>,
-    /// The events of this turn.
-    events: Vec<Event>,
+    /// The number of events of this turn.
+    events_polled: usize,
+    /// Those that are more than bytes to read.
+    other_events: Vec<Event>,
     now: Tick,
     phase: Phase,
     /// While draining: connections that were idle, whose peers have not ended their side yet.
@@ -147,7 +149,8 @@ impl<N: Net> EventLoop<N> {
             outbox: Outbox::default(),
             read_buffer: vec![0; limits.read_bytes_max].into_boxed_slice(),
             received: Vec::new(),
-            events: Vec::with_capacity(limits.events_per_poll_max),
+            events_polled: 0,
+            other_events: Vec::new(),
             now: Tick::default(),
             phase: Phase::Serving,
             ended_idle: Vec::new(),
@@ -186,15 +189,14 @@ impl<N: Net> EventLoop<N> {
     /// See [`LoopError`].
     pub fn turn(&mut self) -> Result<(), LoopError> {
         let timeout = self.poll_timeout();
-        self.events.clear();
         // The poll reports everything that has arrived before this moment.
         let polled_at = self.now;
-        self.net.poll(&mut self.events, self.limits.events_per_poll_max, timeout).map_err(LoopError::Poll)?;
+        self.poll(timeout).map_err(LoopError::Poll)?;
         self.now = self.net.now();
         #[cfg(feature = "cli")]
         self.begin_measuring();
         self.journal.set_time(|| self.net.unix_ms());
-        self.mark_ready();
+        self.mark_others_ready();
 
         self.accept();
         self.receive_datagrams();

@@ -139,6 +139,12 @@ impl<S> ConnTable<S> {
         (conn.generation == id.generation).then_some(id.key)
     }
 
+    /// The connection `id`; see [`find`](Self::find).
+    #[inline]
+    pub(crate) fn find_mut(&mut self, id: ConnId) -> Option<&mut Conn<S>> {
+        self.conns.get_mut(id.key as usize).filter(|conn| conn.generation == id.generation)
+    }
+
     pub(crate) fn conn(&self, key: u32) -> &Conn<S> {
         &self.conns[key as usize]
     }

@@ -205,7 +205,7 @@ impl<N: Net> EventLoop<N> {
 
     /// Whether the last poll has returned everything that had arrived.
     fn has_seen_all_events(&self) -> bool {
-        self.events.len() < self.limits.events_per_poll_max
+        self.events_polled < self.limits.events_per_poll_max
     }
 
     /// From now on the kernel refuses new connections, but where another process has the listener too.

@@ -16,7 +16,7 @@ impl<N: Net> EventLoop<N> {
     /// once.
     pub(super) fn expire(&mut self, polled_at: Tick) {
         let turns_max = self.table.len() / self.limits.events_per_poll_max.max(1) + 1;
-        if self.events.len() >= self.limits.events_per_poll_max && self.expiries_deferred < turns_max {
+        if self.events_polled >= self.limits.events_per_poll_max && self.expiries_deferred < turns_max {
             self.expiries_deferred += 1;
             return;
         }

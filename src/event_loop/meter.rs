@@ -67,7 +67,7 @@ impl<N: Net> EventLoop<N> {
         let turn_ns = self.net.monotonic_ns().saturating_sub(meter.began_ns);
         let mut measured = meter.shared.lock();
         measured.turn_ns.record(turn_ns);
-        measured.turn_events.record(self.events.len() as u64);
+        measured.turn_events.record(self.events_polled as u64);
         measured.samples.record_turn(turn_ns);
         self.show_state(&mut measured);
     }

@@ -1,17 +1,38 @@
 //! Readiness: what the events of a poll report, and which connections are to be visited.
 
-use crate::conn::token::{ConnId, Source};
+use std::io;
+use std::time::Duration;
+
+use crate::conn::table::ConnTable;
+use crate::conn::token::Source;
 use crate::conn::{CloseReason, Conn, Flags};
 use crate::event_loop::EventLoop;
+use crate::event_loop::run_queue::RunQueue;
 use crate::net::{Event, Net};
 
 impl<N: Net> EventLoop<N> {
-    /// Events set flags and fill the run queue; nothing is read or closed before all events are seen.
-    pub(super) fn mark_ready(&mut self) {
-        let events = std::mem::take(&mut self.events);
-        for event in &events {
+    /// Waits for events, which set flags and fill the run queue. Nothing is read or closed before all events are seen.
+    pub(super) fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let Self { net, table, run_queue, events_polled, other_events, limits, .. } = self;
+        *events_polled = 0;
+        net.poll(limits.events_per_poll_max, timeout, |event| {
+            *events_polled += 1;
+            if !mark_ready(table, run_queue, event) {
+                other_events.push(event);
+            }
+        })
+    }
+
+    /// Handles the events that [`poll`](Self::poll) has left.
+    pub(super) fn mark_others_ready(&mut self) {
+        let mut events = std::mem::take(&mut self.other_events);
+        for event in events.drain(..) {
             match Source::from(event.token) {
-                Source::Conn(id) => self.mark_conn_ready(id, *event),
+                Source::Conn(id) => {
+                    if let Some(key) = self.table.find(id) {
+                        self.mark_other_ready(key, event);
+                    }
+                }
                 Source::Listener(index) => {
                     if let Some(listener) = self.listeners.get_mut(usize::from(index)) {
                         listener.ready = true;
@@ -37,22 +58,10 @@ impl<N: Net> EventLoop<N> {
                 Source::Journal | Source::Timer => {}
             }
         }
-        self.events = events;
+        self.other_events = events;
     }
 
-    fn mark_conn_ready(&mut self, id: ConnId, event: Event) {
-        let Some(key) = self.table.find(id) else { return };
-        let conn = self.table.conn_mut(key);
-        conn.flags.note(event.readable, event.writable, event.ended);
-        if conn.reads_freely() {
-            self.enqueue(key);
-        } else {
-            self.mark_other_ready(key, event);
-        }
-    }
-
-    /// Does the same for a connection that the limits may keep from reading.
-    #[inline(never)]
+    /// Queues a connection that the limits may keep from reading, if they do not.
     fn mark_other_ready(&mut self, key: u32, event: Event) {
         let conn = self.table.conn(key);
         let is_starved = conn.flags.contains(Flags::STARVED);
@@ -97,9 +106,20 @@ impl<N: Net> EventLoop<N> {
     /// Queues a visit, once.
     pub(super) fn enqueue(&mut self, key: u32) {
         let conn = self.table.conn_mut(key);
-        if !conn.flags.contains(Flags::QUEUED) {
-            conn.flags.insert(Flags::QUEUED);
-            self.run_queue.push(conn.id(key), conn.flags);
-        }
+        self.run_queue.push(conn.id(key), conn);
     }
+}
+
+/// Notes an event of a connection, and queues the connection if it reads whatever the limits are. Returns false if
+/// there is more to do, and for events of other sources.
+#[inline]
+fn mark_ready<S>(table: &mut ConnTable<S>, run_queue: &mut RunQueue, event: Event) -> bool {
+    let Source::Conn(id) = Source::from(event.token) else { return false };
+    let Some(conn) = table.find_mut(id) else { return true };
+    conn.flags.note(event.readable, event.writable, event.ended);
+    let reads_freely = conn.reads_freely();
+    if reads_freely {
+        run_queue.push(id, conn);
+    }
+    reads_freely
 }

@@ -7,9 +7,9 @@
 
 use std::collections::VecDeque;
 
-use crate::conn::Flags;
 use crate::conn::counters::Counters;
 use crate::conn::token::ConnId;
+use crate::conn::{Conn, Flags};
 use crate::event_loop::{EventLoop, LoopError};
 use crate::limits::Limits;
 use crate::net::Net;
@@ -30,10 +30,15 @@ impl RunQueue {
         self.light.is_empty() && self.bulk.is_empty() && self.admin.is_empty()
     }
 
+    /// Queues a visit of the connection, once.
     #[inline]
-    pub(super) fn push(&mut self, id: ConnId, flags: Flags) {
-        if flags.contains(Flags::BULK | Flags::ADMIN) {
-            self.push_later(id, flags);
+    pub(super) fn push<S>(&mut self, id: ConnId, conn: &mut Conn<S>) {
+        if conn.flags.contains(Flags::QUEUED) {
+            return;
+        }
+        conn.flags.insert(Flags::QUEUED);
+        if conn.flags.contains(Flags::BULK | Flags::ADMIN) {
+            self.push_later(id, conn.flags);
         } else {
             self.light.push(id);
         }

@@ -252,9 +252,9 @@ impl Listen for KernelNet {
 impl Poller for KernelNet {
     fn poll(
         &mut self,
-        events: &mut Vec<Event>,
         events_max: usize,
         timeout: Option<Duration>,
+        on_event: impl FnMut(Event),
     ) -> io::Result<()> {
         if self.events_max != events_max {
             self.events = Events::with_capacity(events_max);
@@ -267,12 +267,13 @@ impl Poller for KernelNet {
             polled = self.poll.poll(&mut self.events, Some(Duration::ZERO));
         }
         polled?;
-        events.extend(self.events.iter().map(|event| Event {
+        let events = self.events.iter().map(|event| Event {
             token: Token(event.token().0),
             readable: event.is_readable(),
             writable: event.is_writable(),
             ended: event.is_read_closed() || event.is_error() || event.is_priority(),
-        }));
+        });
+        events.for_each(on_event);
         Ok(())
     }
 }

@@ -120,16 +120,16 @@ pub trait Listen: StreamIo + DatagramIo {
 
 /// Waits for events.
 pub trait Poller {
-    /// Waits until an event is there or `timeout` is over, and appends up to `events_max` events. `None`
-    /// waits without a limit.
+    /// Waits until an event is there or `timeout` is over, and passes up to `events_max` events to `on_event`.
+    /// `None` waits without a limit.
     ///
     /// # Errors
     /// The poller is broken; an interrupted wait is not an error.
     fn poll(
         &mut self,
-        events: &mut Vec<Event>,
         events_max: usize,
         timeout: Option<Duration>,
+        on_event: impl FnMut(Event),
     ) -> io::Result<()>;
 }
 

@@ -310,23 +310,22 @@ fn readable(token: Token) -> Event {
 impl Poller for SimNet {
     fn poll(
         &mut self,
-        events: &mut Vec<Event>,
         events_max: usize,
         timeout: Option<Duration>,
+        on_event: impl FnMut(Event),
     ) -> std::io::Result<()> {
         self.timeout = timeout;
         self.stop.begin_poll(self.now_ms);
         self.check_spinning(timeout);
         self.sockets.iter_mut().for_each(|socket| socket.end_turn(self.limits.datagrams_per_turn_max));
         let moved = self.move_peers(false);
-        self.collect(events, events_max);
+        let mut events = Vec::new();
+        self.collect(&mut events, events_max);
         self.trace.call("poll", events.len(), &Ok(0));
         events.iter().for_each(|event| self.trace.word(event.token.0 as u64));
-        if !events.is_empty()
-            || moved
-            || timeout == Some(Duration::ZERO)
-            || self.has_edges()
-            || self.move_peers(true)
+        let is_empty = events.is_empty();
+        events.into_iter().for_each(on_event);
+        if !is_empty || moved || timeout == Some(Duration::ZERO) || self.has_edges() || self.move_peers(true)
         {
             // A turn takes time too.
             self.now_ms += if self.clock_stands { 0 } else { self.random.below_u64(2) };

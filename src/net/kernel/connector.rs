@@ -86,13 +86,13 @@ impl PreciseTime for KernelNet {
         let wait_ns = until_ns.saturating_sub(now_ns);
         let wait_ns = if spin { self.spin_time.wait(wait_ns) } else { Some(wait_ns) };
         let Some(wait_ns) = wait_ns.filter(|wait_ns| *wait_ns > 0) else {
-            self.poll(events, events_max, Some(Duration::ZERO))?;
+            self.poll(events_max, Some(Duration::ZERO), |event| events.push(event))?;
             return Ok(until_ns > now_ns);
         };
         let wake_ns = now_ns + wait_ns;
         self.wake_at(wake_ns)?;
         let polled_before = events.len();
-        self.poll(events, events_max, None)?;
+        self.poll(events_max, None, |event| events.push(event))?;
         if spin && events[polled_before..].iter().all(|event| event.token == Token::TIMER) {
             let late_ns = self.now_ns().saturating_sub(wake_ns);
             self.spin_time.woke(late_ns);

@@ -20,7 +20,7 @@ const QUIET: Duration = Duration::from_millis(200);
 
 fn poll(net: &mut KernelNet, timeout: Duration) -> Vec<Event> {
     let mut events = Vec::new();
-    net.poll(&mut events, 16, Some(timeout)).unwrap();
+    net.poll(16, Some(timeout), |event| events.push(event)).unwrap();
     events
 }
 
