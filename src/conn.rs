@@ -145,10 +145,22 @@ impl Flags {
 
     /// Adds what the poller reports. A read of a stream that has ended may return bytes as well.
     pub(crate) fn note(&mut self, readable: bool, writable: bool, ended: bool) {
-        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        let flag = |is_set: bool, flag: u8| u8::from(is_set) * flag;
         self.0 |= flag(readable || ended, Self::READABLE);
         self.0 |= flag(writable, Self::WRITABLE);
         self.0 |= flag(ended, Self::END_SEEN);
+    }
+
+    /// A read of up to `bytes_max` bytes has returned `bytes`, at least one.
+    #[inline]
+    pub(crate) fn note_read(&mut self, bytes: usize, bytes_max: usize) {
+        // A short read has drained the socket; what comes later brings an event of its own. Only the end of the
+        // stream may already have had its event.
+        if bytes >= bytes_max {
+            self.insert(Self::BULK);
+        } else if !self.contains(Self::END_SEEN) {
+            self.remove(Self::READABLE);
+        }
     }
 
     /// Whether any of `flags` is set.
@@ -254,6 +266,19 @@ mod tests {
                 noted.note(report.0, report.1, report.2);
                 assert_eq!(noted, Flags(before | flags), "{report:?} in addition to {before}");
             }
+        }
+    }
+
+    #[test]
+    fn a_short_read_has_drained_the_socket_unless_the_end_was_seen() {
+        for (before, bytes, after) in [
+            (Flags::READABLE, 1, 0),
+            (Flags::READABLE | Flags::END_SEEN, 1, Flags::READABLE | Flags::END_SEEN),
+            (Flags::READABLE, 2, Flags::READABLE | Flags::BULK),
+        ] {
+            let mut flags = Flags(before);
+            flags.note_read(bytes, 2);
+            assert_eq!(flags, Flags(after), "{bytes} of 2 bytes with {before}");
         }
     }
 }

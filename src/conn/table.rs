@@ -48,7 +48,9 @@ pub(crate) struct ConnTable<S> {
 }
 
 /// The parts of a connection that a step of its session needs.
-pub(crate) struct SessionParts<'a> {
+pub(crate) struct SessionParts<'a, S> {
+    pub(crate) stream: &'a S,
+    pub(crate) flags: &'a mut Flags,
     pub(crate) session: &'a mut StreamSession,
     pub(crate) peer: StoredPeer<'a>,
     pub(crate) endpoint: u8,
@@ -163,11 +165,13 @@ impl<S> ConnTable<S> {
         reason = "it runs for every message, which costs a tenth more without inlining"
     )]
     #[inline(always)]
-    pub(crate) fn session_parts(&mut self, key: u32) -> SessionParts<'_> {
+    pub(crate) fn session_parts(&mut self, key: u32) -> SessionParts<'_, S> {
         let conn = &mut self.conns[key as usize];
         SessionParts {
             peer: StoredPeer { key: conn.peer, addrs: &self.peers },
             endpoint: conn.endpoint,
+            stream: &conn.stream,
+            flags: &mut conn.flags,
             session: &mut conn.session,
         }
     }

@@ -134,7 +134,7 @@ impl<N: Net> EventLoop<N> {
         };
         let journal_lines = self.apply_step(id.key, step);
         self.table.start_idle(id.key, self.now);
-        self.queue_answer(id.key, start, journal_lines);
+        self.queue_answer(id, start, journal_lines);
     }
 
     /// Open connections, but for those of the admin endpoint.

@@ -32,7 +32,7 @@ impl<N: Net> EventLoop<N> {
         let SessionParts { session, .. } = self.table.session_parts(id.key);
         let step = session.refuse(self.listeners[endpoint].service.as_ref(), refusal, &mut out);
         let journal_lines = self.apply_step(id.key, step);
-        self.queue_answer(id.key, start, journal_lines);
+        self.queue_answer(id, start, journal_lines);
     }
 
     /// Handles bytes of a header, and those behind it.

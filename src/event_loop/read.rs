@@ -6,6 +6,7 @@ use crate::conn::Flags;
 use crate::conn::log_throttle::LogKind;
 use crate::conn::stream_session::{FrameDeadline, Step};
 use crate::conn::table::SessionParts;
+use crate::conn::token::ConnId;
 use crate::event_loop::EventLoop;
 use crate::event_loop::outbox::Answer;
 use crate::net::Net;
@@ -22,23 +23,23 @@ pub(super) enum ReadOutcome {
 impl<N: Net> EventLoop<N> {
     /// Visits a connection: reads up to `bytes_max` bytes once, if bytes are wanted, and queues an answer in the
     /// outbox if something is to be sent.
-    pub(super) fn visit(&mut self, key: u32, bytes_max: usize) {
-        if self.journal_is_behind() {
-            self.hold_if_it_uses_journal(key);
-        }
-        let conn = self.table.conn_mut(key);
-        conn.flags.remove(Flags::QUEUED);
-        let reads_little = conn.reads_little();
+    pub(super) fn visit(&mut self, id: ConnId, bytes_max: usize) {
+        let key = id.key;
         let start = self.outbox.bytes.len();
+        let reads_little = !self.journal_is_behind() && self.table.conn(key).reads_little();
         let outcome = if reads_little { self.read(key, bytes_max) } else { self.visit_other(key, bytes_max) };
         if let ReadOutcome::Open { journal_lines } = outcome {
-            self.queue_answer(key, start, journal_lines);
+            self.queue_answer(id, start, journal_lines);
         }
     }
 
     /// Reads from a connection that moves bulk, holds bytes, or has come to its end, as far as the limits allow it.
     #[inline(never)]
     fn visit_other(&mut self, key: u32, bytes_max: usize) -> ReadOutcome {
+        self.table.conn_mut(key).flags.remove(Flags::QUEUED);
+        if self.journal_is_behind() {
+            self.hold_if_it_uses_journal(key);
+        }
         let conn = self.table.conn(key);
         let bytes_max = if self.would_read(conn) { bytes_max.min(self.room_of(conn)) } else { 0 };
         if bytes_max == 0 {
@@ -78,31 +79,40 @@ impl<N: Net> EventLoop<N> {
     /// the visit ends here.
     #[expect(clippy::inline_always, reason = "it runs for every message")]
     #[inline(always)]
-    pub(super) fn queue_answer(&mut self, key: u32, start: usize, journal_lines: u64) {
+    pub(super) fn queue_answer(&mut self, to: ConnId, start: usize, journal_lines: u64) {
         self.counters.messages += journal_lines;
         let needs_commit = journal_lines > 0;
-        let conn = self.table.conn(key);
         if needs_commit {
-            self.listeners[usize::from(conn.endpoint)].uses_journal = true;
+            let endpoint = self.table.conn(to.key).endpoint;
+            self.listeners[usize::from(endpoint)].uses_journal = true;
         }
         let bytes = start..self.outbox.bytes.len();
-        if !bytes.is_empty() || conn.session().is_ending() || self.table.unsent_bytes_of(conn) > 0 {
-            let to = conn.id(key);
+        if !bytes.is_empty() || self.sends_without_answer(to.key) {
             self.outbox.answers.push(Answer { to, bytes, needs_commit });
         } else {
-            self.reschedule(key, false);
+            self.reschedule(to.key, false);
         }
+    }
+
+    /// Whether bytes of earlier turns are to be sent, or the stream is to be ended.
+    #[inline(never)]
+    fn sends_without_answer(&self, key: u32) -> bool {
+        let conn = self.table.conn(key);
+        conn.session().is_ending() || self.table.unsent_bytes_of(conn) > 0
     }
 
     /// Reads from a connection that commonly sends whole frames, and few bytes at a time.
     #[expect(clippy::inline_always, reason = "it runs for every message")]
     #[inline(always)]
     fn read(&mut self, key: u32, bytes_max: usize) -> ReadOutcome {
-        let bytes = match self.read_into_buffer(key, bytes_max) {
-            Ok(bytes) => bytes,
-            Err(outcome) => return outcome,
+        let SessionParts { stream, flags, session, peer, endpoint } = self.table.session_parts(key);
+        flags.remove(Flags::QUEUED);
+        let bytes = match self.net.read(stream, &mut self.read_buffer[..bytes_max]) {
+            Ok(bytes @ 1..) => bytes,
+            outcome => return self.on_no_bytes(key, outcome),
         };
-        let SessionParts { session, peer, endpoint } = self.table.session_parts(key);
+        self.counters.read_bytes += bytes as u64;
+        flags.note_read(bytes, bytes_max);
         let service = self.listeners[usize::from(endpoint)].service.as_ref();
         let mut out = Output::to_stored(peer, &mut self.outbox.bytes, self.journal.lines());
         let (step, left) = session.receive_first(service, &self.read_buffer[..bytes], &mut out);
@@ -136,7 +146,7 @@ impl<N: Net> EventLoop<N> {
         } else {
             unread.append(&self.read_buffer[..bytes], &mut self.table.spare_maps);
         }
-        let SessionParts { session, peer, endpoint } = self.table.session_parts(key);
+        let SessionParts { session, peer, endpoint, .. } = self.table.session_parts(key);
         let service = self.listeners[usize::from(endpoint)].service.as_ref();
         let mut out = Output::to_stored(peer, &mut self.outbox.bytes, self.journal.lines());
         let step = session.receive(service, &mut unread, bytes, &mut out);
@@ -148,51 +158,38 @@ impl<N: Net> EventLoop<N> {
     }
 
     /// Reads up to `bytes_max` bytes into the shared buffer, and returns how many, or the outcome of anything else.
-    #[expect(clippy::inline_always, reason = "it runs for every message")]
-    #[inline(always)]
     fn read_into_buffer(&mut self, key: u32, bytes_max: usize) -> Result<usize, ReadOutcome> {
         let outcome = self.net.read(&self.table.conn(key).stream, &mut self.read_buffer[..bytes_max]);
         self.after_read(key, outcome, bytes_max)
     }
 
     /// Handles all outcomes of a read of up to `bytes_max` bytes but these bytes.
-    #[expect(clippy::inline_always, reason = "it runs for every message")]
-    #[inline(always)]
     fn after_read(
         &mut self,
         key: u32,
         outcome: io::Result<usize>,
         bytes_max: usize,
     ) -> Result<usize, ReadOutcome> {
+        let Ok(bytes @ 1..) = outcome else { return Err(self.on_no_bytes(key, outcome)) };
+        self.counters.read_bytes += bytes as u64;
+        self.table.conn_mut(key).flags.note_read(bytes, bytes_max);
+        Ok(bytes)
+    }
+
+    /// Handles a read that has returned no bytes: the end of the peer's side, or an error.
+    #[inline(never)]
+    fn on_no_bytes(&mut self, key: u32, outcome: io::Result<usize>) -> ReadOutcome {
+        let Err(error) = outcome else { return self.on_end_of_stream(key) };
         let conn = self.table.conn_mut(key);
-        match outcome {
-            Ok(0) => Err(self.on_end_of_stream(key)),
-            Ok(bytes) => {
-                self.counters.read_bytes += bytes as u64;
-                // A short read has drained the socket; what comes later brings an event of its own. Only
-                // the end of the stream may already have had its event.
-                if bytes < bytes_max {
-                    if !conn.flags.contains(Flags::END_SEEN) {
-                        conn.flags.remove(Flags::READABLE);
-                    }
-                } else {
-                    conn.flags.insert(Flags::BULK);
-                }
-                Ok(bytes)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                conn.flags.remove(Flags::READABLE);
-                Err(ReadOutcome::Open { journal_lines: 0 })
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                Err(ReadOutcome::Open { journal_lines: 0 })
-            }
-            Err(error) => {
-                let reason = conn.session().reason_of(&error);
-                self.close(key, reason);
-                Err(ReadOutcome::Closed)
-            }
+        if error.kind() == io::ErrorKind::WouldBlock {
+            conn.flags.remove(Flags::READABLE);
         }
+        if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) {
+            return ReadOutcome::Open { journal_lines: 0 };
+        }
+        let reason = conn.session().reason_of(&error);
+        self.close(key, reason);
+        ReadOutcome::Closed
     }
 
     /// Handles the bytes that have been read from a connection that awaits a header, or lingers.

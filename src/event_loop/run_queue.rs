@@ -94,8 +94,8 @@ impl<N: Net> EventLoop<N> {
                 let Some(next) = self.next_later(&mut later)? else { break };
                 next
             };
-            if let Some(key) = self.table.find(id) {
-                self.visit(key, bytes_max);
+            if self.table.find(id).is_some() {
+                self.visit(id, bytes_max);
             }
             let journal_is_due = self.journal_is_behind() && self.held.is_empty();
             if journal_is_due || self.outbox.is_full(&self.limits) {
