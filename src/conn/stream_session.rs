@@ -31,7 +31,7 @@ pub(crate) struct Step {
     /// How the frame deadline changes.
     pub(crate) frame: FrameDeadline,
     /// Why the input was refused, if it was.
-    pub(crate) refusal: Option<String>,
+    pub(crate) refusal: Option<Box<str>>,
 }
 
 /// The outcome of the bytes of a header.
@@ -154,7 +154,7 @@ impl StreamSession {
             Err(reason) => {
                 service.refused(&reason, out);
                 let _ = self.transition(ConnEvent::ServiceEnded);
-                HeaderStep::Refused(self.without_header(CloseReason::BadProxyHeader, Some(reason)))
+                HeaderStep::Refused(self.without_header(CloseReason::BadProxyHeader, Some(reason.into())))
             }
         }
     }
@@ -176,7 +176,7 @@ impl StreamSession {
         self.open(service, unix_seconds, out)
     }
 
-    fn without_header(&mut self, reason: CloseReason, refusal: Option<String>) -> Step {
+    fn without_header(&mut self, reason: CloseReason, refusal: Option<Box<str>>) -> Step {
         self.reason = reason;
         Step { journal_lines: 0, frame: FrameDeadline::Keep, refusal }
     }
@@ -243,7 +243,7 @@ impl StreamSession {
         let was_awaiting = self.is_awaiting();
         let _ = self.transition(ConnEvent::PeerEnded);
         if was_awaiting {
-            let cut_off = is_in_frame.then(|| "its PROXY header is cut off".to_owned());
+            let cut_off = is_in_frame.then(|| "its PROXY header is cut off".into());
             let reason = if is_in_frame { CloseReason::BadProxyHeader } else { CloseReason::NoProxyHeader };
             return self.without_header(reason, cut_off);
         }
@@ -307,7 +307,7 @@ impl StreamSession {
 
     /// Handles the last answer of the service, or its refusal of the input.
     #[cold]
-    fn end(&mut self, service: &dyn StreamService, action: Action, out: &mut Output<'_>) -> Option<String> {
+    fn end(&mut self, service: &dyn StreamService, action: Action, out: &mut Output<'_>) -> Option<Box<str>> {
         let _ = self.transition(ConnEvent::ServiceEnded);
         let Action::Refuse(reason) = action else { return None };
         service.refused(&reason, out);

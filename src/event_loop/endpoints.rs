@@ -11,7 +11,6 @@ use crate::net::{Net, Token};
 use crate::service::{DatagramService, StreamService};
 
 /// A stream endpoint.
-#[cfg_attr(feature = "cli", expect(clippy::struct_excessive_bools, reason = "each is a fact of its own"))]
 pub(super) struct StreamEndpoint<N: Net> {
     /// `None` once the server is stopping.
     pub(super) socket: Option<N::Listener>,
@@ -26,8 +25,6 @@ pub(super) struct StreamEndpoint<N: Net> {
     pub(super) ready: bool,
     /// Accepts in a row that have failed.
     pub(super) failed_accepts: usize,
-    /// Its service has written to the journal: while that has no room, reading for it is of no use.
-    pub(super) uses_journal: bool,
 }
 
 /// A datagram endpoint.
@@ -95,7 +92,6 @@ impl<N: Net> EventLoop<N> {
             behind_proxy: false,
             ready: false,
             failed_accepts: 0,
-            uses_journal: false,
         });
         Ok(address)
     }

@@ -58,7 +58,7 @@ impl<N: Net> EventLoop<N> {
     #[cold]
     fn hold_if_it_uses_journal(&mut self, key: u32) {
         let conn = self.table.conn(key);
-        let uses_journal = self.listeners[usize::from(conn.endpoint)].uses_journal;
+        let uses_journal = self.listeners[usize::from(conn.endpoint)].service.uses_journal();
         if uses_journal && conn.session().is_receiving() && conn.flags.contains(Flags::READABLE) {
             self.hold(key);
         }
@@ -82,10 +82,6 @@ impl<N: Net> EventLoop<N> {
     pub(super) fn queue_answer(&mut self, to: ConnId, start: usize, journal_lines: u64) {
         self.counters.messages += journal_lines;
         let needs_commit = journal_lines > 0;
-        if needs_commit {
-            let endpoint = self.table.conn(to.key).endpoint;
-            self.listeners[usize::from(endpoint)].uses_journal = true;
-        }
         let bytes = start..self.outbox.bytes.len();
         if !bytes.is_empty() || self.sends_without_answer(to.key) {
             self.outbox.answers.push(Answer { to, bytes, needs_commit });

@@ -44,6 +44,10 @@ impl StreamService for Echo {
         out.send(reason.as_bytes());
         out.send(b"\n");
     }
+
+    fn uses_journal(&self) -> bool {
+        true
+    }
 }
 
 impl StreamClient for Echo {

@@ -88,6 +88,10 @@ impl StreamService for Message {
     fn refused(&self, reason: &str, out: &mut Output<'_>) {
         frame::append(&format!("{REFUSAL_PREFIX}{reason}"), out.answer());
     }
+
+    fn uses_journal(&self) -> bool {
+        true
+    }
 }
 
 impl Message {
@@ -118,7 +122,7 @@ impl Message {
                 }
                 Ok(None) => break Action::Continue,
                 // Where the next frame would begin is unknown.
-                Err(bad_frame) => break Action::Refuse(bad_frame.to_string()),
+                Err(bad_frame) => break Action::Refuse(bad_frame.to_string().into()),
             }
         };
         self.acknowledge(messages, out);

@@ -33,6 +33,10 @@ impl StreamService for Reply {
         out.send(REPLY.as_bytes());
         Progress { consumed: unread.len(), action: Action::End }
     }
+
+    fn uses_journal(&self) -> bool {
+        true
+    }
 }
 
 impl StreamClient for Reply {

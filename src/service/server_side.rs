@@ -27,6 +27,11 @@ pub trait StreamService: Send + Sync {
         self.received(unread, false, out)
     }
 
+    /// Whether it records messages in the journal. While that has no room, nothing is read for such a service.
+    fn uses_journal(&self) -> bool {
+        false
+    }
+
     /// The server refuses to serve the connection further, because the input was bad or the connection
     /// table is full. A service whose answers are framed sends `reason`; one whose peers take any byte for
     /// the answer sends nothing.
@@ -65,7 +70,7 @@ pub enum Action {
     End,
     /// The input is bad, for this reason: [`StreamService::refused`] is called with it, then the stream
     /// ends.
-    Refuse(String),
+    Refuse(Box<str>),
 }
 
 /// What a stream service did with the bytes it received.
