@@ -123,10 +123,15 @@ fn is_ascii(body: &[u8]) -> bool {
     const BLOCK_BYTES: usize = 16;
     // As many as the standard library looks at together.
     const MANY_BYTES: usize = 64;
-    let Some(last) = body.last_chunk::<BLOCK_BYTES>() else { return body.is_ascii() };
-    let (many, few) = body.split_at(body.len() & !(MANY_BYTES - 1));
     // The last block overlaps the one before it.
-    many.is_ascii() && few.chunks_exact(BLOCK_BYTES).all(<[u8]>::is_ascii) && last.is_ascii()
+    if let Some(last) = body.last_chunk::<MANY_BYTES>() {
+        let (many, _) = body.split_at(body.len() & !(MANY_BYTES - 1));
+        many.is_ascii() && last.is_ascii()
+    } else if let Some(last) = body.last_chunk::<BLOCK_BYTES>() {
+        body.chunks_exact(BLOCK_BYTES).all(<[u8]>::is_ascii) && last.is_ascii()
+    } else {
+        body.is_ascii()
+    }
 }
 
 /// The number in a header, if it is not over the limit.

@@ -105,15 +105,15 @@ impl Message {
     #[expect(clippy::inline_always, reason = "the common caller knows nothing of the first frame")]
     #[inline(always)]
     fn receive(&self, unread: &[u8], known: &mut Known, out: &mut Output<'_>) -> Progress {
-        let (mut consumed, mut messages) = (0, 0);
+        let (mut rest, mut messages) = (unread, 0);
         let action = loop {
-            if consumed == unread.len() {
+            if rest.is_empty() {
                 break Action::Continue;
             }
-            match frame::parse_more(&unread[consumed..], known, self.message_bytes_max) {
+            match frame::parse_more(rest, known, self.message_bytes_max) {
                 Ok(Some(frame)) => {
                     *known = Known::default();
-                    consumed += frame.wire_bytes();
+                    rest = &rest[frame.wire_bytes()..];
                     messages += 1;
                     out.record(NAME, frame.body);
                     if frame.body == DISCONNECT.as_bytes() {
@@ -126,7 +126,7 @@ impl Message {
             }
         };
         self.acknowledge(messages, out);
-        Progress { consumed, action }
+        Progress { consumed: unread.len() - rest.len(), action }
     }
 }
 
