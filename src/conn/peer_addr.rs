@@ -4,7 +4,7 @@
 //! reset the connection. So every connection keeps it: an IPv4 address and its port fit into the entry of the
 //! connection, IPv6 addresses are kept in a table.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use slab::Slab;
 
@@ -13,6 +13,14 @@ use slab::Slab;
 pub(crate) struct PeerKey([u16; 3]);
 
 impl PeerKey {
+    /// The address, if it is not in the table.
+    #[inline]
+    pub(crate) fn short(self) -> Option<SocketAddrV4> {
+        let Self([high, low, port]) = self;
+        let ([a, b], [c, d]) = (high.to_ne_bytes(), low.to_ne_bytes());
+        (port != 0).then(|| SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port))
+    }
+
     /// Whether the address is in the table.
     #[cfg(debug_assertions)]
     pub(crate) fn is_long(self) -> bool {
@@ -29,13 +37,13 @@ pub(crate) struct PeerAddrs {
 /// A peer's address where it is stored. It is looked up when it is needed, which few steps do.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StoredPeer<'a> {
-    pub(crate) key: PeerKey,
+    pub(crate) key: &'a PeerKey,
     pub(crate) addrs: &'a PeerAddrs,
 }
 
 impl StoredPeer<'_> {
     pub(crate) fn address(self) -> SocketAddr {
-        self.addrs.address(self.key)
+        self.addrs.address(*self.key)
     }
 }
 
@@ -57,12 +65,10 @@ impl PeerAddrs {
     /// The address of `key`.
     #[inline]
     pub(crate) fn address(&self, key: PeerKey) -> SocketAddr {
-        let PeerKey([high, low, port]) = key;
-        if port == 0 {
-            return self.long_address(key);
+        match key.short() {
+            Some(short) => SocketAddr::V4(short),
+            None => self.long_address(key),
         }
-        let ([a, b], [c, d]) = (high.to_ne_bytes(), low.to_ne_bytes());
-        SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), port)
     }
 
     #[inline(never)]

@@ -168,7 +168,7 @@ impl<S> ConnTable<S> {
     pub(crate) fn session_parts(&mut self, key: u32) -> SessionParts<'_, S> {
         let conn = &mut self.conns[key as usize];
         SessionParts {
-            peer: StoredPeer { key: conn.peer, addrs: &self.peers },
+            peer: StoredPeer { key: &conn.peer, addrs: &self.peers },
             endpoint: conn.endpoint,
             stream: &conn.stream,
             flags: &mut conn.flags,

@@ -8,7 +8,7 @@
 //! Either way, everything in a message that could end the line, move the cursor or reorder the text is
 //! [escaped](crate::journal::escape). In a line of JSON, `base64` takes the place of `text` if the message is not UTF-8.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use crate::journal::escape::escape;
 #[cfg(feature = "cli")]
@@ -85,9 +85,15 @@ impl Lines {
     }
 
     /// The next lines are of messages that `peer` has sent.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn set_sender(&mut self, peer: SocketAddr) {
         self.sender.set(peer);
+    }
+
+    /// The same for an IPv4 address, which most peers have.
+    #[inline]
+    pub(crate) fn set_short_sender(&mut self, peer: SocketAddrV4) {
+        self.sender.set_short(peer);
     }
 
     /// Adds the line of another message of the same sender.

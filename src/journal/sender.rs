@@ -13,17 +13,25 @@ pub(super) struct Sender {
 
 impl Sender {
     pub(super) fn new(peer: SocketAddr) -> Self {
-        let mut sender = Self { peer, text: [0; TEXT_BYTES_MAX], bytes: 0 };
-        sender.format();
-        sender
+        let mut text = [0; TEXT_BYTES_MAX];
+        let bytes = format(peer, &mut text);
+        Self { peer, text, bytes }
     }
 
     /// The sender is `peer` from now on.
-    #[inline]
     pub(super) fn set(&mut self, peer: SocketAddr) {
         if self.peer != peer {
             self.peer = peer;
-            self.format();
+            self.bytes = format(peer, &mut self.text);
+        }
+    }
+
+    /// The same for an IPv4 address.
+    #[inline]
+    pub(super) fn set_short(&mut self, peer: SocketAddrV4) {
+        if self.peer != SocketAddr::V4(peer) {
+            self.peer = SocketAddr::V4(peer);
+            self.bytes = format_v4(peer, &mut self.text);
         }
     }
 
@@ -44,12 +52,12 @@ impl Sender {
     pub(super) fn address(&self) -> &[u8] {
         &self.text[1..self.bytes - 2]
     }
+}
 
-    fn format(&mut self) {
-        self.bytes = match self.peer {
-            SocketAddr::V4(peer) => format_v4(peer, &mut self.text),
-            SocketAddr::V6(peer) => format_v6(peer, &mut self.text),
-        };
+fn format(peer: SocketAddr, text: &mut [u8; TEXT_BYTES_MAX]) -> usize {
+    match peer {
+        SocketAddr::V4(peer) => format_v4(peer, text),
+        SocketAddr::V6(peer) => format_v6(peer, text),
     }
 }
 
@@ -66,36 +74,55 @@ fn format_v4(peer: SocketAddrV4, text: &mut [u8; TEXT_BYTES_MAX]) -> usize {
     text[0] = b'[';
     let mut end = 1;
     for octet in peer.ip().octets() {
-        text[end..end + 4].copy_from_slice(&DECIMALS[usize::from(octet)]);
-        end += 2 + usize::from(octet >= 10) + usize::from(octet >= 100);
+        let Decimal { digits_and_dot, bytes } = DECIMALS[usize::from(octet)];
+        text[end..end + 4].copy_from_slice(&digits_and_dot);
+        end += usize::from(bytes);
     }
     text[end - 1] = b':';
     // Five digits, the first in the lowest byte; leading zeros are shifted out.
-    let pair = |number: u64| number / 10 + ((number % 10) << 8);
-    let port = u64::from(peer.port());
-    let digits = port / 10_000 + (pair(port / 100 % 100) << 8) + (pair(port % 100) << 24);
+    let pair = |number: u32| u64::from(PAIRS[number as usize]);
+    let port = u32::from(peer.port());
+    let digits = u64::from(port / 10_000) + (pair(port / 100 % 100) << 8) + (pair(port % 100) << 24);
     let zeros = (digits | 1 << 32).trailing_zeros() / 8;
     let port_text = (digits + u64::from_le_bytes(*b"00000] \0")) >> (8 * zeros);
     text[end..end + 8].copy_from_slice(&port_text.to_le_bytes());
     end + 7 - zeros as usize
 }
 
-/// Each octet in decimal, and a dot.
-static DECIMALS: [[u8; 4]; 256] = {
-    let mut all = [[0; 4]; 256];
+/// An octet in decimal, and a dot.
+#[derive(Clone, Copy)]
+struct Decimal {
+    digits_and_dot: [u8; 4],
+    /// Of these, how many are used.
+    bytes: u8,
+}
+
+static DECIMALS: [Decimal; 256] = {
+    let mut all = [Decimal { digits_and_dot: [0; 4], bytes: 0 }; 256];
     let mut octet = 0u8;
     loop {
         let [hundreds, tens, ones] = [b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10];
         all[octet as usize] = match octet {
-            0..10 => [ones, b'.', 0, 0],
-            10..100 => [tens, ones, b'.', 0],
-            100.. => [hundreds, tens, ones, b'.'],
+            0..10 => Decimal { digits_and_dot: [ones, b'.', 0, 0], bytes: 2 },
+            10..100 => Decimal { digits_and_dot: [tens, ones, b'.', 0], bytes: 3 },
+            100.. => Decimal { digits_and_dot: [hundreds, tens, ones, b'.'], bytes: 4 },
         };
         if octet == u8::MAX {
             break all;
         }
         octet += 1;
     }
+};
+
+/// The two digits of each number below 100, the first in the lower byte.
+static PAIRS: [u16; 100] = {
+    let mut all = [0; 100];
+    let mut number = 0u16;
+    while number < 100 {
+        all[number as usize] = number / 10 + ((number % 10) << 8);
+        number += 1;
+    }
+    all
 };
 
 /// The longest address is one of IPv6 with a scope.
@@ -119,7 +146,10 @@ mod tests {
     }
 
     fn check(sender: &mut Sender, peer: SocketAddr) {
-        sender.set(peer);
+        match peer {
+            SocketAddr::V4(short) if short.port() % 2 == 0 => sender.set_short(short),
+            SocketAddr::V4(_) | SocketAddr::V6(_) => sender.set(peer),
+        }
         assert_eq!(appended(sender), format!("before [{peer}] "));
         #[cfg(feature = "cli")]
         assert_eq!(sender.address(), peer.to_string().as_bytes());

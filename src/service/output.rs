@@ -59,10 +59,13 @@ impl<'a> Output<'a> {
         if let Some(journal) = &mut self.journal {
             // Nothing else adds lines until this output is dropped.
             if self.journal_lines == 0 {
-                journal.set_sender(match self.peer {
-                    Peer::Address(address) => address,
-                    Peer::Stored(stored) => stored.address(),
-                });
+                match self.peer {
+                    Peer::Address(address) => journal.set_sender(address),
+                    Peer::Stored(stored) => match stored.key.short() {
+                        Some(address) => journal.set_short_sender(address),
+                        None => journal.set_sender(stored.address()),
+                    },
+                }
             }
             journal.add_next(service, text);
         }
@@ -106,7 +109,8 @@ mod tests {
         for port in [1, 2, 2, 1] {
             let peer = SocketAddr::from(([192, 0, 2, 1], port));
             Output::new(peer, &mut Vec::new(), Some(&mut lines)).record("message", b"a");
-            let stored = StoredPeer { key: addrs.intern(peer), addrs: &addrs };
+            let key = addrs.intern(peer);
+            let stored = StoredPeer { key: &key, addrs: &addrs };
             Output::to_stored(stored, &mut Vec::new(), Some(&mut lines)).record("message", b"b");
         }
         let expected = [1, 2, 2, 1].map(|port| format!("[192.0.2.1:{port}] a\n[192.0.2.1:{port}] b\n"));
