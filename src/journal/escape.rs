@@ -42,13 +42,16 @@ fn escape_characters(bytes: &[u8], line: &mut Vec<u8>) {
     line.extend_from_slice(text.as_bytes());
 }
 
+/// Whether [`escape_json`] escapes none of `bytes`, as nearly always.
+#[cfg(feature = "cli")]
+#[inline]
+pub(crate) fn is_plain_json(bytes: &[u8]) -> bool {
+    all(bytes, |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'\\' | b'"'))
+}
+
 /// Appends `text` to `line` as the inside of a JSON string. What [`escape`] escapes is escaped here too.
 #[cfg(feature = "cli")]
 pub(crate) fn escape_json(text: &str, line: &mut Vec<u8>) {
-    if all(text.as_bytes(), |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'\\' | b'"')) {
-        line.extend_from_slice(text.as_bytes());
-        return;
-    }
     for character in text.chars() {
         match character {
             '\\' => line.extend_from_slice(b"\\\\"),

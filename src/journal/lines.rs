@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use crate::journal::escape::escape;
 #[cfg(feature = "cli")]
-use crate::journal::escape::escape_json;
+use crate::journal::escape::{escape_json, is_plain_json};
 use crate::journal::sender::Sender;
 #[cfg(feature = "cli")]
 use crate::journal::time_stamp::TimeStamp;
@@ -101,7 +101,7 @@ impl Lines {
     pub(crate) fn add_next(&mut self, service: &str, message: &[u8]) {
         #[cfg(feature = "cli")]
         if let Some(time) = &self.time {
-            return add_json(time.as_bytes(), self.sender.address(), service, message, &mut self.bytes);
+            return add_json(time, self.sender.address(), service, message, &mut self.bytes);
         }
         let _ = service;
         self.sender.append_to(&mut self.bytes);
@@ -140,22 +140,24 @@ impl Default for Lines {
 
 #[cfg(feature = "cli")]
 #[inline(never)]
-fn add_json(time: &[u8], peer: &[u8], service: &str, message: &[u8], line: &mut Vec<u8>) {
+fn add_json(time: &TimeStamp, peer: &[u8], service: &str, message: &[u8], line: &mut Vec<u8>) {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
 
     line.extend_from_slice(b"{\"time\":\"");
-    line.extend_from_slice(time);
+    line.extend_from_slice(time.as_bytes());
     line.extend_from_slice(b"\",\"peer\":\"");
     line.extend_from_slice(peer);
     line.extend_from_slice(b"\",\"service\":\"");
     line.extend_from_slice(service.as_bytes());
-    line.extend_from_slice(b"\",\"");
-    if let Ok(text) = std::str::from_utf8(message) {
-        line.extend_from_slice(b"text\":\"");
+    if is_plain_json(message) {
+        line.extend_from_slice(b"\",\"text\":\"");
+        line.extend_from_slice(message);
+    } else if let Ok(text) = std::str::from_utf8(message) {
+        line.extend_from_slice(b"\",\"text\":\"");
         escape_json(text, line);
     } else {
-        line.extend_from_slice(b"base64\":\"");
+        line.extend_from_slice(b"\",\"base64\":\"");
         let start = line.len();
         line.resize(start + message.len().div_ceil(3) * 4, 0);
         STANDARD.encode_slice(message, &mut line[start..]).expect("four bytes for three");

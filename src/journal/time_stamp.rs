@@ -23,7 +23,7 @@ impl TimeStamp {
             .expect("the text has the length of the form");
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(super) fn as_bytes(&self) -> &[u8; TIME_FORM.len()] {
         &self.0
     }
 }
