@@ -14,9 +14,10 @@ impl<N: Net> EventLoop<N> {
     /// Sends the answers of the turn, but those that wait for the journal.
     pub(super) fn send_answers(&mut self, committed: Committed) {
         let mut answers = std::mem::take(&mut self.outbox.answers);
-        for answer in answers.drain(..) {
-            self.send_answer(&answer, committed);
+        for answer in &answers {
+            self.send_answer(answer, committed);
         }
+        answers.clear();
         self.outbox.answers = answers;
     }
 
