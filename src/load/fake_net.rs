@@ -50,6 +50,7 @@ pub(crate) struct FakeNet {
 
 /// A connection.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, which a test sets or reads")]
 pub(crate) struct Pipe {
     pub(crate) token: Token,
     /// All bytes written to it.
@@ -65,6 +66,8 @@ pub(crate) struct Pipe {
     /// The next read fails: the connection is reset.
     pub(crate) reset: bool,
     pub(crate) is_closed: bool,
+    /// Whether the poller reports that it can be written.
+    pub(crate) is_watched_for_writing: bool,
     is_announced: bool,
 }
 
@@ -203,6 +206,7 @@ impl Connect for FakeNet {
             broken: None,
             reset: false,
             is_closed: false,
+            is_watched_for_writing: false,
             is_announced: false,
         });
         Ok(self.pipes.len() - 1)
@@ -212,6 +216,7 @@ impl Connect for FakeNet {
         let first_room = self.first_room();
         let it = &mut self.pipes[*pipe];
         it.token = token;
+        it.is_watched_for_writing = true;
         it.room = if it.written.is_empty() { first_room } else { it.room };
         Ok(())
     }

@@ -42,6 +42,30 @@ fn a_wrong_byte_anywhere_in_a_round_ends_the_connection() {
 }
 
 #[test]
+fn whole_replies_in_the_middle_of_one_end_the_connection() {
+    let mut it = begin();
+    for replies in [&acknowledgements(1)[..10], &acknowledgements(PIPELINE)[..]] {
+        it.context.net.deliver(0, replies);
+        it.ready(it.context.net.event(0));
+    }
+    assert_eq!((it.messages(), it.context.net.pipes[0].is_closed), ((6, 0, 3), true));
+}
+
+#[test]
+fn messages_that_were_not_sent_together_are_measured_in_their_order() {
+    let mut it = begin();
+    // One message is sent at 1000, two at 2000; the first reply after these is that to the one.
+    for replies in [1, 2, 1] {
+        it.context.tally.begin_interval();
+        it.context.net.now_ns += 1000;
+        it.context.net.deliver(0, &acknowledgements(replies));
+        it.ready(it.context.net.event(0));
+    }
+    let (_, times) = it.context.tally.close_interval(3000);
+    assert_eq!((times.service.len(), times.service.max()), (1, 2000));
+}
+
+#[test]
 fn a_reply_more_than_messages_ends_the_connection() {
     let mut it = begin();
     it.context.net.deliver(0, &acknowledgements(PIPELINE + 1));
