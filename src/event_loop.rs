@@ -130,6 +130,7 @@ impl<N: Net> EventLoop<N> {
         limits.journal_bytes_max = memory.fit(limits.journal_bytes_max);
         limits.answer_bytes_per_commit_max = memory.fit(limits.answer_bytes_per_commit_max);
         limits.read_bytes_max = memory.fit(limits.read_bytes_max).max(1);
+        limits.long_read_bytes_max = memory.fit(limits.long_read_bytes_max).max(limits.read_bytes_max);
         limits.light_read_bytes_max = limits.light_read_bytes_max.clamp(1, limits.read_bytes_max);
         limits.admin_read_bytes_max = limits.admin_read_bytes_max.clamp(1, limits.read_bytes_max);
         Self {

@@ -43,6 +43,9 @@ pub struct Limits {
     /// Bytes read per visit from a connection that moves bulk: the size of the shared read buffer. It also bounds
     /// the frames answered per visit: 2,048 of the smallest fit.
     pub read_bytes_max: usize,
+    /// The same for what is missing of a frame of known length. Such a frame is received where it stays and not in the
+    /// shared buffer, so that a read can take all that has collected meanwhile. The threads read as much.
+    pub long_read_bytes_max: usize,
     /// The budget for all bytes that wait in the server: received and not consumed, answered and not sent, journaled
     /// and not written. Near it the connections that hold most are not read, and above seven eighths the worst are
     /// closed. The program sets it from the memory of the machine.
@@ -114,6 +117,7 @@ impl Default for Limits {
             accepts_per_turn_max: 256,
             datagrams_per_turn_max: 128,
             read_bytes_max: 128 * 1024,
+            long_read_bytes_max: 512 * 1024,
             memory_bytes_max: 256 * 1024 * 1024,
             unsent_bytes_max: 256 * 1024,
             journal_bytes_max: 1024 * 1024,

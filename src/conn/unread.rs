@@ -34,6 +34,12 @@ impl Unread {
         self.bytes.len() > HEAP_BYTES_MAX
     }
 
+    /// The bytes that are missing of a frame of known length, and one more: a read of no more than the frame would not
+    /// show that there is nothing behind it.
+    pub(crate) fn missing_bytes(&self) -> usize {
+        self.known.wire_bytes.saturating_add(1).saturating_sub(self.bytes.len())
+    }
+
     /// Appends a copy of `bytes`.
     pub(crate) fn append(&mut self, bytes: &[u8], maps: &mut SpareMaps) {
         self.grow(self.bytes.len() + bytes.len(), maps);

@@ -173,7 +173,7 @@ impl<N: Net> EventLoop<N> {
                 waiting.push(id);
                 continue;
             }
-            promised += conn_room.min(self.limits.read_bytes_max);
+            promised += conn_room.min(self.limits.long_read_bytes_max);
             self.table.conn_mut(key).flags.remove(Flags::STARVED);
             if self.can_continue(key) {
                 self.enqueue(key);

@@ -7,8 +7,10 @@ use crate::conn::log_throttle::LogKind;
 use crate::conn::stream_session::{FrameDeadline, Step};
 use crate::conn::table::SessionParts;
 use crate::conn::token::ConnId;
+use crate::conn::unread::Unread;
 use crate::event_loop::EventLoop;
 use crate::event_loop::outbox::Answer;
+use crate::limits::Limits;
 use crate::net::Net;
 use crate::service::Output;
 
@@ -126,6 +128,9 @@ impl<N: Net> EventLoop<N> {
     fn read_more(&mut self, key: u32, bytes_max: usize) -> ReadOutcome {
         let mut unread = self.table.take_unread(key);
         let before = unread.len();
+        // It is not received into the shared buffer then, so a read may take more than fits there.
+        let may_be_long = unread.is_long() && bytes_max == self.limits.read_bytes_max;
+        let bytes_max = if may_be_long { self.long_read_bytes(key, &unread) } else { bytes_max };
         let is_bulk = bytes_max > self.limits.light_read_bytes_max && self.memory_room() >= 2 * bytes_max;
         let is_direct = is_bulk || unread.is_long();
         let bytes_max =
@@ -151,6 +156,13 @@ impl<N: Net> EventLoop<N> {
         self.table.renew_idle(key, self.now);
         self.shed_over_high_mark(Some(key));
         ReadOutcome::Open { journal_lines: self.apply_step(key, step) }
+    }
+
+    /// How many bytes are read of a frame at once: what is missing of it, as far as the limits allow it.
+    fn long_read_bytes(&self, key: u32, unread: &Unread) -> usize {
+        let Limits { read_bytes_max, long_read_bytes_max, .. } = self.limits;
+        let bytes_max = long_read_bytes_max.min(self.room_of(self.table.conn(key)));
+        unread.missing_bytes().min(bytes_max).max(read_bytes_max)
     }
 
     /// Reads up to `bytes_max` bytes into the shared buffer, and returns how many, or the outcome of anything else.

@@ -152,6 +152,25 @@ fn bulk_is_visited_once_in_a_turn() {
 }
 
 #[test]
+fn what_is_missing_of_a_long_frame_is_read_at_once() {
+    let frame = framed(&"x".repeat(4000));
+    for (long_read_bytes_max, reads) in [
+        (2000, &[100, 1300, 3300, 4500][..]),
+        // With the end of the first frame, a byte is read that shows that there is more.
+        (4000, &[100, 1300, 4065, 5265, 8128]),
+    ] {
+        let limits = Limits { light_read_bytes_max: 100, read_bytes_max: 1200, ..Limits::default() };
+        let mut scene = Scene::new(&Limits { long_read_bytes_max, ..limits });
+        let peer = scene.connect();
+        scene.send(peer, &frame.repeat(2));
+        for read_bytes in reads {
+            scene.turns(1);
+            assert_eq!(scene.wire(peer).read_bytes, *read_bytes);
+        }
+    }
+}
+
+#[test]
 fn unsent_bytes_count_as_bulk_of_the_turn() {
     let limits = Limits { bulk_bytes_per_turn_max: 10_000, ..Limits::default() };
     let mut scene = Scene::new(&limits);

@@ -57,7 +57,7 @@ impl Sim {
 
 /// The last visit of a turn may exceed the limit.
 fn bulk_bytes_max(limits: &Limits) -> usize {
-    limits.bulk_bytes_per_turn_max + limits.read_bytes_max
+    limits.bulk_bytes_per_turn_max + limits.long_read_bytes_max
 }
 
 /// The most turns, and bytes read, between a message of a normal peer and its reply.

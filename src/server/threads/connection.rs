@@ -98,7 +98,8 @@ impl Driver<'_> {
         while self.session.is_open() {
             let (is_in_frame, is_direct) = (!unread.is_empty(), unread.is_long());
             let space = if is_direct {
-                let bytes_max = self.shared.memory.read_bytes_max(READ_BYTES_MAX);
+                let missing_bytes = unread.missing_bytes().min(self.shared.limits.long_read_bytes_max);
+                let bytes_max = self.shared.memory.read_bytes_max(missing_bytes.max(READ_BYTES_MAX));
                 let bytes_max = self.shared.with_spare_maps(|maps| unread.make_space(bytes_max, maps));
                 unread.space(bytes_max)
             } else {
