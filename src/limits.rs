@@ -46,6 +46,10 @@ pub struct Limits {
     /// The same for what is missing of a frame of known length. Such a frame is received where it stays and not in the
     /// shared buffer, so that a read can take all that has collected meanwhile. The threads read as much.
     pub long_read_bytes_max: usize,
+    /// Bytes of a long frame that collect in the kernel before its connection is read again, unless fewer are missing.
+    /// So a peer that sends a long message alone does not wake the loop for each packet. A quarter of it is the least
+    /// that is waited for. With 0, all bytes are read as they come.
+    pub low_water_bytes_max: usize,
     /// The budget for all bytes that wait in the server: received and not consumed, answered and not sent, journaled
     /// and not written. Near it the connections that hold most are not read, and above seven eighths the worst are
     /// closed. The program sets it from the memory of the machine.
@@ -118,6 +122,7 @@ impl Default for Limits {
             datagrams_per_turn_max: 128,
             read_bytes_max: 128 * 1024,
             long_read_bytes_max: 512 * 1024,
+            low_water_bytes_max: 512 * 1024,
             memory_bytes_max: 256 * 1024 * 1024,
             unsent_bytes_max: 256 * 1024,
             journal_bytes_max: 1024 * 1024,

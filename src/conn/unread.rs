@@ -12,11 +12,17 @@ use crate::service::Known;
 pub(crate) struct Unread {
     bytes: StoredBytes,
     pub(super) known: Known,
+    /// The low-water mark of the socket: never more than is missing of the frame.
+    low_water_mark: usize,
 }
 
 impl Unread {
     pub(crate) const fn new() -> Self {
-        Self { bytes: StoredBytes::new(), known: Known { wire_bytes: 0, checked_bytes: 0 } }
+        Self {
+            bytes: StoredBytes::new(),
+            known: Known { wire_bytes: 0, checked_bytes: 0 },
+            low_water_mark: 1,
+        }
     }
 
     /// Only `bytes`, of which nothing is known.
@@ -38,6 +44,14 @@ impl Unread {
     /// show that there is nothing behind it.
     pub(crate) fn missing_bytes(&self) -> usize {
         self.known.wire_bytes.saturating_add(1).saturating_sub(self.bytes.len())
+    }
+
+    /// Changes the low-water mark to what is missing, up to `bytes_max`, and to 1 if that is little; returns it if it
+    /// has to be set.
+    pub(crate) fn move_low_water_mark(&mut self, bytes_max: usize) -> Option<usize> {
+        let missing = self.known.wire_bytes.saturating_sub(self.bytes.len());
+        let mark = if missing <= bytes_max / 4 { 1 } else { missing.min(bytes_max).max(1) };
+        (std::mem::replace(&mut self.low_water_mark, mark) != mark).then_some(mark)
     }
 
     /// Appends a copy of `bytes`.
@@ -138,6 +152,23 @@ mod tests {
         assert_eq!(unread.make_space(50_000, &mut maps), 20_000 + BEYOND_FRAME_BYTES);
         assert_eq!(unread.make_space(5000, &mut maps), 5000);
         assert_eq!(unread.space(5000).len(), 5000);
+    }
+
+    #[test]
+    fn no_more_is_waited_for_than_is_missing_of_the_frame() {
+        let mut unread = long(&mut SpareMaps::new(1 << 20), 20_000);
+        for (wire_bytes, mark) in [
+            (0, None),
+            (30_000, Some(1000)),
+            (21_000, None),
+            (20_999, Some(999)),
+            (20_251, Some(251)),
+            (20_250, Some(1)),
+            (20_000, None),
+        ] {
+            unread.known.wire_bytes = wire_bytes;
+            assert_eq!(unread.move_low_water_mark(1000), mark, "of {wire_bytes}");
+        }
     }
 
     #[test]

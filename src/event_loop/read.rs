@@ -151,11 +151,22 @@ impl<N: Net> EventLoop<N> {
         let service = self.listeners[usize::from(endpoint)].service.as_ref();
         let mut out = Output::to_stored(peer, &mut self.outbox.bytes, self.journal.lines());
         let step = session.receive(service, &mut unread, bytes, &mut out);
+        if let Some(mark) = unread.move_low_water_mark(self.low_water_bytes_max(key)) {
+            self.net.set_low_water_mark(&self.table.conn(key).stream, mark);
+        }
         let is_other = before == 0 || step.frame != FrameDeadline::Keep;
         self.table.put_unread(key, unread, is_other, self.now);
         self.table.renew_idle(key, self.now);
         self.shed_over_high_mark(Some(key));
         ReadOutcome::Open { journal_lines: self.apply_step(key, step) }
+    }
+
+    /// How many bytes of a frame may collect in the kernel. Nothing is waited for while more can be read at once, or
+    /// while memory is short: that of the kernel has no budget.
+    fn low_water_bytes_max(&self, key: u32) -> usize {
+        let is_drained = !self.table.conn(key).flags.contains(Flags::READABLE);
+        let has_memory = self.memory_room() >= self.memory.high_mark() / 4;
+        if is_drained && has_memory { self.limits.low_water_bytes_max } else { 1 }
     }
 
     /// How many bytes are read of a frame at once: what is missing of it, as far as the limits allow it.

@@ -6,6 +6,8 @@
 pub(crate) mod batch;
 #[cfg(feature = "cli")]
 mod connector;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod low_water;
 #[cfg(feature = "cli")]
 mod spin;
 mod stop_requests;
@@ -161,6 +163,12 @@ impl StreamIo for KernelNet {
 
     fn write(&mut self, mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
         stream.write(bytes)
+    }
+
+    #[cfg(all(feature = "cli", target_os = "linux"))]
+    fn set_low_water_mark(&mut self, stream: &TcpStream, bytes: usize) {
+        // Without it, there are more events.
+        let _ = nix::sys::socket::setsockopt(stream, low_water::ReceiveLowWater, &bytes);
     }
 
     fn half_close(&mut self, stream: &TcpStream) -> io::Result<()> {

@@ -65,6 +65,10 @@ pub trait StreamIo {
     /// `WouldBlock`, `Interrupted`, or the end of the connection.
     fn write(&mut self, stream: &Self::Stream, bytes: &[u8]) -> io::Result<usize>;
 
+    /// Makes the poller report bytes only when `bytes` have arrived, or the stream can bring no more. With 1, any
+    /// bytes are reported, also those that have arrived before. It is a hint: a network may report more.
+    fn set_low_water_mark(&mut self, _stream: &Self::Stream, _bytes: usize) {}
+
     /// Ends our side of the stream.
     ///
     /// # Errors

@@ -28,6 +28,12 @@ impl StreamIo for SimNet {
         outcome
     }
 
+    fn set_low_water_mark(&mut self, stream: &Descriptor, bytes: usize) {
+        let wire = &mut self.wires[self.descriptors.wire(stream)];
+        wire.low_water_mark = bytes;
+        wire.readable |= !wire.to_server.is_empty() && wire.is_above_low_water();
+    }
+
     fn half_close(&mut self, stream: &Descriptor) -> io::Result<()> {
         let index = self.descriptors.wire(stream);
         self.fruitless_polls = 0;
@@ -113,7 +119,7 @@ impl SimNet {
         let end_unreported = wire.peer_ended && !wire.end_reported;
         if taken < buffer.len() && (!wire.to_server.is_empty() || end_unreported) {
             // As if the rest had come just after.
-            wire.readable = true;
+            wire.readable |= end_unreported || wire.is_above_low_water();
         }
         // Behind the reported end of a stream, reading goes on until the end is read.
         wire.read_awaits_event = taken < buffer.len() && !wire.end_reported;

@@ -208,6 +208,7 @@ fn limits(random: &mut Random) -> Limits {
         accepts_per_turn_max: 1 + random.below(4),
         datagrams_per_turn_max: 1 + random.below(40),
         read_bytes_max: 20 + random.below(3000),
+        low_water_bytes_max: random.below(4000),
         memory_bytes_max: if random.one_in(3) { 40_000 + random.below(100_000) } else { 1 << 30 },
         unsent_bytes_max: if random.one_in(2) { 5000 } else { random.below(2000) },
         journal_bytes_max: random.below(2000),

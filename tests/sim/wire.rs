@@ -49,6 +49,8 @@ pub struct Wire {
     pub was_registered: bool,
     pub token: Option<Token>,
     pub readable: bool,
+    /// An event reports bytes when this many have arrived.
+    pub low_water_mark: usize,
     pub writable: bool,
     /// An event has reported the end of the peer's side; no other will.
     pub end_reported: bool,
@@ -86,6 +88,7 @@ impl Wire {
             was_registered: false,
             token: None,
             readable: false,
+            low_water_mark: 1,
             writable: false,
             end_reported: false,
             write_blocked: false,
@@ -110,8 +113,14 @@ impl Wire {
         }
         let taken = bytes.len().min(self.capacity - self.to_server.len());
         self.to_server.extend(&bytes[..taken]);
-        self.readable |= taken > 0;
+        self.readable |= taken > 0 && self.is_above_low_water();
         taken
+    }
+
+    /// Whether bytes are reported: enough have arrived, or no more fit.
+    pub fn is_above_low_water(&self) -> bool {
+        let bytes = self.to_server.len();
+        bytes >= self.low_water_mark || bytes >= self.capacity
     }
 
     /// The peer ends its side.

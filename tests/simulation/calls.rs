@@ -171,6 +171,24 @@ fn what_is_missing_of_a_long_frame_is_read_at_once() {
 }
 
 #[test]
+fn bytes_of_a_long_frame_collect_before_they_are_read() {
+    let mut scene = Scene::new(&Limits { low_water_bytes_max: 1000, ..Limits::default() });
+    let peer = scene.connect();
+    let frame = framed(&"x".repeat(3936));
+    let mut reads_of_portion = |bytes: &[u8]| {
+        scene.send(peer, bytes);
+        calls_of_turn(&mut scene).iter().filter(|call| call.0 == "read").count()
+    };
+    for _ in 0..2 {
+        // The second read finds out how long the frame is.
+        let reads: Vec<usize> = frame.chunks(500).map(&mut reads_of_portion).collect();
+        assert_eq!(reads, [1, 1, 0, 1, 0, 1, 0, 1]);
+    }
+    assert_eq!(reads_of_portion(&framed("x")), 1, "nothing is waited for between frames");
+    assert_eq!(scene.acknowledged(peer), 3);
+}
+
+#[test]
 fn unsent_bytes_count_as_bulk_of_the_turn() {
     let limits = Limits { bulk_bytes_per_turn_max: 10_000, ..Limits::default() };
     let mut scene = Scene::new(&limits);

@@ -1,6 +1,10 @@
 //! Connections on the kernel's network.
 
+#[cfg(all(feature = "cli", target_os = "linux"))]
+use std::io::Write;
 use std::io::{ErrorKind, Read};
+#[cfg(all(feature = "cli", target_os = "linux"))]
+use std::net::Shutdown;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -66,4 +70,32 @@ fn a_peer_that_reads_slowly_is_seen_to_read_long_before_a_third_of_the_buffers_i
     peer.read_exact(&mut vec![0; 200 * 1024]).unwrap();
     let is_writable = poll(&mut net, WAIT_MAX).iter().any(|event| event.writable);
     assert!(is_writable, "the peer has read 200 KiB");
+}
+
+#[cfg(all(feature = "cli", target_os = "linux"))]
+#[test]
+fn bytes_below_the_low_water_mark_are_reported_at_the_end_of_the_stream_or_without_the_mark() {
+    let mut net = KernelNet::new(SocketOptions::default()).unwrap();
+    let (listener, address) = net.listen("127.0.0.1:0".parse().unwrap(), Source::Listener(0).into()).unwrap();
+    let mut peer = connect(address);
+    let mut stream = accept(&mut net, &listener);
+    net.register(&mut stream, Source::Conn(ConnId { key: 0, generation: 0 }).into()).unwrap();
+    let is_reported =
+        |net: &mut KernelNet, wait| poll(net, wait).iter().any(|event| event.readable || event.ended);
+    assert!(!is_reported(&mut net, WAIT_MAX), "it is writable, and nothing has been sent");
+    net.set_low_water_mark(&stream, 100_000);
+    peer.write_all(&vec![b'x'; 50_000]).unwrap();
+    assert!(!is_reported(&mut net, QUIET), "half of it has arrived");
+    peer.write_all(&vec![b'x'; 50_000]).unwrap();
+    assert!(is_reported(&mut net, WAIT_MAX), "all of it has arrived");
+    let mut bytes = vec![0; 200_000];
+    assert_eq!(net.read(&stream, &mut bytes).unwrap(), 100_000);
+    peer.write_all(b"x").unwrap();
+    assert!(!is_reported(&mut net, QUIET), "the mark stays");
+    net.set_low_water_mark(&stream, 1);
+    assert!(is_reported(&mut net, WAIT_MAX), "it had arrived before");
+    net.set_low_water_mark(&stream, 100_000);
+    peer.write_all(b"x").unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    assert!(is_reported(&mut net, WAIT_MAX), "the stream has ended");
 }
