@@ -5,10 +5,14 @@ use crate::limits::Limits;
 /// Descriptors that are not connections: standard streams, poller, signals, journal, and some to spare.
 const OTHER_DESCRIPTORS: u64 = 32;
 
-/// Sets the limits that depend on descriptors: `requested` connections, or as many as there is room for. Returns a
-/// warning if there is room for fewer than requested.
-pub(crate) fn fit(limits: &mut Limits, requested: Option<usize>, endpoints: usize) -> Option<String> {
-    let descriptors = raise_limit();
+/// Sets the limits that depend on `descriptors`, the limit of the process: `requested` connections, or as many as there
+/// is room for beside the sockets of the endpoints. Returns a warning if there is room for fewer than requested.
+pub(crate) fn fit(
+    limits: &mut Limits,
+    requested: Option<usize>,
+    endpoints: usize,
+    descriptors: u64,
+) -> Option<String> {
     let Room { connections: room, refusals } = room_for_serving(descriptors, endpoints, limits.refusals_max);
     limits.refusals_max = refusals;
     limits.connections_max = requested.unwrap_or(room).min(room);
@@ -85,13 +89,13 @@ pub(crate) fn open_descriptors(counted_max: usize) -> Option<u64> {
 
 /// Raises the soft limit to the hard one and returns it.
 #[cfg(feature = "cli")]
-fn raise_limit() -> u64 {
+pub(crate) fn raise_limit() -> u64 {
     rlimit::increase_nofile_limit(u64::MAX).unwrap_or(DESCRIPTORS_IF_UNKNOWN)
 }
 
 /// Reads the soft limit.
 #[cfg(not(feature = "cli"))]
-fn raise_limit() -> u64 {
+pub(crate) fn raise_limit() -> u64 {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let soft = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
@@ -108,14 +112,14 @@ mod tests {
     #[test]
     fn connections_get_what_the_rest_leaves() {
         let mut limits = Limits::default();
-        assert_eq!(fit(&mut limits, None, 5), None);
-        let room = limits.connections_max;
-        assert_eq!(room as u64, raise_limit() - 32 - 5 - 64);
+        assert_eq!(fit(&mut limits, None, 5, 20_000), None);
+        let room = 20_000 - 32 - 5 - 64;
+        assert_eq!(limits.connections_max, room);
 
-        assert_eq!(fit(&mut limits, Some(10), 5), None);
+        assert_eq!(fit(&mut limits, Some(10), 5, 20_000), None);
         assert_eq!(limits.connections_max, 10);
 
-        let told = fit(&mut limits, Some(room + 1), 5).unwrap();
+        let told = fit(&mut limits, Some(room + 1), 5, 20_000).unwrap();
         assert_eq!(limits.connections_max, room);
         assert!(told.starts_with(&format!("--max-connections {} is more than", room + 1)), "{told}");
         assert!(told.contains(&format!("{room} will be served at once")), "{told}");

@@ -4,10 +4,13 @@
 
 #[cfg(feature = "batches")]
 pub(crate) mod batch;
+pub(crate) mod bound_socket;
 #[cfg(feature = "cli")]
 mod connector;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod low_water;
+#[cfg(feature = "batches")]
+mod senders;
 #[cfg(feature = "cli")]
 mod spin;
 mod stop_requests;
@@ -24,6 +27,7 @@ use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Waker};
 
+use self::bound_socket::BoundSocket;
 #[cfg(feature = "batches")]
 use super::Datagram;
 use super::{Clock, DatagramIo, Event, Listen, Poller, Secrets, StreamIo, Tick, Token};
@@ -129,18 +133,24 @@ impl KernelNet {
         socket: std::net::UdpSocket,
         token: Token,
     ) -> io::Result<(DatagramSocket, SocketAddr)> {
-        socket.set_nonblocking(true)?;
-        let mut io = UdpSocket::from_std(socket);
+        let address = socket.local_addr()?;
+        self.adopt_bound(BoundSocket::adopt(socket, address, self.options), token)
+    }
+
+    pub(crate) fn adopt_bound(
+        &mut self,
+        bound: BoundSocket,
+        token: Token,
+    ) -> io::Result<(DatagramSocket, SocketAddr)> {
+        bound.socket.set_nonblocking(true)?;
+        let mut io = UdpSocket::from_std(bound.socket);
         self.poll.registry().register(&mut io, mio::Token(token.0), Interest::READABLE)?;
-        let address = io.local_addr()?;
-        #[cfg(feature = "batches")]
-        let batches = batch::Batches::of(&io, address, self.options);
         let socket = DatagramSocket {
             io,
             #[cfg(feature = "batches")]
-            batches,
+            batches: bound.batches,
         };
-        Ok((socket, address))
+        Ok((socket, bound.address))
     }
 
     /// Makes the poller report when `descriptor`, to which the journal is written, takes more bytes.
@@ -233,7 +243,7 @@ impl Listen for KernelNet {
     }
 
     fn bind(&mut self, address: SocketAddr, token: Token) -> io::Result<(DatagramSocket, SocketAddr)> {
-        self.adopt_socket(sockets::bind(address, self.options)?, token)
+        self.adopt_bound(BoundSocket::bind(address, self.options)?, token)
     }
 
     fn accept(&mut self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {

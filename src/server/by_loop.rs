@@ -70,7 +70,7 @@ pub(crate) fn event_loop(setup: Setup) -> Result<EventLoop<KernelNet>, ServeErro
                 server.listen_with(service, |net, token| net.adopt_listener(listener, token))
             }
             OpenSocket::Datagram(socket, service) => {
-                server.bind_with(service, |net, token| net.adopt_socket(socket, token))
+                server.bind_with(service, |net, token| net.adopt_bound(socket, token))
             }
         }
         .map_err(failed("poll an endpoint"))?;

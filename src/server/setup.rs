@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 
 #[cfg(feature = "signals")]
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -14,6 +14,7 @@ use crate::journal::target::{self, JournalSink};
 use crate::journal::{Ack, Format};
 use crate::limits::Limits;
 use crate::net::fd_limit;
+use crate::net::kernel::bound_socket::BoundSocket;
 #[cfg(feature = "signals")]
 use crate::net::signals::EndedBySignals;
 use crate::net::sockets::{self, SocketOptions};
@@ -83,7 +84,7 @@ impl AdminEndpoint {
     /// The admin endpoint of a server with these `sockets`.
     fn new(listener: TcpListener, address: SocketAddr, is_inherited: bool, sockets: &[OpenSocket]) -> Self {
         let datagram_sockets = sockets.iter().filter_map(|socket| match socket {
-            OpenSocket::Datagram(socket, _) => Some(socket),
+            OpenSocket::Datagram(bound, _) => Some(&bound.socket),
             OpenSocket::Stream(..) => None,
         });
         Self { listener, address, is_inherited, process: ProcessSource::new(datagram_sockets) }
@@ -93,7 +94,19 @@ impl AdminEndpoint {
 /// The socket of an endpoint, and its service.
 pub(crate) enum OpenSocket {
     Stream(TcpListener, Box<dyn StreamService>),
-    Datagram(UdpSocket, Box<dyn DatagramService>),
+    Datagram(BoundSocket, Box<dyn DatagramService>),
+}
+
+impl OpenSocket {
+    /// The descriptors that it takes: its own, and those of sockets beside it that only send.
+    #[cfg_attr(not(feature = "batches"), expect(clippy::unused_self, reason = "only batches need others"))]
+    fn descriptors(&self) -> usize {
+        #[cfg(feature = "batches")]
+        if let Self::Datagram(bound, _) = self {
+            return 1 + bound.batches.senders();
+        }
+        1
+    }
 }
 
 impl Setup {
@@ -129,18 +142,13 @@ impl Setup {
         #[cfg(feature = "cli")]
         let identity = options.user.as_deref().map(Identity::parse).transpose()?;
         let mut limits = options.limits.clone();
-        let admin_descriptors = if is_measured { limits.admin_connections_max + 1 } else { 0 };
-        let others = endpoint_count + admin_descriptors;
-        let warning = fd_limit::fit(&mut limits, options.connections_max, others);
-        if let Some(warning) = warning {
-            log::warn!("{warning}");
-        }
+        let descriptors_max = fd_limit::raise_limit();
         let settings =
             Settings { message_bytes_max: options.message_bytes_max, time_zone: local_time_zone() };
         let (mut sockets, mut listening) = (Vec::new(), Vec::new());
         #[cfg(feature = "cli")]
         for inherited in inherited {
-            let (socket, it) = serve_inherited(inherited, &settings);
+            let (socket, it) = serve_inherited(inherited, &settings, options.sockets);
             sockets.push(socket);
             listening.push(it);
         }
@@ -149,6 +157,12 @@ impl Setup {
             sockets.push(socket);
             let Endpoint { service, behind_proxy, .. } = *endpoint;
             listening.push(Listening { service, address, is_inherited: false, behind_proxy });
+        }
+        let admin_descriptors = if is_measured { limits.admin_connections_max + 1 } else { 0 };
+        let others = admin_descriptors + sockets.iter().map(OpenSocket::descriptors).sum::<usize>();
+        let warning = fd_limit::fit(&mut limits, options.connections_max, others, descriptors_max);
+        if let Some(warning) = warning {
+            log::warn!("{warning}");
         }
         if options.proxy_protocol {
             put_behind_proxy(&mut listening);
@@ -270,11 +284,18 @@ fn fit_threads(limits: &mut Limits) {
 
 /// The service of an inherited socket.
 #[cfg(feature = "cli")]
-fn serve_inherited(inherited: InheritedService, settings: &Settings) -> (OpenSocket, Listening) {
+fn serve_inherited(
+    inherited: InheritedService,
+    settings: &Settings,
+    options: SocketOptions,
+) -> (OpenSocket, Listening) {
     let InheritedService { service, behind_proxy, socket, address } = inherited;
     let socket = match socket {
         InheritedSocket::Stream(listener, make) => OpenSocket::Stream(listener, make(settings.clone())),
-        InheritedSocket::Datagram(socket, make) => OpenSocket::Datagram(socket, make(settings.clone())),
+        InheritedSocket::Datagram(socket, make) => {
+            let bound = BoundSocket::adopt(socket, address, options);
+            OpenSocket::Datagram(bound, make(settings.clone()))
+        }
     };
     (socket, Listening { service, address, is_inherited: true, behind_proxy })
 }
@@ -292,9 +313,9 @@ fn bind(
             Ok((OpenSocket::Stream(listener, make(settings.clone())), address))
         }
         Make::Datagram(make) => {
-            let socket = sockets::bind(address, options)?;
-            let address = socket.local_addr()?;
-            Ok((OpenSocket::Datagram(socket, make(settings.clone())), address))
+            let bound = BoundSocket::bind(address, options)?;
+            let address = bound.address;
+            Ok((OpenSocket::Datagram(bound, make(settings.clone())), address))
         }
     };
     open().map_err(|error| cannot_listen(endpoint, &error))

@@ -36,10 +36,8 @@ use crate::journal::target::JournalSink;
 use crate::journal::{Journal, Sink};
 use crate::limits::Limits;
 use crate::net::AcceptFailure;
-use crate::net::kernel::batch::Batches;
 use crate::net::notify::Notifier;
 use crate::net::signals::Signals;
-use crate::net::sockets::SocketOptions;
 use crate::server::error::ServeError;
 use crate::server::metrics::Metrics;
 use crate::server::options::{Model, THREAD_STACK_BYTES};
@@ -84,19 +82,6 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
     let receive_timeout = (shared.limits.session_timeout / 4).max(Duration::from_millis(1));
     // The sandbox forbids what these do.
     let (wait, end_of_waits) = Wait::new().map_err(failed)?;
-    let batches: Vec<_> = setup
-        .sockets
-        .iter()
-        .zip(&setup.listening)
-        .filter_map(|(socket, listening)| match socket {
-            OpenSocket::Datagram(socket, _) => {
-                let _ = socket.set_read_timeout(Some(receive_timeout));
-                Some(Batches::of(socket, listening.address, SocketOptions::default()))
-            }
-            OpenSocket::Stream(..) => None,
-        })
-        .collect();
-    let mut batches = batches.into_iter();
     let notifier = Notifier::from_environment();
     let unconnected = |error| ServeError::Start(format!("cannot connect to NOTIFY_SOCKET: {error}"));
     let notifier = notifier.map_err(unconnected)?;
@@ -124,11 +109,10 @@ pub(crate) fn serve(setup: Setup, stack_bytes: usize) -> Result<(), ServeError> 
                 let accept = move || accept(&endpoint, &shared, stack_bytes);
                 spawn("accept", THREAD_STACK_BYTES, accept).map_err(failed)?;
             }
-            OpenSocket::Datagram(socket, service) => {
-                let batches = batches.next().unwrap_or_else(Batches::none);
-                let address = address.address;
-                let socket = ReceivingSocket { socket, batches, wait, timeout: receive_timeout };
-                let answer = move || datagrams::answer(&socket, address, service.as_ref(), &shared);
+            OpenSocket::Datagram(bound, service) => {
+                let _ = bound.socket.set_read_timeout(Some(receive_timeout));
+                let receiving = ReceivingSocket { bound, wait, timeout: receive_timeout };
+                let answer = move || datagrams::answer(&receiving, service.as_ref(), &shared);
                 spawn("datagrams", THREAD_STACK_BYTES, answer).map_err(failed)?;
             }
         }

@@ -12,7 +12,7 @@ mod forged;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use common::{INTRODUCTION, MODELS, MONTHS, Server, WAIT_MAX, Watchdog};
+use common::{INTRODUCTION, MODELS, MONTHS, Serve, Server, WAIT_MAX, Watchdog, eventually, has_no_strace};
 use loopline::event_loop::EventLoop;
 use loopline::limits::Limits;
 use loopline::net::kernel::KernelNet;
@@ -63,6 +63,37 @@ fn a_server_on_all_addresses_answers_from_the_destination_address() {
         }
         server.stop_cleanly();
     }
+}
+
+#[test]
+fn a_server_on_all_addresses_answers_several_peers_in_one_call() {
+    if has_no_strace() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("trace");
+    let calls = "trace=sendto,sendmsg,sendmmsg";
+    let server = Serve::traced(&trace, &["-e", calls], "month=0.0.0.0:0 --udp-replies off").start();
+    let address = SocketAddr::from(([127, 0, 0, 1], server.address("month").port()));
+    // The kernel would answer them from their own address.
+    let peers: Vec<_> = (0..40).map(|_| peer_at("127.0.0.5:0")).collect();
+    // Whether datagrams arrive together depends on the machine.
+    eventually("several answers leave in one call", || {
+        for peer in &peers {
+            peer.send_to(WITNESS, address).unwrap();
+        }
+        for peer in &peers {
+            assert_eq!(receive(peer).1, address);
+        }
+        let text = std::fs::read_to_string(&trace).unwrap();
+        let counts = text.lines().filter(|line| line.contains("sendmmsg(")).filter_map(|line| {
+            let (_, count) = line.rsplit_once(" = ")?;
+            count.parse().ok()
+        });
+        let most: usize = counts.max().unwrap_or(0);
+        (most >= 4).then_some(())
+    });
+    server.stop_cleanly();
 }
 
 /// A request that is always answered, with or without a session.

@@ -88,6 +88,23 @@ fn a_low_descriptor_limit_bounds_the_connections_served() {
 }
 
 #[test]
+fn the_sockets_that_send_from_each_address_take_descriptors_from_the_connections() {
+    let bound = |month: &str| {
+        let endpoints = format!("message=0 month={month} --max-connections 10000");
+        let server = Serve::after("ulimit -n 200", &endpoints).start();
+        let open = open_descriptors(&server);
+        let ended = server.stop_cleanly();
+        let (_, bound) = ended.log.split_once(" descriptors allows: ").expect("the limit is logged");
+        let bound: usize = bound.split_once(" will be served").unwrap().0.parse().unwrap();
+        (open, bound)
+    };
+    let (open_at_one, bound_at_one) = bound("127.0.0.1:0");
+    let (open_at_all, bound_at_all) = bound("0.0.0.0:0");
+    assert!(open_at_all > open_at_one, "at least loopback has a socket");
+    assert_eq!(open_at_all - open_at_one, bound_at_one - bound_at_all);
+}
+
+#[test]
 fn a_peer_that_is_refused_reads_why_at_once_although_many_others_stay() {
     const OTHERS: usize = 1000;
     for model in MODELS {

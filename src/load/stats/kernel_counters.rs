@@ -54,14 +54,15 @@ pub(crate) fn datagram_drops(server_port: u16) -> DatagramDrops {
     drops
 }
 
-/// Drops of the sockets that are connected to `server_port`, and of those that are bound to it.
+/// Drops of the sockets that are connected to `server_port`, and of those that are bound to it. A socket that a server
+/// only sends from is both.
 fn socket_drops_in(sockets: &str, server_port: u16) -> (u64, u64) {
     let (mut own, mut servers) = (0, 0);
     for UdpSocketDrops { local_port, remote_port, drops, .. } in udp_sockets(sockets) {
-        if remote_port == Some(server_port) {
-            own += drops;
-        } else if local_port == Some(server_port) {
+        if local_port == Some(server_port) {
             servers += drops;
+        } else if remote_port == Some(server_port) {
+            own += drops;
         }
     }
     (own, servers)
@@ -90,8 +91,9 @@ mod tests {
         let sockets = "  sl  local_address rem_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode ref pointer drops\n\
              1: 0100007F:1F9B 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 1 2 0 40\n\
              2: 0100007F:9C40 0100007F:1F9B 01 00000000:00000000 00:00000000 00000000 0 0 2 2 0 3\n\
-             3: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 3 2 0 500\n";
-        assert_eq!(socket_drops_in(sockets, 0x1f9b), (3, 40));
+             3: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 3 2 0 500\n\
+             4: 0100007F:1F9B 0100007F:1F9B 01 00000000:00000000 00:00000000 00000000 0 0 4 2 0 2\n";
+        assert_eq!(socket_drops_in(sockets, 0x1f9b), (3, 42));
         assert_eq!(socket_drops_in("", 1), (0, 0));
     }
 

@@ -6,7 +6,7 @@
 use std::array;
 use std::cell::Cell;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use libc::{EINVAL, ENETUNREACH, ENOSYS, EOPNOTSUPP, EPERM};
@@ -15,6 +15,7 @@ use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg, sendto};
 use socket2::{Domain, Socket, Type};
 
+use super::senders::Senders;
 use crate::net::Datagram;
 use crate::net::sockets::SocketOptions;
 
@@ -29,6 +30,8 @@ pub(crate) struct Batches {
     expects_many: Cell<bool>,
     /// Bound to all addresses: only a batch reports the destination address of a datagram.
     at_all_addresses: bool,
+    /// If so, the sockets that send from one address each.
+    senders: Senders,
 }
 
 /// The batch is not possible, or not worth it: one datagram a call.
@@ -36,17 +39,45 @@ pub(crate) struct Batches {
 pub(crate) struct Unbatched;
 
 impl Batches {
-    /// For a socket bound to `address`.
-    pub(crate) fn of(socket: &impl AsFd, address: SocketAddr, options: SocketOptions) -> Self {
-        let state = if options.batches { prepare(socket, address).ok() } else { None };
-        let at_all_addresses = address.ip().is_unspecified();
-        Self { state, usable: Cell::new(true), expects_many: Cell::new(false), at_all_addresses }
+    /// For a socket bound to `address`, which another process may have, too.
+    pub(super) fn of(socket: &impl AsFd, address: SocketAddr, options: SocketOptions) -> Self {
+        Self {
+            state: if options.batches { prepare(socket, address).ok() } else { None },
+            usable: Cell::new(true),
+            expects_many: Cell::new(false),
+            at_all_addresses: address.ip().is_unspecified(),
+            senders: Senders::default(),
+        }
+    }
+
+    /// For a socket that was just bound to `address`.
+    ///
+    /// # Errors
+    /// The port would stay open to other processes.
+    pub(super) fn of_new(
+        socket: &UdpSocket,
+        address: SocketAddr,
+        options: SocketOptions,
+    ) -> io::Result<Self> {
+        let mut batches = Self::of(socket, address, options);
+        // Where processes share the port, a sender would receive for all of them until it is connected.
+        if batches.state.is_some() && batches.at_all_addresses && !options.reuse_port {
+            batches.senders = Senders::open(socket, address)?;
+        }
+        Ok(batches)
     }
 
     /// For a socket without batches.
-    pub(crate) fn none() -> Self {
+    #[cfg(feature = "cli")]
+    pub(super) fn none() -> Self {
         let no = Cell::new(false);
-        Self { state: None, usable: no.clone(), expects_many: no, at_all_addresses: false }
+        let senders = Senders::default();
+        Self { state: None, usable: no.clone(), expects_many: no, at_all_addresses: false, senders }
+    }
+
+    /// The number of sockets that only send.
+    pub(crate) fn senders(&self) -> usize {
+        self.senders.len()
     }
 
     fn state(&self) -> Result<&UdpSocketState, Unbatched> {
@@ -61,6 +92,13 @@ impl Batches {
     /// Records how many datagrams the last call received.
     pub(super) fn note(&self, received: usize) {
         self.expects_many.set(received >= FEW);
+    }
+
+    /// Makes what is sent by the sender of `local` fail.
+    #[cfg(test)]
+    pub(super) fn end_sender(&self, local: IpAddr) {
+        let index = self.senders.index_of(local).expect("there is one");
+        self.senders.socket(index).shutdown(std::net::Shutdown::Write).unwrap();
     }
 
     #[cfg(test)]
@@ -125,27 +163,51 @@ impl Batches {
             // One of them may be at fault, or the device cannot segment.
             datagrams = &datagrams[..together];
         } else {
-            let apart = (1..datagrams.len())
-                .find(|place| in_one_piece(&datagrams[*place..], pieces_max) >= PIECE_MIN);
-            datagrams = &datagrams[..apart.unwrap_or(datagrams.len())];
+            let near = datagrams.len().min(MANY);
+            let apart = (1..near).find(|place| in_one_piece(&datagrams[*place..], pieces_max) >= PIECE_MIN);
+            datagrams = &datagrams[..apart.unwrap_or(near)];
         }
-        let is_from_given = datagrams[0].local.is_some();
-        let alike = datagrams.iter().take_while(|one| one.local.is_some() == is_from_given).count();
+        let route = self.route(&datagrams[0]);
+        let alike = datagrams.iter().take_while(|one| self.route(one) == route).count();
         let datagrams = &datagrams[..alike];
-        let sent = match alike {
-            2..=FEW if !is_from_given => send_up_to::<FEW>(socket.as_fd(), datagrams, bytes),
-            2.. if !is_from_given => send_up_to::<MANY>(socket.as_fd(), datagrams, bytes),
-            1 if !is_from_given => send_one(socket, &datagrams[0], bytes),
-            _ => send_each(state, socket, datagrams, bytes),
+        let sent = match route {
+            Route::Kernel => send_batch(socket, datagrams, bytes),
+            Route::Sender(index) => match send_batch(self.senders.socket(index), datagrams, bytes) {
+                // The address may be gone, or the buffer of the sender is full.
+                Err(error) if !is_unsupported(&error) => send_each(state, socket, &datagrams[..1], bytes),
+                sent => sent,
+            },
+            Route::Given => send_each(state, socket, datagrams, bytes),
         };
         match sent {
-            Err(error) if matches!(error.raw_os_error(), Some(ENOSYS | EOPNOTSUPP)) => {
+            Err(error) if is_unsupported(&error) => {
                 self.give_up();
                 Err(Unbatched)
             }
             sent => Ok(sent),
         }
     }
+
+    fn route(&self, datagram: &Datagram) -> Route {
+        let Some(local) = datagram.local else { return Route::Kernel };
+        self.senders.index_of(local).map_or(Route::Given, Route::Sender)
+    }
+}
+
+/// What sets the source address of a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    /// The kernel: it is the address that the socket is bound to, or the kernel chooses it.
+    Kernel,
+    /// The sender with this index, which is bound to it.
+    Sender(usize),
+    /// The datagram itself.
+    Given,
+}
+
+/// The kernel does not have the call, or not for this socket.
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(ENOSYS | EOPNOTSUPP))
 }
 
 /// The state is made for another socket, which is dropped at once: making it sets options that QUIC needs (no
@@ -202,6 +264,15 @@ fn send_together(
 fn send_one(socket: &impl AsFd, datagram: &Datagram, bytes: &[u8]) -> io::Result<usize> {
     sendto(socket, &bytes[datagram.bytes.clone()], SendFlags::empty(), &datagram.peer)?;
     Ok(1)
+}
+
+/// Sends up to [`MANY`] datagrams in one call, from the address that the socket is bound to.
+fn send_batch(socket: &impl AsFd, datagrams: &[Datagram], bytes: &[u8]) -> io::Result<usize> {
+    match datagrams.len() {
+        ..=1 => send_one(socket, &datagrams[0], bytes),
+        2..=FEW => send_up_to::<FEW>(socket.as_fd(), datagrams, bytes),
+        _ => send_up_to::<MANY>(socket.as_fd(), datagrams, bytes),
+    }
 }
 
 /// One call for each, since no safe interface sets the source address of each datagram of a batch.

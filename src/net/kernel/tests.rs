@@ -214,8 +214,8 @@ fn both_families_are_answered_at_a_socket_for_both() {
 #[cfg(feature = "batches")]
 #[test]
 fn an_answer_leaves_from_the_address_that_was_asked() {
-    let asked = ["127.0.0.5", "127.0.0.6", "127.0.0.5", "127.0.0.7"]
-        .map(|ip| ip.parse::<std::net::IpAddr>().unwrap());
+    // The first has a socket that sends from it. Of the others, the machine has only the network.
+    let asked = [1, 1, 1, 1, 1, 5, 6, 5, 1, 7, 1].map(|last| std::net::IpAddr::from([127, 0, 0, last]));
     for wildcard in ["0.0.0.0:0", "[::]:0"] {
         if UdpSocket::bind(wildcard).is_err() {
             continue;
@@ -232,13 +232,33 @@ fn an_answer_leaves_from_the_address_that_was_asked() {
             .into_iter()
             .map(|(text, one)| Datagram { bytes: text[0].into()..usize::from(text[0]) + 1, ..one })
             .collect();
-        assert_eq!(server.send(&answers, b"abcd"), []);
-        let heard: Vec<_> =
-            asked.iter().map(|_| heard(&peer)).map(|(text, from)| (text, from.ip())).collect();
-        assert_eq!(
-            heard,
-            [b"a", b"b", b"c", b"d"].map(|text| text.to_vec()).into_iter().zip(asked).collect::<Vec<_>>()
-        );
+        assert_eq!(server.send(&answers, b"abcdefghijk"), []);
+        for (text, ip) in (b'a'..).zip(asked) {
+            assert_eq!(heard(&peer), (vec![text], SocketAddr::new(ip, server.address.port())), "{wildcard}");
+        }
+    }
+}
+
+#[cfg(feature = "batches")]
+#[test]
+fn answers_from_an_address_that_has_a_socket_leave_by_it_or_else_from_that_address_all_the_same() {
+    let mut server = Server::at(Path::Batches, "0.0.0.0:0");
+    let loopback = std::net::IpAddr::from([127, 0, 0, 1]);
+    let peers: Vec<_> = (0..MANY).map(|_| peer_at("127.0.0.1:0")).collect();
+    let answers: Vec<_> = peers
+        .iter()
+        .map(|peer| Datagram { bytes: 0..1, peer: peer.local_addr().unwrap(), local: Some(loopback) })
+        .collect();
+    for sender_fails in [false, true] {
+        if sender_fails {
+            server.socket.batches.end_sender(loopback);
+        }
+        let sent = server.net.send_batch(&server.socket, &answers, b"!").unwrap();
+        assert_eq!(sent, if sender_fails { 1 } else { quinn_udp::BATCH_SIZE });
+        assert_eq!(server.send(&answers[sent..], b"!"), []);
+        for peer in &peers {
+            assert_eq!(heard(peer), (b"!".to_vec(), SocketAddr::new(loopback, server.address.port())));
+        }
     }
 }
 
@@ -250,17 +270,26 @@ fn an_answer_that_fails_takes_none_from_another_address_with_it() {
     let address = peer.local_addr().unwrap();
     let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
     let five = Some("127.0.0.5".parse().unwrap());
-    // From the given address, or from the one that the kernel chooses; to a peer, or to a closed port.
-    let plan = "NNNNf.fF..N.fNfffffF....FFFF";
+    // From the address of a sender, from another, or from the one that the kernel chooses; to a peer, or to port 0.
+    let plan = "NNNNf.fFs.Sss.N.fNfsfffSsssSFsS.F...SF.FssssS";
     let answer = |(place, kind): (usize, char)| Datagram {
         bytes: place..place + 1,
         peer: if kind.is_uppercase() { nobody } else { address },
-        local: if kind.eq_ignore_ascii_case(&'f') { five } else { None },
+        local: match kind.to_ascii_lowercase() {
+            'f' => five,
+            's' => Some("127.0.0.1".parse().unwrap()),
+            _ => None,
+        },
     };
     let answers: Vec<_> = plan.chars().enumerate().map(answer).collect();
-    assert_eq!(server.send(&answers, plan.as_bytes()), [nobody; 12]);
+    let failing = plan.chars().filter(|kind| kind.is_uppercase()).count();
+    assert_eq!(server.send(&answers, plan.as_bytes()), vec![nobody; failing]);
     for kind in plan.chars().filter(|kind| !kind.is_uppercase()) {
-        let from = if kind == 'f' { "127.0.0.5" } else { "127.0.0.1" };
+        let from = match kind {
+            'f' => "127.0.0.5",
+            's' => "127.0.0.1",
+            _ => "127.0.0.1",
+        };
         let (text, source) = heard(&peer);
         assert_eq!((text[0].into(), source.ip().to_string().as_str()), (kind, from));
     }

@@ -3,7 +3,6 @@
 #![expect(clippy::disallowed_methods, reason = "blocking threads read the clock themselves")]
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,13 +14,13 @@ use crate::conn::hash_key::HashKey;
 use crate::conn::log_throttle::LogKind;
 use crate::conn::reply_rules::{DatagramOutcome, Received, ReplyRules};
 use crate::net::Datagram;
-use crate::net::kernel::batch::{Batches, Unbatched};
+use crate::net::kernel::batch::Unbatched;
+use crate::net::kernel::bound_socket::BoundSocket;
 use crate::service::DatagramService;
 
 /// What a thread receives datagrams with.
 pub(super) struct ReceivingSocket {
-    pub(super) socket: UdpSocket,
-    pub(super) batches: Batches,
+    pub(super) bound: BoundSocket,
     /// How to wait for them, if the socket does not.
     pub(super) wait: Option<Wait>,
     /// How long to wait for a datagram.
@@ -29,14 +28,10 @@ pub(super) struct ReceivingSocket {
 }
 
 /// Answers datagrams, until the process ends.
-pub(super) fn answer(
-    receiving: &ReceivingSocket,
-    address: SocketAddr,
-    service: &dyn DatagramService,
-    shared: &Shared,
-) {
+pub(super) fn answer(receiving: &ReceivingSocket, service: &dyn DatagramService, shared: &Shared) {
+    let BoundSocket { socket, address, batches } = &receiving.bound;
     let started = Instant::now();
-    let mut rules = ReplyRules::new(address, &shared.limits, HashKey::random());
+    let mut rules = ReplyRules::new(*address, &shared.limits, HashKey::random());
     let mut buffer = vec![0; service.datagram_bytes_max() + 1];
     let (mut received, mut answer, mut lines) = (Vec::new(), Vec::new(), shared.new_lines());
     let (mut failures_in_a_row, mut sessions) = (0, 0);
@@ -85,7 +80,6 @@ pub(super) fn answer(
         }
         if shared.commit(&mut lines) && !answer.is_empty() {
             let reply = Datagram { bytes: 0..answer.len(), peer, local };
-            let ReceivingSocket { socket, batches, .. } = receiving;
             let by_batch = batches.send(socket, &[reply], &answer);
             let sent = by_batch.unwrap_or_else(|Unbatched| socket.send_to(&answer, peer));
             // A datagram that is not sent is lost, as datagrams may be.
@@ -113,12 +107,13 @@ fn count_sessions(shared: &Shared, before: &mut usize, now: usize) {
 impl ReceivingSocket {
     /// The next datagram, with the address that it was sent to if the socket is bound to all of them.
     fn receive(&self, buffer: &mut [u8], received: &mut Vec<Datagram>) -> io::Result<Datagram> {
+        let BoundSocket { socket, batches, .. } = &self.bound;
         if let Some(wait) = &self.wait {
-            wait.until_readable(&self.socket, Some(self.timeout));
+            wait.until_readable(socket, Some(self.timeout));
         }
         let slot_bytes = buffer.len();
-        let Ok(outcome) = self.batches.receive(&self.socket, buffer, slot_bytes, received) else {
-            let (bytes, peer) = self.socket.recv_from(buffer)?;
+        let Ok(outcome) = batches.receive(socket, buffer, slot_bytes, received) else {
+            let (bytes, peer) = socket.recv_from(buffer)?;
             return Ok(Datagram { bytes: 0..bytes, peer, local: None });
         };
         outcome?;
