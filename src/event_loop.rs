@@ -246,7 +246,9 @@ impl<N: Net> EventLoop<N> {
             return Some(Duration::ZERO);
         }
         let now = self.now;
-        let sessions = self.sockets.iter_mut().filter_map(|socket| socket.rules.sessions.wait_ms(now)).min();
+        // While datagrams wait, no session expires.
+        let drained = self.sockets.iter_mut().filter(|socket| !socket.ready);
+        let sessions = drained.filter_map(|socket| socket.rules.sessions.wait_ms(now)).min();
         let waits = [
             self.table.wait_ms(now),
             sessions,
