@@ -75,7 +75,6 @@ fn a_server_on_all_addresses_answers_several_peers_in_one_call() {
     let calls = "trace=sendto,sendmsg,sendmmsg";
     let server = Serve::traced(&trace, &["-e", calls], "month=0.0.0.0:0 --udp-replies off").start();
     let address = SocketAddr::from(([127, 0, 0, 1], server.address("month").port()));
-    // The kernel would answer them from their own address.
     let peers: Vec<_> = (0..40).map(|_| peer_at("127.0.0.5:0")).collect();
     // Whether datagrams arrive together depends on the machine.
     eventually("several answers leave in one call", || {

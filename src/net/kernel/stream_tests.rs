@@ -46,13 +46,19 @@ fn connect(address: SocketAddr) -> TcpStream {
     socket.into()
 }
 
-#[test]
-fn a_peer_that_reads_slowly_is_seen_to_read_long_before_a_third_of_the_buffers_is_free() {
+/// A registered connection, and its peer.
+fn connected() -> (KernelNet, mio::net::TcpStream, TcpStream) {
     let mut net = KernelNet::new(SocketOptions::default()).unwrap();
     let (listener, address) = net.listen("127.0.0.1:0".parse().unwrap(), Source::Listener(0).into()).unwrap();
-    let mut peer = connect(address);
+    let peer = connect(address);
     let mut stream = accept(&mut net, &listener);
     net.register(&mut stream, Source::Conn(ConnId { key: 0, generation: 0 }).into()).unwrap();
+    (net, stream, peer)
+}
+
+#[test]
+fn a_peer_that_reads_slowly_is_seen_to_read_long_before_a_third_of_the_buffers_is_free() {
+    let (mut net, stream, mut peer) = connected();
     let answer = vec![b'x'; 64 * 1024];
     let mut taken_bytes = 0;
     loop {
@@ -75,11 +81,7 @@ fn a_peer_that_reads_slowly_is_seen_to_read_long_before_a_third_of_the_buffers_i
 #[cfg(all(feature = "cli", target_os = "linux"))]
 #[test]
 fn bytes_below_the_low_water_mark_are_reported_at_the_end_of_the_stream_or_without_the_mark() {
-    let mut net = KernelNet::new(SocketOptions::default()).unwrap();
-    let (listener, address) = net.listen("127.0.0.1:0".parse().unwrap(), Source::Listener(0).into()).unwrap();
-    let mut peer = connect(address);
-    let mut stream = accept(&mut net, &listener);
-    net.register(&mut stream, Source::Conn(ConnId { key: 0, generation: 0 }).into()).unwrap();
+    let (mut net, stream, mut peer) = connected();
     let is_reported =
         |net: &mut KernelNet, wait| poll(net, wait).iter().any(|event| event.readable || event.ended);
     assert!(!is_reported(&mut net, WAIT_MAX), "it is writable, and nothing has been sent");
