@@ -10,7 +10,7 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -229,9 +229,14 @@ fn run_client(number: usize, is_over: &AtomicBool, acknowledged: &AtomicUsize) -
     sent
 }
 
+/// A connection from a port that no connection had before. The kernel may choose the port of a connection that has ended, and
+/// then one address is in the journals of two servers.
 fn connect(source: &str, address: SocketAddr) -> Option<Peer> {
+    static NEXT_PORT: AtomicU16 = AtomicU16::new(10_000);
+    let port = NEXT_PORT.fetch_add(1, Ordering::SeqCst);
+    assert!(port >= 10_000, "each port was used once");
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::new(source.parse().unwrap(), 0).into()).unwrap();
+    socket.bind(&SocketAddr::new(source.parse().unwrap(), port).into()).unwrap();
     socket.connect(&address.into()).ok()?;
     Some(Peer::on(socket.into()))
 }
