@@ -24,6 +24,8 @@ pub(crate) mod state;
 pub(crate) mod stored_bytes;
 pub(crate) mod stream_session;
 pub(crate) mod table;
+#[cfg(feature = "handlers")]
+pub(crate) mod timers;
 pub(crate) mod token;
 pub(crate) mod udp_sessions;
 pub(crate) mod unread;
@@ -33,7 +35,7 @@ pub use close_reason::CloseReason;
 use deadlines::{Link, Tick};
 use peer_addr::PeerKey;
 use stream_session::StreamSession;
-use token::ConnId;
+use token::ConnToken;
 
 /// Half a cache line: all that an idle connection costs.
 #[derive(Debug)]
@@ -58,8 +60,8 @@ const NO_BUFFERS: u32 = u32::MAX;
 
 impl<S> Conn<S> {
     /// Its identity, given the slot it is in.
-    pub(crate) fn id(&self, key: u32) -> ConnId {
-        ConnId { key, generation: self.generation }
+    pub(crate) fn id(&self, key: u32) -> ConnToken {
+        ConnToken { key, generation: self.generation }
     }
 
     pub(crate) fn session(&self) -> StreamSession {
@@ -84,7 +86,9 @@ impl<S> Conn<S> {
 
     /// Whether it is between two frames, or before a header: no byte of it is stored, or known to be in the kernel.
     pub(crate) fn is_idle(&self) -> bool {
-        self.session.is_receiving() && !self.has_buffers() && !self.flags.contains(Flags::READABLE)
+        (self.session.is_receiving() || self.session.is_half_open())
+            && !self.has_buffers()
+            && !self.flags.contains(Flags::READABLE)
     }
 
     /// Whether a visit reads whatever the limits are: it is open, has something to read, and holds no bytes.

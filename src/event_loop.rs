@@ -28,6 +28,8 @@ mod drain;
 mod endpoints;
 mod error;
 mod expire;
+#[cfg(feature = "handlers")]
+pub mod handlers;
 #[cfg(debug_assertions)]
 mod invariants;
 #[cfg(feature = "cli")]
@@ -42,6 +44,8 @@ mod read;
 mod readiness;
 mod run_queue;
 mod send;
+#[cfg(feature = "sim")]
+mod simulated;
 
 use std::fmt;
 use std::time::Duration;
@@ -52,7 +56,7 @@ use crate::conn::deadlines::Tick;
 use crate::conn::log_throttle::{LogKind, LogThrottle};
 use crate::conn::memory::MemoryBudget;
 use crate::conn::table::ConnTable;
-use crate::conn::token::{CONNECTIONS_MAX, ConnId};
+use crate::conn::token::{CONNECTIONS_MAX, ConnToken};
 use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::net::{Datagram, Event, Net};
@@ -64,6 +68,8 @@ use drain::Phase;
 pub(crate) use endpoints::ENDPOINTS_MAX;
 use endpoints::{DatagramEndpoint, StreamEndpoint};
 pub use error::LoopError;
+#[cfg(feature = "handlers")]
+use handlers::Handlers;
 use memory::Starved;
 #[cfg(feature = "cli")]
 use meter::Meter;
@@ -88,7 +94,7 @@ pub struct EventLoop<N: Net> {
     /// those that the last turn left with bytes in the kernel. Each has [`Flags::QUEUED`].
     run_queue: RunQueue,
     /// Connections that wait for the journal. Each has [`Flags::HELD`].
-    held: Vec<ConnId>,
+    held: Vec<ConnToken>,
     memory: MemoryBudget,
     /// Connections that wait for memory.
     starved: Starved,
@@ -104,11 +110,13 @@ pub struct EventLoop<N: Net> {
     now: Tick,
     phase: Phase,
     /// While draining: connections that were idle, whose peers have not ended their side yet.
-    ended_idle: Vec<ConnId>,
+    ended_idle: Vec<ConnToken>,
     /// Turns in a row that put off expiring.
     expiries_deferred: usize,
     counters: Counters,
     log_throttle: LogThrottle,
+    #[cfg(feature = "handlers")]
+    handlers: Handlers,
     #[cfg(feature = "cli")]
     admin: AdminConns,
     /// `None`: nothing is measured.
@@ -158,6 +166,8 @@ impl<N: Net> EventLoop<N> {
             expiries_deferred: 0,
             counters: Counters::default(),
             log_throttle: LogThrottle::new(),
+            #[cfg(feature = "handlers")]
+            handlers: Handlers::new(),
             #[cfg(feature = "cli")]
             admin: AdminConns::default(),
             #[cfg(feature = "cli")]
@@ -184,12 +194,20 @@ impl<N: Net> EventLoop<N> {
         Ok(())
     }
 
-    /// Runs one turn of the loop. [`run`](Self::run) does nothing else.
+    /// Runs one turn of the loop, which waits until there is something to do. [`run`](Self::run) does nothing else.
     ///
     /// # Errors
     /// See [`LoopError`].
     pub fn turn(&mut self) -> Result<(), LoopError> {
-        let timeout = self.poll_timeout();
+        self.turn_within(None)
+    }
+
+    /// Runs one turn of the loop, which waits for `wait_max` at most: for a program that has a loop of its own.
+    ///
+    /// # Errors
+    /// See [`LoopError`].
+    pub fn turn_within(&mut self, wait_max: Option<Duration>) -> Result<(), LoopError> {
+        let timeout = [self.poll_timeout(), wait_max].into_iter().flatten().min();
         // The poll reports everything that has arrived before this moment.
         let polled_at = self.now;
         self.poll(timeout).map_err(LoopError::Poll)?;
@@ -201,6 +219,8 @@ impl<N: Net> EventLoop<N> {
 
         self.accept();
         self.receive_datagrams();
+        #[cfg(feature = "handlers")]
+        self.run_handlers()?;
         self.visit_ready()?;
         self.commit_and_send()?;
 
@@ -242,6 +262,8 @@ impl<N: Net> EventLoop<N> {
     fn poll_timeout(&mut self) -> Option<Duration> {
         let accepts =
             self.accepting == Accepting::Running && self.listeners.iter().any(|listener| listener.ready);
+        #[cfg(feature = "handlers")]
+        let accepts = accepts || self.handlers_have_work();
         if !self.run_queue.is_empty() || accepts || self.sockets.iter().any(DatagramEndpoint::receives) {
             return Some(Duration::ZERO);
         }
@@ -258,6 +280,8 @@ impl<N: Net> EventLoop<N> {
             self.table.spare_maps.wait_ms(now),
             self.drain_wait_ms(),
             self.net.supervision_wait_ms(now),
+            #[cfg(feature = "handlers")]
+            self.timer_wait_ms(),
         ];
         waits.into_iter().flatten().min().map(|ms| Duration::from_millis(ms.into()))
     }

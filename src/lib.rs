@@ -75,6 +75,10 @@
 //! assert_eq!(reply.text(), "Message received successfully....");
 //! ```
 //!
+//! A service that keeps state, speaks to several connections or needs timers is a
+#![cfg_attr(feature = "handlers", doc = " [handler](event_loop::handlers::Handler).")]
+#![cfg_attr(not(feature = "handlers"), doc = " handler (feature `handlers`).")]
+//!
 //! # How the parts fit
 //!
 //! | module | |
@@ -91,6 +95,8 @@
 //!
 //! - `cli` (default): the whole program. Without it the binary is `serve` alone, for small devices.
 //! - `signals`: `KernelNet::take_signals`. Without it, SIGINT and SIGTERM end the process at once.
+//! - `handlers` (default): services with state, `event_loop::handlers`.
+//! - `sim` (default): a simulated network for tests of services, `loopline::sim`.
 //! - `batches`: several datagrams are received and sent per system call.
 
 #![warn(unreachable_pub)]
@@ -150,3 +156,5 @@ pub mod fuzzing {
 
 pub use conn::CloseReason;
 pub use conn::counters::Counters;
+#[cfg(feature = "sim")]
+pub use net::sim;

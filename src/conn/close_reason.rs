@@ -24,6 +24,8 @@ pub enum CloseReason {
     WriteTimeout,
     /// The memory budget was in use, and this connection held much of it, or for long.
     OutOfMemory,
+    /// The peer did not take what others sent it.
+    TooSlow,
     /// The peer reset the connection.
     Reset,
     /// The network failed in another way.
@@ -43,7 +45,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Served,
         Self::Truncated,
         Self::BadInput,
@@ -53,6 +55,7 @@ impl CloseReason {
         Self::IdleTimeout,
         Self::WriteTimeout,
         Self::OutOfMemory,
+        Self::TooSlow,
         Self::Reset,
         Self::Failed,
         Self::Unregistered,
@@ -93,6 +96,7 @@ impl CloseReason {
             Self::IdleTimeout => "idle_timeout",
             Self::WriteTimeout => "write_timeout",
             Self::OutOfMemory => "out_of_memory",
+            Self::TooSlow => "too_slow",
             Self::Reset => "reset",
             Self::Failed => "failed",
             Self::Unregistered => "unregistered",
@@ -118,6 +122,7 @@ impl CloseReason {
             | Self::FrameTimeout
             | Self::WriteTimeout
             | Self::OutOfMemory
+            | Self::TooSlow
             | Self::Failed
             | Self::Unregistered
             | Self::ProxyHeaderTimeout => true,
@@ -145,6 +150,7 @@ impl fmt::Display for CloseReason {
             Self::IdleTimeout => "idle for too long",
             Self::WriteTimeout => "the peer read none of its answers for too long",
             Self::OutOfMemory => "the memory budget was in use, and it held much or for long",
+            Self::TooSlow => "it did not take what others sent it",
             Self::Reset => "reset by the peer",
             Self::Failed => "the network failed",
             Self::Unregistered => "it could not be registered with the poller",
@@ -170,7 +176,7 @@ mod tests {
     fn limits_and_failures_are_logged_and_what_peers_do_every_day_is_not() {
         use CloseReason::{
             BadProxyHeader, Failed, FrameTimeout, Full, NoProxyHeader, OutOfMemory, ProxyHeaderTimeout,
-            SourceFull, Unregistered, WriteTimeout,
+            SourceFull, TooSlow, Unregistered, WriteTimeout,
         };
         assert_eq!(
             those_that(CloseReason::is_logged),
@@ -180,6 +186,7 @@ mod tests {
                 FrameTimeout,
                 WriteTimeout,
                 OutOfMemory,
+                TooSlow,
                 Failed,
                 Unregistered,
                 ProxyHeaderTimeout

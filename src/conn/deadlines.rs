@@ -27,6 +27,12 @@ impl Tick {
         self.0.wrapping_sub(earlier.0)
     }
 
+    /// The moment `ms` milliseconds later.
+    #[cfg(feature = "handlers")]
+    pub(crate) fn later_by(self, ms: u32) -> Self {
+        Self(self.0.wrapping_add(ms))
+    }
+
     /// Whether `later` is this moment or after it; the other way round if they are 25 days apart.
     pub(crate) fn is_by(self, later: Self) -> bool {
         later.ms_since(self) < 1 << 31

@@ -7,6 +7,8 @@ pub(crate) enum State {
     Awaiting,
     /// The bytes of the peer go to the service, and the answers of the service go to the peer.
     Open,
+    /// The peer has ended its side, and the service, a handler, may send more.
+    HalfOpen,
     /// The service has given its last answer, which is not sent yet. Nothing more is read.
     Ending,
     /// As `Ending`, and the peer has ended its side too: everything it sent is read.
@@ -26,6 +28,12 @@ pub(crate) enum ConnEvent {
     Identified,
     /// The peer has ended its side, and everything it sent is read.
     PeerEnded,
+    /// The same, and the service may go on to send.
+    #[cfg_attr(
+        not(any(test, feature = "handlers")),
+        expect(dead_code, reason = "this build has no handlers")
+    )]
+    ReadEnded,
     /// The service has given its last answer.
     ServiceEnded,
     /// Nothing is left unsent.
@@ -37,21 +45,37 @@ impl State {
     /// connection in any state.
     pub(crate) fn after(self, event: ConnEvent) -> Self {
         match (self, event) {
-            (Self::Awaiting, ConnEvent::Flushed) => Self::Awaiting,
+            (Self::Awaiting, ConnEvent::Flushed | ConnEvent::ReadEnded) => Self::Awaiting,
             (Self::Awaiting | Self::Open, ConnEvent::Identified) | (Self::Open, ConnEvent::Flushed) => {
                 Self::Open
             }
+            (Self::Open, ConnEvent::ReadEnded)
+            | (Self::HalfOpen, ConnEvent::ReadEnded | ConnEvent::Flushed | ConnEvent::Identified) => {
+                Self::HalfOpen
+            }
             (Self::Awaiting | Self::Open | Self::Ending, ConnEvent::ServiceEnded)
-            | (Self::Ending, ConnEvent::Identified) => Self::Ending,
-            (Self::Awaiting | Self::Open | Self::Ending | Self::Finishing, ConnEvent::PeerEnded)
-            | (Self::Finishing, ConnEvent::ServiceEnded | ConnEvent::Identified) => Self::Finishing,
+            | (Self::Ending, ConnEvent::Identified | ConnEvent::ReadEnded) => Self::Ending,
+            (
+                Self::Awaiting | Self::Open | Self::HalfOpen | Self::Ending | Self::Finishing,
+                ConnEvent::PeerEnded,
+            )
+            | (Self::HalfOpen, ConnEvent::ServiceEnded)
+            | (Self::Finishing, ConnEvent::ServiceEnded | ConnEvent::Identified | ConnEvent::ReadEnded) => {
+                Self::Finishing
+            }
             (Self::Ending | Self::Lingering, ConnEvent::Flushed)
-            | (Self::Lingering, ConnEvent::ServiceEnded | ConnEvent::Identified) => Self::Lingering,
+            | (Self::Lingering, ConnEvent::ServiceEnded | ConnEvent::Identified | ConnEvent::ReadEnded) => {
+                Self::Lingering
+            }
             (Self::Finishing, ConnEvent::Flushed)
             | (Self::Lingering, ConnEvent::PeerEnded)
             | (
                 Self::Closed,
-                ConnEvent::Identified | ConnEvent::PeerEnded | ConnEvent::ServiceEnded | ConnEvent::Flushed,
+                ConnEvent::Identified
+                | ConnEvent::PeerEnded
+                | ConnEvent::ReadEnded
+                | ConnEvent::ServiceEnded
+                | ConnEvent::Flushed,
             ) => Self::Closed,
         }
     }
@@ -63,10 +87,22 @@ mod tests {
 
     use super::*;
 
-    const STATES: [State; 6] =
-        [State::Awaiting, State::Open, State::Ending, State::Finishing, State::Lingering, State::Closed];
-    const EVENTS: [ConnEvent; 4] =
-        [ConnEvent::Identified, ConnEvent::PeerEnded, ConnEvent::ServiceEnded, ConnEvent::Flushed];
+    const STATES: [State; 7] = [
+        State::Awaiting,
+        State::Open,
+        State::HalfOpen,
+        State::Ending,
+        State::Finishing,
+        State::Lingering,
+        State::Closed,
+    ];
+    const EVENTS: [ConnEvent; 5] = [
+        ConnEvent::Identified,
+        ConnEvent::PeerEnded,
+        ConnEvent::ReadEnded,
+        ConnEvent::ServiceEnded,
+        ConnEvent::Flushed,
+    ];
 
     #[test]
     fn the_state_diagram_of_the_documentation_has_every_transition() {

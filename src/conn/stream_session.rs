@@ -95,6 +95,17 @@ impl StreamSession {
         matches!(self.state, State::Awaiting | State::Open)
     }
 
+    /// Whether the service may send: it has not given its last answer.
+    #[cfg(feature = "handlers")]
+    pub(crate) fn takes_answers(self) -> bool {
+        matches!(self.state, State::Open | State::HalfOpen)
+    }
+
+    /// Whether its service knows of it, and neither side has ended it.
+    pub(crate) fn is_half_open(self) -> bool {
+        self.state == State::HalfOpen
+    }
+
     /// Whether it counts as a connection of its source.
     pub(crate) fn is_admitted(self) -> bool {
         !self.is_awaiting() && !self.reason.precedes_admission()
@@ -176,6 +187,12 @@ impl StreamSession {
         self.open(service, unix_seconds, out)
     }
 
+    /// Goes on after the header, with the handler of the connection.
+    #[cfg(all(feature = "cli", feature = "handlers"))]
+    pub(crate) fn identified_for_handler(&mut self) {
+        let _ = self.transition(ConnEvent::Identified);
+    }
+
     fn without_header(&mut self, reason: CloseReason, refusal: Option<Box<str>>) -> Step {
         self.reason = reason;
         Step { journal_lines: 0, frame: FrameDeadline::Keep, refusal }
@@ -220,16 +237,36 @@ impl StreamSession {
         let was_in_frame = unread.len() > fresh;
         let mut known = unread.known;
         let Progress { consumed, action } = service.received_more(unread, &mut known, out);
-        unread.consume(if matches!(action, Action::Continue) { consumed } else { unread.len() });
+        let frame = consume(unread, was_in_frame, consumed, &action);
         unread.known = if unread.is_empty() { Known::default() } else { known };
-        let frame = match (was_in_frame, unread.is_empty()) {
-            (true, true) => FrameDeadline::Stop,
-            (false, true) => FrameDeadline::Keep,
-            // The frame that had begun is complete, and another has begun.
-            (true, false) if consumed == 0 => FrameDeadline::Keep,
-            (_, false) => FrameDeadline::Start,
-        };
         self.step(service, action, frame, out)
+    }
+
+    /// Goes on after a handler was called, which has answered, and has itself refused what it refuses.
+    #[cfg(feature = "handlers")]
+    pub(crate) fn handled(&mut self, action: Action, frame: FrameDeadline, journal_lines: u64) -> Step {
+        let refusal = match action {
+            Action::Continue => return Step { journal_lines, frame, refusal: None },
+            Action::End => None,
+            Action::Refuse(reason) => Some(reason),
+        };
+        let _ = self.transition(ConnEvent::ServiceEnded);
+        if refusal.is_some() {
+            self.reason = CloseReason::BadInput;
+        }
+        Step { journal_lines, frame, refusal }
+    }
+
+    /// Handles the end of the peer's side of a connection of a handler, which may send more unless a frame is cut off.
+    #[cfg(feature = "handlers")]
+    pub(crate) fn read_ended(&mut self, is_in_frame: bool) -> Step {
+        if is_in_frame {
+            let _ = self.transition(ConnEvent::PeerEnded);
+            self.reason = CloseReason::Truncated;
+            return Step { journal_lines: 0, frame: FrameDeadline::Stop, refusal: None };
+        }
+        let _ = self.transition(ConnEvent::ReadEnded);
+        Step { journal_lines: 0, frame: FrameDeadline::Keep, refusal: None }
     }
 
     /// Handles the end of the peer's side. `is_in_frame`: the beginning of a frame, or of a header, is unread, and is
@@ -281,7 +318,9 @@ impl StreamSession {
             _ if next == before => Effect::Nothing,
             State::Lingering => Effect::HalfClose,
             State::Closed => Effect::Close,
-            State::Awaiting | State::Open | State::Ending | State::Finishing => Effect::Nothing,
+            State::Awaiting | State::Open | State::HalfOpen | State::Ending | State::Finishing => {
+                Effect::Nothing
+            }
         }
     }
 
@@ -313,6 +352,24 @@ impl StreamSession {
         service.refused(&reason, out);
         self.reason = CloseReason::BadInput;
         Some(reason)
+    }
+}
+
+/// Removes what a service has consumed from what was unread, or all if it does not go on. Returns how the deadline of
+/// a frame changes.
+pub(crate) fn consume(
+    unread: &mut Unread,
+    was_in_frame: bool,
+    consumed: usize,
+    action: &Action,
+) -> FrameDeadline {
+    unread.consume(if matches!(action, Action::Continue) { consumed } else { unread.len() });
+    match (was_in_frame, unread.is_empty()) {
+        (true, true) => FrameDeadline::Stop,
+        (false, true) => FrameDeadline::Keep,
+        // The frame that had begun is complete, and another has begun.
+        (true, false) if consumed == 0 => FrameDeadline::Keep,
+        (_, false) => FrameDeadline::Start,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::conn::memory::MemoryBudget;
 use crate::conn::peer_addr::{PeerAddrs, StoredPeer};
 use crate::conn::spare_maps::SpareMaps;
 use crate::conn::stream_session::{Effect, StreamSession};
-use crate::conn::token::{ConnId, GENERATION_MASK};
+use crate::conn::token::{ConnToken, GENERATION_MASK};
 use crate::conn::unread::Unread;
 use crate::limits::Limits;
 
@@ -99,7 +99,7 @@ impl<S> ConnTable<S> {
     }
 
     /// Adds a connection in state `Open`, in no queue.
-    pub(crate) fn insert(&mut self, stream: S, peer: SocketAddr, endpoint: u8) -> ConnId {
+    pub(crate) fn insert(&mut self, stream: S, peer: SocketAddr, endpoint: u8) -> ConnToken {
         self.generation = self.generation.wrapping_add(1) & GENERATION_MASK;
         let key = self.conns.insert(Conn {
             stream,
@@ -111,7 +111,7 @@ impl<S> ConnTable<S> {
             buffers: NO_BUFFERS,
             link: Link::UNLINKED,
         });
-        ConnId {
+        ConnToken {
             key: u32::try_from(key).expect("connections are counted in 32 bits"),
             generation: self.generation,
         }
@@ -136,14 +136,14 @@ impl<S> ConnTable<S> {
 
     /// The slot of `id`, if it is still that connection's. A late event of a closed connection finds its slot
     /// empty or used again, and must have no effect.
-    pub(crate) fn find(&self, id: ConnId) -> Option<u32> {
+    pub(crate) fn find(&self, id: ConnToken) -> Option<u32> {
         let conn = self.conns.get(id.key as usize)?;
         (conn.generation == id.generation).then_some(id.key)
     }
 
     /// The connection `id`; see [`find`](Self::find).
     #[inline]
-    pub(crate) fn find_mut(&mut self, id: ConnId) -> Option<&mut Conn<S>> {
+    pub(crate) fn find_mut(&mut self, id: ConnToken) -> Option<&mut Conn<S>> {
         self.conns.get_mut(id.key as usize).filter(|conn| conn.generation == id.generation)
     }
 

@@ -12,7 +12,7 @@ pub struct Token(pub usize);
 /// What a [`Token`] stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
-    Conn(ConnId),
+    Conn(ConnToken),
     Listener(u8),
     Socket(u8),
     /// The journal takes more bytes.
@@ -21,13 +21,22 @@ pub(crate) enum Source {
     Stop,
     /// A timer that ends a wait.
     Timer,
+    /// A source of a handler.
+    #[cfg(feature = "handlers")]
+    Own(u16),
 }
 
 /// One connection, as distinct from earlier ones in the same slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ConnId {
+pub(crate) struct ConnToken {
     pub(crate) key: u32,
     pub(crate) generation: u16,
+}
+
+#[cfg(feature = "handlers")]
+impl ConnToken {
+    /// No connection has it.
+    pub(crate) const NOBODY: Self = Self { key: u32::MAX, generation: 0 };
 }
 
 #[cfg(target_pointer_width = "64")]
@@ -68,6 +77,8 @@ impl From<Source> for Token {
             Source::Journal => Self::JOURNAL,
             Source::Stop => Self::STOP,
             Source::Timer => Self::TIMER,
+            #[cfg(feature = "handlers")]
+            Source::Own(index) => Self((OTHER << KIND_SHIFT) | OWN | usize::from(index)),
         }
     }
 }
@@ -80,8 +91,10 @@ impl From<Token> for Source {
             SOCKET => Self::Socket(token.0 as u8),
             OTHER if token == Token::JOURNAL => Self::Journal,
             OTHER if token == Token::TIMER => Self::Timer,
+            #[cfg(feature = "handlers")]
+            OTHER if token.0 & OWN != 0 => Self::Own(token.0 as u16),
             OTHER => Self::Stop,
-            _ => Self::Conn(ConnId {
+            _ => Self::Conn(ConnToken {
                 key: (token.0 & KEY_MASK) as u32,
                 generation: (token.0 >> KEY_BITS) as u16 & GENERATION_MASK,
             }),
@@ -93,13 +106,17 @@ const LISTENER: usize = 1;
 const SOCKET: usize = 2;
 const OTHER: usize = 3;
 
+/// Marks a source of a handler.
+#[cfg(feature = "handlers")]
+const OWN: usize = 1 << 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_source_is_restored_from_its_token() {
-        let conn = |key, generation| Source::Conn(ConnId { key, generation });
+        let conn = |key, generation| Source::Conn(ConnToken { key, generation });
         for source in [
             conn(0, 0),
             conn(u32::try_from(CONNECTIONS_MAX).unwrap(), GENERATION_MASK),
@@ -109,6 +126,10 @@ mod tests {
             Source::Journal,
             Source::Stop,
             Source::Timer,
+            #[cfg(feature = "handlers")]
+            Source::Own(0),
+            #[cfg(feature = "handlers")]
+            Source::Own(u16::MAX),
         ] {
             assert_eq!(Source::from(Token::from(source)), source);
         }
@@ -119,7 +140,7 @@ mod tests {
     fn a_token_has_32_bits_of_key_and_16_of_generation() {
         assert_eq!((GENERATION_MASK, CONNECTIONS_MAX), (u16::MAX, 0xffff_fffe));
         for (source, token) in [
-            (Source::Conn(ConnId { key: 5, generation: 3 }), 0x0003_0000_0005),
+            (Source::Conn(ConnToken { key: 5, generation: 3 }), 0x0003_0000_0005),
             (Source::Listener(7), 0x4000_0000_0000_0007),
             (Source::Socket(7), 0x8000_0000_0000_0007),
             (Source::Journal, 0xc000_0000_0000_0000),

@@ -10,7 +10,7 @@ use crate::conn::admission::Refusal;
 use crate::conn::deadlines::{Tick, milliseconds};
 use crate::conn::log_throttle::LogKind;
 use crate::conn::table::SessionParts;
-use crate::conn::token::{ConnId, Source};
+use crate::conn::token::{ConnToken, Source};
 use crate::event_loop::EventLoop;
 use crate::net::{AcceptFailure, Net};
 use crate::service::Output;
@@ -121,6 +121,11 @@ impl<N: Net> EventLoop<N> {
         if !self.register(id) {
             return;
         }
+        #[cfg(feature = "handlers")]
+        if let Some(handler) = self.listeners[endpoint].handler.filter(|_| refusal.is_none()) {
+            self.table.start_idle(id.key, self.now);
+            return self.open_for_handler(id, handler);
+        }
         let start = self.outbox.bytes.len();
         let service = self.listeners[endpoint].service.as_ref();
         let mut out = Output::new(peer, &mut self.outbox.bytes, self.journal.lines());
@@ -146,7 +151,7 @@ impl<N: Net> EventLoop<N> {
     }
 
     /// Makes the poller report events of a new connection, or closes it. Returns whether it is open.
-    pub(super) fn register(&mut self, id: ConnId) -> bool {
+    pub(super) fn register(&mut self, id: ConnToken) -> bool {
         let stream = &mut self.table.conn_mut(id.key).stream;
         let Err(error) = self.net.register(stream, Source::Conn(id).into()) else { return true };
         log::debug!("{}: {error}", self.table.peer(id.key));

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use crate::conn::token::ConnId;
+use crate::conn::token::ConnToken;
 use crate::conn::{CloseReason, Flags};
 use crate::event_loop::EventLoop;
 use crate::net::Net;
@@ -15,7 +15,7 @@ use crate::net::Net;
 pub(super) struct AdminConns {
     /// The index of the endpoint, if there is one.
     endpoint: Option<usize>,
-    ids: Vec<ConnId>,
+    ids: Vec<ConnToken>,
 }
 
 impl AdminConns {

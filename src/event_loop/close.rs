@@ -44,6 +44,8 @@ impl<N: Net> EventLoop<N> {
             self.admissions.remove(peer);
         }
         let address = self.listeners[usize::from(conn.endpoint)].address;
+        #[cfg(feature = "handlers")]
+        self.close_for_handler(key, reason);
         log::debug!("{address}: {peer} closed: {reason}");
         if reason.is_logged() {
             self.warn(LogKind::Closed(reason), &format_args!("{address}: {peer}: {reason}"));

@@ -30,6 +30,8 @@ impl<N: Net> EventLoop<N> {
         self.send_answers(committed);
         self.send_datagrams(committed);
         self.outbox.clear();
+        #[cfg(feature = "handlers")]
+        self.settle_groups();
         Ok(())
     }
 

@@ -43,19 +43,24 @@ impl<N: Net> EventLoop<N> {
     /// Handles requests to stop: the first drains, the second stops at once.
     pub(super) fn stop(&mut self) {
         for _ in 0..self.net.stop_requests() {
-            #[cfg(feature = "cli")]
-            self.show_stopping();
-            self.net.stop_began();
-            self.phase = match self.phase {
-                Phase::Serving if self.limits.drain_delay.is_zero() => self.begin_draining(),
-                Phase::Serving => {
-                    let delay_ms = milliseconds(self.limits.drain_delay);
-                    log::info!("stopping in {delay_ms} ms: everything is served until then");
-                    Phase::Delaying { since: self.now }
-                }
-                Phase::Delaying { .. } | Phase::Draining { .. } | Phase::Stopped => Phase::Stopped,
-            };
+            self.stop_once();
         }
+    }
+
+    /// Handles a request to stop.
+    pub(super) fn stop_once(&mut self) {
+        #[cfg(feature = "cli")]
+        self.show_stopping();
+        self.net.stop_began();
+        self.phase = match self.phase {
+            Phase::Serving if self.limits.drain_delay.is_zero() => self.begin_draining(),
+            Phase::Serving => {
+                let delay_ms = milliseconds(self.limits.drain_delay);
+                log::info!("stopping in {delay_ms} ms: everything is served until then");
+                Phase::Delaying { since: self.now }
+            }
+            Phase::Delaying { .. } | Phase::Draining { .. } | Phase::Stopped => Phase::Stopped,
+        };
     }
 
     fn begin_draining(&mut self) -> Phase {
@@ -144,6 +149,8 @@ impl<N: Net> EventLoop<N> {
             return Ok(());
         }
         self.close_all();
+        #[cfg(feature = "handlers")]
+        self.stop_handlers();
         if self.journal.unwritten_bytes() > 0 {
             return Err(LoopError::Journal(unwritten_at_end()));
         }

@@ -18,6 +18,9 @@ pub(super) struct StreamEndpoint<N: Net> {
     pub(super) is_inherited: bool,
     pub(super) address: SocketAddr,
     pub(super) service: Box<dyn StreamService>,
+    /// Its connections are those of a handler.
+    #[cfg(feature = "handlers")]
+    pub(super) handler: Option<u8>,
     /// Its connections begin with a PROXY header.
     #[cfg(feature = "cli")]
     pub(super) behind_proxy: bool,
@@ -88,6 +91,8 @@ impl<N: Net> EventLoop<N> {
             is_inherited,
             address,
             service,
+            #[cfg(feature = "handlers")]
+            handler: None,
             #[cfg(feature = "cli")]
             behind_proxy: false,
             ready: false,

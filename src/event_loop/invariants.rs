@@ -1,7 +1,7 @@
 //! What must be true after each turn. Debug builds check it, and so do all tests.
 
 use crate::conn::Flags;
-use crate::conn::token::ConnId;
+use crate::conn::token::ConnToken;
 use crate::event_loop::EventLoop;
 use crate::net::Net;
 
@@ -26,7 +26,7 @@ impl<N: Net> EventLoop<N> {
     /// A connection is in the run queue exactly if it is flagged so; likewise in the list of those that wait for
     /// the journal.
     fn check_lists(&self) {
-        let queued: Vec<ConnId> = self.run_queue.iter().collect();
+        let queued: Vec<ConnToken> = self.run_queue.iter().collect();
         for (list, flag, name) in [
             (&queued, Flags::QUEUED, "run queue"),
             (&self.held, Flags::HELD, "held list"),

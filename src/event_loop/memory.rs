@@ -2,7 +2,7 @@
 
 use crate::conn::deadlines::Tick;
 use crate::conn::memory::YOUNG_MS;
-use crate::conn::token::ConnId;
+use crate::conn::token::ConnToken;
 use crate::conn::{CloseReason, Conn, Flags};
 use crate::event_loop::EventLoop;
 use crate::net::Net;
@@ -11,10 +11,10 @@ use crate::net::Net;
 #[derive(Debug, Default)]
 pub(super) struct Starved {
     /// Those that began to wait last are at the end. Each has [`Flags::STARVED`].
-    pub(super) ids: Vec<ConnId>,
+    pub(super) ids: Vec<ConnToken>,
     /// Those of them whose peers have ended their side. They are closed, some in each turn: they need memory to
     /// finish, and most of their peers have left.
-    ended: Vec<ConnId>,
+    ended: Vec<ConnToken>,
     /// Connections closed for memory in this turn.
     closed_in_turn: usize,
     /// Connections are to be closed in the next turn.

@@ -1,8 +1,12 @@
 //! The answers of a turn, from the read to the send: one buffer for all of them, and the range of each.
 
+#[cfg(feature = "handlers")]
+use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::conn::token::ConnId;
+use crate::conn::token::ConnToken;
+#[cfg(feature = "handlers")]
+use crate::event_loop::handlers::groups::Group;
 use crate::limits::Limits;
 use crate::net::Datagram;
 
@@ -12,6 +16,9 @@ pub(super) struct Outbox {
     /// Services append to it.
     pub(super) bytes: Vec<u8>,
     pub(super) answers: Vec<Answer>,
+    /// What handlers send to others. Each has an answer to [`ConnToken::NOBODY`] at its place among the answers.
+    #[cfg(feature = "handlers")]
+    pub(super) deliveries: VecDeque<Delivery>,
     /// Answers to datagrams, and the runs of them that are sent together.
     pub(super) datagrams: Vec<Datagram>,
     pub(super) runs: Vec<DatagramRun>,
@@ -21,10 +28,33 @@ pub(super) struct Outbox {
 /// connection is to be ended.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
-    pub(super) to: ConnId,
+    pub(super) to: ConnToken,
     pub(super) bytes: Range<usize>,
     /// It acknowledges a message that must be in the journal first.
     pub(super) needs_commit: bool,
+}
+
+/// What a handler sends to others than the connection that it is called for.
+#[cfg(feature = "handlers")]
+#[derive(Debug, Clone)]
+pub(super) struct Delivery {
+    pub(super) to: Recipients,
+    pub(super) bytes: Range<usize>,
+    pub(super) needs_commit: bool,
+}
+
+/// Who receives it.
+#[cfg(feature = "handlers")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recipients {
+    Conn(ConnToken),
+    /// The connection is sent nothing more, and ends.
+    Ending(ConnToken),
+    /// The members at the first `places` of the group.
+    Group {
+        group: Group,
+        places: usize,
+    },
 }
 
 /// Consecutive answers of one socket that all wait for the commit, or none.
@@ -41,6 +71,32 @@ impl Outbox {
     pub(super) fn is_full(&self, limits: &Limits) -> bool {
         self.answers.len() >= limits.visits_per_commit_max
             || self.bytes.len() >= limits.answer_bytes_per_commit_max
+    }
+
+    /// Queues the bytes from `start` on as an answer, if there are any.
+    #[cfg(feature = "handlers")]
+    pub(super) fn push_answer(&mut self, to: ConnToken, start: usize, needs_commit: bool) {
+        let bytes = start..self.bytes.len();
+        if !bytes.is_empty() {
+            self.answers.push(Answer { to, bytes, needs_commit });
+        }
+    }
+
+    /// Queues `bytes` for `to`. What is published to a group in a row is sent at once.
+    #[cfg(feature = "handlers")]
+    pub(super) fn deliver(&mut self, to: Recipients, bytes: &[u8], needs_commit: bool) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        let end = self.bytes.len();
+        let is_last = self.answers.last().is_some_and(|answer| answer.to == ConnToken::NOBODY);
+        if let Some(last) = self.deliveries.back_mut().filter(|_| is_last) {
+            if last.to == to && last.needs_commit == needs_commit && last.bytes.end == start {
+                last.bytes.end = end;
+                return;
+            }
+        }
+        self.deliveries.push_back(Delivery { to, bytes: start..end, needs_commit });
+        self.answers.push(Answer { to: ConnToken::NOBODY, bytes: start..end, needs_commit });
     }
 
     pub(super) fn push_datagram(&mut self, socket: usize, needs_commit: bool, answer: Datagram) {
@@ -66,6 +122,8 @@ impl Outbox {
         self.bytes.clear();
         self.bytes.shrink_to(CAPACITY_KEPT_BYTES);
         self.answers.clear();
+        #[cfg(feature = "handlers")]
+        self.deliveries.clear();
         self.datagrams.clear();
         self.runs.clear();
     }
@@ -98,7 +156,7 @@ mod tests {
         assert!(!outbox.is_empty());
         assert!(outbox.buffer_bytes() > 1);
         outbox.clear();
-        let to = ConnId { key: 0, generation: 0 };
+        let to = ConnToken { key: 0, generation: 0 };
         outbox.answers.push(Answer { to, bytes: 0..0, needs_commit: false });
         assert!(!outbox.is_empty());
         outbox.clear();

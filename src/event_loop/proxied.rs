@@ -73,6 +73,10 @@ impl<N: Net> EventLoop<N> {
             Some(_) => self.refusals += 1,
             None => self.admissions.add(peer),
         }
+        #[cfg(feature = "handlers")]
+        if let Some(handler) = self.handler_of(key).filter(|_| refusal.is_none()) {
+            return self.identify_for_handler(key, handler, fresh);
+        }
         let unix_seconds = self.net.unix_seconds();
         let SessionParts { session, endpoint, .. } = self.table.session_parts(key);
         let service = self.listeners[usize::from(endpoint)].service.as_ref();
@@ -105,6 +109,6 @@ impl<N: Net> EventLoop<N> {
             let _ = self.net.read(&conn.stream, &mut self.read_buffer);
         }
         self.close(key, refusal.close_reason());
-        ReadOutcome::Closed
+        ReadOutcome::Done
     }
 }

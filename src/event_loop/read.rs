@@ -6,7 +6,7 @@ use crate::conn::Flags;
 use crate::conn::log_throttle::LogKind;
 use crate::conn::stream_session::{FrameDeadline, Step};
 use crate::conn::table::SessionParts;
-use crate::conn::token::ConnId;
+use crate::conn::token::ConnToken;
 use crate::conn::unread::Unread;
 use crate::event_loop::EventLoop;
 use crate::event_loop::outbox::Answer;
@@ -16,8 +16,8 @@ use crate::service::Output;
 
 /// The outcome of a read.
 pub(super) enum ReadOutcome {
-    /// The connection is closed.
-    Closed,
+    /// Nothing is left to do: the connection is closed, or its answer is queued.
+    Done,
     /// It is still open, and this many lines were appended to the journal.
     Open { journal_lines: u64 },
 }
@@ -25,7 +25,7 @@ pub(super) enum ReadOutcome {
 impl<N: Net> EventLoop<N> {
     /// Visits a connection: reads up to `bytes_max` bytes once, if bytes are wanted, and queues an answer in the
     /// outbox if something is to be sent.
-    pub(super) fn visit(&mut self, id: ConnId, bytes_max: usize) {
+    pub(super) fn visit(&mut self, id: ConnToken, bytes_max: usize) {
         let key = id.key;
         let start = self.outbox.bytes.len();
         let reads_little = !self.journal_is_behind() && self.table.conn(key).reads_little();
@@ -45,8 +45,18 @@ impl<N: Net> EventLoop<N> {
         let conn = self.table.conn(key);
         let bytes_max = if self.would_read(conn) { bytes_max.min(self.room_of(conn)) } else { 0 };
         if bytes_max == 0 {
-            ReadOutcome::Open { journal_lines: 0 }
-        } else if conn.session().is_open() {
+            return ReadOutcome::Open { journal_lines: 0 };
+        }
+        #[cfg(feature = "handlers")]
+        if self.handler_of(key).is_some() && conn.session().is_open() {
+            let bytes = match self.read_into_buffer(key, bytes_max) {
+                Ok(bytes) => bytes,
+                Err(outcome) => return outcome,
+            };
+            self.receive_for_handler(key, bytes);
+            return ReadOutcome::Done;
+        }
+        if conn.session().is_open() {
             self.read_more(key, bytes_max)
         } else {
             match self.read_into_buffer(key, bytes_max) {
@@ -81,7 +91,7 @@ impl<N: Net> EventLoop<N> {
     /// the visit ends here.
     #[expect(clippy::inline_always, reason = "it runs for every message")]
     #[inline(always)]
-    pub(super) fn queue_answer(&mut self, to: ConnId, start: usize, journal_lines: u64) {
+    pub(super) fn queue_answer(&mut self, to: ConnToken, start: usize, journal_lines: u64) {
         self.counters.messages += journal_lines;
         let needs_commit = journal_lines > 0;
         let bytes = start..self.outbox.bytes.len();
@@ -104,6 +114,10 @@ impl<N: Net> EventLoop<N> {
     #[inline(always)]
     fn read(&mut self, key: u32, bytes_max: usize) -> ReadOutcome {
         let SessionParts { stream, flags, session, peer, endpoint } = self.table.session_parts(key);
+        #[cfg(feature = "handlers")]
+        if self.listeners[usize::from(endpoint)].handler.is_some() {
+            return self.visit_other(key, bytes_max);
+        }
         flags.remove(Flags::QUEUED);
         let bytes = match self.net.read(stream, &mut self.read_buffer[..bytes_max]) {
             Ok(bytes @ 1..) => bytes,
@@ -139,7 +153,7 @@ impl<N: Net> EventLoop<N> {
         let outcome = self.net.read(&self.table.conn(key).stream, space);
         let Some(bytes) = outcome.as_ref().ok().copied().filter(|bytes| *bytes > 0) else {
             self.table.put_unread(key, unread, before == 0, self.now);
-            return self.after_read(key, outcome, bytes_max).err().unwrap_or(ReadOutcome::Closed);
+            return self.after_read(key, outcome, bytes_max).err().unwrap_or(ReadOutcome::Done);
         };
         let _ = self.after_read(key, Ok(bytes), bytes_max);
         if is_direct {
@@ -208,7 +222,7 @@ impl<N: Net> EventLoop<N> {
         }
         let reason = conn.session().reason_of(&error);
         self.close(key, reason);
-        ReadOutcome::Closed
+        ReadOutcome::Done
     }
 
     /// Handles the bytes that have been read from a connection that awaits a header, or lingers.
@@ -224,7 +238,7 @@ impl<N: Net> EventLoop<N> {
     fn discard(&mut self, key: u32, bytes: usize) -> ReadOutcome {
         if self.table.add_discarded(key, bytes) > self.limits.linger_bytes_max {
             self.close(key, self.table.conn(key).session().reason());
-            return ReadOutcome::Closed;
+            return ReadOutcome::Done;
         }
         ReadOutcome::Open { journal_lines: 0 }
     }
@@ -233,6 +247,10 @@ impl<N: Net> EventLoop<N> {
     fn on_end_of_stream(&mut self, key: u32) -> ReadOutcome {
         self.table.conn_mut(key).flags.remove(Flags::READABLE);
         let is_in_frame = self.table.discard_unread(key);
+        #[cfg(feature = "handlers")]
+        if self.handler_of(key).is_some() && self.table.conn(key).session().is_open() {
+            return self.end_for_handler(key, is_in_frame);
+        }
         #[cfg(feature = "cli")]
         if self.table.conn(key).session().is_awaiting() {
             self.table.end_header(key, self.table.peer(key));
@@ -240,7 +258,7 @@ impl<N: Net> EventLoop<N> {
         let SessionParts { session, peer, endpoint, .. } = self.table.session_parts(key);
         if session.is_lingering() {
             self.close(key, self.table.conn(key).session().reason());
-            return ReadOutcome::Closed;
+            return ReadOutcome::Done;
         }
         let service = self.listeners[usize::from(endpoint)].service.as_ref();
         let mut out = Output::to_stored(peer, &mut self.outbox.bytes, self.journal.lines());

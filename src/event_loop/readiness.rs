@@ -56,6 +56,8 @@ impl<N: Net> EventLoop<N> {
                 }
                 // The journal is written to once per turn anyway, and a timer has only to end the wait.
                 Source::Journal | Source::Timer => {}
+                #[cfg(feature = "handlers")]
+                Source::Own(source) => self.note_source(source, event),
             }
         }
         self.other_events = events;
@@ -65,7 +67,7 @@ impl<N: Net> EventLoop<N> {
     fn mark_other_ready(&mut self, key: u32, event: Event) {
         let conn = self.table.conn(key);
         let is_starved = conn.flags.contains(Flags::STARVED);
-        let is_waiting = conn.flags.contains(Flags::HELD | Flags::STARVED);
+        let is_waiting = conn.flags.contains(Flags::HELD | Flags::STARVED) || conn.session().is_half_open();
         if self.can_continue(key) {
             self.enqueue(key);
         } else if event.ended && is_waiting {

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use crate::conn::counters::Counters;
-use crate::conn::token::ConnId;
+use crate::conn::token::ConnToken;
 use crate::conn::{Conn, Flags};
 use crate::event_loop::{EventLoop, LoopError};
 use crate::limits::Limits;
@@ -20,9 +20,9 @@ const HAS_ADMIN: bool = cfg!(feature = "cli");
 /// The connections to visit, each once.
 #[derive(Debug, Default)]
 pub(super) struct RunQueue {
-    light: Vec<ConnId>,
-    admin: VecDeque<ConnId>,
-    bulk: VecDeque<ConnId>,
+    light: Vec<ConnToken>,
+    admin: VecDeque<ConnToken>,
+    bulk: VecDeque<ConnToken>,
 }
 
 impl RunQueue {
@@ -32,7 +32,7 @@ impl RunQueue {
 
     /// Queues a visit of the connection, once.
     #[inline]
-    pub(super) fn push<S>(&mut self, id: ConnId, conn: &mut Conn<S>) {
+    pub(super) fn push<S>(&mut self, id: ConnToken, conn: &mut Conn<S>) {
         if conn.flags.contains(Flags::QUEUED) {
             return;
         }
@@ -45,13 +45,13 @@ impl RunQueue {
     }
 
     #[inline(never)]
-    fn push_later(&mut self, id: ConnId, flags: Flags) {
+    fn push_later(&mut self, id: ConnToken, flags: Flags) {
         let queue = if HAS_ADMIN && flags.contains(Flags::ADMIN) { &mut self.admin } else { &mut self.bulk };
         queue.push_back(id);
     }
 
     #[cfg(debug_assertions)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = ConnId> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = ConnToken> {
         self.light.iter().chain(&self.admin).chain(&self.bulk).copied()
     }
 }
@@ -67,7 +67,7 @@ struct LaterVisits {
 
 /// The connection that is visited, and what the server had read and sent before.
 struct Visited {
-    id: ConnId,
+    id: ConnToken,
     is_admin: bool,
     /// It held bytes, so a short read may be the end of a long frame.
     had_bytes: bool,
@@ -108,7 +108,7 @@ impl<N: Net> EventLoop<N> {
 
     /// The next connection after the light ones, and how many bytes of it are read at most.
     #[inline(never)]
-    fn next_later(&mut self, later: &mut LaterVisits) -> Result<Option<(ConnId, usize)>, LoopError> {
+    fn next_later(&mut self, later: &mut LaterVisits) -> Result<Option<(ConnToken, usize)>, LoopError> {
         let is_first = later.visited.is_none();
         if let Some(visited) = later.visited.take() {
             self.after_later(later, &visited)?;
@@ -141,7 +141,7 @@ impl<N: Net> EventLoop<N> {
     }
 
     /// The next admin connection. Those that were closed meanwhile take no turn.
-    fn next_admin(&mut self) -> Option<ConnId> {
+    fn next_admin(&mut self) -> Option<ConnToken> {
         let Self { run_queue, table, .. } = self;
         std::iter::from_fn(|| run_queue.admin.pop_front()).find(|id| table.find(*id).is_some())
     }

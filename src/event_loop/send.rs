@@ -3,6 +3,8 @@
 use std::io;
 
 use crate::conn::table::ConnTable;
+#[cfg(feature = "handlers")]
+use crate::conn::token::ConnToken;
 use crate::conn::{CloseReason, Flags};
 use crate::event_loop::EventLoop;
 use crate::event_loop::drain::Phase;
@@ -21,8 +23,14 @@ impl<N: Net> EventLoop<N> {
         self.outbox.answers = answers;
     }
 
-    fn send_answer(&mut self, answer: &Answer, committed: Committed) {
-        let Some(key) = self.table.find(answer.to) else { return };
+    pub(super) fn send_answer(&mut self, answer: &Answer, committed: Committed) {
+        let Some(key) = self.table.find(answer.to) else {
+            #[cfg(feature = "handlers")]
+            if answer.to == ConnToken::NOBODY {
+                self.deliver_next(committed);
+            }
+            return;
+        };
         let waits = answer.needs_commit && committed == Committed::Waiting;
         let fresh = &self.outbox.bytes[answer.bytes.clone()];
         let conn = self.table.conn(key);
@@ -72,11 +80,15 @@ impl<N: Net> EventLoop<N> {
                 conn.flags.insert(Flags::BULK);
                 self.table.renew_write(key, taken > 0, self.now);
                 // While little is unsent, reading continues.
+                #[cfg(feature = "handlers")]
+                self.note_unsent(key, true);
                 self.reschedule(key, false);
                 self.shed_over_high_mark(None);
             }
             Ok(_) => {
                 self.table.stop_write(key);
+                #[cfg(feature = "handlers")]
+                self.note_unsent(key, false);
                 // A stream that was to end after its last answer ends here.
                 let effect = self.table.flushed(key, self.now);
                 if self.apply(key, effect) {

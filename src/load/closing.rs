@@ -75,7 +75,7 @@ const WAIT_NS: u64 = 1_000_000_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conn::token::ConnId;
+    use crate::conn::token::ConnToken;
     use crate::load::fake_net::FakeNet;
     use crate::net::{Connect, StreamIo};
 
@@ -83,7 +83,7 @@ mod tests {
     fn network(connections: u32) -> (FakeNet, Vec<Option<usize>>) {
         let mut net = FakeNet { request_bytes: 1, reply_delay_ns: WAIT_NS / 2, ..FakeNet::default() };
         let peer = ([127, 0, 0, 1], 1).into();
-        let token = |key| Source::Conn(ConnId { key, generation: 0 }).into();
+        let token = |key| Source::Conn(ConnToken { key, generation: 0 }).into();
         let mut streams = Vec::new();
         for key in 0..connections {
             let mut stream = net.connect(None, peer).unwrap();

@@ -11,7 +11,7 @@ use slab::Slab;
 
 use super::batch::Batch;
 use super::conn::{Conn, ConnEvent, State};
-use crate::conn::token::ConnId;
+use crate::conn::token::ConnToken;
 
 /// What a connection has only for a time.
 #[derive(Debug)]
@@ -89,12 +89,12 @@ impl<S> ConnTable<S> {
     }
 
     /// The current connection of a slot, as distinct from earlier ones.
-    pub(crate) fn id(&self, key: u32) -> ConnId {
-        ConnId { key, generation: self.get(key).generation.into() }
+    pub(crate) fn id(&self, key: u32) -> ConnToken {
+        ConnToken { key, generation: self.get(key).generation.into() }
     }
 
     /// The slot of `id`, if that is still the slot's connection.
-    pub(crate) fn find(&self, id: ConnId) -> Option<u32> {
+    pub(crate) fn find(&self, id: ConnToken) -> Option<u32> {
         let conn = self.slots.get(id.key as usize)?;
         (u16::from(conn.generation) == id.generation && conn.state != State::Closed).then_some(id.key)
     }

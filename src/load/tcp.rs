@@ -27,7 +27,7 @@ use super::message_buffers::{MessageBuffers, READ_BYTES_MAX};
 use super::sources::Sources;
 use super::stats::tally::Tally;
 use super::traffic::{Context, Plan, Traffic};
-use crate::conn::token::{ConnId, Source};
+use crate::conn::token::{ConnToken, Source};
 use crate::net::{ClientNet, Event};
 
 /// The connections of a run.
@@ -36,7 +36,7 @@ pub(crate) struct TcpTraffic<N: ClientNet> {
     messages: MessageBuffers,
     conns: ConnTable<N::Stream>,
     /// Requested connections and when they were requested, oldest first; some are established by now.
-    requested: VecDeque<(u64, ConnId)>,
+    requested: VecDeque<(u64, ConnToken)>,
     /// Connections in a row that were not open when connecting returned, up to a limit.
     opened_later: u8,
     /// One-shot: slots without a connection.

@@ -17,7 +17,7 @@ use self::requests::Matched;
 use self::session::{Begun, HELLOS_MAX, Received, Session};
 use super::idle_probe::IdleProbe;
 use super::traffic::{Context, Plan, Traffic};
-use crate::conn::token::{ConnId, Source};
+use crate::conn::token::{ConnToken, Source};
 use crate::load::batch::Batch;
 use crate::load::error_kind::ErrorKind;
 use crate::load::heartbeats::Heartbeats;
@@ -265,7 +265,7 @@ impl<N: ClientNet> Traffic<N> for UdpTraffic<N> {
     fn open_next(&mut self, context: &mut Context<N>) -> Option<ErrorKind> {
         let key = u32::try_from(self.peers.len()).expect("sockets are counted in 32 bits");
         let now_ns = context.net.now_ns();
-        let token = Source::Conn(ConnId { key, generation: 0 }).into();
+        let token = Source::Conn(ConnToken { key, generation: 0 }).into();
         let session = self.dialect.session(now_ns);
         self.peers.push(Peer { socket: None, session });
         context.tally.requested();

@@ -18,7 +18,7 @@ mod supervision;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -164,6 +164,15 @@ impl KernelNet {
     }
 }
 
+#[cfg(feature = "handlers")]
+impl KernelNet {
+    /// Makes the poller report events of a descriptor, until it is closed.
+    pub(crate) fn watch_source(&mut self, descriptor: RawFd, token: Token) -> io::Result<()> {
+        let all = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut SourceFd(&descriptor), mio::Token(token.0), all)
+    }
+}
+
 impl StreamIo for KernelNet {
     type Stream = TcpStream;
 
@@ -293,6 +302,19 @@ impl Poller for KernelNet {
         });
         events.for_each(on_event);
         Ok(())
+    }
+
+    #[cfg(feature = "handlers")]
+    fn waker(&self) -> super::Waker {
+        let waker = self.waker.clone();
+        super::Waker::new(move || waker.wake())
+    }
+}
+
+/// The poller's descriptor, which is readable while there are events: to wait for it in another loop.
+impl AsRawFd for KernelNet {
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
     }
 }
 

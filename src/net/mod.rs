@@ -25,6 +25,8 @@ pub(crate) mod notify;
 pub(crate) mod output;
 #[cfg(feature = "signals")]
 pub(crate) mod signals;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod sockets;
 pub(crate) mod stderr;
 
@@ -135,6 +137,41 @@ pub trait Poller {
         timeout: Option<Duration>,
         on_event: impl FnMut(Event),
     ) -> io::Result<()>;
+
+    /// What other threads end a wait with. By default nothing does: such a network is driven by the only thread there is.
+    #[cfg(feature = "handlers")]
+    fn waker(&self) -> Waker {
+        Waker::new(|| Ok(()))
+    }
+}
+
+/// Ends the wait of a poller, from any thread.
+#[cfg(feature = "handlers")]
+#[derive(Clone)]
+pub struct Waker(std::sync::Arc<dyn Fn() -> io::Result<()> + Send + Sync>);
+
+#[cfg(feature = "handlers")]
+impl Waker {
+    /// Ends waits by calling `wake`.
+    #[must_use]
+    pub fn new(wake: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self(std::sync::Arc::new(wake))
+    }
+
+    /// Ends the current wait, or the next one.
+    ///
+    /// # Errors
+    /// The poller is broken.
+    pub fn wake(&self) -> io::Result<()> {
+        (self.0)()
+    }
+}
+
+#[cfg(feature = "handlers")]
+impl std::fmt::Debug for Waker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waker")
+    }
 }
 
 /// Receives requests: to stop, such as SIGTERM, and to open the journal again.

@@ -65,6 +65,9 @@ const UNITS: &[Unit] = &[
         "event_loop/close.rs",
         "event_loop/expire.rs",
         "event_loop/drain.rs",
+        "event_loop/handlers/calls.rs",
+        "event_loop/handlers/steps.rs",
+        "event_loop/simulated.rs",
         "event_loop/invariants.rs",
     ],
     &["load/run.rs", "load/run/opening.rs", "load/run/driving.rs", "load/run/stages.rs"],
@@ -77,6 +80,7 @@ const UNITS: &[Unit] = &[
     ],
     &["conn/table.rs", "conn/table/timeouts.rs", "conn/table/headers.rs", "conn/table/invariants.rs"],
     &["net/kernel.rs", "net/kernel/connector.rs", "net/kernel/stop_requests.rs", "net/kernel/supervision.rs"],
+    &["net/sim.rs", "net/sim/datagrams.rs"],
     &["server/threads/shared.rs", "server/threads/meter.rs"],
     &["compare/child.rs", "compare/child/with.rs"],
     &[

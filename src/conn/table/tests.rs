@@ -7,7 +7,7 @@ fn table() -> ConnTable<u32> {
     ConnTable::new(&Limits { idle_timeout: Some(Duration::from_secs(1)), ..Limits::default() })
 }
 
-fn insert(table: &mut ConnTable<u32>, stream: u32) -> ConnId {
+fn insert(table: &mut ConnTable<u32>, stream: u32) -> ConnToken {
     table.insert(stream, SocketAddr::from(([127, 0, 0, 1], 4000)), 0)
 }
 
@@ -41,7 +41,7 @@ fn a_generation_recurs_only_after_all_others() {
 fn a_removed_connection_is_in_no_queue_and_holds_nothing() {
     let mut table = table();
     let later = Tick::after(Duration::from_secs(1000));
-    let ids: Vec<ConnId> = (0..4).map(|stream| insert(&mut table, stream)).collect();
+    let ids: Vec<ConnToken> = (0..4).map(|stream| insert(&mut table, stream)).collect();
     for id in &ids {
         table.renew_idle(id.key, Tick::default());
         table.store_unread(id.key, &[1]);

@@ -2,18 +2,18 @@
 
 use std::collections::VecDeque;
 
-use crate::conn::token::ConnId;
+use crate::conn::token::ConnToken;
 use crate::load::excerpt::quoted;
 
 /// The first bytes of the connections on which the server sent something most recently.
 #[derive(Debug, Default)]
 pub(super) struct FirstBytes {
-    recent: VecDeque<(ConnId, String)>,
+    recent: VecDeque<(ConnToken, String)>,
 }
 
 impl FirstBytes {
     /// `bytes` were received. Only the first of a connection are kept.
-    pub(super) fn add(&mut self, id: ConnId, bytes: &[u8]) {
+    pub(super) fn add(&mut self, id: ConnToken, bytes: &[u8]) {
         if self.recent.iter().any(|(known, _)| *known == id) {
             return;
         }
@@ -24,7 +24,7 @@ impl FirstBytes {
     }
 
     /// Removes the bytes of a connection, in quotation marks.
-    pub(super) fn take(&mut self, id: ConnId) -> Option<String> {
+    pub(super) fn take(&mut self, id: ConnToken) -> Option<String> {
         let index = self.recent.iter().position(|(known, _)| *known == id)?;
         self.recent.remove(index).map(|(_, text)| text)
     }
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn the_first_bytes_of_the_most_recent_connections_are_kept_once() {
-        let id = |key| ConnId { key, generation: 1 };
+        let id = |key| ConnToken { key, generation: 1 };
         let mut first = FirstBytes::default();
         first.add(id(0), b"-DENIED\r\n");
         first.add(id(0), b"more");

@@ -12,7 +12,7 @@ use mio::net::TcpListener;
 use socket2::{Domain, Socket, Type};
 
 use super::KernelNet;
-use crate::conn::token::{ConnId, Source};
+use crate::conn::token::{ConnToken, Source};
 use crate::net::sockets::SocketOptions;
 use crate::net::{Event, Listen, Poller, StreamIo};
 
@@ -52,7 +52,7 @@ fn connected() -> (KernelNet, mio::net::TcpStream, TcpStream) {
     let (listener, address) = net.listen("127.0.0.1:0".parse().unwrap(), Source::Listener(0).into()).unwrap();
     let peer = connect(address);
     let mut stream = accept(&mut net, &listener);
-    net.register(&mut stream, Source::Conn(ConnId { key: 0, generation: 0 }).into()).unwrap();
+    net.register(&mut stream, Source::Conn(ConnToken { key: 0, generation: 0 }).into()).unwrap();
     (net, stream, peer)
 }
 

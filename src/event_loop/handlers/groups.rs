@@ -1,0 +1,219 @@
+//! Groups of connections: what is published to a group is sent to each of its members.
+
+use std::collections::HashMap;
+
+use slab::Slab;
+
+use crate::conn::token::ConnToken;
+
+/// A group of connections, by a number that the handlers choose. It exists while it has members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Group(pub u64);
+
+/// The members of all groups. Joining takes the same time however many members there are, and leaving takes time in
+/// proportion to the groups of the connection.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    members: HashMap<Group, Members>,
+    memberships: Slab<Membership>,
+    /// Groups that somebody has left since they were last [settled](Self::settle).
+    left: Vec<Group>,
+}
+
+/// The members of a group, in the order in which they have joined.
+#[derive(Debug, Default)]
+struct Members {
+    list: Vec<Member>,
+    /// Places in the list whose members have left.
+    vacant: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    to: ConnToken,
+    membership: u32,
+}
+
+/// That a connection is a member of a group.
+#[derive(Debug)]
+struct Membership {
+    group: Group,
+    place: usize,
+    /// Another one of the same connection.
+    next: u32,
+}
+
+/// The memberships of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Memberships(u32);
+
+const NONE: u32 = u32::MAX;
+
+impl Memberships {
+    pub(super) const NONE: Self = Self(NONE);
+}
+
+impl Groups {
+    /// Adds a connection, unless it is a member already. Returns whether it was added.
+    pub(super) fn join(&mut self, group: Group, to: ConnToken, of_conn: &mut Memberships) -> bool {
+        if self.find(group, *of_conn).is_some() {
+            return false;
+        }
+        let members = self.members.entry(group).or_default();
+        let membership = Membership { group, place: members.list.len(), next: of_conn.0 };
+        let key = u32::try_from(self.memberships.insert(membership)).expect("memberships have 32 bits");
+        members.list.push(Member { to, membership: key });
+        of_conn.0 = key;
+        true
+    }
+
+    /// Removes a connection. Returns whether it was a member.
+    pub(super) fn leave(&mut self, group: Group, of_conn: &mut Memberships) -> bool {
+        let Some((before, key)) = self.find(group, *of_conn) else { return false };
+        let next = self.memberships[key as usize].next;
+        match before {
+            Some(before) => self.memberships[before as usize].next = next,
+            None => of_conn.0 = next,
+        }
+        self.remove(key);
+        true
+    }
+
+    /// Removes a connection from all groups.
+    pub(super) fn leave_all(&mut self, of_conn: &mut Memberships) {
+        while of_conn.0 != NONE {
+            let key = of_conn.0;
+            of_conn.0 = self.memberships[key as usize].next;
+            self.remove(key);
+        }
+    }
+
+    /// The number of members.
+    pub(super) fn len(&self, group: Group) -> usize {
+        self.members.get(&group).map_or(0, |members| members.list.len() - members.vacant)
+    }
+
+    /// The number of places in the list of members. Who joins later has a place behind them.
+    pub(super) fn places(&self, group: Group) -> usize {
+        self.members.get(&group).map_or(0, |members| members.list.len())
+    }
+
+    /// The member at a place, if it has not left.
+    pub(super) fn member(&self, group: Group, place: usize) -> Option<ConnToken> {
+        let member = self.members.get(&group)?.list.get(place)?;
+        (member.membership != NONE).then_some(member.to)
+    }
+
+    /// Removes vacant places of groups that have many. Nothing refers to a place meanwhile.
+    pub(super) fn settle(&mut self) {
+        for group in self.left.drain(..) {
+            let Some(members) = self.members.get_mut(&group) else { continue };
+            if members.vacant * 2 <= members.list.len() {
+                continue;
+            }
+            members.vacant = 0;
+            members.list.retain(|member| member.membership != NONE);
+            for (place, member) in members.list.iter().enumerate() {
+                self.memberships[member.membership as usize].place = place;
+            }
+            members.list.shrink_to(members.list.len() * 2);
+            if members.list.is_empty() {
+                self.members.remove(&group);
+            }
+        }
+    }
+
+    /// A membership of the connection, and the one before it.
+    fn find(&self, group: Group, of_conn: Memberships) -> Option<(Option<u32>, u32)> {
+        let (mut before, mut key) = (None, of_conn.0);
+        while key != NONE {
+            let membership = &self.memberships[key as usize];
+            if membership.group == group {
+                return Some((before, key));
+            }
+            (before, key) = (Some(key), membership.next);
+        }
+        None
+    }
+
+    fn remove(&mut self, key: u32) {
+        let Membership { group, place, .. } = self.memberships.remove(key as usize);
+        if let Some(members) = self.members.get_mut(&group) {
+            members.list[place].membership = NONE;
+            members.vacant += 1;
+            self.left.push(group);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: Group = Group(1);
+    const OTHER: Group = Group(2);
+
+    fn token(key: u32) -> ConnToken {
+        ConnToken { key, generation: 0 }
+    }
+
+    fn members(groups: &Groups, group: Group) -> Vec<u32> {
+        (0..groups.places(group)).filter_map(|place| groups.member(group, place)).map(|to| to.key).collect()
+    }
+
+    #[test]
+    fn members_are_listed_once_in_the_order_of_joining() {
+        let mut groups = Groups::default();
+        let mut of_conns = [Memberships::NONE; 3];
+        for key in [2, 0, 1] {
+            assert!(groups.join(ROOM, token(key), &mut of_conns[key as usize]));
+            assert!(!groups.join(ROOM, token(key), &mut of_conns[key as usize]));
+        }
+        assert!(groups.join(OTHER, token(0), &mut of_conns[0]));
+        assert_eq!((members(&groups, ROOM), groups.len(ROOM)), (vec![2, 0, 1], 3));
+        assert_eq!(members(&groups, OTHER), [0]);
+    }
+
+    #[test]
+    fn places_stay_as_they_are_until_groups_are_settled() {
+        let mut groups = Groups::default();
+        let mut of_conns = [Memberships::NONE; 5];
+        for key in 0..4 {
+            groups.join(ROOM, token(key), &mut of_conns[key as usize]);
+        }
+        let places = groups.places(ROOM);
+        for key in [0, 1, 3] {
+            assert!(groups.leave(ROOM, &mut of_conns[key]));
+            assert!(!groups.leave(ROOM, &mut of_conns[key]));
+        }
+        groups.join(ROOM, token(4), &mut of_conns[4]);
+        let before: Vec<_> = (0..places).filter_map(|place| groups.member(ROOM, place)).collect();
+        assert_eq!(before, [token(2)], "the one that joined later is behind them");
+        assert_eq!((members(&groups, ROOM), groups.len(ROOM)), (vec![2, 4], 2));
+        groups.settle();
+        assert_eq!((members(&groups, ROOM), groups.places(ROOM)), (vec![2, 4], 2));
+        // Memberships have followed.
+        assert!(groups.leave(ROOM, &mut of_conns[4]));
+        assert_eq!(members(&groups, ROOM), [2]);
+    }
+
+    #[test]
+    fn a_connection_leaves_each_of_its_groups_and_an_empty_group_is_gone() {
+        let mut groups = Groups::default();
+        let (mut first, mut second) = (Memberships::NONE, Memberships::NONE);
+        for number in 0..10 {
+            groups.join(Group(number), token(1), &mut first);
+        }
+        groups.join(Group(3), token(2), &mut second);
+        for number in [9, 0, 4] {
+            assert!(groups.leave(Group(number), &mut first));
+        }
+        assert_eq!((0..10).filter(|number| groups.len(Group(*number)) == 1).count(), 6);
+        groups.leave_all(&mut first);
+        groups.settle();
+        assert_eq!(members(&groups, Group(3)), [2]);
+        groups.leave_all(&mut second);
+        groups.settle();
+        assert!(groups.members.is_empty() && groups.memberships.is_empty() && groups.left.is_empty());
+    }
+}
