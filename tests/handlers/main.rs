@@ -1,5 +1,6 @@
 //! Handlers, on the simulated network and on that of the kernel.
 
+mod chat;
 mod drawn;
 mod handle;
 mod life;
