@@ -66,7 +66,7 @@ use accept::Accepting;
 use admin::AdminConns;
 use drain::Phase;
 pub(crate) use endpoints::ENDPOINTS_MAX;
-use endpoints::{DatagramEndpoint, StreamEndpoint};
+use endpoints::{DatagramEndpoint, DatagramEndpoints, StreamEndpoint};
 pub use error::LoopError;
 #[cfg(feature = "handlers")]
 use handlers::Handlers;
@@ -82,7 +82,7 @@ pub struct EventLoop<N: Net> {
     limits: Limits,
     journal: Journal,
     listeners: Vec<StreamEndpoint<N>>,
-    sockets: Vec<DatagramEndpoint<N>>,
+    sockets: DatagramEndpoints<N>,
     accepting: Accepting,
     /// Of these, accepting begins after a pause with this one.
     first_listener: usize,
@@ -145,7 +145,7 @@ impl<N: Net> EventLoop<N> {
             net,
             journal: Journal::none(),
             listeners: Vec::new(),
-            sockets: Vec::new(),
+            sockets: DatagramEndpoints::new(),
             accepting: Accepting::Running,
             first_listener: 0,
             admissions: Admissions::new(&limits),

@@ -98,6 +98,10 @@
 //! - `handlers` (default): services with state, `event_loop::handlers`.
 //! - `sim` (default): a simulated network for tests of services, `loopline::sim`.
 //! - `batches`: several datagrams are received and sent per system call.
+//! - `only`: the program, or a program that embeds the loop, has no parts but those that are named: `message`, `greeting`,
+//!   `daytime`, `reply`, `month`, `journal`, `udp`, `time-zone`, `host-names`. A library must not enable it, since it takes
+//!   parts from others. Modules and functions stay; without `journal`, nothing is written, and without `udp`,
+//!   [`bind`](event_loop::EventLoop::bind) fails.
 
 #![warn(unreachable_pub)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]

@@ -69,6 +69,13 @@ impl Programs {
         Ok(self.target.join("minimal-build/minimal/loopline"))
     }
 
+    /// Builds the minimal program with the service `message` alone, and returns its path.
+    pub(crate) fn build_message_alone(&self) -> Result<PathBuf> {
+        let arguments = ["--profile", "minimal", "--no-default-features", "--features", "only,message"];
+        self.cargo(&arguments, "minimal-message")?;
+        Ok(self.target.join("minimal-message/minimal/loopline"))
+    }
+
     fn cargo(&self, arguments: &[&str], target: &str) -> Result<()> {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(&self.root).args(["build", "--locked", "--quiet"]).args(arguments);

@@ -7,7 +7,7 @@ use crate::conn::log_throttle::LogKind;
 use crate::conn::reply_rules::{DatagramOutcome, Received};
 use crate::event_loop::{DatagramEndpoint, EventLoop};
 use crate::journal::Committed;
-use crate::net::{Datagram, Net};
+use crate::net::{Datagram, HAS_UDP, Net};
 
 impl<N: Net> DatagramEndpoint<N> {
     /// Whether a turn receives from it.
@@ -101,6 +101,9 @@ impl<N: Net> EventLoop<N> {
     /// Sends the answers of the turn. One that would have to wait for the journal is lost, as datagrams may be:
     /// the peer asks again.
     pub(super) fn send_datagrams(&mut self, committed: Committed) {
+        if !HAS_UDP {
+            return;
+        }
         let answers = std::mem::take(&mut self.outbox.datagrams);
         let runs = std::mem::take(&mut self.outbox.runs);
         let mut start = 0;

@@ -217,7 +217,7 @@ impl<N: Net> EventLoop<N> {
 
     /// From now on the kernel refuses new connections, but where another process has the listener too.
     fn close_endpoints(&mut self) {
-        for socket in self.sockets.drain(..) {
+        for socket in self.sockets.take() {
             self.net.close_socket(socket.socket);
         }
         for index in 0..self.listeners.len() {

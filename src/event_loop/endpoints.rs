@@ -2,12 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 
 use crate::conn::deadlines::Tick;
 use crate::conn::reply_rules::ReplyRules;
 use crate::conn::token::Source;
 use crate::event_loop::EventLoop;
-use crate::net::{Net, Token};
+use crate::net::{HAS_UDP, Net, Token};
 use crate::service::{DatagramService, StreamService};
 
 /// A stream endpoint.
@@ -42,6 +43,34 @@ pub(super) struct DatagramEndpoint<N: Net> {
     pub(super) failed_receives: usize,
     /// Receiving does nothing but fail: it pauses for a short time.
     pub(super) paused_since: Option<Tick>,
+}
+
+/// The datagram endpoints. In a build without datagrams there are none, as the compiler knows.
+pub(super) struct DatagramEndpoints<N: Net>(Vec<DatagramEndpoint<N>>);
+
+impl<N: Net> DatagramEndpoints<N> {
+    pub(super) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Ends with them.
+    pub(super) fn take(&mut self) -> Vec<DatagramEndpoint<N>> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl<N: Net> Deref for DatagramEndpoints<N> {
+    type Target = [DatagramEndpoint<N>];
+
+    fn deref(&self) -> &[DatagramEndpoint<N>] {
+        if HAS_UDP { &self.0 } else { &[] }
+    }
+}
+
+impl<N: Net> DerefMut for DatagramEndpoints<N> {
+    fn deref_mut(&mut self) -> &mut [DatagramEndpoint<N>] {
+        if HAS_UDP { &mut self.0 } else { &mut [] }
+    }
 }
 
 impl<N: Net> EventLoop<N> {
@@ -114,7 +143,7 @@ impl<N: Net> EventLoop<N> {
     /// Serves `service` on datagrams to `address`; returns the address with the port that was taken.
     ///
     /// # Errors
-    /// The address cannot be bound, or there are 255 endpoints already.
+    /// The address cannot be bound, there are 255 endpoints already, or this build has no datagrams (the feature `udp`).
     pub fn bind(&mut self, address: SocketAddr, service: Box<dyn DatagramService>) -> io::Result<SocketAddr> {
         self.bind_with(service, |net, token| net.bind(address, token))
     }
@@ -122,19 +151,22 @@ impl<N: Net> EventLoop<N> {
     /// Serves `service` on a socket that `open` makes; returns its address.
     ///
     /// # Errors
-    /// That of `open`, or there are 255 endpoints already.
+    /// That of `open`, there are 255 endpoints already, or this build has no datagrams.
     pub fn bind_with(
         &mut self,
         service: Box<dyn DatagramService>,
         open: impl FnOnce(&mut N, Token) -> io::Result<(N::Socket, SocketAddr)>,
     ) -> io::Result<SocketAddr> {
+        if !HAS_UDP {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let index = endpoint_index(self.sockets.len())?;
         let (socket, address) = open(&mut self.net, Source::Socket(index).into())?;
         // A datagram over the limit is recognized by the one byte more that is read of it.
         let read_bytes = self.read_buffer.len().max(service.datagram_bytes_max() + 1);
         self.read_buffer = vec![0; read_bytes].into_boxed_slice();
         let rules = ReplyRules::new(address, &self.limits, self.net.hash_key());
-        self.sockets.push(DatagramEndpoint {
+        self.sockets.0.push(DatagramEndpoint {
             socket,
             address,
             service,

@@ -17,6 +17,9 @@ use crate::journal::sender::Sender;
 #[cfg(feature = "cli")]
 use crate::journal::time_stamp::TimeStamp;
 
+/// Whether this build has a journal; without one, nothing of it is compiled.
+pub(crate) const HAS_JOURNAL: bool = cfg!(any(feature = "journal", not(feature = "only")));
+
 /// The format of the journal's lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Format {

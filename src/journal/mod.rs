@@ -32,6 +32,7 @@ pub use file::{open_file, prepare};
 pub use file_access::JournalFile;
 #[cfg(all(test, feature = "cli"))]
 pub(crate) use json_line::JournalMessage;
+pub(crate) use lines::HAS_JOURNAL;
 pub use lines::{Format, Lines};
 pub use sink::Sink;
 
@@ -58,7 +59,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// A journal that is written to `sink`.
+    /// A journal that is written to `sink`. In a build without a journal (the feature `journal`), nothing is written.
     #[must_use]
     pub fn to(sink: Box<dyn Sink>, ack: Ack) -> Self {
         Self { sink: Some(sink), ack, ..Self::none() }
@@ -86,7 +87,7 @@ impl Journal {
 
     /// The lines that others are added to; `None` without a journal.
     pub fn lines(&mut self) -> Option<&mut Lines> {
-        self.sink.is_some().then_some(&mut self.lines)
+        (HAS_JOURNAL && self.sink.is_some()).then_some(&mut self.lines)
     }
 
     /// The lines of the turn that begins have this time, if lines have one; `unix_ms` reads the clock.
@@ -99,7 +100,7 @@ impl Journal {
     /// Bytes that are not written yet.
     #[must_use]
     pub fn unwritten_bytes(&self) -> usize {
-        self.lines.as_bytes().len() - self.written
+        if HAS_JOURNAL { self.lines.as_bytes().len() - self.written } else { 0 }
     }
 
     /// The memory of the lines that are not written yet, in bytes.
@@ -147,7 +148,7 @@ impl Journal {
     /// # Errors
     /// As for [`commit`](Self::commit).
     pub(crate) fn commit_observed(&mut self, on_sync: &mut impl FnMut()) -> io::Result<Committed> {
-        if self.lines.as_bytes().is_empty() && !self.should_reopen {
+        if !HAS_JOURNAL || self.lines.as_bytes().is_empty() && !self.should_reopen {
             return Ok(Committed::All);
         }
         let committed = self.reopen_between_lines().and_then(|()| self.write_lines(on_sync));

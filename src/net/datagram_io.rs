@@ -4,6 +4,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
+/// Whether this build has datagrams; without them, nothing of them is compiled.
+pub(crate) const HAS_UDP: bool = cfg!(any(feature = "udp", not(feature = "only")));
+
 /// Receives and sends datagrams.
 pub trait DatagramIo {
     /// A socket for datagrams.

@@ -39,6 +39,7 @@ pub use crate::conn::hash_key::HashKey;
 pub use crate::conn::token::Token;
 #[cfg(feature = "cli")]
 pub(crate) use connect::{ClientNet, Connect, PreciseTime};
+pub(crate) use datagram_io::HAS_UDP;
 pub use datagram_io::{Datagram, DatagramIo, receive_unbatched, send_unbatched};
 
 /// A network that a server can run on.

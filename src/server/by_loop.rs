@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::AsFd;
 
 use crate::event_loop::EventLoop;
-use crate::journal::Journal;
 use crate::journal::target::JournalSink;
+use crate::journal::{HAS_JOURNAL, Journal};
 use crate::net::kernel::KernelNet;
 #[cfg(feature = "cli")]
 use crate::net::notify::Notifier;
@@ -93,7 +93,7 @@ pub(crate) fn event_loop(setup: Setup) -> Result<EventLoop<KernelNet>, ServeErro
         .map_err(failed("poll an endpoint"))?;
         server.serve_admin_at_last_endpoint();
     }
-    if let Some(sink) = setup.journal {
+    if let Some(sink) = setup.journal.filter(|_| HAS_JOURNAL) {
         watch(&sink, server.net()).map_err(failed("poll the journal"))?;
         server.set_journal(Journal::to(Box::new(sink), setup.ack).in_format(setup.journal_format));
     }

@@ -19,7 +19,9 @@ mod threads;
 pub(crate) use error::ServeError;
 
 #[cfg(not(feature = "cli"))]
-use crate::journal::Format;
+use crate::journal::target::JournalTarget;
+#[cfg(not(feature = "cli"))]
+use crate::journal::{Format, HAS_JOURNAL};
 
 use options::{Model, ServeOptions};
 use setup::Setup;
@@ -45,6 +47,10 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), ServeError> {
     #[cfg(not(feature = "cli"))]
     if options.metrics.is_some() {
         return Err(ServeError::Start("this build has no metrics".into()));
+    }
+    #[cfg(not(feature = "cli"))]
+    if !HAS_JOURNAL && options.journal != JournalTarget::None {
+        return Err(ServeError::Start("this build has no journal".into()));
     }
     match options.model {
         Model::Loop => by_loop::serve(Setup::open(options)?),

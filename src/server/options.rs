@@ -3,7 +3,7 @@
 use crate::conn::memory::budget_bytes_min;
 use crate::conn::reply_rate::REPLIES_PER_SECOND_MAX;
 use crate::journal::target::JournalTarget;
-use crate::journal::{Ack, Format};
+use crate::journal::{Ack, Format, HAS_JOURNAL};
 use crate::limits::{Limits, ReplyLimit};
 use crate::net::sockets::SocketOptions;
 use crate::service::endpoint::{Endpoint, HostPort};
@@ -61,7 +61,7 @@ impl Default for ServeOptions {
             endpoints: Vec::new(),
             proxy_protocol: false,
             model: Model::Loop,
-            journal: JournalTarget::Stdout,
+            journal: if HAS_JOURNAL { JournalTarget::Stdout } else { JournalTarget::None },
             journal_format: Format::default(),
             ack: Ack::default(),
             connections_max: None,

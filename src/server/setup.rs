@@ -11,8 +11,9 @@ use crate::event_loop::ENDPOINTS_MAX;
 #[cfg(feature = "cli")]
 use crate::journal::target::JournalTarget;
 use crate::journal::target::{self, JournalSink};
-use crate::journal::{Ack, Format};
+use crate::journal::{Ack, Format, HAS_JOURNAL};
 use crate::limits::Limits;
+use crate::net::HAS_UDP;
 use crate::net::fd_limit;
 use crate::net::kernel::bound_socket::BoundSocket;
 #[cfg(feature = "signals")]
@@ -31,6 +32,7 @@ use crate::server::options::ServeOptions;
 use crate::server::privileges::Identity;
 #[cfg(feature = "cli")]
 use crate::server::sandbox::Confinement;
+use crate::service::daytime::HAS_TIME_ZONE;
 use crate::service::endpoint::Endpoint;
 #[cfg(feature = "cli")]
 use crate::service::endpoint::HostPort;
@@ -182,10 +184,7 @@ impl Setup {
             JournalTarget::Stdout | JournalTarget::None => None,
         };
         // The journal is opened last: until the ports are ours, it may be that of another server.
-        let journal = target::open(&options.journal, options.ack).map_err(|error| {
-            ServeError::Start(format!("{}: cannot open the journal: {error}", options.journal))
-        })?;
-        warn_of_nothing_to_sync(options, journal.as_ref());
+        let journal = if HAS_JOURNAL { open_journal(options)? } else { None };
         #[cfg(feature = "cli")]
         if options.model == Model::Threads {
             fit_threads(&mut limits);
@@ -239,10 +238,14 @@ fn reopened_path(options: &ServeOptions, journal: Option<&JournalSink>) -> Optio
     }
 }
 
-fn warn_of_nothing_to_sync(options: &ServeOptions, journal: Option<&JournalSink>) {
-    if options.ack == Ack::Synced && journal.is_some_and(|journal| !journal.survives()) {
+fn open_journal(options: &ServeOptions) -> Result<Option<JournalSink>, ServeError> {
+    let journal = target::open(&options.journal, options.ack).map_err(|error| {
+        ServeError::Start(format!("{}: cannot open the journal: {error}", options.journal))
+    })?;
+    if options.ack == Ack::Synced && journal.as_ref().is_some_and(|journal| !journal.survives()) {
         log::warn!("--ack synced: {} is no file, there is nothing to sync", options.journal);
     }
+    Ok(journal)
 }
 
 /// Connections of all endpoints begin with the header of a proxy.
@@ -312,6 +315,7 @@ fn bind(
             let address = listener.local_addr()?;
             Ok((OpenSocket::Stream(listener, make(settings.clone())), address))
         }
+        Make::Datagram(_) if !HAS_UDP => Err(io::ErrorKind::Unsupported.into()),
         Make::Datagram(make) => {
             let bound = BoundSocket::bind(address, options)?;
             let address = bound.address;
@@ -336,10 +340,17 @@ fn listen_admin(at: &HostPort, options: SocketOptions) -> Result<(TcpListener, S
     open().map_err(|error| cannot_listen(&name, &error))
 }
 
+/// Whether this build resolves the names of hosts.
+const HAS_HOST_NAMES: bool = cfg!(any(feature = "host-names", not(feature = "only")));
+
 /// The first address of the host of `endpoint`.
 fn resolve(endpoint: &dyn fmt::Display, host: &str, port: u16) -> Result<SocketAddr, ServeError> {
     let unresolved =
         |why: &dyn fmt::Display| ServeError::Start(format!("{endpoint}: cannot resolve the host: {why}"));
+    if !HAS_HOST_NAMES {
+        let address = host.parse().map_err(|_| unresolved(&"this build takes addresses only"))?;
+        return Ok(SocketAddr::new(address, port));
+    }
     let mut addresses = (host, port).to_socket_addrs().map_err(|error| unresolved(&error))?;
     addresses.next().ok_or_else(|| unresolved(&"it has no address"))
 }
@@ -356,6 +367,9 @@ fn cannot_listen(endpoint: &dyn fmt::Display, error: &io::Error) -> ServeError {
 
 /// The zone of `TZ`, or else the machine's, or else UTC, as in the C library.
 fn local_time_zone() -> tz::TimeZone {
+    if !HAS_TIME_ZONE {
+        return tz::TimeZone::utc();
+    }
     let zone = match std::env::var("TZ") {
         Ok(name) => tz::TimeZone::from_posix_tz(&name),
         Err(_) => tz::TimeZone::local(),

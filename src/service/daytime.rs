@@ -9,6 +9,9 @@ use super::definition::Definition;
 use super::output::Output;
 use super::server_side::{Action, Progress, StreamService};
 
+/// Whether this build knows time zones; without them, UTC is sent.
+pub(crate) const HAS_TIME_ZONE: bool = cfg!(any(feature = "time-zone", not(feature = "only")));
+
 pub(crate) const DEFINITION: Definition = Definition::stream(
     "daytime",
     9998,
@@ -65,10 +68,8 @@ fn append_local_time(unix_seconds: i64, time_zone: &TimeZone, answer: &mut Vec<u
     const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let offset_seconds = match time_zone.find_local_time_type(unix_seconds) {
-        Ok(local) => i64::from(local.ut_offset()),
-        Err(_) => 0,
-    };
+    let local = if HAS_TIME_ZONE { time_zone.find_local_time_type(unix_seconds).ok() } else { None };
+    let offset_seconds = local.map_or(0, |local| i64::from(local.ut_offset()));
     // The time in UTC at which the calendar reads as the local one.
     let time = UtcDateTime::from_timespec(unix_seconds.saturating_add(offset_seconds), 0)
         .unwrap_or_else(|_| UtcDateTime::from_timespec(0, 0).expect("the epoch is a date"));

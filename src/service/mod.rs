@@ -33,6 +33,11 @@
 // is added by its file, its line `mod` here, and its definition in `ALL`; arguments, help and sub-commands take
 // it from there.
 
+#![cfg_attr(
+    feature = "only",
+    allow(dead_code, reason = "the definitions of services that are not in the program")
+)]
+
 #[doc(hidden)]
 pub mod client_side;
 pub mod daytime;
@@ -60,10 +65,21 @@ pub use definition::{Definition, Make, Settings};
 pub use output::Output;
 pub use server_side::{Action, DatagramService, Known, Progress, Session, StreamService};
 
-/// The services of the program, in the order in which they are listed to users.
+/// The services of the program, in the order in which they are listed to users. The other modules stay in the library;
+/// nothing of them is in a program that does not use them.
 #[doc(hidden)]
-pub static ALL: &[Definition] =
-    &[message::DEFINITION, greeting::DEFINITION, daytime::DEFINITION, reply::DEFINITION, month::DEFINITION];
+pub static ALL: &[Definition] = &[
+    #[cfg(any(feature = "message", not(feature = "only")))]
+    message::DEFINITION,
+    #[cfg(any(feature = "greeting", not(feature = "only")))]
+    greeting::DEFINITION,
+    #[cfg(any(feature = "daytime", not(feature = "only")))]
+    daytime::DEFINITION,
+    #[cfg(any(feature = "reply", not(feature = "only")))]
+    reply::DEFINITION,
+    #[cfg(any(feature = "month", not(feature = "only")))]
+    month::DEFINITION,
+];
 
 /// The service of the program with this name.
 #[doc(hidden)]

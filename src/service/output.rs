@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::conn::peer_addr::StoredPeer;
-use crate::journal::Lines;
+use crate::journal::{HAS_JOURNAL, Lines};
 
 /// What a service has to send to its peer, and to record in the journal.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl<'a> Output<'a> {
 
     /// Records `text`, which was sent to `service`, in the journal as one [line](Lines).
     pub fn record(&mut self, service: &'static str, text: &[u8]) {
-        if self.journal.is_some() {
+        if HAS_JOURNAL && self.journal.is_some() {
             self.write_line(service, text);
         } else {
             self.journal_lines += 1;
