@@ -1,6 +1,6 @@
 //! A chat room: each line is sent to everybody in the room, by one thread, however many they are.
 //!
-//! Run `cargo run --example chat`, then `nc 127.0.0.1 7778` in several terminals. The first line of a peer is its name.
+//! Run `cargo run --features handlers --example chat`, then `nc 127.0.0.1 7778` in several terminals. The first line of a peer is its name.
 //! `/quit` ends the connection, and Ctrl-C the server. A crate of your own needs two features:
 //!
 //! ```toml

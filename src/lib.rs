@@ -95,8 +95,8 @@
 //!
 //! - `cli` (default): the whole program. Without it the binary is `serve` alone, for small devices.
 //! - `signals`: `KernelNet::take_signals`. Without it, SIGINT and SIGTERM end the process at once.
-//! - `handlers` (default): services with state, `event_loop::handlers`.
-//! - `sim` (default): a simulated network for tests of services, `loopline::sim`.
+//! - `handlers`: services with state, `event_loop::handlers`.
+//! - `sim`: a simulated network for tests of services, `loopline::sim`.
 //! - `batches`: several datagrams are received and sent per system call.
 //! - `only`: the program, or a program that embeds the loop, has no parts but those that are named: `message`, `greeting`,
 //!   `daytime`, `reply`, `month`, `journal`, `udp`, `time-zone`, `host-names`. A library must not enable it, since it takes

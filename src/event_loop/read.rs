@@ -53,8 +53,7 @@ impl<N: Net> EventLoop<N> {
                 Ok(bytes) => bytes,
                 Err(outcome) => return outcome,
             };
-            self.receive_for_handler(key, bytes);
-            return ReadOutcome::Done;
+            return self.receive_for_handler(key, bytes);
         }
         if conn.session().is_open() {
             self.read_more(key, bytes_max)
@@ -114,10 +113,6 @@ impl<N: Net> EventLoop<N> {
     #[inline(always)]
     fn read(&mut self, key: u32, bytes_max: usize) -> ReadOutcome {
         let SessionParts { stream, flags, session, peer, endpoint } = self.table.session_parts(key);
-        #[cfg(feature = "handlers")]
-        if self.listeners[usize::from(endpoint)].handler.is_some() {
-            return self.visit_other(key, bytes_max);
-        }
         flags.remove(Flags::QUEUED);
         let bytes = match self.net.read(stream, &mut self.read_buffer[..bytes_max]) {
             Ok(bytes @ 1..) => bytes,
@@ -125,7 +120,12 @@ impl<N: Net> EventLoop<N> {
         };
         self.counters.read_bytes += bytes as u64;
         flags.note_read(bytes, bytes_max);
-        let service = self.listeners[usize::from(endpoint)].service.as_ref();
+        let listener = &self.listeners[usize::from(endpoint)];
+        #[cfg(feature = "handlers")]
+        if listener.handler.is_some() {
+            return self.receive_for_handler(key, bytes);
+        }
+        let service = listener.service.as_ref();
         let mut out = Output::to_stored(peer, &mut self.outbox.bytes, self.journal.lines());
         let (step, left) = session.receive_first(service, &self.read_buffer[..bytes], &mut out);
         self.table.renew_idle(key, self.now);

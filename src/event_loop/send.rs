@@ -23,14 +23,10 @@ impl<N: Net> EventLoop<N> {
         self.outbox.answers = answers;
     }
 
-    pub(super) fn send_answer(&mut self, answer: &Answer, committed: Committed) {
-        let Some(key) = self.table.find(answer.to) else {
-            #[cfg(feature = "handlers")]
-            if answer.to == ConnToken::NOBODY {
-                self.deliver_next(committed);
-            }
-            return;
-        };
+    #[expect(clippy::inline_always, reason = "it runs for every message")]
+    #[inline(always)]
+    fn send_answer(&mut self, answer: &Answer, committed: Committed) {
+        let Some(key) = self.table.find(answer.to) else { return self.send_to_others(answer, committed) };
         let waits = answer.needs_commit && committed == Committed::Waiting;
         let fresh = &self.outbox.bytes[answer.bytes.clone()];
         let conn = self.table.conn(key);
@@ -50,6 +46,25 @@ impl<N: Net> EventLoop<N> {
                 self.after_write(key, outcome);
             }
         }
+    }
+
+    /// Sends what handlers have sent to others, if the answer stands for that; otherwise, its connection is closed.
+    #[cold]
+    #[cfg_attr(not(feature = "handlers"), expect(clippy::unused_self, reason = "there are no handlers"))]
+    fn send_to_others(&mut self, answer: &Answer, committed: Committed) {
+        #[cfg(feature = "handlers")]
+        if answer.to == ConnToken::NOBODY {
+            self.deliver_next(committed);
+        }
+        #[cfg(not(feature = "handlers"))]
+        let _ = (answer, committed);
+    }
+
+    /// The same as `send_answer`, for one receiver of what a handler has sent to others.
+    #[cfg(feature = "handlers")]
+    #[inline(never)]
+    pub(super) fn send_delivery(&mut self, answer: &Answer, committed: Committed) {
+        self.send_answer(answer, committed);
     }
 
     /// Puts an answer behind what is unsent, and writes that if it may be.

@@ -57,10 +57,14 @@ struct Chat {
 
 impl Chat {
     fn start() -> Self {
-        // `cargo test` builds the examples too, beside the folder of this test.
+        // Cargo builds the examples beside the folder of this test.
         let test = std::env::current_exe().unwrap();
         let program = test.ancestors().nth(2).unwrap().join("examples/chat");
-        assert!(program.exists(), "no {}: build it with cargo build --examples", program.display());
+        assert!(
+            program.exists(),
+            "no {}: build it with cargo build --examples --features handlers",
+            program.display()
+        );
         let mut command = Command::new(program);
         let mut process =
             command.arg("127.0.0.1:0").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

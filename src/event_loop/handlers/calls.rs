@@ -77,12 +77,13 @@ impl<N: Net> EventLoop<N> {
     }
 
     /// Passes `fresh` bytes to the handler, behind those of the connection that are unread.
-    pub(in crate::event_loop) fn receive_for_handler(&mut self, key: u32, fresh: usize) {
+    #[inline(never)]
+    pub(in crate::event_loop) fn receive_for_handler(&mut self, key: u32, fresh: usize) -> ReadOutcome {
         let token = self.table.conn(key).id(key);
         let peer = self.table.peer(key);
         let mut unread = self.table.take_unread(key);
         let before = unread.len();
-        let Some(parts) = parts!(self, token, peer) else { return };
+        let Some(parts) = parts!(self, token, peer) else { return ReadOutcome::Done };
         let read = &self.read_buffer[..fresh];
         let bytes = if before == 0 {
             read
@@ -105,6 +106,7 @@ impl<N: Net> EventLoop<N> {
         self.table.renew_idle(key, self.now);
         self.shed_over_high_mark(Some(key));
         self.finish_call(token, outcome, frame);
+        ReadOutcome::Done
     }
 
     /// Opens a connection whose proxy has named the peer. `fresh` is what the peer has sent already.
@@ -122,7 +124,7 @@ impl<N: Net> EventLoop<N> {
         self.open_for_handler(token, handler);
         if !fresh.is_empty() && self.table.conn(key).session().is_open() {
             self.table.start_frame(key, self.now);
-            self.receive_for_handler(key, 0);
+            return self.receive_for_handler(key, 0);
         }
         ReadOutcome::Done
     }

@@ -146,7 +146,7 @@ impl<N: Net> EventLoop<N> {
             Recipients::Ending(token) => {
                 if self.end_for_other(token) {
                     answer.to = token;
-                    self.send_answer(&answer, committed);
+                    self.send_delivery(&answer, committed);
                 }
             }
             Recipients::Group { group, places } => {
@@ -169,7 +169,7 @@ impl<N: Net> EventLoop<N> {
         if self.table.unsent_bytes_of(conn) > self.limits.unsent_bytes_max {
             return self.close(key, CloseReason::TooSlow);
         }
-        self.send_answer(answer, committed);
+        self.send_delivery(answer, committed);
     }
 
     /// After everything was sent.
