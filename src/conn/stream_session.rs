@@ -101,7 +101,7 @@ impl StreamSession {
         matches!(self.state, State::Open | State::HalfOpen)
     }
 
-    /// Whether its service knows of it, and neither side has ended it.
+    /// Whether the peer has ended its side, and the service may send more.
     pub(crate) fn is_half_open(self) -> bool {
         self.state == State::HalfOpen
     }
