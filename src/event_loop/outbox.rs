@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::conn::token::ConnToken;
 #[cfg(feature = "handlers")]
-use crate::event_loop::handlers::groups::Group;
+use crate::event_loop::handlers::groups::Places;
 use crate::limits::Limits;
 use crate::net::Datagram;
 
@@ -50,11 +50,8 @@ pub(super) enum Recipients {
     Conn(ConnToken),
     /// The connection is sent nothing more, and ends.
     Ending(ConnToken),
-    /// The members at the first `places` of the group.
-    Group {
-        group: Group,
-        places: usize,
-    },
+    /// The members of a group.
+    Group(Places),
 }
 
 /// Consecutive answers of one socket that all wait for the commit, or none.

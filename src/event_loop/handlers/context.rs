@@ -41,9 +41,8 @@ impl Context<'_> {
     /// Sends bytes to each member of a group, of any handler. They are copied only for a member that does not take them at
     /// once. See [`send_to`](Self::send_to) for one that is too slow.
     pub fn publish(&mut self, group: Group, bytes: &[u8]) {
-        let places = self.registry.groups.places(group);
-        if places > 0 {
-            self.deliver(Recipients::Group { group, places }, bytes);
+        if let Some(places) = self.registry.groups.places(group) {
+            self.deliver(Recipients::Group(places), bytes);
         }
     }
 

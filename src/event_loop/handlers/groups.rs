@@ -14,15 +14,18 @@ pub struct Group(pub u64);
 /// proportion to the groups of the connection.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
-    members: HashMap<Group, Members>,
+    /// The list of each group.
+    lists: HashMap<Group, u32>,
+    members: Slab<Members>,
     memberships: Slab<Membership>,
-    /// Groups that somebody has left since they were last [settled](Self::settle).
-    left: Vec<Group>,
+    /// Lists that somebody has left since they were last [settled](Self::settle).
+    left: Vec<u32>,
 }
 
 /// The members of a group, in the order in which they have joined.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Members {
+    group: Group,
     list: Vec<Member>,
     /// Places in the list whose members have left.
     vacant: usize,
@@ -37,7 +40,8 @@ struct Member {
 /// That a connection is a member of a group.
 #[derive(Debug)]
 struct Membership {
-    group: Group,
+    /// The list of the group.
+    list: u32,
     place: usize,
     /// Another one of the same connection.
     next: u32,
@@ -46,6 +50,14 @@ struct Membership {
 /// The memberships of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Memberships(u32);
+
+/// The first places of a list of members. Who joins later has a place behind them. They stay as they are until groups are
+/// [settled](Groups::settle).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::event_loop) struct Places {
+    list: u32,
+    pub(super) count: usize,
+}
 
 const NONE: u32 = u32::MAX;
 
@@ -56,20 +68,26 @@ impl Memberships {
 impl Groups {
     /// Adds a connection, unless it is a member already. Returns whether it was added.
     pub(super) fn join(&mut self, group: Group, to: ConnToken, of_conn: &mut Memberships) -> bool {
-        if self.find(group, *of_conn).is_some() {
+        let Self { lists, members, .. } = self;
+        let list = *lists.entry(group).or_insert_with(|| {
+            let list = members.insert(Members { group, list: Vec::new(), vacant: 0 });
+            u32::try_from(list).expect("groups have 32 bits")
+        });
+        if self.find(list, *of_conn).is_some() {
             return false;
         }
-        let members = self.members.entry(group).or_default();
-        let membership = Membership { group, place: members.list.len(), next: of_conn.0 };
+        let members = &mut self.members[list as usize].list;
+        let membership = Membership { list, place: members.len(), next: of_conn.0 };
         let key = u32::try_from(self.memberships.insert(membership)).expect("memberships have 32 bits");
-        members.list.push(Member { to, membership: key });
+        members.push(Member { to, membership: key });
         of_conn.0 = key;
         true
     }
 
     /// Removes a connection. Returns whether it was a member.
     pub(super) fn leave(&mut self, group: Group, of_conn: &mut Memberships) -> bool {
-        let Some((before, key)) = self.find(group, *of_conn) else { return false };
+        let Some(list) = self.lists.get(&group) else { return false };
+        let Some((before, key)) = self.find(*list, *of_conn) else { return false };
         let next = self.memberships[key as usize].next;
         match before {
             Some(before) => self.memberships[before as usize].next = next,
@@ -90,24 +108,27 @@ impl Groups {
 
     /// The number of members.
     pub(super) fn len(&self, group: Group) -> usize {
-        self.members.get(&group).map_or(0, |members| members.list.len() - members.vacant)
+        let list = self.lists.get(&group).map(|list| &self.members[*list as usize]);
+        list.map_or(0, |members| members.list.len() - members.vacant)
     }
 
-    /// The number of places in the list of members. Who joins later has a place behind them.
-    pub(super) fn places(&self, group: Group) -> usize {
-        self.members.get(&group).map_or(0, |members| members.list.len())
+    /// The places of those who are members now, if there are any.
+    pub(super) fn places(&self, group: Group) -> Option<Places> {
+        let list = *self.lists.get(&group)?;
+        let count = self.members[list as usize].list.len();
+        (count > 0).then_some(Places { list, count })
     }
 
-    /// The member at a place, if it has not left.
-    pub(super) fn member(&self, group: Group, place: usize) -> Option<ConnToken> {
-        let member = self.members.get(&group)?.list.get(place)?;
+    /// The member at one of the places, if it has not left.
+    pub(super) fn member(&self, places: Places, place: usize) -> Option<ConnToken> {
+        let member = self.members.get(places.list as usize)?.list.get(place)?;
         (member.membership != NONE).then_some(member.to)
     }
 
     /// Removes vacant places of groups that have many. Nothing refers to a place meanwhile.
     pub(super) fn settle(&mut self) {
-        for group in self.left.drain(..) {
-            let Some(members) = self.members.get_mut(&group) else { continue };
+        for list in self.left.drain(..) {
+            let Some(members) = self.members.get_mut(list as usize) else { continue };
             if members.vacant * 2 <= members.list.len() {
                 continue;
             }
@@ -118,17 +139,18 @@ impl Groups {
             }
             members.list.shrink_to(members.list.len() * 2);
             if members.list.is_empty() {
-                self.members.remove(&group);
+                self.lists.remove(&members.group);
+                self.members.remove(list as usize);
             }
         }
     }
 
     /// A membership of the connection, and the one before it.
-    fn find(&self, group: Group, of_conn: Memberships) -> Option<(Option<u32>, u32)> {
+    fn find(&self, list: u32, of_conn: Memberships) -> Option<(Option<u32>, u32)> {
         let (mut before, mut key) = (None, of_conn.0);
         while key != NONE {
             let membership = &self.memberships[key as usize];
-            if membership.group == group {
+            if membership.list == list {
                 return Some((before, key));
             }
             (before, key) = (Some(key), membership.next);
@@ -137,12 +159,11 @@ impl Groups {
     }
 
     fn remove(&mut self, key: u32) {
-        let Membership { group, place, .. } = self.memberships.remove(key as usize);
-        if let Some(members) = self.members.get_mut(&group) {
-            members.list[place].membership = NONE;
-            members.vacant += 1;
-            self.left.push(group);
-        }
+        let Membership { list, place, .. } = self.memberships.remove(key as usize);
+        let members = &mut self.members[list as usize];
+        members.list[place].membership = NONE;
+        members.vacant += 1;
+        self.left.push(list);
     }
 }
 
@@ -158,7 +179,8 @@ mod tests {
     }
 
     fn members(groups: &Groups, group: Group) -> Vec<u32> {
-        (0..groups.places(group)).filter_map(|place| groups.member(group, place)).map(|to| to.key).collect()
+        let Some(places) = groups.places(group) else { return Vec::new() };
+        (0..places.count).filter_map(|place| groups.member(places, place)).map(|to| to.key).collect()
     }
 
     #[test]
@@ -181,17 +203,17 @@ mod tests {
         for key in 0..4 {
             groups.join(ROOM, token(key), &mut of_conns[key as usize]);
         }
-        let places = groups.places(ROOM);
+        let places = groups.places(ROOM).unwrap();
         for key in [0, 1, 3] {
             assert!(groups.leave(ROOM, &mut of_conns[key]));
             assert!(!groups.leave(ROOM, &mut of_conns[key]));
         }
         groups.join(ROOM, token(4), &mut of_conns[4]);
-        let before: Vec<_> = (0..places).filter_map(|place| groups.member(ROOM, place)).collect();
+        let before: Vec<_> = (0..places.count).filter_map(|place| groups.member(places, place)).collect();
         assert_eq!(before, [token(2)], "the one that joined later is behind them");
         assert_eq!((members(&groups, ROOM), groups.len(ROOM)), (vec![2, 4], 2));
         groups.settle();
-        assert_eq!((members(&groups, ROOM), groups.places(ROOM)), (vec![2, 4], 2));
+        assert_eq!((members(&groups, ROOM), groups.places(ROOM).unwrap().count), (vec![2, 4], 2));
         // Memberships have followed.
         assert!(groups.leave(ROOM, &mut of_conns[4]));
         assert_eq!(members(&groups, ROOM), [2]);
@@ -214,6 +236,7 @@ mod tests {
         assert_eq!(members(&groups, Group(3)), [2]);
         groups.leave_all(&mut second);
         groups.settle();
-        assert!(groups.members.is_empty() && groups.memberships.is_empty() && groups.left.is_empty());
+        assert!(groups.lists.is_empty() && groups.members.is_empty());
+        assert!(groups.memberships.is_empty() && groups.left.is_empty());
     }
 }

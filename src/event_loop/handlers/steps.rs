@@ -149,9 +149,9 @@ impl<N: Net> EventLoop<N> {
                     self.send_delivery(&answer, committed);
                 }
             }
-            Recipients::Group { group, places } => {
-                for place in 0..places {
-                    if let Some(token) = self.handlers.registry.groups.member(group, place) {
+            Recipients::Group(places) => {
+                for place in 0..places.count {
+                    if let Some(token) = self.handlers.registry.groups.member(places, place) {
                         answer.to = token;
                         self.deliver(&answer, committed);
                     }
