@@ -49,6 +49,26 @@ impl Bench {
         drive(self.closed_loop().as_os_str(), &arguments, &self.cores.driver)
     }
 
+    /// Drives the chat room at `port`, in which each connection of `load` is a member and one of them sends. Messages are
+    /// the copies that all members receive.
+    pub(crate) fn broadcast(
+        &self,
+        port: u16,
+        load: Load,
+        until: &Until,
+        servers: &[&Server],
+    ) -> Result<Driven> {
+        let arguments = load.arguments(port, until, servers);
+        drive(self.programs.driver("broadcast").as_os_str(), &arguments, &self.cores.driver)
+    }
+
+    /// Opens connections to a chat room, publishes one line, and holds them open, as members that read nothing more.
+    pub(crate) fn hold_members(&self, port: u16, connections: usize) -> Result<Process> {
+        let load = Load { connections, in_flight: 1 };
+        let arguments = load.arguments(port, &Until::HeldAfter { rounds: 1 }, &[]);
+        hold(self.programs.driver("broadcast").as_os_str(), &arguments, &self.cores.driver)
+    }
+
     /// Opens connections, gets one reply on each, and holds them open.
     pub(crate) fn hold(&self, port: u16, connections: usize) -> Result<Process> {
         let load = Load { connections, in_flight: 1 };

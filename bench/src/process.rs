@@ -116,7 +116,7 @@ impl Drop for Process {
 
 fn port(line: &str, port: PortIs) -> Option<u16> {
     match port {
-        PortIs::Printed => line.parse().ok(),
+        PortIs::Printed => line.rsplit(':').next()?.parse().ok(),
         PortIs::Logged => line.split_once("listening: ")?.1.rsplit(':').next()?.parse().ok(),
     }
 }
@@ -193,6 +193,7 @@ mod tests {
     #[test]
     fn a_port_is_printed_or_logged() {
         assert_eq!(port("40123", PortIs::Printed), Some(40123));
+        assert_eq!(port("listening on 127.0.0.1:40123", PortIs::Printed), Some(40123));
         let line =
             "INFO  [2026-11-21T12:00:00.000Z loopline::server::bind] listening: message tcp 127.0.0.1:9999";
         assert_eq!(port(line, PortIs::Logged), Some(9999));

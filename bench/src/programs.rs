@@ -17,7 +17,7 @@ pub(crate) struct Program {
 /// Where a server reports its port.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum PortIs {
-    /// The first line of standard output.
+    /// At the end of the first line of standard output.
     Printed,
     /// In the log on standard error, as `listening: SERVICE tcp|udp ADDRESS:PORT`.
     Logged,
@@ -74,6 +74,31 @@ impl Programs {
         let arguments = ["--profile", "minimal", "--no-default-features", "--features", "only,message"];
         self.cargo(&arguments, "minimal-message")?;
         Ok(self.target.join("minimal-message/minimal/loopline"))
+    }
+
+    /// Builds the chat room of the examples, as a program that embeds the loop.
+    pub(crate) fn build_chat(&self) -> Result<Program> {
+        let features = ["--no-default-features", "--features", "handlers,signals"];
+        self.cargo(&[&["--release", "--example", "chat"], &features[..]].concat(), "")?;
+        Ok(printed(OURS, self.target.join("release/examples/chat"), &["127.0.0.1:0"]))
+    }
+
+    /// The bare chat rooms: with a write to a member for each line, and for all lines of a read.
+    pub(crate) fn bare_broadcast(&self) -> [Program; 2] {
+        self.bare_broadcast_of("broadcast_server")
+    }
+
+    /// The same for valgrind.
+    pub(crate) fn bare_broadcast_for_any(&self) -> [Program; 2] {
+        self.bare_broadcast_of("broadcast_server_any")
+    }
+
+    fn bare_broadcast_of(&self, program: &str) -> [Program; 2] {
+        let server = self.driver(program);
+        [
+            printed(BARE_C, server.clone(), &["0"]),
+            printed("bare C, a write per read", server, &["0", "--joined"]),
+        ]
     }
 
     fn cargo(&self, arguments: &[&str], target: &str) -> Result<()> {
@@ -221,12 +246,14 @@ impl Programs {
 }
 
 /// The C programs, except that with liburing.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 14] = [
     "epoll_server",
     "journal_server",
     "large_server",
     "udp_server",
+    "broadcast_server",
     "closed_loop",
+    "broadcast",
     "storm",
     "one_shot",
     "one_shot_minimum",
@@ -237,7 +264,7 @@ const SOURCES: [&str; 12] = [
 ];
 
 /// Those that run under valgrind too.
-const COUNTED: [&str; 2] = ["epoll_server", "journal_server"];
+const COUNTED: [&str; 3] = ["epoll_server", "journal_server", "broadcast_server"];
 
 fn printed(name: &'static str, program: PathBuf, arguments: &[&str]) -> Program {
     let arguments = arguments.iter().map(OsString::from);

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use crate::bench::{Bench, Load, Until};
 use crate::kernel;
-use crate::process::{Process, Server, wait_until};
+use crate::process::{Driven, Process, Server, wait_until};
 use crate::programs::{Program, is_installed};
 use crate::report::Section;
 
@@ -85,6 +85,16 @@ pub(crate) enum Counted {
 impl Counted {
     /// The count while `program` answers `rounds` rounds of `load`, including start and end.
     pub(crate) fn of(self, bench: &Bench, program: &Program, load: Load, rounds: usize) -> Result<f64> {
+        self.while_driven(bench, program, |port| bench.drive(port, load, &Until::Rounds(rounds), &[]))
+    }
+
+    /// The count while `program` is driven at its port, including start and end.
+    pub(crate) fn while_driven(
+        self,
+        bench: &Bench,
+        program: &Program,
+        drive: impl FnOnce(u16) -> Result<Driven>,
+    ) -> Result<f64> {
         let log = bench.programs.driver("valgrind.log");
         let tool: &[&str] = match self {
             Self::Instructions => &["--tool=callgrind", "--callgrind-out-file=/dev/null"],
@@ -94,7 +104,7 @@ impl Counted {
         valgrind.extend(tool.iter().map(OsString::from));
         valgrind.push(format!("--log-file={}", log.display()).into());
         let server = Server::start_under(&valgrind, program, &bench.cores.server)?;
-        bench.drive(server.port, load, &Until::Rounds(rounds), &[])?;
+        drive(server.port)?;
         server.end()?;
         let log = fs::read_to_string(&log)?;
         self.read(&log).with_context(|| {

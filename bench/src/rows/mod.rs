@@ -6,6 +6,7 @@ use crate::bench::Bench;
 use crate::report::Section;
 
 mod attack;
+mod broadcast;
 mod counts;
 mod cpu;
 mod generator;
@@ -104,6 +105,11 @@ pub(crate) static ROWS: &[Row] = &[
         "attack",
         "latency of 100 normal connections, and memory, beside thousands of hostile ones",
         attack::measure,
+    ),
+    row(
+        "broadcast",
+        "work of a chat room per copy of a line that 10,000 members receive",
+        broadcast::measure,
     ),
     row("udp", "datagrams answered per second", udp::measure),
     row("storm", "19,000 connections opened at the same time", storm::measure),

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use crate::bench::{Bench, Load, Until};
+use crate::bench::{Bench, Until};
 use crate::kernel::descriptors;
-use crate::process::{Server, wait_until};
+use crate::process::{Driven, Server, wait_until};
 use crate::programs::OURS;
 use crate::report::{Cell, Section, Table, Target};
 use crate::tools::{self, Strace};
@@ -23,13 +23,16 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
         let server = bench.start(&program)?;
         // After the first reply, the server has opened everything it needs for itself.
         let _held = bench.hold(server.port, 1)?;
-        let (_, trace) = traced(bench, &server, &[], bench.load(1, 1), 1)?;
+        let one = |rounds| bench.drive(server.port, bench.load(1, 1), &Until::Rounds(rounds), &[]);
+        let (_, trace) = traced(bench, &server, &[], || one(1))?;
         let names = tools::of_a_connection(&tools::names(&trace));
         section.note(format!("{}, one connection with one message: {}", program.name, names.join(", ")));
         #[expect(clippy::cast_precision_loss, reason = "calls are few")]
         let mut line = vec![Cell::of([names.len() as f64])];
         for (load, rounds, target) in settings {
-            let calls = calls_per_message(bench, &server, load, rounds)?;
+            let calls = calls_per_message(bench, &server, rounds, |rounds| {
+                bench.drive(server.port, load, &Until::Rounds(rounds), &[])
+            })?;
             let target = (program.name == OURS).then_some(Target::AtMost(target));
             line.push(Cell::of([calls.values().sum()]).with_target(target));
             // Calls for connections and for strace are the same in both runs, except one or two.
@@ -43,14 +46,14 @@ pub(super) fn measure(bench: &Bench, section: &mut Section) -> Result<()> {
     Ok(())
 }
 
-/// System calls per message by name, from the difference between a long and a short run.
-fn calls_per_message(
+/// System calls per message by name, from the difference between a long and a short run of this number of rounds.
+pub(super) fn calls_per_message(
     bench: &Bench,
     server: &Server,
-    load: Load,
     rounds: [usize; 2],
+    drive: impl Fn(usize) -> Result<Driven>,
 ) -> Result<BTreeMap<String, f64>> {
-    let [few, many] = rounds.map(|rounds| traced(bench, server, &["-c"], load, rounds));
+    let [few, many] = rounds.map(|rounds| traced(bench, server, &["-c"], || drive(rounds)));
     let ((few, before), (many, after)) = (few?, many?);
     let before = tools::calls(&before);
     let more = tools::calls(&after).into_iter().map(|(name, calls)| {
@@ -66,12 +69,11 @@ fn traced(
     bench: &Bench,
     server: &Server,
     options: &[&str],
-    load: Load,
-    rounds: usize,
+    drive: impl FnOnce() -> Result<Driven>,
 ) -> Result<(f64, String)> {
     let idle = descriptors(server.pid())?;
     let strace = Strace::attach(bench, server, options)?;
-    let driven = bench.drive(server.port, load, &Until::Rounds(rounds), &[])?;
+    let driven = drive()?;
     wait_until("all connections are closed", || descriptors(server.pid()).is_ok_and(|open| open == idle))?;
     Ok((driven.messages, strace.detach()?))
 }
