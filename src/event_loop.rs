@@ -204,6 +204,30 @@ impl<N: Net> EventLoop<N> {
 
     /// Runs one turn of the loop, which waits for `wait_max` at most: for a program that has a loop of its own.
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use loopline::event_loop::EventLoop;
+    /// use loopline::limits::Limits;
+    /// use loopline::net::kernel::KernelNet;
+    /// use loopline::net::sockets::SocketOptions;
+    /// use loopline::service::greeting::Greeting;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let net = KernelNet::new(SocketOptions::default())?;
+    /// let mut server = EventLoop::new(net, Limits::default());
+    /// server.listen("127.0.0.1:0".parse()?, Box::new(Greeting))?;
+    /// let mut pictures = 0;
+    /// while pictures < 3 {
+    ///     server.turn_within(Some(Duration::from_millis(16)))?; // serves what there is
+    ///     pictures += 1; // and this program does its own work
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It returns earlier if something has happened.
+    ///
     /// # Errors
     /// See [`LoopError`].
     pub fn turn_within(&mut self, wait_max: Option<Duration>) -> Result<(), LoopError> {

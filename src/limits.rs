@@ -3,6 +3,22 @@
 use std::time::Duration;
 
 /// The limits of the loop and its connections. A timeout of `None` is off.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use loopline::limits::Limits;
+///
+/// // Sensors that report every hour to a small machine.
+/// let limits = Limits {
+///     connections_max: 500,
+///     connections_per_source_max: Some(4),
+///     idle_timeout: Some(Duration::from_secs(2 * 60 * 60)),
+///     memory_bytes_max: 8 << 20,
+///     ..Limits::default()
+/// };
+/// # let _ = limits;
+/// ```
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Connections served at once. The program sets it from the descriptor limit; a process that embeds

@@ -12,6 +12,54 @@ use crate::net::Waker;
 /// A handler of a server, for other threads. Clones refer to the same one.
 ///
 /// What one thread posts arrives in the order in which it was posted.
+///
+/// ```
+/// use loopline::event_loop::EventLoop;
+/// use loopline::event_loop::handlers::{ConnContext, Context, Group, Handler};
+/// use loopline::limits::Limits;
+/// use loopline::net::kernel::KernelNet;
+/// use loopline::net::sockets::SocketOptions;
+///
+/// /// Sends what a sensor measures to all who are connected.
+/// struct Feed;
+///
+/// const READERS: Group = Group(0);
+///
+/// impl Handler for Feed {
+///     type Conn = ();
+///     type Message = f64;
+///
+///     fn opened(&mut self, cx: &mut ConnContext<'_>) {
+///         let id = cx.id();
+///         cx.join(id, READERS);
+///     }
+///
+///     fn received(&mut self, _conn: &mut (), unread: &[u8], _cx: &mut ConnContext<'_>) -> usize {
+///         unread.len()
+///     }
+///
+///     fn message(&mut self, degrees: f64, cx: &mut Context<'_>) {
+///         cx.publish(READERS, format!("{degrees:.1}\n").as_bytes());
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let net = KernelNet::new(SocketOptions::default())?;
+/// let mut server = EventLoop::new(net, Limits::default());
+/// let feed = server.add_handler(Feed)?;
+/// server.listen_for(&feed, "127.0.0.1:0".parse()?)?;
+/// let sensor = std::thread::spawn(move || {
+///     for degrees in [20.5, 20.6] {
+///         // An error returns what was not posted: too much waits, or the server has stopped.
+///         feed.post(degrees).expect("the loop takes what is posted");
+///     }
+///     feed.stop()
+/// });
+/// server.run()?;
+/// # sensor.join().unwrap()?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Handle<M> {
     pub(super) mailbox: Arc<Mailbox<M>>,
     /// Which of the handlers of the server.
