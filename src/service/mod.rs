@@ -44,6 +44,7 @@ pub mod daytime;
 mod definition;
 #[cfg(all(test, feature = "cli"))]
 pub(crate) mod echo;
+#[doc(hidden)]
 pub mod endpoint;
 #[cfg(test)]
 mod fixtures;
