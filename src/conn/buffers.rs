@@ -4,7 +4,8 @@ use crate::conn::deadlines::{Link, Tick};
 use crate::conn::stored_bytes::StoredBytes;
 use crate::conn::unread::Unread;
 
-/// The bytes of one connection that are neither consumed nor sent. They exist only while there are any.
+/// The bytes of one connection that are neither consumed nor sent. They exist only while there are any, or while the
+/// connection is paused.
 ///
 /// ```text
 ///   unread:  the beginning of a frame, never a whole one
@@ -23,6 +24,9 @@ pub(crate) struct ConnBuffers {
     unread: Unread,
     unsent: StoredBytes,
     sent: usize,
+    /// A handler wants nothing more of the peer for now.
+    #[cfg(feature = "handlers")]
+    pub(super) is_paused: bool,
     /// What the table counts for it.
     counted_bytes: usize,
 }
@@ -37,6 +41,8 @@ impl ConnBuffers {
             unread: Unread::new(),
             unsent: StoredBytes::new(),
             sent: 0,
+            #[cfg(feature = "handlers")]
+            is_paused: false,
             counted_bytes: 0,
         }
     }
@@ -100,7 +106,7 @@ impl ConnBuffers {
         }
     }
 
-    #[cfg(debug_assertions)]
+    #[cfg(any(debug_assertions, feature = "handlers"))]
     pub(super) fn is_in_frame(&self) -> bool {
         !self.unread.is_empty()
     }
@@ -113,7 +119,16 @@ impl ConnBuffers {
 
     /// Whether there is nothing left to keep.
     pub(super) fn is_empty(&self) -> bool {
-        self.unread.is_empty() && self.unsent().is_empty() && self.discarded_bytes == 0
+        self.unread.is_empty() && self.unsent().is_empty() && self.discarded_bytes == 0 && !self.is_paused()
+    }
+
+    /// Whether a handler wants nothing more of the peer for now.
+    #[cfg_attr(not(feature = "handlers"), expect(clippy::unused_self, reason = "there are no handlers"))]
+    pub(super) fn is_paused(&self) -> bool {
+        #[cfg(feature = "handlers")]
+        return self.is_paused;
+        #[cfg(not(feature = "handlers"))]
+        false
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 /// Why a connection was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum CloseReason {
     /// The service, or the peer between two frames, ended the stream.
     Served,
@@ -30,6 +31,8 @@ pub enum CloseReason {
     Reset,
     /// The network failed in another way.
     Failed,
+    /// A connection to another server could not be opened.
+    NotConnected,
     /// The connection could not be registered with the poller.
     Unregistered,
     /// The server stopped.
@@ -45,7 +48,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Served,
         Self::Truncated,
         Self::BadInput,
@@ -58,6 +61,7 @@ impl CloseReason {
         Self::TooSlow,
         Self::Reset,
         Self::Failed,
+        Self::NotConnected,
         Self::Unregistered,
         Self::Stopped,
         Self::NoProxyHeader,
@@ -99,6 +103,7 @@ impl CloseReason {
             Self::TooSlow => "too_slow",
             Self::Reset => "reset",
             Self::Failed => "failed",
+            Self::NotConnected => "not_connected",
             Self::Unregistered => "unregistered",
             Self::Stopped => "stopped",
             Self::NoProxyHeader => "no_proxy_header",
@@ -124,6 +129,7 @@ impl CloseReason {
             | Self::OutOfMemory
             | Self::TooSlow
             | Self::Failed
+            | Self::NotConnected
             | Self::Unregistered
             | Self::ProxyHeaderTimeout => true,
             Self::Served
@@ -153,6 +159,7 @@ impl fmt::Display for CloseReason {
             Self::TooSlow => "it did not take what others sent it",
             Self::Reset => "reset by the peer",
             Self::Failed => "the network failed",
+            Self::NotConnected => "it could not be opened",
             Self::Unregistered => "it could not be registered with the poller",
             Self::Stopped => "the server stopped",
             Self::NoProxyHeader => "ended before a PROXY header",
@@ -175,8 +182,8 @@ mod tests {
     #[test]
     fn limits_and_failures_are_logged_and_what_peers_do_every_day_is_not() {
         use CloseReason::{
-            BadProxyHeader, Failed, FrameTimeout, Full, NoProxyHeader, OutOfMemory, ProxyHeaderTimeout,
-            SourceFull, TooSlow, Unregistered, WriteTimeout,
+            BadProxyHeader, Failed, FrameTimeout, Full, NoProxyHeader, NotConnected, OutOfMemory,
+            ProxyHeaderTimeout, SourceFull, TooSlow, Unregistered, WriteTimeout,
         };
         assert_eq!(
             those_that(CloseReason::is_logged),
@@ -188,6 +195,7 @@ mod tests {
                 OutOfMemory,
                 TooSlow,
                 Failed,
+                NotConnected,
                 Unregistered,
                 ProxyHeaderTimeout
             ]

@@ -3,10 +3,15 @@
 /// What is true of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
+    /// A handler has asked for it, and the other server has not accepted it yet. What is sent to it is kept.
+    #[cfg(any(test, feature = "handlers"))]
+    Connecting,
     /// A proxy has connected, and its header, which names the peer, is not complete. The service knows nothing of it.
     Awaiting,
     /// The bytes of the peer go to the service, and the answers of the service go to the peer.
     Open,
+    /// A handler sends nothing more: our side ends when everything is sent. The bytes of the peer still go to the handler.
+    ReceiveOnly,
     /// The peer has ended its side, and the service, a handler, may send more.
     HalfOpen,
     /// The service has given its last answer, which is not sent yet. Nothing more is read.
@@ -23,6 +28,9 @@ pub(crate) enum State {
 /// What can happen to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnEvent {
+    /// The other server has accepted.
+    #[cfg(any(test, feature = "handlers"))]
+    Connected,
     /// The header of the proxy is complete: the peer is known.
     #[cfg_attr(not(any(test, feature = "cli")), expect(dead_code, reason = "this build parses no headers"))]
     Identified,
@@ -34,6 +42,12 @@ pub(crate) enum ConnEvent {
         expect(dead_code, reason = "this build has no handlers")
     )]
     ReadEnded,
+    /// The service, a handler, sends nothing more, and may go on to receive.
+    #[cfg_attr(
+        not(any(test, feature = "handlers")),
+        expect(dead_code, reason = "this build has no handlers")
+    )]
+    WriteEnded,
     /// The service has given its last answer.
     ServiceEnded,
     /// Nothing is left unsent.
@@ -45,38 +59,24 @@ impl State {
     /// connection in any state.
     pub(crate) fn after(self, event: ConnEvent) -> Self {
         match (self, event) {
-            (Self::Awaiting, ConnEvent::Flushed | ConnEvent::ReadEnded) => Self::Awaiting,
-            (Self::Awaiting | Self::Open, ConnEvent::Identified) | (Self::Open, ConnEvent::Flushed) => {
-                Self::Open
+            #[cfg(any(test, feature = "handlers"))]
+            (Self::Connecting, ConnEvent::Connected) => Self::Open,
+            (Self::Awaiting, ConnEvent::Identified) => Self::Open,
+            (Self::Open, ConnEvent::WriteEnded) => Self::ReceiveOnly,
+            (Self::Open, ConnEvent::ReadEnded) => Self::HalfOpen,
+            (Self::Awaiting | Self::Open | Self::ReceiveOnly | Self::Ending, ConnEvent::ServiceEnded) => {
+                Self::Ending
             }
-            (Self::Open, ConnEvent::ReadEnded)
-            | (Self::HalfOpen, ConnEvent::ReadEnded | ConnEvent::Flushed | ConnEvent::Identified) => {
-                Self::HalfOpen
-            }
-            (Self::Awaiting | Self::Open | Self::Ending, ConnEvent::ServiceEnded)
-            | (Self::Ending, ConnEvent::Identified | ConnEvent::ReadEnded) => Self::Ending,
             (
-                Self::Awaiting | Self::Open | Self::HalfOpen | Self::Ending | Self::Finishing,
+                Self::Awaiting | Self::Open | Self::ReceiveOnly | Self::HalfOpen | Self::Ending,
                 ConnEvent::PeerEnded,
             )
-            | (Self::HalfOpen, ConnEvent::ServiceEnded)
-            | (Self::Finishing, ConnEvent::ServiceEnded | ConnEvent::Identified | ConnEvent::ReadEnded) => {
-                Self::Finishing
-            }
-            (Self::Ending | Self::Lingering, ConnEvent::Flushed)
-            | (Self::Lingering, ConnEvent::ServiceEnded | ConnEvent::Identified | ConnEvent::ReadEnded) => {
-                Self::Lingering
-            }
-            (Self::Finishing, ConnEvent::Flushed)
-            | (Self::Lingering, ConnEvent::PeerEnded)
-            | (
-                Self::Closed,
-                ConnEvent::Identified
-                | ConnEvent::PeerEnded
-                | ConnEvent::ReadEnded
-                | ConnEvent::ServiceEnded
-                | ConnEvent::Flushed,
-            ) => Self::Closed,
+            | (Self::HalfOpen, ConnEvent::WriteEnded | ConnEvent::ServiceEnded)
+            | (Self::ReceiveOnly, ConnEvent::ReadEnded) => Self::Finishing,
+            (Self::Ending, ConnEvent::Flushed) => Self::Lingering,
+            (Self::Finishing, ConnEvent::Flushed) | (Self::Lingering, ConnEvent::PeerEnded) => Self::Closed,
+            // It is of no consequence here.
+            (state, _) => state,
         }
     }
 }
@@ -87,19 +87,23 @@ mod tests {
 
     use super::*;
 
-    const STATES: [State; 7] = [
+    const STATES: [State; 9] = [
+        State::Connecting,
         State::Awaiting,
         State::Open,
+        State::ReceiveOnly,
         State::HalfOpen,
         State::Ending,
         State::Finishing,
         State::Lingering,
         State::Closed,
     ];
-    const EVENTS: [ConnEvent; 5] = [
+    const EVENTS: [ConnEvent; 7] = [
+        ConnEvent::Connected,
         ConnEvent::Identified,
         ConnEvent::PeerEnded,
         ConnEvent::ReadEnded,
+        ConnEvent::WriteEnded,
         ConnEvent::ServiceEnded,
         ConnEvent::Flushed,
     ];

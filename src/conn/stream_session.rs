@@ -4,6 +4,9 @@
 //! drives it: the driver reads, passes the bytes in, commits the journal, sends the answer, and does what the
 //! returned [`Step`] or [`Effect`] requires.
 
+#[cfg(feature = "handlers")]
+mod handled;
+
 use std::io;
 
 use crate::conn::CloseReason;
@@ -52,7 +55,7 @@ pub(crate) enum HeaderStep {
 pub(crate) enum Effect {
     /// Nothing.
     Nothing,
-    /// End our side, and discard what still comes.
+    /// End our side. What still comes is discarded, but for connections of handlers that go on to receive.
     HalfClose,
     /// Close the connection.
     Close,
@@ -92,13 +95,7 @@ impl StreamSession {
 
     /// Whether bytes of the peer are wanted: the header of its proxy, or requests.
     pub(crate) fn is_receiving(self) -> bool {
-        matches!(self.state, State::Awaiting | State::Open)
-    }
-
-    /// Whether the service may send: it has not given its last answer.
-    #[cfg(feature = "handlers")]
-    pub(crate) fn takes_answers(self) -> bool {
-        matches!(self.state, State::Open | State::HalfOpen)
+        matches!(self.state, State::Awaiting | State::Open | State::ReceiveOnly)
     }
 
     /// Whether the peer has ended its side, and the service may send more.
@@ -187,12 +184,6 @@ impl StreamSession {
         self.open(service, unix_seconds, out)
     }
 
-    /// Goes on after the header, with the handler of the connection.
-    #[cfg(all(feature = "cli", feature = "handlers"))]
-    pub(crate) fn identified_for_handler(&mut self) {
-        let _ = self.transition(ConnEvent::Identified);
-    }
-
     fn without_header(&mut self, reason: CloseReason, refusal: Option<Box<str>>) -> Step {
         self.reason = reason;
         Step { journal_lines: 0, frame: FrameDeadline::Keep, refusal }
@@ -242,33 +233,6 @@ impl StreamSession {
         self.step(service, action, frame, out)
     }
 
-    /// Goes on after a handler was called, which has answered, and has itself refused what it refuses.
-    #[cfg(feature = "handlers")]
-    pub(crate) fn handled(&mut self, action: Action, frame: FrameDeadline, journal_lines: u64) -> Step {
-        let refusal = match action {
-            Action::Continue => return Step { journal_lines, frame, refusal: None },
-            Action::End => None,
-            Action::Refuse(reason) => Some(reason),
-        };
-        let _ = self.transition(ConnEvent::ServiceEnded);
-        if refusal.is_some() {
-            self.reason = CloseReason::BadInput;
-        }
-        Step { journal_lines, frame, refusal }
-    }
-
-    /// Handles the end of the peer's side of a connection of a handler, which may send more unless a frame is cut off.
-    #[cfg(feature = "handlers")]
-    pub(crate) fn read_ended(&mut self, is_in_frame: bool) -> Step {
-        if is_in_frame {
-            let _ = self.transition(ConnEvent::PeerEnded);
-            self.reason = CloseReason::Truncated;
-            return Step { journal_lines: 0, frame: FrameDeadline::Stop, refusal: None };
-        }
-        let _ = self.transition(ConnEvent::ReadEnded);
-        Step { journal_lines: 0, frame: FrameDeadline::Keep, refusal: None }
-    }
-
     /// Handles the end of the peer's side. `is_in_frame`: the beginning of a frame, or of a header, is unread, and is
     /// lost.
     pub(crate) fn peer_ended(
@@ -295,6 +259,10 @@ impl StreamSession {
     /// Goes on after everything was sent.
     #[inline]
     pub(crate) fn flushed(&mut self) -> Effect {
+        #[cfg(feature = "handlers")]
+        if self.state == State::ReceiveOnly {
+            return Effect::HalfClose;
+        }
         self.transition(ConnEvent::Flushed)
     }
 
@@ -318,9 +286,14 @@ impl StreamSession {
             _ if next == before => Effect::Nothing,
             State::Lingering => Effect::HalfClose,
             State::Closed => Effect::Close,
-            State::Awaiting | State::Open | State::HalfOpen | State::Ending | State::Finishing => {
-                Effect::Nothing
-            }
+            #[cfg(any(test, feature = "handlers"))]
+            State::Connecting => Effect::Nothing,
+            State::Awaiting
+            | State::Open
+            | State::ReceiveOnly
+            | State::HalfOpen
+            | State::Ending
+            | State::Finishing => Effect::Nothing,
         }
     }
 

@@ -117,6 +117,50 @@ impl<S> ConnTable<S> {
         }
     }
 
+    /// Adds a connection in state `Connecting`, which takes no writes, in no queue.
+    #[cfg(feature = "handlers")]
+    pub(crate) fn insert_connecting(&mut self, stream: S, peer: SocketAddr, endpoint: u8) -> ConnToken {
+        let token = self.insert(stream, peer, endpoint);
+        let conn = self.conn_mut(token.key);
+        conn.session = StreamSession::connecting();
+        conn.flags.remove(Flags::WRITABLE);
+        token
+    }
+
+    /// Stops or continues reading from a connection, whose handler has asked for it. Returns whether that changes
+    /// anything.
+    #[cfg(feature = "handlers")]
+    pub(crate) fn set_paused(&mut self, key: u32, is_paused: bool, now: Tick) -> bool {
+        if !is_paused && !self.is_paused(self.conn(key)) {
+            return false;
+        }
+        let was_paused =
+            self.with_buffers(key, |buffers| std::mem::replace(&mut buffers.is_paused, is_paused));
+        // The peer is not late while nobody reads.
+        if is_paused {
+            self.stop_frame(key);
+        } else if self.has_unread(key) {
+            self.start_frame(key, now);
+        }
+        self.release_if_empty(key);
+        was_paused != is_paused
+    }
+
+    /// Whether its handler has asked to read nothing from it.
+    #[cfg(feature = "handlers")]
+    pub(crate) fn is_paused(&self, conn: &Conn<S>) -> bool {
+        conn.session.is_received()
+            && conn.buffers != NO_BUFFERS
+            && self.buffers[conn.buffers as usize].is_paused()
+    }
+
+    /// Whether bytes were received that are not consumed.
+    #[cfg(feature = "handlers")]
+    pub(crate) fn has_unread(&self, key: u32) -> bool {
+        let index = self.conn(key).buffers;
+        index != NO_BUFFERS && self.buffers[index as usize].is_in_frame()
+    }
+
     /// Removes the connection from the table and from every queue, and returns its stream.
     pub(crate) fn remove(&mut self, key: u32) -> S {
         self.drop_buffers(key);
@@ -272,7 +316,7 @@ impl<S> ConnTable<S> {
 
     /// A connection is in the queue of lingering ones exactly while its state is `Lingering`.
     fn follow(&mut self, key: u32, effect: Effect, now: Tick) -> Effect {
-        if effect == Effect::HalfClose {
+        if effect == Effect::HalfClose && self.conn(key).session.is_lingering() {
             self.cancel_idle(key);
             self.lingering.arm(&mut self.conns, key, now);
         }

@@ -65,6 +65,11 @@ impl<T> Timers<T> {
         self.entries.is_empty()
     }
 
+    #[cfg(debug_assertions)]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Arms a timer, `now` being at or after all moments seen before. It is due when `duration`, in whole milliseconds
     /// and at least one, is over.
     pub(crate) fn arm(&mut self, now: Tick, duration: Duration, value: T) -> TimerKey {

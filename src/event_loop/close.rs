@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use crate::conn::CloseReason;
 use crate::conn::log_throttle::LogKind;
 use crate::conn::stream_session::Effect;
+use crate::conn::{CloseReason, Conn};
 use crate::event_loop::EventLoop;
 use crate::event_loop::accept::Accepting;
 use crate::net::Net;
@@ -40,10 +40,10 @@ impl<N: Net> EventLoop<N> {
         self.counters.closed[reason as usize] += 1;
         if refusal.is_some() {
             self.refusals -= 1;
-        } else if conn.session().is_admitted() {
+        } else if self.counts_for_source(conn) {
             self.admissions.remove(peer);
         }
-        let address = self.listeners[usize::from(conn.endpoint)].address;
+        let address = self.listeners[usize::from(conn.endpoint)].name;
         #[cfg(feature = "handlers")]
         self.close_for_handler(key, reason);
         log::debug!("{address}: {peer} closed: {reason}");
@@ -51,6 +51,16 @@ impl<N: Net> EventLoop<N> {
             self.warn(LogKind::Closed(reason), &format_args!("{address}: {peer}: {reason}"));
         }
         self.remove(key);
+    }
+
+    /// Whether it counts as a connection of its source.
+    #[cfg_attr(not(feature = "handlers"), expect(clippy::unused_self, reason = "there are no handlers"))]
+    pub(super) fn counts_for_source(&self, conn: &Conn<N::Stream>) -> bool {
+        #[cfg(feature = "handlers")]
+        if self.listeners[usize::from(conn.endpoint)].name.is_outgoing() {
+            return false;
+        }
+        conn.session().is_admitted()
     }
 
     /// Removes a connection from the table, and closes its socket.
@@ -70,7 +80,7 @@ impl<N: Net> EventLoop<N> {
         reason: CloseReason,
     ) {
         self.counters.closed[reason as usize] += 1;
-        let address = self.listeners[endpoint].address;
+        let address = self.listeners[endpoint].name;
         log::debug!("{address}: {peer} closed: {reason}");
         self.warn(LogKind::Closed(reason), &format_args!("{address}: {peer}: {reason}"));
         let _ = self.net.read(&stream, &mut self.read_buffer);

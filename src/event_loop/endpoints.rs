@@ -1,5 +1,6 @@
 //! The endpoints of a server: what it listens to, and with which service.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
@@ -17,7 +18,7 @@ pub(super) struct StreamEndpoint<N: Net> {
     pub(super) socket: Option<N::Listener>,
     /// Another process has the socket too.
     pub(super) is_inherited: bool,
-    pub(super) address: SocketAddr,
+    pub(super) name: EndpointName,
     pub(super) service: Box<dyn StreamService>,
     /// Its connections are those of a handler.
     #[cfg(feature = "handlers")]
@@ -29,6 +30,26 @@ pub(super) struct StreamEndpoint<N: Net> {
     pub(super) ready: bool,
     /// Accepts in a row that have failed.
     pub(super) failed_accepts: usize,
+}
+
+/// The address that is listened at; `None`: its connections are those that a handler opens to other servers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EndpointName(Option<SocketAddr>);
+
+impl EndpointName {
+    #[cfg(feature = "handlers")]
+    pub(super) fn is_outgoing(self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl fmt::Display for EndpointName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("outgoing"),
+        }
+    }
 }
 
 /// A datagram endpoint.
@@ -107,6 +128,24 @@ impl<N: Net> EventLoop<N> {
         self.add_listener(service, open, true)
     }
 
+    /// Adds the endpoint of the connections that a handler opens to other servers.
+    #[cfg(feature = "handlers")]
+    pub(super) fn add_outgoing(&mut self, handler: u8, service: Box<dyn StreamService>) -> io::Result<u8> {
+        let index = endpoint_index(self.listeners.len())?;
+        self.listeners.push(StreamEndpoint {
+            socket: None,
+            is_inherited: false,
+            name: EndpointName(None),
+            service,
+            handler: Some(handler),
+            #[cfg(feature = "cli")]
+            behind_proxy: false,
+            ready: false,
+            failed_accepts: 0,
+        });
+        Ok(index)
+    }
+
     fn add_listener(
         &mut self,
         service: Box<dyn StreamService>,
@@ -118,7 +157,7 @@ impl<N: Net> EventLoop<N> {
         self.listeners.push(StreamEndpoint {
             socket: Some(listener),
             is_inherited,
-            address,
+            name: EndpointName(Some(address)),
             service,
             #[cfg(feature = "handlers")]
             handler: None,

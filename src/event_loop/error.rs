@@ -5,6 +5,7 @@ use std::io;
 
 /// Why a server ended without a request to stop.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum LoopError {
     /// Messages can no longer be written to the journal. Those that were not are not acknowledged.
     Journal(io::Error),

@@ -2,8 +2,8 @@
 //!
 //! A [`StreamService`] is a function of bytes. A [`Handler`] has a state for each of its
 //! connections, is told when one is opened, closed or drained, can arm a timer for it, can send to other connections and to
-//! [groups](Group) of them, takes messages of other threads from a [`Handle`], and events of descriptors of its own. It runs
-//! in the same loop, beside services of the other kind.
+//! [groups](Group) of them, opens connections to other servers, takes messages of other threads from a [`Handle`], and events of
+//! descriptors of its own. It runs in the same loop, beside services of the other kind.
 //!
 //! ```
 //! use loopline::event_loop::EventLoop;
@@ -64,7 +64,10 @@ mod calls;
 mod context;
 pub(super) mod groups;
 mod handler;
+#[cfg(debug_assertions)]
+mod invariants;
 mod mailbox;
+mod outgoing;
 mod registry;
 mod steps;
 
@@ -86,9 +89,13 @@ pub(super) struct Handlers {
     list: Vec<Box<dyn AnyHandler>>,
     /// What each of them is at its endpoints.
     at_endpoints: Vec<fn() -> Box<dyn StreamService>>,
+    /// The endpoint of each for connections to other servers.
+    outgoing: Vec<u8>,
     registry: Registry,
     /// Connections whose peers have taken all that they were sent, and whose handlers do not know it yet.
     drained: Vec<ConnToken>,
+    /// Connections to other servers that have had an event before they were open.
+    pub(super) connecting_ready: Vec<ConnToken>,
     /// The handler of each source.
     sources: Vec<u8>,
     /// Events of sources that were not passed on yet.
@@ -100,8 +107,10 @@ impl Handlers {
         Self {
             list: Vec::new(),
             at_endpoints: Vec::new(),
+            outgoing: Vec::new(),
             registry: Registry::new(),
             drained: Vec::new(),
+            connecting_ready: Vec::new(),
             sources: Vec::new(),
             events: Vec::new(),
         }

@@ -19,6 +19,8 @@ impl<N: Net> EventLoop<N> {
         self.check_lists();
         self.check_counts();
         self.check_memory();
+        #[cfg(feature = "handlers")]
+        self.check_handlers();
         assert!(self.outbox.is_empty(), "an answer is left in the outbox");
         assert!(self.run_queue.is_empty() || self.poll_timeout().is_some_and(|wait| wait.is_zero()));
     }
@@ -58,7 +60,7 @@ impl<N: Net> EventLoop<N> {
         let (mut refused, mut admitted, mut open) = (0, 0, 0);
         for conn in self.table.iter().filter(|conn| !conn.is_admin()) {
             refused += usize::from(conn.session().reason().is_refusal());
-            admitted += usize::from(conn.session().is_admitted());
+            admitted += usize::from(self.counts_for_source(conn));
             open += 1;
         }
         assert_eq!(self.refusals, refused, "refused connections");

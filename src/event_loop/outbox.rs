@@ -50,6 +50,10 @@ pub(super) enum Recipients {
     Conn(ConnToken),
     /// The connection is sent nothing more, and ends.
     Ending(ConnToken),
+    /// The same, and the peer may go on to send.
+    SendingEnds(ConnToken),
+    /// The connection is reset.
+    Aborted(ConnToken),
     /// The members of a group.
     Group(Places),
 }

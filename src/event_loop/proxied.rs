@@ -58,7 +58,7 @@ impl<N: Net> EventLoop<N> {
                 HeaderStep::Complete(header) => header,
             };
         let peer = header.source.unwrap_or(proxy);
-        log::debug!("{}: {peer} connects through {proxy}", self.listeners[usize::from(endpoint)].address);
+        log::debug!("{}: {peer} connects through {proxy}", self.listeners[usize::from(endpoint)].name);
         self.identify(key, peer, &received[header.bytes..])
     }
 

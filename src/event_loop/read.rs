@@ -48,7 +48,7 @@ impl<N: Net> EventLoop<N> {
             return ReadOutcome::Open { journal_lines: 0 };
         }
         #[cfg(feature = "handlers")]
-        if self.handler_of(key).is_some() && conn.session().is_open() {
+        if self.handler_of(key).is_some() && conn.session().is_received() {
             let bytes = match self.read_into_buffer(key, bytes_max) {
                 Ok(bytes) => bytes,
                 Err(outcome) => return outcome,
@@ -248,7 +248,7 @@ impl<N: Net> EventLoop<N> {
         self.table.conn_mut(key).flags.remove(Flags::READABLE);
         let is_in_frame = self.table.discard_unread(key);
         #[cfg(feature = "handlers")]
-        if self.handler_of(key).is_some() && self.table.conn(key).session().is_open() {
+        if self.handler_of(key).is_some() && self.table.conn(key).session().is_received() {
             return self.end_for_handler(key, is_in_frame);
         }
         #[cfg(feature = "cli")]
@@ -290,7 +290,7 @@ impl<N: Net> EventLoop<N> {
     #[cold]
     fn log_refusal(&mut self, key: u32, reason: &str) {
         let peer = self.table.peer(key);
-        let address = self.listeners[usize::from(self.table.conn(key).endpoint)].address;
+        let address = self.listeners[usize::from(self.table.conn(key).endpoint)].name;
         let kind = LogKind::Closed(self.table.conn(key).session().reason());
         self.warn(kind, &format_args!("{address}: {peer} refused: {reason}"));
     }

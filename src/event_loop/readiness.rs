@@ -67,7 +67,13 @@ impl<N: Net> EventLoop<N> {
     fn mark_other_ready(&mut self, key: u32, event: Event) {
         let conn = self.table.conn(key);
         let is_starved = conn.flags.contains(Flags::STARVED);
+        #[cfg(feature = "handlers")]
+        if conn.session().is_connecting() {
+            return self.handlers.connecting_ready.push(conn.id(key));
+        }
         let is_waiting = conn.flags.contains(Flags::HELD | Flags::STARVED) || conn.session().is_half_open();
+        #[cfg(feature = "handlers")]
+        let is_waiting = is_waiting || self.table.is_paused(conn);
         if self.can_continue(key) {
             self.enqueue(key);
         } else if event.ended && is_waiting {
@@ -96,6 +102,10 @@ impl<N: Net> EventLoop<N> {
 
     /// Whether a visit would read, if memory allows it.
     pub(super) fn would_read(&self, conn: &Conn<N::Stream>) -> bool {
+        #[cfg(feature = "handlers")]
+        if self.table.is_paused(conn) {
+            return false;
+        }
         conn.flags.contains(Flags::READABLE)
             && conn.wants_read(self.table.unsent_bytes_of(conn), self.limits.unsent_bytes_max)
     }

@@ -93,7 +93,7 @@ impl<N: Net> EventLoop<N> {
                 let conn = self.table.conn_mut(key);
                 conn.flags.remove(Flags::WRITABLE);
                 conn.flags.insert(Flags::BULK);
-                self.table.renew_write(key, taken > 0, self.now);
+                self.renew_write(key, taken > 0);
                 // While little is unsent, reading continues.
                 #[cfg(feature = "handlers")]
                 self.note_unsent(key, true);
@@ -113,6 +113,15 @@ impl<N: Net> EventLoop<N> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.enqueue(key),
             Err(error) => self.close(key, CloseReason::of(&error)),
         }
+    }
+
+    /// Starts or renews the write deadline. A server that has not accepted yet has another one.
+    fn renew_write(&mut self, key: u32, has_taken: bool) {
+        #[cfg(feature = "handlers")]
+        if self.table.conn(key).session().is_connecting() {
+            return;
+        }
+        self.table.renew_write(key, has_taken, self.now);
     }
 
     /// At the end of a visit: the connection continues in the next turn, waits for an event, or, when the

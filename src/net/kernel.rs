@@ -5,6 +5,8 @@
 #[cfg(feature = "batches")]
 pub(crate) mod batch;
 pub(crate) mod bound_socket;
+#[cfg(any(feature = "cli", feature = "handlers"))]
+mod connected;
 #[cfg(feature = "cli")]
 mod connector;
 #[cfg(all(feature = "cli", target_os = "linux"))]
@@ -198,6 +200,11 @@ impl StreamIo for KernelNet {
         stream.take_error().unwrap_or_else(Some)
     }
 
+    #[cfg(feature = "handlers")]
+    fn reset_on_close(&mut self, stream: &TcpStream) {
+        let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+    }
+
     fn close(&mut self, stream: TcpStream) {
         // Closing removes it from the poller, since no other descriptor refers to the socket.
         drop(stream);
@@ -264,6 +271,16 @@ impl Listen for KernelNet {
         #[cfg(target_os = "linux")]
         let all = all | Interest::PRIORITY;
         self.poll.registry().register(stream, mio::Token(token.0), all)
+    }
+
+    #[cfg(feature = "handlers")]
+    fn dial(&mut self, address: SocketAddr) -> io::Result<TcpStream> {
+        sockets::dial(address).map(TcpStream::from_std)
+    }
+
+    #[cfg(feature = "handlers")]
+    fn connected(&mut self, stream: &TcpStream) -> io::Result<bool> {
+        connected::connected(stream)
     }
 
     // While another process has the socket too, closing it does not remove it from the poller.

@@ -81,6 +81,12 @@ pub trait StreamIo {
     /// Takes the error that has ended the connection, if there is one.
     fn take_error(&mut self, stream: &Self::Stream) -> Option<io::Error>;
 
+    /// Makes closing the stream reset the connection, if the network can do that.
+    #[cfg(feature = "handlers")]
+    fn reset_on_close(&mut self, stream: &Self::Stream) {
+        let _ = stream;
+    }
+
     /// Closes the stream. No later poll returns an event of it.
     fn close(&mut self, stream: Self::Stream);
 }
@@ -113,6 +119,28 @@ pub trait Listen: StreamIo + DatagramIo {
     /// # Errors
     /// The poller has no room.
     fn register(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;
+
+    /// Begins to connect to another server. [`register`](Self::register) follows; the stream is open once
+    /// [`connected`](Self::connected) returns true, which is asked after each event. By default it fails: such a network has no
+    /// other servers.
+    ///
+    /// # Errors
+    /// No descriptor, port or memory is left, or the connection is known at once to be impossible.
+    #[cfg(feature = "handlers")]
+    fn dial(&mut self, address: SocketAddr) -> io::Result<Self::Stream> {
+        let _ = address;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Whether a stream that [`dial`](Self::dial) has returned is open.
+    ///
+    /// # Errors
+    /// Why it will not be.
+    #[cfg(feature = "handlers")]
+    fn connected(&mut self, stream: &Self::Stream) -> io::Result<bool> {
+        let _ = stream;
+        Ok(true)
+    }
 
     /// Closes a listener. No later poll returns an event of it, even if another process has it too.
     fn close_listener(&mut self, listener: Self::Listener) {

@@ -49,7 +49,7 @@ use super::{
 
 pub use datagrams::SimSocket;
 use random::Random;
-use stream::{Stream, event};
+use stream::{DialAnswer, Stream, event};
 
 /// The network, with all peers.
 #[derive(Debug)]
@@ -62,6 +62,8 @@ pub struct SimNet {
     /// The last poll had nothing to report, and did not wait.
     is_quiet: bool,
     listeners: BTreeMap<SocketAddr, Listener>,
+    /// The addresses of other servers.
+    remotes: BTreeMap<SocketAddr, Remote>,
     streams: Vec<Stream>,
     sockets: datagrams::Sockets,
     stop_requests: u32,
@@ -88,6 +90,14 @@ struct Listener {
     edge: bool,
 }
 
+/// Another server, to which this one opens connections.
+#[derive(Debug)]
+struct Remote {
+    answer: DialAnswer,
+    /// Connections that the test has not taken yet.
+    waiting: Vec<usize>,
+}
+
 impl SimNet {
     /// A network without peers, at midnight of 1 January 2000.
     #[must_use]
@@ -99,6 +109,7 @@ impl SimNet {
             unix_ms: 946_684_800_000,
             is_quiet: false,
             listeners: BTreeMap::new(),
+            remotes: BTreeMap::new(),
             streams: Vec::new(),
             sockets: datagrams::Sockets::default(),
             stop_requests: 0,
@@ -119,8 +130,25 @@ impl SimNet {
         let listener = listener.unwrap_or_else(|| panic!("no server listens at {address}"));
         listener.waiting.push(peer);
         listener.edge = true;
-        self.streams.push(Stream::new(from));
+        self.streams.push(Stream::new(from, DialAnswer::Accepts));
         SimPeer(peer)
+    }
+
+    /// Another server listens at `address`: connections that a handler opens to it are accepted. To any other address they
+    /// are refused.
+    pub fn add_remote(&mut self, address: SocketAddr) {
+        self.remotes.insert(address, Remote { answer: DialAnswer::Accepts, waiting: Vec::new() });
+    }
+
+    /// Nobody answers at `address`: connections that a handler opens to it are neither accepted nor refused.
+    pub fn add_silent_remote(&mut self, address: SocketAddr) {
+        self.remotes.insert(address, Remote { answer: DialAnswer::Never, waiting: Vec::new() });
+    }
+
+    /// The other end of the next connection that a handler has opened to `address`.
+    pub fn accept_remote(&mut self, address: SocketAddr) -> Option<SimPeer> {
+        let waiting = &mut self.remotes.get_mut(&address)?.waiting;
+        if waiting.is_empty() { None } else { Some(SimPeer(waiting.remove(0))) }
     }
 
     /// The address of a peer.
@@ -165,6 +193,12 @@ impl SimNet {
     #[must_use]
     pub fn is_closed(&self, peer: SimPeer) -> bool {
         self.streams[peer.0].is_closed
+    }
+
+    /// Whether the connection was reset, by the peer or by the server.
+    #[must_use]
+    pub fn is_reset(&self, peer: SimPeer) -> bool {
+        self.streams[peer.0].is_reset
     }
 
     /// Asks the server to stop, as SIGTERM does.
@@ -256,6 +290,11 @@ impl StreamIo for SimNet {
         self.streams[stream.0].is_reset.then(|| ErrorKind::ConnectionReset.into())
     }
 
+    #[cfg(feature = "handlers")]
+    fn reset_on_close(&mut self, stream: &SimStream) {
+        self.streams[stream.0].reset();
+    }
+
     fn close(&mut self, stream: SimStream) {
         self.streams[stream.0].close();
     }
@@ -293,6 +332,23 @@ impl Listen for SimNet {
     fn register(&mut self, stream: &mut SimStream, token: Token) -> io::Result<()> {
         self.streams[stream.0].register(token);
         Ok(())
+    }
+
+    #[cfg(feature = "handlers")]
+    fn dial(&mut self, address: SocketAddr) -> io::Result<SimStream> {
+        let peer = self.streams.len();
+        let remote = self.remotes.get_mut(&address);
+        let answer = remote.as_ref().map_or(DialAnswer::Refuses, |remote| remote.answer);
+        if let Some(remote) = remote {
+            remote.waiting.push(peer);
+        }
+        self.streams.push(Stream::new(address, answer));
+        Ok(SimStream(peer))
+    }
+
+    #[cfg(feature = "handlers")]
+    fn connected(&mut self, stream: &SimStream) -> io::Result<bool> {
+        self.streams[stream.0].connected()
     }
 
     fn close_listener(&mut self, listener: SimListener) {

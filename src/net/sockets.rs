@@ -1,7 +1,7 @@
 //! Opening sockets: those that listen, for both models of the server, and those that connect.
 
 use std::io;
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "handlers"))]
 use std::net::TcpStream;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
@@ -128,15 +128,33 @@ pub(crate) fn connect(source: Option<SocketAddr>, peer: SocketAddr) -> io::Resul
         }
         bind_to(&socket, source)?;
     }
-    match socket.connect(&peer.into()) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
-        _ => refuse_itself(&socket, peer)?,
-    }
+    begin_to_connect(&socket, peer)?;
     Ok(socket.into())
 }
 
+/// Begins to connect to `peer`, non-blocking, with the options that accepted connections have.
+///
+/// # Errors
+/// See [`connect`].
+#[cfg(feature = "handlers")]
+pub(crate) fn dial(peer: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    set_stream_options(&socket)?;
+    begin_to_connect(&socket, peer)?;
+    Ok(socket.into())
+}
+
+#[cfg(any(feature = "cli", feature = "handlers"))]
+fn begin_to_connect(socket: &Socket, peer: SocketAddr) -> io::Result<()> {
+    match socket.connect(&peer.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => refuse_itself(socket, peer),
+    }
+}
+
 /// A socket is connected to itself if no process listens at the port, and the port chosen for the socket is the same.
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "handlers"))]
 fn refuse_itself(socket: &Socket, peer: SocketAddr) -> io::Result<()> {
     if socket.local_addr()?.as_socket() == Some(peer) {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "nothing listens there"));

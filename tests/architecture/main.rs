@@ -79,6 +79,7 @@ const UNITS: &[Unit] = &[
         "load/tcp/writing.rs",
     ],
     &["conn/table.rs", "conn/table/timeouts.rs", "conn/table/headers.rs", "conn/table/invariants.rs"],
+    &["net/kernel/connected.rs"],
     &["net/kernel.rs", "net/kernel/connector.rs", "net/kernel/stop_requests.rs", "net/kernel/supervision.rs"],
     &["net/sim.rs", "net/sim/datagrams.rs"],
     &["server/threads/shared.rs", "server/threads/meter.rs"],

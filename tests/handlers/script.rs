@@ -27,9 +27,16 @@ pub type Log = Arc<Mutex<Vec<String>>>;
 ///   never            cancel the timer
 ///   then TEXT        send TEXT when the peer has taken everything before
 ///   record TEXT      write TEXT to the journal, send it to this peer, and publish it twice to group 1
+///   connect MS PORT  connect to another server at this port of 203.0.113.1, for so long
+///   shut, shut K     end our side of this connection, or the K-th
+///   abort K          reset the K-th connection
+///   pause K, go K    stop or continue reading from the K-th connection
+///   hold             pause this connection, and consume nothing more until then
+///   behind K         say whether the K-th peer has not taken all
 /// ```
 pub struct Script {
     log: Log,
+    /// Those that were opened, or are to be.
     opened: Vec<ConnId>,
 }
 
@@ -37,6 +44,8 @@ pub struct Script {
 pub struct State {
     number: usize,
     stays: bool,
+    /// What follows is not consumed yet.
+    holds: bool,
     /// What is sent when the peer has taken all before.
     when_drained: Option<String>,
 }
@@ -79,6 +88,26 @@ impl Script {
                 cx.publish(Group(1), rest.as_bytes());
                 cx.publish(Group(1), rest.as_bytes());
             }
+            "connect" => {
+                let address = format!("203.0.113.1:{}", text()).parse().unwrap();
+                match cx.connect(address, Duration::from_millis(number())) {
+                    Ok(id) => self.opened.push(id),
+                    Err(error) => self.note(format!("no connection: {error}")),
+                }
+            }
+            "shut" => {
+                let other =
+                    if rest.is_empty() { id } else { self.opened[usize::try_from(number()).unwrap()] };
+                assert!(cx.end_sending(other));
+            }
+            "abort" => assert!(cx.abort(self.opened[usize::try_from(number()).unwrap()])),
+            "hold" => conn.holds = cx.pause(id),
+            "pause" => assert!(cx.pause(self.opened[usize::try_from(number()).unwrap()])),
+            "go" => assert!(cx.resume(self.opened[usize::try_from(number()).unwrap()])),
+            "behind" => {
+                let is_behind = cx.is_behind(self.opened[usize::try_from(number()).unwrap()]);
+                cx.send(format!("behind: {is_behind}").as_bytes());
+            }
             _ => panic!("no order: {line}"),
         }
     }
@@ -92,17 +121,24 @@ impl Handler for Script {
     const USES_JOURNAL: bool = true;
 
     fn opened(&mut self, cx: &mut ConnContext<'_>) -> State {
-        let number = self.opened.len();
-        self.opened.push(cx.id());
+        let known = self.opened.iter().position(|id| *id == cx.id());
+        let number = known.unwrap_or_else(|| {
+            self.opened.push(cx.id());
+            self.opened.len() - 1
+        });
         self.note(format!("{number} opened by {}", cx.peer().ip()));
-        State { number, stays: false, when_drained: None }
+        State { number, stays: false, holds: false, when_drained: None }
     }
 
     fn received(&mut self, conn: &mut State, unread: &[u8], cx: &mut ConnContext<'_>) -> usize {
         let mut consumed = 0;
+        conn.holds = false;
         for line in unread.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
             consumed += line.len();
             self.obey(conn, std::str::from_utf8(line).unwrap().trim_end_matches('\n'), cx);
+            if conn.holds {
+                break;
+            }
         }
         consumed
     }
@@ -128,6 +164,12 @@ impl Handler for Script {
         assert!(!cx.is_open(id) && !cx.send_to(id, b"x") && !cx.join(id, Group(0)) && !cx.disconnect(id));
         self.note(format!("{} closed: {reason}", conn.number));
         cx.publish(Group(0), format!("({} left)", conn.number).as_bytes());
+    }
+
+    fn connect_failed(&mut self, id: ConnId, error: &std::io::Error, cx: &mut Context<'_>) {
+        assert!(!cx.is_open(id) && !cx.send_to(id, b"x"));
+        let number = self.opened.iter().position(|opened| *opened == id).unwrap();
+        self.note(format!("{number} not connected: {error}"));
     }
 
     fn message(&mut self, message: String, cx: &mut Context<'_>) {

@@ -27,7 +27,8 @@ impl<S> ConnTable<S> {
             assert_eq!(buffers.conn as usize, key, "buffers belong to the connection that refers to them");
             assert_eq!(buffers.counted_bytes(), buffers.bytes(), "connection {key} is counted");
             stored_bytes += buffers.bytes();
-            in_frame += usize::from(buffers.is_in_frame() && !conn.session.is_awaiting());
+            let is_timed = !conn.session.is_awaiting() && !buffers.is_paused();
+            in_frame += usize::from(buffers.is_in_frame() && is_timed);
             if buffers.write_link.is_linked() {
                 write_timed += 1;
                 assert!(!buffers.unsent().is_empty(), "connection {key} is timed, and everything is sent");

@@ -1,6 +1,7 @@
 //! A handler of any type, with the states of its connections.
 
 use std::collections::VecDeque;
+use std::io;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -26,6 +27,9 @@ pub(super) trait AnyHandler: Send {
     /// Puts the state of a closed connection aside, for [`tell_closed`](Self::tell_closed).
     fn put_aside(&mut self, state: u32, id: ConnId, reason: CloseReason);
 
+    /// A connection that the handler has asked for will not be opened.
+    fn note_not_connected(&mut self, id: ConnId, error: io::Error);
+
     /// Whether connections have been closed that it was not told of.
     fn has_closed(&self) -> bool;
 
@@ -44,6 +48,10 @@ pub(super) trait AnyHandler: Send {
 
     /// The server has stopped.
     fn close_mailbox(&self);
+
+    /// The number of states.
+    #[cfg(debug_assertions)]
+    fn states(&self) -> usize;
 }
 
 /// What a handler is told of a connection.
@@ -54,10 +62,16 @@ pub(super) enum Notice {
     Timer,
 }
 
+/// A connection that the handler is to be told of.
+enum Closed<C> {
+    Conn(ConnId, C, CloseReason),
+    NotConnected(ConnId, io::Error),
+}
+
 pub(super) struct Adapter<H: Handler> {
     handler: H,
     states: Slab<H::Conn>,
-    closed: VecDeque<(ConnId, H::Conn, CloseReason)>,
+    closed: VecDeque<Closed<H::Conn>>,
     mailbox: Arc<Mailbox<H::Message>>,
     /// What was taken out of it.
     posts: VecDeque<Post<H::Message>>,
@@ -93,7 +107,11 @@ impl<H: Handler> AnyHandler for Adapter<H> {
 
     fn put_aside(&mut self, state: u32, id: ConnId, reason: CloseReason) {
         let state = self.states.remove(state as usize);
-        self.closed.push_back((id, state, reason));
+        self.closed.push_back(Closed::Conn(id, state, reason));
+    }
+
+    fn note_not_connected(&mut self, id: ConnId, error: io::Error) {
+        self.closed.push_back(Closed::NotConnected(id, error));
     }
 
     fn has_closed(&self) -> bool {
@@ -101,8 +119,11 @@ impl<H: Handler> AnyHandler for Adapter<H> {
     }
 
     fn tell_closed(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some((id, state, reason)) = self.closed.pop_front() else { return false };
-        self.handler.closed(id, state, reason, cx);
+        match self.closed.pop_front() {
+            None => return false,
+            Some(Closed::Conn(id, state, reason)) => self.handler.closed(id, state, reason, cx),
+            Some(Closed::NotConnected(id, error)) => self.handler.connect_failed(id, &error, cx),
+        }
         true
     }
 
@@ -134,6 +155,11 @@ impl<H: Handler> AnyHandler for Adapter<H> {
 
     fn close_mailbox(&self) {
         self.mailbox.close();
+    }
+
+    #[cfg(debug_assertions)]
+    fn states(&self) -> usize {
+        self.states.len()
     }
 }
 

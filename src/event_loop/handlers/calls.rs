@@ -1,60 +1,20 @@
 //! Calling a handler for one of its connections, and doing what it leaves to do.
 
-use std::net::SocketAddr;
+use std::io;
 
 use super::adapter::{AnyHandler, Notice};
 use super::context::{CallOutcome, ConnContext, Context};
-use super::registry::Registry;
+use super::outgoing::Dialer;
+use super::registry::NOT_OPENED;
 use crate::conn::CloseReason;
-use crate::conn::deadlines::Tick;
-use crate::conn::stream_session::{FrameDeadline, consume};
+use crate::conn::stream_session::{FrameDeadline, StreamSession, consume};
 use crate::conn::token::ConnToken;
 use crate::event_loop::EventLoop;
-use crate::event_loop::outbox::Outbox;
+use crate::event_loop::drain::Phase;
 use crate::event_loop::read::ReadOutcome;
 use crate::journal::Lines;
 use crate::net::Net;
 use crate::service::Action;
-
-/// The parts of the loop that a call needs.
-struct CallParts<'a> {
-    handler: &'a mut dyn AnyHandler,
-    state: u32,
-    cx: ConnContext<'a>,
-}
-
-/// The handler and the context of a call about a connection, or `None` if it is not one of a handler that was opened.
-fn call_parts<'a>(
-    list: &'a mut [Box<dyn AnyHandler>],
-    registry: &'a mut Registry,
-    outbox: &'a mut Outbox,
-    journal: Option<&'a mut Lines>,
-    token: ConnToken,
-    peer: SocketAddr,
-    now: Tick,
-) -> Option<CallParts<'a>> {
-    let id = registry.id(token.key)?;
-    let entry = registry.entry(token.key)?;
-    let (handler, state) = (usize::from(entry.handler), entry.state);
-    let cx = Context { registry, outbox, now, needs_commit: false, own: None };
-    let cx = ConnContext::new(cx, id, token, peer, journal);
-    Some(CallParts { handler: list[handler].as_mut(), state, cx })
-}
-
-/// [`call_parts`], with the fields of the loop borrowed one by one.
-macro_rules! parts {
-    ($server:ident, $token:expr, $peer:expr) => {
-        call_parts(
-            &mut $server.handlers.list,
-            &mut $server.handlers.registry,
-            &mut $server.outbox,
-            $server.journal.lines(),
-            $token,
-            $peer,
-            $server.now,
-        )
-    };
-}
 
 impl<N: Net> EventLoop<N> {
     /// The handler of the endpoint of a connection.
@@ -63,13 +23,62 @@ impl<N: Net> EventLoop<N> {
         self.listeners[usize::from(self.table.conn(key).endpoint)].handler
     }
 
+    /// Calls a handler.
+    pub(super) fn call<T>(
+        &mut self,
+        index: u8,
+        call: impl for<'c> FnOnce(&mut dyn AnyHandler, Context<'c>, Option<&'c mut Lines>) -> T,
+    ) -> T {
+        // Refused and admin connections come on top of those that are served.
+        let on_top = self.refusals + self.table.len() - self.served();
+        let table_max = self.limits.connections_max + on_top;
+        let mut dialer = Dialer {
+            table_max: (self.phase != Phase::Stopped).then_some(table_max),
+            net: &mut self.net,
+            table: &mut self.table,
+            endpoints: &self.handlers.outgoing,
+            opened: &mut self.counters.opened,
+        };
+        let cx = Context {
+            registry: &mut self.handlers.registry,
+            outbox: &mut self.outbox,
+            dialer: &mut dialer,
+            handler: index,
+            now: self.now,
+            needs_commit: false,
+            own: None,
+        };
+        call(self.handlers.list[usize::from(index)].as_mut(), cx, self.journal.lines())
+    }
+
+    /// Calls the handler of a connection, with the index of its state. `None`: it is not one of a handler.
+    fn call_for<T>(
+        &mut self,
+        token: ConnToken,
+        call: impl FnOnce(&mut dyn AnyHandler, u32, ConnContext<'_>) -> T,
+    ) -> Option<T> {
+        let id = self.handlers.registry.id(token.key)?;
+        let entry = self.handlers.registry.entry(token.key)?;
+        let (index, state) = (entry.handler, entry.state);
+        let peer = self.table.peer(token.key);
+        let takes_answers = self.table.conn(token.key).session().takes_answers();
+        Some(self.call(index, |handler, cx, journal| {
+            call(handler, state, ConnContext::new(cx, id, token, peer, journal, takes_answers))
+        }))
+    }
+
     /// Opens a connection that is admitted.
     pub(in crate::event_loop) fn open_for_handler(&mut self, token: ConnToken, handler: u8) {
-        let peer = self.table.peer(token.key);
         let id = self.handlers.registry.next_id(token);
         self.handlers.registry.insert(id, token, handler);
-        let Some(parts) = parts!(self, token, peer) else { return };
-        let (state, outcome) = parts.handler.opened(parts.cx);
+        self.call_opened(token);
+    }
+
+    /// Tells the handler that a connection is open.
+    pub(super) fn call_opened(&mut self, token: ConnToken) {
+        let Some((state, outcome)) = self.call_for(token, |handler, _, cx| handler.opened(cx)) else {
+            return;
+        };
         if let Some(entry) = self.handlers.registry.entry(token.key) {
             entry.state = state;
         }
@@ -80,18 +89,18 @@ impl<N: Net> EventLoop<N> {
     #[inline(never)]
     pub(in crate::event_loop) fn receive_for_handler(&mut self, key: u32, fresh: usize) -> ReadOutcome {
         let token = self.table.conn(key).id(key);
-        let peer = self.table.peer(key);
         let mut unread = self.table.take_unread(key);
         let before = unread.len();
-        let Some(parts) = parts!(self, token, peer) else { return ReadOutcome::Done };
-        let read = &self.read_buffer[..fresh];
+        let read_buffer = std::mem::take(&mut self.read_buffer);
+        let read = &read_buffer[..fresh];
         let bytes = if before == 0 {
             read
         } else {
             unread.append(read, &mut self.table.spare_maps);
             &unread
         };
-        let (consumed, outcome) = parts.handler.received(parts.state, bytes, parts.cx);
+        let called = self.call_for(token, |handler, state, cx| handler.received(state, bytes, cx));
+        let (consumed, outcome) = called.expect("a connection is in the registry while it is used");
         let consumed = consumed.min(bytes.len());
         let frame = if before == 0 && consumed == fresh {
             FrameDeadline::Keep
@@ -101,6 +110,7 @@ impl<N: Net> EventLoop<N> {
             }
             consume(&mut unread, before > 0, consumed, &outcome.action)
         };
+        self.read_buffer = read_buffer;
         let is_other = before == 0 || frame != FrameDeadline::Keep;
         self.table.put_unread(key, unread, is_other, self.now);
         self.table.renew_idle(key, self.now);
@@ -129,16 +139,23 @@ impl<N: Net> EventLoop<N> {
         ReadOutcome::Done
     }
 
-    /// Tells the handler what has happened to a connection that is open.
+    /// Tells the handler what has happened to a connection.
     pub(super) fn notify_handler(&mut self, token: ConnToken, notice: Notice) {
-        let Some(key) = self.table.find(token) else { return };
-        if !self.table.conn(key).session().takes_answers() {
+        if self.table.find(token).is_none() {
             return;
         }
-        let peer = self.table.peer(key);
-        let Some(parts) = parts!(self, token, peer) else { return };
-        let outcome = parts.handler.notify(parts.state, notice, parts.cx);
-        self.finish_call(token, outcome, FrameDeadline::Keep);
+        let outcome = self.call_for(token, |handler, state, cx| handler.notify(state, notice, cx));
+        if let Some(outcome) = outcome {
+            self.finish_call(token, outcome, FrameDeadline::Keep);
+        }
+    }
+
+    /// Tells the handler of a connection that is in use.
+    pub(super) fn notify_if_used(&mut self, token: ConnToken, notice: Notice) {
+        let session = self.table.find(token).map(|key| self.table.conn(key).session());
+        if session.is_some_and(StreamSession::is_used) {
+            self.notify_handler(token, notice);
+        }
     }
 
     /// The peer has ended its side.
@@ -165,8 +182,13 @@ impl<N: Net> EventLoop<N> {
 
     /// Notes that a connection is closed.
     pub(in crate::event_loop) fn close_for_handler(&mut self, key: u32, reason: CloseReason) {
-        if let Some((id, entry)) = self.handlers.registry.remove(key) {
-            self.handlers.list[usize::from(entry.handler)].put_aside(entry.state, id, reason);
+        let Some((id, entry)) = self.handlers.registry.remove(key) else { return };
+        let handler = &mut self.handlers.list[usize::from(entry.handler)];
+        if entry.state == NOT_OPENED {
+            let error = io::Error::new(io::ErrorKind::ConnectionAborted, reason.to_string());
+            handler.note_not_connected(id, error);
+        } else {
+            handler.put_aside(entry.state, id, reason);
         }
     }
 
@@ -179,15 +201,47 @@ impl<N: Net> EventLoop<N> {
         }
     }
 
-    /// Ends a connection for a handler that is called for another one.
-    pub(in crate::event_loop) fn end_for_other(&mut self, token: ConnToken) -> bool {
+    /// Ends a connection for a handler, whichever connection that is called for. Returns whether an answer is to follow.
+    pub(super) fn end_for_other(&mut self, token: ConnToken) -> bool {
         let Some(key) = self.table.find(token) else { return false };
-        if !self.table.conn(key).session().takes_answers() {
+        let session = self.table.session_parts(key).session;
+        if session.is_connecting() {
+            let error = io::Error::new(io::ErrorKind::ConnectionAborted, "its handler has given it up");
+            self.note_not_connected(key, error);
+            self.close(key, CloseReason::Served);
             return false;
         }
+        let is_used = session.is_used();
+        if is_used {
+            let step = session.handled(Action::End, FrameDeadline::Stop, 0);
+            let _ = self.apply_step(key, step);
+        }
+        is_used
+    }
+
+    /// Resets a connection.
+    pub(super) fn abort(&mut self, token: ConnToken) {
+        let Some(key) = self.table.find(token) else { return };
+        if self.table.conn(key).session().is_connecting() {
+            self.end_for_other(token);
+            return;
+        }
+        self.net.reset_on_close(&self.table.conn(key).stream);
+        self.close(key, CloseReason::Served);
+    }
+
+    /// Ends our side of a connection; the same holds for it.
+    pub(super) fn end_sending(&mut self, token: ConnToken) -> bool {
+        let Some(key) = self.table.find(token) else { return false };
         let session = self.table.session_parts(key).session;
-        let step = session.handled(Action::End, FrameDeadline::Stop, 0);
-        let _ = self.apply_step(key, step);
-        true
+        if session.is_connecting() {
+            if let Some(entry) = self.handlers.registry.entry(key) {
+                entry.ends_sending = true;
+            }
+            return false;
+        }
+        let takes_answers = session.takes_answers();
+        session.write_ended();
+        takes_answers
     }
 }

@@ -1,11 +1,13 @@
 //! What a handler can do: send, publish, join groups, arm a timer, end connections.
 
+use std::io;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use super::groups::Group;
-use super::registry::{ConnId, Registry};
+use super::outgoing::Dial;
+use super::registry::{ConnId, Pause, Registry};
 use crate::conn::deadlines::Tick;
 use crate::conn::token::ConnToken;
 use crate::event_loop::outbox::{Outbox, Recipients};
@@ -20,6 +22,9 @@ use crate::service::Action;
 pub struct Context<'a> {
     pub(super) registry: &'a mut Registry,
     pub(super) outbox: &'a mut Outbox,
+    pub(super) dialer: &'a mut dyn Dial,
+    /// Which handler is called.
+    pub(super) handler: u8,
     pub(super) now: Tick,
     /// What is sent waits for the journal.
     pub(super) needs_commit: bool,
@@ -71,6 +76,68 @@ impl Context<'_> {
         true
     }
 
+    /// Ends our side of a connection, after everything that was sent to it has been written; nothing more is sent to it. The
+    /// peer may go on to send. Returns false if it is closed.
+    pub fn end_sending(&mut self, id: ConnId) -> bool {
+        let Some(token) = self.registry.find(id) else { return false };
+        self.deliver(Recipients::SendingEnds(token), &[]);
+        true
+    }
+
+    /// Closes a connection at once, in such a way that its peer sees a reset: what it has not taken is lost. Returns false if it is
+    /// closed.
+    pub fn abort(&mut self, id: ConnId) -> bool {
+        let Some(token) = self.registry.find(id) else { return false };
+        self.deliver(Recipients::Aborted(token), &[]);
+        true
+    }
+
+    /// Begins to connect to another server. The connection is one of this handler: [`Handler::opened`](super::Handler::opened)
+    /// is called when it is open, and [`Handler::connect_failed`](super::Handler::connect_failed) if it is not open when
+    /// `timeout` is over, or cannot be opened. Until then, what is sent to it is kept.
+    ///
+    /// # Errors
+    /// It is known at once that there will be no connection: the server has as many as it
+    /// [may have](crate::limits::Limits::connections_max), no descriptor or port is left, or the address cannot be reached.
+    /// Neither method is called then.
+    pub fn connect(&mut self, address: SocketAddr, timeout: Duration) -> io::Result<ConnId> {
+        let token = self.dialer.dial(self.handler, address)?;
+        let id = self.registry.next_id(token);
+        self.registry.insert(id, token, self.handler);
+        self.registry.set_timer(token, self.now, timeout);
+        Ok(id)
+    }
+
+    /// Whether a peer has not taken all that it was sent before this turn. [`Handler::drained`](super::Handler::drained) is
+    /// called when it has.
+    #[must_use]
+    pub fn is_behind(&self, id: ConnId) -> bool {
+        self.registry.is_slow(id)
+    }
+
+    /// Reads nothing more from a connection, from the next turn on, until it is [resumed](Self::resume). What its peer sends waits
+    /// in the kernel, and then at the peer. The end of its side is not seen meanwhile. Returns false if it is closed.
+    pub fn pause(&mut self, id: ConnId) -> bool {
+        self.set_pause(id, Pause::Begins)
+    }
+
+    /// Reads from a connection again. What the handler has not consumed before is passed to it again. Returns false if the
+    /// connection is closed.
+    pub fn resume(&mut self, id: ConnId) -> bool {
+        self.set_pause(id, Pause::Ends)
+    }
+
+    fn set_pause(&mut self, id: ConnId, pause: Pause) -> bool {
+        let Some(token) = self.registry.find(id) else { return false };
+        self.registry.pauses.push((token, pause));
+        true
+    }
+
+    /// Asks the server to stop, as SIGTERM does: it drains, and the second request ends it at once.
+    pub fn stop(&mut self) {
+        self.registry.stop_requests += 1;
+    }
+
     /// Whether a connection is open.
     #[must_use]
     pub fn is_open(&self, id: ConnId) -> bool {
@@ -105,6 +172,8 @@ pub struct ConnContext<'a> {
     journal: Option<&'a mut Lines>,
     journal_lines: u64,
     action: Action,
+    /// Our side of the connection has not ended.
+    takes_answers: bool,
 }
 
 /// What a call about a connection leaves to do.
@@ -123,16 +192,19 @@ impl<'a> ConnContext<'a> {
         token: ConnToken,
         peer: SocketAddr,
         journal: Option<&'a mut Lines>,
+        takes_answers: bool,
     ) -> Self {
         cx.own = Some((token, cx.outbox.bytes.len()));
-        Self { cx, id, token, peer, journal, journal_lines: 0, action: Action::Continue }
+        Self { cx, id, token, peer, journal, journal_lines: 0, action: Action::Continue, takes_answers }
     }
 
     /// Ends the call; what is refused is refused with the text of `refused`.
     pub(super) fn finish(self, refused: impl FnOnce(&str, &mut Vec<u8>)) -> CallOutcome {
-        let Self { cx, action, journal_lines, .. } = self;
+        let Self { cx, action, journal_lines, takes_answers, .. } = self;
         if let Action::Refuse(reason) = &action {
-            refused(reason, &mut cx.outbox.bytes);
+            if takes_answers {
+                refused(reason, &mut cx.outbox.bytes);
+            }
         }
         let start = cx.own.map_or(0, |(_, start)| start);
         CallOutcome { action, journal_lines, start }
@@ -144,15 +216,17 @@ impl<'a> ConnContext<'a> {
         self.id
     }
 
-    /// The address of the peer.
+    /// The address of the peer: for a connection to another server, that server's.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
 
-    /// Sends bytes to the peer.
+    /// Sends bytes to the peer, unless our side of the connection [has ended](Context::end_sending).
     pub fn send(&mut self, bytes: &[u8]) {
-        self.cx.outbox.bytes.extend_from_slice(bytes);
+        if self.takes_answers {
+            self.cx.outbox.bytes.extend_from_slice(bytes);
+        }
     }
 
     /// Records `text`, which was sent to `service`, in the journal as one line. What is sent after it in this call leaves when it

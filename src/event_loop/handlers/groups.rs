@@ -145,6 +145,21 @@ impl Groups {
         }
     }
 
+    /// The number of groups that a connection is a member of.
+    #[cfg(debug_assertions)]
+    pub(super) fn count(&self, of_conn: Memberships) -> usize {
+        let listed = |key: u32| (key != NONE).then_some(key);
+        std::iter::successors(listed(of_conn.0), |key| listed(self.memberships[*key as usize].next)).count()
+    }
+
+    /// Panics if there are not as many members, and memberships, as `expected`.
+    #[cfg(debug_assertions)]
+    pub(super) fn check(&self, expected: usize) {
+        let members: usize =
+            self.members.iter().map(|(_, members)| members.list.len() - members.vacant).sum();
+        assert_eq!((self.memberships.len(), members), (expected, expected), "memberships, and members");
+    }
+
     /// A membership of the connection, and the one before it.
     fn find(&self, list: u32, of_conn: Memberships) -> Option<(Option<u32>, u32)> {
         let (mut before, mut key) = (None, of_conn.0);

@@ -1,5 +1,7 @@
 //! The interface of a handler.
 
+use std::io;
+
 use super::context::{ConnContext, Context};
 use super::registry::ConnId;
 use crate::conn::CloseReason;
@@ -21,7 +23,8 @@ pub trait Handler: Send + 'static {
     /// read.
     const USES_JOURNAL: bool = false;
 
-    /// A peer has connected. Returns the state of the connection.
+    /// A connection is open: a peer has connected, or another server has accepted a connection that this handler has
+    /// [asked for](Context::connect). Returns the state of the connection.
     fn opened(&mut self, cx: &mut ConnContext<'_>) -> Self::Conn;
 
     /// `unread` is everything that the peer has sent and the handler has not consumed: at least one byte. Returns how many
@@ -44,6 +47,12 @@ pub trait Handler: Send + 'static {
     /// The [timer](ConnContext::set_timer) of the connection has expired.
     fn timer(&mut self, conn: &mut Self::Conn, cx: &mut ConnContext<'_>) {
         let _ = (conn, cx);
+    }
+
+    /// A connection that this handler has [asked for](Context::connect) was not opened; it has no state. The error says why: it was
+    /// refused, the time is over (`TimedOut`), or it was given up before, by this server (`ConnectionAborted`).
+    fn connect_failed(&mut self, id: ConnId, error: &io::Error, cx: &mut Context<'_>) {
+        let _ = (id, error, cx);
     }
 
     /// A connection that was opened is closed.

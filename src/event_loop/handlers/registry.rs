@@ -26,7 +26,21 @@ pub(super) struct Registry {
     last_serial: u64,
     pub(super) timers: Timers<ConnToken>,
     pub(super) groups: Groups,
+    /// Connections that handlers have asked to pause, or to resume.
+    pub(super) pauses: Vec<(ConnToken, Pause)>,
+    /// How often handlers have asked the server to stop.
+    pub(super) stop_requests: u32,
 }
+
+/// What a handler asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pause {
+    Begins,
+    Ends,
+}
+
+/// The index of no state.
+pub(super) const NOT_OPENED: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -36,15 +50,35 @@ pub(super) struct Entry {
     pub(super) handler: u8,
     /// Bytes that were sent to it are unsent: the handler is told when they have been sent.
     pub(super) is_slow: bool,
-    /// The index of its state in the slab of the handler.
+    /// Our side is to end when it is connected.
+    pub(super) ends_sending: bool,
+    /// The index of its state in the slab of the handler; [`NOT_OPENED`] if the handler was not told of it.
     pub(super) state: u32,
     timer: Option<TimerKey>,
     memberships: Memberships,
 }
 
+#[cfg(debug_assertions)]
+impl Entry {
+    pub(super) fn has_timer(&self) -> bool {
+        self.timer.is_some()
+    }
+
+    pub(super) fn memberships(&self) -> Memberships {
+        self.memberships
+    }
+}
+
 impl Registry {
     pub(super) fn new() -> Self {
-        Self { entries: Vec::new(), last_serial: 0, timers: Timers::new(), groups: Groups::default() }
+        Self {
+            entries: Vec::new(),
+            last_serial: 0,
+            timers: Timers::new(),
+            groups: Groups::default(),
+            pauses: Vec::new(),
+            stop_requests: 0,
+        }
     }
 
     /// The identity of a connection that is about to be opened.
@@ -64,7 +98,8 @@ impl Registry {
             generation: token.generation,
             handler,
             is_slow: false,
-            state: u32::MAX,
+            ends_sending: false,
+            state: NOT_OPENED,
             timer: None,
             memberships: Memberships::NONE,
         });
@@ -93,6 +128,12 @@ impl Registry {
     pub(super) fn find(&self, id: ConnId) -> Option<ConnToken> {
         let entry = self.entries.get(id.key as usize)?.as_ref().filter(|entry| entry.id == id)?;
         Some(ConnToken { key: id.key, generation: entry.generation })
+    }
+
+    /// Whether bytes for it are unsent.
+    pub(super) fn is_slow(&self, id: ConnId) -> bool {
+        let entry = self.entries.get(id.key as usize).and_then(Option::as_ref);
+        entry.is_some_and(|entry| entry.id == id && entry.is_slow)
     }
 
     pub(super) fn join(&mut self, id: ConnId, group: Group) -> bool {
@@ -124,6 +165,14 @@ impl Registry {
         if let Some(timer) = timer {
             self.timers.cancel(timer);
         }
+    }
+
+    #[cfg(debug_assertions)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnToken, &Entry)> {
+        self.entries.iter().flatten().map(|entry| {
+            let token = ConnToken { key: entry.id.key, generation: entry.generation };
+            (token, entry)
+        })
     }
 
     /// The next connection whose timer is due.

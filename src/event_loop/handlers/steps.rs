@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
-use super::adapter::{Adapter, AnyHandler, AtEndpoint, Notice};
-use super::context::Context;
+use super::adapter::{Adapter, AtEndpoint, Notice};
 use super::handler::{Handler, SourceEvent, SourceId};
 use super::mailbox::{Handle, Mailbox};
+use super::registry::Pause;
 use crate::conn::CloseReason;
-use crate::conn::token::Source;
+use crate::conn::token::{ConnToken, Source};
 use crate::event_loop::outbox::{Answer, Delivery, Recipients};
 use crate::event_loop::{EventLoop, LoopError};
 use crate::journal::Committed;
@@ -22,13 +22,15 @@ impl<N: Net> EventLoop<N> {
     /// Adds a handler, which [`listen_for`](Self::listen_for) gives connections.
     ///
     /// # Errors
-    /// There are 255 handlers already.
+    /// There are 255 handlers or endpoints already.
     pub fn add_handler<H: Handler>(&mut self, handler: H) -> io::Result<Handle<H::Message>> {
         let index = u8::try_from(self.handlers.list.len()).ok().filter(|index| *index < u8::MAX);
         let index = index.ok_or_else(|| io::Error::other("a server has at most 255 handlers"))?;
+        let outgoing = self.add_outgoing(index, Box::new(AtEndpoint::<H>::new()))?;
         let mailbox = Arc::new(Mailbox::new(H::POSTS_MAX, self.net.waker()));
         self.handlers.list.push(Box::new(Adapter::new(handler, mailbox.clone())));
         self.handlers.at_endpoints.push(|| Box::new(AtEndpoint::<H>::new()));
+        self.handlers.outgoing.push(outgoing);
         Ok(Handle { mailbox, index })
     }
 
@@ -49,6 +51,8 @@ impl<N: Net> EventLoop<N> {
     /// Whether a handler has something to do without an event.
     pub(in crate::event_loop) fn handlers_have_work(&self) -> bool {
         !self.handlers.drained.is_empty()
+            || !self.handlers.registry.pauses.is_empty()
+            || self.handlers.registry.stop_requests > 0
             || !self.handlers.events.is_empty()
             || self.handlers.list.iter().any(|handler| handler.has_closed() || handler.has_posts())
     }
@@ -68,27 +72,60 @@ impl<N: Net> EventLoop<N> {
                 self.stop_once();
             }
         }
+        for _ in 0..std::mem::take(&mut self.handlers.registry.stop_requests) {
+            self.stop_once();
+        }
+        self.finish_connecting();
         self.tell_closed()?;
         for token in std::mem::take(&mut self.handlers.drained) {
-            self.notify_handler(token, Notice::Drained);
+            self.notify_if_used(token, Notice::Drained);
             self.commit_if_full()?;
         }
         // A timer that is set meanwhile is due in a millisecond at the earliest.
         while let Some(token) = self.handlers.registry.expire(self.now) {
-            self.notify_handler(token, Notice::Timer);
+            self.timer_expired(token);
             self.commit_if_full()?;
         }
         for event in std::mem::take(&mut self.handlers.events) {
             let handler = self.handlers.sources[usize::from(event.source.0)];
-            self.call(usize::from(handler), |handler, cx| handler.source_ready(event, cx));
+            self.call(handler, |handler, mut cx, _| handler.source_ready(event, &mut cx));
             self.commit_if_full()?;
         }
         for index in 0..self.handlers.list.len() {
             for _ in 0..self.limits.visits_per_turn_max {
-                if !self.call(index, |handler, cx| handler.take_post(cx)) {
+                if !self.call(as_index(index), |handler, mut cx, _| handler.take_post(&mut cx)) {
                     break;
                 }
                 self.commit_if_full()?;
+            }
+        }
+        self.pause_and_resume()
+    }
+
+    /// The timer of a connection has expired; that of one that is not open yet was set by the loop.
+    fn timer_expired(&mut self, token: ConnToken) {
+        let Some(key) = self.table.find(token) else { return };
+        if self.table.conn(key).session().is_connecting() {
+            self.fail_connecting(key, io::ErrorKind::TimedOut.into());
+        } else {
+            self.notify_if_used(token, Notice::Timer);
+        }
+    }
+
+    /// Stops and continues reading from connections, as handlers have asked for.
+    fn pause_and_resume(&mut self) -> Result<(), LoopError> {
+        for (token, pause) in std::mem::take(&mut self.handlers.registry.pauses) {
+            let Some(key) = self.table.find(token) else { continue };
+            let begins = pause == Pause::Begins;
+            if !self.table.conn(key).session().is_received() || !self.table.set_paused(key, begins, self.now)
+            {
+                continue;
+            }
+            if !begins && self.table.has_unread(key) {
+                self.receive_for_handler(key, 0);
+                self.commit_if_full()?;
+            } else if self.can_continue(key) {
+                self.enqueue(key);
             }
         }
         Ok(())
@@ -97,7 +134,7 @@ impl<N: Net> EventLoop<N> {
     /// Tells handlers of connections that were closed.
     pub(in crate::event_loop) fn tell_closed(&mut self) -> Result<(), LoopError> {
         for index in 0..self.handlers.list.len() {
-            while self.call(index, |handler, cx| handler.tell_closed(cx)) {
+            while self.call(as_index(index), |handler, mut cx, _| handler.tell_closed(&mut cx)) {
                 self.commit_if_full()?;
             }
         }
@@ -107,17 +144,10 @@ impl<N: Net> EventLoop<N> {
     /// The server has stopped: handlers are told of the last connections, and nothing more is posted to them.
     pub(in crate::event_loop) fn stop_handlers(&mut self) {
         for index in 0..self.handlers.list.len() {
-            while self.call(index, |handler, cx| handler.tell_closed(cx)) {}
+            while self.call(as_index(index), |handler, mut cx, _| handler.tell_closed(&mut cx)) {}
             self.handlers.list[index].close_mailbox();
         }
         self.outbox.clear();
-    }
-
-    /// Calls a handler for no connection.
-    fn call<T>(&mut self, index: usize, call: impl FnOnce(&mut dyn AnyHandler, &mut Context<'_>) -> T) -> T {
-        let (registry, outbox) = (&mut self.handlers.registry, &mut self.outbox);
-        let mut cx = Context { registry, outbox, now: self.now, needs_commit: false, own: None };
-        call(self.handlers.list[index].as_mut(), &mut cx)
     }
 
     fn commit_if_full(&mut self) -> Result<(), LoopError> {
@@ -137,7 +167,7 @@ impl<N: Net> EventLoop<N> {
     #[inline(never)]
     pub(in crate::event_loop) fn deliver_next(&mut self, committed: Committed) {
         let Some(Delivery { to, bytes, needs_commit }) = self.outbox.deliveries.pop_front() else { return };
-        let mut answer = Answer { to: crate::conn::token::ConnToken::NOBODY, bytes, needs_commit };
+        let mut answer = Answer { to: ConnToken::NOBODY, bytes, needs_commit };
         match to {
             Recipients::Conn(token) => {
                 answer.to = token;
@@ -149,6 +179,13 @@ impl<N: Net> EventLoop<N> {
                     self.send_delivery(&answer, committed);
                 }
             }
+            Recipients::SendingEnds(token) => {
+                if self.end_sending(token) {
+                    answer.to = token;
+                    self.send_delivery(&answer, committed);
+                }
+            }
+            Recipients::Aborted(token) => self.abort(token),
             Recipients::Group(places) => {
                 for place in 0..places.count {
                     if let Some(token) = self.handlers.registry.groups.member(places, place) {
@@ -176,6 +213,12 @@ impl<N: Net> EventLoop<N> {
     pub(in crate::event_loop) fn settle_groups(&mut self) {
         self.handlers.registry.groups.settle();
     }
+}
+
+/// The index of a handler.
+#[expect(clippy::cast_possible_truncation, reason = "there are at most 255 handlers")]
+fn as_index(place: usize) -> u8 {
+    place as u8
 }
 
 impl EventLoop<KernelNet> {

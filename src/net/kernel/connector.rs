@@ -14,9 +14,10 @@ use rustix::time::{
 };
 
 use super::batch::Batches;
+use super::connected::connected;
 use super::{DatagramSocket, KernelNet};
 use crate::net::sockets;
-use crate::net::{Connect, Event, Listen, Poller, PreciseTime, StreamIo, Token};
+use crate::net::{Connect, Event, Listen, Poller, PreciseTime, Token};
 
 impl Connect for KernelNet {
     fn connect(&mut self, source: Option<SocketAddr>, peer: SocketAddr) -> io::Result<TcpStream> {
@@ -41,14 +42,7 @@ impl Connect for KernelNet {
     }
 
     fn connected(&mut self, stream: &TcpStream) -> io::Result<bool> {
-        if let Some(error) = self.take_error(stream) {
-            return Err(error);
-        }
-        match stream.peer_addr() {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-            Err(error) => Err(error),
-        }
+        connected(stream)
     }
 
     fn connect_socket(

@@ -16,6 +16,7 @@ pub(super) struct Stream {
     /// Of the peer.
     pub(super) address: SocketAddr,
     token: Option<Token>,
+    answer: DialAnswer,
     to_server: VecDeque<u8>,
     /// Sent by the server, and not taken by the peer yet.
     to_peer: VecDeque<u8>,
@@ -32,11 +33,20 @@ pub(super) struct Stream {
     awaits_room: bool,
 }
 
+/// How a peer answers a connection that the server opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DialAnswer {
+    Accepts,
+    Refuses,
+    Never,
+}
+
 impl Stream {
-    pub(super) fn new(address: SocketAddr) -> Self {
+    pub(super) fn new(address: SocketAddr, answer: DialAnswer) -> Self {
         Self {
             address,
             token: None,
+            answer,
             to_server: VecDeque::new(),
             to_peer: VecDeque::new(),
             received: Vec::new(),
@@ -53,7 +63,15 @@ impl Stream {
 
     pub(super) fn register(&mut self, token: Token) {
         self.token = Some(token);
-        self.writable = true;
+        self.writable = self.answer != DialAnswer::Never;
+    }
+
+    pub(super) fn connected(&self) -> io::Result<bool> {
+        match self.answer {
+            DialAnswer::Accepts => Ok(true),
+            DialAnswer::Refuses => Err(ErrorKind::ConnectionRefused.into()),
+            DialAnswer::Never => Ok(false),
+        }
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) {
