@@ -1,12 +1,12 @@
 //! The example `chat`, with ten thousand members.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use socket2::{Domain, Socket, Type};
+
+use crate::example::Example;
 
 const MEMBERS: u64 = 10_000;
 
@@ -21,7 +21,7 @@ fn ten_thousand_members_hear_each_line() {
     if members < MEMBERS {
         eprintln!("ONLY {members} OF {MEMBERS} MEMBERS: the hard limit is {limit} descriptors");
     }
-    let mut chat = Chat::start();
+    let mut chat = Example::start("chat", &[]);
     let mut peers: Vec<Member> = (0..usize::try_from(members).unwrap())
         .map(|number| {
             let source = [127, 0, 2, u8::try_from(number / MEMBERS_PER_SOURCE).unwrap()];
@@ -48,44 +48,6 @@ fn ten_thousand_members_hear_each_line() {
     peers[6].hear("error: the line is too long\n");
     chat.stop();
     peers[7].hear_end();
-}
-
-struct Chat {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Chat {
-    fn start() -> Self {
-        // Cargo builds the examples beside the folder of this test.
-        let test = std::env::current_exe().unwrap();
-        let program = test.ancestors().nth(2).unwrap().join("examples/chat");
-        assert!(
-            program.exists(),
-            "no {}: build it with cargo build --examples --features handlers",
-            program.display()
-        );
-        let mut command = Command::new(program);
-        let mut process =
-            command.arg("127.0.0.1:0").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim_end().strip_prefix("listening on ").unwrap().parse().unwrap();
-        Self { process, address }
-    }
-
-    /// SIGTERM ends it, with its members connected.
-    fn stop(&mut self) {
-        kill_process(Pid::from_child(&self.process), Signal::TERM).unwrap();
-        assert!(self.process.wait().unwrap().success());
-    }
-}
-
-impl Drop for Chat {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 struct Member {

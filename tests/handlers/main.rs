@@ -2,10 +2,15 @@
 
 mod chat;
 mod drawn;
+mod example;
 mod handle;
 mod life;
 mod order;
+mod outgoing;
+mod paused;
+mod relay;
 mod script;
+mod serial;
 mod slow;
 mod sources;
 mod timers;
