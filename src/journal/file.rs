@@ -156,6 +156,8 @@ impl JournalFile for DiskFile<'_> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use rustix::pipe::{PipeFlags, pipe_with};
+
     use super::*;
 
     /// A file in memory that lists what is done to it.
@@ -303,8 +305,8 @@ pub(super) mod tests {
 
     #[test]
     fn the_errors_of_syncing_are_those_of_the_kernel() {
-        let (_reader, writer) = io::pipe().unwrap();
-        let pipe = File::from(std::os::fd::OwnedFd::from(writer));
+        let (_reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let pipe = File::from(writer);
         let mut file = DiskFile { file: &pipe, reader: &pipe, directory: Some("/no/directory".into()) };
         assert_eq!(file.sync().unwrap_err().kind(), io::ErrorKind::InvalidInput);
         assert_eq!(file.sync_directory().unwrap_err().kind(), io::ErrorKind::NotFound);

@@ -109,13 +109,16 @@ mod tests {
     use std::io::Read;
     use std::os::fd::OwnedFd;
 
+    use rustix::pipe::{PipeFlags, pipe_with};
+
     use super::*;
 
     #[test]
     fn a_blocking_pipe_is_filled_and_emptied_without_waiting() {
         for is_flag_unknown in [false, true] {
-            let (mut reader, writer) = io::pipe().unwrap();
-            let mut pipe = SharedPipe { pipe: File::from(OwnedFd::from(writer)), is_flag_unknown };
+            let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+            let mut reader = File::from(reader);
+            let mut pipe = SharedPipe { pipe: File::from(writer), is_flag_unknown };
             let mut written = vec![7; if is_flag_unknown { libc::PIPE_BUF } else { 10_000 }];
             assert_eq!(pipe.write(&[7; 10_000]).unwrap(), written.len());
             let message = |round: usize| vec![u8::try_from(round % 251).unwrap(); 1000 + round * 700];
@@ -140,8 +143,8 @@ mod tests {
     #[test]
     fn a_full_pipe_without_a_reader_is_broken_and_not_full() {
         for is_flag_unknown in [false, true] {
-            let (reader, writer) = io::pipe().unwrap();
-            let mut pipe = SharedPipe { pipe: File::from(OwnedFd::from(writer)), is_flag_unknown };
+            let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+            let mut pipe = SharedPipe { pipe: File::from(writer), is_flag_unknown };
             assert!((0..1000).any(|_| pipe.write(&[7; 4096]).is_err()));
             drop(reader);
             assert_eq!(pipe.write(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);

@@ -124,7 +124,8 @@ impl Sink for RegularFile {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::fd::OwnedFd;
+
+    use rustix::pipe::{PipeFlags, pipe_with};
 
     use super::*;
 
@@ -174,8 +175,8 @@ mod tests {
 
     #[test]
     fn a_failed_sync_is_an_error() {
-        let (_reader, writer) = io::pipe().unwrap();
-        let file = File::from(OwnedFd::from(writer));
+        let (_reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let file = File::from(writer);
         let mut journal = RegularFile::new(file, None, None, Ack::Synced).unwrap();
         assert_eq!(journal.sync().unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }

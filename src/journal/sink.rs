@@ -68,6 +68,8 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 
+    use rustix::pipe::{PipeFlags, pipe_with};
+
     use super::*;
 
     #[test]
@@ -75,20 +77,20 @@ mod tests {
         let mut null = File::options().write(true).open("/dev/null").unwrap();
         assert_eq!(null.sync_data().unwrap_err().kind(), ErrorKind::InvalidInput);
         Sink::sync(&mut null).unwrap();
-        let (_reader, writer) = io::pipe().unwrap();
-        Sink::sync(&mut File::from(OwnedFd::from(writer))).unwrap();
+        let (_reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        Sink::sync(&mut File::from(writer)).unwrap();
         let (socket, _peer) = UnixStream::pair().unwrap();
         Sink::sync(&mut File::from(OwnedFd::from(socket))).unwrap();
     }
 
     #[test]
     fn what_is_written_to_a_pipe_is_read_from_it() {
-        let (mut reader, writer) = io::pipe().unwrap();
-        let mut sink = File::from(OwnedFd::from(writer));
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let mut sink = File::from(writer);
         assert_eq!(Sink::write(&mut sink, b"line").unwrap(), 4);
         assert!(sink.is_in_place());
         drop(sink);
-        assert_eq!(io::read_to_string(&mut reader).unwrap(), "line");
+        assert_eq!(io::read_to_string(File::from(reader)).unwrap(), "line");
     }
 
     #[test]

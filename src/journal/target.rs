@@ -193,6 +193,7 @@ mod tests {
     use std::path::Path;
 
     use rustix::fs::{OFlags, fcntl_getfl};
+    use rustix::pipe::{PipeFlags, pipe_with};
 
     use super::*;
 
@@ -249,7 +250,7 @@ mod tests {
 
     #[test]
     fn standard_output_of_each_kind_never_makes_the_writer_wait() {
-        let (_reader, writer) = io::pipe().unwrap();
+        let (_reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let pipe = adopt(file_of(writer), Ack::Written).unwrap();
         assert!(matches!(pipe, JournalSink::File(_)) && is_nonblocking(&pipe));
         let device = adopt(File::options().write(true).open("/dev/null").unwrap(), Ack::Written).unwrap();
