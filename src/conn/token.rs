@@ -150,4 +150,21 @@ mod tests {
             assert_eq!(Token::from(source), Token(token));
         }
     }
+
+    #[cfg(target_pointer_width = "32")]
+    #[test]
+    fn a_token_has_18_bits_of_key_and_12_of_generation() {
+        assert_eq!((GENERATION_MASK, CONNECTIONS_MAX), (0xfff, 0x3_fffe));
+        for (source, token) in [
+            (Source::Conn(ConnToken { key: 5, generation: 3 }), 0x000c_0005),
+            (Source::Conn(ConnToken { key: 0x3_ffff, generation: 0xfff }), 0x3fff_ffff),
+            (Source::Listener(7), 0x4000_0007),
+            (Source::Socket(7), 0x8000_0007),
+            (Source::Journal, 0xc000_0000),
+            (Source::Stop, 0xc000_0001),
+            (Source::Timer, 0xc000_0002),
+        ] {
+            assert_eq!(Token::from(source), Token(token));
+        }
+    }
 }

@@ -93,7 +93,7 @@ impl MessageBuffers {
     pub(crate) fn left(&self, unsent: u32, written: u32, taken: usize) -> (u32, u32) {
         let written = written as usize + taken;
         // Mostly all of it was taken, and a division takes longer than this comparison.
-        if written == unsent as usize * self.request_bytes {
+        if written as u64 == u64::from(unsent) * self.request_bytes as u64 {
             return (0, 0);
         }
         (unsent - narrow(written / self.request_bytes), narrow(written % self.request_bytes))

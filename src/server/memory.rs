@@ -24,7 +24,8 @@ fn in_unit(bytes: usize) -> (usize, &'static str) {
 }
 
 fn default_budget(available_bytes: Option<u64>) -> usize {
-    available_bytes.map_or(BYTES_IF_UNKNOWN, |bytes| usize::try_from(bytes / 4).unwrap_or(usize::MAX))
+    let quarter = |bytes: u64| usize::try_from(bytes / 4).unwrap_or(usize::MAX).min(DEFAULT_BYTES_MAX);
+    available_bytes.map_or(BYTES_IF_UNKNOWN, quarter)
 }
 
 /// What the control group and the machine have left.
@@ -45,6 +46,9 @@ fn available_bytes() -> Option<u64> {
 /// The budget of a machine that does not reveal its memory.
 const BYTES_IF_UNKNOWN: usize = 64 << 20;
 
+/// An eighth of all addresses: a process of 32 bits has 2 to 4 GiB of them, however much memory the machine has.
+const DEFAULT_BYTES_MAX: usize = 1 << (usize::BITS - 3);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,9 +61,15 @@ mod tests {
     }
 
     #[test]
+    fn the_default_is_at_most_an_eighth_of_all_addresses() {
+        let bytes = default_budget(Some(u64::MAX));
+        assert_eq!(bytes, if cfg!(target_pointer_width = "32") { 512 << 20 } else { 1 << (usize::BITS - 3) });
+    }
+
+    #[test]
     fn a_small_budget_is_not_shown_as_none() {
-        let shown = [300_000, 10 << 20, 5 << 30].map(in_unit);
-        assert_eq!(shown, [(292, "KiB"), (10, "MiB"), (5120, "MiB")]);
+        let shown = [300_000, 10 << 20, 3 << 30].map(in_unit);
+        assert_eq!(shown, [(292, "KiB"), (10, "MiB"), (3072, "MiB")]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mio::Interest;
 use mio::net::{TcpStream, UdpSocket};
 use mio::unix::SourceFd;
+use nix::sys::time::TimeValLike;
 use nix::time::ClockId;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
@@ -65,8 +66,7 @@ impl PreciseTime for KernelNet {
     fn now_ns(&mut self) -> u64 {
         // Read for each event; `Instant` does more than is needed here.
         let now = ClockId::CLOCK_MONOTONIC.now().expect("the monotonic clock is always there");
-        let part = |number: i64| u64::try_from(number).unwrap_or(0);
-        part(now.tv_sec()) * 1_000_000_000 + part(now.tv_nsec())
+        u64::try_from(now.num_nanoseconds()).unwrap_or(0)
     }
 
     fn poll_until(
