@@ -341,9 +341,9 @@ impl<N: Net> fmt::Debug for EventLoop<N> {
 const _: () = {
     type Conn = crate::conn::Conn<<crate::net::kernel::KernelNet as crate::net::StreamIo>::Stream>;
     enum SlabEntry {
-        #[expect(dead_code, reason = "the layout is what matters")]
+        #[allow(dead_code, reason = "the layout is what matters; Rust 1.85 has no such warning here")]
         Vacant(usize),
-        #[expect(dead_code, reason = "the layout is what matters")]
+        #[allow(dead_code, reason = "the layout is what matters; Rust 1.85 has no such warning here")]
         Occupied(Conn),
     }
     assert!(size_of::<Conn>() <= 32 && size_of::<SlabEntry>() <= 32);
