@@ -66,6 +66,7 @@ const UNITS: &[Unit] = &[
         "event_loop/expire.rs",
         "event_loop/drain.rs",
         "event_loop/handlers/calls.rs",
+        "event_loop/handlers/outgoing.rs",
         "event_loop/handlers/steps.rs",
         "event_loop/simulated.rs",
         "event_loop/invariants.rs",

@@ -1,12 +1,12 @@
 //! What a handler can do: send, publish, join groups, arm a timer, end connections.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use super::groups::Group;
-use super::outgoing::Dial;
 use super::registry::{ConnId, Pause, Registry};
 use crate::conn::deadlines::Tick;
 use crate::conn::token::ConnToken;
@@ -30,6 +30,12 @@ pub struct Context<'a> {
     pub(super) needs_commit: bool,
     /// The connection that the call is about, and where the bytes that it is sent begin in the outbox.
     pub(super) own: Option<(ConnToken, usize)>,
+}
+
+/// Begins connections, whatever the network is.
+pub(super) trait Dial: fmt::Debug {
+    /// Begins a connection of a handler.
+    fn dial(&mut self, handler: u8, address: SocketAddr) -> io::Result<ConnToken>;
 }
 
 impl Context<'_> {

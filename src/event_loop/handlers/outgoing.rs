@@ -4,18 +4,13 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use super::context::Dial;
 use crate::conn::table::ConnTable;
 use crate::conn::token::{ConnToken, Source};
 use crate::conn::{CloseReason, Flags};
 use crate::event_loop::EventLoop;
 use crate::event_loop::outbox::Answer;
 use crate::net::Net;
-
-/// Begins connections. The context of a call has it, whatever the network is.
-pub(super) trait Dial: fmt::Debug {
-    /// Begins a connection of a handler.
-    fn dial(&mut self, handler: u8, address: SocketAddr) -> io::Result<ConnToken>;
-}
 
 /// The parts of the loop that beginning a connection needs.
 pub(super) struct Dialer<'a, N: Net> {
