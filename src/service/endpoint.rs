@@ -161,7 +161,9 @@ pub(crate) fn parse_address(text: &str) -> Result<(String, u16), String> {
     let is_bracketed = text.starts_with('[') && text.ends_with(']');
     if is_bracketed
         || (!text.contains(':')
-            && text.contains(|character: char| character.is_alphabetic() || character == '.'))
+            && text.contains(|character: char| {
+                character.is_ascii_alphabetic() || !character.is_ascii() || character == '.'
+            }))
     {
         return Err(format!("'{text}' has no port: expected HOST:PORT or PORT, as in {text}:9999"));
     }
