@@ -38,6 +38,7 @@ mod memory;
 #[cfg(feature = "cli")]
 mod meter;
 mod outbox;
+mod plan;
 #[cfg(feature = "cli")]
 mod proxied;
 mod read;
@@ -133,6 +134,7 @@ impl<N: Net> EventLoop<N> {
     pub fn new(net: N, mut limits: Limits) -> Self {
         limits.refusals_max = limits.refusals_max.clamp(1, REFUSALS_MAX);
         limits.connections_max = limits.connections_max.min(CONNECTIONS_MAX - limits.refusals_max);
+        limits.fit_to_plan();
         limits.visits_per_turn_max = limits.visits_per_turn_max.max(1);
         let memory = MemoryBudget::new(limits.memory_bytes_max);
         limits.journal_bytes_max = memory.fit(limits.journal_bytes_max);
@@ -141,7 +143,7 @@ impl<N: Net> EventLoop<N> {
         limits.long_read_bytes_max = memory.fit(limits.long_read_bytes_max).max(limits.read_bytes_max);
         limits.light_read_bytes_max = limits.light_read_bytes_max.clamp(1, limits.read_bytes_max);
         limits.admin_read_bytes_max = limits.admin_read_bytes_max.clamp(1, limits.read_bytes_max);
-        Self {
+        let mut server = Self {
             net,
             journal: Journal::none(),
             listeners: Vec::new(),
@@ -175,12 +177,15 @@ impl<N: Net> EventLoop<N> {
             #[cfg(debug_assertions)]
             turns_to_check: 0,
             limits,
-        }
+        };
+        server.allocate();
+        server
     }
 
     /// Writes messages to `journal` from now on.
     pub fn set_journal(&mut self, journal: Journal) {
         self.journal = journal;
+        self.allocate_lines();
     }
 
     /// Serves until it is asked to stop and what has begun is finished.

@@ -70,6 +70,14 @@ pub struct Limits {
     /// and not written. Near it the connections that hold most are not read, and above seven eighths the worst are
     /// closed. The program sets it from the memory of the machine.
     pub memory_bytes_max: usize,
+    /// A memory plan. `None`, the default: memory is allocated when it is needed, and returned when it is not. With a size
+    /// in bytes, everything is allocated at the start, for `connections_max` connections, and nothing until the server is
+    /// asked to stop: bytes that wait are stored in buffers of this size, at least 2 KiB, as many as `memory_bytes_max`
+    /// has room for. Several of the other limits become smaller. A connection is closed if it would have to store more
+    /// than a buffer of received bytes or one of unsent bytes, or if no buffer is free. So the size must be that of the
+    /// longest frame or more: a header and `message_bytes_max` for the service `message`. See also
+    /// [`planned`](Self::planned).
+    pub planned_buffer_bytes: Option<usize>,
     /// Unsent bytes of a connection above which nothing more is read from it. The answers of one visit come on
     /// top.
     pub unsent_bytes_max: usize,
@@ -122,6 +130,22 @@ pub struct Limits {
     pub accept_pause: Duration,
 }
 
+impl Limits {
+    /// The limits of a server that allocates `memory_bytes_max` at the start, and nothing afterwards: for
+    /// `connections_max` connections, as many sessions of each datagram endpoint, and frames of up to `frame_bytes_max`
+    /// bytes. The tables come on top of that, about 400 bytes for a connection and 160 for a session.
+    #[must_use]
+    pub fn planned(connections_max: usize, frame_bytes_max: usize, memory_bytes_max: usize) -> Self {
+        Self {
+            connections_max,
+            sessions_max: connections_max,
+            memory_bytes_max,
+            planned_buffer_bytes: Some(frame_bytes_max),
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -140,6 +164,7 @@ impl Default for Limits {
             long_read_bytes_max: 512 * 1024,
             low_water_bytes_max: 512 * 1024,
             memory_bytes_max: 256 * 1024 * 1024,
+            planned_buffer_bytes: None,
             unsent_bytes_max: 256 * 1024,
             journal_bytes_max: 1024 * 1024,
             linger_bytes_max: 64 * 1024,

@@ -1,4 +1,5 @@
-//! The loop on the kernel's network, with every allocation counted: in steady state there is none.
+//! The loop on the kernel's network, with every allocation counted: in steady state there is none, and with a memory
+//! plan there is none at all.
 //!
 //! Peers live in the same thread as the loop, which is turned by hand; only what a turn allocates is counted.
 
@@ -9,6 +10,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 
 use allocation_counter::{AllocationInfo, measure};
 use common::{WAIT_MAX, Watchdog};
+use loopline::CloseReason;
 use loopline::event_loop::EventLoop;
 use loopline::frame;
 use loopline::journal::{Ack, Format, Journal, open_file};
@@ -18,6 +20,10 @@ use loopline::net::sockets::SocketOptions;
 use loopline::service::message::{ACKNOWLEDGEMENT, Message};
 use loopline::service::month::{INTRODUCTION, Month};
 use tempfile::NamedTempFile;
+
+const MESSAGE_BYTES_MAX: usize = 1024;
+
+const FRAME_BYTES_MAX: usize = frame::HEADER_BYTES + MESSAGE_BYTES_MAX;
 
 /// Counted after as many of them as were needed for every buffer to have its size.
 const MESSAGES: usize = 10_000;
@@ -39,10 +45,14 @@ impl Server {
     }
 
     fn with_journal(format: Format) -> Self {
+        Self::with(format, Limits::default())
+    }
+
+    fn with(format: Format, limits: Limits) -> Self {
         let net = KernelNet::new(SocketOptions::default()).unwrap();
-        let mut server = EventLoop::new(net, Limits::default());
+        let mut server = EventLoop::new(net, limits);
         let record = NamedTempFile::new().unwrap();
-        let stream = server.listen(anywhere(), Box::new(Message::new(1024))).unwrap();
+        let stream = server.listen(anywhere(), Box::new(Message::new(MESSAGE_BYTES_MAX))).unwrap();
         let datagram = server.bind(anywhere(), Box::new(Month)).unwrap();
         let file = open_file(record.path(), Ack::Written).unwrap();
         server.set_journal(Journal::to(Box::new(file), Ack::Written).in_format(format));
@@ -78,6 +88,24 @@ impl Server {
             self.turn_until(|server| server.counters().messages == answered);
             peers.iter_mut().for_each(|peer| peer.read_acknowledgements(depth));
         }
+    }
+
+    /// A peer sends a message and reads its acknowledgement, however many messages others send.
+    fn serve_beside_others(&mut self, peer: &mut Peer) {
+        let mut sent = Vec::new();
+        frame::append("hello, world", &mut sent);
+        peer.0.write_all(&sent).unwrap();
+        peer.0.set_nonblocking(true).unwrap();
+        self.turn_until(|_| peer.0.peek(&mut [0]).is_ok());
+        peer.0.set_nonblocking(false).unwrap();
+        peer.read_acknowledgements(1);
+    }
+
+    /// Each peer sends `bytes`, which the server reads.
+    fn send(&mut self, peers: &mut [Peer], bytes: &[u8]) {
+        let read_bytes = self.turned.counters().read_bytes + (peers.len() * bytes.len()) as u64;
+        peers.iter_mut().for_each(|peer| peer.0.write_all(bytes).unwrap());
+        self.turn_until(|server| server.counters().read_bytes == read_bytes);
     }
 
     /// Closes the peers, and turns until nothing of them is left.
@@ -194,4 +222,93 @@ fn what_connections_bring_goes_with_them() {
             assert_eq!((all.count_current, all.bytes_current), (0, 0), "of {} bytes", brought.bytes_current);
         }
     }
+}
+
+/// A server that has allocated everything before its first turn.
+fn planned(connections_max: usize, memory_bytes_max: usize) -> Server {
+    Server::with(Format::Text, Limits::planned(connections_max, FRAME_BYTES_MAX, memory_bytes_max))
+}
+
+#[test]
+fn a_memory_plan_takes_its_budget_and_the_tables_of_its_connections() {
+    for (connections, sessions_max, memory_bytes) in
+        [(10, 10, 64 << 10), (100, 1, 256 << 10), (10_000, 1, 1 << 20), (10_000, 10_000, 4 << 20)]
+    {
+        let limits = Limits { sessions_max, ..Limits::planned(connections, FRAME_BYTES_MAX, memory_bytes) };
+        let mut server = None;
+        let taken = measure(|| server = Some(Server::with(Format::Text, limits))).bytes_current;
+        let tables = connections * 312 + sessions_max * 208;
+        // `docs/EMBEDDING.md` has this formula.
+        let expected = i64::try_from(memory_bytes + tables + (128 << 10)).unwrap();
+        assert!(taken <= expected + 4096, "{taken} bytes, at most {expected} were expected");
+        assert!(taken > expected * 3 / 4, "{taken} bytes, {expected} were expected");
+    }
+}
+
+/// A peer that connects to a server that may close the connection at any time.
+fn hostile(server: &Server) -> TcpStream {
+    let stream = TcpStream::connect(server.stream).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    stream
+}
+
+/// Sends as much of `bytes` as the kernel takes.
+fn push(mut stream: &TcpStream, bytes: &[u8]) {
+    let _ = stream.write(bytes);
+}
+
+#[test]
+fn with_a_memory_plan_nothing_is_allocated_from_the_first_turn_on() {
+    let mut server = planned(100, 2 << 20);
+    let mut long = Vec::new();
+    frame::append(&"\u{202e}".repeat(300), &mut long);
+    for _ in 0..2 {
+        let mut peers = server.connect(50);
+        server.exchange(&mut peers, 20, 10);
+        // Parts of a long frame, which are stored. It is escaped in the journal.
+        for part in long.chunks(300) {
+            server.send(&mut peers, part);
+        }
+        peers.iter_mut().for_each(|peer| peer.read_acknowledgements(1));
+        // Bad input is refused, and so are connections beyond the limit.
+        server.send(&mut peers, b"01\xff");
+        let others: Vec<TcpStream> = (0..100).map(|_| hostile(&server)).collect();
+        let opened = server.turned.counters().opened + 100;
+        server.turn_until(|server| server.counters().opened == opened);
+        for peer in &mut peers {
+            let mut refusal = String::new();
+            peer.0.read_to_string(&mut refusal).unwrap();
+            assert!(refusal.ends_with("Error: header byte 1 is '1', expected a space"), "{refusal}");
+        }
+        drop(others);
+        server.dismiss(peers);
+    }
+    assert_eq!(server.counted(), AllocationInfo::default());
+    let closed = |reason| server.turned.counters().closed(reason);
+    assert_eq!(closed(CloseReason::BadInput), 100);
+    assert!(closed(CloseReason::Full) > 0);
+    assert_eq!(closed(CloseReason::OutOfMemory), 0);
+}
+
+#[test]
+fn with_a_memory_plan_a_storm_of_partial_frames_and_slow_readers_allocates_nothing() {
+    let mut server = planned(400, 256 << 10);
+    let mut requests = Vec::new();
+    (0..32).for_each(|_| frame::append("", &mut requests));
+    let begun = format!("{:<64}", 1000);
+    for wave in 1..=3 {
+        let mut well_behaved = server.connect(1);
+        let storm: Vec<TcpStream> = (0..450).map(|_| hostile(&server)).collect();
+        for round in 0..100 {
+            // Some send requests and read no reply, the others send parts of frames.
+            storm[..40].iter().for_each(|peer| push(peer, &requests));
+            storm[40..].iter().filter(|_| round < 20).for_each(|peer| push(peer, begun.as_bytes()));
+            server.serve_beside_others(&mut well_behaved[0]);
+        }
+        let closed = server.turned.counters().closed(CloseReason::OutOfMemory);
+        assert!(closed > 100 * wave, "{closed} connections were closed for their memory");
+        drop(storm);
+        server.dismiss(well_behaved);
+    }
+    assert_eq!(server.counted(), AllocationInfo::default());
 }

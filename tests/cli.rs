@@ -294,6 +294,12 @@ fn the_environment_sets_what_arguments_do_not() {
     let full = server.connect("message").receive_frame();
     assert_eq!(full, "Error: the server is full, it serves 1 connections");
     assert_eq!(server.stop_cleanly().journal, "");
+
+    let planned = run(loopline().args(["serve", "message=0"]).env("LOOPLINE_SERVE_PREALLOCATE", "true"));
+    assert!(planned.stderr.contains("--preallocate requires --max-connections"), "{}", planned.stderr);
+    let server = limited().env("LOOPLINE_SERVE_PREALLOCATE", "true").arg("--max-connections=1").start();
+    server.connect("message").exchange("planned");
+    server.stop_cleanly();
 }
 
 #[test]
@@ -305,6 +311,7 @@ fn an_error_of_a_value_from_the_environment_names_the_variable() {
         ("serve message=0", "LOOPLINE_SERVE_BACKLOG", "-1"),
         ("serve message=0", "LOOPLINE_SERVE_ACK", "maybe"),
         ("serve message=0", "LOOPLINE_SERVE_REUSE_PORT", "perhaps"),
+        ("serve message=0", "LOOPLINE_SERVE_PREALLOCATE", "perhaps"),
         ("serve message=0", "LOOPLINE_LOG", "loud"),
         ("client month", "LOOPLINE_CLIENT_TIMEOUT", "0"),
         ("load message", "LOOPLINE_LOAD_CONNECTIONS", "1,10"),

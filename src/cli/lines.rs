@@ -1,16 +1,29 @@
 //! Lines on standard error: error messages, and the messages of the log.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
-use crate::journal::escape::escaped;
+use crate::journal::escape::escape_characters;
 use crate::net::stderr;
 
-/// A message of the log as one line of text. It may contain what a peer sent. Backslashes stay as they are: escapes
-/// in a message are not escaped again.
-pub(super) fn one_line(message: &fmt::Arguments<'_>) -> String {
-    let text = message.to_string();
-    let parts: Vec<String> = text.split('\\').map(|part| escaped(part.as_bytes())).collect();
-    parts.join("\\")
+/// Appends a message of the log as one line of text. It may contain what a peer sent. Backslashes stay as they are:
+/// escapes in a message are not escaped again.
+pub(super) fn append_line(message: &fmt::Arguments<'_>, line: &mut Vec<u8>) {
+    let _ = Escaped(line).write_fmt(*message);
+}
+
+/// Escapes what is written to it.
+struct Escaped<'a>(&'a mut Vec<u8>);
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for (index, part) in text.split('\\').enumerate() {
+            if index > 0 {
+                self.0.push(b'\\');
+            }
+            escape_characters(part.as_bytes(), self.0);
+        }
+        Ok(())
+    }
 }
 
 /// Prints an error message to standard error, whatever the level of the log.
@@ -25,6 +38,8 @@ mod tests {
     #[test]
     fn what_a_peer_sent_cannot_end_a_line_or_control_a_terminal() {
         let hostile = "a\nb\r\u{1b}[2J\u{202e}c\\d \\x1b";
-        assert_eq!(one_line(&format_args!("{hostile}")), "a\\nb\\r\\u{1b}[2J\\u{202e}c\\d \\x1b");
+        let mut line = Vec::new();
+        append_line(&format_args!("{hostile}|{}", '\n'), &mut line);
+        assert_eq!(String::from_utf8(line).unwrap(), "a\\nb\\r\\u{1b}[2J\\u{202e}c\\d \\x1b|\\n");
     }
 }

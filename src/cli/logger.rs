@@ -2,11 +2,12 @@
 //!
 //! A line is dropped if it cannot be written at once. The number of dropped lines is reported with the next one.
 
-use std::fmt::Write;
+use std::fmt::Display;
+use std::io::Write;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::cli::lines::one_line;
+use crate::cli::lines::append_line;
 use crate::net::stderr;
 use crate::report::terminal;
 use crate::report::utc_time::UtcTime;
@@ -31,15 +32,14 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        stderr::lock().write_with(|dropped| self.line(record, &UtcTime::now(), dropped));
+        stderr::lock().write_with(|dropped, line| self.append_line(record, &UtcTime::now(), dropped, line));
     }
 
     fn flush(&self) {}
 }
 
 impl Logger {
-    fn line(&self, record: &Record<'_>, time: &impl std::fmt::Display, dropped: u64) -> String {
-        let mut line = String::new();
+    fn append_line(&self, record: &Record<'_>, time: &impl Display, dropped: u64, line: &mut Vec<u8>) {
         let _ = match (self.has_colors, color(record.level())) {
             (true, Some(color)) => write!(line, "\x1b[{color}m{:<5}\x1b[0m", record.level()),
             _ => write!(line, "{:<5}", record.level()),
@@ -48,9 +48,8 @@ impl Logger {
         if dropped > 0 {
             let _ = write!(line, "({dropped} lines before this one were dropped) ");
         }
-        line.push_str(&one_line(record.args()));
-        line.push('\n');
-        line
+        append_line(record.args(), line);
+        line.push(b'\n');
     }
 }
 
@@ -74,7 +73,9 @@ mod tests {
         let line = |has_colors, dropped| {
             let record =
                 Record::builder().level(Level::Info).target("module").args(format_args!("ready")).build();
-            Logger { has_colors }.line(&record, &"time", dropped)
+            let mut line = Vec::new();
+            Logger { has_colors }.append_line(&record, &"time", dropped, &mut line);
+            String::from_utf8(line).unwrap()
         };
         assert_eq!(line(false, 0), "INFO  [time module] ready\n");
         assert_eq!(line(true, 0), "\x1b[36mINFO \x1b[0m [time module] ready\n");

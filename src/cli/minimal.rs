@@ -31,6 +31,7 @@ loopback.
       --max-per-source N        maximum number of open connections of an IPv4 address or IPv6 /64
       --max-message SIZE        maximum size of a message [default: 1MiB]
       --max-memory SIZE         maximum memory for bytes that wait [default: a quarter of the available memory]
+      --preallocate             allocate all memory at the start; requires --max-connections
       --frame-timeout DUR       maximum time to receive a whole frame [default: 30s]
       --idle-timeout DUR        maximum time between frames [default: off]
       --write-timeout DUR       maximum time a peer accepts no reply bytes [default: 30s]
@@ -122,6 +123,7 @@ pub(super) fn parse<'a>(
             }
             Arg::Long("reuse-port") => options.sockets.reuse_port = true,
             Arg::Long("proxy-protocol") => options.proxy_protocol = true,
+            Arg::Long("preallocate") => options.preallocate = true,
             Arg::Long(name) => {
                 let Some(option) = option_names().find(|option| *option == name) else {
                     return Err(argument.unexpected());
@@ -167,6 +169,7 @@ fn set_option(
         "max-per-source" => limits.connections_per_source_max = Some(at_least_one(value)?),
         "max-message" => options.message_bytes_max = parse_message_limit(value)?,
         "max-memory" => options.memory_bytes_max = Some(parse_size(value)?),
+        "preallocate" => options.preallocate = one_of(value, &BOOLEANS)?,
         "frame-timeout" => limits.frame_timeout = value.parse::<Timeout>()?.0,
         "idle-timeout" => limits.idle_timeout = value.parse::<Timeout>()?.0,
         "write-timeout" => limits.write_timeout = value.parse::<Timeout>()?.0,

@@ -1,7 +1,9 @@
 //! The log of the minimal build: level and message on standard error. Lines that cannot be written at once are
 //! dropped and counted.
 
-use crate::cli::lines::one_line;
+use std::io::Write;
+
+use crate::cli::lines::append_line;
 use crate::net::stderr;
 
 /// Starts to log lines of `level` and above.
@@ -20,12 +22,13 @@ impl log::Log for PlainLogger {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        stderr::lock().write_with(|dropped| {
-            let (level, text) = (record.level(), one_line(record.args()));
-            match dropped {
-                0 => format!("{level:<5} {text}\n"),
-                dropped => format!("{level:<5} ({dropped} lines before this one were dropped) {text}\n"),
+        stderr::lock().write_with(|dropped, line| {
+            let _ = write!(line, "{:<5} ", record.level());
+            if dropped > 0 {
+                let _ = write!(line, "({dropped} lines before this one were dropped) ");
             }
+            append_line(record.args(), line);
+            line.push(b'\n');
         });
     }
 

@@ -64,6 +64,11 @@ pub(super) struct ServeArguments {
     #[arg(long, value_name = "SIZE", env = "LOOPLINE_SERVE_MAX_MEMORY", value_parser = parse_size)]
     max_memory: Option<usize>,
 
+    /// Allocate all memory at the start: what does not fit into it is refused, or its connection closed.
+    /// Requires --max-connections
+    #[arg(long, env = "LOOPLINE_SERVE_PREALLOCATE")]
+    preallocate: bool,
+
     /// Maximum time to receive a whole frame, or off
     #[arg(long, value_name = "DUR", default_value = "30s", env = "LOOPLINE_SERVE_FRAME_TIMEOUT")]
     frame_timeout: Timeout,
@@ -148,6 +153,7 @@ impl From<ServeArguments> for ServeOptions {
             connections_max: arguments.max_connections,
             message_bytes_max: arguments.max_message,
             memory_bytes_max: arguments.max_memory,
+            preallocate: arguments.preallocate,
             thread_stack_bytes: arguments.thread_stack,
             limits: Limits {
                 connections_per_source_max: arguments.max_per_source,

@@ -41,6 +41,7 @@ const GOOD: &[&[&str]] = &[
     &["--model", "threads", "--thread-stack=2MiB"],
     &["--backlog", "65535"],
     &["--reuse-port"],
+    &["--preallocate", "--max-connections", "10"],
     &["message+proxy", "daytime+proxy=[::1]:0", "month"],
     &["--proxy-protocol"],
     &["--metrics", "9464"],
@@ -83,6 +84,10 @@ const BAD: &[&[&str]] = &[
     &["--max-message", "-1"],
     &["--max-memory", "off"],
     &["--ack", "synced", "--journal", "none"],
+    &["--preallocate"],
+    &["--preallocate=perhaps", "--max-connections", "10"],
+    &["--preallocate", "--max-connections", "10", "--model", "threads"],
+    &["--preallocate", "--max-connections", "10", "--metrics", "0"],
     &["--frame-timeout", "0"],
     &["--frame-timeout", "-5s"],
     &["--drain-timeout", "off"],
@@ -134,12 +139,18 @@ fn a_negative_number_is_a_wrong_value_and_not_an_unknown_option() {
 #[test]
 fn arguments_take_precedence_over_the_environment() {
     let parse = |arguments: &[&str]| {
-        let environment = [("max-message", "2KiB".into()), ("reuse-port", "true".into())];
+        let environment = [
+            ("max-message", "2KiB".into()),
+            ("reuse-port", "true".into()),
+            ("preallocate", "true".into()),
+            ("max-connections", "10".into()),
+        ];
         let arguments = ["serve"].iter().chain(arguments);
         minimal::parse(environment.into_iter(), lexopt::Parser::from_args(arguments)).unwrap()
     };
     let Command::Serve(options, _) = parse(&[]) else { panic!("it serves") };
     assert_eq!((options.message_bytes_max, options.sockets.reuse_port), (2048, true));
+    assert_eq!((options.connections_max, options.preallocate), (Some(10), true));
     let Command::Serve(options, _) = parse(&["--max-message", "1KiB"]) else { panic!("it serves") };
     assert_eq!(options.message_bytes_max, 1024);
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::conn::CloseReason;
+use crate::conn::hash_key::unmoved_capacity;
 use crate::conn::source_network::SourceNetwork;
 use crate::limits::Limits;
 
@@ -15,6 +16,8 @@ pub(crate) struct Admissions {
     connections_max: usize,
     per_source_max: Option<usize>,
     by_source: HashMap<SourceNetwork, u32>,
+    /// The table of sources keeps room for as many.
+    sources_kept: usize,
 }
 
 /// Why a new connection is refused, as its peer reads it.
@@ -32,7 +35,15 @@ pub(crate) enum Refusal {
 impl Admissions {
     pub(crate) fn new(limits: &Limits) -> Self {
         let Limits { connections_max, connections_per_source_max: per_source_max, .. } = *limits;
-        Self { connections_max, per_source_max, by_source: HashMap::new() }
+        Self { connections_max, per_source_max, by_source: HashMap::new(), sources_kept: 0 }
+    }
+
+    /// Allocates the table for as many sources as there are connections.
+    pub(crate) fn allocate(&mut self) {
+        if self.per_source_max.is_some() {
+            self.sources_kept = unmoved_capacity(self.connections_max);
+            self.by_source.reserve(self.sources_kept);
+        }
     }
 
     /// Why a connection of `peer` is refused while `served` connections are served; `None` if it is served.
@@ -72,7 +83,7 @@ impl Admissions {
         *served -= 1;
         if *served == 0 {
             self.by_source.remove(&source);
-            self.by_source.shrink_to(SPARE_MAX * (self.by_source.len() + 16));
+            self.by_source.shrink_to((SPARE_MAX * (self.by_source.len() + 16)).max(self.sources_kept));
         }
     }
 

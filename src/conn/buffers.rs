@@ -1,6 +1,7 @@
 //! The bytes of a connection that could not be passed on yet.
 
 use crate::conn::deadlines::{Link, Tick};
+use crate::conn::spare_maps::SpareMaps;
 use crate::conn::stored_bytes::StoredBytes;
 use crate::conn::unread::Unread;
 
@@ -67,6 +68,11 @@ impl ConnBuffers {
         self.unsent.capacity()
     }
 
+    /// The bytes of the frame that is incomplete.
+    pub(super) fn unread_bytes(&self) -> usize {
+        self.unread.len()
+    }
+
     /// For how long the peer has accepted none of the unsent bytes, in milliseconds; 0 if that is not timed.
     pub(super) fn unsent_ms(&self, now: Tick) -> u32 {
         self.write_link.age_ms(now).unwrap_or(0)
@@ -85,8 +91,11 @@ impl ConnBuffers {
         &self.unsent[self.sent..]
     }
 
-    /// Appends `answer` to what is unsent.
-    pub(super) fn push_unsent(&mut self, answer: &[u8]) {
+    /// Appends `answer` to what is unsent. Returns false if the memory plan has no space for it.
+    pub(super) fn push_unsent(&mut self, answer: &[u8], maps: &mut SpareMaps) -> bool {
+        if maps.planned_bytes().is_some() {
+            return self.push_planned(answer, maps);
+        }
         // Sent bytes are dropped where the buffer grows, so that its size stays in proportion to what is unsent.
         if self.unsent.len() + answer.len() > self.unsent.capacity() {
             let spare = answer.len() + self.unsent().len() / 2;
@@ -94,16 +103,40 @@ impl ConnBuffers {
             self.sent = 0;
         }
         self.unsent.extend_from_slice(answer);
+        true
+    }
+
+    fn push_planned(&mut self, answer: &[u8], maps: &mut SpareMaps) -> bool {
+        self.unsent.consume(self.sent);
+        self.sent = 0;
+        let needed = self.unsent.len() + answer.len();
+        let has_space = maps.grow(&mut self.unsent, needed, needed);
+        if has_space {
+            self.unsent.extend_from_slice(answer);
+        }
+        has_space
     }
 
     /// `bytes` more are sent.
-    pub(super) fn advance(&mut self, bytes: usize) {
+    pub(super) fn advance(&mut self, bytes: usize, maps: &mut SpareMaps) {
         self.sent += bytes;
         assert!(self.sent <= self.unsent.len(), "more was sent than there was");
         if self.sent == self.unsent.len() {
-            self.unsent = StoredBytes::new();
+            maps.give_back(std::mem::replace(&mut self.unsent, StoredBytes::new()));
             self.sent = 0;
         }
+    }
+
+    /// Ends with all bytes; the memory plan gets their buffers back.
+    pub(super) fn give_back(self, maps: &mut SpareMaps) {
+        self.unread.give_back(maps);
+        maps.give_back(self.unsent);
+    }
+
+    /// How many buffers of a memory plan it has.
+    #[cfg(debug_assertions)]
+    pub(super) fn pooled_buffers(&self) -> usize {
+        usize::from(self.unread.memory_bytes() > 0) + usize::from(self.unsent.capacity() > 0)
     }
 
     #[cfg(any(debug_assertions, feature = "handlers"))]
@@ -136,20 +169,24 @@ impl ConnBuffers {
 mod tests {
     use super::*;
 
+    fn maps() -> SpareMaps {
+        SpareMaps::new(0)
+    }
+
     #[test]
     fn answers_that_a_peer_takes_in_any_portions_leave_once_and_in_order() {
         let answer: Vec<u8> = (0..=255).collect();
         for portion in 1..=256 {
             let mut buffers = ConnBuffers::new(0);
             let mut taken = Vec::new();
-            buffers.push_unsent(&answer);
+            buffers.push_unsent(&answer, &mut maps());
             while !buffers.unsent().is_empty() {
                 if taken.len() == portion {
-                    buffers.push_unsent(&answer); // more is answered meanwhile
+                    buffers.push_unsent(&answer, &mut maps()); // more is answered meanwhile
                 }
                 let bytes = portion.min(buffers.unsent().len());
                 taken.extend_from_slice(&buffers.unsent()[..bytes]);
-                buffers.advance(bytes);
+                buffers.advance(bytes, &mut maps());
             }
             assert_eq!(&taken[..256], answer);
             assert!(taken.len() == 256 || taken[256..] == answer);
@@ -161,8 +198,8 @@ mod tests {
     fn a_slow_peer_holds_memory_in_proportion_to_what_it_has_not_taken() {
         let mut buffers = ConnBuffers::new(0);
         for _ in 0..10_000 {
-            buffers.push_unsent(&[0; 100]);
-            buffers.advance(buffers.unsent().len().saturating_sub(500));
+            buffers.push_unsent(&[0; 100], &mut maps());
+            buffers.advance(buffers.unsent().len().saturating_sub(500), &mut maps());
         }
         assert!(buffers.unsent.capacity() < 5000, "{}", buffers.unsent.capacity());
     }
@@ -171,8 +208,8 @@ mod tests {
     fn a_buffer_that_grows_drops_what_is_sent_and_has_space_for_half_as_much_again() {
         let mut buffers = ConnBuffers::new(0);
         let mut push = |sent: usize, bytes: usize| {
-            buffers.advance(sent);
-            buffers.push_unsent(&vec![0; bytes]);
+            buffers.advance(sent, &mut maps());
+            buffers.push_unsent(&vec![0; bytes], &mut maps());
             (buffers.sent, buffers.unsent.capacity())
         };
         assert_eq!(push(0, 4000), (0, 4096));
@@ -188,9 +225,9 @@ mod tests {
     fn a_buffer_is_empty_without_unread_unsent_and_discarded_bytes() {
         let mut buffers = ConnBuffers::new(0);
         assert!(buffers.is_empty());
-        buffers.push_unsent(b"answer");
+        buffers.push_unsent(b"answer", &mut maps());
         assert!(!buffers.is_empty() && !buffers.is_in_frame());
-        buffers.advance(6);
+        buffers.advance(6, &mut maps());
         assert!(buffers.is_empty());
         *buffers.unread() = Unread::holding(b"1");
         assert!(!buffers.is_empty() && buffers.is_in_frame());

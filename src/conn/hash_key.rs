@@ -27,6 +27,12 @@ impl BuildHasher for HashKey {
     }
 }
 
+/// The capacity with which a table of up to `entries` entries never moves, however often some are removed and others
+/// inserted: it drops what removed entries leave where it is, as long as half of it is free.
+pub(crate) fn unmoved_capacity(entries: usize) -> usize {
+    entries.saturating_mul(2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,6 +48,11 @@ impl StoredPeer<'_> {
 }
 
 impl PeerAddrs {
+    /// Allocates the table for `addresses`.
+    pub(crate) fn allocate(&mut self, addresses: usize) {
+        self.long.reserve_exact(addresses);
+    }
+
     /// Stores `address`. An IPv4-mapped IPv6 address is stored as the IPv4 address.
     pub(crate) fn intern(&mut self, address: SocketAddr) -> PeerKey {
         match (address.ip().to_canonical(), address) {

@@ -1,7 +1,8 @@
 //! Memory maps that long frames have left, for the next ones: the kernel clears each page of a new map, which costs
 //! more than receiving into it.
 //!
-//! They are limited, are freed when memory is short, and return to the system after a second without use.
+//! They are limited, are freed when memory is short, and return to the system after a second without use. With a memory
+//! plan there are none: all bytes are stored in the buffers of a pool, which were allocated at the start.
 
 use crate::conn::deadlines::Tick;
 use crate::conn::stored_bytes::{Map, StoredBytes};
@@ -12,11 +13,67 @@ pub(crate) struct SpareMaps {
     maps: Vec<(Map, Tick)>,
     bytes: usize,
     bytes_max: usize,
+    /// With a memory plan.
+    pool: Option<Pool>,
+}
+
+/// The buffers of a memory plan.
+#[derive(Debug)]
+struct Pool {
+    free: Vec<StoredBytes>,
+    /// The size of each.
+    buffer_bytes: usize,
+    /// The number of all.
+    #[cfg(debug_assertions)]
+    buffers: usize,
 }
 
 impl SpareMaps {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { maps: Vec::new(), bytes: 0, bytes_max }
+        Self { maps: Vec::new(), bytes: 0, bytes_max, pool: None }
+    }
+
+    /// Allocates `buffers` of `buffer_bytes` bytes each. From now on bytes are stored there, and nowhere else: what takes
+    /// one gives it [back](Self::give_back).
+    pub(crate) fn allocate(&mut self, buffers: usize, buffer_bytes: usize) {
+        let free = (0..buffers).map(|_| StoredBytes::on_heap(buffer_bytes)).collect();
+        self.pool = Some(Pool {
+            free,
+            buffer_bytes,
+            #[cfg(debug_assertions)]
+            buffers,
+        });
+    }
+
+    /// The size of the buffers in which bytes are stored, with a memory plan.
+    pub(crate) fn planned_bytes(&self) -> Option<usize> {
+        self.pool.as_ref().map(|pool| pool.buffer_bytes)
+    }
+
+    /// The number of buffers that are taken, with a memory plan.
+    #[cfg(debug_assertions)]
+    pub(crate) fn taken_buffers(&self) -> Option<usize> {
+        self.pool.as_ref().map(|pool| pool.buffers - pool.free.len())
+    }
+
+    /// A copy of `bytes`; `None` if the memory plan has no buffer for it.
+    pub(crate) fn copied(&mut self, bytes: &[u8]) -> Option<StoredBytes> {
+        let Some(pool) = &mut self.pool else { return Some(StoredBytes::copied(bytes, 0)) };
+        let mut copy = StoredBytes::new();
+        if !pool.grow(&mut copy, bytes.len()) {
+            self.give_back(copy);
+            return None;
+        }
+        copy.extend_from_slice(bytes);
+        Some(copy)
+    }
+
+    /// Ends with the bytes; the memory plan gets their buffer back.
+    pub(crate) fn give_back(&mut self, mut stored: StoredBytes) {
+        if let Some(pool) = self.pool.as_mut().filter(|_| stored.capacity() > 0) {
+            stored.consume(stored.len());
+            pool.free.push(stored);
+        }
     }
 
     /// The memory that they take.
@@ -25,13 +82,17 @@ impl SpareMaps {
     }
 
     /// Gives `stored` space for `needed` bytes in all: for `capacity` bytes, if that is only address space. A frame that
-    /// may be long takes the memory that an earlier one has left.
-    pub(crate) fn grow(&mut self, stored: &mut StoredBytes, needed: usize, capacity: usize) {
+    /// may be long takes the memory that an earlier one has left. Returns false if the memory plan has no space.
+    pub(crate) fn grow(&mut self, stored: &mut StoredBytes, needed: usize, capacity: usize) -> bool {
+        if let Some(pool) = &mut self.pool {
+            return pool.grow(stored, needed);
+        }
         let map = if capacity < MAP_BYTES_MIN { None } else { self.take(capacity) };
         let space = if capacity < MAP_BYTES_MIN { capacity } else { needed };
         let mut larger = map.map_or_else(|| StoredBytes::copied(&[], space), StoredBytes::in_map);
         larger.extend_from_slice(stored);
         *stored = larger;
+        true
     }
 
     fn take(&mut self, bytes: usize) -> Option<Map> {
@@ -80,6 +141,17 @@ impl SpareMaps {
         if self.maps.is_empty() {
             self.clear();
         }
+    }
+}
+
+impl Pool {
+    /// Gives `stored` a buffer, if it has none. Returns false if none is free, or it is too short for `needed` bytes.
+    fn grow(&mut self, stored: &mut StoredBytes, needed: usize) -> bool {
+        if stored.capacity() == 0 {
+            let Some(buffer) = self.free.pop() else { return false };
+            *stored = buffer;
+        }
+        stored.capacity() >= needed
     }
 }
 
@@ -135,6 +207,24 @@ mod tests {
             maps.grow(&mut stored, needed, needed);
             assert_eq!((&stored[..], stored.capacity() / 4096), (&b"12"[..], capacity / 4096), "{needed}");
         }
+    }
+
+    #[test]
+    fn with_a_memory_plan_there_are_as_many_buffers_as_were_allocated() {
+        let mut maps = SpareMaps::new(0);
+        maps.allocate(2, 2000);
+        let mut first = StoredBytes::new();
+        assert!(maps.grow(&mut first, 10, 100_000));
+        assert_eq!((first.capacity(), maps.planned_bytes()), (2000, Some(2000)));
+        assert!(maps.grow(&mut first, 2000, 2000) && !maps.grow(&mut first, 2001, 2001));
+        assert!(maps.copied(&[1; 2001]).is_none(), "it would be too long");
+        assert_eq!(maps.copied(&[1; 2000]).as_deref(), Some(&[1; 2000][..]));
+        assert!(maps.copied(b"1").is_none(), "none is left");
+        first.extend_from_slice(b"first");
+        maps.give_back(first);
+        maps.give_back(StoredBytes::new());
+        assert_eq!(maps.copied(b"second").as_deref(), Some(&b"second"[..]));
+        assert!(maps.copied(b"third").is_none(), "one was given back");
     }
 
     #[test]

@@ -41,6 +41,11 @@ impl StoredBytes {
         Self { memory: Memory::Map(map), len: 0 }
     }
 
+    /// Without bytes yet, with space for `bytes` on the heap, however many these are.
+    pub(crate) fn on_heap(bytes: usize) -> Self {
+        Self { memory: Memory::Heap(vec![0; bytes]), len: 0 }
+    }
+
     /// Ends with the bytes, and keeps their map, if they are in one.
     pub(crate) fn into_map(self) -> Option<Map> {
         match self.memory {
@@ -117,8 +122,7 @@ impl StoredBytes {
         let capacity = bytes.len().saturating_add(spare);
         let map = if capacity > HEAP_BYTES_MAX { Map::new(capacity) } else { None };
         // Without a map, for example since a process has a limited number of them, the heap has to do.
-        let mut copy =
-            map.map_or_else(|| Self { memory: Memory::Heap(vec![0; capacity]), len: 0 }, Self::in_map);
+        let mut copy = map.map_or_else(|| Self::on_heap(capacity), Self::in_map);
         copy.space()[..bytes.len()].copy_from_slice(bytes);
         copy.add(bytes.len());
         copy

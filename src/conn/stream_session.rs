@@ -15,7 +15,7 @@ use crate::conn::admission::Refusal;
 use crate::conn::proxy_header::{self, ProxyHeader};
 use crate::conn::state::{ConnEvent, State};
 use crate::conn::unread::Unread;
-use crate::service::{Action, Known, Output, Progress, StreamService};
+use crate::service::{Action, Known, Output, Progress, Reason, StreamService, with_text};
 
 /// The state of one stream connection. It is two bytes, so that it fits into the entry of an idle connection.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +34,7 @@ pub(crate) struct Step {
     /// How the frame deadline changes.
     pub(crate) frame: FrameDeadline,
     /// Why the input was refused, if it was.
-    pub(crate) refusal: Option<Box<str>>,
+    pub(crate) refusal: Option<Reason>,
 }
 
 /// The outcome of the bytes of a header.
@@ -141,7 +141,7 @@ impl StreamSession {
         refusal: Refusal,
         out: &mut Output<'_>,
     ) -> Step {
-        service.refused(&refusal.to_string(), out);
+        with_text(&refusal, &mut |reason| service.refused(reason, out));
         let _ = self.transition(ConnEvent::ServiceEnded);
         self.reason = refusal.close_reason();
         Step { journal_lines: out.journal_lines(), frame: FrameDeadline::Keep, refusal: None }
@@ -184,7 +184,7 @@ impl StreamSession {
         self.open(service, unix_seconds, out)
     }
 
-    fn without_header(&mut self, reason: CloseReason, refusal: Option<Box<str>>) -> Step {
+    fn without_header(&mut self, reason: CloseReason, refusal: Option<Reason>) -> Step {
         self.reason = reason;
         Step { journal_lines: 0, frame: FrameDeadline::Keep, refusal }
     }
@@ -198,20 +198,17 @@ impl StreamSession {
 
     /// Passes received bytes to the service, if none are unread from before. Returns those that it does not consume;
     /// they are to be stored.
-    #[expect(
-        clippy::inline_always,
-        reason = "it runs for every message, which costs a tenth more without inlining"
-    )]
-    #[inline(always)]
+    #[cfg(any(test, feature = "cli"))]
     pub(crate) fn receive_first<'a>(
         &mut self,
         service: &dyn StreamService,
         fresh: &'a [u8],
         out: &mut Output<'_>,
     ) -> (Step, &'a [u8]) {
-        let Progress { consumed, action } = service.received(fresh, false, out);
-        let goes_on = matches!(action, Action::Continue);
-        let left = if goes_on { &fresh[consumed..] } else { &[] };
+        let (action, left) = match receive_whole(service, fresh, out) {
+            Ok(left) => (Action::Continue, left),
+            Err(action) => (action, &[][..]),
+        };
         let frame = if left.is_empty() { FrameDeadline::Keep } else { FrameDeadline::Start };
         (self.step(service, action, frame, out), left)
     }
@@ -298,11 +295,6 @@ impl StreamSession {
     }
 
     /// Applies the action of the service.
-    #[expect(
-        clippy::inline_always,
-        reason = "it runs for every message, which costs a tenth more without inlining"
-    )]
-    #[inline(always)]
     fn step(
         &mut self,
         service: &dyn StreamService,
@@ -313,18 +305,46 @@ impl StreamSession {
         if matches!(action, Action::Continue) {
             return Step { journal_lines: out.journal_lines(), frame, refusal: None };
         }
-        let refusal = self.end(service, action, out);
-        Step { journal_lines: out.journal_lines(), frame, refusal }
+        self.end(service, action, frame, out)
     }
 
     /// Handles the last answer of the service, or its refusal of the input.
     #[cold]
-    fn end(&mut self, service: &dyn StreamService, action: Action, out: &mut Output<'_>) -> Option<Box<str>> {
+    pub(crate) fn end(
+        &mut self,
+        service: &dyn StreamService,
+        action: Action,
+        frame: FrameDeadline,
+        out: &mut Output<'_>,
+    ) -> Step {
         let _ = self.transition(ConnEvent::ServiceEnded);
-        let Action::Refuse(reason) = action else { return None };
-        service.refused(&reason, out);
-        self.reason = CloseReason::BadInput;
-        Some(reason)
+        let mut refusal = None;
+        if let Action::Refuse(reason) = action {
+            with_text(&reason, &mut |reason| service.refused(reason, out));
+            self.reason = CloseReason::BadInput;
+            refusal = Some(reason);
+        }
+        Step { journal_lines: out.journal_lines(), frame, refusal }
+    }
+}
+
+/// Passes received bytes to the service, if none are unread from before. Returns those that it does not consume, or what
+/// it does instead of going on: then the session [ends](StreamSession::end).
+#[expect(
+    clippy::inline_always,
+    reason = "it runs for every message, which costs a tenth more without inlining"
+)]
+#[inline(always)]
+pub(crate) fn receive_whole<'a>(
+    service: &dyn StreamService,
+    fresh: &'a [u8],
+    out: &mut Output<'_>,
+) -> Result<&'a [u8], Action> {
+    let progress = service.received(fresh, false, out);
+    if matches!(progress.action, Action::Continue) {
+        Ok(&fresh[progress.consumed..])
+    } else {
+        Err(progress.action)
     }
 }
 

@@ -83,6 +83,13 @@ impl<S> ConnTable<S> {
         }
     }
 
+    /// Allocates all that `connections` need, but for the buffers of `spare_maps`.
+    pub(crate) fn allocate(&mut self, connections: usize) {
+        self.conns.reserve_exact(connections);
+        self.buffers.reserve_exact(connections);
+        self.peers.allocate(connections);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.conns.len()
     }
@@ -135,7 +142,7 @@ impl<S> ConnTable<S> {
             return false;
         }
         let was_paused =
-            self.with_buffers(key, |buffers| std::mem::replace(&mut buffers.is_paused, is_paused));
+            self.with_buffers(key, |buffers, _| std::mem::replace(&mut buffers.is_paused, is_paused));
         // The peer is not late while nobody reads.
         if is_paused {
             self.stop_frame(key);
@@ -241,17 +248,21 @@ impl<S> ConnTable<S> {
     pub(crate) fn discard_unread(&mut self, key: u32) -> bool {
         let unread = self.take_unread(key);
         self.recount_unread(key);
-        !unread.is_empty()
+        let was_in_frame = !unread.is_empty();
+        unread.give_back(&mut self.spare_maps);
+        was_in_frame
     }
 
-    /// Stores the beginning of a frame; does nothing if it is empty.
+    /// Stores the beginning of a frame; does nothing if it is empty. Returns false if the memory plan has no space for
+    /// it: then the connection must be closed.
     #[inline(never)]
-    pub(crate) fn store_unread(&mut self, key: u32, unread: &[u8]) {
-        if !unread.is_empty() {
-            self.with_buffers(key, |buffers| {
-                *buffers.unread() = Unread::holding(unread);
-            });
+    pub(crate) fn store_unread(&mut self, key: u32, unread: &[u8]) -> bool {
+        if unread.is_empty() {
+            return true;
         }
+        let Some(stored) = Unread::stored(unread, &mut self.spare_maps) else { return false };
+        self.with_buffers(key, |buffers, _| *buffers.unread() = stored);
+        true
     }
 
     /// Takes the stored beginning of a frame, or of a header, to append to it. [`put_unread`](Self::put_unread) it
@@ -270,27 +281,26 @@ impl<S> ConnTable<S> {
         if unread.is_empty() {
             self.recount_unread(key);
         } else {
-            self.with_buffers(key, |buffers| *buffers.unread() = unread);
+            self.with_buffers(key, |buffers, _| *buffers.unread() = unread);
         }
     }
 
-    /// Appends `answer` to what is unsent; does nothing if it is empty.
-    pub(crate) fn push_unsent(&mut self, key: u32, answer: &[u8]) {
-        if !answer.is_empty() {
-            self.with_buffers(key, |buffers| buffers.push_unsent(answer));
-        }
+    /// Appends `answer` to what is unsent; does nothing if it is empty. Returns false if the memory plan has no space
+    /// for it: then the connection must be closed.
+    pub(crate) fn push_unsent(&mut self, key: u32, answer: &[u8]) -> bool {
+        answer.is_empty() || self.with_buffers(key, |buffers, maps| buffers.push_unsent(answer, maps))
     }
 
     /// `bytes` of what was unsent are sent.
     pub(crate) fn advance_unsent(&mut self, key: u32, bytes: usize) {
         if bytes > 0 {
-            self.with_buffers(key, |buffers| buffers.advance(bytes));
+            self.with_buffers(key, |buffers, maps| buffers.advance(bytes, maps));
         }
     }
 
     /// Counts bytes that were discarded while lingering, and returns how many there are now.
     pub(crate) fn add_discarded(&mut self, key: u32, bytes: usize) -> usize {
-        self.with_buffers(key, |buffers| buffers.add_discarded(bytes))
+        self.with_buffers(key, |buffers, _| buffers.add_discarded(bytes))
     }
 
     /// Releases the connection's buffers if they are empty.
@@ -324,14 +334,14 @@ impl<S> ConnTable<S> {
     }
 
     /// Changes the connection's buffers, of which it may have none yet.
-    fn with_buffers<T>(&mut self, key: u32, change: impl FnOnce(&mut ConnBuffers) -> T) -> T {
+    fn with_buffers<T>(&mut self, key: u32, change: impl FnOnce(&mut ConnBuffers, &mut SpareMaps) -> T) -> T {
         let conn = &mut self.conns[key as usize];
         if conn.buffers == NO_BUFFERS {
             let index = self.buffers.insert(ConnBuffers::new(key));
             conn.buffers = u32::try_from(index).expect("connections are counted in 32 bits");
         }
         let index = conn.buffers;
-        let outcome = change(&mut self.buffers[index as usize]);
+        let outcome = change(&mut self.buffers[index as usize], &mut self.spare_maps);
         self.recount(index);
         outcome
     }
@@ -341,8 +351,11 @@ impl<S> ConnTable<S> {
         if index != NO_BUFFERS {
             self.frames.cancel(&mut self.buffers, index);
             self.writes.cancel(&mut self.buffers, index);
-            self.stored_bytes -= self.buffers.remove(index as usize).counted_bytes();
-            if self.buffers.is_empty() && self.buffers.capacity() > SPARE_BUFFERS_MAX {
+            let buffers = self.buffers.remove(index as usize);
+            self.stored_bytes -= buffers.counted_bytes();
+            buffers.give_back(&mut self.spare_maps);
+            let is_kept = self.spare_maps.planned_bytes().is_some();
+            if self.buffers.is_empty() && self.buffers.capacity() > SPARE_BUFFERS_MAX && !is_kept {
                 self.buffers = Slab::new();
             }
         }

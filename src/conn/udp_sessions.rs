@@ -20,7 +20,7 @@ use slab::Slab;
 
 use crate::conn::deadlines::{DeadlineQueue, Link, Tick};
 use crate::conn::established::Established;
-use crate::conn::hash_key::HashKey;
+use crate::conn::hash_key::{HashKey, unmoved_capacity};
 use crate::limits::Limits;
 
 /// The peers of one endpoint that have a session. An IPv4 peer is never in its IPv4-mapped IPv6 form.
@@ -62,6 +62,12 @@ impl UdpSessions {
             // Half of the table, so that a new peer always finds a place.
             established: Established::new(limits.sessions_max / 2, hash_key),
         }
+    }
+
+    /// Allocates the tables for all sessions.
+    pub(crate) fn allocate(&mut self) {
+        self.by_peer.reserve(unmoved_capacity(self.entries_max));
+        self.entries.reserve_exact(self.entries_max);
     }
 
     /// The number of sessions.

@@ -26,8 +26,19 @@ impl Unread {
     }
 
     /// Only `bytes`, of which nothing is known.
+    #[cfg(any(test, feature = "cli"))]
     pub(crate) fn holding(bytes: &[u8]) -> Self {
         Self { bytes: StoredBytes::copied(bytes, 0), ..Self::new() }
+    }
+
+    /// The same in the memory of `maps`; `None` if the memory plan has no space.
+    pub(crate) fn stored(bytes: &[u8], maps: &mut SpareMaps) -> Option<Self> {
+        Some(Self { bytes: maps.copied(bytes)?, ..Self::new() })
+    }
+
+    /// Ends with the bytes; the memory plan gets their buffer back.
+    pub(crate) fn give_back(self, maps: &mut SpareMaps) {
+        maps.give_back(self.bytes);
     }
 
     /// The memory that it takes.
@@ -54,33 +65,34 @@ impl Unread {
         (std::mem::replace(&mut self.low_water_mark, mark) != mark).then_some(mark)
     }
 
-    /// Appends a copy of `bytes`.
-    pub(crate) fn append(&mut self, bytes: &[u8], maps: &mut SpareMaps) {
-        self.grow(self.bytes.len() + bytes.len(), maps);
-        self.bytes.extend_from_slice(bytes);
+    /// Appends a copy of `bytes`. Returns false if the memory plan has no space for them.
+    pub(crate) fn append(&mut self, bytes: &[u8], maps: &mut SpareMaps) -> bool {
+        let has_space = self.grow(self.bytes.len() + bytes.len(), maps);
+        if has_space {
+            self.bytes.extend_from_slice(bytes);
+        }
+        has_space
     }
 
     /// Makes space for a read of up to `bytes_max` bytes, and returns for how many: the read should end soon after a long
     /// frame, since the beginning of the next is copied. But if it ended with the frame, it would not show that there is
-    /// no more.
+    /// no more. It returns 0 if the memory plan has no space.
     pub(crate) fn make_space(&mut self, bytes_max: usize, maps: &mut SpareMaps) -> usize {
         let len = self.bytes.len();
         let whole = self.known.wire_bytes.saturating_add(BEYOND_FRAME_BYTES);
         let is_long = self.known.wire_bytes >= LONG_FRAME_BYTES;
         let bytes = if is_long { bytes_max.min(whole.saturating_sub(len)) } else { bytes_max };
-        self.grow(len + bytes, maps);
-        bytes
+        if self.grow(len + bytes, maps) { bytes } else { 0 }
     }
 
     /// Makes space for `needed` bytes in all. A frame of known length gets address space for all of it, so that it is
     /// not moved again; memory follows what comes.
-    fn grow(&mut self, needed: usize, maps: &mut SpareMaps) {
+    fn grow(&mut self, needed: usize, maps: &mut SpareMaps) -> bool {
         let len = self.bytes.len();
         let whole = self.known.wire_bytes.saturating_add(BEYOND_FRAME_BYTES);
         let expected = if self.known.wire_bytes > 0 { whole.min(needed.saturating_mul(16)) } else { 0 };
-        if self.bytes.capacity() < needed.max(expected) {
-            maps.grow(&mut self.bytes, needed, expected.max(needed + len));
-        }
+        self.bytes.capacity() >= needed.max(expected)
+            || maps.grow(&mut self.bytes, needed, expected.max(needed + len))
     }
 
     /// The space that was made for `bytes` bytes.
@@ -103,6 +115,12 @@ impl Unread {
     /// Leaves memory to others that is more than the frame needs. `is_other`: it is not the frame that memory was taken
     /// for. A long one must not leave its memory to the beginning of the next.
     pub(crate) fn release_memory(&mut self, is_other: bool, maps: &mut SpareMaps, now: Tick) {
+        if maps.planned_bytes().is_some() {
+            if self.bytes.is_empty() {
+                maps.give_back(std::mem::replace(&mut self.bytes, StoredBytes::new()));
+            }
+            return;
+        }
         let has_known_length = self.known.wire_bytes > 0;
         let expected = self.known.wire_bytes.max(self.bytes.len());
         if !is_other && !has_known_length && !self.bytes.is_empty() {

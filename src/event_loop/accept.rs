@@ -13,7 +13,7 @@ use crate::conn::table::SessionParts;
 use crate::conn::token::{ConnToken, Source};
 use crate::event_loop::EventLoop;
 use crate::net::{AcceptFailure, Net};
-use crate::service::Output;
+use crate::service::{Output, with_text};
 
 /// Whether connections are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,7 +169,8 @@ impl<N: Net> EventLoop<N> {
     ) {
         let start = self.outbox.bytes.len();
         let mut out = Output::new(peer, &mut self.outbox.bytes, None);
-        self.listeners[endpoint].service.refused(&refusal.to_string(), &mut out);
+        let service = &self.listeners[endpoint].service;
+        with_text(&refusal, &mut |reason| service.refused(reason, &mut out));
         if self.outbox.bytes.len() > start {
             let _ = self.net.write(&stream, &self.outbox.bytes[start..]);
         }

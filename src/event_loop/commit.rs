@@ -50,11 +50,15 @@ impl<N: Net> EventLoop<N> {
 
     /// The journal has caught up: connections that waited for it continue.
     fn release_held(&mut self) {
-        for id in std::mem::take(&mut self.held) {
+        let mut held = std::mem::take(&mut self.held);
+        for id in held.drain(..) {
             if let Some(key) = self.table.find(id) {
                 self.table.conn_mut(key).flags.remove(Flags::HELD);
                 self.enqueue(key);
             }
+        }
+        if self.limits.planned_buffer_bytes.is_some() {
+            self.held = held;
         }
     }
 }

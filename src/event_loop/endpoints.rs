@@ -166,6 +166,7 @@ impl<N: Net> EventLoop<N> {
             ready: false,
             failed_accepts: 0,
         });
+        self.allocate_listener();
         Ok(address)
     }
 
@@ -214,6 +215,7 @@ impl<N: Net> EventLoop<N> {
             failed_receives: 0,
             paused_since: None,
         });
+        self.allocate_socket();
         Ok(address)
     }
 }

@@ -28,20 +28,19 @@ impl<N: Net> EventLoop<N> {
     /// A connection is in the run queue exactly if it is flagged so; likewise in the list of those that wait for
     /// the journal.
     fn check_lists(&self) {
-        let queued: Vec<ConnToken> = self.run_queue.iter().collect();
-        for (list, flag, name) in [
-            (&queued, Flags::QUEUED, "run queue"),
-            (&self.held, Flags::HELD, "held list"),
-            (&self.starved.ids, Flags::STARVED, "starved list"),
-        ] {
-            let mut listed = 0;
-            for key in list.iter().filter_map(|id| self.table.find(*id)) {
-                assert!(self.table.conn(key).flags.contains(flag), "connection {key} is in the {name}");
-                listed += 1;
-            }
-            let flagged = self.table.iter().filter(|conn| conn.flags.contains(flag)).count();
-            assert_eq!(listed, flagged, "connections in the {name}, and those flagged so");
+        self.check_list(self.run_queue.iter(), Flags::QUEUED, "run queue");
+        self.check_list(self.held.iter().copied(), Flags::HELD, "held list");
+        self.check_list(self.starved.ids.iter().copied(), Flags::STARVED, "starved list");
+    }
+
+    fn check_list(&self, ids: impl Iterator<Item = ConnToken>, flag: u8, name: &str) {
+        let mut listed = 0;
+        for key in ids.filter_map(|id| self.table.find(id)) {
+            assert!(self.table.conn(key).flags.contains(flag), "connection {key} is in the {name}");
+            listed += 1;
         }
+        let flagged = self.table.iter().filter(|conn| conn.flags.contains(flag)).count();
+        assert_eq!(listed, flagged, "connections in the {name}, and those flagged so");
     }
 
     /// The budget holds after each turn, and a connection that is not read for it is in the list.

@@ -2,6 +2,7 @@
 
 use crate::conn::deadlines::Tick;
 use crate::conn::memory::YOUNG_MS;
+use crate::conn::table::ConnTable;
 use crate::conn::token::ConnToken;
 use crate::conn::{CloseReason, Conn, Flags};
 use crate::event_loop::EventLoop;
@@ -12,9 +13,13 @@ use crate::net::Net;
 pub(super) struct Starved {
     /// Those that began to wait last are at the end. Each has [`Flags::STARVED`].
     pub(super) ids: Vec<ConnToken>,
+    /// Empty; its memory is for those that go on waiting.
+    spare_ids: Vec<ConnToken>,
     /// Those of them whose peers have ended their side. They are closed, some in each turn: they need memory to
     /// finish, and most of their peers have left.
     ended: Vec<ConnToken>,
+    /// The connections that are closed next.
+    worst: Vec<u32>,
     /// Connections closed for memory in this turn.
     closed_in_turn: usize,
     /// Connections are to be closed in the next turn.
@@ -23,6 +28,14 @@ pub(super) struct Starved {
     relieved_at: Tick,
     /// The least room since all of them were found to hold too much. With hardly more, they still do.
     room_seen: usize,
+}
+
+impl Starved {
+    /// Allocates what does not depend on the number of connections. Returns the lists that do.
+    pub(super) fn allocate(&mut self) -> [&mut Vec<ConnToken>; 3] {
+        self.worst = Vec::with_capacity(CLOSED_PER_TURN_MAX);
+        [&mut self.ids, &mut self.spare_ids, &mut self.ended]
+    }
 }
 
 impl<N: Net> EventLoop<N> {
@@ -50,7 +63,7 @@ impl<N: Net> EventLoop<N> {
         }
         let is_young = self.table.frame_ms(conn, self.now).is_some_and(|age_ms| age_ms < YOUNG_MS);
         let share = self.memory.share(self.memory_used(), is_young);
-        share.saturating_sub(self.table.held_bytes(conn))
+        share.saturating_sub(self.table.held_bytes(conn)).min(self.table.planned_room(conn))
     }
 
     /// Whether a visit would read if the connection held less.
@@ -67,18 +80,23 @@ impl<N: Net> EventLoop<N> {
             }
         }
         let conn = self.table.conn_mut(key);
-        if conn.flags.contains(Flags::END_SEEN) {
-            self.starved.ended.push(conn.id(key));
+        let id = conn.id(key);
+        let was_starved = conn.flags.contains(Flags::STARVED);
+        conn.flags.insert(Flags::STARVED);
+        let has_ended = conn.flags.contains(Flags::END_SEEN);
+        let is_full = self.starved.ended.len() == self.starved.ended.capacity();
+        // Without a place in a list that must not grow, it is closed by the next relief.
+        if has_ended && !(is_full && self.limits.planned_buffer_bytes.is_some()) {
+            push_open(&mut self.starved.ended, id, &self.table);
         }
-        if conn.flags.contains(Flags::STARVED) {
+        if was_starved {
             return;
         }
-        conn.flags.insert(Flags::STARVED);
         if self.starved.ids.is_empty() {
             self.starved.relieved_at = self.now;
             self.starved.room_seen = 0;
         }
-        self.starved.ids.push(conn.id(key));
+        push_open(&mut self.starved.ids, id, &self.table);
     }
 
     /// Closes the worst holders, but not `except`, if more is in use than may be.
@@ -103,9 +121,10 @@ impl<N: Net> EventLoop<N> {
         if count_max == 0 {
             return;
         }
-        for key in self.table.worst_holders(bytes, count_max, except, self.now) {
-            self.close_for_memory(key);
-        }
+        let mut worst = std::mem::take(&mut self.starved.worst);
+        self.table.find_worst_holders(&mut worst, bytes, count_max, except, self.now);
+        worst.drain(..).for_each(|key| self.close_for_memory(key));
+        self.starved.worst = worst;
     }
 
     /// Closes starved connections whose peers have ended their side.
@@ -119,7 +138,8 @@ impl<N: Net> EventLoop<N> {
         }
     }
 
-    fn close_for_memory(&mut self, key: u32) {
+    #[cold]
+    pub(super) fn close_for_memory(&mut self, key: u32) {
         self.starved.closed_in_turn += 1;
         self.close(key, CloseReason::OutOfMemory);
     }
@@ -163,7 +183,7 @@ impl<N: Net> EventLoop<N> {
     /// that compete, at least these finish. Those that hold too much go to the front.
     fn resume_within(&mut self, room: usize) {
         let mut ids = std::mem::take(&mut self.starved.ids);
-        let (mut promised, mut waiting) = (0, Vec::new());
+        let (mut promised, mut waiting) = (0, std::mem::take(&mut self.starved.spare_ids));
         while promised <= room / 2 {
             let Some(id) = ids.pop() else { break };
             let Some(key) = self.table.find(id) else { continue };
@@ -187,7 +207,7 @@ impl<N: Net> EventLoop<N> {
         if waiting.is_empty() {
             self.starved.ended.clear();
         }
-        self.starved.ids = waiting;
+        (self.starved.ids, self.starved.spare_ids) = (waiting, ids);
     }
 
     /// Milliseconds until connections are closed for those that wait.
@@ -204,6 +224,14 @@ impl<N: Net> EventLoop<N> {
         let waited_ms = self.now.ms_since(self.starved.relieved_at);
         (!self.starved.ids.is_empty()).then(|| RELIEF_MS.saturating_sub(waited_ms))
     }
+}
+
+/// Adds `id` to a list of connections. Before the list grows, those that are closed meanwhile leave it.
+pub(super) fn push_open<S>(ids: &mut Vec<ConnToken>, id: ConnToken, table: &ConnTable<S>) {
+    if ids.len() == ids.capacity() {
+        ids.retain(|id| table.find(*id).is_some());
+    }
+    ids.push(id);
 }
 
 /// Connections closed for memory in a turn. One with many bytes, stored and in the kernel, takes up to a tenth of a

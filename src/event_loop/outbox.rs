@@ -22,6 +22,8 @@ pub(super) struct Outbox {
     /// Answers to datagrams, and the runs of them that are sent together.
     pub(super) datagrams: Vec<Datagram>,
     pub(super) runs: Vec<DatagramRun>,
+    /// The capacity that is kept in any case, in bytes.
+    kept_bytes: usize,
 }
 
 /// The answer to a connection. Its range is empty if only bytes of an earlier turn are to be sent, or if the
@@ -68,6 +70,15 @@ pub(super) struct DatagramRun {
 }
 
 impl Outbox {
+    /// Allocates memory for `bytes` of `answers`, and for as many `datagrams`, in addition to what was allocated before.
+    pub(super) fn allocate(&mut self, bytes: usize, answers: usize, datagrams: usize) {
+        self.kept_bytes += bytes;
+        self.bytes.reserve_exact(self.kept_bytes);
+        self.answers.reserve_exact(self.answers.capacity() + answers);
+        self.datagrams.reserve_exact(self.datagrams.capacity() + datagrams);
+        self.runs.reserve_exact(self.runs.capacity() + datagrams);
+    }
+
     /// Whether it is time to commit before more is read.
     pub(super) fn is_full(&self, limits: &Limits) -> bool {
         self.answers.len() >= limits.visits_per_commit_max
@@ -109,9 +120,9 @@ impl Outbox {
         }
     }
 
-    /// The memory of the answers, in bytes.
+    /// The memory of the answers, in bytes. Of what a memory plan has allocated, that counts which is in use.
     pub(super) fn buffer_bytes(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity().saturating_sub(self.kept_bytes).max(self.bytes.len())
     }
 
     #[cfg(debug_assertions)]
@@ -121,7 +132,7 @@ impl Outbox {
 
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
-        self.bytes.shrink_to(CAPACITY_KEPT_BYTES);
+        self.bytes.shrink_to(CAPACITY_KEPT_BYTES.max(self.kept_bytes));
         self.answers.clear();
         #[cfg(feature = "handlers")]
         self.deliveries.clear();

@@ -39,7 +39,10 @@ impl<N: Net> EventLoop<N> {
     pub(super) fn on_header_bytes(&mut self, key: u32, bytes: usize) -> ReadOutcome {
         let proxy = self.table.peer(key);
         let mut received = self.table.take_unread(key);
-        received.append(&self.read_buffer[..bytes], &mut self.table.spare_maps);
+        if !received.append(&self.read_buffer[..bytes], &mut self.table.spare_maps) {
+            self.table.put_unread(key, received, false, self.now);
+            return self.close_full(key, 0);
+        }
         let SessionParts { session, endpoint, .. } = self.table.session_parts(key);
         let service = self.listeners[usize::from(endpoint)].service.as_ref();
         let mut out = Output::new(proxy, &mut self.outbox.bytes, None);
@@ -51,6 +54,7 @@ impl<N: Net> EventLoop<N> {
                     return ReadOutcome::Open { journal_lines: 0 };
                 }
                 HeaderStep::Refused(step) => {
+                    received.give_back(&mut self.table.spare_maps);
                     self.table.recount_unread(key);
                     self.table.end_header(key, proxy);
                     return ReadOutcome::Open { journal_lines: self.apply_step(key, step) };
@@ -59,7 +63,9 @@ impl<N: Net> EventLoop<N> {
             };
         let peer = header.source.unwrap_or(proxy);
         log::debug!("{}: {peer} connects through {proxy}", self.listeners[usize::from(endpoint)].name);
-        self.identify(key, peer, &received[header.bytes..])
+        let outcome = self.identify(key, peer, &received[header.bytes..]);
+        received.give_back(&mut self.table.spare_maps);
+        outcome
     }
 
     /// Serves the connection, or refuses it: its header names `peer`, who has sent `fresh` already.
@@ -89,7 +95,9 @@ impl<N: Net> EventLoop<N> {
         }
         self.table.renew_idle(key, self.now);
         self.table.recount_unread(key);
-        self.table.store_unread(key, left);
+        if !self.table.store_unread(key, left) {
+            return self.close_full(key, step.journal_lines);
+        }
         self.shed_over_high_mark(Some(key));
         ReadOutcome::Open { journal_lines: self.apply_step(key, step) }
     }

@@ -4,15 +4,16 @@ use std::io;
 
 use crate::conn::Flags;
 use crate::conn::log_throttle::LogKind;
-use crate::conn::stream_session::{FrameDeadline, Step};
+use crate::conn::stream_session::{FrameDeadline, Step, receive_whole};
 use crate::conn::table::SessionParts;
 use crate::conn::token::ConnToken;
 use crate::conn::unread::Unread;
 use crate::event_loop::EventLoop;
+use crate::event_loop::memory::push_open;
 use crate::event_loop::outbox::Answer;
 use crate::limits::Limits;
 use crate::net::Net;
-use crate::service::Output;
+use crate::service::{Output, Reason};
 
 /// The outcome of a read.
 pub(super) enum ReadOutcome {
@@ -80,7 +81,8 @@ impl<N: Net> EventLoop<N> {
         let conn = self.table.conn_mut(key);
         if !conn.flags.contains(Flags::HELD) {
             conn.flags.insert(Flags::HELD);
-            self.held.push(conn.id(key));
+            let id = conn.id(key);
+            push_open(&mut self.held, id, &self.table);
             // What is unsent waits for the journal now, and not for the peer.
             self.table.stop_write(key);
         }
@@ -127,14 +129,25 @@ impl<N: Net> EventLoop<N> {
         }
         let service = listener.service.as_ref();
         let mut out = Output::to_stored(peer, &mut self.outbox.bytes, self.journal.lines());
-        let (step, left) = session.receive_first(service, &self.read_buffer[..bytes], &mut out);
+        let left = match receive_whole(service, &self.read_buffer[..bytes], &mut out) {
+            Ok(left) => left,
+            Err(action) => {
+                let step = session.end(service, action, FrameDeadline::Keep, &mut out);
+                self.table.renew_idle(key, self.now);
+                return ReadOutcome::Open { journal_lines: self.apply_step(key, step) };
+            }
+        };
+        let journal_lines = out.journal_lines();
         self.table.renew_idle(key, self.now);
         // Commonly nothing is left.
         if !left.is_empty() {
-            self.table.store_unread(key, left);
+            if !self.table.store_unread(key, left) {
+                return self.close_full(key, journal_lines);
+            }
             self.shed_over_high_mark(Some(key));
+            self.table.start_frame(key, self.now);
         }
-        ReadOutcome::Open { journal_lines: self.apply_step(key, step) }
+        ReadOutcome::Open { journal_lines }
     }
 
     /// Reads behind what the connection holds, so that a long frame is received where it stays. Between short frames,
@@ -147,8 +160,10 @@ impl<N: Net> EventLoop<N> {
         let bytes_max = if may_be_long { self.long_read_bytes(key, &unread) } else { bytes_max };
         let is_bulk = bytes_max > self.limits.light_read_bytes_max && self.memory_room() >= 2 * bytes_max;
         let is_direct = is_bulk || unread.is_long();
-        let bytes_max =
-            if is_direct { unread.make_space(bytes_max, &mut self.table.spare_maps) } else { bytes_max };
+        let space_bytes =
+            if is_direct { unread.make_space(bytes_max, &mut self.table.spare_maps) } else { 0 };
+        let is_direct = space_bytes > 0;
+        let bytes_max = if is_direct { space_bytes } else { bytes_max };
         let space = if is_direct { unread.space(bytes_max) } else { &mut self.read_buffer[..bytes_max] };
         let outcome = self.net.read(&self.table.conn(key).stream, space);
         let Some(bytes) = outcome.as_ref().ok().copied().filter(|bytes| *bytes > 0) else {
@@ -158,8 +173,9 @@ impl<N: Net> EventLoop<N> {
         let _ = self.after_read(key, Ok(bytes), bytes_max);
         if is_direct {
             unread.add(bytes);
-        } else {
-            unread.append(&self.read_buffer[..bytes], &mut self.table.spare_maps);
+        } else if !unread.append(&self.read_buffer[..bytes], &mut self.table.spare_maps) {
+            self.table.put_unread(key, unread, false, self.now);
+            return self.close_full(key, 0);
         }
         let SessionParts { session, peer, endpoint, .. } = self.table.session_parts(key);
         let service = self.listeners[usize::from(endpoint)].service.as_ref();
@@ -170,9 +186,21 @@ impl<N: Net> EventLoop<N> {
         }
         let is_other = before == 0 || step.frame != FrameDeadline::Keep;
         self.table.put_unread(key, unread, is_other, self.now);
+        if self.table.planned_room(self.table.conn(key)) == 0 {
+            // The frame is longer than its buffer.
+            return self.close_full(key, step.journal_lines);
+        }
         self.table.renew_idle(key, self.now);
         self.shed_over_high_mark(Some(key));
         ReadOutcome::Open { journal_lines: self.apply_step(key, step) }
+    }
+
+    /// Closes a connection for which the memory plan has no space. The lines that it has in the journal count.
+    #[cold]
+    pub(super) fn close_full(&mut self, key: u32, journal_lines: u64) -> ReadOutcome {
+        self.counters.messages += journal_lines;
+        self.close_for_memory(key);
+        ReadOutcome::Done
     }
 
     /// How many bytes of a frame may collect in the kernel. Nothing is waited for while more can be read at once, or
@@ -267,8 +295,6 @@ impl<N: Net> EventLoop<N> {
     }
 
     /// Does what a step requires, but for the commit and the answer. Returns the lines that need the commit.
-    #[expect(clippy::inline_always, reason = "it runs for every message, and commonly does nothing")]
-    #[inline(always)]
     pub(super) fn apply_step(&mut self, key: u32, step: Step) -> u64 {
         if step.frame != FrameDeadline::Keep {
             self.set_frame_deadline(key, step.frame);
@@ -288,7 +314,7 @@ impl<N: Net> EventLoop<N> {
     }
 
     #[cold]
-    fn log_refusal(&mut self, key: u32, reason: &str) {
+    fn log_refusal(&mut self, key: u32, reason: &Reason) {
         let peer = self.table.peer(key);
         let address = self.listeners[usize::from(self.table.conn(key).endpoint)].name;
         let kind = LogKind::Closed(self.table.conn(key).session().reason());

@@ -26,6 +26,12 @@ pub(super) struct RunQueue {
 }
 
 impl RunQueue {
+    /// Allocates all that `connections` need. A queue may have those that are closed meanwhile, too.
+    pub(super) fn allocate(&mut self, connections: usize) {
+        self.light = Vec::with_capacity(2 * connections);
+        self.bulk = VecDeque::with_capacity(2 * connections);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.light.is_empty() && self.bulk.is_empty() && self.admin.is_empty()
     }

@@ -42,8 +42,11 @@ impl<N: Net> EventLoop<N> {
             outcome => {
                 let outcome = block_as_zero(outcome);
                 // Only what the kernel does not take is copied.
-                self.table.push_unsent(key, &fresh[*outcome.as_ref().unwrap_or(&0)..]);
-                self.after_write(key, outcome);
+                if self.table.push_unsent(key, &fresh[*outcome.as_ref().unwrap_or(&0)..]) {
+                    self.after_write(key, outcome);
+                } else {
+                    self.close_for_memory(key);
+                }
             }
         }
     }
@@ -73,7 +76,9 @@ impl<N: Net> EventLoop<N> {
         if waits {
             self.hold(key);
         }
-        self.table.push_unsent(key, &self.outbox.bytes[answer.bytes.clone()]);
+        if !self.table.push_unsent(key, &self.outbox.bytes[answer.bytes.clone()]) {
+            return self.close_for_memory(key);
+        }
         let conn = self.table.conn(key);
         if conn.flags.contains(Flags::HELD) {
             return self.shed_over_high_mark(None);

@@ -14,8 +14,6 @@
 
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
 
-use std::fmt::Write;
-
 /// Appends the escaped form of `bytes` to `line`.
 #[expect(clippy::inline_always, reason = "it runs for every message")]
 #[inline(always)]
@@ -28,18 +26,18 @@ pub fn escape(bytes: &[u8], line: &mut Vec<u8>) {
     }
 }
 
+/// The same, for bytes of which some are commonly escaped.
 #[cold]
-fn escape_characters(bytes: &[u8], line: &mut Vec<u8>) {
-    let mut text = String::with_capacity(bytes.len());
+pub(crate) fn escape_characters(bytes: &[u8], line: &mut Vec<u8>) {
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            escape_character(character, &mut text);
+            escape_character(character, line);
         }
         for byte in chunk.invalid() {
-            write!(text, "\\x{byte:02x}").expect("writing to a String cannot fail");
+            line.extend_from_slice(b"\\x");
+            append_hex((*byte).into(), 2, line);
         }
     }
-    line.extend_from_slice(text.as_bytes());
 }
 
 /// Whether [`escape_json`] escapes none of `bytes`, as nearly always.
@@ -124,16 +122,28 @@ fn all(bytes: &[u8], plain: impl Fn(u8) -> bool) -> bool {
 
 const BLOCK_BYTES: usize = 16;
 
-fn escape_character(character: char, text: &mut String) {
+fn escape_character(character: char, line: &mut Vec<u8>) {
     match character {
-        '\\' => text.push_str("\\\\"),
-        '\t' => text.push_str("\\t"),
-        '\n' => text.push_str("\\n"),
-        '\r' => text.push_str("\\r"),
+        '\\' => line.extend_from_slice(b"\\\\"),
+        '\t' => line.extend_from_slice(b"\\t"),
+        '\n' => line.extend_from_slice(b"\\n"),
+        '\r' => line.extend_from_slice(b"\\r"),
         _ if character.is_control() || misleads(character) => {
-            write!(text, "\\u{{{:x}}}", u32::from(character)).expect("writing to a String cannot fail");
+            line.extend_from_slice(b"\\u{");
+            append_hex(character.into(), 1, line);
+            line.push(b'}');
         }
-        _ => text.push(character),
+        _ => line.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+    }
+}
+
+/// Appends `number` in hexadecimal digits, at least `digits_min`. By `core::fmt`, each would need a text of its own first.
+#[expect(clippy::arithmetic_side_effects, reason = "a number has at most eight digits")]
+fn append_hex(number: u32, digits_min: u32, line: &mut Vec<u8>) {
+    let digits = (number.checked_ilog2().unwrap_or(0) / 4 + 1).max(digits_min);
+    for place in (0..digits).rev() {
+        let digit = char::from_digit((number >> (4 * place)) & 0xf, 16).unwrap_or_default();
+        line.extend_from_slice(digit.encode_utf8(&mut [0; 4]).as_bytes());
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Journal {
     /// Of `lines`, how many bytes are written.
     written: usize,
     should_reopen: bool,
+    /// The capacity that the buffer of lines keeps in any case, in bytes.
+    kept_bytes: usize,
     /// When it was last checked whether the file is in place, and whether it was.
     checked_at: Tick,
     was_in_place: bool,
@@ -80,9 +82,16 @@ impl Journal {
             lines: Lines::default(),
             written: 0,
             should_reopen: false,
+            kept_bytes: CAPACITY_KEPT_BYTES,
             checked_at: Tick::default(),
             was_in_place: true,
         }
+    }
+
+    /// Allocates memory for `bytes` of lines, and keeps it.
+    pub(crate) fn allocate(&mut self, bytes: usize) {
+        self.kept_bytes = bytes;
+        self.lines.bytes_mut().reserve_exact(self.kept_bytes);
     }
 
     /// The lines that others are added to; `None` without a journal.
@@ -198,7 +207,7 @@ impl Journal {
             sink.sync()?;
         }
         // The next turn commonly has as many lines, whose memory would be obtained anew.
-        let kept_bytes = lines.len().saturating_mul(2).clamp(CAPACITY_KEPT_BYTES, CAPACITY_KEPT_BYTES_MAX);
+        let kept_bytes = lines.len().saturating_mul(2).min(CAPACITY_KEPT_BYTES_MAX).max(self.kept_bytes);
         lines.clear();
         lines.shrink_to(kept_bytes);
         self.written = 0;

@@ -294,16 +294,20 @@ impl Listen for KernelNet {
 }
 
 impl Poller for KernelNet {
+    fn allocate(&mut self, events_max: usize) {
+        if self.events_max != events_max {
+            self.events = Events::with_capacity(events_max);
+            self.events_max = events_max;
+        }
+    }
+
     fn poll(
         &mut self,
         events_max: usize,
         timeout: Option<Duration>,
         on_event: impl FnMut(Event),
     ) -> io::Result<()> {
-        if self.events_max != events_max {
-            self.events = Events::with_capacity(events_max);
-            self.events_max = events_max;
-        }
+        self.allocate(events_max);
         let mut polled = self.poll.poll(&mut self.events, timeout);
         // The process may have been stopped and continued: events that have arrived meanwhile must be polled
         // before a connection is found idle. A poll that does not wait is not interrupted again.

@@ -155,6 +155,9 @@ pub trait Listen: StreamIo + DatagramIo {
 
 /// Waits for events.
 pub trait Poller {
+    /// Allocates what polls for up to `events_max` events need, which is otherwise done by the first one.
+    fn allocate(&mut self, _events_max: usize) {}
+
     /// Waits until an event is there or `timeout` is over, and passes up to `events_max` events to `on_event`.
     /// `None` waits without a limit.
     ///

@@ -20,6 +20,8 @@ pub(crate) fn open() {
 #[derive(Debug)]
 pub(crate) struct Stderr {
     output: Option<Output>,
+    /// The memory of the line that is composed.
+    line: Vec<u8>,
     /// The end of a line of which the beginning is written.
     unwritten: Vec<u8>,
     dropped: u64,
@@ -32,10 +34,14 @@ pub(crate) struct Stderr {
 const WAITS_MAX: usize = 20;
 const WAIT: Duration = Duration::from_millis(50);
 
+/// A line of the log is commonly shorter, and needs no other memory.
+const LINE_BYTES: usize = 1024;
+
 impl Stderr {
     fn new(output: Option<Output>) -> Self {
         Self {
             output,
+            line: Vec::with_capacity(LINE_BYTES),
             unwritten: Vec::new(),
             dropped: 0,
             #[cfg(feature = "cli")]
@@ -43,11 +49,19 @@ impl Stderr {
         }
     }
 
-    /// Writes the line that `compose` returns, if there is room for its beginning; its end is then written before
+    /// Writes the line that `compose` appends, if there is room for its beginning; its end is then written before
     /// the next line. Otherwise the line is dropped and counted. `compose` is passed the number of lines that were
     /// dropped before this one.
-    pub(crate) fn write_with(&mut self, compose: impl FnOnce(u64) -> String) {
-        if self.is_ready() && self.try_write(compose(self.dropped).as_bytes()) {
+    pub(crate) fn write_with(&mut self, compose: impl FnOnce(u64, &mut Vec<u8>)) {
+        let is_ready = self.is_ready();
+        let mut line = std::mem::take(&mut self.line);
+        if is_ready {
+            compose(self.dropped, &mut line);
+        }
+        let is_written = is_ready && self.try_write(&line);
+        line.clear();
+        self.line = line;
+        if is_written {
             #[cfg(feature = "cli")]
             {
                 self.dropped_before += self.dropped;
@@ -128,13 +142,13 @@ mod tests {
         let mut numbers = 0..;
         while stderr.dropped < 3 {
             let number = numbers.next().unwrap();
-            stderr.write_with(|dropped| line(number, dropped));
+            stderr.write_with(|dropped, to| to.extend_from_slice(line(number, dropped).as_bytes()));
         }
         let mut text = vec![0; 1 << 20];
         let bytes = reader.read(&mut text).unwrap();
         text.truncate(bytes);
         let number = numbers.next().unwrap();
-        stderr.write_with(|dropped| line(number, dropped));
+        stderr.write_with(|dropped, to| to.extend_from_slice(line(number, dropped).as_bytes()));
         #[cfg(feature = "cli")]
         assert_eq!((stderr.dropped, stderr.dropped_total()), (0, 3));
         drop((stderr, writer));
@@ -155,7 +169,7 @@ mod tests {
         let pipe = reader.stdin.take().unwrap();
         let mut stderr = Stderr::new(Some(Output::of(pipe.as_fd(), "/does/not/exist").unwrap()));
         while stderr.dropped == 0 {
-            stderr.write_with(|_| "x".repeat(4096));
+            stderr.write_with(|_, line| line.extend_from_slice(&[b'x'; 4096]));
         }
         stderr.write_error("an error\n");
         reader.kill().unwrap();

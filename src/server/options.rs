@@ -41,6 +41,8 @@ pub(crate) struct ServeOptions {
     pub message_bytes_max: usize,
     /// The memory budget in bytes; `None`: a quarter of what the machine allows.
     pub memory_bytes_max: Option<usize>,
+    /// Memory is allocated at the start.
+    pub preallocate: bool,
     /// The stack of each thread of [`Model::Threads`], in bytes; not below [`THREAD_STACK_BYTES`].
     pub thread_stack_bytes: usize,
     /// All other limits. Its `connections_max` and `memory_bytes_max` are set from the above.
@@ -67,6 +69,7 @@ impl Default for ServeOptions {
             connections_max: None,
             message_bytes_max: MESSAGE_BYTES_MAX,
             memory_bytes_max: None,
+            preallocate: false,
             thread_stack_bytes: THREAD_STACK_BYTES,
             limits: Limits::default(),
             sockets: SocketOptions::default(),
@@ -85,6 +88,17 @@ impl ServeOptions {
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.ack == Ack::Synced && self.journal == JournalTarget::None {
             return Err("--ack synced requires a journal: with --journal none, nothing is written".into());
+        }
+        if self.preallocate && self.connections_max.is_none() {
+            return Err("--preallocate requires --max-connections: memory for so many is allocated".into());
+        }
+        #[cfg(feature = "cli")]
+        if self.preallocate && self.model == Model::Threads {
+            return Err("--preallocate cannot be combined with --model threads".into());
+        }
+        #[cfg(feature = "cli")]
+        if let Some(at) = self.metrics.as_ref().filter(|_| self.preallocate) {
+            return Err(format!("--preallocate cannot be combined with --metrics {at}"));
         }
         let memory_bytes_min = budget_bytes_min(self.message_bytes_max);
         if self.memory_bytes_max.is_some_and(|bytes| bytes < memory_bytes_min) {

@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::event_loop::ENDPOINTS_MAX;
+use crate::frame::HEADER_BYTES;
 #[cfg(feature = "cli")]
 use crate::journal::target::JournalTarget;
 use crate::journal::target::{self, JournalSink};
@@ -200,6 +201,8 @@ impl Setup {
         let reopened = reopened_path(options, journal.as_ref());
         // A server that does not start has logged nothing but why.
         memory::fit(&mut limits, options.memory_bytes_max, options.message_bytes_max);
+        limits.planned_buffer_bytes =
+            options.preallocate.then(|| options.message_bytes_max.saturating_add(HEADER_BYTES));
         Ok(Self {
             sockets,
             listening,

@@ -86,7 +86,9 @@ impl StreamService for Message {
     }
 
     fn refused(&self, reason: &str, out: &mut Output<'_>) {
-        frame::append(&format!("{REFUSAL_PREFIX}{reason}"), out.answer());
+        out.send(&frame::header(REFUSAL_PREFIX.len().saturating_add(reason.len())));
+        out.send(REFUSAL_PREFIX.as_bytes());
+        out.send(reason.as_bytes());
     }
 
     fn uses_journal(&self) -> bool {
@@ -122,7 +124,7 @@ impl Message {
                 }
                 Ok(None) => break Action::Continue,
                 // Where the next frame would begin is unknown.
-                Err(bad_frame) => break Action::Refuse(bad_frame.to_string().into()),
+                Err(bad_frame) => break Action::Refuse(bad_frame.into()),
             }
         };
         self.acknowledge(messages, out);

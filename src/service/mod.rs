@@ -52,6 +52,7 @@ pub mod greeting;
 pub mod message;
 pub mod month;
 mod output;
+mod reason;
 pub mod reply;
 mod server_side;
 #[cfg(test)]
@@ -64,6 +65,8 @@ pub use client_side::{
 #[doc(hidden)]
 pub use definition::{Definition, Make, Settings};
 pub use output::Output;
+pub use reason::Reason;
+pub(crate) use reason::with_text;
 pub use server_side::{Action, DatagramService, Known, Progress, Session, StreamService};
 
 /// The services of the program, in the order in which they are listed to users. The other modules stay in the library;

@@ -1,6 +1,7 @@
 //! The server side of a service: what it does with the bytes of a stream, and with datagrams.
 
 use super::output::Output;
+use super::reason::Reason;
 pub use crate::frame::Known;
 
 /// The server side of a service on a stream of bytes (TCP).
@@ -70,7 +71,7 @@ pub enum Action {
     End,
     /// The input is bad, for this reason: [`StreamService::refused`] is called with it, then the stream
     /// ends.
-    Refuse(Box<str>),
+    Refuse(Reason),
 }
 
 /// What a stream service did with the bytes it received.

@@ -60,6 +60,7 @@ const UNITS: &[Unit] = &[
         "event_loop/memory.rs",
         "event_loop/meter.rs",
         "event_loop/datagrams.rs",
+        "event_loop/plan.rs",
         "event_loop/commit.rs",
         "event_loop/send.rs",
         "event_loop/close.rs",

@@ -6,12 +6,13 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use loopline::event_loop::LoopError;
+use loopline::frame::HEADER_BYTES;
 use loopline::journal::Ack;
 use loopline::limits::Limits;
 
 use super::descriptors::Descriptors;
 use super::faults::Faults;
-use super::peer::Peer;
+use super::peer::{MESSAGE_BYTES_MAX, Peer};
 use super::plan::{Plan, Source};
 use super::random::Random;
 use super::run::{LISTENERS, Run, SERVICES};
@@ -197,7 +198,7 @@ fn limits(random: &mut Random) -> Limits {
         )
     };
     let optional = |random: &mut Random| (!random.one_in(4)).then(|| timeout(random));
-    Limits {
+    let limits = Limits {
         connections_max: if random.one_in(2) { 1 + random.below(20) } else { 1000 },
         connections_per_source_max: random.one_in(4).then(|| 1 + random.below(5)),
         refusals_max: 1 + random.below(6),
@@ -229,7 +230,10 @@ fn limits(random: &mut Random) -> Limits {
         drain_timeout: timeout(random),
         accept_pause: Duration::from_millis(1 + random.below_u64(50)),
         ..Limits::default()
-    }
+    };
+    // With a small budget, in which newcomers still have two buffers each: a connection may be closed then at any time.
+    let is_planned = (80_000..1 << 30).contains(&limits.memory_bytes_max);
+    Limits { planned_buffer_bytes: is_planned.then_some(HEADER_BYTES + MESSAGE_BYTES_MAX), ..limits }
 }
 
 fn send_datagrams(run: &mut Run, random: &mut Random) {

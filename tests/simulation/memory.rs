@@ -41,6 +41,18 @@ fn connections_that_wait_for_memory_are_closed_when_their_peers_have_left() {
 }
 
 #[test]
+fn with_a_memory_plan_a_frame_that_is_longer_than_a_buffer_ends_its_connection() {
+    let mut scene = Scene::new(&Limits { frame_timeout: None, ..Limits::planned(10, 3000, 1 << 20) });
+    let fitting = scene.connect_with(MESSAGE, 1 << 16);
+    let longer = scene.connect_with(MESSAGE, 1 << 16);
+    scene.send(fitting, &framed(&"x".repeat(3000 - 64)));
+    scene.send(longer, &part_of_frame(3001));
+    scene.turns(20);
+    let counters = scene.run.server.counters();
+    assert_eq!((counters.messages, counters.closed(CloseReason::OutOfMemory)), (1, 1));
+}
+
+#[test]
 fn a_long_message_on_its_way_is_not_closed_for_peers_that_do_not_read() {
     let mut scene = scene_with_budget(SMALL_BUDGET);
     let normal = scene.connect();

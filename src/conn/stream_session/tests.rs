@@ -145,7 +145,7 @@ fn bad_input_is_refused_with_a_reason_and_the_stream_ends_after_it() {
     let mut driven = Driven::new();
     let step = driven.receive(b"12x");
     let reason = "header byte 2 is 'x', expected a digit or a space";
-    assert_eq!(step.refusal.as_deref(), Some(reason));
+    assert_eq!(step.refusal, Some(reason.into()));
     assert_eq!(driven.session.reason(), CloseReason::BadInput);
     let refusal = frame::parse(&driven.answer, 1000).unwrap().unwrap();
     assert_eq!(refusal.text(), format!("Error: {reason}"));

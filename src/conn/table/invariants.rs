@@ -13,7 +13,7 @@ impl<S> ConnTable<S> {
     pub(crate) fn check(&mut self) {
         let (mut with_buffers, mut lingering, mut awaiting) = (0, 0, 0);
         let (mut in_frame, mut write_timed, mut admin_idle) = (0, 0, 0);
-        let (mut stored_bytes, mut long_addresses) = (0, 0);
+        let (mut stored_bytes, mut long_addresses, mut pooled_buffers) = (0, 0, 0);
         for (key, conn) in &self.conns {
             long_addresses += usize::from(conn.peer.is_long());
             lingering += usize::from(conn.session.is_lingering());
@@ -27,6 +27,7 @@ impl<S> ConnTable<S> {
             assert_eq!(buffers.conn as usize, key, "buffers belong to the connection that refers to them");
             assert_eq!(buffers.counted_bytes(), buffers.bytes(), "connection {key} is counted");
             stored_bytes += buffers.bytes();
+            pooled_buffers += buffers.pooled_buffers();
             let is_timed = !conn.session.is_awaiting() && !buffers.is_paused();
             in_frame += usize::from(buffers.is_in_frame() && is_timed);
             if buffers.write_link.is_linked() {
@@ -38,6 +39,12 @@ impl<S> ConnTable<S> {
         assert_eq!(long_addresses, self.peers.long_len(), "each stored address has one connection");
         assert_eq!(with_buffers, self.buffers.len(), "each buffer has one connection");
         assert_eq!(stored_bytes, self.stored_bytes, "the sum of all buffers");
+        if let Some(taken) = self.spare_maps.taken_buffers() {
+            assert_eq!(
+                taken, pooled_buffers,
+                "each buffer of the memory plan that is taken has a connection"
+            );
+        }
         assert_eq!(self.lingering.check(&mut self.conns), lingering, "lingering connections");
         assert_eq!(self.admin_idle.check(&mut self.conns), admin_idle, "admin connections");
         assert_eq!(self.headers.check(&mut self.conns), awaiting, "connections that await a header");

@@ -17,6 +17,12 @@ impl<S> ConnTable<S> {
         self.buffers_of(conn).map_or(0, ConnBuffers::counted_bytes)
     }
 
+    /// How many bytes of a frame may be added to those that are stored, with a memory plan.
+    pub(crate) fn planned_room(&self, conn: &Conn<S>) -> usize {
+        let Some(buffer_bytes) = self.spare_maps.planned_bytes() else { return usize::MAX };
+        buffer_bytes.saturating_sub(self.buffers_of(conn).map_or(0, ConnBuffers::unread_bytes))
+    }
+
     /// For how long a frame of it has been incomplete, in milliseconds, if that is timed.
     pub(crate) fn frame_ms(&self, conn: &Conn<S>, now: Tick) -> Option<u32> {
         self.buffers_of(conn)?.frame_ms(now)
@@ -30,17 +36,18 @@ impl<S> ConnTable<S> {
         }
     }
 
-    /// Connections that together hold `bytes` or more, at most `count_max`: those that are worst by what they hold
-    /// and for how long, but not `except`.
+    /// Sets `worst` to connections that together hold `bytes` or more, at most `count_max`: those that are worst by what
+    /// they hold and for how long, but not `except`.
     ///
     /// They are compared by the power of two, which needs two passes and no sorting.
-    pub(crate) fn worst_holders(
+    pub(crate) fn find_worst_holders(
         &self,
+        worst: &mut Vec<u32>,
         bytes: usize,
         count_max: usize,
         except: Option<u32>,
         now: Tick,
-    ) -> Vec<u32> {
+    ) {
         let holders = || {
             let others = self.buffers.iter().map(|(_, buffers)| buffers);
             others.filter(|buffers| Some(buffers.conn) != except)
@@ -61,7 +68,7 @@ impl<S> ConnTable<S> {
             above.bytes += class.bytes;
             above.count += class.count;
         }
-        let mut worst = Vec::new();
+        worst.clear();
         for buffers in holders() {
             let class = class_of(buffers, now);
             if class == lowest && above.bytes < bytes && above.count < count_max {
@@ -72,7 +79,6 @@ impl<S> ConnTable<S> {
                 worst.push(buffers.conn);
             }
         }
-        worst
     }
 
     pub(super) fn recount(&mut self, index: u32) {
@@ -128,6 +134,14 @@ mod tests {
 
     fn at(ms: u64) -> Tick {
         Tick::after(Duration::from_millis(ms))
+    }
+
+    impl ConnTable<()> {
+        fn worst_holders(&self, bytes: usize, count_max: usize, except: Option<u32>, now: Tick) -> Vec<u32> {
+            let mut worst = vec![4711];
+            self.find_worst_holders(&mut worst, bytes, count_max, except, now);
+            worst
+        }
     }
 
     /// A table with a connection for each of `unread`, the beginning of a frame of that many bytes.

@@ -140,7 +140,7 @@ fn the_slab_of_buffers_is_freed_once_it_is_empty_and_has_been_large() {
     for (count, capacity) in [(64, 64), (65, 0)] {
         let mut table = table();
         let keys: Vec<u32> = (0..count).map(|stream| insert(&mut table, stream).key).collect();
-        keys.iter().for_each(|key| table.push_unsent(*key, b"answer"));
+        keys.iter().for_each(|key| _ = table.push_unsent(*key, b"answer"));
         keys[1..].iter().for_each(|key| _ = table.remove(*key));
         assert_eq!(table.unsent(0), b"answer", "it is not freed for the others");
         table.remove(0);

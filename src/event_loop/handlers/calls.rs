@@ -96,7 +96,11 @@ impl<N: Net> EventLoop<N> {
         let bytes = if before == 0 {
             read
         } else {
-            unread.append(read, &mut self.table.spare_maps);
+            if !unread.append(read, &mut self.table.spare_maps) {
+                self.read_buffer = read_buffer;
+                self.table.put_unread(key, unread, false, self.now);
+                return self.close_full(key, 0);
+            }
             &unread
         };
         let called = self.call_for(token, |handler, state, cx| handler.received(state, bytes, cx));
@@ -105,14 +109,20 @@ impl<N: Net> EventLoop<N> {
         let frame = if before == 0 && consumed == fresh {
             FrameDeadline::Keep
         } else {
-            if before == 0 {
-                unread.append(read, &mut self.table.spare_maps);
+            if before == 0 && !unread.append(read, &mut self.table.spare_maps) {
+                self.read_buffer = read_buffer;
+                self.table.put_unread(key, unread, false, self.now);
+                return self.close_full(key, outcome.journal_lines);
             }
             consume(&mut unread, before > 0, consumed, &outcome.action)
         };
         self.read_buffer = read_buffer;
         let is_other = before == 0 || frame != FrameDeadline::Keep;
         self.table.put_unread(key, unread, is_other, self.now);
+        let conn = self.table.conn(key);
+        if self.table.planned_room(conn) == 0 && !self.table.is_paused(conn) {
+            return self.close_full(key, outcome.journal_lines);
+        }
         self.table.renew_idle(key, self.now);
         self.shed_over_high_mark(Some(key));
         self.finish_call(token, outcome, frame);
@@ -130,7 +140,9 @@ impl<N: Net> EventLoop<N> {
         let token = self.table.conn(key).id(key);
         self.table.session_parts(key).session.identified_for_handler();
         self.table.recount_unread(key);
-        self.table.store_unread(key, fresh);
+        if !self.table.store_unread(key, fresh) {
+            return self.close_full(key, 0);
+        }
         self.open_for_handler(token, handler);
         if !fresh.is_empty() && self.table.conn(key).session().is_open() {
             self.table.start_frame(key, self.now);

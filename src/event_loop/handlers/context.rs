@@ -12,7 +12,7 @@ use crate::conn::deadlines::Tick;
 use crate::conn::token::ConnToken;
 use crate::event_loop::outbox::{Outbox, Recipients};
 use crate::journal::Lines;
-use crate::service::Action;
+use crate::service::{Action, with_text};
 
 /// What a handler can do in any call.
 ///
@@ -205,11 +205,11 @@ impl<'a> ConnContext<'a> {
     }
 
     /// Ends the call; what is refused is refused with the text of `refused`.
-    pub(super) fn finish(self, refused: impl FnOnce(&str, &mut Vec<u8>)) -> CallOutcome {
+    pub(super) fn finish(self, refused: fn(&str, &mut Vec<u8>)) -> CallOutcome {
         let Self { cx, action, journal_lines, takes_answers, .. } = self;
         if let Action::Refuse(reason) = &action {
             if takes_answers {
-                refused(reason, &mut cx.outbox.bytes);
+                with_text(reason, &mut |reason| refused(reason, &mut cx.outbox.bytes));
             }
         }
         let start = cx.own.map_or(0, |(_, start)| start);
