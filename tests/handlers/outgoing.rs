@@ -74,6 +74,14 @@ fn a_connection_that_is_refused_or_not_accepted_in_time_has_failed() {
 }
 
 #[test]
+fn the_timeout_of_a_connection_that_is_open_does_not_expire() {
+    let (mut stage, ..) = connected(1);
+    stage.pass(1000);
+    assert!(stage.told().is_empty());
+    assert_eq!(stage.server.connections(), 2);
+}
+
+#[test]
 fn what_is_sent_before_there_is_a_connection_comes_first() {
     for seed in SEEDS {
         let mut stage = Stage::new(seed);
