@@ -190,6 +190,14 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_unknown_length_has_memory_for_itself_alone() {
+        let mut maps = SpareMaps::new(1 << 20);
+        let mut unread = Unread::new();
+        unread.append(&[b'1'; 10], &mut maps);
+        assert_eq!(unread.memory_bytes(), 10);
+    }
+
+    #[test]
     fn memory_follows_what_comes_and_not_what_is_announced() {
         let mut maps = SpareMaps::new(1 << 20);
         let mut unread = Unread::new();
