@@ -291,6 +291,17 @@ fn with_a_memory_plan_nothing_is_allocated_from_the_first_turn_on() {
 }
 
 #[test]
+fn with_a_memory_plan_the_answers_to_the_last_long_read_of_a_turn_allocate_nothing() {
+    let limits = Limits::planned(10, 512 << 10, 64 << 20);
+    // Three reads remain below the limit of a commit, the fourth goes beyond it by 50 KB or more.
+    assert_eq!(limits.answer_bytes_per_commit_max, 256 << 10);
+    let mut server = Server::with(Format::Text, limits);
+    let mut peers = server.connect(8);
+    server.exchange(&mut peers, 840, 5);
+    assert_eq!(server.counted(), AllocationInfo::default());
+}
+
+#[test]
 fn with_a_memory_plan_a_storm_of_partial_frames_and_slow_readers_allocates_nothing() {
     let mut server = planned(400, 256 << 10);
     let mut requests = Vec::new();
