@@ -13,7 +13,7 @@ use crate::net::Net;
 pub(super) struct Starved {
     /// Those that began to wait last are at the end. Each has [`Flags::STARVED`].
     pub(super) ids: Vec<ConnToken>,
-    /// Empty; its memory is for those that go on waiting.
+    /// Empty; with a memory plan, its memory is for those that go on waiting.
     spare_ids: Vec<ConnToken>,
     /// Those of them whose peers have ended their side. They are closed, some in each turn: they need memory to
     /// finish, and most of their peers have left.
@@ -207,7 +207,10 @@ impl<N: Net> EventLoop<N> {
         if waiting.is_empty() {
             self.starved.ended.clear();
         }
-        (self.starved.ids, self.starved.spare_ids) = (waiting, ids);
+        self.starved.ids = waiting;
+        if self.limits.planned_buffer_bytes.is_some() {
+            self.starved.spare_ids = ids;
+        }
     }
 
     /// Milliseconds until connections are closed for those that wait.
@@ -240,3 +243,26 @@ const CLOSED_PER_TURN_MAX: usize = 32;
 
 /// From one relief to the next, in milliseconds.
 const RELIEF_MS: u32 = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::net::kernel::KernelNet;
+    use crate::net::sockets::SocketOptions;
+
+    #[test]
+    fn lists_of_connections_that_wait_keep_memory_with_a_plan_only() {
+        let closed = ConnToken { key: 0, generation: 0 };
+        for (limits, is_kept) in [(Limits::default(), false), (Limits::planned(100, 2048, 1 << 20), true)] {
+            let mut server = EventLoop::new(KernelNet::new(SocketOptions::default()).unwrap(), limits);
+            for _ in 0..2 {
+                server.starved.ids.resize(100, closed);
+                server.resume_within(1);
+            }
+            assert!(server.starved.ids.is_empty());
+            let capacities = server.starved.ids.capacity() + server.starved.spare_ids.capacity();
+            assert_eq!(capacities > 0, is_kept);
+        }
+    }
+}
