@@ -1,5 +1,6 @@
 //! What the kernel has dropped before a program could see it, from the files of `/proc/net`.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -13,9 +14,10 @@ pub(crate) struct UdpSocketDrops {
     pub(crate) drops: u64,
 }
 
-/// The sockets in the text of `/proc/net/udp` or `udp6`.
+/// The sockets in the text of `/proc/net/udp` or `udp6`, each once. The kernel lists them in parts: when others are
+/// opened or closed between two parts, it leaves some out and lists some twice.
 pub(crate) fn udp_sockets(text: &str) -> impl Iterator<Item = UdpSocketDrops> {
-    text.lines().skip(1).filter_map(|line| {
+    let lines = text.lines().skip(1).filter_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [_, local, remote, _, _, _, _, _, _, inode, .., drops] = words[..] else { return None };
         let port = |address: &str| u16::from_str_radix(address.rsplit(':').next()?, 16).ok();
@@ -25,27 +27,45 @@ pub(crate) fn udp_sockets(text: &str) -> impl Iterator<Item = UdpSocketDrops> {
             inode: inode.parse().unwrap_or(0),
             drops: drops.parse().unwrap_or(0),
         })
-    })
+    });
+    lines.map(|socket| (socket.inode, socket)).collect::<HashMap<_, _>>().into_values()
 }
 
-/// Datagrams that the kernel has dropped at the sockets with these inodes.
-///
-/// # Errors
-/// The files cannot be read, or are so long that reading them would delay the server.
-pub(crate) fn drops_of(inodes: &[u64]) -> io::Result<u64> {
-    let mut sum = 0;
-    for path in ["/proc/self/net/udp", "/proc/self/net/udp6"] {
-        let text = match read_short(path) {
-            // A machine without IPv6 has no such file.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            text => text?,
-        };
-        sum += udp_sockets(&text)
-            .filter(|socket| inodes.contains(&socket.inode))
-            .map(|it| it.drops)
-            .sum::<u64>();
+/// Datagrams that the kernel has dropped at some sockets.
+#[derive(Debug)]
+pub(crate) struct SocketDrops {
+    /// By inode. A count stays when the kernel leaves the socket out.
+    drops: HashMap<u64, u64>,
+}
+
+impl SocketDrops {
+    /// Of the sockets with these inodes.
+    pub(crate) fn of(inodes: impl Iterator<Item = u64>) -> Self {
+        Self { drops: inodes.map(|inode| (inode, 0)).collect() }
     }
-    Ok(sum)
+
+    /// The sum so far.
+    ///
+    /// # Errors
+    /// The files cannot be read, or are so long that reading them would delay the server.
+    pub(crate) fn read(&mut self) -> io::Result<u64> {
+        for path in ["/proc/self/net/udp", "/proc/self/net/udp6"] {
+            match read_short(path) {
+                // A machine without IPv6 has no such file.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                text => self.update(&text?),
+            }
+        }
+        Ok(self.drops.values().sum())
+    }
+
+    fn update(&mut self, text: &str) {
+        for socket in udp_sockets(text) {
+            if let Some(drops) = self.drops.get_mut(&socket.inode) {
+                *drops = socket.drops;
+            }
+        }
+    }
 }
 
 /// Connections that the kernel has dropped because they waited behind a full backlog, on the whole machine or, in a
@@ -97,7 +117,19 @@ mod tests {
     }
 
     #[test]
-    fn drops_are_those_of_the_given_sockets() {
-        assert_eq!(drops_of(&[]).unwrap(), 0);
+    fn drops_are_those_of_the_given_sockets_and_stay_when_the_kernel_leaves_one_out() {
+        let line = |inode: u64, drops: u64| format!("1: 0:0 0:0 07 0:0 0:0 0 0 0 {inode} 2 0 {drops}\n");
+        let mut drops = SocketDrops::of([11, 12].into_iter());
+        let sums = [
+            [line(11, 40), line(12, 2), line(13, 500)].concat(),
+            line(12, 3),
+            [line(12, 4), line(11, 41), line(12, 5)].concat(),
+        ]
+        .map(|lines| {
+            drops.update(&format!("the names\n{lines}"));
+            drops.drops.values().sum::<u64>()
+        });
+        assert_eq!(sums, [42, 43, 46]);
+        assert_eq!(SocketDrops::of(std::iter::empty()).read().unwrap(), 0);
     }
 }

@@ -1,11 +1,13 @@
 //! What the server does not measure itself: the state of its process, and what the kernel has dropped.
 
 use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
 
 use procfs::FromRead;
 use procfs::process::Stat;
 
-use crate::net::{fd_limit, kernel_drops, stderr};
+use crate::net::kernel_drops::{self, SocketDrops};
+use crate::net::{fd_limit, stderr};
 use crate::units::float;
 
 /// The state of the process. What cannot be read is `None`, and not shown.
@@ -27,8 +29,8 @@ pub(super) struct ProcessStats {
 pub(in crate::server) struct ProcessSource {
     max_fds: u64,
     start_time: Option<f64>,
-    /// The sockets for datagrams.
-    inodes: Vec<u64>,
+    /// At the sockets for datagrams.
+    datagram_drops: Mutex<SocketDrops>,
 }
 
 impl ProcessSource {
@@ -36,9 +38,9 @@ impl ProcessSource {
     pub(in crate::server) fn new(sockets: impl Iterator<Item = impl AsFd>) -> Self {
         let boot_time = procfs::boot_time_secs().ok();
         let start_time = stat().zip(boot_time).map(|(stat, boot)| float(boot) + seconds(stat.starttime));
-        let inodes =
-            sockets.filter_map(|socket| rustix::fs::fstat(socket).ok()).map(|it| it.st_ino).collect();
-        Self { max_fds: fd_limit::soft_limit(), start_time, inodes }
+        let inodes = sockets.filter_map(|socket| rustix::fs::fstat(socket).ok()).map(|it| it.st_ino);
+        let datagram_drops = Mutex::new(SocketDrops::of(inodes));
+        Self { max_fds: fd_limit::soft_limit(), start_time, datagram_drops }
     }
 
     pub(super) fn read(&self) -> ProcessStats {
@@ -51,7 +53,7 @@ impl ProcessSource {
             start_time: self.start_time,
             log_lines_dropped: stderr::lock().dropped_total(),
             listen_overflows: kernel_drops::listen_overflows().ok(),
-            datagrams_dropped: kernel_drops::drops_of(&self.inodes).ok(),
+            datagrams_dropped: self.datagram_drops.lock().unwrap_or_else(PoisonError::into_inner).read().ok(),
         }
     }
 }
