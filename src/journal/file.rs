@@ -253,12 +253,14 @@ pub(super) mod tests {
         }
     }
 
-    /// Whether this process has a lock on `file`, as the kernel lists it.
+    /// Whether this process has a lock on `file`. The kernel lists it with the descriptor; `/proc/locks` is of the whole
+    /// machine, and leaves out entries when locks are released while it is read.
     #[cfg(target_os = "linux")]
     fn is_locked(file: &File) -> bool {
-        let (pid, inode) = (std::process::id(), file.metadata().unwrap().ino());
-        let locks = fs::read_to_string("/proc/locks").unwrap();
-        locks.lines().any(|lock| lock.contains(&format!(" {pid} ")) && lock.contains(&format!(":{inode} ")))
+        let state = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).unwrap();
+        state
+            .lines()
+            .any(|line| line.starts_with("lock:") && line.contains("POSIX") && line.contains("WRITE"))
     }
 
     #[cfg(target_os = "linux")]
