@@ -14,10 +14,10 @@ pub(crate) struct UdpSocketDrops {
     pub(crate) drops: u64,
 }
 
-/// The sockets in the text of `/proc/net/udp` or `udp6`, each once. The kernel lists them in parts: when others are
-/// opened or closed between two parts, it leaves some out and lists some twice.
+/// The sockets in the text of `/proc/net/udp` or `udp6`. The kernel lists them in parts: when others are opened or closed
+/// between two parts, it leaves some out and lists some twice.
 pub(crate) fn udp_sockets(text: &str) -> impl Iterator<Item = UdpSocketDrops> {
-    let lines = text.lines().skip(1).filter_map(|line| {
+    text.lines().skip(1).filter_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [_, local, remote, _, _, _, _, _, _, inode, .., drops] = words[..] else { return None };
         let port = |address: &str| u16::from_str_radix(address.rsplit(':').next()?, 16).ok();
@@ -27,8 +27,7 @@ pub(crate) fn udp_sockets(text: &str) -> impl Iterator<Item = UdpSocketDrops> {
             inode: inode.parse().unwrap_or(0),
             drops: drops.parse().unwrap_or(0),
         })
-    });
-    lines.map(|socket| (socket.inode, socket)).collect::<HashMap<_, _>>().into_values()
+    })
 }
 
 /// Datagrams that the kernel has dropped at some sockets.

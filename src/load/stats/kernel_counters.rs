@@ -1,5 +1,6 @@
 //! What the kernel counts: CPU time and memory of this process, and datagrams that were dropped.
 
+use std::collections::HashMap;
 use std::fs;
 
 use procfs::FromRead;
@@ -58,7 +59,9 @@ pub(crate) fn datagram_drops(server_port: u16) -> DatagramDrops {
 /// only sends from is both.
 fn socket_drops_in(sockets: &str, server_port: u16) -> (u64, u64) {
     let (mut own, mut servers) = (0, 0);
-    for UdpSocketDrops { local_port, remote_port, drops, .. } in udp_sockets(sockets) {
+    // Each once.
+    let sockets: HashMap<_, _> = udp_sockets(sockets).map(|socket| (socket.inode, socket)).collect();
+    for UdpSocketDrops { local_port, remote_port, drops, .. } in sockets.into_values() {
         if local_port == Some(server_port) {
             servers += drops;
         } else if remote_port == Some(server_port) {
@@ -87,9 +90,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drops_are_told_apart_by_the_ports_at_both_ends() {
+    fn drops_are_told_apart_by_the_ports_at_both_ends_and_counted_once() {
         let sockets = "  sl  local_address rem_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode ref pointer drops\n\
              1: 0100007F:1F9B 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 1 2 0 40\n\
+             2: 0100007F:9C40 0100007F:1F9B 01 00000000:00000000 00:00000000 00000000 0 0 2 2 0 3\n\
              2: 0100007F:9C40 0100007F:1F9B 01 00000000:00000000 00:00000000 00000000 0 0 2 2 0 3\n\
              3: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 3 2 0 500\n\
              4: 0100007F:1F9B 0100007F:1F9B 01 00000000:00000000 00:00000000 00000000 0 0 4 2 0 2\n";
