@@ -204,11 +204,15 @@ impl<N: Net> EventLoop<N> {
         }
         waiting.reverse();
         waiting.append(&mut ids);
+        let keeps_memory = self.limits.planned_buffer_bytes.is_some();
         if waiting.is_empty() {
             self.starved.ended.clear();
+            if !keeps_memory {
+                self.starved.ended.shrink_to_fit();
+            }
         }
         self.starved.ids = waiting;
-        if self.limits.planned_buffer_bytes.is_some() {
+        if keeps_memory {
             self.starved.spare_ids = ids;
         }
     }
@@ -258,11 +262,13 @@ mod tests {
             let mut server = EventLoop::new(KernelNet::new(SocketOptions::default()).unwrap(), limits);
             for _ in 0..2 {
                 server.starved.ids.resize(100, closed);
+                server.starved.ended.resize(100, closed);
                 server.resume_within(1);
             }
             assert!(server.starved.ids.is_empty());
             let capacities = server.starved.ids.capacity() + server.starved.spare_ids.capacity();
             assert_eq!(capacities > 0, is_kept);
+            assert_eq!(server.starved.ended.capacity() > 0, is_kept);
         }
     }
 }
